@@ -1,0 +1,23 @@
+"""The shipped checkpoints, in plain diffusers folders."""
+
+from pathlib import Path
+
+NAMES = ("posteromni", "postercraft")
+
+
+def path(name: str) -> str:
+    """The folder of a shipped checkpoint.
+
+    Args:
+        name: "posteromni" or "postercraft".
+
+    Raises:
+        ValueError: no such checkpoint.
+        FileNotFoundError: the package was installed without its weights.
+    """
+    if name not in NAMES:
+        raise ValueError(f"unknown mini checkpoint {name!r}; there are {', '.join(NAMES)}")
+    folder = Path(__file__).parent / name
+    if not (folder / "model_index.json").is_file():
+        raise FileNotFoundError(f"{folder}: the mini checkpoint is not there; install posterkit with its package data")
+    return str(folder)

@@ -1,0 +1,171 @@
+"""The six image-to-poster tasks as data (PosterOmni section 3.1): references, prompt frame, size rule, region rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from PIL import Image
+
+from posterkit.sizing import Size, contain
+
+Box = tuple[int, int, int, int]
+Anchor = str | tuple[int, int]
+
+ANCHORS: dict[str, tuple[float, float]] = {
+    "top-left": (0.0, 0.0), "top": (0.5, 0.0), "top-right": (1.0, 0.0),
+    "left": (0.0, 0.5), "center": (0.5, 0.5), "right": (1.0, 0.5),
+    "bottom-left": (0.0, 1.0), "bottom": (0.5, 1.0), "bottom-right": (1.0, 1.0),
+}  # fmt: skip
+POSTER = Size(2, 3)  # the shape of a poster when nobody asks for another
+BLANK = (128, 128, 128)  # what stands in a reference where the model has to make the picture
+
+
+@dataclass(frozen=True)
+class Task:
+    """One image-to-poster task.
+
+    Attributes:
+        name: as users write it.
+        group: which PosterOmni expert it belongs to.
+        references: how many reference images it takes.
+        needs_mask: a mask (white = make this) must come with the image.
+        shape: the poster's shape (only the ratio matters) when no size is asked for, from reference 0's size.
+        canvas: where reference 0 lies on a target of a given size; None when it does not lie on it at all.
+        frame: the instruction around the user's words.
+        default: the words that stand in when the user gives none.
+    """
+
+    name: str
+    group: Literal["local", "global"]
+    references: range
+    needs_mask: bool
+    shape: Callable[[Size], Size]
+    canvas: Callable[[Size, Size, Anchor], Box] | None
+    frame: str
+    default: str
+
+    @property
+    def keeps_pixels(self) -> bool:
+        """Reference 0 lies on the target, so what is not made is kept exactly."""
+        return self.canvas is not None
+
+    def instruction(self, prompt: str | None) -> str:
+        """The full instruction for the text encoder."""
+        return self.frame.format(prompt=(prompt or self.default).strip())
+
+
+def extending_canvas(photo: Size, target: Size, anchor: Anchor = "center") -> Box:
+    """The photo at its own scale, or reduced to fit; to three quarters where it would cover the target entirely.
+
+    Raises:
+        ValueError: the anchor is unknown, or puts a part of the photo off the canvas.
+    """
+    placed = contain(photo, target)
+    if placed == target:
+        placed = contain(photo, (target.width * 3 // 4, target.height * 3 // 4))
+    if isinstance(anchor, str):
+        if anchor not in ANCHORS:
+            raise ValueError(f"anchor {anchor!r} is unknown; use one of {', '.join(ANCHORS)}, or x,y in pixels")
+        fx, fy = ANCHORS[anchor]
+        x, y = round((target.width - placed.width) * fx), round((target.height - placed.height) * fy)
+    else:
+        x, y = anchor
+    if x < 0 or y < 0 or x + placed.width > target.width or y + placed.height > target.height:
+        raise ValueError(f"anchor {x},{y} puts the {placed} photo off the {target} canvas")
+    return x, y, x + placed.width, y + placed.height
+
+
+def filling_canvas(photo: Size, target: Size, anchor: Anchor = "center") -> Box:
+    """The whole target.
+
+    Raises:
+        ValueError: the target's shape differs from the photo's by more than rounding to the grid (8 %).
+    """
+    if abs(photo.aspect / target.aspect - 1) > 0.08:
+        raise ValueError(f"filling keeps the picture's shape: the image is {photo}, the asked size {target}")
+    return 0, 0, target.width, target.height
+
+
+_TABLE = (
+    Task(
+        "extending", "local", range(1, 2), False, lambda photo: POSTER, extending_canvas,
+        frame="Extend the picture over the empty border into a complete poster. {prompt}",
+        default="Continue the scene, its light and its colours.",
+    ),
+    Task(
+        "filling", "local", range(1, 2), True, lambda photo: photo, filling_canvas,
+        frame="Fill the empty area of the poster so that it fits its surroundings. {prompt}",
+        default="Keep everything else as it is.",
+    ),
+    Task(
+        "rescaling", "local", range(1, 2), False,
+        lambda poster: POSTER if poster.aspect > 1 else Size(3, 2), None,
+        frame="Rearrange the poster for the new format without cropping or stretching. {prompt}",
+        default="Keep its content, text and style.",
+    ),
+    Task(
+        "id_driven", "local", range(1, 5), False, lambda subject: POSTER, None,
+        frame="Make a poster that shows the same subject as the reference. {prompt}",
+        default="Keep the subject's identity.",
+    ),
+    Task(
+        "layout_driven", "global", range(1, 2), False, lambda poster: poster, None,
+        frame="Make a poster with the layout of the reference and other content. {prompt}",
+        default="Keep the arrangement of the reference.",
+    ),
+    Task(
+        "style_driven", "global", range(1, 2), False, lambda poster: POSTER, None,
+        frame="Make a poster in the style of the reference with other content. {prompt}",
+        default="Keep the colours and the style of the reference.",
+    ),
+)  # fmt: skip
+
+TASKS: dict[str, Task] = {task.name: task for task in _TABLE}
+
+
+def get_task(name: str) -> Task:
+    """Look a task up by name.
+
+    Raises:
+        ValueError: no such task.
+    """
+    if name not in TASKS:
+        raise ValueError(f"unknown task {name!r}; the tasks are {', '.join(TASKS)}")
+    return TASKS[name]
+
+
+def place(
+    task: Task, images: Sequence[Image.Image], target: Size, mask: Image.Image | None = None, anchor: Anchor = "center"
+) -> tuple[list[Image.Image], Image.Image | None]:
+    """Put reference 0 on the target's canvas where the task says so, blank where the model has to make the picture.
+
+    Args:
+        images: RGB references of one poster.
+        target: the size the model draws at.
+        mask: mode L, the size of `images[0]`; 255 = make this (filling).
+        anchor: where extending puts the photo.
+
+    Returns:
+        The references, reference 0 of exactly the target's size if it lies on it, and the made region: mode L, the
+        target's size, 255 = made, 0 = kept; None for tasks that keep no pixels.
+    """
+    if task.canvas is None:
+        return list(images), None
+    photo = images[0]
+    box = task.canvas(Size(*photo.size), target, anchor)
+    size = (box[2] - box[0], box[3] - box[1])
+    placed = photo if photo.size == size else photo.resize(size, Image.Resampling.LANCZOS)
+    canvas = Image.new("RGB", target, BLANK)
+    canvas.paste(placed, box[:2])
+    region = Image.new("L", target, 255)
+    region.paste(0, box)
+    if mask is not None:
+        # a pixel that the mask touches at all is made, so that nothing of what was masked shines through
+        hole = mask.point(lambda value: 255 if value >= 128 else 0)
+        if hole.size != size:
+            hole = hole.resize(size, Image.Resampling.BOX).point(lambda value: 255 if value > 0 else 0)
+        region.paste(255, box[:2], hole)
+        canvas.paste(BLANK, (0, 0), region)
+    return [canvas, *images[1:]], region
