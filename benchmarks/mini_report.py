@@ -1,0 +1,281 @@
+"""What the mini checkpoints do, measured on held-out synthetic posters; the model cards quote this table.
+
+    python benchmarks/mini_report.py --out report/            # both checkpoints, 200 held-out posters a task
+    python benchmarks/mini_report.py --truth --out bounds/    # no model: the truth, a stranger's truth, a blank poster
+
+Targets: the named background at least 85 %, style 85 %, filling and extending 60 % against each baseline; layout and
+identity above a control that was given another sample's reference.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from posterkit import mini
+from posterkit.data import PosterSample, SyntheticPosters
+from posterkit.metrics import adherence
+from posterkit.metrics.statistics import Estimate, bootstrap
+from posterkit.metrics.text import TextReader, text_accuracy
+from posterkit.tasks import TASKS
+
+Picture = NDArray[np.uint8]
+ALL = ("text", *TASKS)
+CONTROLLED = ("layout_driven", "id_driven")  # drawn once more, from another sample's reference
+TARGETS = {
+    "text: named background obeyed": 0.85,
+    "style_driven: palette nearer to its own reference": 0.85,
+    "filling: nearer to the truth than the mean border colour": 0.60,
+    "filling: nearer to the truth than edge replication": 0.60,
+    "extending: nearer to the truth than the mean border colour": 0.60,
+    "extending: nearer to the truth than edge replication": 0.60,
+}
+
+
+@dataclass
+class Trial:
+    """The posters of one task, in the samples' order; `controls` were given the reference of the next sample."""
+
+    samples: list[PosterSample]
+    posters: list[Picture]
+    controls: list[Picture]
+
+    def others(self) -> list[PosterSample]:
+        """For every sample another one, the next."""
+        return self.samples[1:] + self.samples[:1]
+
+
+def measure(task: str, trial: Trial, reader: Callable[[Picture], Sequence[Any]] | None) -> dict[str, Estimate]:
+    """All measures of one task, each a rate or a mean with its 95 % interval."""
+    rows = list(zip(trial.samples, trial.posters, trial.others(), strict=True))
+    found: dict[str, list[float]] = {}
+    if task == "text":
+        found["named background obeyed"] = [
+            adherence.background_obeyed(poster, own.background) for own, poster, _ in rows if own.background
+        ]
+        if reader:
+            found["title words read"] = [
+                text_accuracy([own.texts[0].text], [line.text for line in reader(poster)]).recall
+                for own, poster, _ in rows
+                if own.texts
+            ]
+    elif task == "style_driven":
+        found["palette nearer to its own reference"] = [
+            adherence.style_preferred(poster, own.references[0], other.references[0]) for own, poster, other in rows
+        ]
+    elif task in ("filling", "extending"):
+        wins = [adherence.made_area_wins(poster, own.target, own.mask > 127) for own, poster, _ in rows]
+        found["nearer to the truth than the mean border colour"] = [flat for flat, _ in wins]
+        found["nearer to the truth than edge replication"] = [edges for _, edges in wins]
+    elif task == "rescaling":
+        found["palette nearer to its own source"] = [
+            adherence.style_preferred(poster, own.references[0], other.references[0]) for own, poster, other in rows
+        ]
+        found["nearer to the truth than plain stretching"] = [
+            adherence.rescaling_wins(poster, own.target, own.references[0]) for own, poster, _ in rows
+        ]
+    else:
+        found |= against_control(task, trial)
+    return {f"{task}: {name}": bootstrap(values) for name, values in found.items() if values}
+
+
+def against_control(task: str, trial: Trial) -> dict[str, list[float]]:
+    """Layout and identity: own reference against another's, and the poster against the one drawn from the other's."""
+    agree = adherence.layout_agreement if task == "layout_driven" else adherence.identity_agreement
+    given = [s.references[0] if task == "layout_driven" else s.references for s in trial.samples]
+    pairs = [
+        (agree(poster, own), agree(poster, other))
+        for poster, own, other in zip(trial.posters, given, given[1:] + given[:1], strict=True)
+    ]
+    found = {
+        "agrees more with its own reference than another's": [adherence.prefers(own, other) for own, other in pairs],
+        "agreement with its own reference less another's": [own - other for own, other in pairs],
+    }
+    if trial.controls:
+        gains = [agree(p, own) - agree(c, own) for p, c, own in zip(trial.posters, trial.controls, given, strict=True)]
+        found["agreement gained over a shuffled reference"] = gains
+        found["beats the poster from a shuffled reference"] = [adherence.prefers(gain, 0.0) for gain in gains]
+    return found
+
+
+# --- drawing ------------------------------------------------------------------------------------------------------
+
+
+def draw(
+    pipe: Any,
+    task: str,
+    samples: Sequence[PosterSample],
+    references: Sequence[Sequence[Picture]],
+    options: dict[str, Any],
+) -> list[Picture]:
+    """Draw one poster per sample, in batches of equal size; sample i always starts from the same noise."""
+    import torch
+
+    posters: list[Picture | None] = [None] * len(samples)
+    for rows in batches([sample.target.shape for sample in samples], options["batch"]):
+        height, width = samples[rows[0]].target.shape[:2]
+        call: dict[str, Any] = {
+            "prompt": [samples[i].words for i in rows],
+            "width": width,
+            "height": height,
+            "generator": [torch.Generator().manual_seed(options["seed"] + i) for i in rows],
+            **({"num_inference_steps": options["steps"]} if options["steps"] else {}),
+        }
+        if task != "text":
+            call |= {"task": task, "image": [[Image.fromarray(r) for r in references[i]] for i in rows]}
+        if task == "filling":
+            call["mask_image"] = [Image.fromarray(samples[i].mask) for i in rows]
+        if task == "extending":
+            call["anchor"] = [kept_corner(samples[i].mask) for i in rows]
+        for i, image in zip(rows, pipe(**call).images, strict=True):
+            posters[i] = np.asarray(image)
+    return [poster for poster in posters if poster is not None]
+
+
+def batches(shapes: Sequence[tuple[int, ...]], size: int) -> Iterator[list[int]]:
+    """Row numbers in batches of one shape each."""
+    for shape in sorted(set(shapes)):
+        rows = [i for i, found in enumerate(shapes) if found == shape]
+        yield from (rows[i : i + size] for i in range(0, len(rows), size))
+
+
+def kept_corner(mask: NDArray[np.uint8]) -> tuple[int, int]:
+    """Top left corner, x and y, of the kept rectangle: where extending has to put the photo."""
+    rows, columns = np.nonzero(mask <= 127)
+    return int(columns.min()), int(rows.min())
+
+
+def shuffled(samples: Sequence[PosterSample]) -> list[list[Picture]]:
+    """For every sample the references of the next one."""
+    given = [list(sample.references) for sample in samples]
+    return given[1:] + given[:1]
+
+
+# --- the report ---------------------------------------------------------------------------------------------------
+
+
+def contact_sheet(trial: Trial, rows: int = 16) -> Image.Image:
+    """A row per sample: references, truth, poster, control; two columns of rows."""
+    strips = []
+    for i in range(min(rows, len(trial.samples))):
+        sample = trial.samples[i]
+        shown = [*sample.references, sample.target, trial.posters[i], *trial.controls[i : i + 1]]
+        tiles = [Image.fromarray(picture) for picture in shown]
+        tiles = [tile.resize((round(tile.width * 192 / tile.height), 192), Image.Resampling.BICUBIC) for tile in tiles]
+        strip = Image.new("RGB", (sum(t.width + 4 for t in tiles), 196), "white")
+        for x, tile in zip(np.cumsum([0] + [t.width + 4 for t in tiles[:-1]]), tiles, strict=True):
+            strip.paste(tile, (int(x), 2))
+        strips.append(strip)
+    width, half = max(s.width for s in strips) + 12, (len(strips) + 1) // 2
+    sheet = Image.new("RGB", (width * 2, half * 196), "white")
+    for i, strip in enumerate(strips):
+        sheet.paste(strip, (i // half * width, i % half * 196))
+    return sheet
+
+
+def table(measures: dict[str, Estimate]) -> str:
+    """One line per measure: mean, 95 % interval, count, and the target where there is one."""
+    lines = [f"{'measure':<70} {'mean':>7}  {'95 % interval':>16}  {'n':>4}  target"]
+    for name, found in measures.items():
+        goal = TARGETS.get(name)
+        verdict = "" if goal is None else f">= {goal:.2f} {'met' if found.mean >= goal else 'missed'}"
+        lines.append(f"{name:<70} {found.mean:7.3f}  {found.low:7.3f} {found.high:7.3f}   {found.count:>4}  {verdict}")
+    return "\n".join(lines)
+
+
+def load(task: str, options: argparse.Namespace, loaded: dict[str, Any]) -> Any:
+    """The pipeline that draws a task, loaded once."""
+    name = "postercraft" if task == "text" else "posteromni"
+    if name not in loaded:
+        from posterkit import PosterCraftPipeline, PosterOmniPipeline
+
+        kind = PosterCraftPipeline if task == "text" else PosterOmniPipeline
+        loaded[name] = kind.from_pretrained(getattr(options, name) or mini.path(name))
+        loaded[name].set_progress_bar_config(disable=True)
+    return loaded[name]
+
+
+def run_models(
+    task: str, samples: list[PosterSample], options: argparse.Namespace, loaded: dict[str, Any]
+) -> dict[str, Trial]:
+    pipe, settings = (
+        load(task, options, loaded),
+        {"batch": options.batch, "seed": options.seed, "steps": options.steps},
+    )
+    posters = draw(pipe, task, samples, [list(s.references) for s in samples], settings)
+    controls = draw(pipe, task, samples, shuffled(samples), settings) if task in CONTROLLED else []
+    return {"mini": Trial(samples, posters, controls)}
+
+
+def run_bounds(task: str, samples: list[PosterSample]) -> dict[str, Trial]:
+    """What the measures give where the answer is known: perfect, somebody else's poster, and a gray sheet."""
+    truth = [sample.target for sample in samples]
+    stranger = [as_size(image, own) for own, image in zip(truth, truth[1:] + truth[:1], strict=True)]
+    blank = [np.full_like(image, 128) for image in truth]
+    controls = stranger if task in CONTROLLED else []
+    return {
+        "truth": Trial(samples, truth, controls),
+        "stranger": Trial(samples, stranger, controls),
+        "blank": Trial(samples, blank, controls),
+    }
+
+
+def as_size(image: Picture, like: Picture) -> Picture:
+    """The image at another's size."""
+    if image.shape == like.shape:
+        return image
+    return np.asarray(Image.fromarray(image).resize(like.shape[1::-1], Image.Resampling.LANCZOS))
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--posteromni", help="checkpoint folder; the shipped one by default")
+    parser.add_argument("--postercraft", help="checkpoint folder; the shipped one by default")
+    parser.add_argument("--tasks", nargs="+", choices=ALL, default=ALL)
+    parser.add_argument("--count", type=int, default=200, help="held-out posters a task")
+    parser.add_argument("--size", default="128x192", help="WxH of the posters in pixels")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, help="denoising steps; the checkpoint's own by default")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument(
+        "--truth", action="store_true", help="no model: score the truth, a stranger's truth and a blank"
+    )
+    parser.add_argument("--no-ocr", action="store_true", help="leave the title words out")
+    parser.add_argument("--out", type=Path, default=Path("mini_report"), help="folder for report.json and the sheets")
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    options = parse()
+    options.out.mkdir(parents=True, exist_ok=True)
+    width, height = (int(side) for side in options.size.split("x"))
+    reader = None if options.no_ocr else TextReader(enlarge_to=512)
+    report: dict[str, dict[str, Estimate]] = {}
+    loaded: dict[str, Any] = {}
+    for task in options.tasks:
+        start = time.perf_counter()
+        source = SyntheticPosters(seed=options.seed, size=(width, height), tasks=(task,), split="heldout")
+        samples = [source[i] for i in range(options.count)]
+        trials = run_bounds(task, samples) if options.truth else run_models(task, samples, options, loaded)
+        for name, trial in trials.items():
+            report.setdefault(name, {}).update(measure(task, trial, reader))
+            contact_sheet(trial).save(options.out / f"{task}_{name}.png")
+        print(f"{task}: {time.perf_counter() - start:.0f} s", flush=True)
+    for name, measures in report.items():
+        print(f"\n{name}\n{table(measures)}")
+    written = {name: {key: asdict(found) for key, found in measures.items()} for name, measures in report.items()}
+    settings = {key: str(value) for key, value in vars(options).items()}
+    (options.out / "report.json").write_text(json.dumps({"settings": settings, "measures": written}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

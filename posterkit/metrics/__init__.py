@@ -1,0 +1,1 @@
+"""Measures of posters: colour, fidelity, arrangement, text. Pure functions of numpy arrays; no torch."""

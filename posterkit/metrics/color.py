@@ -1,0 +1,209 @@
+"""Colour: CIE Lab, named colours, palettes and the distances between them.
+
+Images are `(H, W, 3)` uint8 RGB. Lab is float64, D65 white, L in [0, 100], a and b about -110..110; one unit is about one
+just noticeable difference (CIE 1976).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.optimize import linprog
+
+from posterkit.brief import COLORS
+
+Array = NDArray[np.float64]
+
+# IEC 61966-2-1: linear sRGB to XYZ, and the D65 white of the 2 degree observer
+RGB_TO_XYZ = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
+WHITE = np.array([0.95047, 1.0, 1.08883])
+HISTOGRAM_STEP = 20.0  # Lab units between the nodes of the colour histogram
+FRAME = 0.06  # the border of a poster: this part of each side
+
+
+class Palette(NamedTuple):
+    """Colours with their shares, the largest share first.
+
+    Attributes:
+        colors: `(K, 3)` Lab.
+        weights: `(K,)`, positive, sum 1.
+    """
+
+    colors: Array
+    weights: Array
+
+
+def srgb_to_lab(rgb: NDArray) -> Array:
+    """sRGB to CIE Lab (CIE 15:2004).
+
+    Args:
+        rgb: `(..., 3)`, uint8 in [0, 255] or float in [0, 1].
+
+    Raises:
+        ValueError: the last axis is not 3.
+    """
+    values = _three(rgb)
+    values = values / 255.0 if rgb.dtype == np.uint8 else values
+    linear = np.where(values > 0.04045, ((np.maximum(values, 0) + 0.055) / 1.055) ** 2.4, values / 12.92)
+    xyz = linear @ RGB_TO_XYZ.T / WHITE
+    f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz * (29 / 6) ** 2 / 3 + 4 / 29)
+    x, y, z = np.moveaxis(f, -1, 0)
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+
+
+def lab_to_srgb(lab: NDArray) -> Array:
+    """CIE Lab to sRGB in [0, 1]; colours outside the gamut are clipped.
+
+    Raises:
+        ValueError: the last axis is not 3.
+    """
+    lightness, a, b = np.moveaxis(_three(lab), -1, 0)
+    y = (lightness + 16) / 116
+    f = np.stack([y + a / 500, y, y - b / 200], axis=-1)
+    xyz = np.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29)) * WHITE
+    linear = np.clip(xyz @ np.linalg.inv(RGB_TO_XYZ).T, 0, 1)
+    return np.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, linear * 12.92)
+
+
+def nearest_color_name(lab: NDArray) -> str:
+    """The name in `posterkit.brief.COLORS` nearest in Lab (CIE 1976 difference).
+
+    Args:
+        lab: `(3,)`.
+    """
+    distances = np.linalg.norm(_NAMED - np.asarray(lab, dtype=np.float64), axis=1)
+    return list(COLORS)[int(distances.argmin())]
+
+
+def border_color(image: NDArray[np.uint8], frame: float = FRAME) -> Array:
+    """Median Lab, channel by channel, of the outer frame.
+
+    Args:
+        image: `(H, W, 3)` uint8.
+        frame: width of the frame as a part of each side; at least one pixel is taken.
+
+    Returns:
+        `(3,)` Lab.
+    """
+    return np.median(srgb_to_lab(image[_frame_mask(image.shape[:2], frame)]), axis=0)
+
+
+def palette(image: NDArray[np.uint8], k: int = 6, keep: NDArray[np.bool_] | None = None) -> Palette:
+    """The main colours of an image: k-means in Lab, deterministic.
+
+    Args:
+        image: `(H, W, 3)` uint8; reduced to at most 64 px a side, since a palette needs no more.
+        k: at most so many colours; fewer come back where the image has fewer.
+        keep: `(H, W)`; only these pixels count.
+
+    Raises:
+        ValueError: no pixel is left to count.
+    """
+    pixels = srgb_to_lab(_reduced(image, keep))
+    if not len(pixels):
+        raise ValueError("a palette needs at least one pixel, and the mask keeps none")
+    centres = _spread_seeds(pixels, k)
+    for _ in range(20):
+        nearest = _nearest(pixels, centres)
+        moved = np.stack([pixels[nearest == i].mean(0) for i in np.unique(nearest)])
+        if moved.shape == centres.shape and np.allclose(moved, centres, atol=1e-3):
+            break
+        centres = moved
+    counts = np.bincount(_nearest(pixels, centres), minlength=len(centres))
+    order = np.argsort(-counts, kind="stable")
+    order = order[counts[order] > 0]
+    return Palette(centres[order], counts[order] / counts.sum())
+
+
+def palette_distance(a: Palette, b: Palette) -> float:
+    """Earth mover's distance between two weighted palettes, in Lab units: how far colour must move on average.
+
+    Solved exactly as a transport problem (Rubner, Tomasi and Guibas 2000).
+    """
+    cost = np.linalg.norm(a.colors[:, None] - b.colors[None], axis=2)
+    rows, columns = cost.shape
+    leaving = np.kron(np.eye(rows), np.ones(columns))
+    arriving = np.kron(np.ones(rows), np.eye(columns))
+    # one constraint follows from the others; leaving it out keeps rounding from making the system infeasible
+    solved = linprog(
+        cost.ravel(), A_eq=np.vstack([leaving, arriving])[:-1], b_eq=np.concatenate([a.weights, b.weights])[:-1],
+        bounds=(0, None), method="highs",
+    )  # fmt: skip
+    return float(solved.fun)
+
+
+def color_histogram(lab: NDArray) -> Array:
+    """A three-dimensional Lab histogram with trilinear bins, so that a small shift of colour is a small change.
+
+    Args:
+        lab: `(..., 3)`.
+
+    Returns:
+        `(6, 11, 11)`, sum 1; the nodes lie 20 units apart (L from 0, a and b from -100).
+    """
+    shape = (6, 11, 11)
+    points = (_three(lab).reshape(-1, 3) - [0, -100, -100]) / HISTOGRAM_STEP
+    points = np.clip(points, 0, np.array(shape) - 1)
+    low = np.minimum(points.astype(int), np.array(shape) - 2)
+    part = points - low
+    histogram = np.zeros(shape)
+    for corner in np.ndindex(2, 2, 2):
+        share = np.prod(np.where(corner, part, 1 - part), axis=1)
+        np.add.at(histogram, tuple((low + corner).T), share)
+    return histogram / max(1, len(points))
+
+
+def color_histogram_distance(a: NDArray, b: NDArray) -> float:
+    """Total variation between the colour histograms of two sets of Lab pixels, in [0, 1]; 1 = no colour in common."""
+    return float(np.abs(color_histogram(a) - color_histogram(b)).sum() / 2)
+
+
+def _three(values: NDArray) -> Array:
+    values = np.asarray(values, dtype=np.float64)
+    if values.shape[-1] != 3:
+        raise ValueError(f"colours need a last axis of 3, got shape {values.shape}")
+    return values
+
+
+def _frame_mask(shape: tuple[int, ...], frame: float) -> NDArray[np.bool_]:
+    height, width = shape
+    mask = np.ones((height, width), dtype=bool)
+    dy, dx = max(1, round(height * frame)), max(1, round(width * frame))
+    mask[dy:-dy, dx:-dx] = False
+    return mask
+
+
+def _reduced(image: NDArray[np.uint8], keep: NDArray[np.bool_] | None) -> NDArray[np.uint8]:
+    """Pixels `(P, 3)` of the image at no more than 64 px a side; with a mask, whole pixels only, never mixed ones."""
+    if keep is not None:
+        pixels = image[keep]
+        return pixels[:: max(1, len(pixels) // 4096)]
+    height, width = image.shape[:2]
+    scale = min(1.0, 64 / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX)).reshape(-1, 3)
+
+
+def _nearest(pixels: Array, centres: Array) -> NDArray[np.intp]:
+    return ((pixels[:, None] - centres[None]) ** 2).sum(2).argmin(1)
+
+
+def _spread_seeds(pixels: Array, k: int) -> Array:
+    """Seeds for k-means: the fullest cell of a coarse grid, then again and again the cell that is full and far."""
+    cells, inverse, counts = np.unique(
+        np.round(pixels / 8).astype(int), axis=0, return_inverse=True, return_counts=True
+    )
+    sums = np.zeros(cells.shape)
+    np.add.at(sums, inverse.ravel(), pixels)
+    means = sums / counts[:, None]
+    chosen = [int(counts.argmax())]
+    while len(chosen) < min(k, len(means)):
+        gap = ((means[:, None] - means[chosen][None]) ** 2).sum(2).min(1)
+        chosen.append(int((counts * gap).argmax()))
+    return means[chosen]
+
+
+_NAMED = srgb_to_lab(np.array(list(COLORS.values()), dtype=np.uint8))

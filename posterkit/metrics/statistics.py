@@ -1,0 +1,32 @@
+"""Rates and means with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its 95 % interval over `count` samples."""
+
+    mean: float
+    low: float
+    high: float
+    count: int
+
+
+def bootstrap(values: Sequence[float], rounds: int = 2000, seed: int = 0) -> Estimate:
+    """The mean and its percentile-bootstrap 95 % interval (Efron 1979); the same values always give the same interval.
+
+    Raises:
+        ValueError: there are no values.
+    """
+    sample = np.asarray(values, dtype=np.float64)
+    if not sample.size:
+        raise ValueError("an estimate needs at least one value")
+    drawn = np.random.default_rng(seed).integers(0, sample.size, (rounds, sample.size))
+    low, high = np.percentile(sample[drawn].mean(1), [2.5, 97.5])
+    return Estimate(float(sample.mean()), float(low), float(high), sample.size)
