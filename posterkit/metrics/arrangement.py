@@ -18,7 +18,7 @@ OTHER = 12.0  # Lab units from the border colour from which a pixel counts as su
 def arrangement(image: Picture, grid: tuple[int, int] = GRID) -> Array:
     """Where things stand: per cell, how much edge there is and how far the colour is from the border's.
 
-    Colours themselves leave no trace: both maps are standardised, so a red circle and a blue one at the same place agree.
+    Colours themselves leave no trace: both maps are standardised, so a red circle and a blue one at one place agree.
 
     Args:
         image: `(H, W, 3)` uint8.
@@ -68,7 +68,7 @@ def subject_presence(subject: Picture, poster: Picture, region: NDArray[np.bool_
 
 def _cells(values: Array, grid: tuple[int, int]) -> Array:
     """Area mean of a map over a grid, whatever the map's size."""
-    return np.asarray(Image.fromarray(values.astype(np.float32)).resize(grid[::-1], Image.Resampling.BOX), dtype=float)
+    return np.asarray(Image.fromarray(values.astype(np.float32)).resize((grid[1], grid[0]), Image.Resampling.BOX), dtype=float)
 
 
 def _standard(values: Array) -> Array:

@@ -1,7 +1,7 @@
 """Colour: CIE Lab, named colours, palettes and the distances between them.
 
-Images are `(H, W, 3)` uint8 RGB. Lab is float64, D65 white, L in [0, 100], a and b about -110..110; one unit is about one
-just noticeable difference (CIE 1976).
+Images are `(H, W, 3)` uint8 RGB. Lab is float64, D65 white, L in [0, 100], a and b about -110..110; one unit is about
+one just noticeable difference (CIE 1976).
 """
 
 from __future__ import annotations

@@ -64,14 +64,16 @@ def orientation_histogram(lightness: Array, region: NDArray[np.bool_] | None = N
 
     Args:
         lightness: `(H, W)`, Lab L.
-        region: `(H, W)`; a pixel counts where it and its neighbours lie inside, so that the rim of a region is no edge.
+        region: `(H, W)`; a pixel counts where its neighbours lie inside too, so that the rim of a region is no edge.
 
     Returns:
         `(9,)`, L units per px, not normalised: a flat region gives zeros. Bin 0 holds horizontal gradients (upright
         edges), bins go round half a turn; a direction between two bins is shared by both.
     """
     dy, dx = np.gradient(lightness)
-    inside = np.ones(lightness.shape, dtype=bool) if region is None else region & ~binary_dilation(~region)
+    inside = np.ones(lightness.shape, dtype=bool)
+    if region is not None:
+        inside = region & ~np.asarray(binary_dilation(~region), dtype=bool)
     if not inside.any():
         return np.zeros(ORIENTATIONS)
     magnitude = np.hypot(dx, dy)[inside]
@@ -128,7 +130,7 @@ def border_fill(image: Picture, made: NDArray[np.bool_], reach: int = 2) -> Pict
         ValueError: nothing is kept, or nothing is made.
     """
     _check_made(made)
-    rim = binary_dilation(made, iterations=reach) & ~made
+    rim = np.asarray(binary_dilation(made, iterations=reach), dtype=bool) & ~made
     filled = image.copy()
     filled[made] = np.round(image[rim].mean(0)).astype(np.uint8)
     return filled
@@ -141,8 +143,8 @@ def edge_replication(image: Picture, made: NDArray[np.bool_]) -> Picture:
         ValueError: nothing is kept, or nothing is made.
     """
     _check_made(made)
-    nearest = distance_transform_edt(made, return_distances=False, return_indices=True)
-    return image[tuple(nearest)]
+    rows, columns = np.asarray(distance_transform_edt(made, return_distances=False, return_indices=True))
+    return image[rows, columns]
 
 
 def _check_sizes(a: Picture, b: Picture) -> None:

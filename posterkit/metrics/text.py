@@ -19,7 +19,7 @@ from PIL import Image
 
 
 class Line(NamedTuple):
-    """One line of text that was read: its words, its box `(x0, y0, x1, y1)` in pixels, and the confidence in [0, 1]."""
+    """One line of text that was read: the words, the box `x0, y0, x1, y1` in pixels, the confidence in [0, 1]."""
 
     text: str
     box: tuple[float, float, float, float]
