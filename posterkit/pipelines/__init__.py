@@ -1,0 +1,1 @@
+"""The two pipelines: PosterOmni (image to poster) and PosterCraft (text to poster)."""

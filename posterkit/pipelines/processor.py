@@ -1,0 +1,111 @@
+"""Qwen2-VL's processor without its video half, which needs torchvision."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import transformers
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+from transformers.processing_utils import ProcessorMixin
+from transformers.utils import cached_file, is_torchvision_available
+
+IMAGE_FILE, VIDEO_FILE, BOTH_FILE = "preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json"
+
+# what the stock class reads for its video half; no pipeline here ever feeds it a video
+VIDEO_CONFIG: dict[str, Any] = {
+    "video_processor_type": "Qwen2VLVideoProcessor",
+    "do_convert_rgb": True, "do_normalize": True, "do_rescale": True, "do_resize": True, "do_sample_frames": False,
+    "image_mean": list(OPENAI_CLIP_MEAN), "image_std": list(OPENAI_CLIP_STD), "rescale_factor": 1 / 255, "resample": 3,
+    "size": {"shortest_edge": 128 * 28 * 28, "longest_edge": 28 * 28 * 768},
+    "patch_size": 14, "temporal_patch_size": 2, "merge_size": 2, "min_frames": 4, "max_frames": 768,
+}  # fmt: skip
+
+
+class Qwen2VLProcessor(transformers.Qwen2VLProcessor):
+    """The stock processor for text and pictures, in plain PIL and numpy.
+
+    The stock class insists on a video processor, and that one on torchvision. This one takes none, carries the video
+    half's json along, and writes folders that the stock class opens where torchvision is installed.
+    """
+
+    video_config: dict[str, Any]
+
+    def __init__(
+        self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | dict[str, str] | None = None
+    ) -> None:
+        self.image_token, self.video_token = "<|image_pad|>", "<|video_pad|>"
+        self.image_token_id = tokenizer.convert_tokens_to_ids(self.image_token)
+        self.video_token_id = tokenizer.convert_tokens_to_ids(self.video_token)
+        self.video_config = dict(VIDEO_CONFIG)
+        ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
+
+    @classmethod
+    def for_tokenizer(cls, tokenizer: PreTrainedTokenizerBase) -> Qwen2VLProcessor:
+        """A processor with Qwen2-VL's own picture settings around a tokenizer."""
+        template = getattr(tokenizer, "chat_template", None)
+        return cls(Qwen2VLImageProcessorPil(), tokenizer, chat_template=template)
+
+    def save_pretrained(self, save_directory: Any, push_to_hub: bool = False, **kwargs: Any) -> list[str]:
+        """Write the tokenizer, the chat template and the json of both halves, under the old and the new names."""
+        files = super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
+        folder = Path(save_directory)
+        image_config = json.loads(self.image_processor.to_json_string())
+        # the name without a backend's suffix is the one that every version knows
+        image_config["image_processor_type"] = "Qwen2VLImageProcessor"
+        both = json.loads((folder / BOTH_FILE).read_text())
+        both |= {"image_processor": image_config, "video_processor": self.video_config}
+        for name, content in ((BOTH_FILE, both), (IMAGE_FILE, image_config), (VIDEO_FILE, self.video_config)):
+            (folder / name).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+        return files
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # pickle looks a class up by module and name, and would find the stock one
+        return _rebuild, (dict(self.__dict__),)
+
+
+# diffusers writes a component's module and class name into model_index.json; these name the class every tool has
+Qwen2VLProcessor.__module__ = transformers.Qwen2VLProcessor.__module__
+
+
+def _rebuild(state: dict[str, Any]) -> Qwen2VLProcessor:
+    processor = Qwen2VLProcessor.__new__(Qwen2VLProcessor)
+    processor.__dict__.update(state)
+    return processor
+
+
+def stock_processor_works() -> bool:
+    """Whether transformers can build its own Qwen2-VL processor here (torchvision is installed)."""
+    return is_torchvision_available()
+
+
+def load_processor(folder: str | Path, **hub: Any) -> Qwen2VLProcessor:
+    """Load the processor of a Qwen-Image-Edit folder without torchvision.
+
+    Args:
+        folder: a pipeline folder (with `processor/` in it), a processor folder, or a hub id.
+        hub: `revision`, `token`, `cache_dir`, `local_files_only`, `force_download`, as transformers takes them.
+
+    Raises:
+        OSError: no `preprocessor_config.json` or tokenizer is there.
+    """
+    name = str(folder)
+    places: dict[str, Any] = {**hub, "subfolder": "processor"}
+    if (Path(name) / IMAGE_FILE).is_file() or (Path(name) / BOTH_FILE).is_file():
+        places["subfolder"] = ""
+    image_processor = Qwen2VLImageProcessorPil.from_pretrained(name, **places)
+    tokenizer = AutoTokenizer.from_pretrained(name, **places)
+    template = _read("chat_template.jinja", name, places) or getattr(tokenizer, "chat_template", None)
+    processor = Qwen2VLProcessor(image_processor, tokenizer, chat_template=template)
+    both = json.loads(_read(BOTH_FILE, name, places) or "{}")
+    video = both.get("video_processor") or json.loads(_read(VIDEO_FILE, name, places) or "{}")
+    processor.video_config = video or processor.video_config
+    return processor
+
+
+def _read(file: str, name: str, places: dict[str, Any]) -> str | None:
+    found = cached_file(name, file, _raise_exceptions_for_missing_entries=False, **places)
+    return Path(found).read_text(encoding="utf-8") if found else None
