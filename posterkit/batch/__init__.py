@@ -1,0 +1,1 @@
+"""Job rows to poster files: reading, planning, drawing, composing, keeping account."""

@@ -1,0 +1,152 @@
+"""What a poster file says about itself: PNG text chunks out and in, content hashes, revisions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, PngImagePlugin
+
+CHUNK = "posterkit"
+FORMAT = 1
+_WHOLE = 64 * 2**20  # bytes; larger weight files are sampled, reading 40 GB to name a revision helps nobody
+_SAMPLE = 2**20
+
+
+def write_png(image: Image.Image, path: str | Path, record: dict[str, Any]) -> None:
+    """Write a poster with its record: to a temporary name in the same folder, then renamed.
+
+    Args:
+        image: mode RGB.
+        path: the final file.
+        record: JSON-able; `info` prints it and `generate --from-image` draws from it.
+    """
+    path = Path(path)
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt(CHUNK, json.dumps({"format": FORMAT, **record}, ensure_ascii=False))
+    info.add_text("Software", f"posterkit {record.get('posterkit', '')}".strip())
+    if prompt := record.get("row", {}).get("prompt"):
+        info.add_itxt("Description", prompt)
+    with atomic(path) as temporary:
+        image.save(temporary, format="PNG", pnginfo=info, compress_level=6)
+
+
+class atomic:
+    """A temporary path beside the final one; renamed when the block ends well, removed when it does not."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+
+    def __enter__(self) -> Path:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return self.temporary
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is None:
+            os.replace(self.temporary, self.path)
+        else:
+            self.temporary.unlink(missing_ok=True)
+
+
+def read_record(path: str | Path) -> dict[str, Any]:
+    """The record of a poster.
+
+    Raises:
+        ValueError: no such file, not a PNG, no posterkit record in it, or one of a later format.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file")
+    try:
+        with Image.open(path, formats=("PNG",)) as image:
+            text = getattr(image, "text", {}).get(CHUNK)
+    except (OSError, SyntaxError, ValueError):
+        raise ValueError(f"{path}: not a PNG; only PNG posters carry their record") from None
+    if text is None:
+        raise ValueError(f"{path}: carries no posterkit record (made by something else, or a program removed it)")
+    try:
+        record = json.loads(text)
+    except json.JSONDecodeError:
+        raise ValueError(f"{path}: its posterkit record is damaged") from None
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        found = record.get("format") if isinstance(record, dict) else type(record).__name__
+        raise ValueError(f"{path}: its record has format {found}, this posterkit reads format {FORMAT}")
+    return record
+
+
+def record_id(path: str | Path) -> str | None:
+    """The row id that a finished poster carries; None where there is no such file or it is not a finished poster."""
+    try:
+        record = read_record(path)
+        with Image.open(path, formats=("PNG",)) as image:
+            image.load()  # a poster cut off by a full disk has its record but not its pixels
+    except (ValueError, OSError, SyntaxError):
+        return None
+    return record.get("id")
+
+
+def source_depth(path: str | Path) -> int:
+    """How many times posterkit has redrawn this image already: 0 for a photograph."""
+    try:
+        return int(read_record(path).get("source_depth", 0))
+    except (ValueError, TypeError):
+        return 0
+
+
+def file_hash(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal.
+
+    Raises:
+        ValueError: the file cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def folder_revision(folder: str | Path) -> str:
+    """What names a checkpoint's state: a hash over its configs, tokenizers and weights, 16 hexadecimal digits.
+
+    Files up to 64 MiB count whole; of larger ones the size, the first and last MiB and 14 MiB between them, which any
+    training step or conversion changes.
+    """
+    folder = Path(folder)
+    digest = hashlib.sha256()
+    files = [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if p.is_file())
+    for path in files:
+        name = path.name if path == folder else path.relative_to(folder).as_posix()
+        if name.startswith(".") or "/." in name or path.suffix.lower() in (".md", ".png", ".jpg"):
+            continue
+        size = path.stat().st_size
+        digest.update(f"{name}\0{size}\0".encode())
+        with path.open("rb") as file:
+            if size <= _WHOLE:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+                continue
+            for part in range(16):
+                file.seek((size - _SAMPLE) * part // 15)
+                digest.update(file.read(_SAMPLE))
+    return digest.hexdigest()[:16]
+
+
+def content_id(row: dict[str, Any], revision: str, version: str) -> str:
+    """Row id: a hash of the resolved row, the model's revision and posterkit's version, 16 hexadecimal digits.
+
+    Paths do not count, what lies in the files does: a moved folder stays done.
+    """
+    plain = json.dumps(_without_paths(row), sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(f"{plain}\n{revision}\n{version}".encode()).hexdigest()[:16]
+
+
+def _without_paths(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_paths(item) for key, item in value.items() if key != "path"}
+    if isinstance(value, (list, tuple)):
+        return [_without_paths(item) for item in value]
+    return value

@@ -1,0 +1,176 @@
+"""Reading an image file: the one place where foreign pixels come in."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from posterkit.sizing import Size
+
+# formats that Pillow decodes by itself; EPS and PDF would start another program
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "PPM", "JPEG2000", "TGA")
+SUFFIXES = frozenset(
+    ".png .jpg .jpeg .jpe .jfif .webp .tif .tiff .bmp .gif .avif .ppm .pgm .pbm .pnm .jp2 .tga .heic .heif".split()
+)
+MAX_PIXELS = 100 * 2**20
+_TURNED = frozenset((5, 6, 7, 8))  # EXIF orientations that exchange width and height
+_ORIENTATION = 0x0112
+
+
+def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS, background: str = "white") -> Image.Image:
+    """Read an image file as a designer sees it.
+
+    EXIF orientation is applied, alpha is laid on `background`, CMYK, Lab and wide-gamut RGB go to sRGB by their own
+    profile, 16-bit is scaled to 8-bit, and of an animation the first frame is taken with a warning.
+
+    Args:
+        path: PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF, PPM, JPEG 2000 or TGA.
+        max_pixels: refuse larger ones before any pixel is decoded.
+        background: the colour behind transparent pixels.
+
+    Returns:
+        Mode RGB, uint8 0-255, without the file's metadata.
+
+    Raises:
+        ValueError: one line with the file's name: missing, not an image, damaged, or too large.
+    """
+    with _opened(path, max_pixels) as image:
+        # an MPO is a phone's JPEG with a preview behind it, not an animation
+        if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+            warnings.warn(f"{path}: has {image.n_frames} frames; the first is taken", stacklevel=2)  # type: ignore[attr-defined]
+            image.seek(0)
+        image.load()
+        profile = image.info.get("icc_profile")
+        turned = ImageOps.exif_transpose(image)
+        flat = _flatten(_to_rgb(turned, profile), background)
+    clean = Image.new("RGB", flat.size)
+    clean.paste(flat)
+    return clean
+
+
+def read_mask(path: str | Path, size: tuple[int, int], *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Read a mask: white = make this, black or transparent = keep.
+
+    Args:
+        path: any format that `read_image` takes.
+        size: width and height that the mask must have, in pixels (its picture's, after EXIF).
+
+    Returns:
+        Mode L, 0 or 255.
+
+    Raises:
+        ValueError: unreadable, of another size, or nothing in it is white.
+    """
+    mask = read_image(path, max_pixels=max_pixels, background="black").convert("L")
+    if mask.size != tuple(size):
+        raise ValueError(f"{path}: the mask is {Size(*mask.size)}, its image {Size(*size)}; they must be the same")
+    hard = mask.point(lambda value: 255 if value >= 128 else 0)
+    if hard.getbbox() is None:
+        raise ValueError(f"{path}: the mask is empty; paint what posterkit shall make in white")
+    return hard
+
+
+def read_size(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Size:
+    """Width and height in pixels after EXIF orientation; the pixels are not decoded where the format allows it.
+
+    Raises:
+        ValueError: as `read_image`, but damage further back in the file is not seen.
+    """
+    with _opened(path, max_pixels) as image:
+        turned = image.getexif().get(_ORIENTATION, 1) in _TURNED
+        return Size(image.height, image.width) if turned else Size(*image.size)
+
+
+@contextmanager
+def _opened(path: str | Path, max_pixels: int) -> Iterator[Image.Image]:
+    """Open and decode under one roof, so that whatever a decoder throws becomes one line with the file's name."""
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: {'is a folder, not an image' if path.is_dir() else 'there is no such file'}")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path}: the file is empty")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(path, formats=FORMATS)
+    except UnidentifiedImageError:
+        if path.suffix.lower() in (".heic", ".heif"):
+            raise ValueError(f"{path}: cannot read HEIC; convert it to PNG or JPEG") from None
+        raise ValueError(f"{path}: not an image that posterkit reads ({', '.join(FORMATS)})") from None
+    except Image.DecompressionBombError:
+        raise ValueError(f"{path}: larger than the limit of {max_pixels / 2**20:g} megapixels") from None
+    except Exception as error:
+        raise ValueError(f"{path}: damaged image ({_first_line(error)})") from error
+    with image:
+        if image.width * image.height > max_pixels:
+            found = f"{Size(*image.size)} is {image.width * image.height / 2**20:.0f} megapixels"
+            raise ValueError(f"{path}: {found}, the limit is {max_pixels / 2**20:g}")
+        try:
+            yield image
+        except Exception as error:
+            raise ValueError(f"{path}: damaged image ({_first_line(error)})") from error
+
+
+def _to_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """To RGB or RGBA in sRGB."""
+    mode = image.mode
+    if mode in ("I", "F") or mode.startswith("I;"):
+        return _scale_deep(image)
+    if mode == "LAB":
+        return _by_profile(image, ImageCms.createProfile("LAB")) or image.convert("RGB")
+    if mode == "CMYK":
+        return (profile and _by_profile(image, profile)) or image.convert("RGB")
+    if "transparency" in image.info or mode in ("RGBA", "LA", "PA", "RGBa", "La"):
+        image = image.convert("RGBA")
+    elif mode != "RGB":
+        # a grey profile (dot gain) says nothing about the RGB that we make of it
+        return image.convert("RGB")
+    if profile and not _is_srgb(profile):
+        return _by_profile(image, profile) or image
+    return image
+
+
+def _scale_deep(image: Image.Image) -> Image.Image:
+    """Grey of 16 or 32 bits, or float, to 8 bits: by the full range of its type, so that two files stay comparable."""
+    values = np.asarray(image).astype(np.float64)
+    top = float(values.max(initial=0.0))
+    if image.mode == "F":
+        full = 1.0 if top <= 1.0 else 255.0 if top <= 255.0 else 65535.0
+    else:
+        full = 65535.0 if top <= 65535.0 else float(2**32 - 1)
+    return Image.fromarray((np.clip(values / full, 0, 1) * 255).round().astype(np.uint8)).convert("RGB")
+
+
+def _by_profile(image: Image.Image, profile: bytes | ImageCms.core.CmsProfile) -> Image.Image | None:
+    """The image in sRGB, or None where its profile is broken or belongs to another kind of image."""
+    mode = "RGBA" if image.mode == "RGBA" else "RGB"
+    source = io.BytesIO(profile) if isinstance(profile, bytes) else profile
+    try:
+        opened = ImageCms.ImageCmsProfile(source)
+        return ImageCms.profileToProfile(image, opened, ImageCms.createProfile("sRGB"), outputMode=mode)
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None
+
+
+def _is_srgb(profile: bytes) -> bool:
+    try:
+        return "srgb" in ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile))).lower()
+    except (ImageCms.PyCMSError, OSError):
+        return True
+
+
+def _flatten(image: Image.Image, background: str) -> Image.Image:
+    if image.mode == "RGB":
+        return image
+    ground = Image.new("RGBA", image.size, background)
+    return Image.alpha_composite(ground, image).convert("RGB")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
