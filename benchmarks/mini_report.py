@@ -124,7 +124,7 @@ def draw(
     for rows in batches([sample.target.shape for sample in samples], options["batch"]):
         height, width = samples[rows[0]].target.shape[:2]
         call: dict[str, Any] = {
-            "prompt": [samples[i].words for i in rows],
+            "prompt": [asked_words(samples[i]) for i in rows],
             "width": width,
             "height": height,
             "generator": [torch.Generator().manual_seed(options["seed"] + i) for i in rows],
@@ -135,7 +135,7 @@ def draw(
         if task == "filling":
             call["mask_image"] = [Image.fromarray(samples[i].mask) for i in rows]
         if task == "extending":
-            call["anchor"] = [kept_corner(samples[i].mask) for i in rows]
+            call["anchor"] = [samples[i].placed[:2] for i in rows]
         for i, image in zip(rows, pipe(**call).images, strict=True):
             posters[i] = np.asarray(image)
     return [poster for poster in posters if poster is not None]
@@ -148,10 +148,12 @@ def batches(shapes: Sequence[tuple[int, ...]], size: int) -> Iterator[list[int]]
         yield from (rows[i : i + size] for i in range(0, len(rows), size))
 
 
-def kept_corner(mask: NDArray[np.uint8]) -> tuple[int, int]:
-    """Top left corner, x and y, of the kept rectangle: where extending has to put the photo."""
-    rows, columns = np.nonzero(mask <= 127)
-    return int(columns.min()), int(rows.min())
+def asked_words(sample: PosterSample) -> str:
+    """What a user would type: the caption, or the instruction without the task's frame, which the pipeline adds."""
+    if sample.task == "text":
+        return sample.caption
+    before, _, after = TASKS[sample.task].frame.partition("{prompt}")
+    return sample.instruction.removeprefix(before).removesuffix(after)
 
 
 def shuffled(samples: Sequence[PosterSample]) -> list[list[Picture]]:
