@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from posterkit.pipelines.keep import keep_pixels, seam_width
+
 Plane = NDArray[np.float32]  # (H, W), [0, 1]
 
 _STEP = 4.0  # the most that one sharpening pass enlarges; the second derivatives need a few pixels of edge to see
@@ -17,8 +19,8 @@ _SOFT = 0.003  # second derivative, in units of the full range per pixel squared
 def enlarge(image: Image.Image, size: tuple[int, int]) -> tuple[Image.Image, str]:
     """Enlarge smooth art so that its edges are as sharp as at full size, without ringing or stairs.
 
-    Less than doubling is Lanczos. More goes through passes of a Mitchell-Netravali cubic (next to no overshoot, even
-    contours) and a shock filter that sharpens across edges with curvature motion along them (Alvarez and Mazorra 1994,
+    Less than doubling is Lanczos. More goes through passes of a Mitchell-Netravali cubic (even contours, overshoot
+    cut off) and a shock filter that sharpens across edges with curvature motion along them (Alvarez and Mazorra 1994,
     "Signal and image restoration using shock filters and anisotropic diffusion"); smooth gradients stay as they are.
 
     Args:
@@ -39,10 +41,7 @@ def enlarge(image: Image.Image, size: tuple[int, int]) -> tuple[Image.Image, str
 
 
 def paste_kept(drawn: Image.Image, canvas: Image.Image, region: Image.Image) -> Image.Image:
-    """Put the kept pixels back exactly and let the made side meet them in colour.
-
-    Where the drawing differs in tone from what is kept, the smooth part of that difference is carried over the seam
-    into the made region and fades out there; no kept pixel takes part in a blend.
+    """Put the kept pixels back exactly at full resolution, the seam hidden on the made side.
 
     Args:
         drawn: mode RGB, the drawing at full size, also where pixels are kept (there it shows what the model thought).
@@ -54,16 +53,19 @@ def paste_kept(drawn: Image.Image, canvas: Image.Image, region: Image.Image) -> 
     """
     if not drawn.size == canvas.size == region.size:
         raise ValueError(f"drawing {drawn.size}, canvas {canvas.size} and region {region.size} must be of one size")
-    made = np.asarray(region) > 0
-    ours = np.asarray(drawn, dtype=np.float32)
-    theirs = np.asarray(canvas, dtype=np.float32)
-    if not made.any():
+    made = region.getbbox()
+    if made is None:
         return canvas.copy()
-    if made.all():
-        return drawn.copy()
-    offset = _carried_offset(theirs - ours, ~made, reach=max(4.0, min(drawn.size) / 16))
-    result = np.where(made[..., None], ours + offset, theirs)
-    return Image.fromarray(result.round().clip(0, 255).astype(np.uint8))
+    # a small hole in a big photograph: only its surroundings need arithmetic
+    width = seam_width(region.size)
+    margin = 3 * width
+    x0, y0, x1, y1 = made
+    near = (max(0, x0 - margin), max(0, y0 - margin), min(region.width, x1 + margin), min(region.height, y1 + margin))
+    pixels = np.asarray(drawn.crop(near), dtype=np.float32) / 255
+    joined = keep_pixels(pixels, canvas.crop(near), region.crop(near), width)
+    result = canvas.copy()
+    result.paste(Image.fromarray((joined * 255).round().astype(np.uint8)), near[:2])
+    return result
 
 
 def _enlarge_plane(plane: Plane, size: tuple[int, int]) -> Plane:
@@ -78,8 +80,12 @@ def _enlarge_plane(plane: Plane, size: tuple[int, int]) -> Plane:
 
 
 def _resample(plane: Plane, width: int, height: int) -> Plane:
-    """Separable Mitchell-Netravali cubic (B = C = 1/3) as two small matrix products."""
-    return _mitchell(plane.shape[0], height) @ plane @ _mitchell(plane.shape[1], width).T
+    """Separable Mitchell-Netravali cubic (B = C = 1/3) as two small matrix products, its overshoot cut off."""
+    rows = (np.arange(height) * plane.shape[0] // height)[:, None]
+    columns = np.arange(width) * plane.shape[1] // width
+    low = ndimage.minimum_filter(plane, 3, mode="nearest")[rows, columns]
+    high = ndimage.maximum_filter(plane, 3, mode="nearest")[rows, columns]
+    return np.clip(_mitchell(plane.shape[0], height) @ plane @ _mitchell(plane.shape[1], width).T, low, high)
 
 
 def _mitchell(length: int, wanted: int) -> Plane:
@@ -124,32 +130,3 @@ def _second(u: Plane, dx: Plane, dy: Plane) -> Plane:
     yy[1:-1] = u[2:] + u[:-2] - 2 * u[1:-1]
     xy = np.gradient(np.gradient(u, axis=1), axis=0)
     return dx * dx * xx + 2 * dx * dy * xy + dy * dy * yy
-
-
-def _carried_offset(difference: NDArray[np.float32], kept: NDArray[np.bool_], reach: float) -> NDArray[np.float32]:
-    """The smooth part of kept minus drawn, continued into the made region and faded out over about `reach` pixels.
-
-    Normalised convolution at two widths: the narrow one meets the seam closely, the wide one fills in further out.
-    """
-    weight = kept.astype(np.float32)
-    known = difference * weight[..., None]
-    carried = np.zeros_like(difference)
-    total = np.zeros_like(weight)
-    for sigma, trust in ((reach / 6, 1.0), (reach / 2, 0.05)):
-        total += trust * _blur(weight, sigma)
-        carried += trust * np.stack([_blur(known[..., channel], sigma) for channel in range(3)], axis=-1)
-    distance = ndimage.distance_transform_edt(~kept)
-    fade = 0.5 * (1 + np.cos(np.pi * np.clip(distance / reach, 0, 1)))
-    return (carried / np.maximum(total, 1e-6)[..., None] * fade[..., None]).astype(np.float32)
-
-
-def _blur(plane: Plane, sigma: float) -> Plane:
-    """A Gaussian, computed on a grid of about half its width: it is smooth there, and big posters stay affordable."""
-    cell = max(1, int(sigma / 2))
-    height, width = plane.shape
-    if cell == 1:
-        return ndimage.gaussian_filter(plane, sigma)
-    padded = np.pad(plane, ((0, -height % cell), (0, -width % cell)), mode="edge")
-    coarse = padded.reshape(padded.shape[0] // cell, cell, -1, cell).mean(axis=(1, 3))
-    fine = _resample(ndimage.gaussian_filter(coarse, sigma / cell), padded.shape[1], padded.shape[0])
-    return np.maximum(fine[:height, :width], 0) if plane.min() >= 0 else fine[:height, :width]
