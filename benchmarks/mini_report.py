@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from posterkit import mini
-from posterkit.data import PosterSample, SyntheticPosters
+from posterkit.data.schema import PosterSample
 from posterkit.metrics import adherence
 from posterkit.metrics.statistics import Estimate, bootstrap
 from posterkit.metrics.text import TextReader, text_accuracy
@@ -238,6 +238,14 @@ def as_size(image: Picture, like: Picture) -> Picture:
     return np.asarray(Image.fromarray(image).resize(like.shape[1::-1], Image.Resampling.LANCZOS))
 
 
+def heldout(task: str, size: tuple[int, int], count: int, seed: int) -> list[PosterSample]:
+    """The first held-out posters of a task; no training run ever sees them."""
+    from posterkit.data import SyntheticPosters
+
+    source = SyntheticPosters(seed=seed, size=size, tasks=(task,), split="heldout")
+    return [source[i] for i in range(count)]
+
+
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--posteromni", help="checkpoint folder; the shipped one by default")
@@ -265,8 +273,7 @@ def main() -> None:
     loaded: dict[str, Any] = {}
     for task in options.tasks:
         start = time.perf_counter()
-        source = SyntheticPosters(seed=options.seed, size=(width, height), tasks=(task,), split="heldout")
-        samples = [source[i] for i in range(options.count)]
+        samples = heldout(task, (width, height), options.count, options.seed)
         trials = run_bounds(task, samples) if options.truth else run_models(task, samples, options, loaded)
         for name, trial in trials.items():
             report.setdefault(name, {}).update(measure(task, trial, reader))

@@ -62,12 +62,12 @@ def layout_agreement(poster: Picture, reference: Picture) -> float:
     return arrangement_similarity(poster, reference)
 
 
-def identity_agreement(poster: Picture, subjects: Sequence[Picture], region: NDArray[np.bool_] | None = None) -> float:
-    """How much of the subjects' colours the poster shows, mean over subjects, in [0, 1].
+def identity_agreement(poster: Picture, subjects: Sequence[Picture]) -> float:
+    """How much of the subjects the poster shows, mean over subjects, in [0, 1].
 
     Raises:
         ValueError: there is no subject.
     """
     if not subjects:
         raise ValueError("identity needs at least one subject image")
-    return float(np.mean([subject_presence(subject, poster, region) for subject in subjects]))
+    return float(np.mean([subject_presence(subject, poster) for subject in subjects]))

@@ -6,12 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from posterkit.metrics.color import border_color, color_histogram, srgb_to_lab
+from posterkit.metrics.color import border_color, color_histogram, named_shares, srgb_to_lab
 
 Picture = NDArray[np.uint8]
 Array = NDArray[np.float64]
 
 GRID = (12, 8)  # rows and columns that an arrangement is seen at
+ENOUGH = 0.1  # the part of a poster that a subject has to fill to be wholly there
 OTHER = 12.0  # Lab units from the border colour from which a pixel counts as subject
 
 
@@ -53,22 +54,50 @@ def subject_mask(image: Picture) -> NDArray[np.bool_]:
     return mask if mask.any() else np.ones_like(mask)
 
 
-def subject_presence(subject: Picture, poster: Picture, region: NDArray[np.bool_] | None = None) -> float:
-    """How much of a subject's colours a poster shows, in [0, 1]: the intersection of Lab colour histograms.
+def subject_presence(subject: Picture, poster: Picture) -> float:
+    """How much of a subject a poster shows, wherever it stands, in [0, 1].
+
+    The mean of two shares: of the subject's Lab colour histogram, and of its edges between named colours (which colour
+    lies beside which). A tenth of the poster in the subject's make-up is enough for a full share, so that neither the
+    size of the subject nor what else is on the poster counts.
 
     Args:
         subject: a picture of the subject on a plain ground; only what differs from the ground counts.
         poster: `(H, W, 3)` uint8.
-        region: where on the poster to look; everywhere when None.
     """
-    own = color_histogram(srgb_to_lab(subject[subject_mask(subject)]))
-    shown = color_histogram(srgb_to_lab(poster if region is None else poster[region]))
-    return float(np.minimum(own, shown).sum())
+    mask, lab, shown = subject_mask(subject), srgb_to_lab(subject), srgb_to_lab(poster)
+    colors = np.minimum(color_histogram(lab[mask]), color_histogram(shown) / ENOUGH).sum()
+    own = color_edges(lab, mask)
+    edges = np.minimum(own, color_edges(shown) / ENOUGH).sum() / own.sum() if own.sum() > 0 else colors
+    return float(colors + edges) / 2
+
+
+def color_edges(lab: Array, mask: NDArray[np.bool_] | None = None, reach: float = 1 / 32) -> Array:
+    """Which named colours lie beside which: a colour co-occurrence histogram without its diagonal.
+
+    Args:
+        lab: `(H, W, 3)`.
+        mask: `(H, W)`; pairs with both pixels inside count.
+        reach: distance of a pair as a part of the longer side.
+
+    Returns:
+        `(14, 14)`, symmetric, per pixel that counts.
+    """
+    shares, step = named_shares(lab), max(1, round(max(lab.shape[:2]) * reach))
+    inside = np.ones(lab.shape[:2], dtype=bool) if mask is None else mask
+    shares = np.where(inside[..., None], shares, 0.0)
+    pairs = np.einsum("hwi,hwj->ij", shares[step:], shares[:-step], optimize=True)
+    pairs += np.einsum("hwi,hwj->ij", shares[:, step:], shares[:, :-step], optimize=True)
+    pairs = (pairs + pairs.T) / 2
+    np.fill_diagonal(pairs, 0)
+    return pairs / max(1, inside.sum())
 
 
 def _cells(values: Array, grid: tuple[int, int]) -> Array:
     """Area mean of a map over a grid, whatever the map's size."""
-    return np.asarray(Image.fromarray(values.astype(np.float32)).resize((grid[1], grid[0]), Image.Resampling.BOX), dtype=float)
+    return np.asarray(
+        Image.fromarray(values.astype(np.float32)).resize((grid[1], grid[0]), Image.Resampling.BOX), dtype=float
+    )
 
 
 def _standard(values: Array) -> Array:

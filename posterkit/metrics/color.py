@@ -21,6 +21,7 @@ Array = NDArray[np.float64]
 RGB_TO_XYZ = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
 WHITE = np.array([0.95047, 1.0, 1.08883])
 HISTOGRAM_STEP = 20.0  # Lab units between the nodes of the colour histogram
+NAME_WIDTH = 10.0  # Lab units over which one colour name gives way to another
 FRAME = 0.06  # the border of a poster: this part of each side
 
 
@@ -149,16 +150,31 @@ def color_histogram(lab: NDArray) -> Array:
     points = np.clip(points, 0, np.array(shape) - 1)
     low = np.minimum(points.astype(int), np.array(shape) - 2)
     part = points - low
-    histogram = np.zeros(shape)
+    histogram = np.zeros(np.prod(shape))
     for corner in np.ndindex(2, 2, 2):
         share = np.prod(np.where(corner, part, 1 - part), axis=1)
-        np.add.at(histogram, tuple((low + corner).T), share)
-    return histogram / max(1, len(points))
+        cell = np.ravel_multi_index(tuple((low + corner).T), shape)
+        histogram += np.bincount(cell, share, histogram.size)
+    return histogram.reshape(shape) / max(1, len(points))
 
 
 def color_histogram_distance(a: NDArray, b: NDArray) -> float:
     """Total variation between the colour histograms of two sets of Lab pixels, in [0, 1]; 1 = no colour in common."""
     return float(np.abs(color_histogram(a) - color_histogram(b)).sum() / 2)
+
+
+def named_shares(lab: NDArray) -> Array:
+    """How much of each named colour there is in a colour: shares that fall with the squared Lab difference.
+
+    Args:
+        lab: `(..., 3)`.
+
+    Returns:
+        `(..., 14)`, the order of `posterkit.brief.COLORS`, sum 1; a colour halfway between two names belongs to both.
+    """
+    gaps = ((_three(lab)[..., None, :] - _NAMED) ** 2).sum(-1)
+    shares = np.exp(-(gaps - gaps.min(-1, keepdims=True)) / (2 * NAME_WIDTH**2))
+    return shares / shares.sum(-1, keepdims=True)
 
 
 def _three(values: NDArray) -> Array:

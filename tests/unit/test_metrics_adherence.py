@@ -7,7 +7,8 @@ from skimage import data
 
 from posterkit.brief import COLORS
 from posterkit.metrics import adherence
-from posterkit.metrics.arrangement import arrangement_similarity, box_overlap, subject_presence
+from posterkit.metrics.arrangement import arrangement_similarity, box_overlap, color_edges, subject_presence
+from posterkit.metrics.color import srgb_to_lab
 from posterkit.metrics.statistics import bootstrap
 
 
@@ -74,7 +75,34 @@ def test_identity_finds_the_subjects_colours_and_not_its_ground():
     shows, lacks = _poster("beige", "purple", (10, 10, 120, 180)), _poster("white", "green", (10, 10, 120, 180))
     assert adherence.identity_agreement(shows, [subject]) > 0.5
     assert adherence.identity_agreement(lacks, [subject]) < 0.1
-    assert subject_presence(subject, subject) < 1
+    assert subject_presence(subject, subject) == pytest.approx(1)
+
+
+def test_identity_tells_a_striped_subject_from_a_split_one_of_the_same_colours():
+    striped, split = (np.full((96, 96, 3), COLORS["white"], dtype=np.uint8) for _ in range(2))
+    striped[24:72, 24:72], split[24:72, 24:72] = COLORS["navy"], COLORS["navy"]
+    for row in range(24, 72, 12):
+        striped[row : row + 6, 24:72] = COLORS["red"]
+    split[24:48, 24:72] = COLORS["red"]
+    assert subject_presence(striped, striped) > subject_presence(striped, split) + 0.2
+
+
+def test_identity_does_not_ask_how_large_the_subject_is():
+    subject = _poster("white", "purple", (30, 60, 100, 130))
+    half, whole = _poster("beige", "purple", (30, 60, 80, 130)), _poster("beige", "purple", (10, 10, 120, 180))
+    assert adherence.identity_agreement(half, [subject]) == pytest.approx(
+        adherence.identity_agreement(whole, [subject]), abs=0.02
+    )
+
+
+def test_colour_edges_count_pairs_across_a_border_on_both_sides_of_the_diagonal():
+    image = np.full((32, 32, 3), COLORS["white"], dtype=np.uint8)
+    image[:, 16:] = COLORS["black"]
+    edges = color_edges(srgb_to_lab(image))
+    names = list(COLORS)
+    # one pair a row crosses the border, half of it counted each way round, over 32 x 32 pixels; white is a little beige
+    assert edges[names.index("white"), names.index("black")] == pytest.approx(0.5 / 32, rel=0.1)
+    assert edges.sum() == pytest.approx(1 / 32, rel=0.1) and np.array_equal(edges, edges.T)
 
 
 def test_identity_needs_a_subject():

@@ -116,3 +116,12 @@ def test_colour_histograms_part_by_as_much_as_the_colours_share_of_a_step():
     assert color.color_histogram_distance(here, here) == 0
     assert color.color_histogram_distance(here, here + np.array([5, 0, 0])) == pytest.approx(0.25)
     assert color.color_histogram_distance(here, here + np.array([40, 0, 0])) == pytest.approx(1)
+
+
+def test_a_named_colour_belongs_to_its_name_and_a_halfway_one_to_both():
+    names, table = list(COLORS), skcolor.rgb2lab(np.array([list(COLORS.values())], dtype=np.uint8))[0]
+    shares = color.named_shares(table)
+    assert (shares.argmax(1) == np.arange(14)).all() and np.allclose(shares.sum(1), 1)
+    gray, black = names.index("gray"), names.index("black")
+    halfway = color.named_shares((table[gray] + table[black]) / 2)
+    assert halfway[gray] == pytest.approx(halfway[black], rel=1e-3)
