@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from posterkit.brief import COLORS
 from posterkit.metrics.color import border_color, color_histogram, named_shares, srgb_to_lab
 
 Picture = NDArray[np.uint8]
@@ -13,6 +14,7 @@ Array = NDArray[np.float64]
 
 GRID = (12, 8)  # rows and columns that an arrangement is seen at
 ENOUGH = 0.1  # the part of a poster that a subject has to fill to be wholly there
+STEP = 5.0  # Lab units from which two neighbours make an edge
 OTHER = 12.0  # Lab units from the border colour from which a pixel counts as subject
 
 
@@ -83,14 +85,16 @@ def color_edges(lab: Array, mask: NDArray[np.bool_] | None = None, reach: float 
     Returns:
         `(14, 14)`, symmetric, per pixel that counts.
     """
-    shares, step = named_shares(lab), max(1, round(max(lab.shape[:2]) * reach))
+    step = max(1, round(max(lab.shape[:2]) * reach))
     inside = np.ones(lab.shape[:2], dtype=bool) if mask is None else mask
-    shares = np.where(inside[..., None], shares, 0.0)
-    pairs = np.einsum("hwi,hwj->ij", shares[step:], shares[:-step], optimize=True)
-    pairs += np.einsum("hwi,hwj->ij", shares[:, step:], shares[:, :-step], optimize=True)
-    pairs = (pairs + pairs.T) / 2
-    np.fill_diagonal(pairs, 0)
-    return pairs / max(1, inside.sum())
+    edges = np.zeros((len(COLORS), len(COLORS)))
+    for a, b in ((np.s_[step:], np.s_[:-step]), (np.s_[:, step:], np.s_[:, :-step])):
+        counts = inside[a] & inside[b] & (np.linalg.norm(lab[a] - lab[b], axis=2) > STEP)
+        one, other = named_shares(lab[a][counts]), named_shares(lab[b][counts])
+        products = one[:, :, None] * other[:, None, :]
+        # two pixels alike leave nothing here, however their colour is shared between names
+        edges += np.abs(products - products.swapaxes(1, 2)).sum(0) / 2
+    return edges / max(1, inside.sum())
 
 
 def _cells(values: Array, grid: tuple[int, int]) -> Array:
