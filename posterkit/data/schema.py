@@ -1,0 +1,144 @@
+"""PosterSample: one training sample, in memory and as a folder of pictures with one JSON line each."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+Box = tuple[int, int, int, int]
+RGB = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Region:
+    """An area with a role for region-weighted losses: `box` is x0, y0, x1, y1 in pixels, half open."""
+
+    box: Box
+    role: str  # "major" (the title) or "minor"
+    text: str
+
+
+@dataclass(frozen=True)
+class DrawnText:
+    """A text that stands on the target: its ink's box in pixels, half open, its colour and its font's name."""
+
+    text: str
+    box: Box | None = None
+    color: RGB | None = None
+    font: str | None = None
+
+
+@dataclass
+class PosterSample:
+    """One poster with everything that a task needs to be learnt from it.
+
+    Attributes:
+        id: unique within a set.
+        task: "text" or one of `posterkit.tasks.TASKS`.
+        target: the finished poster, uint8 `(H, W, 3)` RGB.
+        references: input images, uint8 `(h, w, 3)` RGB each; none for "text".
+        mask: uint8 `(H, W)`, 255 = to be made, 0 = kept; None for tasks that keep no pixels.
+        regions: text areas with their role.
+        texts: the texts on the target.
+        caption: what the target shows, in words.
+        instruction: what an image-to-poster model is asked; equal to the caption for "text".
+        theme: the art's family.
+        source: where the pictures come from.
+        licence: SPDX name of the pictures' licence.
+        split: "train" or "heldout".
+        background: colour name (a key of `posterkit.brief.COLORS`) nearest to the target's border.
+        palette: the colours that the art was drawn with, background first.
+        style: how it was drawn.
+        layout: name of the arrangement.
+        subject: box of the main motif on the target, in pixels, half open.
+        placed: box of reference 0 on the target for tasks that keep pixels.
+    """
+
+    id: str
+    task: str
+    target: np.ndarray
+    references: list[np.ndarray] = field(default_factory=list)
+    mask: np.ndarray | None = None
+    regions: list[Region] = field(default_factory=list)
+    texts: list[DrawnText] = field(default_factory=list)
+    caption: str = ""
+    instruction: str = ""
+    theme: str = ""
+    source: str = "synthetic"
+    licence: str = "CC0-1.0"
+    split: str = "train"
+    background: str | None = None
+    palette: tuple[RGB, ...] = ()
+    style: str | None = None
+    layout: str | None = None
+    subject: Box | None = None
+    placed: Box | None = None
+
+
+_PLAIN = ("id", "task", "caption", "instruction", "theme", "source", "licence", "split", "background", "style", "layout")
+
+
+def write_sample(sample: PosterSample, folder: str | Path, index: str = "samples.jsonl") -> dict[str, Any]:
+    """Write a sample's pictures as PNG files into `folder` and append its line to `folder/index`.
+
+    Returns:
+        The line's row; its paths are relative to the index file.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def save(name: str, picture: np.ndarray) -> str:
+        Image.fromarray(picture).save(folder / name)
+        return name
+
+    row: dict[str, Any] = {key: getattr(sample, key) for key in _PLAIN}
+    row["target"] = save(f"{sample.id}.png", sample.target)
+    row["references"] = [save(f"{sample.id}.ref{n}.png", picture) for n, picture in enumerate(sample.references)]
+    row["mask"] = None if sample.mask is None else save(f"{sample.id}.mask.png", sample.mask)
+    row["regions"] = [vars(region) for region in sample.regions]
+    row["texts"] = [vars(text) for text in sample.texts]
+    row |= {"palette": sample.palette, "subject": sample.subject, "placed": sample.placed}
+    with open(folder / index, "a", encoding="utf-8") as lines:
+        lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+    return row
+
+
+def read_sample(line: str, folder: str | Path) -> PosterSample:
+    """Read one JSON line as `write_sample` writes it, with its pictures; keys that are not there keep their defaults.
+
+    Raises:
+        ValueError: the line is no JSON object, or lacks `id`, `task` or `target`.
+        FileNotFoundError: a picture that the line names is not there.
+    """
+    row = json.loads(line)
+    missing = [key for key in ("id", "task", "target") if not isinstance(row, dict) or key not in row]
+    if missing:
+        raise ValueError(f"a sample needs id, task and target; {', '.join(missing)} is missing in {line.strip()[:80]!r}")
+    folder = Path(folder)
+
+    def load(name: str, mode: str) -> np.ndarray:
+        with Image.open(folder / name) as picture:
+            return np.asarray(picture.convert(mode))
+
+    def maybe(value: Any) -> Any:
+        return None if value is None else tuple(value)
+
+    return PosterSample(
+        **{key: row[key] for key in _PLAIN if key in row},
+        target=load(row["target"], "RGB"),
+        references=[load(name, "RGB") for name in row.get("references") or ()],
+        mask=load(row["mask"], "L") if row.get("mask") else None,
+        regions=[Region(tuple(r["box"]), r["role"], r["text"]) for r in row.get("regions") or ()],
+        texts=[
+            DrawnText(t["text"], maybe(t.get("box")), maybe(t.get("color")), t.get("font"))
+            for t in row.get("texts") or ()
+        ],
+        palette=tuple(tuple(color) for color in row.get("palette") or ()),
+        subject=maybe(row.get("subject")),
+        placed=maybe(row.get("placed")),
+    )

@@ -1,0 +1,73 @@
+"""Arrangements of title and subject, for any aspect ratio."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Rect = tuple[float, float, float, float]  # x0, y0, x1, y1; of the canvas (0 to 1) or in pixels
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the title and the subject stand, as shares of the canvas.
+
+    Attributes:
+        name: names the arrangement.
+        title: the title's area.
+        align: "left", "center" or "right" within it.
+        subject: the main motif's area.
+        where: the title's place in words.
+    """
+
+    name: str
+    title: Rect
+    align: str
+    subject: Rect
+    where: str
+
+
+LAYOUTS = (
+    Layout("top", (0.08, 0.065, 0.92, 0.25), "center", (0.1, 0.29, 0.9, 0.93), "at the top"),
+    Layout("bottom", (0.08, 0.75, 0.92, 0.935), "center", (0.1, 0.07, 0.9, 0.71), "at the bottom"),
+    Layout("middle", (0.1, 0.39, 0.9, 0.61), "center", (0.1, 0.1, 0.9, 0.9), "in the middle"),
+    Layout("left", (0.07, 0.14, 0.44, 0.86), "left", (0.46, 0.1, 0.95, 0.9), "on the left"),
+    Layout("right", (0.56, 0.14, 0.93, 0.86), "right", (0.05, 0.1, 0.54, 0.9), "on the right"),
+    Layout("top left", (0.07, 0.065, 0.66, 0.29), "left", (0.24, 0.31, 0.95, 0.95), "in the top left corner"),
+    Layout("top right", (0.34, 0.065, 0.93, 0.29), "right", (0.05, 0.31, 0.76, 0.95), "in the top right corner"),
+    Layout("bottom left", (0.07, 0.72, 0.66, 0.935), "left", (0.24, 0.05, 0.95, 0.69), "in the bottom left corner"),
+    Layout("bottom right", (0.34, 0.72, 0.93, 0.935), "right", (0.05, 0.05, 0.76, 0.69), "in the bottom right corner"),
+)
+# a title in the middle stands on the art, so only calm art may take it
+CALM = ("aurora", "geometric", "sky", "space", "sea")
+PANELS = ("card", "arch", "circle", "inset")
+PLACES = ("in the center", "on the left", "on the right", "at the top", "at the bottom")
+
+
+def pixels(area: Rect, width: int, height: int) -> Rect:
+    """A share of the canvas in pixels."""
+    return area[0] * width, area[1] * height, area[2] * width, area[3] * height
+
+
+def panel_area(kind: str, layout: Layout, width: int, height: int) -> Rect:
+    """The picture's window on a framed poster, in pixels."""
+    if kind == "inset" or layout.name == "middle":
+        margin = 0.085 * min(width, height)
+        return margin, margin, width - margin, height - margin
+    x0, y0, x1, y1 = pixels(layout.subject, width, height)
+    if kind == "circle":
+        x, y, r = (x0 + x1) / 2, (y0 + y1) / 2, min(x1 - x0, y1 - y0) / 2
+        return x - r, y - r, x + r, y + r
+    if kind == "arch":
+        x, half = (x0 + x1) / 2, min((x1 - x0) / 2, (y1 - y0) * 0.42)
+        return x - half, y0, x + half, y1
+    return x0, y0, x1, y1
+
+
+def place_words(area: Rect, width: int, height: int) -> str:
+    """Where the middle of an area lies on a canvas, in words (one of `PLACES`)."""
+    u, v = (area[0] + area[2]) / 2 / width, (area[1] + area[3]) / 2 / height
+    if abs(u - 0.5) > 0.085:
+        return PLACES[1] if u < 0.5 else PLACES[2]
+    if abs(v - 0.5) > 0.17:
+        return PLACES[3] if v < 0.5 else PLACES[4]
+    return PLACES[0]
