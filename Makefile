@@ -1,0 +1,63 @@
+# posterkit: make posters, test, check. Every target sets itself up in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TORCH := 2.13.0
+# PyTorch's own index holds the CPU build; an extra index, so that a machine that cannot reach it uses its own
+CPU_INDEX := https://download.pytorch.org/whl/cpu
+export OMP_NUM_THREADS ?= 2
+export TOKENIZERS_PARALLELISM := false
+
+.DEFAULT_GOAL := help
+.PHONY: help poster test check slow bench docs clean
+
+help:  ## what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# without an NVIDIA card the CPU build comes first, so that nothing pulls CUDA packages in
+$(VENV)/.torch: | $(BIN)/python
+	@if command -v nvidia-smi >/dev/null 2>&1; then \
+	  $(BIN)/pip install -q "torch==$(TORCH)"; \
+	else \
+	  $(BIN)/pip install -q "torch==$(TORCH)" --extra-index-url $(CPU_INDEX) --retries 1 --timeout 15; \
+	fi
+	@touch $@
+
+$(VENV)/.posterkit: pyproject.toml $(VENV)/.torch
+	@echo "installing posterkit into $(VENV) ..."
+	@$(BIN)/pip install -q -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml $(VENV)/.posterkit
+	@echo "installing what the tests need ..."
+	@$(BIN)/pip install -q -e ".[dev,data]"
+	@touch $@
+
+poster: $(VENV)/.posterkit  ## install, make a poster from text and one for each task, print where they are
+	@$(BIN)/python examples/make_posters.py --out posters
+
+test: $(VENV)/.dev  ## the tests (under 10 minutes on 2 cores)
+	$(BIN)/python -m pytest -q
+
+check: $(VENV)/.dev  ## lint, types, import rule
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/python -m pytest -q tests/unit/test_import_rule.py
+
+slow: $(VENV)/.dev  ## everything, with the slow tests and, where there is a card, the GPU tests
+	$(BIN)/python -m pytest -q -m "slow or gpu or not slow"
+
+bench: $(VENV)/.dev  ## speed and quality figures
+	$(BIN)/python benchmarks/synthetic_speed.py
+	$(BIN)/python benchmarks/pipeline_speed.py
+	$(BIN)/python benchmarks/mini_report.py
+
+docs: $(VENV)/.dev  ## check that every file and command named in the docs exists
+	$(BIN)/python -m pytest -q tests/unit/test_docs.py
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) posters build *.egg-info .pytest_cache .ruff_cache

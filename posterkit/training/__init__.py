@@ -1,0 +1,1 @@
+"""The training core: typed configs, one loop, exact resume, adapters, losses."""

@@ -1,0 +1,1 @@
+"""What a stage needs to know of a model family: encode, noise, predict, save. One adapter each."""

@@ -1,0 +1,147 @@
+"""FLUX.1 for training: PosterCraft's side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
+
+from posterkit.data.schema import PosterSample
+from posterkit.pipelines.latents import pack
+from posterkit.pipelines.postercraft import PosterCraftPipeline, position_ids
+from posterkit.training.adapters.autoencoder import Autoencoder
+from posterkit.training.adapters.folders import pipeline_defaults, save_pipeline
+from posterkit.training.tokenizers import clip_tokenizer, t5_tokenizer
+
+Encoded = dict[str, Tensor]
+
+
+@dataclass
+class FluxCondition:
+    """What the transformer sees beside the noisy tokens.
+
+    Attributes:
+        prompt: T5 states, `(B, L, D)`.
+        pooled: CLIP's pooled state, `(B, P)`.
+        image_ids: `(S, 3)` positions of the image tokens.
+    """
+
+    prompt: Tensor
+    pooled: Tensor
+    image_ids: Tensor
+
+
+class FluxAdapter:
+    """The parts of a FLUX.1 pipeline, and the verbs a stage calls.
+
+    `module` holds what trains. The autoencoder is frozen and works in `precompute` only.
+    """
+
+    def __init__(self, parts: dict[str, Any], vae: Autoencoder, defaults: dict[str, Any]) -> None:
+        self.parts, self.vae, self.defaults = parts, vae, defaults
+        names = ("transformer", "text_encoder", "text_encoder_2")
+        self.module = nn.ModuleDict({name: parts[name] for name in names})
+        self.length = defaults["max_sequence_length"]
+
+    @classmethod
+    def from_config(cls, model: dict[str, Any], vae: Autoencoder, captions: Sequence[str]) -> FluxAdapter:
+        """A fresh small model: configs of the real classes, tokenizers planned from `captions`."""
+        clip = clip_tokenizer(captions, model["text_encoder"]["max_position_embeddings"])
+        t5 = t5_tokenizer(captions, model["defaults"]["max_sequence_length"])
+        special = {
+            "bos_token_id": clip.bos_token_id,
+            "eos_token_id": clip.eos_token_id,
+            "pad_token_id": clip.pad_token_id,
+        }
+        parts = {
+            "scheduler": FlowMatchEulerDiscreteScheduler.from_config(model["scheduler"]),
+            "tokenizer": clip,
+            "tokenizer_2": t5,
+            "text_encoder": CLIPTextModel(CLIPTextConfig(vocab_size=len(clip), **special, **model["text_encoder"])),
+            "text_encoder_2": T5EncoderModel(T5Config(vocab_size=len(t5), **model["text_encoder_2"])),
+            "transformer": FluxTransformer2DModel.from_config(model["transformer"]),
+        }
+        # the last layer starts at zero, so that the first prediction is no noise of its own
+        nn.init.zeros_(parts["transformer"].proj_out.weight)
+        nn.init.zeros_(parts["transformer"].proj_out.bias)
+        return cls(parts, vae, model["defaults"])
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, vae: Autoencoder | None = None) -> FluxAdapter:
+        """From a diffusers folder, in float32; `vae` replaces the folder's own."""
+        pipe = PosterCraftPipeline.from_pretrained(folder, dtype=torch.float32)
+        names = ("scheduler", "tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2", "transformer")
+        parts = {name: getattr(pipe, name) for name in names}
+        return cls(parts, vae or Autoencoder("flux", pipe.vae), pipeline_defaults(pipe))
+
+    def precompute(self, samples: Sequence[PosterSample]) -> list[Encoded]:
+        """Everything that no trained weight touches: latents in float16, token ids."""
+        latents = self.vae.encode_each([sample.target for sample in samples])
+        t5, clip = self.tokenize([sample.caption for sample in samples])
+        return [{"latents": x, "t5": a, "clip": b} for x, a, b in zip(latents, t5, clip, strict=True)]
+
+    def tokenize(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
+        """Token ids of T5 `(B, L)` and CLIP `(B, 77 or fewer)`, padded as the pipeline pads."""
+        t5, clip = self.parts["tokenizer_2"], self.parts["tokenizer"]
+        options = {"padding": "max_length", "truncation": True, "return_tensors": "pt"}
+        return (
+            t5(prompts, max_length=self.length, **options).input_ids.int(),
+            clip(prompts, max_length=clip.model_max_length, **options).input_ids.int(),
+        )
+
+    def bucket(self, row: Encoded) -> tuple[int, ...]:
+        return tuple(row["latents"].shape)
+
+    def collate(self, rows: list[Encoded]) -> Encoded:
+        return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+
+    def encode(self, batch: Encoded, drop: Tensor | None = None) -> tuple[Tensor, FluxCondition]:
+        """Clean tokens `(B, S, C)` and the condition.
+
+        Args:
+            drop: `(B,)` bool; these captions are replaced by the empty one.
+        """
+        t5, clip = batch["t5"].long(), batch["clip"].long()
+        if drop is not None:
+            empty_t5, empty_clip = (ids.long() for ids in self.tokenize([""]))
+            t5 = torch.where(drop[:, None], empty_t5, t5)
+            clip = torch.where(drop[:, None], empty_clip, clip)
+        prompt = self.module["text_encoder_2"](t5)[0]
+        pooled = self.module["text_encoder"](clip).pooler_output
+        latents = batch["latents"].float()
+        rows, columns = (side // 2 for side in latents.shape[-2:])
+        return pack(latents), FluxCondition(prompt, pooled, position_ids(rows, columns).to(latents))
+
+    def velocity(self, x: Tensor, t: Tensor, condition: FluxCondition, guidance: Tensor | None = None) -> Tensor:
+        """Predicted velocity `(B, S, C)` at noisy tokens `x` and times `t` `(B,)`.
+
+        Args:
+            guidance: `(B,)`, the guidance that a guidance-distilled transformer is told; 1 where None.
+        """
+        transformer = self.module["transformer"]
+        if transformer.config.guidance_embeds and guidance is None:
+            guidance = torch.ones_like(t)
+        return transformer(
+            hidden_states=x,
+            timestep=t,
+            guidance=guidance,
+            pooled_projections=condition.pooled,
+            encoder_hidden_states=condition.prompt,
+            txt_ids=condition.image_ids.new_zeros(condition.prompt.shape[1], 3),
+            img_ids=condition.image_ids,
+            return_dict=False,
+        )[0]
+
+    def pipeline(self) -> PosterCraftPipeline:
+        """The live weights as a PosterCraftPipeline."""
+        return PosterCraftPipeline(**self.parts, vae=self.vae.module, **self.defaults)
+
+    def save(self, folder: str | Path) -> None:
+        """A diffusers folder, bfloat16, which stock FluxPipeline opens too."""
+        save_pipeline(self.pipeline(), folder)

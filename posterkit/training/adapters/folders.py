@@ -1,0 +1,58 @@
+"""Saving what a stage trained as a folder that stock diffusers opens."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline
+
+from posterkit import mini
+
+
+def resolve(name: str) -> str:
+    """A folder from what a config may say: a path, a run folder, `mini:posteromni`, `mini:posteromni/vae`.
+
+    A run folder stands for its averaged weights, else for its last ones.
+
+    Raises:
+        ValueError: no such mini checkpoint.
+        FileNotFoundError: nothing is there.
+    """
+    if name.startswith("mini:"):
+        checkpoint, _, part = name.removeprefix("mini:").partition("/")
+        folder = Path(mini.path(checkpoint)) / part
+    else:
+        folder = next((inner for inner in (Path(name) / "ema", Path(name) / "model") if inner.is_dir()), Path(name))
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{name}: no such folder")
+    return str(folder)
+
+
+def pipeline_defaults(pipe: DiffusionPipeline) -> dict[str, Any]:
+    """The numbers that a checkpoint carries in its pipeline config."""
+    return {name: value for name, value in pipe.config.items() if isinstance(value, (int, float, bool))}
+
+
+def save_pipeline(pipe: DiffusionPipeline, folder: str | Path) -> None:
+    """Write a pipeline with its weights in bfloat16, rounded from the live ones, which stay as they are.
+
+    Every text encoder's config says float32, because transformers would load the dtype it finds and diffusers float32.
+    """
+    live = {n: c for n, c in pipe.components.items() if isinstance(c, torch.nn.Module)}
+    kept = {name: {n: t.detach().clone() for n, t in module.state_dict().items()} for name, module in live.items()}
+    try:
+        for module in live.values():
+            module.to(torch.bfloat16)
+        pipe.save_pretrained(folder, safe_serialization=True)
+    finally:
+        for name, module in live.items():
+            module.float().load_state_dict(kept[name])
+    for name in live:
+        path = Path(folder) / name / "config.json"
+        config = json.loads(path.read_text())
+        if "dtype" in config or "torch_dtype" in config:
+            config.pop("torch_dtype", None)
+            path.write_text(json.dumps({**config, "dtype": "float32"}, indent=2, sort_keys=True) + "\n")

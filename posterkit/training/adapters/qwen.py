@@ -1,0 +1,186 @@
+"""Qwen-Image-Edit for training: PosterOmni's side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler, QwenImageTransformer2DModel
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from posterkit.data.schema import PosterSample
+from posterkit.pipelines.instruction import TEMPLATE, instruction_text, prefix_length
+from posterkit.pipelines.latents import pack
+from posterkit.pipelines.posteromni import PosterOmniPipeline
+from posterkit.pipelines.processor import Qwen2VLProcessor
+from posterkit.pipelines.references import Areas, lay_out
+from posterkit.sizing import Size
+from posterkit.tasks import TASKS
+from posterkit.training.adapters.autoencoder import Autoencoder
+from posterkit.training.adapters.folders import pipeline_defaults, save_pipeline
+from posterkit.training.tokenizers import qwen_tokenizer
+
+Encoded = dict[str, Tensor]
+Shape = tuple[int, int, int]
+
+
+@dataclass
+class QwenCondition:
+    """What the transformer sees beside the noisy tokens.
+
+    Attributes:
+        prompt: Qwen2.5-VL states, `(B, L, D)`, padded on the right.
+        mask: `(B, L)` bool, False on padding.
+        references: clean tokens of all references, `(B, S_ref, C)`.
+        shapes: (frames, rows, columns) in tokens of the target and each reference.
+    """
+
+    prompt: Tensor
+    mask: Tensor
+    references: Tensor
+    shapes: list[Shape]
+
+
+class QwenAdapter:
+    """The parts of a Qwen-Image-Edit pipeline, and the verbs a stage calls.
+
+    `module` holds what trains. The autoencoder is frozen and works in `precompute` only.
+    """
+
+    def __init__(self, parts: dict[str, Any], vae: Autoencoder, defaults: dict[str, Any]) -> None:
+        self.parts, self.vae, self.defaults = parts, vae, defaults
+        self.module = nn.ModuleDict({name: parts[name] for name in ("transformer", "text_encoder")})
+        self.prefix = prefix_length(parts["tokenizer"])
+        areas = (defaults[f"{name}_area"] for name in ("native", "reference", "condition"))
+        self.areas = Areas(*areas)
+
+    @classmethod
+    def from_config(cls, model: dict[str, Any], vae: Autoencoder, captions: Iterable[str]) -> QwenAdapter:
+        """A fresh small model: configs of the real classes, a tokenizer planned from `captions` and the template."""
+        tokenizer = qwen_tokenizer([TEMPLATE, *captions])
+        special = {
+            f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"<|{token}|>")
+            for name, token in (("image", "image_pad"), ("video", "video_pad"), ("vision_start", "vision_start"),
+                                ("vision_end", "vision_end"))
+        }  # fmt: skip
+        text = {**model["text_encoder"]["text_config"], "vocab_size": len(tokenizer)}
+        vision = model["text_encoder"]["vision_config"]
+        config = Qwen2_5_VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **special)
+        pictures = Qwen2VLImageProcessorPil(**model["image_processor"])
+        parts = {
+            "scheduler": FlowMatchEulerDiscreteScheduler.from_config(model["scheduler"]),
+            "tokenizer": tokenizer,
+            "processor": Qwen2VLProcessor(pictures, tokenizer),
+            "text_encoder": Qwen2_5_VLForConditionalGeneration(config),
+            "transformer": QwenImageTransformer2DModel.from_config(model["transformer"]),
+        }
+        # the last layer starts at zero, so that the first prediction is no noise of its own
+        nn.init.zeros_(parts["transformer"].proj_out.weight)
+        nn.init.zeros_(parts["transformer"].proj_out.bias)
+        return cls(parts, vae, model["defaults"])
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, vae: Autoencoder | None = None) -> QwenAdapter:
+        """From a diffusers folder, in float32; `vae` replaces the folder's own."""
+        pipe = PosterOmniPipeline.from_pretrained(folder, dtype=torch.float32)
+        names = ("scheduler", "tokenizer", "processor", "text_encoder", "transformer")
+        parts = {name: getattr(pipe, name) for name in names}
+        return cls(parts, vae or Autoencoder("qwen", pipe.vae), pipeline_defaults(pipe))
+
+    def precompute(self, samples: Sequence[PosterSample]) -> list[Encoded]:
+        """Everything that no trained weight touches: latents in float16, token ids, the encoder's picture patches."""
+        pictures: list[list[np.ndarray]] = []
+        rows: list[Encoded] = []
+        for sample in samples:
+            height, width = sample.target.shape[:2]
+            poster = lay_out(
+                TASKS[sample.task],
+                sample.instruction,
+                [Image.fromarray(reference) for reference in sample.references],
+                self.areas,
+                Size(width, height),
+                Image.fromarray(sample.mask) if sample.task == "filling" and sample.mask is not None else None,
+                sample.placed[:2] if sample.task == "extending" and sample.placed else "center",
+            )
+            inputs = self.read(poster.instruction, poster.pictures)
+            rows.append(
+                {
+                    "ids": inputs["input_ids"][0].int(),
+                    "empty_ids": self.read(" ", poster.pictures)["input_ids"][0].int(),
+                    "patches": inputs["pixel_values"].half(),
+                    "grid": inputs["image_grid_thw"].int(),
+                }
+            )
+            pictures.append([sample.target, *map(np.asarray, poster.references)])
+        latents = self.vae.encode_each([picture for group in pictures for picture in group])
+        for row, group in zip(rows, pictures, strict=True):
+            row.update({f"latents{index}": latents.pop(0) for index in range(len(group))})
+        return rows
+
+    def read(self, instruction: str, pictures: list[Image.Image]) -> dict[str, Tensor]:
+        """What the text encoder takes for one instruction: ids `(1, L)`, patches `(P, 1176)`, grid `(N, 3)`."""
+        text = instruction_text(instruction, len(pictures))
+        return self.parts["processor"](text=[text], images=pictures, return_tensors="pt")
+
+    def bucket(self, row: Encoded) -> tuple[tuple[int, ...], ...]:
+        return tuple(tuple(row[name].shape) for name in sorted(row) if name.startswith("latents"))
+
+    def collate(self, rows: list[Encoded]) -> Encoded:
+        batch = {name: torch.stack([row[name] for row in rows]) for name in rows[0] if name.startswith("latents")}
+        for name in ("ids", "empty_ids"):
+            batch[name] = pad_sequence([row[name] for row in rows], batch_first=True, padding_value=-1)
+        for name in ("patches", "grid"):
+            batch[name] = torch.cat([row[name] for row in rows])
+        return batch
+
+    def encode(self, batch: Encoded, drop: Tensor | None = None) -> tuple[Tensor, QwenCondition]:
+        """Clean tokens `(B, S, C)` and the condition.
+
+        Args:
+            drop: `(B,)` bool; these instructions are replaced by the negative prompt `" "`; references stay.
+        """
+        ids = batch["ids"].long()
+        if drop is not None:
+            empty = batch["empty_ids"].long()
+            empty = nn.functional.pad(empty, (0, ids.shape[1] - empty.shape[1]), value=-1)
+            ids = torch.where(drop[:, None], empty, ids)
+        mask = ids >= 0
+        states = self.module["text_encoder"].model(
+            input_ids=ids.masked_fill(~mask, self.parts["tokenizer"].pad_token_id),
+            attention_mask=mask.long(),
+            pixel_values=batch["patches"].float(),
+            image_grid_thw=batch["grid"].long(),
+        )[0]
+        names = sorted(name for name in batch if name.startswith("latents"))
+        target, *references = (batch[name].float() for name in names)
+        shapes = [(1, batch[name].shape[-2] // 2, batch[name].shape[-1] // 2) for name in names]
+        tokens = torch.cat([pack(reference) for reference in references], 1)
+        return pack(target), QwenCondition(states[:, self.prefix :], mask[:, self.prefix :], tokens, shapes)
+
+    def velocity(self, x: Tensor, t: Tensor, condition: QwenCondition) -> Tensor:
+        """Predicted velocity `(B, S, C)` at noisy tokens `x` and times `t` `(B,)`."""
+        made = self.module["transformer"](
+            hidden_states=torch.cat([x, condition.references], 1),
+            timestep=t,
+            encoder_hidden_states=condition.prompt,
+            encoder_hidden_states_mask=condition.mask,
+            img_shapes=[condition.shapes] * len(x),
+            return_dict=False,
+        )[0]
+        return made[:, : x.shape[1]]
+
+    def pipeline(self) -> PosterOmniPipeline:
+        """The live weights as a PosterOmniPipeline."""
+        return PosterOmniPipeline(**self.parts, vae=self.vae.module, **self.defaults)
+
+    def save(self, folder: str | Path) -> None:
+        """A diffusers folder, bfloat16, which stock QwenImageEditPlusPipeline opens too."""
+        save_pipeline(self.pipeline(), folder)

@@ -1,0 +1,188 @@
+"""Typed configs: dataclasses, a YAML file, dotted overrides. An unknown key stops a run before anything is loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import sys
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+
+Config = TypeVar("Config")
+
+
+@dataclass
+class RunConfig:
+    """What every stage has. Schedules, EMA and sampling hang on `max_steps` only; `stop_at` stops and saves there.
+
+    Attributes:
+        run_dir: the run folder: `last/`, `ema/`, `samples/`, `metrics.jsonl`, `config.yaml`.
+        seed: all randomness follows from it.
+        max_steps: optimiser steps of the whole run.
+        stop_at: stop and save at this step; the next start goes on from there.
+        init_from: a former stage's run folder, a diffusers folder, or `mini:posteromni`; null starts from nothing.
+        resume: auto goes on from `last/` if it is there; never refuses to touch a folder that has one.
+        batch_size: samples in one forward pass of one process.
+        accumulation: forward passes in one optimiser step.
+        learning_rate: peak, after `warmup_steps`.
+        schedule: constant, or cosine down to a tenth at `max_steps`.
+        clip: largest gradient norm.
+        ema_decay: decay of the averaged weights at the end of the run; 0 keeps none.
+        precision: bf16 runs the forward pass under autocast; weights stay float32.
+        log_every, save_every, sample_every: in optimiser steps; 0 turns sampling off.
+    """
+
+    run_dir: str = "runs/run"
+    seed: int = 0
+    max_steps: int = 1000
+    stop_at: int | None = None
+    init_from: str | None = None
+    resume: Literal["auto", "never"] = "auto"
+    batch_size: int = 16
+    accumulation: int = 1
+    learning_rate: float = 1e-4
+    weight_decay: float = 0.0
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup_steps: int = 0
+    clip: float = 1.0
+    ema_decay: float = 0.0
+    precision: Literal["fp32", "bf16"] = "fp32"
+    log_every: int = 20
+    save_every: int = 500
+    sample_every: int = 0
+
+    def check(self) -> None:
+        """Raise ValueError for values that cannot work together; stages add their own."""
+        for name in ("max_steps", "batch_size", "accumulation", "log_every", "save_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.stop_at is not None and not 0 < self.stop_at <= self.max_steps:
+            raise ValueError(f"stop_at must lie in 1..max_steps ({self.max_steps}), got {self.stop_at}")
+
+
+def parse_config(cls: type[Config], argv: list[str] | None = None) -> Config:
+    """Read `[--config FILE] [key=value ...]` into the dataclass `cls`.
+
+    Without `--config` the recipe's own small config is taken: `configs/mini/<recipe>.yaml`. Ends the program with
+    code 2 and one line if anything is wrong.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        path, overrides = _split(argv)
+        if path is None:
+            recipe = Path(sys.argv[0])
+            path = recipe.resolve().parent.parent / "configs" / "mini" / f"{recipe.stem}.yaml"
+            print(f"{recipe.name}: no --config given, taking configs/mini/{path.name}", flush=True)
+        return load_config(cls, path, overrides)
+    except (ValueError, OSError) as error:
+        print(f"posterkit: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def load_config(cls: type[Config], path: str | Path, overrides: typing.Sequence[str] = ()) -> Config:
+    """Fill `cls` from a YAML file and `key=value` overrides (`data.count=200`).
+
+    Raises:
+        ValueError: an unknown key (the nearest known one is named) or a value of the wrong type.
+        OSError: the file cannot be read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise OSError(f"{path}: no such config file")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: a config is a mapping of keys to values")
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key:
+            raise ValueError(f"{override!r} is not key=value")
+        inner = values
+        *parents, leaf = key.split(".")
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+            if not isinstance(inner, dict):
+                raise ValueError(f"{override!r}: {parent!r} has no keys of its own")
+        inner[leaf] = yaml.safe_load(text)
+    config = _build(cls, values, str(path))
+    if isinstance(config, RunConfig):
+        config.check()
+    return config
+
+
+def save_config(config: Any, path: str | Path) -> None:
+    """Write the resolved config; loading it again gives an equal one."""
+    Path(path).write_text(yaml.safe_dump(dataclasses.asdict(config), sort_keys=False), encoding="utf-8")
+
+
+def _split(argv: list[str]) -> tuple[Path | None, list[str]]:
+    path, overrides = None, []
+    arguments = iter(argv)
+    for argument in arguments:
+        if argument == "--config":
+            value = next(arguments, None)
+            if value is None:
+                raise ValueError("--config needs a file")
+            path = Path(value)
+        elif argument.startswith("--config="):
+            path = Path(argument.removeprefix("--config="))
+        elif argument.startswith("-"):
+            raise ValueError(f"unknown option {argument}; give --config FILE and key=value pairs")
+        else:
+            overrides.append(argument)
+    return path, overrides
+
+
+def _build(cls: type, values: dict[str, Any], where: str) -> Any:
+    hints = typing.get_type_hints(cls)
+    known = {field.name for field in dataclasses.fields(cls)}
+    for key in values:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0)
+            raise ValueError(f'{where}: unknown key "{key}" (did you mean "{near[0]}"?)')
+    made = {}
+    for key, value in values.items():
+        hint = hints[key]
+        if dataclasses.is_dataclass(hint):
+            if not isinstance(value, dict):
+                raise ValueError(f'{where}: "{key}" takes a mapping, got {value!r}')
+            made[key] = _build(typing.cast(type, hint), value, f"{where}: {key}")
+        else:
+            made[key] = _convert(value, hint, f'{where}: "{key}"')
+    return cls(**made)
+
+
+def _convert(value: Any, hint: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        return _convert(value, next(a for a in arguments if a is not type(None)), where)
+    if origin is Literal:
+        if value not in arguments:
+            raise ValueError(f"{where} is {value!r}; accepted: {', '.join(map(str, arguments))}")
+        return value
+    if origin in (list, tuple):
+        if not isinstance(value, (list, tuple)):
+            raise ValueError(f"{where} takes a list, got {value!r}")
+        inner = [_convert(item, arguments[0], where) for item in value]
+        return tuple(inner) if origin is tuple else inner
+    if origin is dict or hint is dict:
+        if not isinstance(value, dict):
+            raise ValueError(f"{where} takes a mapping, got {value!r}")
+        return value
+    if hint is float and isinstance(value, (int, str)) and not isinstance(value, bool):
+        try:  # YAML reads 1e-4 as a string
+            return float(value)
+        except ValueError:
+            pass
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise ValueError(f"{where} takes {hint.__name__}, got {value!r}")
+    return value

@@ -1,0 +1,241 @@
+"""Run: what does not differ between stages, behind a few verbs with plain names."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator
+from PIL import Image
+from torch import Tensor, nn
+
+from posterkit.training.config import RunConfig, save_config
+from posterkit.training.state import (
+    EMA,
+    load_state,
+    newest_state,
+    random_state,
+    save_state,
+    set_random_state,
+)
+
+
+class Trainee(Protocol):
+    """What a run trains: `module` holds every weight, `save` writes a folder that diffusers opens."""
+
+    module: nn.Module
+
+    def save(self, folder: str | Path) -> None: ...
+
+
+class Loader(Protocol):
+    """Endless batches, with a position that can be saved."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class Run:
+    """One training run: device, folder, seed, optimiser, schedule, averages, log, resume.
+
+        run = Run(config)
+        for batch in run.steps(model, loader):
+            run.backward(loss_of(batch))
+        run.finish(model)
+
+    On resume the weights, averages, optimiser, random generators and the loader's position are put back before the
+    first batch, so that a run stopped at N and gone on with equals one that never stopped, bit for bit on CPU.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+        self.folder = Path(config.run_dir)
+        self.accelerator = Accelerator(cpu=not torch.cuda.is_available())
+        self.device = self.accelerator.device
+        if config.resume == "never" and newest_state(self.folder / "last") is not None:
+            raise SystemExit(f"posterkit: {self.folder}: holds a run already; take another run_dir, or resume=auto")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        save_config(config, self.folder / "config.yaml")
+        torch.manual_seed(config.seed + self.accelerator.process_index)
+        self.generator = torch.Generator().manual_seed(config.seed * 1000 + self.accelerator.process_index)
+        self.step = 0
+        self._losses: list[Tensor] = []
+        self._extra: dict[str, float] = {}
+        self._stopping = False
+
+    def steps(self, model: Trainee, loader: Loader, sample: Callable[[], Image.Image] | None = None) -> Iterator[Any]:
+        """Batches until `max_steps` or `stop_at`; around them accumulation, clipping, the step, averages, log, saves.
+
+        Args:
+            sample: makes the picture that is written to `samples/` every `sample_every` steps, from averaged weights.
+        """
+        config = self.config
+        model.module.to(self.device)
+        parameters = [p for p in model.module.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            parameters, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay
+        )
+        self.ema = EMA(model.module, config.ema_decay) if config.ema_decay else None
+        self.loader = loader
+        self._resume(model)
+        last = config.stop_at or config.max_steps
+        before = signal.signal(signal.SIGINT, self._on_interrupt) if _main_thread() else None
+        self._clock, self._clock_step = time.monotonic(), self.step
+        model.module.train()
+        batches = iter(loader)
+        try:
+            while self.step < last and not self._stopping:
+                for _ in range(config.accumulation):
+                    yield next(batches)
+                self._update(model, parameters)
+                if self.step % config.log_every == 0 or self.step == last:
+                    self._log(last)
+                if config.sample_every and sample and self.step % config.sample_every == 0:
+                    self._sample(model, sample)
+                if self.step % config.save_every == 0 and self.step < last:
+                    self._save(model)
+        finally:
+            if before is not None:
+                signal.signal(signal.SIGINT, before)
+        if self._stopping:
+            self._save(model)
+            raise SystemExit(f"posterkit: stopped at step {self.step} and saved; the same command goes on from there")
+
+    def autocast(self):
+        """The forward pass's precision."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
+
+    def backward(self, loss: Tensor, **extra: float) -> None:
+        """Add one forward pass's gradient; `extra` numbers go into the log beside the loss.
+
+        Raises:
+            FloatingPointError: the loss is not finite; what was saved before stays.
+        """
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"step {self.step}: the loss is {loss.item()}; the last checkpoint is whole")
+        (loss / self.config.accumulation).backward()
+        self._losses.append(loss.detach())
+        self._extra = extra
+
+    def noise_like(self, x: Tensor) -> Tensor:
+        """Standard normal noise from the run's own generator, so that a resumed run draws the same."""
+        return torch.randn(x.shape, generator=self.generator).to(x)
+
+    def finish(self, model: Trainee) -> None:
+        """Save the state, the weights as a diffusers folder in `last/model`, and the averaged ones in `ema/`."""
+        self._save(model)
+        if not self.accelerator.is_main_process:
+            return
+        model.module.eval()
+        model.save(self.folder / "model")
+        if self.ema is not None:
+            self.ema.swap(model.module)
+            model.save(self.folder / "ema")
+            self.ema.swap(model.module)
+        self.print(f"done: {self.step} steps; weights in {self.folder / ('ema' if self.ema else 'model')}")
+
+    def print(self, text: str) -> None:
+        """One line, from the main process only."""
+        if self.accelerator.is_main_process:
+            print(text, flush=True)
+
+    def rate(self, step: int) -> float:
+        """The learning rate at a step (hangs on `max_steps` only)."""
+        config = self.config
+        warm = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
+        if config.schedule == "constant":
+            return config.learning_rate * warm
+        done = min(1.0, step / config.max_steps)
+        return config.learning_rate * warm * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done)))
+
+    def _update(self, model: Trainee, parameters: list[nn.Parameter]) -> None:
+        if self.accelerator.num_processes > 1:
+            for parameter in parameters:
+                if parameter.grad is not None:
+                    parameter.grad = self.accelerator.reduce(parameter.grad, "mean")
+        self.norm = torch.nn.utils.clip_grad_norm_(parameters, self.config.clip)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate(self.step)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.ema is not None:
+            self.ema.update(model.module, self.step)
+        self.step += 1
+
+    def _log(self, last: int) -> None:
+        config, now = self.config, time.monotonic()
+        loss = torch.stack(self._losses).mean().item() if self._losses else float("nan")
+        per_step = (now - self._clock) / max(1, self.step - self._clock_step)
+        images = config.batch_size * config.accumulation * self.accelerator.num_processes / max(per_step, 1e-9)
+        row = {"step": self.step, "loss": loss, "grad_norm": float(self.norm), "lr": self.rate(self.step - 1),
+               "images_per_s": round(images, 2), **self._extra}  # fmt: skip
+        self._losses.clear()
+        self._clock, self._clock_step = now, self.step
+        if self.accelerator.is_main_process:
+            with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+        left = (last - self.step) * per_step
+        self.print(
+            f"step {self.step}/{config.max_steps}  loss {loss:.4f}  grad {row['grad_norm']:.2f}  "
+            f"{images:.1f} images/s  {int(left // 60)}:{int(left % 60):02d} left"
+        )
+
+    def _sample(self, model: Trainee, sample: Callable[[], Image.Image]) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        folder = self.folder / "samples"
+        folder.mkdir(exist_ok=True)
+        model.module.eval()
+        if self.ema is not None:
+            self.ema.swap(model.module)
+        kept = torch.get_rng_state()  # a picture on the way must not change the run
+        with torch.no_grad():
+            sample().save(folder / f"{self.step:07d}.png")
+        torch.set_rng_state(kept)
+        if self.ema is not None:
+            self.ema.swap(model.module)
+        model.module.train()
+
+    def _save(self, model: Trainee) -> None:
+        if self.accelerator.is_main_process:
+            record = {
+                "step": self.step,
+                "loader": self.loader.state_dict(),
+                "random": random_state(self.generator),
+                "max_steps": self.config.max_steps,
+            }
+            save_state(self.folder / "last", model.module, self.optimizer, self.ema, record)
+        self.accelerator.wait_for_everyone()
+
+    def _resume(self, model: Trainee) -> None:
+        state = newest_state(self.folder / "last")
+        if state is None:
+            return
+        record = load_state(state, model.module, self.optimizer, self.ema)
+        if record["max_steps"] != self.config.max_steps:
+            raise SystemExit(
+                f"posterkit: {self.folder}: begun with max_steps={record['max_steps']}, now {self.config.max_steps}; "
+                "schedules would differ: give the same, or init_from it in another run_dir"
+            )
+        self.step = record["step"]
+        self.loader.load_state_dict(record["loader"])
+        set_random_state(record["random"], self.generator)
+        self.print(f"resumed at step {self.step} from {state}")
+
+    def _on_interrupt(self, *_: Any) -> None:
+        self.print("stopping after this step; a second Ctrl-C stops at once")
+        self._stopping = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _main_thread() -> bool:
+    import threading
+
+    return threading.current_thread() is threading.main_thread()

@@ -1,0 +1,82 @@
+"""Bucketed batches and the encoder cache."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from posterkit.data.buckets import BucketedLoader
+from posterkit.data.cache import EncoderCache
+
+
+def loader(**options) -> BucketedLoader:
+    buckets = ["tall"] * 10 + ["wide"] * 7
+    return BucketedLoader(range(17), buckets, 3, sorted, **options)
+
+
+def test_a_batch_never_mixes_buckets_and_an_epoch_sees_no_sample_twice():
+    batches = loader().plan(epoch=0)
+    assert len(batches) == 10 // 3 + 7 // 3
+    assert all(len({index < 10 for index in batch}) == 1 for batch in batches)
+    seen = [index for batch in batches for index in batch]
+    assert len(seen) == len(set(seen))
+
+
+def test_epochs_differ_in_order_and_a_seed_repeats_it():
+    assert loader(seed=1).plan(0) != loader(seed=1).plan(1)
+    assert loader(seed=1).plan(3) == loader(seed=1).plan(3)
+
+
+def test_a_restored_position_goes_on_with_the_very_next_batch():
+    first = loader()
+    stream = iter(first)
+    for _ in range(7):  # past the end of the first epoch
+        next(stream)
+    second = loader()
+    second.load_state_dict(first.state_dict())
+    assert [next(stream) for _ in range(6)] == [b for b, _ in zip(second, range(6), strict=False)]
+
+
+def test_two_processes_share_an_epoch_without_overlap():
+    plans = [loader(rank=rank, world=2) for rank in (0, 1)]
+    taken = [[b for b, _ in zip(p, range(2), strict=False)] for p in plans]
+    flat = [index for part in taken for batch in part for index in batch]
+    assert len(flat) == len(set(flat))
+
+
+def test_what_no_batch_holds_is_reported():
+    assert loader().dropped == {"tall": 1, "wide": 1}
+
+
+def test_a_set_without_one_whole_batch_is_refused():
+    with pytest.raises(ValueError, match="largest holds 2"):
+        BucketedLoader(range(2), ["a", "a"], 3, list)
+
+
+def test_a_cache_encodes_each_sample_once_and_reads_the_same_back(tmp_path):
+    calls = []
+
+    def encode(indices):
+        calls.extend(indices)
+        return [{"x": torch.full((2,), float(i)), "n": torch.tensor([i])} for i in indices]
+
+    for _ in range(2):
+        cache = EncoderCache(tmp_path, {"model": "a"}, count=10, shard=4).fill(encode)
+    assert calls == list(range(10))
+    assert [row["n"].item() for row in cache.samples] == list(range(10))
+    assert torch.equal(cache[7]["x"], torch.full((2,), 7.0))
+
+
+def test_another_model_is_another_cache(tmp_path):
+    one, two = (EncoderCache(tmp_path, {"model": name}, 1) for name in "ab")
+    assert one.folder != two.folder
+
+
+def test_a_killed_writer_leaves_no_half_shard(tmp_path):
+    def dies(indices):
+        raise KeyboardInterrupt
+
+    cache = EncoderCache(tmp_path, {"model": "a"}, count=2)
+    with pytest.raises(KeyboardInterrupt):
+        cache.fill(dies)
+    assert not list(cache.folder.glob("*.safetensors"))

@@ -1,0 +1,155 @@
+"""One run: exact resume, torn checkpoints, averages, what a person sees."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from posterkit.training.config import RunConfig
+from posterkit.training.loop import Run
+from posterkit.training.state import EMA, newest_state
+
+
+class Line:
+    """A real tiny model: two linear layers, saved as safetensors like any other."""
+
+    def __init__(self, seed: int = 3) -> None:
+        torch.manual_seed(seed)
+        self.module = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+
+    def save(self, folder) -> None:
+        from safetensors.torch import save_model
+
+        folder.mkdir(parents=True, exist_ok=True)
+        save_model(self.module, str(folder / "model.safetensors"))
+
+
+class Numbers:
+    """Endless batches of regression rows that follow from the position alone."""
+
+    def __init__(self) -> None:
+        self.position = 0
+
+    def __iter__(self):
+        while True:
+            rows = torch.randn(8, 4, generator=torch.Generator().manual_seed(self.position))
+            self.position += 1
+            yield rows
+
+    def state_dict(self):
+        return {"position": self.position}
+
+    def load_state_dict(self, state):
+        self.position = state["position"]
+
+
+def train(folder, **settings) -> Line:
+    config = RunConfig(run_dir=str(folder), learning_rate=0.05, log_every=1, **settings)
+    config.check()
+    run, model = Run(config), Line()
+    for rows in run.steps(model, Numbers(), sample=lambda: Image.new("RGB", (4, 4))):
+        noise = run.noise_like(rows)
+        run.backward((model.module(rows + 0.1 * noise) - rows.sum(1, keepdim=True)).square().mean())
+    run.finish(model)
+    return model
+
+
+def weights(model: Line) -> torch.Tensor:
+    return nn.utils.parameters_to_vector(model.module.parameters()).detach()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"accumulation": 3},
+        {"ema_decay": 0.9, "schedule": "cosine", "warmup_steps": 3},
+        {"precision": "bf16", "sample_every": 2},
+    ],
+)
+def test_stopping_and_going_on_equals_never_stopping_bit_for_bit(tmp_path, settings):
+    whole = train(tmp_path / "whole", max_steps=10, **settings)
+    train(tmp_path / "halves", max_steps=10, stop_at=5, **settings)
+    halves = train(tmp_path / "halves", max_steps=10, **settings)
+    assert torch.equal(weights(whole), weights(halves))
+    for name in ("optimizer", "ema") if settings.get("ema_decay") else ("optimizer",):
+        a, b = ((tmp_path / run / "last" / f"{name}.safetensors").read_bytes() for run in ("whole", "halves"))
+        assert a == b
+
+
+def test_a_torn_checkpoint_is_passed_over_for_the_one_before(tmp_path):
+    train(tmp_path, max_steps=8, stop_at=4)
+    last = tmp_path / "last"
+    last.rename(tmp_path / "last.previous")
+    last.mkdir()
+    for file in (tmp_path / "last.previous").iterdir():
+        (last / file.name).write_bytes(file.read_bytes())
+    (last / "weights.safetensors").write_bytes(b"torn")
+    assert newest_state(last) == tmp_path / "last.previous"
+    (last / "sealed.json").unlink()
+    assert newest_state(last) == tmp_path / "last.previous"
+
+
+def test_a_run_is_not_overwritten_by_one_that_must_not_resume(tmp_path):
+    train(tmp_path, max_steps=2)
+    with pytest.raises(SystemExit, match="holds a run already"):
+        train(tmp_path, max_steps=2, resume="never")
+
+
+def test_another_max_steps_is_refused_since_schedules_hang_on_it(tmp_path):
+    train(tmp_path, max_steps=4, stop_at=2)
+    with pytest.raises(SystemExit, match="begun with max_steps=4"):
+        train(tmp_path, max_steps=6)
+
+
+def test_accumulating_two_halves_steps_like_one_whole_batch():
+    rows = torch.randn(8, 4)
+    gradients = []
+    for parts in (1, 2):
+        model = Line()
+        for part in rows.chunk(parts):
+            (model.module(part).square().mean() / parts).backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in model.module.parameters()]))
+    assert torch.allclose(*gradients, atol=1e-7)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_path):
+    train(tmp_path, max_steps=4, stop_at=2)
+    run, model = Run(RunConfig(run_dir=str(tmp_path), max_steps=4)), Line()
+    with pytest.raises(FloatingPointError, match="last checkpoint is whole"):
+        for rows in run.steps(model, Numbers()):
+            run.backward(model.module(rows).mean() * float("nan"))
+    assert newest_state(tmp_path / "last") == tmp_path / "last"
+
+
+def test_the_average_follows_early_steps_fast_and_swaps_back():
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(model.weight)
+    ema = EMA(model, decay=0.999)
+    nn.init.ones_(model.weight)
+    ema.update(model, step=0)  # decay is min(0.999, 1/10)
+    assert ema.shadow["weight"].item() == pytest.approx(0.9)
+    ema.swap(model)
+    assert model.weight.item() == pytest.approx(0.9)
+    ema.swap(model)
+    assert model.weight.item() == 1.0
+
+
+def test_the_rate_warms_up_and_falls_to_a_tenth_at_the_last_step(tmp_path):
+    config = RunConfig(run_dir=str(tmp_path), max_steps=100, learning_rate=1.0, schedule="cosine", warmup_steps=10)
+    run = Run(config)
+    assert run.rate(0) == pytest.approx(0.1, rel=1e-3)
+    assert run.rate(100) == pytest.approx(0.1)
+    assert run.rate(50) == pytest.approx(0.55)
+
+
+def test_the_run_folder_holds_log_samples_and_config(tmp_path):
+    train(tmp_path, max_steps=4, sample_every=2, ema_decay=0.9)
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2, 3, 4]
+    assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == ["0000002.png", "0000004.png"]
+    assert (tmp_path / "config.yaml").is_file() and (tmp_path / "ema" / "model.safetensors").is_file()

@@ -1,0 +1,109 @@
+"""Stage 0a: train a small autoencoder from scratch on synthetic posters, so that mini has latents of its own.
+
+    accelerate launch train/stage0_autoencoder.py --config configs/mini/stage0_autoencoder.yaml [family=qwen]
+
+Neither paper trains this part: both systems start from the autoencoder of their base model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image
+
+from posterkit.data import SyntheticPosters
+from posterkit.training.adapters.autoencoder import Autoencoder, images_to_tensor
+from posterkit.training.config import RunConfig, parse_config
+from posterkit.training.loop import Run
+from posterkit.training.losses import reconstruction_loss
+
+
+@dataclass
+class AutoencoderConfig(RunConfig):
+    """
+    Attributes:
+        family: which class: flux = AutoencoderKL, qwen = AutoencoderKLQwenImage.
+        model: diffusers config values for each family.
+        crop: side of the square crops it learns from, in pixels; the networks are convolutional.
+        kl_weight: pull of the posterior towards the unit Gaussian.
+        stretch: chance to learn from latents reduced to half the scale against the picture reduced likewise, which
+            keeps latents smooth in space and so easier to denoise (EQ-VAE, section 3).
+    """
+
+    family: Literal["flux", "qwen"] = "flux"
+    model: dict = field(default_factory=dict)
+    crop: int = 96
+    kl_weight: float = 1e-4
+    stretch: float = 0.25
+
+
+class Crops:
+    """Endless random crops of synthetic targets; batch n follows from the seed and n alone."""
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        self.source = SyntheticPosters(seed=config.seed + 17, tasks=("text",), sizes=((128, 192), (192, 128)))
+        self.config, self.position = config, 0
+
+    def __iter__(self):
+        while True:
+            random = np.random.default_rng((self.config.seed, self.position))
+            crop, batch = self.config.crop, self.config.batch_size
+            pictures = []
+            for index in range(self.position * (batch // 2), (self.position + 1) * (batch // 2)):
+                picture = self.source[index].target
+                for _ in range(2):  # drawing a poster costs more than a second crop of it
+                    top = random.integers(picture.shape[0] - crop + 1)
+                    left = random.integers(picture.shape[1] - crop + 1)
+                    pictures.append(picture[top : top + crop, left : left + crop])
+            self.position += 1
+            yield images_to_tensor(pictures)
+
+    def state_dict(self) -> dict[str, int]:
+        return {"position": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.position = state["position"]
+
+
+def main() -> None:
+    config = parse_config(AutoencoderConfig)
+    run = Run(config)
+    if config.init_from:
+        model = Autoencoder.from_pretrained(config.family, config.init_from)
+        model.module.requires_grad_(True)
+    else:
+        model = Autoencoder.from_config(config.family, config.model[config.family])
+    shown = images_to_tensor([SyntheticPosters(seed=1, tasks=("text",), split="heldout")[i].target for i in range(8)])
+
+    def grid() -> Image.Image:
+        made = model.reconstruct(model.posterior(shown.to(run.device))[0]).clamp(-1, 1).cpu()
+        rows = torch.cat([torch.cat(list(shown), 2), torch.cat(list(made), 2)], 1)
+        return Image.fromarray(((rows.permute(1, 2, 0) + 1) * 127.5).round().byte().numpy())
+
+    for pictures in run.steps(model, Crops(config), sample=grid):
+        pictures = pictures.to(run.device)
+        with run.autocast():
+            mean, logvar = model.posterior(pictures)
+            latents = mean + run.noise_like(mean) * torch.exp(0.5 * logvar)
+            if torch.rand((), generator=run.generator) < config.stretch:
+                latents = torch.nn.functional.avg_pool2d(latents, 2)
+                pictures = torch.nn.functional.avg_pool2d(pictures, 2)
+            made = model.reconstruct(latents).float()
+        kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).float().mean()
+        reconstruction = reconstruction_loss(made, pictures)
+        run.backward(reconstruction + config.kl_weight * kl, reconstruction=reconstruction.item(), kl=kl.item())
+
+    statistics = SyntheticPosters(seed=2, tasks=("text",))
+    with torch.no_grad():
+        pieces = [model.posterior(images_to_tensor([statistics[i].target for i in range(n, n + 16)]).to(run.device))[0]
+                  for n in range(0, 256, 16)]  # fmt: skip
+    latents = torch.cat(pieces).float()
+    model.set_statistics(latents.mean((0, 2, 3)).cpu(), latents.std((0, 2, 3)).cpu())
+    run.finish(model)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""Stage 0b: train a small FLUX.1 or Qwen-Image-Edit, with its text encoders, from scratch on synthetic posters.
+
+    accelerate launch train/stage0_pretrain.py --config configs/mini/stage0_pretrain_posteromni.yaml
+
+Neither paper trains this part: both systems start from a base model. The shipped mini checkpoints come from here.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image
+
+from posterkit.data import SyntheticPosters, caption_vocabulary
+from posterkit.data.buckets import BucketedLoader
+from posterkit.data.cache import EncoderCache
+from posterkit.tasks import TASKS
+from posterkit.training.adapters.autoencoder import Autoencoder
+from posterkit.training.adapters.folders import resolve
+from posterkit.training.config import RunConfig, parse_config
+from posterkit.training.loop import Run
+from posterkit.training.losses import flow_matching_loss, sample_time
+
+
+@dataclass
+class DataConfig:
+    """
+    Attributes:
+        count: synthetic posters in the set; they are encoded once and seen again every epoch.
+        seed: which posters.
+        tasks: drawn uniformly.
+        sizes: width and height of targets in pixels, drawn uniformly.
+        cache: folder for what the frozen encoders return.
+    """
+
+    count: int = 20000
+    seed: int = 0
+    tasks: list[str] = field(default_factory=lambda: ["text"])
+    sizes: list[list] = field(default_factory=lambda: [[128, 192]])
+    cache: str = "runs/cache"
+
+
+@dataclass
+class PretrainConfig(RunConfig):
+    """
+    Attributes:
+        family: postercraft = FLUX.1, posteromni = Qwen-Image-Edit.
+        model: diffusers and transformers config values of each part; read when `init_from` is null.
+        autoencoder: a `vae` folder; null takes the one in `init_from`.
+        drop_prompt: share of samples whose words are dropped, for classifier-free guidance.
+        time: density of timesteps; `time_shift` moves it towards noise.
+        guidance: null, or the range of guidance scales that the model learns to imitate when told (FLUX.1-dev's
+            guidance distillation): the target moves by (g - 1)(v_prompt - v_empty).
+    """
+
+    family: Literal["postercraft", "posteromni"] = "postercraft"
+    model: dict = field(default_factory=dict)
+    autoencoder: str | None = None
+    data: DataConfig = field(default_factory=DataConfig)
+    drop_prompt: float = 0.1
+    time: Literal["uniform", "logit_normal"] = "uniform"
+    time_shift: float = 1.0
+    guidance: list[float] | None = None
+
+
+def build(config: PretrainConfig):
+    """The adapter: fresh from the config, or from a former run or checkpoint."""
+    if config.family == "postercraft":
+        from posterkit.training.adapters.flux import FluxAdapter as Adapter
+    else:
+        from posterkit.training.adapters.qwen import QwenAdapter as Adapter
+    kind = {"postercraft": "flux", "posteromni": "qwen"}[config.family]
+    vae = Autoencoder.from_pretrained(kind, resolve(config.autoencoder)) if config.autoencoder else None
+    if config.init_from:
+        return Adapter.from_pretrained(resolve(config.init_from), vae)
+    if vae is None:
+        raise SystemExit("posterkit: a fresh model needs `autoencoder`, the vae folder to work in")
+    words = caption_vocabulary()
+    frames = [task.instruction(None) for task in TASKS.values()]
+    texts = [*frames, *(f" {word}" for word in words), *words, *(word.capitalize() for word in words)]
+    return Adapter.from_config(config.model, vae, texts)
+
+
+def main() -> None:
+    config = parse_config(PretrainConfig)
+    run = Run(config)
+    model = build(config)
+    sizes = tuple((w, h) for w, h in config.data.sizes)
+    source = SyntheticPosters(seed=config.data.seed, tasks=tuple(config.data.tasks), sizes=sizes)
+    started = time.monotonic()
+
+    def progress(done: int, count: int) -> None:
+        if done % 4096 < 512 or done == count:
+            run.print(f"encoded {done}/{count} posters, {time.monotonic() - started:.0f} s")
+
+    @torch.no_grad()
+    def encode(indices):
+        return model.precompute([source[index] for index in indices])
+
+    key = {"source": vars(config.data), "family": config.family, "autoencoder": model.vae.fingerprint()}
+    cache = EncoderCache(config.data.cache, key, config.data.count).fill(encode, progress)
+    loader = BucketedLoader(
+        cache, [model.bucket(row) for row in cache.samples], config.batch_size, model.collate, config.seed,
+        run.accelerator.process_index, run.accelerator.num_processes,
+    )  # fmt: skip
+
+    for batch in run.steps(model, loader, sample=lambda: contact_sheet(model, config)):
+        batch = {name: value.to(run.device) for name, value in batch.items()}
+        size = len(next(iter(batch.values())))
+        drop = torch.rand(size, generator=run.generator) < config.drop_prompt
+        t = sample_time(size, run.generator, config.time, config.time_shift).to(run.device)
+        with run.autocast():
+            x0, condition = model.encode(batch, drop.to(run.device))
+            noise = run.noise_like(x0)
+            x = (1 - t[:, None, None]) * x0 + t[:, None, None] * noise
+            target = noise - x0
+            if config.guidance is None:
+                v = model.velocity(x, t, condition)
+            else:
+                g = torch.empty(size).uniform_(*config.guidance, generator=run.generator).to(run.device)
+                with torch.no_grad():
+                    empty = model.encode(batch, torch.ones(size, dtype=torch.bool, device=run.device))[1]
+                    pull = model.velocity(x, t, condition) - model.velocity(x, t, empty)
+                g = torch.where(drop.to(run.device), torch.ones_like(g), g)
+                target = target + (g - 1)[:, None, None] * pull
+                v = model.velocity(x, t, condition, g)
+        run.backward(flow_matching_loss(v, target))
+
+    run.finish(model)
+
+
+def contact_sheet(model, config: PretrainConfig) -> Image.Image:
+    """Eight held-out posters by the weights as they are; references stand above what was made from them."""
+    source = SyntheticPosters(seed=1, tasks=tuple(config.data.tasks), split="heldout")
+    pipe = model.pipeline()
+    pipe.set_progress_bar_config(disable=True)
+    columns = []
+    for index in range(12):
+        sample = source.sample(index, task=config.data.tasks[index % len(config.data.tasks)])
+        generator = torch.Generator().manual_seed(index)
+        height, width = sample.target.shape[:2]
+        common = {"width": width, "height": height, "num_inference_steps": 12, "generator": generator}
+        shown = [sample.target]
+        if sample.task in TASKS:
+            references = [Image.fromarray(reference) for reference in sample.references]
+            mask = Image.fromarray(sample.mask) if sample.task == "filling" else None
+            anchor = sample.placed[:2] if sample.task == "extending" else "center"
+            made = pipe(
+                image=references, prompt=sample.words, task=sample.task, mask_image=mask, anchor=anchor, **common
+            )
+            shown.append(sample.references[0])
+        else:
+            made = pipe(prompt=sample.caption, **common)
+        column = Image.new("RGB", (192, 200 * (len(shown) + 1)), "white")
+        for row, picture in enumerate([*shown, np.asarray(made.images[0])]):
+            column.paste(Image.fromarray(picture), (0, 200 * row))
+        columns.append(np.asarray(column))
+    return Image.fromarray(np.concatenate(columns, 1))
+
+
+if __name__ == "__main__":
+    main()
