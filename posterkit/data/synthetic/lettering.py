@@ -8,6 +8,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
+from fontTools.ttLib import TTFont
 from PIL import Image, ImageFont
 
 import posterkit
@@ -17,7 +18,6 @@ from posterkit.data.synthetic.palettes import RGB, Palette, contrast, luminance
 
 Font = ImageFont.FreeTypeFont
 READABLE = 4.5  # WCAG contrast ratio of normal text
-_LARGEST = 2_000_000  # bytes; larger files are CJK fallbacks, which draw no title here
 _SYSTEM = "DejaVuSans-Bold.ttf", "DejaVuSerif-Bold.ttf", "DejaVuSansMono-Bold.ttf"
 
 
@@ -25,7 +25,7 @@ _SYSTEM = "DejaVuSans-Bold.ttf", "DejaVuSerif-Bold.ttf", "DejaVuSansMono-Bold.tt
 def font_files() -> tuple[str, ...]:
     """The shipped font files, sorted; without them a few system fonts; possibly none."""
     folder = Path(posterkit.__file__).parent / "typeset" / "fonts"
-    found = [p for p in folder.rglob("*") if p.suffix.lower() in (".ttf", ".otf") and p.stat().st_size < _LARGEST]
+    found = [p for p in folder.rglob("*") if p.suffix.lower() in (".ttf", ".otf") and _draws_latin(p)]
     if found:
         return tuple(str(p) for p in sorted(found, key=lambda p: p.name))
     system = []
@@ -35,6 +35,12 @@ def font_files() -> tuple[str, ...]:
         except OSError:
             continue
     return tuple(system)
+
+
+def _draws_latin(path: Path) -> bool:
+    """The font has every letter that titles and small lines need; fallbacks for other scripts may lack them."""
+    with TTFont(path, lazy=True) as font:
+        return all(ord(letter) in font.getBestCmap() for letter in "AZaz09")
 
 
 @lru_cache(maxsize=512)
