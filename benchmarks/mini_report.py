@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,7 @@ def measure(task: str, trial: Trial, reader: Callable[[Picture], Sequence[Any]] 
             adherence.style_preferred(poster, own.references[0], other.references[0]) for own, poster, other in rows
         ]
     elif task in ("filling", "extending"):
-        wins = [adherence.made_area_wins(poster, own.target, own.mask > 127) for own, poster, _ in rows]
+        wins = [adherence.made_area_wins(poster, own.target, np.asarray(own.mask) > 127) for own, poster, _ in rows]
         found["nearer to the truth than the mean border colour"] = [flat for flat, _ in wins]
         found["nearer to the truth than edge replication"] = [edges for _, edges in wins]
     elif task == "rescaling":
@@ -90,8 +90,9 @@ def measure(task: str, trial: Trial, reader: Callable[[Picture], Sequence[Any]] 
 
 def against_control(task: str, trial: Trial) -> dict[str, list[float]]:
     """Layout and identity: own reference against another's, and the poster against the one drawn from the other's."""
+    agree: Callable[[Picture, Any], float]
     agree = adherence.layout_agreement if task == "layout_driven" else adherence.identity_agreement
-    given = [s.references[0] if task == "layout_driven" else s.references for s in trial.samples]
+    given: list[Any] = [s.references[0] if task == "layout_driven" else s.references for s in trial.samples]
     pairs = [
         (agree(poster, own), agree(poster, other))
         for poster, own, other in zip(trial.posters, given, given[1:] + given[:1], strict=True)
@@ -117,11 +118,12 @@ def draw(
     references: Sequence[Sequence[Picture]],
     options: dict[str, Any],
 ) -> list[Picture]:
-    """Draw one poster per sample, in batches of equal size; sample i always starts from the same noise."""
+    """Draw one poster per sample, in batches of one size and anchor; sample i always starts from the same noise."""
     import torch
 
     posters: list[Picture | None] = [None] * len(samples)
-    for rows in batches([sample.target.shape for sample in samples], options["batch"]):
+    alike = [(sample.target.shape, (sample.placed or ())[:2] if task == "extending" else ()) for sample in samples]
+    for rows in batches(alike, options["batch"]):
         height, width = samples[rows[0]].target.shape[:2]
         call: dict[str, Any] = {
             "prompt": [asked_words(samples[i]) for i in rows],
@@ -133,18 +135,18 @@ def draw(
         if task != "text":
             call |= {"task": task, "image": [[Image.fromarray(r) for r in references[i]] for i in rows]}
         if task == "filling":
-            call["mask_image"] = [Image.fromarray(samples[i].mask) for i in rows]
+            call["mask_image"] = [Image.fromarray(np.asarray(samples[i].mask)) for i in rows]
         if task == "extending":
-            call["anchor"] = [samples[i].placed[:2] for i in rows]
+            call["anchor"] = (samples[rows[0]].placed or ())[:2]
         for i, image in zip(rows, pipe(**call).images, strict=True):
             posters[i] = np.asarray(image)
     return [poster for poster in posters if poster is not None]
 
 
-def batches(shapes: Sequence[tuple[int, ...]], size: int) -> Iterator[list[int]]:
-    """Row numbers in batches of one shape each."""
-    for shape in sorted(set(shapes)):
-        rows = [i for i, found in enumerate(shapes) if found == shape]
+def batches(alike: Sequence[Hashable], size: int) -> Iterator[list[int]]:
+    """Row numbers in batches whose rows are alike; the order of first appearance is kept."""
+    for kind in dict.fromkeys(alike):
+        rows = [i for i, found in enumerate(alike) if found == kind]
         yield from (rows[i : i + size] for i in range(0, len(rows), size))
 
 

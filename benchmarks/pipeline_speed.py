@@ -108,7 +108,7 @@ def _gib(usage: resource.struct_rusage) -> float:
 
 def craft_pair(options: argparse.Namespace) -> tuple[Any, Any]:
     """Our text pipeline and stock FLUX on the very same modules."""
-    from diffusers import FluxPipeline
+    from diffusers.pipelines.flux.pipeline_flux import FluxPipeline
 
     from posterkit import PosterCraftPipeline, mini
 
@@ -118,7 +118,7 @@ def craft_pair(options: argparse.Namespace) -> tuple[Any, Any]:
 
 def omni_pair(options: argparse.Namespace) -> tuple[Any, Any]:
     """Our image pipeline and stock Qwen-Image-Edit-Plus on the very same modules."""
-    from diffusers import QwenImageEditPlusPipeline
+    from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit_plus import QwenImageEditPlusPipeline
 
     from posterkit import PosterOmniPipeline, mini
 
