@@ -19,7 +19,7 @@ _PUBLIC = {
     "PosterBrief": "posterkit.brief",
     "TASKS": "posterkit.tasks",
 }
-_MODULES = ("mini",)
+_MODULES = ("mini", "typeset")
 
 __all__ = ["TASKS", "PosterBrief", "PosterCraftPipeline", "PosterOmniPipeline", "PosterPipelineOutput", "load_processor",
            "mini", "typeset"]  # fmt: skip

@@ -1,0 +1,120 @@
+"""`plan`: where the texts of a brief stand on a picture."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from posterkit.brief import PosterBrief
+from posterkit.layout.archetypes import ARCHETYPES, Archetype, arrange
+from posterkit.layout.roles import check_roles, infer_roles
+from posterkit.layout.saliency import saliency
+from posterkit.layout.types import Box, Layout, Measured, Measurer, Role
+
+
+def plan(
+    image: Image.Image,
+    brief: PosterBrief,
+    *,
+    measurer: Measurer | None = None,
+    roles: Sequence[str] | None = None,
+    archetype: str | None = None,
+) -> Layout:
+    """The best of the archetypes for this picture and these texts.
+
+    Every archetype is laid out at the sizes its texts really take, then scored: the less of the picture's subject
+    and of its unrest the texts cover, and the larger the title, the better.
+
+    Args:
+        image: RGB picture to set the texts on.
+        brief: only `texts` is read; none of them blank.
+        measurer: sets a text and says how large it came out; a rough estimate by letter count where none is given.
+        roles: one of title, subtitle, body, cta per text; inferred where not given.
+        archetype: take this one.
+
+    Raises:
+        ValueError: there are no texts, roles or archetype are unknown, or the texts fit in no archetype.
+    """
+    texts = list(brief.texts)
+    if not texts:
+        raise ValueError("the brief has no texts to place")
+    known = {kind.name: kind for kind in ARCHETYPES}
+    if archetype is not None and archetype not in known:
+        raise ValueError(f"unknown archetype {archetype!r}; there are {', '.join(known)}")
+    assigned = infer_roles(texts) if roles is None else check_roles(roles, texts)
+    measure = measurer or estimate
+    title = texts[assigned.index("title")] if "title" in assigned else texts[0]
+    kinds = ARCHETYPES if archetype is None else (known[archetype],)
+    if runs_right_to_left(title):
+        kinds = tuple(kind.mirrored() for kind in kinds)
+    found = [(kind, layout) for kind in kinds if (layout := arrange(kind, image.size, texts, assigned, measure))]
+    if not found:
+        raise ValueError(_too_long(texts, assigned, image.size, measure))
+    seen, light = saliency(image), _luminance(image)
+    scored = [_scored(kind, layout, seen, light) for kind, layout in found]
+    return max(scored, key=lambda layout: layout.score)
+
+
+def _scored(kind: Archetype, layout: Layout, seen: np.ndarray, light: np.ndarray) -> Layout:
+    """The layout with its score: 1 - covered subject - unrest behind the texts + title size + the archetype's prior."""
+    size = (layout.width, layout.height)
+    areas = [(element.box.grown(0.25 * element.size), element) for element in layout]
+    weights = np.array([box.width * box.height for box, _ in areas])
+    covered = np.array([float(_cut(seen, box, size).mean()) for box, _ in areas])
+    unrest = np.array([float(_cut(light, box, size).std()) for box, _ in areas])
+    title = max((element.size for element in layout if element.role == "title"), default=0.0)
+    wide = layout.width > 1.1 * layout.height
+    notes = {
+        "covered": float((covered * weights).sum() / weights.sum()),
+        "unrest": float((unrest * weights).sum() / weights.sum()),
+        "title": min(1.0, title / (0.25 * min(size))),
+    }
+    score = 0.75 - 1.1 * notes["covered"] - 0.8 * notes["unrest"] + 0.15 * notes["title"] + kind.prior
+    score += kind.landscape if wide else 0.0
+    return Layout(*size, layout.elements, layout.rules, layout.archetype, float(np.clip(score, 0, 1)), notes)
+
+
+def _cut(cells: np.ndarray, box: Box, size: tuple[int, int]) -> np.ndarray:
+    h, w = cells.shape
+    scaled = Box(box.x0 * w / size[0], box.y0 * h / size[1], box.x1 * w / size[0], box.y1 * h / size[1])
+    x0, y0, x1, y1 = scaled.pixels((w, h))
+    return cells[min(y0, h - 1) : y1, min(x0, w - 1) : x1]
+
+
+def _luminance(image: Image.Image) -> np.ndarray:
+    scale = min(1.0, 96 / max(image.size))
+    small = image.convert("L").resize([max(2, round(side * scale)) for side in image.size], Image.Resampling.BOX)
+    return np.asarray(small, np.float32) / 255
+
+
+def runs_right_to_left(text: str) -> bool:
+    """The first letter with a direction decides (rules P2 and P3 of the Unicode bidirectional algorithm, UAX #9)."""
+    for character in text:
+        direction = unicodedata.bidirectional(character)
+        if direction in ("L", "R", "AL"):
+            return direction != "L"
+    return False
+
+
+def estimate(text: str, role: Role, width: float, height: float, size: float) -> Measured | None:
+    """A measurer without fonts: half an em per letter, one per East Asian character, lines 1.1 em apart."""
+    letters = [1.0 if unicodedata.east_asian_width(c) in "WF" else 0.5 for c in text]
+    for lines in range(1, 12):
+        longest = max(sum(letters) / lines, max(letters, default=0.5))
+        fitted = min(size, width / longest, height / (1.1 * lines))
+        if fitted >= 0.97 * size or fitted * 1.1 * (lines + 1) > height or (role == "title" and lines == 4):
+            return Measured(fitted, longest * fitted, 1.1 * lines * fitted, lines) if fitted >= 1 else None
+    return None
+
+
+def _too_long(texts: Sequence[str], roles: Sequence[Role], size: tuple[int, int], measure: Measurer) -> str:
+    longest = max(texts, key=len)
+    shown = longest if len(longest) <= 40 else longest[:37] + "..."
+    which = texts.index(longest) + 1
+    return (
+        f"text {which} ({shown!r}, {len(longest)} characters) does not fit on a {size[0]}x{size[1]} poster at a legible "
+        f"size with the {len(texts)} texts of the brief; shorten it or make the poster larger"
+    )

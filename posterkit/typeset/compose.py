@@ -1,0 +1,245 @@
+"""From a picture and a brief to a poster: choose faces, plan, fit, colour, draw."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from posterkit.brief import PosterBrief
+from posterkit.layout import (
+    PILL,
+    Box,
+    Element,
+    Layout,
+    check_roles,
+    infer_roles,
+    legible_size,
+    plan,
+    runs_right_to_left,
+)
+from posterkit.typeset.contrast import MINIMUM, Color, Ink, choose_ink, contrast, parse_color, underlay
+from posterkit.typeset.fitting import Block, FontMeasurer, fit, setting
+from posterkit.typeset.fonts import PAIRINGS, Face, load_face, pairing_for
+from posterkit.typeset.placed import PlacedLine, PlacedText
+from posterkit.typeset.poster import TypesetPoster
+from posterkit.typeset.raster import draw, draw_rule, tinted
+
+SMALLEST = 48  # pixels; below this no text is legible
+
+
+def typeset(
+    image: Image.Image,
+    brief: PosterBrief,
+    *,
+    style: str | None = None,
+    fonts: Sequence[str | Path] = (),
+    roles: Sequence[str] | None = None,
+    boxes: Sequence[tuple[float, float, float, float]] | None = None,
+    align: str | None = None,
+    archetype: str | None = None,
+) -> TypesetPoster:
+    """Set the brief's texts on a picture with real fonts.
+
+    Args:
+        image: the picture; any mode, made RGB.
+        brief: `texts` are set letter for letter; `colors` may colour the title; `style`, `mood` and `theme` choose the
+            pairing of faces where `style` is not given.
+        style: a pairing: modern, condensed, swiss, geometric, elegant, slab, script, handwriting, rounded.
+        fonts: the user's own font files, tried before the shipped ones.
+        roles: title, subtitle, body or cta, one per text; inferred where not given.
+        boxes: `x0, y0, x1, y1` in pixels, one per text; placed by the planner where not given.
+        align: left, center or right, for `boxes`; the default is center.
+        archetype: take this arrangement instead of the best.
+
+    Raises:
+        ValueError: no texts, an empty text, a control character, a character that no font has, a text that does not fit
+            at a legible size, a picture under 48 pixels, or an option that is unknown.
+    """
+    if min(image.size) < SMALLEST:
+        raise ValueError(
+            f"the picture is {image.width}x{image.height}; typesetting needs at least {SMALLEST} pixels a side"
+        )
+    picture = image.convert("RGB")
+    texts = clean_texts(brief.texts)
+    assigned = infer_roles(texts) if roles is None else check_roles(roles, texts)
+    words = [word for word in (brief.style, brief.theme, *brief.mood) if word]
+    chosen = style or pairing_for(words, texts[assigned.index("title")] if "title" in assigned else texts[0])
+    extra = tuple(load_face(path) for path in fonts)
+    for text, role in zip(texts, assigned, strict=True):
+        setting(text, role, chosen, extra)
+    if boxes is None:
+        measurer = FontMeasurer(chosen, extra)
+        layout = plan(picture, replace(brief, texts=texts), measurer=measurer, roles=assigned, archetype=archetype)
+    else:
+        layout = _given(texts, assigned, boxes, align, picture.size)
+    placed = [_set(element, chosen, extra, free=boxes is not None, size=picture.size) for element in layout]
+    return _painted(picture, placed, layout, brief.colors, chosen)
+
+
+def clean_texts(texts: Sequence[str]) -> list[str]:
+    """The texts with plain newlines and no blanks around them.
+
+    Raises:
+        ValueError: none at all, one is empty, or one has a control character.
+    """
+    if not texts:
+        raise ValueError("the brief has no texts to set; give at least one")
+    found = []
+    for number, text in enumerate(texts, 1):
+        plain = text.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ").strip()
+        plain = "\n".join(line.strip() for line in plain.split("\n") if line.strip())
+        if not plain:
+            raise ValueError(f"text {number} is empty")
+        for character in plain:
+            if unicodedata.category(character) in ("Cc", "Cs", "Cn", "Co") and character != "\n":
+                raise ValueError(
+                    f"text {number} ({plain!r}) has the character U+{ord(character):04X}, which cannot be set"
+                )
+        found.append(plain)
+    return found
+
+
+def _given(
+    texts: Sequence[str], roles: Sequence, boxes: Sequence[tuple], align: str | None, size: tuple[int, int]
+) -> Layout:
+    """A layout from the user's own boxes."""
+    if len(boxes) != len(texts):
+        raise ValueError(f"{len(boxes)} boxes for {len(texts)} texts; give one box per text")
+    if align not in (None, "left", "center", "right"):
+        raise ValueError(f"unknown align {align!r}; use left, center or right")
+    elements = []
+    for index, (text, role, corners) in enumerate(zip(texts, roles, boxes, strict=True)):
+        box = Box(*(float(side) for side in corners))
+        if box.width <= 0 or box.height <= 0 or min(box.x0, box.y0) < 0 or box.x1 > size[0] or box.y1 > size[1]:
+            raise ValueError(
+                f"box {index + 1} {tuple(corners)} is not x0, y0, x1, y1 inside the {size[0]}x{size[1]} picture"
+            )
+        elements.append(Element(index, text, role, box, align or "center", group=index))  # type: ignore[arg-type]
+    return Layout(*size, tuple(elements))
+
+
+def _set(element: Element, style: str, extra: tuple[Face, ...], free: bool, size: tuple[int, int]) -> PlacedText:
+    """Fit a text into its box; the planner's boxes are exactly as large as the text, a user's (`free`) may be larger."""
+    how = setting(element.text, element.role, style, extra)
+    box = element.box
+    pad = (0.0, 0.0)
+    if free and element.role == "cta":
+        # the button must lie inside the user's box: find the padding that goes with the size
+        em = min(box.height / (1.0 + 2 * PILL[1]), 0.12 * min(size) if element.size == float("inf") else element.size)
+        pad = (min(PILL[0] * em, 0.2 * box.width), PILL[1] * em)
+    loose = 0.0 if free else 0.02 * element.size
+    width, height = box.width - 2 * pad[0] + loose, box.height - 2 * pad[1] + loose
+    block = fit(element.text, how, width, height, element.size)
+    if block is None or block.size < min(legible_size(*size), element.size) * 0.999:
+        raise ValueError(_does_not_fit(element, block, size))
+    y = box.y0 + (box.height - block.height) / 2
+    lines = []
+    for number, line in enumerate(block.lines):
+        slack = box.width - line.ink * block.size
+        # the ink, not the advance box, stands on the margin
+        x = (
+            box.x0
+            + {"left": pad[0], "center": slack / 2, "right": slack - pad[0]}[element.align]
+            - line.left * block.size
+        )
+        lines.append(PlacedLine(line, x, y + block.baseline(number)))
+    return _placed(element, block, tuple(lines), y)
+
+
+def _placed(element: Element, block: Block, lines: tuple[PlacedLine, ...], y: float) -> PlacedText:
+    x0 = min(at.x + at.line.left * block.size for at in lines)
+    x1 = max(at.x + at.line.right * block.size for at in lines)
+    ink = Box(x0, y, x1, y + block.height)
+    families: dict[str, int] = {}
+    for at in lines:
+        for run in at.line.runs:
+            families[run.face.family] = families.get(run.face.family, 0) + len(run.text)
+    button = None
+    if element.role == "cta":
+        px, py = PILL[0] * block.size, PILL[1] * block.size
+        # centred on the capitals, not on descenders, and on whole pixels so that every output agrees
+        middle = (lines[0].baseline - 0.36 * block.size + lines[-1].baseline - 0.36 * block.size) / 2
+        half = (lines[-1].baseline - lines[0].baseline + 0.72 * block.size) / 2 + py
+        button = Box(*(float(round(side)) for side in (x0 - px, middle - half, x1 + px, middle + half)))
+    return PlacedText(
+        element.text, element.role, ink, max(families, key=lambda name: families[name]), block.size, (0, 0, 0),
+        tuple(at.line.text for at in lines), 0.0, lines, button, group=element.group,
+    )  # fmt: skip
+
+
+def _does_not_fit(element: Element, block: Block | None, size: tuple[int, int]) -> str:
+    shown = element.text if len(element.text) <= 40 else element.text[:37] + "..."
+    box = ", ".join(f"{side:.0f}" for side in element.box)
+    reached = "" if block is None else f" (it would be {block.size:.1f} px)"
+    return (
+        f"text {element.index + 1} ({shown!r}, {len(element.text)} characters) does not fit its box ({box}) at the "
+        f"smallest legible size, {legible_size(*size):.0f} px{reached}; shorten it or give it a larger box"
+    )
+
+
+def _painted(
+    picture: Image.Image, placed: list[PlacedText], layout: Layout, colors: Sequence[str], style: str
+) -> TypesetPoster:
+    """Choose colours and underlays, draw everything, and measure the contrast that came out."""
+    groups = sorted({item.group for item in placed})
+    areas = [[area for item in placed if item.group == group for area in _areas(item)] for group in groups]
+    named = [word for word in colors if parse_color(word) is not None]
+    inks = choose_ink(picture, areas, named)
+    background = _with_underlays(picture, areas, inks)
+    canvas = background.copy()
+    ink_of = dict(zip(groups, inks, strict=True))
+    rules = []
+    for rule in layout.rules:
+        snapped = Box(round(rule.x0), round(rule.y0), round(rule.x1), round(rule.y0) + max(1, round(rule.height)))
+        rules.append((snapped, inks[0].text if len(inks) == 1 else inks[-1].text))
+        draw_rule(canvas, *rules[-1])
+    finished = []
+    for item in placed:
+        item = _colored(item, ink_of[item.group], background)
+        draw(canvas, item)
+        finished.append(item)
+    return TypesetPoster(canvas, background, finished, rules, layout, style)
+
+
+def _areas(item: PlacedText) -> list[Box]:
+    return [item.button] if item.button is not None else item.line_boxes()
+
+
+def _colored(item: PlacedText, ink: Ink, background: Image.Image) -> PlacedText:
+    if item.button is not None:
+        label: Color = ink.tint
+        return replace(
+            item, color=label, button_color=ink.text, contrast=contrast(label, np.asarray([[ink.text]], np.uint8))
+        )
+    color = ink.title if item.role == "title" else ink.text
+    worst = min(contrast(color, np.asarray(background.crop(box.pixels(background.size)))) for box in item.line_boxes())
+    return replace(item, color=color, contrast=worst)
+
+
+def _with_underlays(picture: Image.Image, areas: list[list[Box]], inks: list[Ink]) -> Image.Image:
+    """Lay the tints, a little stronger each time until every text reads on what really came out."""
+    strengths = [ink.alpha for ink in inks]
+    for _ in range(6):
+        layers = [
+            (underlay(picture.size, group, alpha), ink.tint)
+            for group, ink, alpha in zip(areas, inks, strengths, strict=True)
+            if alpha > 0
+        ]
+        background = tinted(picture, layers)
+        short = [
+            any(contrast(c, np.asarray(background.crop(box.pixels(picture.size)))) < MINIMUM + 0.1
+                for box in group for c in {ink.title, ink.text})
+            for group, ink in zip(areas, inks, strict=True)
+        ]  # fmt: skip
+        if not any(short):
+            return background
+        strengths = [min(1.0, alpha + 0.08) if weak else alpha for alpha, weak in zip(strengths, short, strict=True)]
+    return background
+
+
+__all__ = ["PAIRINGS", "clean_texts", "runs_right_to_left", "typeset"]

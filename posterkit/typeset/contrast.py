@@ -1,0 +1,197 @@
+"""Readable text on any picture: WCAG contrast against the pixels behind it, colours from the palette, underlays."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from posterkit.brief import COLORS
+from posterkit.layout import Box
+
+Color = tuple[int, int, int]
+MINIMUM = 4.5  # WCAG 2.2, success criterion 1.4.3
+_TARGET = 4.8  # aimed at, so that rounding and antialiasing never fall below the minimum
+_WORST = 1.0  # per cent of the pixels behind a text that may lie below
+
+
+def linear(srgb: np.ndarray) -> np.ndarray:
+    """sRGB 0..255 to linear light 0..1 (IEC 61966-2-1)."""
+    value = np.asarray(srgb, np.float32) / 255
+    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+
+
+def luminance(srgb: np.ndarray | Color) -> np.ndarray:
+    """WCAG relative luminance of `(..., 3)` sRGB 0..255; `(...)` float in [0, 1]."""
+    return linear(np.asarray(srgb)) @ np.float32([0.2126, 0.7152, 0.0722])
+
+
+def ratio(color: Color, behind: np.ndarray) -> np.ndarray:
+    """WCAG contrast of a colour against luminances, 1 to 21."""
+    own = float(luminance(color))
+    return (np.maximum(own, behind) + 0.05) / (np.minimum(own, behind) + 0.05)
+
+
+def contrast(color: Color, pixels: np.ndarray) -> float:
+    """Contrast of a colour against the worst of the pixels `(..., 3)` behind it (the 1st percentile, 1 to 21)."""
+    return float(np.percentile(ratio(color, luminance(pixels)), _WORST))
+
+
+def palette(image: Image.Image, count: int = 6) -> list[Color]:
+    """The picture's main colours, the most frequent first (median cut on a reduced copy)."""
+    small = image.convert("RGB").resize((64, 64), Image.Resampling.BOX).quantize(count, Image.Quantize.MEDIANCUT)
+    table = small.getpalette() or []
+    counts = sorted(small.getcolors() or [], reverse=True)
+    return [(table[3 * i], table[3 * i + 1], table[3 * i + 2]) for _, i in counts if isinstance(i, int)]
+
+
+def parse_color(word: str) -> Color | None:
+    """A colour word of the brief or `#rrggbb`; None for a word that is neither."""
+    match = re.fullmatch(r"#?([0-9a-fA-F]{6})", word.strip())
+    if match:
+        digits = match.group(1)
+        return int(digits[:2], 16), int(digits[2:4], 16), int(digits[4:], 16)
+    return COLORS.get(word.strip().lower())
+
+
+@dataclass(frozen=True)
+class Ink:
+    """The colours of a group of texts: the title's, the rest's, and the tint and strength of what lies under them."""
+
+    title: Color
+    text: Color
+    tint: Color
+    alpha: float
+
+
+def choose_ink(image: Image.Image, areas: Sequence[Sequence[Box]], wanted: Sequence[str]) -> list[Ink]:
+    """One ink per group of texts: where white or near black needs hardly any underlay it is taken, for all groups alike if it can.
+
+    Args:
+        image: RGB picture without any text.
+        areas: per group, the boxes of its texts.
+        wanted: colours that the brief names; the first that reads well on the ground colours the title.
+
+    Returns:
+        One Ink per group; `alpha` in [0, 0.96] is how strongly the tint must cover the picture.
+    """
+    pixels = [[_pixels(image, box) for box in group] for group in areas]
+    light, dark = _neutrals(image)
+    needs = {ink: [max((needed_alpha(ink, tint, part) for part in group), default=0.0) for group in pixels]
+             for ink, tint in ((light, dark), (dark, light))}  # fmt: skip
+    # one colour for the whole poster unless a group would need a heavy underlay that the other colour spares it
+    common = min(needs, key=lambda ink: (sum(needs[ink]) + max(needs[ink], default=0.0), ink != light))
+    other = dark if common == light else light
+    inks = []
+    for position, group in enumerate(pixels):
+        ink = common
+        if needs[common][position] > 0.45 and needs[other][position] < 0.1:
+            ink = other
+        tint = dark if ink == light else light
+        alpha = needs[ink][position]
+        inks.append(Ink(_accent(wanted, tint, alpha, group) or ink, ink, tint, alpha))
+    return inks
+
+
+def needed_alpha(color: Color, tint: Color, pixels: np.ndarray) -> float:
+    """How strongly the tint must cover the pixels for the colour to reach the contrast, 0 where it does already."""
+    if contrast(color, pixels) >= _TARGET:
+        return 0.0
+    low, high = 0.0, 1.0
+    for _ in range(10):
+        middle = (low + high) / 2
+        if contrast(color, mix(pixels, tint, middle)) >= _TARGET:
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def mix(pixels: np.ndarray, tint: Color, alpha: float | np.ndarray) -> np.ndarray:
+    """Pixels `(..., 3)` under a tint, in sRGB as every viewer blends; alpha is a number or `(..., 1)`."""
+    return np.asarray(pixels, np.float32) * (1 - alpha) + np.float32(tint) * alpha
+
+
+def _accent(wanted: Sequence[str], tint: Color, alpha: float, group: Sequence[np.ndarray]) -> Color | None:
+    for word in wanted:
+        color = parse_color(word)
+        if color is not None and all(contrast(color, mix(part, tint, alpha)) >= _TARGET for part in group):
+            return color
+    return None
+
+
+def _neutrals(image: Image.Image) -> tuple[Color, Color]:
+    """An off-white and a near black, both leaning towards the picture's main hue."""
+    pixels = np.asarray(image.convert("RGB").resize((48, 48), Image.Resampling.BOX), np.float32).reshape(-1, 3)
+    chroma = pixels.max(1) - pixels.min(1)
+    mean = (pixels * (chroma[:, None] + 8)).sum(0) / (chroma + 8).sum()
+    hue = mean - mean.mean()
+    light = np.clip(np.float32([251, 250, 247]) + 0.05 * hue, 0, 255)
+    dark = np.clip(np.float32([17, 17, 20]) + 0.10 * hue, 6, 40)
+    return _color(light), _color(dark)
+
+
+def _color(value: np.ndarray) -> Color:
+    r, g, b = (round(float(v)) for v in value)
+    return r, g, b
+
+
+def _pixels(image: Image.Image, box: Box) -> np.ndarray:
+    """The pixels of a box, `(n, 3)` uint8, thinned to a few thousand."""
+    cut = np.asarray(image.crop(box.pixels(image.size))).reshape(-1, 3)
+    return cut[:: max(1, len(cut) // 6000)]
+
+
+def underlay(size: tuple[int, int], boxes: Sequence[Box], alpha: float) -> np.ndarray:
+    """How strongly a tint lies on each pixel so that it is at least `alpha` behind every box and fades away softly.
+
+    Texts near the top or the bottom get a gradient that runs in from that edge over the whole width, as in film
+    posters; texts in the middle or in a column get a soft glow.
+
+    Args:
+        size: width and height in pixels.
+        boxes: of one group of texts.
+
+    Returns:
+        `(H, W, 1)` float32 in [0, 1].
+    """
+    width, height = size
+    x0, y0 = min(b.x0 for b in boxes), min(b.y0 for b in boxes)
+    x1, y1 = max(b.x1 for b in boxes), max(b.y1 for b in boxes)
+    reach = max(0.16 * height, 0.5 * (y1 - y0))
+    y = np.arange(height, dtype=np.float32)[:, None]
+    near_top, near_bottom = y0 < 0.2 * height, y1 > 0.8 * height
+    if near_top and y1 < 0.66 * height:
+        ramp = _ease(1 - (y - y1) / reach)
+    elif near_bottom and y0 > 0.34 * height:
+        ramp = _ease(1 - (y0 - y) / reach)
+    elif x1 - x0 < 0.56 * width and (x0 < 0.2 * width or x1 > 0.8 * width):
+        x = np.arange(width, dtype=np.float32)[None]
+        ramp = _ease(1 - ((x - x1) if x0 < 0.2 * width else (x0 - x)) / (0.3 * width))
+    elif near_top and near_bottom:
+        ramp = np.ones((1, 1), np.float32)
+    else:
+        ramp = _glow(size, boxes)
+    return alpha * np.broadcast_to(ramp, (height, width))[..., None].astype(np.float32)
+
+
+def _ease(value: np.ndarray) -> np.ndarray:
+    value = np.clip(value, 0, 1)
+    return value * value * (3 - 2 * value)
+
+
+def _glow(size: tuple[int, int], boxes: Sequence[Box]) -> np.ndarray:
+    """1 within the boxes, fading out around them; worked out at an eighth of the size, where it is just as smooth."""
+    width, height = (max(8, side // 8) for side in size)
+    distance = np.ones((height, width), bool)
+    for box in boxes:
+        x0, y0, x1, y1 = Box(*(side / 8 for side in box)).grown(1.5).pixels((width, height))
+        distance[y0:y1, x0:x1] = False
+    far = np.asarray(ndimage.distance_transform_edt(distance), np.float32)
+    small = ndimage.gaussian_filter(_ease(1 - (far - 2) / (0.14 * min(width, height))), 1.0)
+    wide = np.asarray(Image.fromarray(small).resize(size, Image.Resampling.BICUBIC))
+    return np.clip(wide / 0.98, 0, 1)

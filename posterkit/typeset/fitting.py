@@ -1,0 +1,158 @@
+"""Breaking a text into lines and finding the largest size at which they fit a box."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from uniseg.linebreak import line_break_units
+
+from posterkit.layout import Measured, Role
+from posterkit.typeset.fonts import PAIRINGS, Face, for_text
+from posterkit.typeset.shaping import Line, cap_height, shape
+
+MAX_LINES = 24
+_AIR = 0.09  # em kept between the ink of two lines, however tight the leading
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a text of one role is set. `leading` is the least distance of baselines and `tracking` the space added, in em."""
+
+    faces: tuple[Face, ...]
+    tracking: float
+    leading: float
+
+
+@dataclass(frozen=True)
+class Block:
+    """Lines at a font size in pixels; the block's ink is `width` x `height` pixels."""
+
+    lines: tuple[Line, ...]
+    size: float
+    leading: float
+    ascent: float  # em from the block's top to the first baseline
+    width: float
+    height: float
+
+    def baseline(self, line: int) -> float:
+        """Pixels from the block's top to a line's baseline."""
+        return (self.ascent + line * self.leading) * self.size
+
+
+def setting(text: str, role: Role, style: str, extra: tuple[Face, ...] = ()) -> Setting:
+    """Faces, tracking and leading by the type scale: large capitals tight, small text loose, small capitals spaced.
+
+    Raises:
+        ValueError: no font has one of the characters.
+    """
+    faces = for_text(text, style, role == "title", extra)
+    capitals = text.upper() == text and text.lower() != text
+    if role == "title":
+        return Setting(faces, 0.0 if faces[0].joined else PAIRINGS[style].tracking, 0.86 if capitals else 0.98)
+    if capitals and len(text) <= 48:
+        return Setting(faces, 0.14 if role == "subtitle" else 0.10, 1.35)
+    if role == "cta":
+        return Setting(faces, 0.02, 1.2)
+    return Setting(faces, 0.005, 1.25 if role == "subtitle" else 1.42)
+
+
+def fit(text: str, how: Setting, width: float, height: float, size: float, prefer_fewer: float = 0.97) -> Block | None:
+    """Set a text as large as fits, at most at `size`.
+
+    Breaks stand only where UAX #14 allows them (and at every newline); words are never hyphenated. For each number of
+    lines the narrowest balanced breaking is taken, and of those the one that can be largest; where a smaller number
+    of lines reaches nearly the same size (`prefer_fewer` of it), that one.
+
+    Args:
+        width, height: of the box in pixels.
+        size: largest font size in pixels.
+
+    Returns:
+        The block; None where not even the smallest size above zero fits the number of lines that the newlines ask for.
+    """
+    paragraphs = [part.strip() for part in text.strip("\n").split("\n")]
+    candidates: list[Block] = []
+    previous: list[str] | None = None
+    for count in range(len(paragraphs), MAX_LINES + 1):
+        lines = _balanced(paragraphs, count, how)
+        if lines == previous:
+            break
+        previous = lines
+        block = _block(lines, how, width, height, size)
+        if block is not None:
+            candidates.append(block)
+        if block is not None and block.size >= size * 0.999:
+            break
+    if not candidates:
+        return None
+    largest = max(block.size for block in candidates)
+    return next(block for block in candidates if block.size >= prefer_fewer * largest)
+
+
+def _block(lines: list[str], how: Setting, width: float, height: float, size: float) -> Block | None:
+    shaped = tuple(shape(line, how.faces, how.tracking) for line in lines)
+    ascent = max(cap_height(shaped[0].runs[0].face) if shaped[0].runs else 0.7, shaped[0].top)
+    leading = how.leading
+    for above, below in zip(shaped, shaped[1:], strict=False):
+        leading = max(leading, above.bottom + below.top + _AIR)
+    em_width = max(line.ink for line in shaped)
+    em_height = ascent + (len(shaped) - 1) * leading + shaped[-1].bottom
+    fitted = min(size, width / max(em_width, 1e-6), height / em_height)
+    if fitted <= 0:
+        return None
+    return Block(shaped, fitted, leading, ascent, em_width * fitted, em_height * fitted)
+
+
+def _balanced(paragraphs: list[str], count: int, how: Setting) -> list[str]:
+    """Break into at most `count` lines with the longest line as short as can be."""
+    units = [_units(paragraph, how) for paragraph in paragraphs]
+    widest = max((bare for paragraph in units for _, _, bare in paragraph), default=0.0)
+    total = max(sum(full for _, full, _ in paragraph) for paragraph in units)
+    low, high = widest, max(total, widest)
+    for _ in range(18):
+        middle = (low + high) / 2
+        if sum(len(_filled(paragraph, middle)) for paragraph in units) <= count:
+            high = middle
+        else:
+            low = middle
+    return [line for paragraph in units for line in _filled(paragraph, high)]
+
+
+def _units(paragraph: str, how: Setting) -> tuple[tuple[str, float, float], ...]:
+    return _measured_units(paragraph, how.faces, how.tracking)
+
+
+@lru_cache(maxsize=1024)
+def _measured_units(paragraph: str, faces: tuple[Face, ...], tracking: float) -> tuple[tuple[str, float, float], ...]:
+    """What stands between two allowed breaks, with its width in em with and without the spaces at its end."""
+    found = []
+    for unit in line_break_units(paragraph):
+        full, bare = shape(unit, faces, tracking).width, shape(unit.rstrip(), faces, tracking).width
+        found.append((unit, full + tracking, bare))
+    return tuple(found)
+
+
+def _filled(units: tuple[tuple[str, float, float], ...], width: float) -> list[str]:
+    lines, line, used = [], "", 0.0
+    for unit, full, bare in units:
+        if line and used + bare > width + 1e-9:
+            lines.append(line.rstrip())
+            line, used = "", 0.0
+        line += unit
+        used += full
+    return [*lines, line.rstrip()] if line.strip() else lines or [""]
+
+
+class FontMeasurer:
+    """The planner's measurer with the real fonts: what it says is what will be drawn."""
+
+    def __init__(self, style: str, extra: tuple[Face, ...] = ()) -> None:
+        self.style = style
+        self.extra = extra
+
+    def __call__(self, text: str, role: Role, width: float, height: float, size: float) -> Measured | None:
+        if width <= 0 or height <= 0:
+            return None
+        block = fit(text, setting(text, role, self.style, self.extra), width, height, size)
+        return None if block is None else Measured(block.size, block.width, block.height, len(block.lines))

@@ -1,0 +1,198 @@
+"""The shipped fonts (and a user's own): which face covers which text, in which style, under which licence."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import uharfbuzz as hb
+
+FONTS = Path(__file__).parent / "fonts"
+Style = Literal["display", "text", "serif", "script"]
+
+
+@dataclass(frozen=True)
+class Face:
+    """One font file.
+
+    Attributes:
+        family: the name that SVG and PDF carry.
+        weight: 100 to 900, as CSS counts.
+        scripts: what it is meant for; coverage is read from the file.
+        joined: its letters connect, so they are never spaced apart.
+        licence: SPDX name; the text lies beside the file.
+    """
+
+    family: str
+    style: Style
+    weight: int
+    path: Path
+    scripts: tuple[str, ...]
+    licence: str = "OFL-1.1"
+    joined: bool = False
+
+    @property
+    def name(self) -> str:
+        """The file's name without its suffix; unique among the shipped faces."""
+        return self.path.stem
+
+    def covers(self, text: str) -> bool:
+        """Every character that needs a glyph has one."""
+        return all(ord(c) in coverage(self) or is_ignorable(c) for c in text)
+
+
+_LGC = ("Latin", "Greek", "Cyrillic")
+
+
+def _shipped(file: str, family: str, style: Style, weight: int, *scripts: str, **more) -> Face:
+    return Face(family, style, weight, FONTS / file, scripts, **more)
+
+
+FACES: tuple[Face, ...] = (
+    _shipped("manrope/Manrope-ExtraBold.ttf", "Manrope ExtraBold", "display", 800, *_LGC),
+    _shipped("manrope/Manrope-Medium.ttf", "Manrope Medium", "text", 500, *_LGC),
+    _shipped("inter/InterDisplay-Black.otf", "Inter Display Black", "display", 900, *_LGC),
+    _shipped("inter/Inter-Medium.otf", "Inter Medium", "text", 500, *_LGC),
+    _shipped("bebas-neue/BebasNeue-Bold.otf", "Bebas Neue", "display", 700, "Latin"),
+    _shipped("league-spartan/LeagueSpartan-Bold.otf", "League Spartan", "display", 700, "Latin"),
+    _shipped("league-spartan/LeagueSpartan-SemiBold.otf", "League Spartan SemiBold", "text", 600, "Latin"),
+    _shipped("open-sans-condensed/OpenSans-CondBold.ttf", "Open Sans Condensed", "display", 700, *_LGC,
+             licence="Apache-2.0"),
+    _shipped("noto-serif-display/NotoSerifDisplay-Bold.ttf", "Noto Serif Display", "serif", 700, *_LGC),
+    _shipped("eb-garamond/EBGaramond12-Regular.otf", "EB Garamond 12", "serif", 400, *_LGC),
+    _shipped("roboto-slab/RobotoSlab-Bold.otf", "Roboto Slab", "display", 700, *_LGC, licence="Apache-2.0"),
+    _shipped("comfortaa/Comfortaa-Bold.ttf", "Comfortaa", "display", 700, *_LGC),
+    _shipped("lobster/lobster.otf", "Lobster Two", "script", 700, "Latin", joined=True),
+    _shipped("dancing-script/DancingScript-Bold.otf", "Dancing Script", "script", 700, "Latin", joined=True),
+    _shipped("noto-sans-arabic/NotoSansArabic-Bold.ttf", "Noto Sans Arabic", "text", 700, "Arabic", joined=True),
+    _shipped("noto-sans-hebrew/NotoSansHebrew-Bold.ttf", "Noto Sans Hebrew", "text", 700, "Hebrew"),
+    _shipped("noto-sans-thai/NotoSansThai-Bold.ttf", "Noto Sans Thai", "text", 700, "Thai", joined=True),
+    _shipped("noto-sans-devanagari/NotoSansDevanagari-Bold.ttf", "Noto Sans Devanagari", "text", 700, "Devanagari",
+             joined=True),
+    _shipped("posterkit-sans-cjk/PosterkitSansCJK-Bold.otf", "Posterkit Sans CJK", "text", 700,
+             "Han", "Hiragana", "Katakana", "Hangul"),
+)  # fmt: skip
+
+_BY_NAME = {face.name: face for face in FACES}
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """A typographic style: faces for the title and for the rest, in the order they are tried, and how it is set."""
+
+    title: tuple[str, ...]
+    text: tuple[str, ...]
+    tracking: float = 0.0  # em, added to the title's letters
+    words: tuple[str, ...] = ()  # a brief whose style, mood or theme has one of these takes this pairing
+
+
+PAIRINGS: dict[str, Pairing] = {
+    "modern": Pairing(("Manrope-ExtraBold",), ("Manrope-Medium",), -0.02,
+                      ("modern", "clean", "tech", "startup", "corporate", "minimal", "minimalist")),
+    "condensed": Pairing(("BebasNeue-Bold", "OpenSans-CondBold"), ("Manrope-Medium",), 0.01,
+                         ("bold", "sport", "industrial", "concert", "film", "movie", "action", "urban", "rock")),
+    "swiss": Pairing(("InterDisplay-Black",), ("Inter-Medium",), -0.03,
+                     ("swiss", "international", "graphic", "bauhaus", "grid", "modernist", "brutalist")),
+    "geometric": Pairing(("LeagueSpartan-Bold", "Manrope-ExtraBold"), ("LeagueSpartan-SemiBold", "Manrope-Medium"),
+                         -0.02, ("geometric", "design", "art deco", "architecture", "exhibition")),
+    "elegant": Pairing(("NotoSerifDisplay-Bold",), ("EBGaramond12-Regular",), -0.005,
+                       ("elegant", "luxury", "classic", "fashion", "literary", "wedding", "wine", "refined",
+                        "romantic", "theatre", "opera")),
+    "slab": Pairing(("RobotoSlab-Bold",), ("Manrope-Medium",), -0.01,
+                    ("western", "vintage", "retro", "rustic", "craft", "workshop")),
+    "script": Pairing(("lobster", "Manrope-ExtraBold"), ("Manrope-Medium",), 0.0,
+                      ("script", "handwritten", "nostalgic", "bakery", "cafe", "diner", "summer")),
+    "handwriting": Pairing(("DancingScript-Bold", "NotoSerifDisplay-Bold"), ("EBGaramond12-Regular",), 0.0,
+                           ("calligraphy", "invitation", "birthday", "tender", "whimsical")),
+    "rounded": Pairing(("Comfortaa-Bold",), ("Manrope-Medium",), -0.01,
+                       ("rounded", "soft", "kids", "children", "playful", "cute", "friendly", "cartoon")),
+}  # fmt: skip
+
+
+def pairing_for(words: Sequence[str], title: str) -> str:
+    """The name of the pairing that the words ask for; else by the title: short capitals condensed, the rest modern."""
+    text = f" {' '.join(words).lower()} "
+    for name, pairing in PAIRINGS.items():
+        if any(f" {word} " in text.replace(",", " ") for word in (name, *pairing.words)):
+            return name
+    return "condensed" if title.upper() == title and title.lower() != title and len(title) <= 32 else "modern"
+
+
+@lru_cache(maxsize=64)
+def hb_face(face: Face) -> hb.Face:
+    return hb.Face(hb.Blob.from_file_path(str(face.path)))
+
+
+@lru_cache(maxsize=64)
+def coverage(face: Face) -> frozenset[int]:
+    """Code points that the font file maps to a glyph."""
+    return frozenset(hb_face(face).unicodes)
+
+
+def load_face(path: str | Path) -> Face:
+    """A user's own font file (TrueType or OpenType).
+
+    Raises:
+        ValueError: the file is missing or is no font.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise ValueError(f"{file}: no such font file; give a .ttf or .otf")
+    found = Face(file.stem, "text", 400, file, (), licence="user's")
+    if not coverage(found):
+        raise ValueError(f"{file}: not a font that can be read; give a .ttf or .otf")
+    return found
+
+
+def faces_for(style: str, title: bool, extra: Sequence[Face] = ()) -> tuple[Face, ...]:
+    """Faces to try in order: the user's own, the pairing's, then every other shipped one as a fallback.
+
+    Raises:
+        ValueError: no such style.
+    """
+    if style not in PAIRINGS:
+        raise ValueError(f"unknown style {style!r}; there are {', '.join(PAIRINGS)}")
+    pairing = PAIRINGS[style]
+    preferred = [_BY_NAME[name] for name in (pairing.title if title else pairing.text)]
+    weighty = ("display", "text") if title else ("text", "display")
+    rest = sorted((face for face in FACES if face.style in weighty), key=lambda face: weighty.index(face.style))
+    return tuple(dict.fromkeys([*extra, *preferred, *rest]))
+
+
+def for_text(text: str, style: str = "modern", title: bool = False, extra: Sequence[Face] = ()) -> tuple[Face, ...]:
+    """The faces that set this text: one that covers all of it if there is one, else one per part of it.
+
+    The faces are in order of preference; a character is set in the first that has it.
+
+    Raises:
+        ValueError: no face has one of the characters; the message names each.
+    """
+    faces = faces_for(style, title, extra)
+    preferred = faces[: len(extra) + len(PAIRINGS[style].title if title else PAIRINGS[style].text)]
+    for face in preferred:
+        if face.covers(text):
+            return (face,)
+    missing = [c for c in dict.fromkeys(text) if not is_ignorable(c) and not any(ord(c) in coverage(f) for f in faces)]
+    if missing:
+        named = ", ".join(f"{c} (U+{ord(c):04X} {unicodedata.name(c, 'unnamed')})" for c in missing[:5])
+        raise ValueError(f"text {text!r}: no font has {named}; take it out or give a font that has it with fonts=")
+    chosen: list[Face] = []
+    left = {c for c in text if not is_ignorable(c)}
+    # greedy, in order of preference, but a face that covers the rest of the words beats a patchwork
+    for face in [*preferred, *sorted(faces, key=lambda f: -sum(ord(c) in coverage(f) for c in left if c.isalpha()))]:
+        here = {c for c in left if ord(c) in coverage(face)}
+        if here and (face not in preferred or any(c.isalpha() for c in here) or not any(c.isalpha() for c in left)):
+            chosen.append(face)
+            left -= here
+    return tuple(chosen)
+
+
+def is_ignorable(character: str) -> bool:
+    """Needs no glyph: line ends, joiners, variation selectors, direction marks, soft hyphens."""
+    return (
+        character in "\n\u00ad\ufe0e\ufe0f" or "\u200b" <= character <= "\u200f" or "\u2060" <= character <= "\u2064"
+    )

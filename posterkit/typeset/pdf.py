@@ -1,0 +1,204 @@
+"""PDF with live text: HarfBuzz's glyphs in embedded fonts, each with the Unicode text it stands for."""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import uharfbuzz as hb
+from fontTools.pens.cu2quPen import Cu2QuPen
+from fontTools.pens.ttGlyphPen import TTGlyphPen
+from fontTools.ttLib import TTFont, newTable
+from reportlab.lib.utils import ImageReader
+from reportlab.pdfbase import pdfdoc
+from reportlab.pdfgen.canvas import Canvas
+
+from posterkit.layout import Box
+from posterkit.typeset.fonts import Face, hb_face
+from posterkit.typeset.raster import corner
+from posterkit.typeset.shaping import Run
+
+if TYPE_CHECKING:
+    from posterkit.typeset.poster import TypesetPoster
+
+POINTS = 0.75  # per pixel, as CSS counts: 96 px and 72 pt are an inch
+
+
+class GlyphFont:
+    """A font in the PDF whose codes are numbers that we give out, one per glyph and text that it stands for.
+
+    reportlab's own TrueType fonts are addressed by character, so they can neither show a ligature or an Arabic letter's
+    joined form nor say what it stands for. A composite font (ISO 32000-1, 9.7) with its own code to glyph map does both.
+    """
+
+    def __init__(self, face: Face, name: str) -> None:
+        self.face = face
+        self.name = name
+        self.codes: dict[tuple[int, str], int] = {}
+
+    def code(self, gid: int, text: str) -> int:
+        return self.codes.setdefault((gid, text), len(self.codes) + 1)
+
+    def advance(self, gid: int) -> float:
+        """In thousandths of an em, rounded as it is written."""
+        return round(1000 * hb.Font(hb_face(self.face)).get_glyph_h_advance(gid) / hb_face(self.face).upem, 2)
+
+    def objects(self, document: pdfdoc.PDFDocument) -> pdfdoc.PDFDictionary:
+        """The font dictionary with everything that it refers to."""
+        data, new_gid = _truetype(self.face, tuple(gid for gid, _ in self.codes))
+        label = f"POSTER+{self.face.name}"
+        table = b"".join(new_gid[gid].to_bytes(2, "big") for gid, _ in [(0, ""), *self.codes])
+        widths = pdfdoc.PDFArray([1, pdfdoc.PDFArray([self.advance(gid) for gid, _ in self.codes])])
+        descendant = pdfdoc.PDFDictionary({
+            "Type": pdfdoc.PDFName("Font"),
+            "Subtype": pdfdoc.PDFName("CIDFontType2"),
+            "BaseFont": pdfdoc.PDFName(label),
+            "CIDSystemInfo": pdfdoc.PDFDictionary({
+                "Registry": pdfdoc.PDFString("Adobe"), "Ordering": pdfdoc.PDFString("Identity"), "Supplement": 0,
+            }),
+            "FontDescriptor": document.Reference(self._descriptor(document, data, label)),
+            "DW": 0,
+            "W": widths,
+            "CIDToGIDMap": document.Reference(_stream(table)),
+        })  # fmt: skip
+        return pdfdoc.PDFDictionary({
+            "Type": pdfdoc.PDFName("Font"),
+            "Subtype": pdfdoc.PDFName("Type0"),
+            "BaseFont": pdfdoc.PDFName(label),
+            "Encoding": pdfdoc.PDFName("Identity-H"),
+            "DescendantFonts": pdfdoc.PDFArray([document.Reference(descendant)]),
+            "ToUnicode": document.Reference(_stream(self._to_unicode())),
+        })  # fmt: skip
+
+    def _descriptor(self, document: pdfdoc.PDFDocument, data: bytes, label: str) -> pdfdoc.PDFDictionary:
+        font = TTFont(io.BytesIO(data), lazy=True)
+        scale = 1000 / font["head"].unitsPerEm
+        head, hhea = font["head"], font["hhea"]
+        corners = [round(scale * side) for side in (head.xMin, head.yMin, head.xMax, head.yMax)]
+        return pdfdoc.PDFDictionary({
+            "Type": pdfdoc.PDFName("FontDescriptor"),
+            "FontName": pdfdoc.PDFName(label),
+            "Flags": 4,
+            "FontBBox": pdfdoc.PDFArray(corners),
+            "ItalicAngle": 0,
+            "Ascent": round(scale * hhea.ascent),
+            "Descent": round(scale * hhea.descent),
+            "CapHeight": round(scale * hhea.ascent),
+            "StemV": 80,
+            "FontFile2": document.Reference(_stream(data, Length1=len(data))),
+        })  # fmt: skip
+
+    def _to_unicode(self) -> bytes:
+        pairs = [
+            f"<{code:04X}> <{text.encode('utf-16-be').hex().upper()}>"
+            for (_, text), code in self.codes.items()
+            if text
+        ]
+        blocks = [pairs[i : i + 100] for i in range(0, len(pairs), 100)]
+        body = "\n".join(f"{len(block)} beginbfchar\n" + "\n".join(block) + "\nendbfchar" for block in blocks)
+        return (
+            "/CIDInit /ProcSet findresource begin\n12 dict begin\nbegincmap\n"
+            "/CIDSystemInfo << /Registry (Adobe) /Ordering (UCS) /Supplement 0 >> def\n"
+            "/CMapName /Adobe-Identity-UCS def\n/CMapType 2 def\n"
+            f"1 begincodespacerange\n<0000> <FFFF>\nendcodespacerange\n{body}\n"
+            "endcmap\nCMapName currentdict /CMap defineresource pop\nend\nend\n"
+        ).encode("ascii")
+
+
+def to_pdf(poster: TypesetPoster) -> bytes:
+    """One page: the background as a lossless image, then rules, buttons and texts as vectors."""
+    width, height = poster.image.size
+    stream = io.BytesIO()
+    canvas = Canvas(stream, pagesize=(width * POINTS, height * POINTS), pageCompression=1, invariant=1)
+    canvas.setTitle(poster.boxes[0].text.replace("\n", " ") if poster.boxes else "poster")
+    canvas.drawImage(ImageReader(poster.background), 0, 0, width * POINTS, height * POINTS)
+    for rule, color in poster.rules:
+        _rectangle(canvas, rule, color, height)
+    fonts: dict[Face, GlyphFont] = {}
+    for placed in poster.boxes:
+        if placed.button is not None:
+            _rectangle(canvas, placed.button, placed.button_color, height, corner(placed.button))
+        canvas.setFillColorRGB(*(channel / 255 for channel in placed.color))
+        for at in placed.placed_lines:
+            for run in at.line.runs:
+                font = fonts.setdefault(run.face, GlyphFont(run.face, f"P{len(fonts) + 1}"))
+                x, y = at.x + run.x * placed.size, height - at.baseline
+                canvas.addLiteral(_show(run, font, x * POINTS, y * POINTS, placed.size * POINTS))
+    document = canvas._doc
+    for font in fonts.values():
+        document.idToObject["BasicFonts"].dict[font.name] = font.objects(document)
+    canvas.showPage()
+    canvas.save()
+    return stream.getvalue()
+
+
+def _show(run: Run, font: GlyphFont, x: float, y: float, size: float) -> str:
+    """The operators that show a run: one TJ array, the pen moved wherever HarfBuzz's position differs from the advance."""
+    parts: list[str] = []
+    out = [f"BT /{font.name} {size:.4f} Tf 1 0 0 1 {x:.4f} {y:.4f} Tm"]
+    pen, rise = 0.0, 0.0
+    for glyph in run.glyphs:
+        if glyph.y != rise:
+            out += [f"[{' '.join(parts)}] TJ"] if parts else []
+            out.append(f"{glyph.y * size:.4f} Ts")
+            parts, rise = [], glyph.y
+        move = 1000 * glyph.x - pen
+        if abs(move) > 0.01:
+            parts.append(f"{-move:.2f}")
+            pen += move
+        parts.append(f"<{font.code(glyph.gid, glyph.text):04X}>")
+        pen += font.advance(glyph.gid)
+    out += [f"[{' '.join(parts)}] TJ"] if parts else []
+    return " ".join([*out, "0 Ts ET" if rise else "ET"])
+
+
+def _rectangle(canvas: Canvas, box: Box, color: tuple[int, int, int], height: int, radius: float = 0.0) -> None:
+    canvas.setFillColorRGB(*(channel / 255 for channel in color))
+    corners = (box.x0 * POINTS, (height - box.y1) * POINTS, box.width * POINTS, box.height * POINTS)
+    canvas.roundRect(*corners, radius * POINTS, stroke=0, fill=1)
+
+
+def _stream(content: bytes, **entries: int) -> pdfdoc.PDFStream:
+    stream = pdfdoc.PDFStream(pdfdoc.PDFDictionary(dict(entries)), content, filters=[pdfdoc.PDFZCompress])
+    return stream
+
+
+@lru_cache(maxsize=32)
+def _truetype(face: Face, gids: tuple[int, ...]) -> tuple[bytes, dict[int, int]]:
+    """The glyphs as a TrueType font (outlines of OpenType CFF fonts are converted) and where each has gone."""
+    wanted = hb.SubsetInput()
+    wanted.glyph_set.update({0, *gids})
+    wanted.flags = hb.SubsetFlags.NO_LAYOUT_CLOSURE | hb.SubsetFlags.NO_HINTING
+    plan = hb.SubsetPlan(hb_face(face), wanted)
+    data = plan.execute().blob.data
+    mapping = {old: new for old, new in plan.old_to_new_glyph_mapping.items()}
+    return (_quadratic(data) if b"CFF " in data[:512] else data), mapping
+
+
+def _quadratic(data: bytes) -> bytes:
+    """An OpenType font with cubic outlines as one with quadratic outlines, within a thousandth of an em."""
+    font = TTFont(io.BytesIO(data))
+    order = font.getGlyphOrder()
+    outlines = font.getGlyphSet()
+    glyphs = {}
+    for name in order:
+        pen = TTGlyphPen(None)
+        outlines[name].draw(Cu2QuPen(pen, font["head"].unitsPerEm / 1000, reverse_direction=True))
+        glyphs[name] = pen.glyph()
+    font["loca"] = newTable("loca")
+    font["glyf"] = glyf = newTable("glyf")
+    glyf.glyphOrder, glyf.glyphs = order, glyphs
+    for tag in ("CFF ", "VORG", "GSUB", "GPOS", "GDEF"):
+        if tag in font:
+            del font[tag]
+    font["maxp"].tableVersion = 0x00010000
+    for field in ("maxZones", "maxTwilightPoints", "maxStorage", "maxFunctionDefs", "maxInstructionDefs",
+                  "maxStackElements", "maxSizeOfInstructions", "maxComponentElements", "maxPoints", "maxContours",
+                  "maxCompositePoints", "maxCompositeContours", "maxComponentDepth"):  # fmt: skip
+        setattr(font["maxp"], field, 1 if field == "maxZones" else 0)
+    font["post"].formatType = 3.0
+    font.sfntVersion = "\000\001\000\000"
+    out = io.BytesIO()
+    font.save(out)
+    return out.getvalue()

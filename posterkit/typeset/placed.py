@@ -1,0 +1,59 @@
+"""Texts in their final places."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from posterkit.layout import Box, Role
+from posterkit.typeset.shaping import Line
+
+
+@dataclass(frozen=True)
+class PlacedLine:
+    """A line whose origin lies at `x`, `baseline`, in pixels from the top left."""
+
+    line: Line
+    x: float
+    baseline: float
+
+
+@dataclass(frozen=True)
+class PlacedText:
+    """One text of a brief as it stands on the poster.
+
+    Attributes:
+        text: as the brief says it.
+        role: title, subtitle, body or cta.
+        box: `x0, y0, x1, y1` of its ink in pixels from the top left.
+        font: family of the face that sets most of it.
+        size: font size in pixels.
+        color: sRGB 0..255.
+        lines: the text as it is broken.
+        contrast: WCAG contrast against the worst of the pixels behind it (1st percentile).
+        button: the filled shape under a call to action, and its colour.
+    """
+
+    text: str
+    role: Role
+    box: Box
+    font: str
+    size: float
+    color: tuple[int, int, int]
+    lines: tuple[str, ...]
+    contrast: float
+    placed_lines: tuple[PlacedLine, ...]
+    button: Box | None = None
+    button_color: tuple[int, int, int] = (0, 0, 0)
+    group: int = 0
+
+    def line_boxes(self) -> list[Box]:
+        """The ink of each line, a little grown: the pixels that a reader sees the letters against."""
+        return [
+            Box(
+                at.x + at.line.left * self.size,
+                at.baseline - max(at.line.top, 0.5) * self.size,
+                at.x + at.line.right * self.size,
+                at.baseline + at.line.bottom * self.size,
+            ).grown(0.06 * self.size)
+            for at in self.placed_lines
+        ]

@@ -1,0 +1,83 @@
+"""Drawing placed texts into pixels with Pillow."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from posterkit.layout import Box
+from posterkit.typeset.fonts import Face
+from posterkit.typeset.placed import PlacedText
+from posterkit.typeset.shaping import Run, has_raqm
+
+_SMOOTH = 4  # buttons are drawn this many times larger and reduced
+
+
+@lru_cache(maxsize=128)
+def _pillow_font(face: Face, size: float) -> ImageFont.FreeTypeFont:
+    engine = ImageFont.Layout.RAQM if has_raqm() else ImageFont.Layout.BASIC
+    return ImageFont.truetype(str(face.path), size, layout_engine=engine)
+
+
+def draw(canvas: Image.Image, placed: PlacedText) -> None:
+    """Draw a text, and its button if it has one, onto an RGB canvas."""
+    if placed.button is not None:
+        _paint(canvas, placed.button, placed.button_color, _rounded(placed.button))
+    area = Box(*placed.box).grown(0.3 * placed.size)
+    x0, y0, x1, y1 = area.pixels(canvas.size)
+    mask = Image.new("L", (x1 - x0, y1 - y0), 0)
+    pen = ImageDraw.Draw(mask)
+    for line in placed.placed_lines:
+        for run in line.line.runs:
+            _draw_run(pen, run, line.x + run.x * placed.size - x0, line.baseline - y0, placed.size)
+    canvas.paste(placed.color, (x0, y0), mask)
+
+
+def _draw_run(pen: ImageDraw.ImageDraw, run: Run, x: float, y: float, size: float) -> None:
+    font = _pillow_font(run.face, size)
+    if not has_raqm():
+        pen.text((x, y), run.text, fill=255, font=font, anchor="ls")
+        return
+    direction = "rtl" if run.rtl else "ltr"
+    if not run.tracking:
+        pen.text((x, y), run.text, fill=255, font=font, anchor="ls", direction=direction, language=run.language)
+        return
+    for letter, at in run.letters():
+        pen.text((x + at * size, y), letter, fill=255, font=font, anchor="ls", direction=direction,
+                 language=run.language, features=["-liga", "-clig"])  # fmt: skip
+
+
+def draw_rule(canvas: Image.Image, rule: Box, color: tuple[int, int, int]) -> None:
+    """A filled rectangle; its corners lie on whole pixels."""
+    canvas.paste(color, rule.pixels(canvas.size))
+
+
+def corner(button: Box) -> float:
+    """Radius of a button's corners in pixels."""
+    return 0.18 * button.height
+
+
+def _rounded(box: Box) -> Image.Image:
+    width, height = (max(1, round(side)) for side in (box.width, box.height))
+    large = Image.new("L", (width * _SMOOTH, height * _SMOOTH), 0)
+    shape = (0, 0, width * _SMOOTH - 1, height * _SMOOTH - 1)
+    ImageDraw.Draw(large).rounded_rectangle(shape, corner(box) * _SMOOTH, fill=255)
+    return large.resize((width, height), Image.Resampling.BOX)
+
+
+def _paint(canvas: Image.Image, box: Box, color: tuple[int, int, int], mask: Image.Image) -> None:
+    canvas.paste(color, (round(box.x0), round(box.y0)), mask)
+
+
+def tinted(image: Image.Image, layers: list[tuple[np.ndarray, tuple[int, int, int]]]) -> Image.Image:
+    """The picture under tints: `(H, W, 1)` strengths in [0, 1], each with its colour."""
+    if not layers:
+        return image.copy()
+    pixels = np.asarray(image, np.float32)
+    for strength, color in layers:
+        pixels = pixels * (1 - strength) + np.float32(color) * strength
+    # a fixed noise of half a step keeps wide gradients from showing bands
+    noise = np.random.default_rng(0).random(pixels.shape[:2], np.float32)[..., None]
+    return Image.fromarray(np.floor(pixels + noise).clip(0, 255).astype(np.uint8))
