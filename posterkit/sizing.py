@@ -27,8 +27,8 @@ class Size(NamedTuple):
 def fit_area(size: tuple[int, int], area: int, multiple: int = 16) -> Size:
     """The size on the grid nearest in shape to `size` whose area is about `area`.
 
-    Among the grid sizes around the exact one, the one whose aspect ratio is nearest wins, then the one nearest in area,
-    so that a size already on the grid and of that area comes back unchanged.
+    Among the grid sizes around the exact one, the one with the nearest aspect ratio wins, an error in area counting
+    half, so that a size already on the grid and of that area comes back unchanged.
 
     Args:
         size: width and height in pixels; only their ratio matters.
@@ -54,6 +54,16 @@ def fit_area(size: tuple[int, int], area: int, multiple: int = 16) -> Size:
     return Size(c * multiple, r * multiple)
 
 
+def round_sides(size: tuple[int, int], area: int, multiple: int = 32) -> Size:
+    """The size of about `area` with each side rounded by itself, as Qwen-Image-Edit's stock pipeline does it.
+
+    `fit_area` keeps the shape better; this one is for results that must equal the stock pipeline's.
+    """
+    width = math.sqrt(area * (size[0] / size[1]))
+    height = width / (size[0] / size[1])
+    return Size(*(max(multiple, round(side / multiple) * multiple) for side in (width, height)))
+
+
 def check_on_grid(width: int, height: int, multiple: int = 16) -> Size:
     """Return the size, or say which sizes near it are accepted.
 
@@ -62,7 +72,9 @@ def check_on_grid(width: int, height: int, multiple: int = 16) -> Size:
     """
     if width < multiple or height < multiple or width % multiple or height % multiple:
         near = Size(*(max(multiple, round(side / multiple) * multiple) for side in (width, height)))
-        raise ValueError(f"size {width}x{height} is off the grid: both sides must be multiples of {multiple}; try {near}")
+        raise ValueError(
+            f"size {width}x{height} is off the grid of {multiple} pixels; the nearest size is {near}"
+        )
     return Size(width, height)
 
 

@@ -7,13 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import transformers
+from diffusers.utils import logging
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.processing_utils import ProcessorMixin
 from transformers.utils import cached_file, is_torchvision_available
 
-IMAGE_FILE, VIDEO_FILE, BOTH_FILE = "preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json"
+# the logger on which diffusers reports the components that it loads
+logger = logging.get_logger("diffusers.pipelines.pipeline_utils")
+
+IMAGE_FILE, VIDEO_FILE = "preprocessor_config.json", "video_preprocessor_config.json"
+BOTH_FILE = "processor_config.json"
 
 # what the stock class reads for its video half; no pipeline here ever feeds it a video
 VIDEO_CONFIG: dict[str, Any] = {
@@ -109,3 +114,18 @@ def load_processor(folder: str | Path, **hub: Any) -> Qwen2VLProcessor:
 def _read(file: str, name: str, places: dict[str, Any]) -> str | None:
     found = cached_file(name, file, _raise_exceptions_for_missing_entries=False, **places)
     return Path(found).read_text(encoding="utf-8") if found else None
+
+
+def load_processor_if_needed(folder: Any, kwargs: dict[str, Any]) -> None:
+    """Put `load_processor(folder)` into the keyword arguments of `from_pretrained` where the stock class cannot load.
+
+    Nothing is done where torchvision is installed, a processor is passed, or the folder was saved without one.
+    """
+    if "processor" in kwargs or stock_processor_works():
+        return
+    if Path(folder).is_dir() and not (Path(folder) / "processor").is_dir():
+        return
+    hub = ("revision", "token", "cache_dir", "local_files_only", "force_download")
+    kwargs["processor"] = load_processor(folder, **{name: kwargs[name] for name in hub if name in kwargs})
+    # diffusers says this of every component that it loads itself
+    logger.info(f"Loaded processor as Qwen2VLProcessor from `processor` subfolder of {folder}.")

@@ -16,7 +16,7 @@ import pytest
 
 UPSTREAM_MARKERS = (
     "lora", "ip_adapter", "training", "attention", "memory", "cpu_offload", "group_offload", "cache", "compile",
-    "single_file", "quantization", "bitsandbytes", "quanto", "torchao", "gguf", "modelopt", "sdnq", "auto_round",
+    "single_file", "quantization", "bitsandbytes", "quanto", "torchao", "gguf", "modelopt", "sdnq", "autoround",
     "context_parallel", "tensor_parallel", "big_accelerator", "nightly",
 )  # fmt: skip
 PIPELINES = {"PosterOmniPipeline", "PosterCraftPipeline"}

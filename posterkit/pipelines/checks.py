@@ -1,0 +1,100 @@
+"""Everything about a call that can be found wrong before any model runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+OUTPUT_TYPES = ("pil", "np", "pt", "latent")
+
+
+def check_prompts(
+    prompt: Any, embeds: Tensor | None, mask: Tensor | None, posters: int, name: str = "prompt", required: bool = False
+) -> None:
+    """Raise a ValueError where a prompt is given twice, missing, of a wrong type, or not one for each poster.
+
+    Args:
+        prompt: a text, a list of texts, or None.
+        embeds, mask: `(B, L, D)` and `(B, L)` instead of it.
+        required: without a task there is no default wording.
+    """
+    if prompt is not None and embeds is not None:
+        raise ValueError(f"give {name} or {name}_embeds, not both")
+    if prompt is None and embeds is None and required:
+        raise ValueError(f"{name} is missing: a plain edit (task=None) has no wording of its own")
+    texts = [prompt] if prompt is None or isinstance(prompt, str) else prompt
+    if not isinstance(texts, (list, tuple)) or any(text is not None and not isinstance(text, str) for text in texts):
+        raise ValueError(f"{name} is a {type(prompt).__name__}; give a text or a list of texts")
+    if len(texts) > 1 and len(texts) != posters:
+        raise ValueError(
+            f"{len(texts)} {name}s for {posters} poster(s); image must hold one list of references for each prompt"
+        )
+    if embeds is not None and len(embeds) != posters:
+        raise ValueError(f"{name}_embeds has {len(embeds)} rows for {posters} poster(s)")
+    if mask is not None and (embeds is None or mask.shape != embeds.shape[:2]):
+        shape = None if embeds is None else tuple(embeds.shape[:2])
+        raise ValueError(f"{name}_embeds_mask is {tuple(mask.shape)}, but {name}_embeds is {shape}")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to sample: what one call uses for every poster.
+
+    Attributes:
+        steps: of the scheduler.
+        sigmas: noise levels instead of even spacing.
+        scale: of true guidance; at most 1 switches it off.
+        guidance_scale: for guidance-distilled transformers.
+        count: images for each prompt.
+        join: run both instructions of true guidance through the transformer in one forward.
+
+    Raises:
+        ValueError: a number is out of its range.
+    """
+
+    steps: int
+    sigmas: list[float] | None
+    scale: float
+    guidance_scale: float | None
+    count: int
+    join: bool
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"num_inference_steps must be at least 1, got {self.steps}")
+        if self.scale < 0:
+            raise ValueError(f"true_cfg_scale must not be negative, got {self.scale}")
+        if self.count < 1:
+            raise ValueError(f"num_images_per_prompt must be at least 1, got {self.count}")
+
+
+def check_generators(generator: Any, images: int) -> None:
+    """Raise a ValueError where a list of generators is not one for each image."""
+    if isinstance(generator, (list, tuple)) and len(generator) != images:
+        raise ValueError(f"{len(generator)} generators for {images} image(s); give one, or one for each image")
+
+
+def check_latents(latents: Tensor | Sequence[Tensor] | None, wanted: Sequence[tuple[int, int]]) -> None:
+    """Raise a ValueError where the noise passed is not `(S, 4 C)` for each image; `wanted` are those shapes."""
+    if latents is None:
+        return
+    found = [tuple(one.shape) for one in latents]
+    if found != list(wanted):
+        raise ValueError(f"latents are {_shapes(found)}, but the posters asked for need {_shapes(list(wanted))}")
+
+
+def _shapes(shapes: list[tuple[int, ...]]) -> str:
+    same = len(set(shapes)) == 1
+    return f"{len(shapes)} x {shapes[0]}" if same else str(shapes)
+
+
+def check_output(output_type: str, callback_inputs: Sequence[str] | None, known: Sequence[str]) -> None:
+    """Raise a ValueError where the output type or a callback's tensor is unknown."""
+    if output_type not in OUTPUT_TYPES:
+        raise ValueError(f"output_type {output_type!r} is unknown; use one of {', '.join(OUTPUT_TYPES)}")
+    unknown = [name for name in callback_inputs or () if name not in known]
+    if unknown:
+        raise ValueError(f"callback_on_step_end_tensor_inputs {unknown} are unknown; there are {', '.join(known)}")

@@ -1,0 +1,99 @@
+"""One velocity of the Qwen-Image transformer, with or without guidance; what the sampling loop calls at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from posterkit.pipelines.instruction import pad
+from posterkit.pipelines.latents import guided
+
+
+@dataclass
+class Text:
+    """Embedded instructions: `embeds` `(B, L, D)`, and `mask` `(B, L)` or None where all tokens count."""
+
+    embeds: Tensor
+    mask: Tensor | None
+
+
+@dataclass
+class Scene:
+    """What stays the same over the steps of one batch of equal geometry.
+
+    Attributes:
+        references: packed latents `(B, S_references, 4 C)`, appended behind the noise tokens.
+        shapes: for each sample the `(frames, rows, columns)` of the target and then of each reference.
+        negative: the negative instruction; None draws without true guidance.
+        scale: of true guidance.
+        guidance: `(B,)` for guidance-distilled transformers, else None.
+        join: run both instructions through the transformer in one forward.
+    """
+
+    references: Tensor
+    shapes: list[list[tuple[int, int, int]]]
+    negative: Text | None
+    scale: float
+    guidance: Tensor | None
+    attention_kwargs: dict[str, Any]
+    join: bool = False
+
+
+def velocity(transformer: Any, scene: Scene, latents: Tensor, timestep: Tensor, text: Text) -> Tensor:
+    """The velocity of the noise tokens: a forward over noise and references, the references' part cut off.
+
+    Args:
+        latents: `(B, S, 4 C)`.
+        timestep: scalar in [0, 1000].
+    """
+    repeats = len(latents) // len(scene.references)
+    return transformer(
+        hidden_states=torch.cat([latents, scene.references.repeat(repeats, 1, 1)], dim=1),
+        timestep=timestep.expand(len(latents)).to(latents.dtype) / 1000,
+        guidance=None if scene.guidance is None else scene.guidance.repeat(repeats),
+        encoder_hidden_states=text.embeds,
+        encoder_hidden_states_mask=text.mask,
+        img_shapes=scene.shapes * repeats,
+        attention_kwargs=scene.attention_kwargs,
+        return_dict=False,
+    )[0][:, : latents.shape[1]]
+
+
+def guided_velocity(transformer: Any, scene: Scene, latents: Tensor, timestep: Tensor, text: Text) -> Tensor:
+    """The velocity under true guidance, in two forwards as cache hooks need them, or in one with `scene.join`."""
+    if scene.negative is None:
+        with transformer.cache_context("cond"):
+            return velocity(transformer, scene, latents, timestep, text)
+    if scene.join:
+        both = join((text, scene.negative))
+        with transformer.cache_context("cond"):
+            cond, uncond = velocity(transformer, scene, torch.cat([latents, latents]), timestep, both).chunk(2)
+        return guided(cond, uncond, scene.scale)
+    with transformer.cache_context("cond"):
+        cond = velocity(transformer, scene, latents, timestep, text)
+    with transformer.cache_context("uncond"):
+        uncond = velocity(transformer, scene, latents, timestep, scene.negative)
+    return guided(cond, uncond, scene.scale)
+
+
+def join(texts: Sequence[Text]) -> Text:
+    """Several batches of embeddings as one, padded to the longest."""
+    length = max(text.embeds.shape[1] for text in texts)
+    embeds, masks = [], []
+    for text in texts:
+        missing = length - text.embeds.shape[1]
+        mask = torch.ones(text.embeds.shape[:2], device=text.embeds.device, dtype=torch.long)
+        mask = mask if text.mask is None else text.mask
+        embeds.append(torch.nn.functional.pad(text.embeds, (0, 0, 0, missing)))
+        masks.append(torch.nn.functional.pad(mask, (0, missing)))
+    mask = torch.cat(masks)
+    return Text(torch.cat(embeds), None if mask.all() else mask)
+
+
+def text_of(rows: Sequence[Tensor], repeats: int) -> Text:
+    """A batch of the embeddings `(L_i, D)` of several posters, each `repeats` times in a row."""
+    return Text(*pad([row for row in rows for _ in range(repeats)]))

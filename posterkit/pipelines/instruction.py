@@ -1,0 +1,103 @@
+"""The instruction as Qwen2.5-VL reads it: the template, the pictures before the words, the embeddings after it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+# the wording that Qwen-Image-Edit was trained with; what stands before the braces is dropped from the embeddings
+TEMPLATE = (
+    "<|im_start|>system\nDescribe the key features of the input image (color, shape, size, texture, objects, "
+    "background), then explain how the user's text instruction should alter or modify the image. Generate a new image "
+    "that meets the user's requirements while maintaining consistency with the original input where appropriate."
+    "<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
+)
+PICTURE = "Picture {}: <|vision_start|><|image_pad|><|vision_end|>"
+AT_ONCE = 8  # instructions that go through the encoder together
+
+
+def prefix_length(tokenizer: Any) -> int:
+    """Tokens of the template before the user's turn: 64 with Qwen's tokenizer, whatever it is with this one."""
+    return len(tokenizer(TEMPLATE.split("{}")[0])["input_ids"])
+
+
+def instruction_text(words: str, pictures: int) -> str:
+    """The whole conversation: template, one label per picture, the words."""
+    return TEMPLATE.format("".join(PICTURE.format(index + 1) for index in range(pictures)) + words)
+
+
+def encode_instructions(
+    text_encoder: Any,
+    processor: Any,
+    words: Sequence[str],
+    pictures: Sequence[Sequence[Image.Image]],
+    device: torch.device | str | None = None,
+) -> list[Tensor]:
+    """Embed instructions together with the pictures they speak of.
+
+    Equal pairs of words and pictures are encoded once, and those of equal length go through the encoder together, so
+    that nothing is padded and an instruction's embedding does not depend on its neighbours.
+
+    Args:
+        words: one instruction per poster.
+        pictures: the RGB pictures of each poster.
+        device: where the encoder runs; where it lies if None.
+
+    Returns:
+        One `(L, D)` tensor per poster in the encoder's dtype, the template's prefix cut off.
+    """
+    keys = [(text, *map(id, seen)) for text, seen in zip(words, pictures, strict=True)]
+    inputs = {
+        key: processor(
+            text=[instruction_text(text, len(seen))], images=list(seen) or None, padding=True, return_tensors="pt"
+        )
+        for key, text, seen in zip(keys, words, pictures, strict=True)
+    }
+    lengths: dict[tuple[int, bool], list[Any]] = defaultdict(list)
+    for key, tokens in inputs.items():
+        lengths[tokens["input_ids"].shape[1], "pixel_values" in tokens].append(key)
+    start = prefix_length(processor.tokenizer)
+    found: dict[Any, Tensor] = {}
+    for same in lengths.values():
+        for first in range(0, len(same), AT_ONCE):
+            chunk = same[first : first + AT_ONCE]
+            hidden = _last_hidden_states(text_encoder, [inputs[key] for key in chunk], device or text_encoder.device)
+            found.update(zip(chunk, hidden[:, start:], strict=True))
+    return [found[key] for key in keys]
+
+
+def _last_hidden_states(text_encoder: Any, inputs: list[Any], device: torch.device | str) -> Tensor:
+    names = [name for name in ("input_ids", "attention_mask", "pixel_values", "image_grid_thw") if name in inputs[0]]
+    tensors = {name: torch.cat([one[name] for one in inputs]).to(device) for name in names}
+    # one row of logits instead of a whole vocabulary for every token: nobody reads them
+    return text_encoder(**tensors, output_hidden_states=True, logits_to_keep=1).hidden_states[-1]
+
+
+def pad(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
+    """Stack embeddings of different lengths.
+
+    Args:
+        rows: `(L_i, D)` each.
+
+    Returns:
+        `(B, L, D)` with zeros behind the shorter ones, and the mask `(B, L)`, int64, 1 = a token; None where all are
+        equally long, since attention is faster without one.
+    """
+    length = max(len(row) for row in rows)
+    stacked = torch.stack([torch.nn.functional.pad(row, (0, 0, 0, length - len(row))) for row in rows])
+    if all(len(row) == length for row in rows):
+        return stacked, None
+    positions = torch.arange(length, device=stacked.device)
+    return stacked, (positions < torch.tensor([[len(row)] for row in rows], device=stacked.device)).long()
+
+
+def unpad(embeds: Tensor, mask: Tensor | None) -> list[Tensor]:
+    """Undo `pad`: `(B, L, D)` and `(B, L)` or None to `(L_i, D)` each; what the mask leaves out is left out."""
+    if mask is None:
+        return list(embeds)
+    return [row[keep.bool()] for row, keep in zip(embeds, mask, strict=True)]

@@ -1,0 +1,279 @@
+"""The parts of PosterOmniPipeline's life cycle before the loop: read what is asked for, check, encode, prepare."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from diffusers import DiffusionPipeline
+from diffusers.image_processor import VaeImageProcessor
+from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit_plus import calculate_shift, retrieve_timesteps
+from diffusers.utils.torch_utils import randn_tensor
+from PIL import Image
+from torch import Tensor
+
+from posterkit.pipelines import references as refs
+from posterkit.pipelines.checks import Sampling, check_generators, check_latents, check_prompts
+from posterkit.pipelines.instruction import encode_instructions, pad
+from posterkit.pipelines.latents import encode_pixels, pack
+from posterkit.pipelines.processor import Qwen2VLProcessor
+from posterkit.pipelines.references import Poster, match_negatives
+from posterkit.sizing import Size
+from posterkit.tasks import Anchor, get_task
+
+PIXELS_AT_ONCE = (
+    2**20
+)  # that go through the autoencoder together, so that a batch costs no more memory than one poster
+LONGEST = 1024  # tokens of an instruction that the stock pipeline accepts at most
+
+
+def chunks(items: list[Any], area: int) -> list[list[Any]]:
+    """Split pictures of `area` pixels into lists that go through the autoencoder together."""
+    step = max(1, PIXELS_AT_ONCE // area)
+    return [items[first : first + step] for first in range(0, len(items), step)]
+
+
+class PosterOmniParts(DiffusionPipeline):
+    """Everything before the sampling loop; each method can be called and tested alone."""
+
+    scheduler: Any
+    vae: Any
+    text_encoder: Any
+    tokenizer: Any
+    processor: Any
+    transformer: Any
+    image_processor: VaeImageProcessor
+    vae_scale_factor: int
+    patch: int
+    _callback_tensor_inputs: ClassVar[list[str]] = ["latents", "prompt_embeds"]
+
+    def prepare_references(
+        self,
+        image: Any,
+        prompt: str | Sequence[str | None] | None = None,
+        task: str | None = None,
+        *,
+        mask_image: Any = None,
+        anchor: Anchor = "center",
+        width: int | None = None,
+        height: int | None = None,
+        reference_area: int | None = None,
+        condition_area: int | None = None,
+    ) -> list[Poster]:
+        """Read the task: one `Poster` for each prompt, with its instruction and its references placed and sized.
+
+        What comes out feeds `encode_prompt` and `encode_references`; nothing here needs a model.
+
+        Raises:
+            ValueError: anything about task, images, masks, anchor or size that cannot work.
+        """
+        chosen = get_task(task) if task is not None else None
+        images = refs.read_images(image)
+        if chosen is not None:
+            refs.check_references(images, chosen)
+        masks = refs.read_masks(mask_image, images, chosen)
+        size = refs.asked_size(width, height)
+        prompts = refs.match_prompts(prompt, len(images))
+        areas = refs.Areas(
+            self.config["native_area"],
+            reference_area or self.config["reference_area"],
+            condition_area or self.config["condition_area"],
+        )
+        words = [text or "" if chosen is None else chosen.instruction(text) for text in prompts]
+        resize = refs.Sizer()
+        return [
+            refs.lay_out(chosen, text, row, areas, size, mask, anchor, self.patch, resize)
+            for text, row, mask in zip(words, images, masks, strict=True)
+        ]
+
+    def check_inputs(
+        self,
+        posters: Sequence[Poster],
+        prompt: Any,
+        negative_prompt: Any,
+        texts: Sequence[Tensor | None],
+        sampling: Sampling,
+        generator: Any,
+        latents: Any,
+        preserve: bool | None,
+        anchor: Anchor,
+        max_sequence_length: int | None,
+    ) -> None:
+        """Raise a ValueError where anything about the call cannot work that the references do not show.
+
+        Args:
+            texts: prompt_embeds, prompt_embeds_mask, negative_prompt_embeds and negative_prompt_embeds_mask as passed.
+        """
+        task, count = posters[0].task, len(posters)
+        embeds, mask, negative_embeds, negative_mask = texts
+        check_prompts(prompt, embeds, mask, count, required=task is None)
+        check_prompts(negative_prompt, negative_embeds, negative_mask, count, "negative_prompt")
+        if max_sequence_length is not None and not 0 < max_sequence_length <= LONGEST:
+            raise ValueError(f"max_sequence_length must be 1 to {LONGEST}, got {max_sequence_length}")
+        if embeds is None:
+            self.check_instructions([poster.instruction for poster in posters], max_sequence_length)
+        if sampling.scale > 1 and negative_embeds is None:
+            self.check_instructions(match_negatives(negative_prompt, count), max_sequence_length)
+        if (sampling.guidance_scale is None) and self.transformer.config.guidance_embeds:
+            raise ValueError("guidance_scale is missing: this transformer is guidance-distilled")
+        if preserve and (task is None or not task.keeps_pixels):
+            name = "a plain edit" if task is None else f'task "{task.name}"'
+            raise ValueError(f"preserve=True: {name} keeps no pixels; extending and filling do")
+        if anchor != "center" and (task is None or task.name != "extending"):
+            raise ValueError(f'anchor={anchor!r}: only task "extending" takes an anchor')
+        check_generators(generator, count * sampling.count)
+        tokens = [(poster.size.area // self.patch**2, self.transformer.config.in_channels) for poster in posters]
+        check_latents(latents, [shape for shape in tokens for _ in range(sampling.count)])
+
+    def encode_prompt(
+        self,
+        prompt: str | Sequence[str],
+        condition_images: Sequence[Image.Image] | Sequence[Sequence[Image.Image]],
+        device: torch.device | str | None = None,
+        num_images_per_prompt: int = 1,
+        prompt_embeds: Tensor | None = None,
+        prompt_embeds_mask: Tensor | None = None,
+        max_sequence_length: int | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Embed instructions with the pictures they speak of.
+
+        Args:
+            prompt: full instructions (`Poster.instruction`).
+            condition_images: the pictures of one instruction, or a list of them for each (`Poster.pictures`).
+            prompt_embeds, prompt_embeds_mask: taken as they are instead of encoding.
+            max_sequence_length: tokens that an instruction may have; the checkpoint's own limit if None.
+
+        Returns:
+            `prompt_embeds` `(B * num_images_per_prompt, L, D)` and `prompt_embeds_mask` `(B * num_images_per_prompt,
+            L)`, or None where nothing is padded.
+
+        Raises:
+            ValueError: an instruction is too long, or there is no encoder.
+        """
+        if prompt_embeds is None:
+            prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+            pictures = list(condition_images)
+            if not pictures or not isinstance(pictures[0], (list, tuple)):
+                pictures = [pictures]
+            self.check_instructions(prompts, max_sequence_length)
+            device = device or self._execution_device
+            processor = self.processor or Qwen2VLProcessor.for_tokenizer(self.tokenizer)
+            rows = encode_instructions(self.text_encoder, processor, prompts, pictures, device)
+            prompt_embeds, prompt_embeds_mask = pad(rows)
+        prompt_embeds = prompt_embeds.repeat_interleave(num_images_per_prompt, dim=0)
+        if prompt_embeds_mask is not None:
+            prompt_embeds_mask = prompt_embeds_mask.repeat_interleave(num_images_per_prompt, dim=0)
+            # attention without a mask takes a faster path
+            prompt_embeds_mask = None if prompt_embeds_mask.all() else prompt_embeds_mask
+        return prompt_embeds, prompt_embeds_mask
+
+    def check_instructions(self, prompts: Sequence[str], max_sequence_length: int | None = None) -> None:
+        """Raise a ValueError where instructions cannot be encoded: too long, or with the encoder's control tokens."""
+        if self.text_encoder is None or self.tokenizer is None:
+            raise ValueError("there is no text encoder; pass prompt_embeds (and negative_prompt_embeds for guidance)")
+        limit = max_sequence_length or self.config["max_sequence_length"]
+        for prompt in prompts:
+            tokens = self.tokenizer(prompt)["input_ids"]
+            if len(tokens) > limit:
+                raise ValueError(f"the instruction has {len(tokens)} tokens, at most {limit} fit: {prompt[:60]!r}...")
+            control = set(tokens) & set(self.tokenizer.all_special_ids)
+            if control:
+                found = self.tokenizer.convert_ids_to_tokens(min(control))
+                raise ValueError(f"the prompt holds {found}, which the text encoder reads as a command; leave it out")
+
+    def encode_references(self, posters: Sequence[Poster], device: torch.device | str | None = None) -> list[Tensor]:
+        """The packed latents of each poster's references, one behind the other.
+
+        Every distinct picture is encoded once.
+
+        Returns:
+            One `(S_references, 4 C)` tensor per poster, in the autoencoder's dtype.
+        """
+        device = device or self._execution_device
+        sizes: dict[tuple[int, int], dict[int, Image.Image]] = defaultdict(dict)
+        for poster in posters:
+            for reference in poster.references:
+                sizes[reference.size][id(reference)] = reference
+        found: dict[int, Tensor] = {}
+        for (width, height), images in sizes.items():
+            for chunk in chunks(list(images.values()), width * height):
+                pixels = torch.cat([self.image_processor.preprocess(image, height, width) for image in chunk])
+                tokens = pack(encode_pixels(self.vae, pixels.to(device)))
+                found.update(zip(map(id, chunk), tokens, strict=True))
+        return [torch.cat([found[id(one)] for one in poster.references]) for poster in posters]
+
+    def prepare_latents(
+        self,
+        posters: Sequence[Poster],
+        num_images_per_prompt: int,
+        dtype: torch.dtype,
+        device: torch.device | str,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        latents: Tensor | Sequence[Tensor] | None = None,
+    ) -> list[Tensor]:
+        """Noise for each poster's images, packed: `(num_images_per_prompt, S, 4 C)` each.
+
+        One generator serves the posters in their order; with a list each image has its own, and does not depend on what
+        else is in the batch.
+        """
+        count, noise = num_images_per_prompt, []
+        for index, poster in enumerate(posters):
+            own = slice(index * count, (index + 1) * count)
+            if latents is not None:
+                noise.append(torch.stack(list(latents[own])).to(device, dtype))
+                continue
+            rows, columns = poster.size.height // self.vae_scale_factor, poster.size.width // self.vae_scale_factor
+            shape = (count, 1, self.transformer.config.in_channels // 4, rows, columns)
+            source = list(generator[own]) if isinstance(generator, (list, tuple)) else generator
+            noise.append(pack(randn_tensor(shape, generator=source, device=device, dtype=dtype).squeeze(1)))
+        return noise
+
+    def prepare_timesteps(
+        self, size: Size, num_inference_steps: int, sigmas: Sequence[float] | None, device: torch.device | str
+    ) -> Tensor:
+        """Set the scheduler for a poster of `size` (larger ones stay noisy longer) and return its timesteps."""
+        sigmas = np.linspace(1.0, 1 / num_inference_steps, num_inference_steps) if sigmas is None else list(sigmas)
+        config = self.scheduler.config
+        shift = calculate_shift(
+            size.area // self.patch**2,
+            config.get("base_image_seq_len", 256),
+            config.get("max_image_seq_len", 4096),
+            config.get("base_shift", 0.5),
+            config.get("max_shift", 1.15),
+        )
+        timesteps, _ = retrieve_timesteps(self.scheduler, num_inference_steps, device, sigmas=sigmas, mu=shift)
+        self.scheduler.set_begin_index(0)  # it need not look the first timestep up, which would wait for the device
+        return timesteps
+
+    def describe(
+        self, posters: Sequence[Poster], sampling: Sampling, negative_prompt: Any, generator: Any, keep: bool
+    ) -> list[dict[str, Any]]:
+        """What is really used for each image, in plain JSON values, so that two runs can be compared."""
+        images = len(posters) * sampling.count
+        generators = list(generator) if isinstance(generator, (list, tuple)) else [generator] * images
+        seeds = [None if one is None else one.initial_seed() for one in generators]
+        negatives = match_negatives(negative_prompt, len(posters)) if sampling.scale > 1 else [None] * len(posters)
+        return [
+            {
+                "task": poster.task.name if poster.task else None,
+                "instruction": poster.instruction,
+                "negative_prompt": negatives[index],
+                "width": poster.size.width,
+                "height": poster.size.height,
+                "num_inference_steps": sampling.steps,
+                "sigmas": None if sampling.sigmas is None else list(map(float, sampling.sigmas)),
+                "true_cfg_scale": sampling.scale,
+                "guidance_scale": sampling.guidance_scale,
+                "references": [list(reference.size) for reference in poster.references],
+                "pictures": [list(picture.size) for picture in poster.pictures],
+                "preserve": keep and poster.region is not None,
+                "seed": seeds[index * sampling.count + number],
+                "number": number,
+                "dtype": str(self.transformer.dtype).removeprefix("torch."),
+            }
+            for index, poster in enumerate(posters)
+            for number in range(sampling.count)
+        ]
