@@ -28,7 +28,10 @@ SPELLS_FROM = 512 * 512
 _MINI = {"text": "postercraft", "image": "posteromni"}
 _KINDS = {"Flux": "text", "PosterCraft": "text", "Qwen": "image", "PosterOmni": "image"}
 # words before a quoted text that make no sense once the quote is gone
-_LEAD = r"(?:\b(?:titled|entitled|called|saying|says|that says|which says|reading|that reads|with the (?:title|text|words|headline|slogan))\s*:?\s*)?"
+_LEAD = (
+    r"(?:\b(?:titled|entitled|called|saying|says|that says|which says|reading|that reads"
+    r"|with the (?:title|text|words|headline|slogan))\s*:?\s*)?"
+)
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from posterkit.sizing import Size
 
 # formats that Pillow decodes by itself; EPS and PDF would start another program
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "PPM", "JPEG2000", "TGA")
-SUFFIXES = frozenset(
-    ".png .jpg .jpeg .jpe .jfif .webp .tif .tiff .bmp .gif .avif .ppm .pgm .pbm .pnm .jp2 .tga .heic .heif".split()
-)
+SUFFIXES = frozenset((
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".ppm", ".pgm",
+    ".pbm", ".pnm", ".jp2", ".tga", ".heic", ".heif",
+))  # fmt: skip
 MAX_PIXELS = 100 * 2**20
 _TURNED = frozenset((5, 6, 7, 8))  # EXIF orientations that exchange width and height
 _ORIENTATION = 0x0112

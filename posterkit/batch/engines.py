@@ -1,0 +1,254 @@
+"""How rows get to the worker. One engine so far: this process, one group of rows after the other."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+from posterkit.batch.manifest import Fault, Job
+from posterkit.batch.metadata import atomic, record_id
+from posterkit.batch.plan import Plan, kind_of
+from posterkit.batch.sheet import Frame, contact_sheet
+from posterkit.batch.worker import Drawn, Inputs, Worker, together
+
+LEDGER, SHEET = "ledger.jsonl", "contact_sheet.png"
+ON_SHEET = 400  # posters; more become stamps
+_SMALL = 256 * 256  # native pixels up to which several posters at once pay; from about 1 MP they gain next to nothing
+_AT_ONCE = 8
+
+
+@dataclass
+class Entry:
+    """A row's line in the ledger."""
+
+    row: str
+    out: str | None
+    id: str | None
+    task: str | None
+    status: str
+    why: str = ""
+    seconds: float | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Outcome:
+    """What a run did: rows made now, done before, failed, and left because somebody pressed Ctrl-C."""
+
+    made: int = 0
+    before: int = 0
+    failed: list[Entry] = field(default_factory=list)
+    left: int = 0
+
+
+class Reporter(Protocol):
+    """Who is told how far a run is."""
+
+    def start(self, rows: int, before: int) -> None: ...
+    def row(self, entry: Entry) -> None: ...
+    def stopping(self) -> None: ...
+
+
+def run_local(
+    jobs: Sequence[Job | Fault],
+    worker: Worker,
+    out: Path,
+    reporter: Reporter,
+    seed: int = 0,
+    at_once: int | None = None,
+) -> Outcome:
+    """Make every row that is not made yet; one that fails costs only itself.
+
+    Args:
+        out: the output folder; gets the posters, the ledger and the contact sheet.
+        seed: see `make_plan`.
+        at_once: rows drawn in one call; None: 8 for a checkpoint that draws small, else 1.
+
+    Raises:
+        ValueError: the model cannot be found or loaded.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    ledger = Ledger(out / LEDGER)
+    outcome = Outcome()
+    entries: list[Entry | None] = [None] * len(jobs)
+    pending: list[tuple[int, Plan]] = []
+
+    def settle(index: int, entry: Entry) -> None:
+        entries[index] = entry
+        ledger.add(entry)
+        if entry.status == "failed":
+            outcome.failed.append(entry)
+        else:
+            outcome.made += 1
+        reporter.row(entry)
+
+    for index, plan in enumerate(_plans(jobs, worker, seed)):
+        if isinstance(plan, Entry):
+            settle(index, plan)
+        elif record_id(out / _name(plan)) == plan.id:
+            # a line that a sudden end kept from the ledger is made up for here
+            entries[index] = ledger.done(plan.id, _name(plan)) or _entry(plan, "done")
+            outcome.before += 1
+        else:
+            pending.append((index, plan))
+
+    reporter.start(len(pending), outcome.before)
+    if pending:
+        for kind in {kind_of(plan.job.task) for _, plan in pending}:
+            worker.checkpoint(kind)
+        with _until_interrupted(reporter) as interrupted:
+            for group in _groups(pending, at_once):
+                if interrupted():
+                    outcome.left += len(group)
+                    continue
+                for index, entry in _make(group, worker, out):
+                    settle(index, entry)
+    ledger.rewrite([entry for entry in entries if entry is not None])
+    _write_sheet([entry for entry in entries if entry is not None and entry.status == "done"], out)
+    return outcome
+
+
+class Ledger:
+    """One JSON line per row. Appended while a run goes on, put in the rows' order at its end."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._known: dict[tuple[str, str], Entry] = {}
+        if path.is_file():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                self._remember(line)
+
+    def done(self, row_id: str, out: str) -> Entry | None:
+        """The line of a poster that was made before."""
+        return self._known.get((row_id, out))
+
+    def add(self, entry: Entry) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(_line(entry))
+
+    def rewrite(self, entries: Sequence[Entry]) -> None:
+        with atomic(self.path) as temporary:
+            temporary.write_text("".join(_line(entry) for entry in entries), encoding="utf-8")
+
+    def _remember(self, line: str) -> None:
+        try:
+            entry = Entry(**json.loads(line))
+        except (json.JSONDecodeError, TypeError):
+            return  # a half-written last line; the poster's own metadata decides
+        if entry.status == "done" and entry.id and entry.out:
+            self._known[entry.id, entry.out] = entry
+
+
+def _plans(jobs: Sequence[Job | Fault], worker: Worker, seed: int) -> Iterator[Plan | Entry]:
+    kinds = {kind_of(job.task) for job in jobs if isinstance(job, Job)}
+    if len(kinds) > 1 and worker.settings.model not in (None, "mini"):
+        raise ValueError(
+            f"--model {worker.settings.model} makes text posters or image tasks; these rows are of both kinds"
+        )
+    for kind in kinds:
+        worker.checkpoint(kind)  # a model that cannot be found is no row's fault
+    for job in jobs:
+        if isinstance(job, Fault):
+            yield Entry(job.where, None, None, None, "failed", job.why)
+            continue
+        try:
+            yield worker.plan(job, seed)
+        except ValueError as error:
+            yield Entry(job.where, job.out, None, job.task, "failed", str(error))
+
+
+def _groups(pending: Sequence[tuple[int, Plan]], at_once: int | None) -> Iterator[list[tuple[int, Plan]]]:
+    """Rows that go through the pipeline together; text rows first, so that each model is loaded once."""
+    groups: dict[Any, list[tuple[int, Plan]]] = {}
+    for index, plan in sorted(pending, key=lambda item: (kind_of(item[1].job.task) != "text", item[0])):
+        groups.setdefault(together(plan), []).append((index, plan))
+    for group in groups.values():
+        size = at_once or (_AT_ONCE if group[0][1].native.area <= _SMALL else 1)
+        for first in range(0, len(group), size):
+            yield group[first : first + size]
+
+
+def _make(group: Sequence[tuple[int, Plan]], worker: Worker, out: Path) -> Iterator[tuple[int, Entry]]:
+    """Draw and write a group; where the group fails its rows are tried one by one."""
+    began = time.perf_counter()
+    ready: list[tuple[int, Plan, Inputs]] = []
+    for index, plan in group:
+        try:
+            ready.append((index, plan, worker.read(plan)))
+        except ValueError as error:
+            yield index, _entry(plan, "failed", str(error), time.perf_counter() - began)
+    if not ready:
+        return
+    worker.pipeline(kind_of(ready[0][1].job.task))  # outside the rows' own troubles
+    try:
+        drawn: list[Drawn] = worker.draw([(plan, inputs) for _, plan, inputs in ready])
+    except Exception as error:
+        if len(ready) == 1:
+            index, plan, _ = ready[0]
+            yield index, _entry(plan, "failed", _reason(error), time.perf_counter() - began)
+            return
+        for index, plan, _ in ready:
+            yield from _make([(index, plan)], worker, out)
+        return
+    seconds = (time.perf_counter() - began) / len(ready)
+    for (index, plan, _), poster in zip(ready, drawn, strict=True):
+        try:
+            poster.save(out / _name(plan))
+        except (OSError, ValueError) as error:
+            yield index, _entry(plan, "failed", f"{out / _name(plan)}: cannot be written ({error})", seconds)
+            continue
+        entry = _entry(plan, "done", seconds=seconds)
+        entry.notes = poster.notes
+        yield index, entry
+
+
+def _write_sheet(done: Sequence[Entry], out: Path) -> None:
+    frames = [Frame(out / entry.out, Path(entry.out).stem) for entry in done[:ON_SHEET] if entry.out]
+    if frames:
+        with atomic(out / SHEET) as temporary:
+            contact_sheet(frames).save(temporary, format="PNG")
+
+
+@contextmanager
+def _until_interrupted(reporter: Reporter) -> Iterator[Any]:
+    """The first Ctrl-C asks to stop after the current posters, the second stops at once."""
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        reporter.stopping()
+
+    previous = signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _name(plan: Plan) -> str:
+    assert plan.job.out is not None
+    return plan.job.out
+
+
+def _entry(plan: Plan, status: str, why: str = "", seconds: float | None = None) -> Entry:
+    rounded = None if seconds is None else round(seconds, 3)
+    return Entry(plan.job.where, plan.job.out, plan.id, plan.job.task, status, why, rounded)
+
+
+def _line(entry: Entry) -> str:
+    return json.dumps(asdict(entry), ensure_ascii=False) + "\n"
+
+
+def _reason(error: Exception) -> str:
+    text = (str(error) or type(error).__name__).strip().splitlines()[0]
+    return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"

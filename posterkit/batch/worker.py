@@ -1,0 +1,272 @@
+"""Drawing: load a model once, take planned posters together through it, finish each one. Knows no engine."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+import posterkit
+from posterkit.batch.compose import enlarge, paste_kept
+from posterkit.batch.manifest import TEXT, Job
+from posterkit.batch.metadata import atomic, source_depth, write_png
+from posterkit.batch.plan import Checkpoint, Plan, Settings, find_checkpoint, kind_of, make_plan, native_box
+from posterkit.batch.reading import read_image, read_mask
+from posterkit.batch.record import record_of, with_relative_paths
+from posterkit.brief import PosterBrief
+from posterkit.sizing import Size
+from posterkit.tasks import TASKS, place
+
+REFERENCE = (2048, 2048)  # pixels; no model looks at a reference any closer
+
+
+@dataclass
+class Inputs:
+    """The pictures of one plan, read.
+
+    Attributes:
+        references: what goes to the pipeline, RGB; reference 0 at the native scale where it lies on the poster.
+        mask: what goes to the pipeline.
+        anchor: native pixels.
+        canvas, region: at the finished size, for tasks that keep pixels.
+        depth: how many times posterkit has drawn the sources already.
+        notes: warnings of the reading.
+    """
+
+    references: list[Image.Image] = field(default_factory=list)
+    mask: Image.Image | None = None
+    anchor: Any = "center"
+    canvas: Image.Image | None = None
+    region: Image.Image | None = None
+    depth: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Drawn:
+    """A finished poster.
+
+    Attributes:
+        image: RGB at the finished size, texts and all.
+        record: what its file says about it.
+        lettered: the typeset poster, for SVG and PDF; None where no text was asked for.
+        notes: warnings that came up.
+    """
+
+    image: Image.Image
+    record: dict[str, Any]
+    lettered: Any
+    notes: list[str]
+
+    def save(self, path: str | Path) -> None:
+        """Write a PNG with its record, an SVG or a PDF, by the name's ending.
+
+        Raises:
+            ValueError: another ending.
+        """
+        path = Path(path)
+        if path.suffix.lower() == ".png":
+            write_png(self.image, path, with_relative_paths(self.record, path.parent))
+        else:
+            _save_vector(self, path)
+
+
+class Worker:
+    """Makes posters with one set of settings; holds one pipeline at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._checkpoints: dict[str, Checkpoint] = {}
+        self._loaded: tuple[str, Any] | None = None
+
+    def checkpoint(self, kind: str) -> Checkpoint:
+        """The checkpoint of a kind, looked up once; ValueError as `find_checkpoint`."""
+        if kind not in self._checkpoints:
+            self._checkpoints[kind] = find_checkpoint(self.settings, kind)
+        return self._checkpoints[kind]
+
+    def plan(self, job: Job, seed: int = 0) -> Plan:
+        """Settle a job; ValueError as `make_plan`."""
+        return make_plan(job, self.settings, self.checkpoint(kind_of(job.task)), seed)
+
+    def pipeline(self, kind: str) -> Any:
+        """The loaded pipeline of a kind; another kind's is let go first, two big models rarely fit."""
+        if self._loaded is None or self._loaded[0] != kind:
+            from posterkit.pipelines.presets import load_pipeline
+
+            self._loaded = None
+            s = self.settings
+            pipe = load_pipeline(
+                self.checkpoint(kind).source,
+                transformer=s.transformer, lora=s.lora, preset=s.preset, device=s.device, dtype=s.dtype,
+            )  # fmt: skip
+            pipe.set_progress_bar_config(disable=True)
+            self._loaded = (kind, pipe)
+        return self._loaded[1]
+
+    def read(self, plan: Plan) -> Inputs:
+        """Read a plan's pictures.
+
+        Raises:
+            ValueError: one of them is damaged, or the mask does not fit.
+        """
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            inputs = _read_inputs(plan)
+        inputs.notes = [str(warning.message) for warning in caught]
+        return inputs
+
+    def draw(self, work: Sequence[tuple[Plan, Inputs]], on_step: Callable[[int], None] | None = None) -> list[Drawn]:
+        """Draw plans that `together` says go together, and finish each.
+
+        Args:
+            on_step: called after each denoising step with the steps done so far.
+        """
+        first = work[0][0]
+        pipe = self.pipeline(kind_of(first.job.task))
+        with _row_lora(pipe, first.job.lora):
+            output = pipe(**_call(work, on_step, pipe))
+        parameters = output.parameters or [{}] * len(work)
+        return [
+            _finish(plan, inputs, image, made)
+            for (plan, inputs), image, made in zip(work, output.images, parameters, strict=True)
+        ]
+
+
+def together(plan: Plan) -> tuple[Any, ...]:
+    """Plans with equal keys can be drawn in one call."""
+    anchor = None if plan.box is None else _anchor(plan)
+    job = plan.job
+    return (job.task, plan.native, plan.steps, plan.guidance, job.negative_prompt is None, job.lora, anchor)
+
+
+def _anchor(plan: Plan) -> Any:
+    assert plan.box is not None
+    return tuple(native_box(plan.box, plan.finished, plan.native)[:2])
+
+
+def _read_inputs(plan: Plan) -> Inputs:
+    job = plan.job
+    depth = max((source_depth(path) for path in job.images), default=0)
+    if depth >= 2:
+        warnings.warn(
+            f"{job.images[0]}: posterkit has drawn this {depth} times; start from the original", stacklevel=2
+        )
+    images = [read_image(path) for path in job.images]
+    mask = read_mask(job.mask, images[0].size) if job.mask else None
+    if plan.box is None:
+        for image in images:
+            image.thumbnail(REFERENCE, Image.Resampling.LANCZOS)
+        return Inputs(images, depth=depth)
+    placed, region = place(TASKS[job.task], images, plan.finished, mask, job.anchor or "center")
+    if region is None or region.getbbox() is None:
+        raise ValueError(f"{job.where}: nothing is left to make; mask something, or ask for a larger poster")
+    photo, hole = _at_native_scale(plan, images[0], mask)
+    return Inputs([photo], hole, _anchor(plan), placed[0], region, depth)
+
+
+def _at_native_scale(
+    plan: Plan, photo: Image.Image, mask: Image.Image | None
+) -> tuple[Image.Image, Image.Image | None]:
+    """The photograph (and its mask) as they lie on the native drawing, resampled onto its pixel grid."""
+    assert plan.box is not None
+    x0, y0, x1, y1 = plan.box
+    small = native_box(plan.box, plan.finished, plan.native)
+    # native pixels back to the finished poster, from there to the photograph
+    to_x, to_y = plan.finished.width / plan.native.width, plan.finished.height / plan.native.height
+    scale_x, scale_y = photo.width / (x1 - x0), photo.height / (y1 - y0)
+    source = (
+        max(0.0, (small[0] * to_x - x0) * scale_x), max(0.0, (small[1] * to_y - y0) * scale_y),
+        min(float(photo.width), (small[2] * to_x - x0) * scale_x),
+        min(float(photo.height), (small[3] * to_y - y0) * scale_y),
+    )  # fmt: skip
+    size = Size(small[2] - small[0], small[3] - small[1])
+    if size == photo.size:
+        return photo, mask
+    reduced = photo.resize(size, Image.Resampling.LANCZOS, box=source)
+    if mask is None:
+        return reduced, None
+    hole = mask.resize(size, Image.Resampling.BOX, box=source).point(lambda value: 255 if value > 0 else 0)
+    return reduced, hole
+
+
+def _call(work: Sequence[tuple[Plan, Inputs]], on_step: Callable[[int], None] | None, pipe: Any) -> dict[str, Any]:
+    """The arguments of the pipeline's call."""
+    import torch
+
+    first = work[0][0]
+    # seeds give the same noise wherever the model runs
+    generators = [torch.Generator("cpu").manual_seed(plan.seed) for plan, _ in work]
+    call: dict[str, Any] = {
+        "prompt": [plan.words for plan, _ in work], "width": first.native.width, "height": first.native.height,
+        "num_inference_steps": first.steps, "generator": generators,
+    }  # fmt: skip
+    if first.job.negative_prompt is not None:
+        call["negative_prompt"] = [plan.job.negative_prompt for plan, _ in work]
+    if first.job.task == TEXT:
+        call["guidance_scale"] = first.guidance
+    else:
+        call |= {"task": first.job.task, "image": [inputs.references for _, inputs in work]}
+        call["true_cfg_scale"] = first.guidance
+        if work[0][1].mask is not None:
+            call["mask_image"] = [inputs.mask for _, inputs in work]
+        if TASKS[first.job.task].keeps_pixels:
+            # kept pixels go back at the finished size, where they have all their detail
+            call |= {"anchor": work[0][1].anchor, "preserve": False}
+    if on_step is not None:
+        call["callback_on_step_end"] = lambda _pipe, step, _time, tensors: on_step(step + 1) or tensors
+    return call
+
+
+def _finish(plan: Plan, inputs: Inputs, drawn: Image.Image, made: dict[str, Any]) -> Drawn:
+    """Enlarge, put kept pixels back, set the texts."""
+    image, resampler = enlarge(drawn, plan.finished)
+    if inputs.canvas is not None and inputs.region is not None:
+        image = paste_kept(image, inputs.canvas, inputs.region)
+    lettered, notes = None, list(inputs.notes)
+    if plan.typeset:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            lettered = posterkit.typeset(image, PosterBrief(texts=list(plan.typeset)))
+        notes += [str(warning.message) for warning in caught]
+        image = lettered.image.convert("RGB")
+    boxes = None if lettered is None else lettered.boxes
+    record = record_of(plan, drawn.size, resampler, made, boxes, inputs.depth)
+    return Drawn(image, record, lettered, notes)
+
+
+def _save_vector(drawn: Drawn, path: Path) -> None:
+    lettered = drawn.lettered or posterkit.typeset(drawn.image, PosterBrief())
+    ending = path.suffix.lower()
+    if ending not in (".svg", ".pdf"):
+        raise ValueError(f"{path}: a poster is written as .png, .svg or .pdf")
+    content = lettered.svg() if ending == ".svg" else lettered.pdf()
+    with atomic(path) as temporary:
+        temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+class _row_lora:
+    """A row's own LoRA, on top of the run's, for one call."""
+
+    NAME = "row"
+
+    def __init__(self, pipe: Any, lora: str | None) -> None:
+        self.pipe, self.lora = pipe, lora
+
+    def __enter__(self) -> None:
+        if self.lora is None:
+            return
+        active = self.pipe.get_active_adapters() if hasattr(self.pipe, "get_active_adapters") else []
+        try:
+            self.pipe.load_lora_weights(self.lora, adapter_name=self.NAME)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{self.lora}: not a LoRA for this model ({str(error).splitlines()[0]})") from None
+        self.pipe.set_adapters([*active, self.NAME])
+
+    def __exit__(self, *error: object) -> None:
+        if self.lora is not None and any(self.NAME in names for names in self.pipe.get_list_adapters().values()):
+            self.pipe.delete_adapters(self.NAME)

@@ -1,0 +1,57 @@
+"""`posterkit info`: a poster's record as a table or as JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from posterkit.batch.metadata import read_record
+
+
+def print_record(path: Path, as_json: bool) -> None:
+    """Print everything that is needed to make a poster again.
+
+    Raises:
+        ValueError: the file carries no record.
+    """
+    record = read_record(path)
+    if as_json:
+        print(json.dumps(record, ensure_ascii=False, indent=2))
+        return
+    table = Table(title=str(path), title_justify="left", show_header=False, box=None, padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in _lines(record):
+        table.add_row(name, value)
+    console = Console()
+    console.print(table, markup=False)
+    console.print(
+        f"\nmake it again: posterkit generate --from-image {path} -o again.png", markup=False, soft_wrap=True
+    )
+
+
+def _lines(record: dict[str, Any]) -> list[tuple[str, str]]:
+    row, model, drawn, enlarged = record["row"], record["model"], record["drawn"], record["enlarged"]
+    lines = [("task", row["task"]), ("prompt", row["prompt"]), ("expanded", row["expanded"])]
+    lines += [("text", text) for text in row["texts"]]
+    lines += [("image", f"{image['path']}  sha256 {image['sha256'][:16]}") for image in row["images"]]
+    if row["mask"]:
+        lines.append(("mask", f"{row['mask']['path']}  sha256 {row['mask']['sha256'][:16]}"))
+    versions = {"posterkit": record["posterkit"], **record["versions"]}
+    size = f"{row['width']}x{row['height']}"
+    if enlarged["resampler"] != "none":
+        size += f", drawn at {drawn['size'][0]}x{drawn['size'][1]}, enlarged by {enlarged['resampler']}"
+    lines += [
+        ("anchor", row["anchor"]), ("size", size), ("seed", row["seed"]), ("steps", row["steps"]),
+        ("guidance", row["guidance"]), ("negative prompt", row["negative_prompt"]),
+        ("texts are", ("drawn by the model" if row["draw_text"] else "typeset") if row["texts"] else None),
+        ("model", f"{model['name']}, revision {model['revision']}"), ("transformer", model["transformer"]),
+        ("LoRA", ", ".join(lora for lora in (model["lora"], row["lora"]) if lora)),
+        ("times redrawn", record["source_depth"]), ("row id", record["id"]),
+        ("versions", ", ".join(f"{part} {version}" for part, version in versions.items())),
+    ]  # fmt: skip
+    return [(name, str(value)) for name, value in lines if value not in (None, "")]

@@ -1,0 +1,91 @@
+"""What the command line shows while it works, on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from posterkit.batch.engines import Entry
+
+
+def note(line: str) -> None:
+    """One line on stderr that is no error."""
+    _console().print(f"posterkit: note: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+class Steps:
+    """The bar of one poster: it waits while the model loads, then counts denoising steps."""
+
+    def __init__(self, progress: Progress, total: int, words: str) -> None:
+        self._progress, self._total = progress, total
+        self._task = progress.add_task(words, total=None)
+
+    def begin(self, words: str) -> None:
+        self._progress.reset(self._task, total=self._total, description=words)
+
+    def step(self, done: int) -> None:
+        self._progress.update(self._task, completed=done)
+
+
+@contextmanager
+def steps(total: int, words: str) -> Iterator[Steps]:
+    with _progress() as progress:
+        yield Steps(progress, total, words)
+
+
+class BatchProgress:
+    """The bar of a batch, with a line for each row that fails."""
+
+    def __init__(self) -> None:
+        self._progress = _progress()
+        self._task = self._progress.add_task("reading rows", total=None)
+
+    def __enter__(self) -> BatchProgress:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.stop()
+
+    def start(self, rows: int, before: int) -> None:
+        words = f"posters ({before} made before)" if before else "posters"
+        self._progress.reset(self._task, total=rows, description=words)
+
+    def row(self, entry: Entry) -> None:
+        if entry.status == "failed":
+            self._say(f"posterkit: {entry.row}: {_without_name(entry.why, entry.row)}")
+        for line in entry.notes:
+            self._say(f"posterkit: note: {line}")
+        # rows that fail while they are planned come before the bar knows how many there are
+        if entry.seconds is not None:
+            self._progress.advance(self._task)
+
+    def stopping(self) -> None:
+        self._say("posterkit: finishing the current posters; Ctrl-C once more stops at once")
+
+    def _say(self, line: str) -> None:
+        self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _without_name(why: str, row: str) -> str:
+    """A reason often begins with its file; the line has the row's name already."""
+    head, _, rest = why.partition(": ")
+    return rest if rest and head.endswith(row) else why
+
+
+def _progress() -> Progress:
+    console = _console()
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        TextColumn("left"), TimeRemainingColumn(),
+    )  # fmt: skip
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _console() -> Console:
+    return Console(stderr=True)
