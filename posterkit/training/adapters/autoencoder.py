@@ -46,6 +46,7 @@ class Autoencoder:
     def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance, `(B, C, h, w)` each, of images `(B, 3, H, W)` float in [-1, 1]; not normalised."""
         if self.family == "qwen":
+            images = images.contiguous(memory_format=torch.channels_last)  # the faster layout for its convolutions
             distribution = self.module.encode(images.unsqueeze(2)).latent_dist
             return distribution.mean.squeeze(2), distribution.logvar.squeeze(2)
         distribution = self.module.encode(images).latent_dist
@@ -54,6 +55,7 @@ class Autoencoder:
     def reconstruct(self, raw: Tensor) -> Tensor:
         """Images `(B, 3, H, W)`, about [-1, 1], from latents that are not normalised."""
         if self.family == "qwen":
+            raw = raw.contiguous(memory_format=torch.channels_last)
             return self.module.decode(raw.unsqueeze(2)).sample.squeeze(2)
         return self.module.decode(raw).sample
 
