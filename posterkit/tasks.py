@@ -163,9 +163,9 @@ def place(
     region.paste(0, box)
     if mask is not None:
         # a pixel that the mask touches at all is made, so that nothing of what was masked shines through
-        hole = mask.point(lambda value: 255 if value >= 128 else 0)
+        hole = mask.point([0] * 128 + [255] * 128)
         if hole.size != size:
-            hole = hole.resize(size, Image.Resampling.BOX).point(lambda value: 255 if value > 0 else 0)
+            hole = hole.resize(size, Image.Resampling.BOX).point([0] + [255] * 255)
         region.paste(255, box[:2], hole)
         canvas.paste(BLANK, (0, 0), region)
     return [canvas, *images[1:]], region

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from diffusers import FasterCacheConfig, PyramidAttentionBroadcastConfig
 from torch import Tensor
 
 from posterkit.pipelines.instruction import pad
@@ -78,6 +79,17 @@ def guided_velocity(transformer: Any, scene: Scene, latents: Tensor, timestep: T
     with transformer.cache_context("uncond"):
         uncond = velocity(transformer, scene, latents, timestep, scene.negative)
     return guided(cond, uncond, scene.scale)
+
+
+def joins_guidance(transformer: Any, asked: bool) -> bool:
+    """Whether both forwards of true guidance go through the transformer together.
+
+    As asked for while no cache hook is on. FirstBlockCache, MagCache and TaylorSeer tell the two apart by their context
+    and need them apart; pyramid attention broadcast and FasterCache have one state for both and need them together.
+    """
+    if not transformer.is_cache_enabled:
+        return asked
+    return isinstance(transformer._cache_config, (PyramidAttentionBroadcastConfig, FasterCacheConfig))
 
 
 def join(texts: Sequence[Text]) -> Text:

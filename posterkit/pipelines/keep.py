@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from PIL import Image
 
@@ -30,6 +32,7 @@ def keep_pixels(made: np.ndarray, canvas: Image.Image, region: Image.Image, widt
 
     width = seam_width(region.size) if width is None else width
     kept = np.asarray(region) == 0
+    distance: Any
     truth = np.asarray(canvas, dtype=np.float32) / 255
     result = made.astype(np.float32)
     if width > 0 and kept.any() and not kept.all():

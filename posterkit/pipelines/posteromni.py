@@ -21,7 +21,7 @@ from torch import Tensor
 from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2Tokenizer, Qwen2VLProcessor
 
 from posterkit.pipelines.checks import Sampling, check_output
-from posterkit.pipelines.denoise import Scene, Text, guided_velocity, text_of
+from posterkit.pipelines.denoise import Scene, Text, guided_velocity, joins_guidance, text_of
 from posterkit.pipelines.instruction import unpad
 from posterkit.pipelines.keep import keep_pixels
 from posterkit.pipelines.latents import decode_latents, grid_shape, unpack
@@ -83,8 +83,8 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
             true_cfg_scale=true_cfg_scale,
             max_sequence_length=max_sequence_length,
         )
-        self.vae_scale_factor = 2 ** len(vae.config.temperal_downsample) if vae is not None else 8
-        self.latent_channels = vae.config.z_dim if vae is not None else 16
+        self.vae_scale_factor = 2 ** len(vae.config["temperal_downsample"]) if vae is not None else 8
+        self.latent_channels = vae.config["z_dim"] if vae is not None else 16
         self.patch = 2 * self.vae_scale_factor
         self.image_processor = VaeImageProcessor(vae_scale_factor=self.patch)
 
@@ -140,7 +140,8 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
             groups[poster.geometry].append(index)
         device, count = noise[0].device, sampling.count
         drawn: dict[int, Tensor] = {}
-        with self.progress_bar(total=len(groups) * sampling.steps) as progress_bar:
+        progress: Any = self.progress_bar(total=len(groups) * sampling.steps)  # type: ignore[call-arg]
+        with progress as progress_bar:
             for geometry, members in groups.items():
                 timesteps = self.prepare_timesteps(geometry[0], sampling.steps, sampling.sigmas, device)
                 self._num_timesteps = len(timesteps)
@@ -166,7 +167,7 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
 
     def distilled_guidance(self, scale: float | None, batch: int, device: torch.device) -> Tensor | None:
         """`(B,)` for a guidance-distilled transformer; None for every other one."""
-        if not self.transformer.config.guidance_embeds:
+        if scale is None or not self.transformer.config.guidance_embeds:
             if scale is not None:
                 logger.warning(f"guidance_scale={scale} is ignored: this transformer is not guidance-distilled")
             return None
@@ -223,7 +224,9 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
         """Packed latents `(B, S, 4 C)` of posters of one size to pixels `(B, 3, H, W)` in [0, 1]."""
         cells = unpack(latents, size, self.patch)
         pixels = torch.cat([decode_latents(self.vae, torch.stack(part)) for part in chunks(list(cells), size.area)])
-        return self.image_processor.postprocess(pixels, output_type="pt")
+        shown = self.image_processor.postprocess(pixels, output_type="pt")
+        assert isinstance(shown, Tensor)
+        return shown
 
     def keep_pixels(self, image: Tensor, poster: Poster) -> Tensor:
         """Put the pixels that the task keeps back into `(3, H, W)`, [0, 1]; exact in float32."""
@@ -321,7 +324,7 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
             scale=self._own("true_cfg_scale", true_cfg_scale),
             guidance_scale=guidance_scale,
             count=num_images_per_prompt,
-            join=batch_cfg and not self.transformer.is_cache_enabled,
+            join=joins_guidance(self.transformer, batch_cfg),
         )
         check_output(output_type, callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
         posters = self.prepare_references(

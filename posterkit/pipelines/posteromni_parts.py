@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from diffusers import DiffusionPipeline
 from diffusers.image_processor import VaeImageProcessor
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit_plus import calculate_shift, retrieve_timesteps
 from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
@@ -155,7 +155,7 @@ class PosterOmniParts(DiffusionPipeline):
         """
         if prompt_embeds is None:
             prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-            pictures = list(condition_images)
+            pictures: list[Any] = list(condition_images)
             if not pictures or not isinstance(pictures[0], (list, tuple)):
                 pictures = [pictures]
             self.check_instructions(prompts, max_sequence_length)
@@ -163,6 +163,7 @@ class PosterOmniParts(DiffusionPipeline):
             processor = self.processor or Qwen2VLProcessor.for_tokenizer(self.tokenizer)
             rows = encode_instructions(self.text_encoder, processor, prompts, pictures, device)
             prompt_embeds, prompt_embeds_mask = pad(rows)
+        assert prompt_embeds is not None
         prompt_embeds = prompt_embeds.repeat_interleave(num_images_per_prompt, dim=0)
         if prompt_embeds_mask is not None:
             prompt_embeds_mask = prompt_embeds_mask.repeat_interleave(num_images_per_prompt, dim=0)
@@ -211,7 +212,7 @@ class PosterOmniParts(DiffusionPipeline):
         num_images_per_prompt: int,
         dtype: torch.dtype,
         device: torch.device | str,
-        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        generator: Any = None,
         latents: Tensor | Sequence[Tensor] | None = None,
     ) -> list[Tensor]:
         """Noise for each poster's images, packed: `(num_images_per_prompt, S, 4 C)` each.
@@ -235,7 +236,9 @@ class PosterOmniParts(DiffusionPipeline):
         self, size: Size, num_inference_steps: int, sigmas: Sequence[float] | None, device: torch.device | str
     ) -> Tensor:
         """Set the scheduler for a poster of `size` (larger ones stay noisy longer) and return its timesteps."""
-        sigmas = np.linspace(1.0, 1 / num_inference_steps, num_inference_steps) if sigmas is None else list(sigmas)
+        spaced: Any = (
+            np.linspace(1.0, 1 / num_inference_steps, num_inference_steps) if sigmas is None else list(sigmas)
+        )
         config = self.scheduler.config
         shift = calculate_shift(
             size.area // self.patch**2,
@@ -244,7 +247,8 @@ class PosterOmniParts(DiffusionPipeline):
             config.get("base_shift", 0.5),
             config.get("max_shift", 1.15),
         )
-        timesteps, _ = retrieve_timesteps(self.scheduler, num_inference_steps, device, sigmas=sigmas, mu=shift)
+        timesteps: Any
+        timesteps, _ = retrieve_timesteps(self.scheduler, num_inference_steps, device, sigmas=spaced, mu=shift)
         self.scheduler.set_begin_index(0)  # it need not look the first timestep up, which would wait for the device
         return timesteps
 

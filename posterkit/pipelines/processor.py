@@ -9,10 +9,11 @@ from typing import Any
 import transformers
 from diffusers.utils import logging
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
-from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.processing_utils import ProcessorMixin
-from transformers.utils import cached_file, is_torchvision_available
+from transformers.utils.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+from transformers.utils.hub import cached_file
+from transformers.utils.import_utils import is_torchvision_available
 
 # the logger on which diffusers reports the components that it loads
 logger = logging.get_logger("diffusers.pipelines.pipeline_utils")
