@@ -127,8 +127,8 @@ class Aurora:
         colors = plan["colors"]
         if plan["kind"] == "lights":
             for k, (u, v, size) in enumerate(plan["spots"]):
-                c.glow(x + u * r, y + v * r, size * r, size * r, colors[k % len(colors)], 1.0)
-                c.glow(x + u * r, y + v * r, size * r * 0.7, size * r * 0.7, colors[k % len(colors)], 0.7)
+                for far, strength in ((1.15, 0.9), (0.85, 0.9)):
+                    c.glow(x + u * r, y + v * r, size * r * far, size * r * far, colors[k % len(colors)], strength)
             if plan["core"]:
                 c.disc(x, y, r * 0.34, colors[0])
         else:
@@ -242,7 +242,7 @@ class Botanical:
 
     def _bloom(self, c: Canvas, plan: Plan, f: Frame) -> None:
         n = plan["petals"]
-        petal = leaf(1.0, 0.36 if n > 5 else 0.46)
+        petal = ellipse(0, -0.58, {5: 0.38, 6: 0.32, 8: 0.25}[n], 0.44)
         for k in range(n):
             g = f.at(0, 0, 1, 2 * math.pi * k / n)
             c.polygon(g.points(petal), plan["petal"] if k % 2 == 0 else mix(plan["petal"], plan["center"], 0.16), shade=f.scale > 0.2 * c.s)
@@ -286,10 +286,10 @@ class Botanical:
 
     def _wreath(self, c: Canvas, plan: Plan, palette: Palette, x: float, y: float, r: float) -> None:
         c.ring(x, y, r * 0.74, max(2, r * 0.03), mix(plan["green"], palette.ink, 0.2))
-        n = 14
+        n = 20
         for k in range(n):
             a = 2 * math.pi * k / n
-            f = Frame(x + math.cos(a) * r * 0.73, y + math.sin(a) * r * 0.73, r * 0.32, a + (0.6 if k % 2 else 2.3))
-            c.polygon(f.points(leaf(1.0, 0.3)), plan["green"] if k % 2 else mix(plan["green"], palette.ink, 0.2), shade=False)
+            f = Frame(x + math.cos(a) * r * 0.73, y + math.sin(a) * r * 0.73, r * 0.36, a + (0.55 if k % 2 else 2.45))
+            c.polygon(f.points(leaf(1.0, 0.24)), plan["green"] if k % 2 else mix(plan["green"], palette.ink, 0.2), shade=False)
         for a in (plan["angle"] - 1.9, plan["angle"] + 0.4, plan["angle"] + 2.5):
-            self._bloom(c, plan, Frame(x + math.cos(a) * r * 0.73, y + math.sin(a) * r * 0.73, r * 0.26, a))
+            self._bloom(c, plan, Frame(x + math.cos(a) * r * 0.73, y + math.sin(a) * r * 0.73, r * 0.3, a))

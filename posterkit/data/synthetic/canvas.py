@@ -96,6 +96,7 @@ class Canvas:
         s: root of the area, the unit for lengths that must not change with the aspect ratio.
         style: one of `STYLES`.
         ink: the outline's colour.
+        quiet: the area, in pixels, that text will need; small and busy things keep out of it.
     """
 
     def __init__(self, width: int, height: int, color: RGB, style: str = "flat", ink: RGB = (20, 20, 24)) -> None:
@@ -104,6 +105,21 @@ class Canvas:
         self.w, self.h, self.s = width, height, math.sqrt(width * height)
         self.style, self.ink = style, ink
         self.line = max(1, round(self.s * 0.011))
+        self.quiet: tuple[float, float, float, float] | None = None
+
+    def is_quiet(self, x: float, y: float, r: float) -> bool:
+        """Whether a thing of radius r at (x, y) would stand where text will."""
+        if self.quiet is None:
+            return False
+        x0, y0, x1, y1 = self.quiet
+        return x0 - r < x < x1 + r and y0 - r < y < y1 + r
+
+    @property
+    def floor(self) -> float:
+        """Where busy ground ends: the top of a quiet area in the lower part, else the canvas' lower edge."""
+        if self.quiet is None or self.quiet[1] + self.quiet[3] < 1.4 * self.h:
+            return float(self.h)
+        return min(float(self.h), self.quiet[1])
 
     def polygon(self, points: Points, color: RGB, shade: bool = True, outline: bool = True) -> None:
         """Fill a polygon in the canvas' style."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 Rect = tuple[float, float, float, float]  # x0, y0, x1, y1; of the canvas (0 to 1) or in pixels
@@ -43,9 +44,28 @@ PANELS = ("card", "arch", "circle", "inset")
 PLACES = ("in the center", "on the left", "on the right", "at the top", "at the bottom")
 
 
-def pixels(area: Rect, width: int, height: int) -> Rect:
-    """A share of the canvas in pixels."""
-    return area[0] * width, area[1] * height, area[2] * width, area[3] * height
+def title_area(layout: Layout, width: int, height: int) -> Rect:
+    """The title's area in pixels; on a wide canvas it takes more of the height."""
+    x0, y0, x1, y1 = layout.title
+    more = _more_height(layout, width, height)
+    y0, y1 = (y0, y1 + more) if y0 < 0.3 else (y0 - more, y1)
+    return x0 * width, y0 * height, x1 * width, y1 * height
+
+
+def subject_area(layout: Layout, width: int, height: int) -> Rect:
+    """The main motif's area in pixels; it gives way to the title on a wide canvas."""
+    x0, y0, x1, y1 = layout.subject
+    more = _more_height(layout, width, height)
+    if more:
+        y0, y1 = (y0 + more, y1) if layout.title[1] < 0.3 else (y0, y1 - more)
+    return x0 * width, y0 * height, x1 * width, y1 * height
+
+
+def _more_height(layout: Layout, width: int, height: int) -> float:
+    """What the title's height grows by, as a share of the canvas' height."""
+    if layout.name in ("left", "right", "middle"):
+        return 0.0
+    return (layout.title[3] - layout.title[1]) * min(0.35, max(0.0, math.sqrt(width / height) - 1))
 
 
 def panel_area(kind: str, layout: Layout, width: int, height: int) -> Rect:
@@ -53,7 +73,7 @@ def panel_area(kind: str, layout: Layout, width: int, height: int) -> Rect:
     if kind == "inset" or layout.name == "middle":
         margin = 0.085 * min(width, height)
         return margin, margin, width - margin, height - margin
-    x0, y0, x1, y1 = pixels(layout.subject, width, height)
+    x0, y0, x1, y1 = subject_area(layout, width, height)
     if kind == "circle":
         x, y, r = (x0 + x1) / 2, (y0 + y1) / 2, min(x1 - x0, y1 - y0) / 2
         return x - r, y - r, x + r, y + r

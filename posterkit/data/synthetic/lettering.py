@@ -43,25 +43,39 @@ def _draws_latin(path: Path) -> bool:
         return all(ord(letter) in font.getBestCmap() for letter in "AZaz09")
 
 
-@lru_cache(maxsize=512)
-def load_font(choice: float, size: int) -> Font:
-    """The font that a number in [0, 1) chooses, at a size in pixels."""
-    files = font_files()
+@cache
+def _faces(use: str) -> tuple[str, ...]:
+    """Fonts for "capitals", "title" and "small" use; scripts set no capitals, and small lines take plain faces."""
+    script, light = ("script", "lobster"), ("medium", "cjk")
+    names = [(path, Path(path).stem.lower()) for path in font_files()]
+    if use == "small":
+        plain = ("inter-medium", "manrope", "opensans", "spartan", "slab", "dejavusans")
+        chosen = [path for path, name in names if any(part in name for part in plain)]
+    else:
+        barred = light if use == "title" else light + script
+        chosen = [path for path, name in names if not any(part in name for part in barred)]
+    return tuple(chosen) or font_files()
+
+
+@lru_cache(maxsize=2048)
+def load_font(use: str, choice: float, size: int) -> Font:
+    """The font that a number in [0, 1) chooses for a use, at a size in pixels."""
+    files = _faces(use)
     if not files:
         return ImageFont.load_default(size)  # type: ignore[return-value]
     return ImageFont.truetype(files[int(choice * len(files))], size, layout_engine=ImageFont.Layout.BASIC)
 
 
-@lru_cache(maxsize=64)
-def _metrics(choice: float) -> tuple[float, float]:
+@lru_cache(maxsize=256)
+def _metrics(use: str, choice: float) -> tuple[float, float]:
     """Height of capitals and depth of descenders, as shares of the font size."""
-    font = load_font(choice, 100)
+    font = load_font(use, choice, 100)
     return -font.getbbox("H", anchor="ls")[1] / 100, font.getbbox("gy", anchor="ls")[3] / 100
 
 
 @lru_cache(maxsize=4096)
-def _width(word: str, choice: float) -> float:
-    return load_font(choice, 100).getlength(word) / 100
+def _width(word: str, use: str, choice: float) -> float:
+    return load_font(use, choice, 100).getlength(word) / 100
 
 
 @dataclass(frozen=True)
@@ -76,7 +90,9 @@ class Setting:
 
 @dataclass(frozen=True)
 class _Lines:
+    use: str
     lines: tuple[str, ...]
+    width: float
     size: float
     pitch: float
     cap: float
@@ -89,24 +105,25 @@ class _Lines:
 
 def _fit(words: Sequence[str], choice: float, width: float, height: float, largest: float) -> _Lines:
     """The line breaks that allow the largest letters in the area."""
-    cap, depth = _metrics(choice)
     upper = all(word == word.upper() for word in words)
+    use = "capitals" if upper else "title"
+    cap, depth = _metrics(use, choice)
     depth = 0.0 if upper else depth
     leading = cap * 1.26 if upper else 1.0
-    space = _width(" ", choice)
+    space = _width(" ", use, choice)
     best: _Lines | None = None
     for breaks in range(2 ** (len(words) - 1)):
-        lines, widths = [words[0]], [_width(words[0], choice)]
+        lines, widths = [words[0]], [_width(words[0], use, choice)]
         for n, word in enumerate(words[1:]):
             if breaks >> n & 1:
                 lines.append(word)
-                widths.append(_width(word, choice))
+                widths.append(_width(word, use, choice))
             else:
                 lines[-1] += " " + word
-                widths[-1] += space + _width(word, choice)
+                widths[-1] += space + _width(word, use, choice)
         size = min(width / max(widths), height / (cap + depth + leading * (len(lines) - 1)), largest)
         if best is None or size > best.size * 1.02:
-            best = _Lines(tuple(lines), size, leading * size, cap * size, depth * size)
+            best = _Lines(use, tuple(lines), max(widths) * size, size, leading * size, cap * size, depth * size)
     assert best is not None
     return best
 
@@ -159,17 +176,21 @@ def set_text(canvas: Canvas, lettering: Lettering, area: Rect, align: str, palet
         Title first.
     """
     x0, y0, x1, y1 = area
-    small = max(0.052 * canvas.s, 9.0 * factor) if lettering.subtitle else 0.0
+    small = gap = 0.0
     if lettering.subtitle:
-        small = min(small, (x1 - x0) / _width(lettering.subtitle, lettering.small_font))
-    gap = small * 0.75
-    title = _fit(lettering.title.split(), lettering.font, x1 - x0, y1 - y0 - small - gap, 0.24 * canvas.s)
-    total = title.height + (gap + small if small else 0)
+        widest = (x1 - x0) / _width(lettering.subtitle, "small", lettering.small_font)
+        small = min(max(0.052 * canvas.s, 9.0 * factor), widest, 0.3 * (y1 - y0))
+        gap = small * 0.7
+    # the small line's capitals are 0.72 of its size
+    room = y1 - y0 - gap - 0.72 * small
+    title = _fit(lettering.title.split(), lettering.font, x1 - x0, room, 0.24 * canvas.s)
+    if small:
+        small = min(small, 0.7 * title.size)
+    total = title.height + gap + 0.72 * small
     top = y0 + (y1 - y0 - total) / 2
     used = (x0, top, x1, top + total)
-    widths = [sum(_width(w, lettering.font) for w in line.split()) * title.size for line in title.lines]
     if align != "center":
-        used = (x0, top, x0 + max(widths), top + total) if align == "left" else (x1 - max(widths), top, x1, top + total)
+        used = (x0, top, x0 + title.width, top + total) if align == "left" else (x1 - title.width, top, x1, top + total)
     behind = ground(canvas, used)
     color, ratio = text_color(palette, behind, lettering.prefer)
     if ratio < 3:
@@ -179,13 +200,13 @@ def set_text(canvas: Canvas, lettering: Lettering, area: Rect, align: str, palet
     settings = []
     y = top + title.cap
     boxes = []
-    font = load_font(lettering.font, max(1, int(title.size)))
+    font = load_font(title.use, lettering.font, max(1, int(title.size)))
     for line in title.lines:
         boxes.append(_line(canvas, line, font, area, align, y, color))
         y += title.pitch
     settings.append(_setting(lettering.title, boxes, color, font, factor, canvas))
     if lettering.subtitle:
-        font = load_font(lettering.small_font, max(1, int(small)))
+        font = load_font("small", lettering.small_font, max(1, int(small)))
         box = _line(canvas, lettering.subtitle, font, area, align, top + title.height + gap + small * 0.72, color)
         settings.append(_setting(lettering.subtitle, [box], color, font, factor, canvas))
     return settings

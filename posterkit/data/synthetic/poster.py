@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from posterkit.data.synthetic import captions
 from posterkit.data.synthetic.abstract import Aurora, Botanical, Geometric, Music
 from posterkit.data.synthetic.canvas import STYLES, Canvas, Frame
-from posterkit.data.synthetic.layouts import CALM, LAYOUTS, PANELS, Layout, Rect, panel_area, pixels, place_words
+from posterkit.data.synthetic.layouts import CALM, LAYOUTS, PANELS, Layout, Rect, panel_area, place_words, subject_area, title_area
 from posterkit.data.synthetic.lettering import Lettering, Setting, set_text
 from posterkit.data.synthetic.palettes import RGB, Palette, distance, draw_palette, lab_of
 from posterkit.data.synthetic.scenery import City, Mountains, Sea, Sky, Space
@@ -75,12 +75,17 @@ class Rendering:
 
 
 def draw_poster(rng: Random, **fixed: Any) -> Poster:
-    """Draw a poster's parameters; `fixed` gives any of them (and `words` or `text=False`) beforehand."""
+    """Draw a poster's parameters.
+
+    Args:
+        fixed: any of the parameters given beforehand; also `text` (whether it has a title), `words` (how many the title
+            has) and `aspect` (width / height that the arrangement has to suit).
+    """
     theme = fixed.get("theme") or THEMES[int(rng.random() * len(THEMES))]
     palette: Palette = fixed.get("palette") or draw_palette(rng)
     style = fixed.get("style") or STYLES[int(rng.random() * 1.6 * len(STYLES)) % len(STYLES)]
     panel = fixed["panel"] if "panel" in fixed else _draw_panel(rng)
-    layout = fixed.get("layout") or _draw_layout(rng, theme, panel)
+    layout = fixed.get("layout") or _draw_layout(rng, theme, panel, fixed.get("aspect", 1.0))
     inner = fixed.get("inner") or _inner_palette(rng, palette, panel)
     text = fixed.get("text", rng.random() < 0.67)
     plan = fixed.get("plan") or (SCENES.get(theme) or SUBJECTS[theme]).plan(rng, inner)
@@ -88,6 +93,9 @@ def draw_poster(rng: Random, **fixed: Any) -> Poster:
     pose = draw_pose(rng)
     pose = replace(pose, light=0.0, turn=pose.turn * 0.4)
     lettering = _draw_lettering(rng, theme, layout) if text else None
+    if lettering and layout.name in ("left", "right"):  # a narrow column takes short words only
+        while max(len(word) for word in lettering.title.split()) > 5:
+            lettering = replace(lettering, title=captions.draw_title(rng, THEMES[int(rng.random() * len(THEMES))]))
     if lettering and fixed.get("words"):
         while len(lettering.title.split()) != fixed["words"]:
             lettering = replace(lettering, title=captions.draw_title(rng, theme))
@@ -98,12 +106,17 @@ def _draw_panel(rng: Random) -> str | None:
     return PANELS[int(rng.random() * len(PANELS))] if rng.random() < 0.3 else None
 
 
-def _draw_layout(rng: Random, theme: str, panel: str | None) -> Layout:
+def _draw_layout(rng: Random, theme: str, panel: str | None, aspect: float) -> Layout:
     while True:
         # half of all posters are centred: that is how most posters are
         layout = LAYOUTS[int(rng.random() * (2 if rng.random() < 0.35 else len(LAYOUTS)))]
-        if layout.name != "middle" or (theme in CALM and panel in (None, "inset")):
-            return layout
+        if layout.name == "middle" and not (theme in CALM and panel in (None, "inset")):
+            continue
+        if layout.name in ("left", "right") and aspect < 0.9 and rng.random() < 0.6:
+            continue  # a tall poster has little room for a column
+        if layout.name in ("top", "bottom") and aspect > 1.2 and rng.random() < 0.4:
+            continue
+        return layout
 
 
 def _inner_palette(rng: Random, palette: Palette, panel: str | None) -> Palette:
@@ -141,16 +154,22 @@ def render(poster: Poster, size: tuple[int, int], factor: int = SUPERSAMPLE, col
         box = tuple(round(v) for v in area)
         window = Canvas(box[2] - box[0], box[3] - box[1], poster.inner.bg, poster.style, poster.inner.ink)
         window.s, window.line = max(window.s, canvas.s * 0.6), canvas.line
+        x0, y0, x1, y1 = title_area(poster.layout, canvas.w, canvas.h)
+        window.quiet = (x0 - box[0], y0 - box[1], x1 - box[0], y1 - box[1])
         inside = _window_subject(poster, canvas, window, box)
         _draw_art(window, poster, inside)
         canvas.paste(window, box[0], box[1], _window_mask(poster.panel, window))
         subject = tuple(v + box[n % 2] for n, v in enumerate(inside))
     else:
-        subject = pixels(poster.layout.subject, canvas.w, canvas.h)
+        subject = subject_area(poster.layout, canvas.w, canvas.h)
+        canvas.quiet = title_area(poster.layout, canvas.w, canvas.h)
         _draw_art(canvas, poster, subject)
     texts: list[Setting] = []
     if poster.lettering:
-        area = pixels(poster.layout.title, canvas.w, canvas.h)
+        area = title_area(poster.layout, canvas.w, canvas.h)
+        if poster.panel == "inset":
+            pad = 0.035 * canvas.s
+            area = (area[0] + pad, area[1] + pad, area[2] - pad, area[3] - pad)
         texts = set_text(canvas, poster.lettering, area, poster.layout.align, poster.palette, factor, colors)
     x, y, r = _square(subject)
     box = tuple(int(v / factor) for v in (x - r, y - r, x + r, y + r))
@@ -164,7 +183,7 @@ def _square(area: Sequence[float]) -> tuple[float, float, float]:
 def _window_subject(poster: Poster, canvas: Canvas, window: Canvas, box: Sequence[int]) -> Rect:
     """The subject's area inside a panel, in the panel's pixels."""
     if poster.panel == "inset" or poster.layout.name == "middle":
-        x0, y0, x1, y1 = pixels(poster.layout.subject, canvas.w, canvas.h)
+        x0, y0, x1, y1 = subject_area(poster.layout, canvas.w, canvas.h)
         pad = 0.03 * canvas.s
         return x0 - box[0] + pad, y0 - box[1] + pad, x1 - box[0] - pad, y1 - box[1] - pad
     pad = (0.16 if poster.panel == "circle" else 0.09) * min(window.w, window.h)
@@ -193,9 +212,9 @@ def _draw_art(canvas: Canvas, poster: Poster, area: Sequence[float]) -> None:
     assert poster.backdrop is not None
     kind = poster.backdrop["kind"]
     draw_backdrop(canvas, poster.backdrop, poster.inner, x, y, r)
-    size = r * (0.74 if kind in ("disc", "rays", "arch") else 0.8 if kind == "plinth" else 0.86)
+    size = r * (0.74 if kind in ("disc", "rays", "arch") else 0.72 if kind == "plinth" else 0.88)
     if kind not in ("disc", "rays", "confetti"):
-        foot = y + r * 0.86 - (0.04 * r if kind == "plinth" else 0)
+        foot = y + r * (0.56 if kind == "plinth" else 0.86)
         draw_shadow(canvas, poster.inner, x, foot, r)
         y = foot - size * 0.94
     subject = SUBJECTS[poster.theme]
@@ -206,7 +225,7 @@ def _draw_art(canvas: Canvas, poster: Poster, area: Sequence[float]) -> None:
 def place_of(poster: Poster, size: tuple[int, int]) -> str:
     """Where the subject stands, in words."""
     if poster.panel == "inset" or not poster.panel:
-        return place_words(pixels(poster.layout.subject, *size), *size)
+        return place_words(subject_area(poster.layout, *size), *size)
     return place_words(panel_area(poster.panel, poster.layout, *size), *size)
 
 

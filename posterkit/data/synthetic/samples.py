@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from posterkit.data.schema import DrawnText, PosterSample, Region
 from posterkit.data.synthetic import captions
 from posterkit.data.synthetic.canvas import Canvas, Frame
-from posterkit.data.synthetic.layouts import panel_area, pixels
+from posterkit.data.synthetic.layouts import panel_area, title_area
 from posterkit.data.synthetic.palettes import RGB, background_name, distance, draw_palette, mix
 from posterkit.data.synthetic.poster import (
     SUPERSAMPLE,
@@ -78,7 +78,7 @@ def build(task: str, request: Request, name: str, split: str) -> PosterSample:
 
 def text(request: Request) -> Draft:
     """A poster from words alone."""
-    poster = draw_poster(request.rng)
+    poster = draw_poster(request.rng, aspect=request.size.aspect)
     return Draft(poster, render(poster, request.size))
 
 
@@ -160,7 +160,7 @@ def id_driven(request: Request) -> Draft:
     """One to four pictures of a subject by itself; the target shows it in a scene, in another pose."""
     rng = request.rng
     theme = ("mascot", "mascot", "product", "food")[int(rng.random() * 4)]
-    poster = draw_poster(rng, theme=theme)
+    poster = draw_poster(rng, theme=theme, aspect=request.size.aspect)
     target = render(poster, request.size)
     count = 1 + int(4 * rng.random() ** 1.5)
     references = [_portrait(request, poster) for _ in range(count)]
@@ -241,7 +241,7 @@ def _wireframe(poster: Poster, size: Size) -> np.ndarray:
     for n, setting in enumerate(rendering.texts):
         draw.rectangle(setting.box, fill=(96, 96, 96) if n == 0 else (140, 140, 140))
     if not rendering.texts:
-        draw.rectangle(pixels(poster.layout.title, *size), outline=(140, 140, 140), width=2)
+        draw.rectangle(title_area(poster.layout, *size), outline=(140, 140, 140), width=2)
     return np.asarray(image)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from posterkit.data.synthetic.canvas import Canvas, Frame, ellipse, rounded
-from posterkit.data.synthetic.palettes import RGB, Palette, color_name, distance, mix
+from posterkit.data.synthetic.canvas import Canvas, Frame, arc, ellipse, rounded
+from posterkit.data.synthetic.palettes import RGB, Palette, color_name, distance, luminance, mix
 
 Plan = dict[str, Any]
 
@@ -26,25 +26,38 @@ def sky(c: Canvas, palette: Palette, glow: RGB, x: float, y: float, bottom: floa
     """The background with a breath of light around a point; the border stays the background's colour."""
     if c.style != "flat":
         c.vertical(palette.bg, mix(palette.bg, palette.paper, 0.16), 0, bottom)
-    c.glow(x, y, c.s * 0.62, c.s * 0.62, mix(palette.bg, glow, 0.6), 0.7)
+    light = glow if luminance(glow) > luminance(palette.bg) else palette.paper
+    c.glow(x, y, c.s * 0.62, c.s * 0.62, mix(palette.bg, light, 0.6), 0.7)
+
+
+def orb_color(rng: Random, palette: Palette, *behind: RGB) -> RGB:
+    """A sun's or moon's colour: lighter than the sky where there is one, else the most vivid."""
+    pool = [q for q in (*palette.accents, palette.paper) if all(distance(q, b) > 28 for b in (palette.bg, *behind))]
+    light = [q for q in pool if luminance(q) > luminance(palette.bg) * 1.15]
+    if light:
+        return light[int(rng.random() * len(light))]
+    return max(pool or palette.accents, key=lambda q: max(q) - min(q))
 
 
 def orb(c: Canvas, plan: Plan, x: float, y: float, r: float, sky_color: RGB) -> None:
     """A sun, a striped sun, a full moon or a crescent."""
     color = plan["orb_color"]
     kind = plan["orb"]
+    if kind == "crescent moon":
+        outer, inner = arc(0, 0, 1, 0.75, 5.02, 30), arc(0.5, -0.26, 0.82, 4.55, 1.22, 24)
+        c.polygon(np.concatenate([outer, inner]) * r + (x, y), color)
+        return
     if kind == "sun":
         c.disc(x, y, r * 1.22, mix(sky_color, color, 0.28), shade=False, outline=False)
     c.disc(x, y, r, color)
     if kind == "striped sun":
         for k in range(4):
             top = y + r * (0.12 + 0.24 * k)
-            c.draw.rectangle((x - r * 1.1, top, x + r * 1.1, top + r * (0.05 + 0.025 * k)), fill=sky_color)
+            half = r * math.sqrt(max(0.0, 1 - (0.12 + 0.24 * k) ** 2)) * 1.04
+            c.draw.rectangle((x - half, top, x + half, top + r * (0.05 + 0.025 * k)), fill=sky_color)
     if kind == "moon":
         for dx, dy, k in ((-0.35, -0.25, 0.2), (0.3, 0.3, 0.26), (0.25, -0.45, 0.13)):
             c.disc(x + dx * r, y + dy * r, k * r, mix(color, sky_color, 0.22), shade=False, outline=False)
-    if kind == "crescent moon":
-        c.disc(x + r * 0.42, y - r * 0.22, r * 0.86, sky_color, shade=False, outline=False)
 
 
 def cloud(c: Canvas, x: float, y: float, r: float, color: RGB, lumps: list[float]) -> None:
@@ -62,7 +75,7 @@ def hills(c: Canvas, base: float, height: float, length: float, phase: float, co
     x = np.linspace(-4, c.w + 4, 48)
     t = (x - anchor) / (length * c.s) * 2 * math.pi
     y = base - height * c.s * (0.65 * np.sin(t + phase) + 0.35 * np.sin(2.1 * t + 2.3 * phase))
-    c.polygon(_closed(c, x, y), color)
+    c.polygon(_closed(c, x, y), color, outline=c.floor == c.h)
 
 
 def ridge(c: Canvas, base: float, peaks: list[tuple[float, float]], anchor: float, color: RGB, snow: RGB | None) -> None:
@@ -75,9 +88,11 @@ def ridge(c: Canvas, base: float, peaks: list[tuple[float, float]], anchor: floa
     c.polygon(_closed(c, x, y), color)
     for offset, height in peaks:
         px, py, size = anchor + offset * c.s, base - height * c.s, height * c.s
+        # a peak that another one covers, or touches where the snow ends, has neither snow nor a light side
         if any(
-            base - h * c.s + abs(px - anchor - o * c.s) / slope < py - 1 for o, h in peaks if (o, h) != (offset, height)
-        ):
+            base - h * c.s + abs(px + side * 0.3 * size - anchor - o * c.s) / slope < py + 0.3 * size
+            for o, h in peaks for side in (-1, 0, 1) if (o, h) != (offset, height)
+        ):  # fmt: skip
             continue
         light = mix(color, (255, 255, 255), 0.14)
         side = np.array([[0, 0], [-0.42, 0.52], [-0.2, 0.5], [-0.3, 0.8], [-0.1, 0.72], [0.02, 1.0], [0.06, 0.5]])
@@ -101,7 +116,7 @@ def pine(c: Canvas, x: float, y: float, size: float, color: RGB) -> None:
     for low, high, half in ((0.12, 0.55, 0.3), (0.36, 0.78, 0.24), (0.6, 1.0, 0.17)):
         c.polygon(
             np.array([[x - half * size, y - low * size], [x, y - high * size], [x + half * size, y - low * size]]),
-            color, shade=False,
+            color, shade=False, outline=False,
         )  # fmt: skip
 
 
@@ -112,13 +127,14 @@ class Sky:
     scenery = True
 
     def plan(self, rng: Random, palette: Palette) -> Plan:
-        hero = palette.strong[0] if rng.random() < 0.7 else palette.strong[int(rng.random() * len(palette.strong))]
-        clouds = palette.paper if distance(palette.paper, palette.bg) > 20 else palette.away(hero)
+        hero = orb_color(rng, palette)
+        soft = max(palette.accents, key=luminance)
+        clouds = palette.paper if distance(palette.paper, palette.bg) > 20 else mix(palette.bg, soft, 0.75)
         count = int(rng.random() * 4)
         plan: Plan = {
             "orb": rng.choice(("sun", "sun", "striped sun", "moon", "crescent moon")), "orb_color": hero,
             "cloud_color": mix(clouds, palette.bg, 0.12),
-            "clouds": [(rng.uniform(0.08, 0.92), rng.uniform(-0.75, 0.55), rng.uniform(0.14, 0.24),
+            "clouds": [(rng.uniform(0.75, 1.3) * rng.choice((-1, 1)), rng.uniform(-0.5, 0.6), rng.uniform(0.13, 0.23),
                         [rng.uniform(0.5, 1.0) for _ in range(4)]) for _ in range(count)],
             "ground": ground_colors(rng, palette, 3, not_like=hero), "horizon": rng.uniform(0.72, 0.82),
             "waves": [(rng.uniform(0.025, 0.06), rng.uniform(0.9, 1.7), rng.uniform(0, 6.3)) for _ in range(3)],
@@ -133,11 +149,11 @@ class Sky:
     def draw(self, c: Canvas, plan: Plan, palette: Palette, x: float, y: float, r: float) -> None:
         horizon = c.h * plan["horizon"]
         y = min(y, horizon - r * 0.35)
+        spread = max(r, 0.3 * c.w)
         sky(c, palette, plan["orb_color"], x, y, horizon)
-        ground_sky = c.image.getpixel((min(c.w - 1, max(0, int(x))), 2))
-        orb(c, plan, x, y, r * plan["size"], palette.bg if c.style == "flat" else ground_sky)  # type: ignore[arg-type]
+        orb(c, plan, x, y, r * plan["size"], palette.bg)
         for u, v, size, lumps in plan["clouds"]:
-            cloud(c, u * c.w, y + v * r, size * c.s, plan["cloud_color"], lumps)
+            cloud(c, x + u * spread, y + v * r, size * c.s, plan["cloud_color"], lumps)
         for k, (height, length, phase) in enumerate(plan["waves"]):
             base = horizon + (c.h - horizon) * (0.1 + 0.3 * k)
             hills(c, base, height, length, phase, plan["ground"][k], x)
@@ -151,9 +167,7 @@ class Mountains:
 
     def plan(self, rng: Random, palette: Palette) -> Plan:
         ground = ground_colors(rng, palette, 3)
-        hero = palette.away(ground[2]) if rng.random() < 0.5 else palette.strong[0]
-        if distance(hero, ground[1]) < 25:
-            hero = palette.away(ground[1], ground[2])
+        hero = orb_color(rng, palette, ground[1])
         trees = rng.random() < 0.5
         plan: Plan = {
             "orb": rng.choice(("sun", "moon", "crescent moon", "sun")), "orb_color": hero, "ground": ground,
@@ -173,18 +187,19 @@ class Mountains:
         return plan
 
     def draw(self, c: Canvas, plan: Plan, palette: Palette, x: float, y: float, r: float) -> None:
-        base = c.h * plan["horizon"]
-        tall = min(1.0, r / c.s / 0.36) * min(1.0, (base - max(0.0, y - r)) / (0.52 * c.s))
-        ox, oy = x + plan["side"] * r * 0.62, max(r * plan["size"] * 1.4, base - (0.46 * tall + 0.1) * c.s)
+        base = min(c.h * plan["horizon"], c.floor - 0.06 * c.h)
+        tall = min(1.35, max(0.5, (base - (y - r * 0.45)) / (0.5 * c.s)))
+        ox, oy = x + plan["side"] * r * 0.66, max(y - r * 0.62, r * plan["size"] * 1.4)
         sky(c, palette, plan["orb_color"], ox, oy, base)
         orb(c, plan, ox, oy, r * plan["size"], palette.bg)
-        ridge(c, base, [(o, h * tall) for o, h in plan["far"]], x, plan["ground"][0], None)
+        far = [(o, h * tall * (1 - 0.45 * abs(o))) for o, h in plan["far"]]
+        ridge(c, base, far, x, plan["ground"][0], None)
         ridge(c, base + 0.04 * c.s, [(o, h * tall) for o, h in plan["near"]], x, plan["ground"][1], plan["snow"])
         height, length, phase = plan["front"]
         front = base + 0.01 * c.s
         hills(c, front, height, length, phase, plan["ground"][2], x)
         for u, size in plan["trees"]:
-            pine(c, u * c.w, front + 0.07 * c.s, 0.16 * c.s * size, plan["tree_color"])
+            pine(c, u * c.w, front + 0.06 * c.s, 0.16 * c.s * size, plan["tree_color"])
 
 
 class City:
@@ -194,7 +209,7 @@ class City:
     scenery = True
 
     def plan(self, rng: Random, palette: Palette) -> Plan:
-        hero = palette.strong[int(rng.random() * min(2, len(palette.strong)))]
+        hero = orb_color(rng, palette)
         ground = ground_colors(rng, palette, 2, not_like=hero)
         if distance(ground[1], hero) < 30:
             ground = [mix(palette.ink, palette.bg, 0.45), palette.ink]
@@ -217,14 +232,19 @@ class City:
         return plan
 
     def draw(self, c: Canvas, plan: Plan, palette: Palette, x: float, y: float, r: float) -> None:
-        base = c.h + 4.0
-        scale = min(1.0, max(0.55, (c.h - y + r * 0.3) / c.s / 0.6))
+        base = c.floor - (0.01 * c.h if c.floor < c.h else -4.0)
+        taper = 0.75 if c.floor == c.h else 1.0  # with a strip of ground below, the sides need more sky
+        scale = min(1.0, max(0.5, (base - y + r * 0.25) / c.s / 0.55))
         sky(c, palette, plan["orb_color"], x, y, c.h * 0.9)
         orb(c, plan, x, y, r * plan["size"], palette.bg)
+        if base < c.h:
+            c.draw.rectangle((0, base, c.w, c.h), fill=mix(plan["ground"][1], palette.ink, 0.3))
         for offset, width, height in plan["far"]:
+            height *= 1 - taper * min(0.85, abs(offset + width / 2))
             left = x + offset * c.s
             c.rect(left, base - height * scale * c.s * 0.9, left + width * c.s + 1, base, plan["ground"][0], shade=False)
         for k, (offset, width, height, roof, pick) in enumerate(plan["near"]):
+            height *= 1 - taper * min(0.85, abs(offset + width / 2))
             x0, x1, top = x + offset * c.s, x + (offset + width) * c.s, base - height * scale * c.s
             if x1 < 0 or x0 > c.w:
                 continue
@@ -245,8 +265,10 @@ class City:
             step, pane = 0.056 * c.s, 0.026 * c.s
             columns = max(1, int(width / step))
             left = middle - (columns - 1) * step / 2
-            for row in range(int((c.h - top) / step)):
+            for row in range(int((min(c.h, base) - top) / step - 0.3)):
                 for column in range(columns):
+                    if c.is_quiet(left + column * step, top + step * (row + 1), pane):
+                        continue
                     if plan["lit"][(k * 17 + row * 5 + column * 11) % 64] < 0.5:
                         wx, wy = left + column * step - pane / 2, top + step * (0.6 + row)
                         c.draw.rectangle((wx, wy, wx + pane, wy + pane * 1.25), fill=plan["window"])
@@ -260,26 +282,28 @@ class Sea:
 
     def plan(self, rng: Random, palette: Palette) -> Plan:
         water = ground_colors(rng, palette, 4)
-        orb_color = palette.away(water[1])
+        light = orb_color(rng, palette, water[1])
         thing = rng.choice(("sailboat", "sailboat", "lighthouse", "whale"))
-        thing_color = palette.away(water[0], water[1], orb_color, least=24)
+        thing_color = palette.away(water[0], water[1], light, least=24)
         plan: Plan = {
-            "orb": rng.choice(("sun", "sun", "striped sun", "moon")), "orb_color": orb_color, "water": water, "thing": thing,
+            "orb": rng.choice(("sun", "sun", "striped sun", "moon")), "orb_color": light, "water": water, "thing": thing,
             "thing_color": thing_color, "sail": palette.paper if distance(palette.paper, palette.bg) > 18 else palette.away(thing_color),
             "side": rng.choice((-1, 1)), "phases": [rng.uniform(0, 6.3) for _ in range(4)], "size": rng.uniform(0.42, 0.62),
             "length": rng.uniform(0.24, 0.36), "horizon": rng.uniform(0.66, 0.74), "tilt": rng.uniform(-0.09, 0.09),
         }  # fmt: skip
         plan["slots"] = {"thing": (color_name(thing_color), thing), "waves": color_name(water[2]),
-                         "orb": (color_name(orb_color), plan["orb"])}  # fmt: skip
+                         "orb": (color_name(light), plan["orb"])}  # fmt: skip
         return plan
 
     def draw(self, c: Canvas, plan: Plan, palette: Palette, x: float, y: float, r: float) -> None:
-        horizon = min(c.h * 0.82, max(c.h * plan["horizon"], y + r * 0.45))
+        horizon = min(c.h * 0.82, max(c.h * plan["horizon"], y + r * 0.45), c.floor - 0.05 * c.h)
         ox, oy = x - plan["side"] * r * 0.3, min(y, horizon - r * 0.3)
         sky(c, palette, plan["orb_color"], ox, oy, horizon)
         orb(c, plan, ox, oy, r * plan["size"], palette.bg)
         for k, phase in enumerate(plan["phases"]):
-            base = horizon + (c.h - horizon) * (0.04 + 0.25 * k)
+            # with a title below, the first two waves close up, so that what swims stays above the title
+            share = (0.04 + 0.25 * k) if c.floor == c.h else (0.0, 0.1, 0.4, 0.7)[k]
+            base = horizon + (c.h - horizon) * share
             if k == 1:
                 self._thing(c, plan, Frame(x + plan["side"] * r * 0.3, base, r * 0.5, plan["tilt"], plan["side"] < 0))
             self._wave(c, base, plan["length"] * c.s * (0.8 + 0.2 * k), phase, x, plan["water"][k])
@@ -287,7 +311,7 @@ class Sea:
     def _wave(self, c: Canvas, base: float, length: float, phase: float, anchor: float, color: RGB) -> None:
         x = np.linspace(-4, c.w + 4, 90)
         y = base - np.abs(np.sin((x - anchor) / length * math.pi + phase)) * length * 0.2 + length * 0.1
-        c.polygon(_closed(c, x, y), color)
+        c.polygon(_closed(c, x, y), color, outline=c.floor == c.h)
 
     def _thing(self, c: Canvas, plan: Plan, f: Frame) -> None:
         color, sail = plan["thing_color"], plan["sail"]
@@ -323,7 +347,7 @@ class Space:
     scenery = True
 
     def plan(self, rng: Random, palette: Palette) -> Plan:
-        hero = palette.strong[0]
+        hero = palette.strong[int(rng.random() * min(2, len(palette.strong)))]
         other = palette.away(hero)
         plan: Plan = {
             "thing": rng.choice(("planet", "ringed planet", "rocket", "ringed planet")), "color": hero, "other": other,
@@ -337,9 +361,12 @@ class Space:
         return plan
 
     def draw(self, c: Canvas, plan: Plan, palette: Palette, x: float, y: float, r: float) -> None:
-        c.glow(x, y, r * 1.7, r * 1.7, mix(palette.bg, plan["color"], 0.45), 0.8)
+        light = plan["color"] if luminance(plan["color"]) > luminance(palette.bg) else palette.paper
+        c.glow(x, y, r * 1.7, r * 1.7, mix(palette.bg, light, 0.45), 0.8)
         for u, v, size, spark in plan["stars"]:
             sx, sy, q = u * c.w, v * c.h, size * c.s
+            if c.is_quiet(sx, sy, q * 1.5):
+                continue
             if spark:
                 q *= 1.5
                 k = q * 0.28

@@ -273,7 +273,7 @@ class Food:
     kinds = ("coffee", "pizza", "orange", "cupcake", "ice cream", "donut", "cherries", "burger", "pear")
 
     def plan(self, rng: Random, palette: Palette) -> Plan:
-        main, second, third = _colors(rng, palette)
+        main, second, third = sorted(_colors(rng, palette), key=lambda q: min(q) - max(q))  # food is vivid
         kind = rng.choice(self.kinds)
         return {
             "kind": kind, "main": main, "second": second, "third": third, "seed": int(rng.random() * 2**31),
@@ -433,16 +433,18 @@ def draw_backdrop(c: Canvas, plan: Plan, palette: Palette, x: float, y: float, r
         for k in range(20):
             u, v, size, a = rng.random(), rng.random(), rng.uniform(0.02, 0.036) * c.s, rng.uniform(0, 3)
             tone = tones[int(rng.random() * len(tones))]
+            if c.is_quiet(u * c.w, v * c.h, size):
+                continue
             if k % 3:
                 c.disc(u * c.w, v * c.h, size * 0.6, tone, shade=False, outline=False)
             else:
                 c.polygon(Frame(u * c.w, v * c.h, size, a).points(rounded(-1, -0.4, 1, 0.4, 0.3)), tone, shade=False, outline=False)
     elif kind == "plinth":
         c.glow(x, y, r * 1.25, r * 1.25, mix(palette.paper, palette.bg, 0.25), 0.8)
-        top = foot - 0.06 * r
+        top = foot - 0.34 * r
         side = mix(color, palette.ink, 0.18)
-        c.rect(x - r * 0.82, top, x + r * 0.82, top + 0.42 * r, side)
-        c.polygon(ellipse(x, top + 0.42 * r, r * 0.82, r * 0.12), side, shade=False, outline=False)
+        c.rect(x - r * 0.82, top, x + r * 0.82, top + 0.3 * r, side)
+        c.polygon(ellipse(x, top + 0.3 * r, r * 0.82, r * 0.12), side, shade=False, outline=False)
         c.polygon(ellipse(x, top, r * 0.82, r * 0.12), color, shade=False)
 
 
