@@ -56,7 +56,7 @@ ARCHETYPES: tuple[Archetype, ...] = (
 )
 
 _TITLE = 0.40  # largest title size, of the short side
-_BODY = 0.034  # body size, of the short side
+_BODY = 0.040  # body size, of the short side
 _SHRINK = (1.0, 0.88, 0.77, 0.68, 0.6, 0.52, 0.45)  # tried in turn where the texts do not fit
 
 
@@ -106,7 +106,13 @@ def _arrange(
     inner = width - 2 * margin
     column = Box(margin + kind.column[0] * inner, margin, margin + kind.column[1] * inner, height - margin)
     head, foot = _groups(kind, texts, roles)
-    placed = _measure(kind, column, size, texts, roles, measurer, shrink, head, foot)
+    many = len(foot) if kind.side_by_side and 2 <= len(foot) <= 3 else 1
+    placed = None
+    for columns in dict.fromkeys((many, 1)):
+        narrow = (column.width - (columns - 1) * _gutter(column)) / columns
+        placed = placed or _measure(kind, column, size, texts, roles, measurer, shrink, narrow, head, foot)
+        if placed is not None:
+            break
     if placed is None:
         return None
     title = max((item.measured.size for item in placed.values() if item.role == "title"), default=0.0)
@@ -121,19 +127,18 @@ def _arrange(
             return None
         y = column.y0 + kind.head * (column.height - head_height)
         elements += _place(top, head_offsets, column, y, kind.align, 0)
-        if kind.rule == "accent" and len(elements) > 1:
+        if kind.rule == "accent" and roles[head[-1]] != "title":
             rules.append(_accent(elements, column, kind.align, max(2.0, 2 * thickness), body))
     else:
         low = [placed[i] for i in foot]
-        columns = kind.side_by_side and _fits_columns(low, column, body)
-        foot_height = max(item.height for item in low) if columns else _stack(low, body, title, accent=False)[0]
+        foot_height = max(item.height for item in low) if columns > 1 else _stack(low, body, title, accent=False)[0]
         line = 1.1 * body + thickness if kind.rule == "hairline" else 0.0
         if head_height + foot_height + line + 2.5 * body > column.height:
             return None
         y_head = column.y0 + kind.head * (column.height - head_height)
         y_foot = column.y0 + (kind.foot or 0.0) * (column.height - foot_height)
         elements += _place(top, head_offsets, column, y_head, kind.align, 0)
-        if columns:
+        if columns > 1:
             elements += _columns(low, column, y_foot, kind.align)
         else:
             elements += _place(low, _stack(low, body, title, accent=False)[1], column, y_foot, kind.align, 1)
@@ -164,9 +169,11 @@ def _measure(
     roles: Sequence[Role],
     measurer: Measurer,
     shrink: float,
+    narrow: float,
     head: list[int],
     foot: list[int],
 ) -> dict[int, _Set] | None:
+    """Every text at its size, those of the foot in `narrow` pixels; None where one does not fit."""
     short = min(size)
     least = legible_size(*size)
     placed: dict[int, _Set] = {}
@@ -178,24 +185,20 @@ def _measure(
         body = min(body, max(least, title / 2.2)) if title else body
         wanted = {
             "title": shrink * _TITLE * short,
-            "subtitle": max(body, min(title / 3.0, 1.75 * body)) if title else 1.5 * body,
-            "body": body,
+            "subtitle": max(body, min(title / 3.0, 1.6 * body)) if title else 1.5 * body,
+            # a detail that stands alone with the title is its only companion
+            "body": max(body, min(title / 4.0, 1.35 * body)) if len(texts) == 2 and title else body,
             "cta": 1.05 * body,
         }[role]
         limit = kind.title_height * size[1] * max(shrink, 0.6) if role == "title" else column.height
-        room = column.width
-        if kind.side_by_side and i in foot and 2 <= len(foot) <= 3:
-            narrow = (column.width - (len(foot) - 1) * _gutter(column)) / len(foot)
-            padded = narrow - (2 * PILL[0] * wanted if role == "cta" else 0.0)
-            trial = measurer(texts[i], role, padded, limit, wanted)
-            if trial is not None and trial.lines <= 4 and trial.size > 0.9 * wanted:
-                placed[i] = _Set(i, texts[i], role, trial)
-                continue
+        room = narrow if i in foot else column.width
         if role == "cta":
             room -= 2 * PILL[0] * wanted
         elif role == "body" and len(texts[i]) > 60:
             room = min(room, 26 * wanted)  # a line of more than about 60 letters is hard to read
         found = measurer(texts[i], role, room, limit, wanted)
+        if i in foot and narrow < column.width and (found is None or not _reads_in_column(found, role, wanted)):
+            return None
         if found is None or found.size < least or (role != "title" and found.size < 0.6 * wanted):
             return None
         placed[i] = _Set(i, texts[i], role, found)
@@ -206,9 +209,8 @@ def _gutter(column: Box) -> float:
     return 0.05 * column.width
 
 
-def _fits_columns(items: Sequence[_Set], column: Box, body: float) -> bool:
-    narrow = (column.width - (len(items) - 1) * _gutter(column)) / max(1, len(items))
-    return 2 <= len(items) <= 3 and all(item.width <= narrow + 0.5 for item in items)
+def _reads_in_column(found: Measured, role: Role, wanted: float) -> bool:
+    return found.lines <= (1 if role == "cta" else 3) and found.size > 0.9 * wanted
 
 
 def _gap(above: _Set, below: _Set, body: float, title: float) -> float:
@@ -216,7 +218,7 @@ def _gap(above: _Set, below: _Set, body: float, title: float) -> float:
         return 1.5 * body
     if "title" in (above.role, below.role):
         other = below if above.role == "title" else above
-        return max(0.75 * other.measured.size, 0.16 * title)
+        return max(0.85 * other.measured.size, 0.2 * title)
     if "subtitle" in (above.role, below.role):
         return 1.15 * body
     return 0.75 * body
@@ -262,13 +264,10 @@ def _columns(items: Sequence[_Set], column: Box, top: float, align: Align) -> li
 
 
 def _accent(elements: Sequence[Element], column: Box, align: Align, thickness: float, body: float) -> Box:
-    """A short bar in the gap under the title (or above it, where the title comes last)."""
+    """A short bar in the gap under the title."""
     ordered = sorted(elements, key=lambda element: element.box.y0)
     at = next((i for i, element in enumerate(ordered) if element.role == "title"), 0)
-    if at + 1 < len(ordered):
-        y = (ordered[at].box.y1 + ordered[at + 1].box.y0 - thickness) / 2
-    else:
-        y = (ordered[at - 1].box.y1 + ordered[at].box.y0 - thickness) / 2
+    y = (ordered[at].box.y1 + ordered[at + 1].box.y0 - thickness) / 2
     length = 2.6 * body
     x = {"left": column.x0, "center": (column.x0 + column.x1 - length) / 2, "right": column.x1 - length}[align]
     return Box(x, y, x + length, y + thickness)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
@@ -50,6 +51,8 @@ def plan(
     kinds = ARCHETYPES if archetype is None else (known[archetype],)
     if runs_right_to_left(title):
         kinds = tuple(kind.mirrored() for kind in kinds)
+    # each arrangement also with a lower title, which covers less of the picture
+    kinds = tuple(variant for kind in kinds for variant in (kind, replace(kind, title_height=0.5 * kind.title_height)))
     found = [(kind, layout) for kind in kinds if (layout := arrange(kind, image.size, texts, assigned, measure))]
     if not found:
         raise ValueError(_too_long(texts, assigned, image.size, measure))
@@ -59,7 +62,7 @@ def plan(
 
 
 def _scored(kind: Archetype, layout: Layout, seen: np.ndarray, light: np.ndarray) -> Layout:
-    """The layout with its score: 1 - covered subject - unrest behind the texts + title size + the archetype's prior."""
+    """The layout with its score: less for a covered subject and unrest behind the texts, more for a large title."""
     size = (layout.width, layout.height)
     areas = [(element.box.grown(0.25 * element.size), element) for element in layout]
     weights = np.array([box.width * box.height for box, _ in areas])
@@ -115,6 +118,6 @@ def _too_long(texts: Sequence[str], roles: Sequence[Role], size: tuple[int, int]
     shown = longest if len(longest) <= 40 else longest[:37] + "..."
     which = texts.index(longest) + 1
     return (
-        f"text {which} ({shown!r}, {len(longest)} characters) does not fit on a {size[0]}x{size[1]} poster at a legible "
-        f"size with the {len(texts)} texts of the brief; shorten it or make the poster larger"
+        f"text {which} ({shown!r}, {len(longest)} characters) does not fit on a {size[0]}x{size[1]} poster "
+        f"at a legible size with the {len(texts)} texts of the brief; shorten it or make the poster larger"
     )

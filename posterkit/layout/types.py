@@ -111,5 +111,5 @@ def margin_of(width: int, height: int) -> float:
 
 
 def legible_size(width: int, height: int) -> float:
-    """The smallest font size in pixels that still reads on a poster of this size: 1.6 % of the short side, at least 8."""
+    """The smallest font size in pixels that still reads on such a poster: 1.6 % of the short side, at least 8."""
     return max(8.0, 0.016 * min(width, height))

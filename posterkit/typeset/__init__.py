@@ -17,7 +17,7 @@ _PUBLIC = {
     "PAIRINGS": "posterkit.typeset.fonts",
 }
 
-__all__ = ["FACES", "PAIRINGS", "PlacedText", "TypesetPoster"]  # noqa: F822
+__all__ = ["FACES", "PAIRINGS", "PlacedText", "TypesetPoster"]
 
 
 def __getattr__(name: str) -> Any:

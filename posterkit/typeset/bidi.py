@@ -6,7 +6,7 @@ import unicodedata
 
 
 def visual_runs(text: str, rtl: bool) -> list[tuple[str, int]]:
-    """Stretches of one embedding level in visual order, the characters in each still in logical order (UAX #9, rule L2)."""
+    """Stretches of one embedding level in visual order, each still in logical order (UAX #9, rule L2)."""
     levels = bidi_levels(text, rtl)
     runs: list[tuple[int, int, int]] = []
     for i, level in enumerate(levels):
@@ -26,7 +26,7 @@ def visual_runs(text: str, rtl: bool) -> list[tuple[str, int]]:
 
 
 def bidi_levels(text: str, rtl: bool) -> list[int]:
-    """Embedding levels by the implicit rules of UAX #9 (W1 to W7, N1, N2, I1, I2, L1); no explicit embeddings or isolates."""
+    """Embedding levels by UAX #9's rules W1 to W7, N1, N2, I1, I2 and L1; no explicit embeddings, no isolates."""
     base = 1 if rtl else 0
     kinds = [unicodedata.bidirectional(c) or "L" for c in text]
     if not rtl and all(kind not in ("R", "AL", "AN") for kind in kinds):

@@ -22,7 +22,7 @@ from posterkit.layout import (
     plan,
     runs_right_to_left,
 )
-from posterkit.typeset.contrast import MINIMUM, Color, Ink, choose_ink, contrast, parse_color, underlay
+from posterkit.typeset.contrast import MINIMUM, Color, Ink, choose_ink, contrast, parse_color, signal_color, underlay
 from posterkit.typeset.fitting import Block, FontMeasurer, fit, setting
 from posterkit.typeset.fonts import PAIRINGS, Face, load_face, pairing_for
 from posterkit.typeset.placed import PlacedLine, PlacedText
@@ -193,29 +193,40 @@ def _painted(
     background = _with_underlays(picture, areas, inks)
     canvas = background.copy()
     ink_of = dict(zip(groups, inks, strict=True))
+    signal = _signal(placed, inks[-1], background, picture, named)
     rules = []
     for rule in layout.rules:
-        snapped = Box(round(rule.x0), round(rule.y0), round(rule.x1), round(rule.y0) + max(1, round(rule.height)))
-        rules.append((snapped, inks[0].text if len(inks) == 1 else inks[-1].text))
+        x0, y0, wide, high = (round(side) for side in (rule.x0, rule.y0, max(1, rule.width), max(1, rule.height)))
+        bar = rule.width < 0.2 * picture.width and rule.height < rule.width
+        rules.append((Box(x0, y0, x0 + wide, y0 + high), signal if bar and signal else inks[-1].text))
         draw_rule(canvas, *rules[-1])
     finished = []
     for item in placed:
-        item = _colored(item, ink_of[item.group], background)
+        item = _colored(item, ink_of[item.group], background, signal)
         draw(canvas, item)
         finished.append(item)
     return TypesetPoster(canvas, background, finished, rules, layout, style)
+
+
+def _signal(
+    placed: list[PlacedText], ink: Ink, background: Image.Image, picture: Image.Image, named: Sequence[str]
+) -> Color | None:
+    """The colour of the button and of the accent bar."""
+    grounds = [item.button for item in placed if item.button] or [item.box for item in placed]
+    pixels = [np.asarray(background.crop(box.pixels(background.size))).reshape(-1, 3) for box in grounds]
+    return signal_color(picture, named, ink.tint, np.concatenate(pixels))
 
 
 def _areas(item: PlacedText) -> list[Box]:
     return [item.button] if item.button is not None else item.line_boxes()
 
 
-def _colored(item: PlacedText, ink: Ink, background: Image.Image) -> PlacedText:
+def _colored(item: PlacedText, ink: Ink, background: Image.Image, signal: Color | None) -> PlacedText:
     if item.button is not None:
-        label: Color = ink.tint
-        return replace(
-            item, color=label, button_color=ink.text, contrast=contrast(label, np.asarray([[ink.text]], np.uint8))
-        )
+        fill = signal or ink.text
+        # the label takes whichever of the poster's two neutrals reads better on the button
+        label = max((ink.tint, ink.text), key=lambda color: contrast(color, np.asarray([fill], np.uint8)))
+        return replace(item, color=label, button_color=fill, contrast=contrast(label, np.asarray([fill], np.uint8)))
     color = ink.title if item.role == "title" else ink.text
     worst = min(contrast(color, np.asarray(background.crop(box.pixels(background.size)))) for box in item.line_boxes())
     return replace(item, color=color, contrast=worst)

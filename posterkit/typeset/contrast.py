@@ -27,7 +27,7 @@ def linear(srgb: np.ndarray) -> np.ndarray:
 
 def luminance(srgb: np.ndarray | Color) -> np.ndarray:
     """WCAG relative luminance of `(..., 3)` sRGB 0..255; `(...)` float in [0, 1]."""
-    return linear(np.asarray(srgb)) @ np.float32([0.2126, 0.7152, 0.0722])
+    return linear(np.asarray(srgb)) @ np.asarray([0.2126, 0.7152, 0.0722], np.float32)
 
 
 def ratio(color: Color, behind: np.ndarray) -> np.ndarray:
@@ -69,7 +69,7 @@ class Ink:
 
 
 def choose_ink(image: Image.Image, areas: Sequence[Sequence[Box]], wanted: Sequence[str]) -> list[Ink]:
-    """One ink per group of texts: where white or near black needs hardly any underlay it is taken, for all groups alike if it can.
+    """One ink per group of texts: off-white or near black, whichever needs the lighter underlay.
 
     Args:
         image: RGB picture without any text.
@@ -83,14 +83,14 @@ def choose_ink(image: Image.Image, areas: Sequence[Sequence[Box]], wanted: Seque
     light, dark = _neutrals(image)
     needs = {ink: [max((needed_alpha(ink, tint, part) for part in group), default=0.0) for group in pixels]
              for ink, tint in ((light, dark), (dark, light))}  # fmt: skip
-    # one colour for the whole poster unless a group would need a heavy underlay that the other colour spares it
-    common = min(needs, key=lambda ink: (sum(needs[ink]) + max(needs[ink], default=0.0), ink != light))
+    # a pale veil over a photograph looks like fog, a dark one like dusk: the veil counts double under dark text
+    costs = {light: needs[light], dark: [2.2 * alpha + 0.02 for alpha in needs[dark]]}
+    common = min(costs, key=lambda ink: sum(costs[ink]) + max(costs[ink], default=0.0))
     other = dark if common == light else light
     inks = []
     for position, group in enumerate(pixels):
-        ink = common
-        if needs[common][position] > 0.45 and needs[other][position] < 0.1:
-            ink = other
+        # one colour for the whole poster, unless it would put a heavy veil on a group that the other needs none for
+        ink = other if costs[common][position] - costs[other][position] > 0.35 else common
         tint = dark if ink == light else light
         alpha = needs[ink][position]
         inks.append(Ink(_accent(wanted, tint, alpha, group) or ink, ink, tint, alpha))
@@ -113,7 +113,7 @@ def needed_alpha(color: Color, tint: Color, pixels: np.ndarray) -> float:
 
 def mix(pixels: np.ndarray, tint: Color, alpha: float | np.ndarray) -> np.ndarray:
     """Pixels `(..., 3)` under a tint, in sRGB as every viewer blends; alpha is a number or `(..., 1)`."""
-    return np.asarray(pixels, np.float32) * (1 - alpha) + np.float32(tint) * alpha
+    return np.asarray(pixels, np.float32) * (1 - alpha) + np.asarray(tint, np.float32) * alpha
 
 
 def _accent(wanted: Sequence[str], tint: Color, alpha: float, group: Sequence[np.ndarray]) -> Color | None:
@@ -124,14 +124,44 @@ def _accent(wanted: Sequence[str], tint: Color, alpha: float, group: Sequence[np
     return None
 
 
+def signal_color(image: Image.Image, wanted: Sequence[str], label: Color, ground: np.ndarray) -> Color | None:
+    """A colour for a button or an accent bar: the brief's, else the picture's most vivid.
+
+    It carries a label of the given colour at the minimum contrast and stands out from the ground, `(n, 3)`; None where
+    no colour does.
+    """
+    named = [color for word in wanted if (color := parse_color(word)) is not None]
+    vivid = [_brought_to(color, label) for color in sorted(palette(image, 12), key=_chroma, reverse=True)[:4]]
+    for color in [*named, *(color for color in vivid if _chroma(color) > 70)]:
+        apart = float(np.median(ratio(color, luminance(ground))))
+        if contrast(label, np.asarray([color], np.uint8)) >= _TARGET and apart >= 2.2:
+            return color
+    return None
+
+
+def _chroma(color: Color) -> int:
+    return max(color) - min(color)
+
+
+def _brought_to(color: Color, label: Color) -> Color:
+    """The colour, lightened or darkened at the same hue until the label reads on it."""
+    light_label = float(luminance(label)) > 0.5
+    value = np.asarray(color, np.float32)
+    for _ in range(24):
+        if contrast(label, value[None]) >= _TARGET:
+            break
+        value = value * 0.93 if light_label else value + (255 - value) * 0.08
+    return _color(value)
+
+
 def _neutrals(image: Image.Image) -> tuple[Color, Color]:
     """An off-white and a near black, both leaning towards the picture's main hue."""
     pixels = np.asarray(image.convert("RGB").resize((48, 48), Image.Resampling.BOX), np.float32).reshape(-1, 3)
     chroma = pixels.max(1) - pixels.min(1)
     mean = (pixels * (chroma[:, None] + 8)).sum(0) / (chroma + 8).sum()
     hue = mean - mean.mean()
-    light = np.clip(np.float32([251, 250, 247]) + 0.05 * hue, 0, 255)
-    dark = np.clip(np.float32([17, 17, 20]) + 0.10 * hue, 6, 40)
+    light = np.clip(np.asarray([251, 250, 247], np.float32) + 0.05 * hue, 0, 255)
+    dark = np.clip(np.asarray([17, 17, 20], np.float32) + 0.10 * hue, 6, 40)
     return _color(light), _color(dark)
 
 
@@ -162,21 +192,27 @@ def underlay(size: tuple[int, int], boxes: Sequence[Box], alpha: float) -> np.nd
     width, height = size
     x0, y0 = min(b.x0 for b in boxes), min(b.y0 for b in boxes)
     x1, y1 = max(b.x1 for b in boxes), max(b.y1 for b in boxes)
-    reach = max(0.16 * height, 0.5 * (y1 - y0))
+    reach = max(0.26 * height, 0.6 * (y1 - y0))
     y = np.arange(height, dtype=np.float32)[:, None]
     near_top, near_bottom = y0 < 0.2 * height, y1 > 0.8 * height
     if near_top and y1 < 0.66 * height:
-        ramp = _ease(1 - (y - y1) / reach)
+        ramp = _run_in((y - y1) / reach, y1 / reach)
     elif near_bottom and y0 > 0.34 * height:
-        ramp = _ease(1 - (y0 - y) / reach)
+        ramp = _run_in((y0 - y) / reach, (height - y0) / reach)
     elif x1 - x0 < 0.56 * width and (x0 < 0.2 * width or x1 > 0.8 * width):
         x = np.arange(width, dtype=np.float32)[None]
-        ramp = _ease(1 - ((x - x1) if x0 < 0.2 * width else (x0 - x)) / (0.3 * width))
+        left = x0 < 0.2 * width
+        ramp = _run_in(((x - x1) if left else (x0 - x)) / (0.3 * width), (x1 if left else width - x0) / (0.3 * width))
     elif near_top and near_bottom:
         ramp = np.ones((1, 1), np.float32)
     else:
         ramp = _glow(size, boxes)
-    return alpha * np.broadcast_to(ramp, (height, width))[..., None].astype(np.float32)
+    return np.broadcast_to(np.minimum(alpha * ramp, max(alpha, 0.9)), (height, width))[..., None].astype(np.float32)
+
+
+def _run_in(outside: np.ndarray, depth: float) -> np.ndarray:
+    """1 at the text's inner edge (`outside` = 0), fading to 0 at 1, and a fifth stronger towards the poster's edge."""
+    return _ease(1 - outside) * (1 + 0.2 * np.clip(-outside / max(depth, 1e-6), 0, 1))
 
 
 def _ease(value: np.ndarray) -> np.ndarray:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 from uniseg.linebreak import line_break_units
 
 from posterkit.layout import Measured, Role
 from posterkit.typeset.fonts import PAIRINGS, Face, for_text
-from posterkit.typeset.shaping import Line, cap_height, shape
+from posterkit.typeset.shaping import Line, cap_height, shape, x_height
 
 MAX_LINES = 24
 _AIR = 0.09  # em kept between the ink of two lines, however tight the leading
@@ -17,11 +18,18 @@ _AIR = 0.09  # em kept between the ink of two lines, however tight the leading
 
 @dataclass(frozen=True)
 class Setting:
-    """How a text of one role is set. `leading` is the least distance of baselines and `tracking` the space added, in em."""
+    """How a text of one role is set.
+
+    Attributes:
+        tracking: em added between letters.
+        leading: em from baseline to baseline, at least.
+        scale: faces with small lower-case letters are set larger by this.
+    """
 
     faces: tuple[Face, ...]
     tracking: float
     leading: float
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -50,11 +58,12 @@ def setting(text: str, role: Role, style: str, extra: tuple[Face, ...] = ()) -> 
     capitals = text.upper() == text and text.lower() != text
     if role == "title":
         return Setting(faces, 0.0 if faces[0].joined else PAIRINGS[style].tracking, 0.86 if capitals else 0.98)
+    scale = min(1.25, max(1.0, 0.5 / x_height(faces[0])))
     if capitals and len(text) <= 48:
-        return Setting(faces, 0.14 if role == "subtitle" else 0.10, 1.35)
+        return Setting(faces, 0.14 if role == "subtitle" else 0.10, 1.35, 0.88)
     if role == "cta":
-        return Setting(faces, 0.02, 1.2)
-    return Setting(faces, 0.005, 1.25 if role == "subtitle" else 1.42)
+        return Setting(faces, 0.02, 1.2, scale)
+    return Setting(faces, 0.005, 1.25 if role == "subtitle" else 1.38, scale)
 
 
 def fit(text: str, how: Setting, width: float, height: float, size: float, prefer_fewer: float = 0.97) -> Block | None:
@@ -94,7 +103,7 @@ def _block(lines: list[str], how: Setting, width: float, height: float, size: fl
     shaped = tuple(shape(line, how.faces, how.tracking) for line in lines)
     ascent = max(cap_height(shaped[0].runs[0].face) if shaped[0].runs else 0.7, shaped[0].top)
     leading = how.leading
-    for above, below in zip(shaped, shaped[1:], strict=False):
+    for above, below in pairwise(shaped):
         leading = max(leading, above.bottom + below.top + _AIR)
     em_width = max(line.ink for line in shaped)
     em_height = ascent + (len(shaped) - 1) * leading + shaped[-1].bottom
@@ -109,7 +118,7 @@ def _balanced(paragraphs: list[str], count: int, how: Setting) -> list[str]:
     units = [_units(paragraph, how) for paragraph in paragraphs]
     widest = max((bare for paragraph in units for _, _, bare in paragraph), default=0.0)
     total = max(sum(full for _, full, _ in paragraph) for paragraph in units)
-    low, high = widest, max(total, widest)
+    low, high = widest, max(total + abs(how.tracking), widest)
     for _ in range(18):
         middle = (low + high) / 2
         if sum(len(_filled(paragraph, middle)) for paragraph in units) <= count:
@@ -127,10 +136,35 @@ def _units(paragraph: str, how: Setting) -> tuple[tuple[str, float, float], ...]
 def _measured_units(paragraph: str, faces: tuple[Face, ...], tracking: float) -> tuple[tuple[str, float, float], ...]:
     """What stands between two allowed breaks, with its width in em with and without the spaces at its end."""
     found = []
-    for unit in line_break_units(paragraph):
+    for unit in _kept_words(list(line_break_units(paragraph))):
         full, bare = shape(unit, faces, tracking).width, shape(unit.rstrip(), faces, tracking).width
         found.append((unit, full + tracking, bare))
     return tuple(found)
+
+
+_LONGEST_WORD = 8  # characters; a longer run of kana or Hangul may break anywhere that UAX #14 lets it
+
+
+def _kept_words(units: list[str]) -> list[str]:
+    """Join units so that no line breaks inside a katakana or Korean word, nor before a hiragana ending.
+
+    UAX #14 allows a break between almost any two East Asian characters; a headline must not make use of it.
+    """
+    joined: list[str] = []
+    for unit in units:
+        if joined and len(joined[-1] + unit.rstrip()) <= _LONGEST_WORD and _one_word(joined[-1][-1], unit[0]):
+            joined[-1] += unit
+        else:
+            joined.append(unit)
+    return joined
+
+
+def _one_word(before: str, after: str) -> bool:
+    if "\u30a1" <= after <= "\u30ff":
+        return "\u30a1" <= before <= "\u30ff"
+    if "\u3041" <= after <= "\u309f":
+        return "\u3041" <= before <= "\u309f" or "\u4e00" <= before <= "\u9fff"
+    return "\uac00" <= after <= "\ud7a3" and "\uac00" <= before <= "\ud7a3"
 
 
 def _filled(units: tuple[tuple[str, float, float], ...], width: float) -> list[str]:
@@ -154,5 +188,6 @@ class FontMeasurer:
     def __call__(self, text: str, role: Role, width: float, height: float, size: float) -> Measured | None:
         if width <= 0 or height <= 0:
             return None
-        block = fit(text, setting(text, role, self.style, self.extra), width, height, size)
+        how = setting(text, role, self.style, self.extra)
+        block = fit(text, how, width, height, size * how.scale)
         return None if block is None else Measured(block.size, block.width, block.height, len(block.lines))

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import uharfbuzz as hb
+import uharfbuzz
+
+hb: Any = uharfbuzz  # its compiled part carries no types
 
 FONTS = Path(__file__).parent / "fonts"
 Style = Literal["display", "text", "serif", "script"]
@@ -123,7 +125,8 @@ def pairing_for(words: Sequence[str], title: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def hb_face(face: Face) -> hb.Face:
+def hb_face(face: Face) -> Any:
+    """HarfBuzz's view of the font file."""
     return hb.Face(hb.Blob.from_file_path(str(face.path)))
 
 

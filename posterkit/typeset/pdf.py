@@ -6,7 +6,6 @@ import io
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-import uharfbuzz as hb
 from fontTools.pens.cu2quPen import Cu2QuPen
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from fontTools.ttLib import TTFont, newTable
@@ -15,7 +14,7 @@ from reportlab.pdfbase import pdfdoc
 from reportlab.pdfgen.canvas import Canvas
 
 from posterkit.layout import Box
-from posterkit.typeset.fonts import Face, hb_face
+from posterkit.typeset.fonts import Face, hb, hb_face
 from posterkit.typeset.raster import corner
 from posterkit.typeset.shaping import Run
 
@@ -28,8 +27,9 @@ POINTS = 0.75  # per pixel, as CSS counts: 96 px and 72 pt are an inch
 class GlyphFont:
     """A font in the PDF whose codes are numbers that we give out, one per glyph and text that it stands for.
 
-    reportlab's own TrueType fonts are addressed by character, so they can neither show a ligature or an Arabic letter's
-    joined form nor say what it stands for. A composite font (ISO 32000-1, 9.7) with its own code to glyph map does both.
+    reportlab's own TrueType fonts are addressed by character, so they can neither show a ligature or an Arabic
+    letter's joined form nor say what it stands for. A composite font (ISO 32000-1, 9.7) with its own map from code to
+    glyph does both.
     """
 
     def __init__(self, face: Face, name: str) -> None:
@@ -134,7 +134,7 @@ def to_pdf(poster: TypesetPoster) -> bytes:
 
 
 def _show(run: Run, font: GlyphFont, x: float, y: float, size: float) -> str:
-    """The operators that show a run: one TJ array, the pen moved wherever HarfBuzz's position differs from the advance."""
+    """The operators that show a run: the pen is moved wherever HarfBuzz's position differs from the advance."""
     parts: list[str] = []
     out = [f"BT /{font.name} {size:.4f} Tf 1 0 0 1 {x:.4f} {y:.4f} Tm"]
     pen, rise = 0.0, 0.0
@@ -172,7 +172,7 @@ def _truetype(face: Face, gids: tuple[int, ...]) -> tuple[bytes, dict[int, int]]
     wanted.flags = hb.SubsetFlags.NO_LAYOUT_CLOSURE | hb.SubsetFlags.NO_HINTING
     plan = hb.SubsetPlan(hb_face(face), wanted)
     data = plan.execute().blob.data
-    mapping = {old: new for old, new in plan.old_to_new_glyph_mapping.items()}
+    mapping = dict(plan.old_to_new_glyph_mapping.items())
     return (_quadratic(data) if b"CFF " in data[:512] else data), mapping
 
 

@@ -77,7 +77,7 @@ def tinted(image: Image.Image, layers: list[tuple[np.ndarray, tuple[int, int, in
         return image.copy()
     pixels = np.asarray(image, np.float32)
     for strength, color in layers:
-        pixels = pixels * (1 - strength) + np.float32(color) * strength
+        pixels = pixels * (1 - strength) + np.asarray(color, np.float32) * strength
     # a fixed noise of half a step keeps wide gradients from showing bands
     noise = np.random.default_rng(0).random(pixels.shape[:2], np.float32)[..., None]
     return Image.fromarray(np.floor(pixels + noise).clip(0, 255).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""From a line of text to glyphs: direction, fallback faces, HarfBuzz. All lengths in em, so that they hold at any size."""
+"""From a line of text to glyphs: direction, fallback faces, HarfBuzz. Lengths are in em and hold at any size."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
-import uharfbuzz as hb
 from PIL import features
 from uniseg.graphemecluster import grapheme_clusters
 
 from posterkit.layout import runs_right_to_left
 from posterkit.typeset.bidi import visual_runs
-from posterkit.typeset.fonts import Face, coverage, hb_face, is_ignorable
+from posterkit.typeset.fonts import Face, coverage, hb, hb_face, is_ignorable
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Line:
-    """Runs in visual order. `left` and `right` are the ink's ends, `top` and `bottom` its reach over and under the baseline."""
+    """Runs in visual order; ink from `left` to `right` and from `top` over to `bottom` under the baseline."""
 
     text: str
     runs: tuple[Run, ...]
@@ -155,7 +155,7 @@ def grapheme_starts(text: str) -> frozenset[int]:
 
 
 @lru_cache(maxsize=64)
-def _hb_font(face: Face) -> hb.Font:
+def _hb_font(face: Face) -> Any:
     return hb.Font(hb_face(face))
 
 
@@ -185,12 +185,22 @@ def _ink(runs: Sequence[Run], width: float) -> tuple[float, float, float, float]
 
 def cap_height(face: Face) -> float:
     """Height of a capital H (or of a Han character, where there is no H) over the baseline, in em."""
-    for probe in "H永":
+    return _height(face, "H永", 0.7)
+
+
+def x_height(face: Face) -> float:
+    """Height of a small x over the baseline, in em; 0.5 where the face has none."""
+    return _height(face, "x", 0.5)
+
+
+@lru_cache(maxsize=256)
+def _height(face: Face, probes: str, otherwise: float) -> float:
+    for probe in probes:
         if ord(probe) in coverage(face):
             ink = glyph_ink(face, _hb_font(face).get_nominal_glyph(ord(probe)) or 0)
             if ink is not None:
                 return ink[2]
-    return 0.7
+    return otherwise
 
 
 def _by_face(text: str, faces: tuple[Face, ...]) -> Iterator[tuple[Face, str]]:

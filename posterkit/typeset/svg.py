@@ -7,10 +7,8 @@ import io
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
-import uharfbuzz as hb
-
 from posterkit.layout import Box
-from posterkit.typeset.fonts import Face, hb_face
+from posterkit.typeset.fonts import Face, hb, hb_face
 from posterkit.typeset.placed import PlacedText
 from posterkit.typeset.raster import corner
 
