@@ -26,7 +26,7 @@ from posterkit.data.schema import PosterSample
 from posterkit.metrics import adherence
 from posterkit.metrics.statistics import Estimate, bootstrap
 from posterkit.metrics.text import TextReader, text_accuracy
-from posterkit.tasks import TASKS
+from posterkit.tasks import BLANK, TASKS
 
 Picture = NDArray[np.uint8]
 ALL = ("text", *TASKS)
@@ -43,15 +43,25 @@ TARGETS = {
 
 @dataclass
 class Trial:
-    """The posters of one task, in the samples' order; `controls` were given the reference of the next sample."""
+    """The posters of one task, in the samples' order; `controls` were given another sample's references."""
 
     samples: list[PosterSample]
     posters: list[Picture]
     controls: list[Picture]
 
     def others(self) -> list[PosterSample]:
-        """For every sample another one, the next."""
-        return self.samples[1:] + self.samples[:1]
+        """For every sample another one."""
+        return [self.samples[i] for i in strangers(self.samples)]
+
+
+def strangers(samples: Sequence[PosterSample]) -> list[int]:
+    """For every sample the number of another: the next one that has another arrangement."""
+    found = []
+    for i, own in enumerate(samples):
+        others = [*range(i + 1, len(samples)), *range(i)]
+        unlike = [j for j in others if samples[j].layout != own.layout]
+        found.append((unlike or others)[0])
+    return found
 
 
 def measure(task: str, trial: Trial, reader: Callable[[Picture], Sequence[Any]] | None) -> dict[str, Estimate]:
@@ -60,7 +70,9 @@ def measure(task: str, trial: Trial, reader: Callable[[Picture], Sequence[Any]] 
     found: dict[str, list[float]] = {}
     if task == "text":
         found["named background obeyed"] = [
-            adherence.background_obeyed(poster, own.background) for own, poster, _ in rows if own.background
+            adherence.background_obeyed(poster, own.background)
+            for own, poster, _ in rows
+            if own.background and own.background in own.caption.casefold()
         ]
         if reader:
             found["title words read"] = [
@@ -92,17 +104,21 @@ def against_control(task: str, trial: Trial) -> dict[str, list[float]]:
     """Layout and identity: own reference against another's, and the poster against the one drawn from the other's."""
     agree: Callable[[Picture, Any], float]
     agree = adherence.layout_agreement if task == "layout_driven" else adherence.identity_agreement
-    given: list[Any] = [s.references[0] if task == "layout_driven" else s.references for s in trial.samples]
+    references: list[Any] = [s.references[0] if task == "layout_driven" else s.references for s in trial.samples]
     pairs = [
         (agree(poster, own), agree(poster, other))
-        for poster, own, other in zip(trial.posters, given, given[1:] + given[:1], strict=True)
+        for poster, own, other in zip(
+            trial.posters, references, [references[i] for i in strangers(trial.samples)], strict=True
+        )
     ]
     found = {
         "agrees more with its own reference than another's": [adherence.prefers(own, other) for own, other in pairs],
         "agreement with its own reference less another's": [own - other for own, other in pairs],
     }
     if trial.controls:
-        gains = [agree(p, own) - agree(c, own) for p, c, own in zip(trial.posters, trial.controls, given, strict=True)]
+        gains = [
+            agree(p, own) - agree(c, own) for p, c, own in zip(trial.posters, trial.controls, references, strict=True)
+        ]
         found["agreement gained over a shuffled reference"] = gains
         found["beats the poster from a shuffled reference"] = [adherence.prefers(gain, 0.0) for gain in gains]
     return found
@@ -158,12 +174,6 @@ def asked_words(sample: PosterSample) -> str:
     return sample.instruction.removeprefix(before).removesuffix(after)
 
 
-def shuffled(samples: Sequence[PosterSample]) -> list[list[Picture]]:
-    """For every sample the references of the next one."""
-    given = [list(sample.references) for sample in samples]
-    return given[1:] + given[:1]
-
-
 # --- the report ---------------------------------------------------------------------------------------------------
 
 
@@ -172,7 +182,7 @@ def contact_sheet(trial: Trial, rows: int = 16) -> Image.Image:
     strips = []
     for i in range(min(rows, len(trial.samples))):
         sample = trial.samples[i]
-        shown = [*sample.references, sample.target, trial.posters[i], *trial.controls[i : i + 1]]
+        shown = [*given(sample), sample.target, trial.posters[i], *trial.controls[i : i + 1]]
         tiles = [Image.fromarray(picture) for picture in shown]
         tiles = [tile.resize((round(tile.width * 192 / tile.height), 192), Image.Resampling.BICUBIC) for tile in tiles]
         strip = Image.new("RGB", (sum(t.width + 4 for t in tiles), 196), "white")
@@ -184,6 +194,16 @@ def contact_sheet(trial: Trial, rows: int = 16) -> Image.Image:
     for i, strip in enumerate(strips):
         sheet.paste(strip, (i // half * width, i % half * 196))
     return sheet
+
+
+def given(sample: PosterSample) -> list[Picture]:
+    """What the model saw: reference 0 at its place with the made area blank where it lies on the poster."""
+    if sample.mask is None:
+        return list(sample.references)
+    return [
+        np.where(sample.mask[..., None] > 127, np.array(BLANK, dtype=np.uint8), sample.target),
+        *sample.references[1:],
+    ]
 
 
 def table(measures: dict[str, Estimate]) -> str:
@@ -215,15 +235,17 @@ def run_models(
         load(task, options, loaded),
         {"batch": options.batch, "seed": options.seed, "steps": options.steps},
     )
-    posters = draw(pipe, task, samples, [list(s.references) for s in samples], settings)
-    controls = draw(pipe, task, samples, shuffled(samples), settings) if task in CONTROLLED else []
+    own = [list(sample.references) for sample in samples]
+    posters = draw(pipe, task, samples, own, settings)
+    shuffled = [own[i] for i in strangers(samples)]
+    controls = draw(pipe, task, samples, shuffled, settings) if task in CONTROLLED else []
     return {"mini": Trial(samples, posters, controls)}
 
 
 def run_bounds(task: str, samples: list[PosterSample]) -> dict[str, Trial]:
     """What the measures give where the answer is known: perfect, somebody else's poster, and a gray sheet."""
     truth = [sample.target for sample in samples]
-    stranger = [as_size(image, own) for own, image in zip(truth, truth[1:] + truth[:1], strict=True)]
+    stranger = [as_size(image, own) for own, image in zip(truth, [truth[i] for i in strangers(samples)], strict=True)]
     blank = [np.full_like(image, 128) for image in truth]
     controls = stranger if task in CONTROLLED else []
     return {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -56,21 +58,33 @@ def subject_mask(image: Picture) -> NDArray[np.bool_]:
     return mask if mask.any() else np.ones_like(mask)
 
 
-def subject_presence(subject: Picture, poster: Picture) -> float:
-    """How much of a subject a poster shows, wherever it stands, in [0, 1].
+class Makeup(NamedTuple):
+    """What a picture is made of, wherever it stands: its Lab colour histogram, and which colour lies beside which."""
 
-    The mean of two shares: of the subject's Lab colour histogram, and of its edges between named colours (which colour
-    lies beside which). A tenth of the poster in the subject's make-up is enough for a full share, so that neither the
-    size of the subject nor what else is on the poster counts.
+    colors: Array
+    edges: Array
+
+
+def makeup(image: Picture, mask: NDArray[np.bool_] | None = None) -> Makeup:
+    """The make-up of a picture, or of the part of it where `mask`, `(H, W)`, is True."""
+    lab = srgb_to_lab(image)
+    return Makeup(color_histogram(lab if mask is None else lab[mask]), color_edges(lab, mask))
+
+
+def subject_presence(subject: Makeup, poster: Makeup) -> float:
+    """How much of a subject a poster shows, in [0, 1].
+
+    The mean of two shares: of the subject's Lab colour histogram, and of its edges between named colours. A tenth of
+    the poster in the subject's make-up is enough for a full share, so that neither the size of the subject nor what
+    else is on the poster counts.
 
     Args:
-        subject: a picture of the subject on a plain ground; only what differs from the ground counts.
-        poster: `(H, W, 3)` uint8.
+        subject: of the subject alone, without its ground: `makeup(picture, subject_mask(picture))`.
+        poster: of the whole poster.
     """
-    mask, lab, shown = subject_mask(subject), srgb_to_lab(subject), srgb_to_lab(poster)
-    colors = np.minimum(color_histogram(lab[mask]), color_histogram(shown) / ENOUGH).sum()
-    own = color_edges(lab, mask)
-    edges = np.minimum(own, color_edges(shown) / ENOUGH).sum() / own.sum() if own.sum() > 0 else colors
+    colors = np.minimum(subject.colors, poster.colors / ENOUGH).sum()
+    total = subject.edges.sum()
+    edges = np.minimum(subject.edges, poster.edges / ENOUGH).sum() / total if total > 0 else colors
     return float(colors + edges) / 2
 
 

@@ -17,7 +17,8 @@ Picture = NDArray[np.uint8]
 Array = NDArray[np.float64]
 
 ORIENTATIONS = 9  # bins over half a turn, as in HOG (Dalal and Triggs 2005)
-STILL = 0.1  # mean gradient in L per px below which texture counts as none
+STILL = 0.3  # mean gradient in L per px that is barely seen; it keeps two all but flat regions alike
+GRAIN = 1.0  # px; finer texture than this is noise of an autoencoder or a camera, and not counted
 FAR = 50.0  # a Lab difference that counts as wholly wrong
 
 
@@ -88,7 +89,7 @@ def orientation_histogram(lightness: Array, region: NDArray[np.bool_] | None = N
 def orientation_distance(a: Array, b: Array) -> float:
     """Bray-Curtis distance of two orientation histograms, in [0, 1): texture against none is near 1.
 
-    The floor in the denominator (0.1 L per px) keeps two all but flat regions from being called different.
+    The floor in the denominator (0.3 L per px) keeps two all but flat regions from being called different.
     """
     return float(np.abs(a - b).sum() / (a.sum() + b.sum() + STILL))
 
@@ -97,8 +98,9 @@ def appearance_distance(a: Picture, b: Picture, region: NDArray[np.bool_] | None
     """How differently two pictures look inside a region, in [0, 3]; 0 = the same.
 
     The sum of three terms, each in [0, 1]: the mean Lab difference of pixels at the same place (50 units or more count
-    as 1), the total variation between Lab colour histograms, and the distance between gradient-orientation histograms.
-    The first alone, as any pixel error, would reward flat colour: the mean of all guesses beats every sharp guess.
+    as 1), the total variation between Lab colour histograms, and the distance between gradient-orientation histograms
+    (of lightness smoothed by 1 px). The first alone, as any pixel error, would reward flat colour: the mean of all
+    guesses beats every sharp guess.
 
     Args:
         region: `(H, W)`, True where it counts; everything when None.
@@ -113,10 +115,15 @@ def appearance_distance(a: Picture, b: Picture, region: NDArray[np.bool_] | None
     lab_a, lab_b = srgb_to_lab(a), srgb_to_lab(b)
     pixel = np.minimum(np.linalg.norm(lab_a - lab_b, axis=2)[inside] / FAR, 1).mean()
     histogram = color_histogram_distance(lab_a[inside], lab_b[inside])
-    texture = orientation_distance(
-        orientation_histogram(lab_a[..., 0], inside), orientation_histogram(lab_b[..., 0], inside)
-    )
+    smooth_a, smooth_b = _smoothed(lab_a[..., 0], inside), _smoothed(lab_b[..., 0], inside)
+    texture = orientation_distance(orientation_histogram(smooth_a, inside), orientation_histogram(smooth_b, inside))
     return float(pixel) + histogram + texture
+
+
+def _smoothed(lightness: Array, inside: NDArray[np.bool_]) -> Array:
+    """Lightness smoothed by the grain; what lies outside the region does not flow in."""
+    weight = gaussian_filter(inside.astype(np.float64), GRAIN)
+    return gaussian_filter(np.where(inside, lightness, 0.0), GRAIN) / np.maximum(weight, 1e-6)
 
 
 def border_fill(image: Picture, made: NDArray[np.bool_], reach: int = 2) -> Picture:

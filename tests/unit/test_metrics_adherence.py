@@ -7,7 +7,7 @@ from skimage import data
 
 from posterkit.brief import COLORS
 from posterkit.metrics import adherence
-from posterkit.metrics.arrangement import arrangement_similarity, box_overlap, color_edges, subject_presence
+from posterkit.metrics.arrangement import arrangement_similarity, box_overlap, color_edges
 from posterkit.metrics.color import srgb_to_lab
 from posterkit.metrics.statistics import bootstrap
 
@@ -75,7 +75,7 @@ def test_identity_finds_the_subjects_colours_and_not_its_ground():
     shows, lacks = _poster("beige", "purple", (10, 10, 120, 180)), _poster("white", "green", (10, 10, 120, 180))
     assert adherence.identity_agreement(shows, [subject]) > 0.5
     assert adherence.identity_agreement(lacks, [subject]) < 0.1
-    assert subject_presence(subject, subject) == pytest.approx(1)
+    assert adherence.identity_agreement(subject, [subject]) == pytest.approx(1)
 
 
 def test_identity_tells_a_striped_subject_from_a_split_one_of_the_same_colours():
@@ -84,7 +84,8 @@ def test_identity_tells_a_striped_subject_from_a_split_one_of_the_same_colours()
     for row in range(24, 72, 12):
         striped[row : row + 6, 24:72] = COLORS["red"]
     split[24:48, 24:72] = COLORS["red"]
-    assert subject_presence(striped, striped) > subject_presence(striped, split) + 0.2
+    own, other = adherence.identity_agreement(striped, [striped]), adherence.identity_agreement(split, [striped])
+    assert own > other + 0.2
 
 
 def test_identity_does_not_ask_how_large_the_subject_is():

@@ -47,7 +47,7 @@ def _sample(task: str, i: int) -> PosterSample:
         references = [255 - target]
     if task == "rescaling":
         references = [np.asarray(Image.fromarray(_art(i, shift=40)).resize((192, 128)))]
-    words = f"poster number {i}"
+    words = f"{NAMES[i % 14].title()} poster number {i}"
     return PosterSample(
         id=str(i), task=task, target=target, references=references if task != "text" else [], mask=mask,
         caption=words, instruction=TASKS[task].instruction(words) if task != "text" else words,
@@ -101,9 +101,23 @@ def test_the_titles_words_are_read_by_the_reader_at_hand(report):
     assert lit["text: title words read"].mean == pytest.approx(bright)
 
 
+def test_a_caption_that_does_not_name_the_background_is_not_counted(report):
+    samples = [_sample("text", i) for i in range(4)]
+    samples[1].caption = "A poster"
+    found = report.measure("text", report.Trial(samples, [s.target for s in samples], []), None)
+    assert found["text: named background obeyed"].count == 3
+
+
+def test_a_stranger_has_another_arrangement(report):
+    samples = [_sample("layout_driven", i) for i in range(4)]
+    for sample, layout in zip(samples, ("top", "top", "bottom", "top"), strict=True):
+        sample.layout = layout
+    assert report.strangers(samples) == [2, 2, 3, 2]
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_the_words_come_back_without_the_tasks_frame(report, task: str):
-    assert report.asked_words(_sample(task, 3)) == "poster number 3"
+    assert report.asked_words(_sample(task, 3)) == "Red poster number 3"
     assert TASKS[task].instruction(report.asked_words(_sample(task, 3))) == _sample(task, 3).instruction
 
 
