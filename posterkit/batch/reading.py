@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
@@ -14,7 +15,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from posterkit.sizing import Size
 
 # formats that Pillow decodes by itself; EPS and PDF would start another program
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "PPM", "JPEG2000", "TGA")
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "PPM", "JPEG2000", "TGA")
 SUFFIXES = frozenset((
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".ppm", ".pgm",
     ".pbm", ".pnm", ".jp2", ".tga", ".heic", ".heif",
@@ -71,7 +72,7 @@ def read_mask(path: str | Path, size: tuple[int, int], *, max_pixels: int = MAX_
     mask = read_image(path, max_pixels=max_pixels, background="black").convert("L")
     if mask.size != tuple(size):
         raise ValueError(f"{path}: the mask is {Size(*mask.size)}, its image {Size(*size)}; they must be the same")
-    hard = mask.point(lambda value: 255 if value >= 128 else 0)
+    hard = mask.point([0] * 128 + [255] * 128)
     if hard.getbbox() is None:
         raise ValueError(f"{path}: the mask is empty; paint what posterkit shall make in white")
     return hard
@@ -99,6 +100,7 @@ def _opened(path: str | Path, max_pixels: int) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            Image.init()
             image = Image.open(path, formats=FORMATS)
     except UnidentifiedImageError:
         if path.suffix.lower() in (".heic", ".heif"):
@@ -148,7 +150,7 @@ def _scale_deep(image: Image.Image) -> Image.Image:
     return Image.fromarray((np.clip(values / full, 0, 1) * 255).round().astype(np.uint8)).convert("RGB")
 
 
-def _by_profile(image: Image.Image, profile: bytes | ImageCms.core.CmsProfile) -> Image.Image | None:
+def _by_profile(image: Image.Image, profile: Any) -> Image.Image | None:
     """The image in sRGB, or None where its profile is broken or belongs to another kind of image."""
     mode = "RGBA" if image.mode == "RGBA" else "RGB"
     source = io.BytesIO(profile) if isinstance(profile, bytes) else profile

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
-import posterkit
 from posterkit.batch.compose import enlarge, paste_kept
 from posterkit.batch.manifest import TEXT, Job
 from posterkit.batch.metadata import atomic, source_depth, write_png
@@ -20,6 +20,7 @@ from posterkit.batch.record import record_of, with_relative_paths
 from posterkit.brief import PosterBrief
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS, place
+from posterkit.typeset.compose import typeset
 
 REFERENCE = (2048, 2048)  # pixels; no model looks at a reference any closer
 
@@ -39,7 +40,7 @@ class Inputs:
 
     references: list[Image.Image] = field(default_factory=list)
     mask: Image.Image | None = None
-    anchor: Any = "center"
+    anchor: tuple[int, int] | str = "center"
     canvas: Image.Image | None = None
     region: Image.Image | None = None
     depth: int = 0
@@ -98,6 +99,7 @@ class Worker:
         if self._loaded is None or self._loaded[0] != kind:
             from posterkit.pipelines.presets import load_pipeline
 
+            _quiet_bars()
             self._loaded = None
             s = self.settings
             pipe = load_pipeline(
@@ -137,16 +139,26 @@ class Worker:
         ]
 
 
+def _quiet_bars() -> None:
+    """The libraries' bars for files and shards would tear ours."""
+    import diffusers.utils.logging
+    import transformers.utils.logging
+
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
+
+
 def together(plan: Plan) -> tuple[Any, ...]:
     """Plans with equal keys can be drawn in one call."""
-    anchor = None if plan.box is None else _anchor(plan)
     job = plan.job
-    return (job.task, plan.native, plan.steps, plan.guidance, job.negative_prompt is None, job.lora, anchor)
+    return (job.task, plan.native, plan.steps, plan.guidance, job.negative_prompt is None, job.lora, _anchor(plan))
 
 
-def _anchor(plan: Plan) -> Any:
-    assert plan.box is not None
-    return tuple(native_box(plan.box, plan.finished, plan.native)[:2])
+def _anchor(plan: Plan) -> tuple[int, int] | str:
+    """Where the photograph's corner lies on the native drawing; a picture with a mask covers all of it."""
+    if plan.box is None or plan.job.mask is not None:
+        return "center"
+    return native_box(plan.box, plan.finished, plan.native)[:2]
 
 
 def _read_inputs(plan: Plan) -> Inputs:
@@ -190,8 +202,8 @@ def _at_native_scale(
     reduced = photo.resize(size, Image.Resampling.LANCZOS, box=source)
     if mask is None:
         return reduced, None
-    hole = mask.resize(size, Image.Resampling.BOX, box=source).point(lambda value: 255 if value > 0 else 0)
-    return reduced, hole
+    hole = np.asarray(mask.resize(size, Image.Resampling.BOX, box=source)) > 0
+    return reduced, Image.fromarray(np.where(hole, 255, 0).astype(np.uint8))
 
 
 def _call(work: Sequence[tuple[Plan, Inputs]], on_step: Callable[[int], None] | None, pipe: Any) -> dict[str, Any]:
@@ -231,7 +243,7 @@ def _finish(plan: Plan, inputs: Inputs, drawn: Image.Image, made: dict[str, Any]
     if plan.typeset:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            lettered = posterkit.typeset(image, PosterBrief(texts=list(plan.typeset)))
+            lettered = typeset(image, PosterBrief(texts=list(plan.typeset)))
         notes += [str(warning.message) for warning in caught]
         image = lettered.image.convert("RGB")
     boxes = None if lettered is None else lettered.boxes
@@ -240,7 +252,7 @@ def _finish(plan: Plan, inputs: Inputs, drawn: Image.Image, made: dict[str, Any]
 
 
 def _save_vector(drawn: Drawn, path: Path) -> None:
-    lettered = drawn.lettered or posterkit.typeset(drawn.image, PosterBrief())
+    lettered = drawn.lettered or typeset(drawn.image, PosterBrief())
     ending = path.suffix.lower()
     if ending not in (".svg", ".pdf"):
         raise ValueError(f"{path}: a poster is written as .png, .svg or .pdf")

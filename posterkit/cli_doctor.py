@@ -1,0 +1,193 @@
+"""`posterkit doctor`: versions, devices, what fits, broken pairs and their cure. Asks no network."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from posterkit import __version__
+
+PARTS = (
+    "torch", "diffusers", "transformers", "accelerate", "peft", "safetensors", "pillow", "numpy", "scipy", "rapidocr",
+    "onnxruntime", "xformers", "bitsandbytes", "torchvision",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something that does not work together, and what to type against it."""
+
+    what: str
+    cure: str
+
+
+def examine() -> int:
+    """Print everything; the number of troubles found."""
+    console = Console()
+    _print_table(
+        console, "versions", [("posterkit", __version__), ("python", platform.python_version()), *_versions()]
+    )
+    _print_table(console, "devices", devices())
+    _print_table(console, "models", models())
+    _print_table(console, "what fits", fits())
+    found = list(troubles())
+    if not found:
+        console.print("nothing is broken")
+    for trouble in found:
+        console.print(f"posterkit: {trouble.what}", style="bold red", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"    cure: {trouble.cure}", markup=False, highlight=False, soft_wrap=True)
+    return len(found)
+
+
+def devices() -> list[tuple[str, str]]:
+    """Name and memory of what posterkit can run on."""
+    lines = [("cpu", f"{os.cpu_count()} cores, {_memory()}")]
+    if not _installed("torch"):
+        return lines
+    import torch
+
+    for index in range(torch.cuda.device_count()):
+        card = torch.cuda.get_device_properties(index)
+        lines.append((f"cuda:{index}", f"{card.name}, {card.total_memory / 2**30:.0f} GiB"))
+    if torch.backends.mps.is_available():
+        lines.append(("mps", "Apple GPU, shares the memory above"))
+    return lines
+
+
+def models() -> list[tuple[str, str]]:
+    """The shipped checkpoints, and whether they are there."""
+    from posterkit import mini
+
+    lines = []
+    for name in mini.NAMES:
+        try:
+            folder = Path(mini.path(name))
+            size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+            lines.append((f"mini:{name}", f"{size / 2**20:.0f} MiB, {folder}"))
+        except FileNotFoundError:
+            lines.append((f"mini:{name}", "missing"))
+    return lines
+
+
+def fits() -> list[tuple[str, str]]:
+    """What the presets say of this machine."""
+    from posterkit.pipelines import presets
+
+    return presets.what_fits()
+
+
+def troubles() -> Iterator[Trouble]:
+    """Pairs of packages that are known to break each other, and parts that are missing."""
+    yield from _too_old()
+    yield from _torchvision()
+    yield from _impostors()
+    yield from _opencv()
+    yield from _shaping()
+    for name, found in models():
+        if found == "missing":
+            yield Trouble(f"the checkpoint {name} is not installed", "pip install --force-reinstall posterkit")
+    if shutil.disk_usage(Path.cwd()).free < 2**30:
+        yield Trouble("less than 1 GiB is free on this disk", "make room before a batch")
+
+
+def _too_old() -> Iterator[Trouble]:
+    """Every core dependency is there and at least as new as the package asks for."""
+    from packaging.requirements import Requirement
+
+    for line in requires("posterkit") or ():
+        need = Requirement(line)
+        if need.marker is not None and not need.marker.evaluate():
+            continue
+        found = _version(need.name)
+        if found is None:
+            yield Trouble(f"{need.name} is not installed", f'pip install "{need.name}{need.specifier}"')
+        elif not need.specifier.contains(found, prereleases=True):
+            yield Trouble(
+                f"{need.name} {found} is installed, {need.specifier} is needed",
+                f'pip install "{need.name}{need.specifier}"',
+            )
+
+
+def _torchvision() -> Iterator[Trouble]:
+    """A CUDA torchvision beside a CPU torch: transformers sees that it is there, and then nothing imports."""
+    if not (_installed("torch") and _installed("torchvision")):
+        return
+    import torch
+
+    try:
+        importlib.import_module("torchvision")
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        yield Trouble(
+            f"torch {torch.__version__} and torchvision {_version('torchvision')} do not fit ({reason})",
+            f"{sys.executable} -m pip uninstall torchvision (posterkit does not need it)",
+        )
+
+
+def _impostors() -> Iterator[Trouble]:
+    """PyPI's nunchaku is a library for piecewise linear functions, not the 4-bit engine of that name."""
+    if _installed("nunchaku") and not _is_engine("nunchaku"):
+        what = f"nunchaku {_version('nunchaku')} from PyPI is an unrelated library, not the 4-bit engine"
+        yield Trouble(what, f"{sys.executable} -m pip uninstall nunchaku")
+
+
+def _opencv() -> Iterator[Trouble]:
+    """Two builds of OpenCV write into one folder; whichever came last wins, until one is removed."""
+    builds = [n for n in ("opencv-python", "opencv-python-headless", "opencv-contrib-python") if _installed(n)]
+    if len(builds) > 1:
+        yield Trouble(
+            f"{' and '.join(builds)} share one folder",
+            f"{sys.executable} -m pip uninstall -y {' '.join(builds)}, then pip install opencv-python-headless",
+        )
+
+
+def _shaping() -> Iterator[Trouble]:
+    from PIL import features
+
+    if not features.check("raqm"):
+        yield Trouble("Pillow has no raqm: typeset text is not shaped", "pip install --force-reinstall pillow")
+
+
+def _is_engine(name: str) -> bool:
+    return "diffusion" in (metadata(name)["Summary"] or "").lower()
+
+
+def _versions() -> list[tuple[str, str]]:
+    return [(name, _version(name) or "not installed") for name in PARTS]
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _installed(name: str) -> bool:
+    return _version(name) is not None or importlib.util.find_spec(name.replace("-", "_")) is not None
+
+
+def _memory() -> str:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    return f"{memory.total / 2**30:.0f} GiB memory, {memory.available / 2**30:.0f} GiB free"
+
+
+def _print_table(console: Console, title: str, lines: list[tuple[str, str]]) -> None:
+    table = Table(title=title, title_justify="left", title_style="bold", show_header=False, box=None, padding=(0, 2))
+    for name, value in lines:
+        table.add_row(name, value)
+    console.print(table, markup=False)
+    console.print()

@@ -1,0 +1,52 @@
+"""Tiny checkpoints of the real classes with random weights, saved once; and photographs to work on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+NATIVE_AREA = 64 * 96
+
+
+@pytest.fixture(scope="session")
+def craft(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A FLUX.1 folder that draws 64x96."""
+    import tiny_flux
+
+    from posterkit import PosterCraftPipeline
+
+    folder = tmp_path_factory.mktemp("craft")
+    options = {"native_area": NATIVE_AREA, "num_inference_steps": 2, "max_sequence_length": 64}
+    PosterCraftPipeline(**tiny_flux.components(), **options).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def omni(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A Qwen-Image-Edit folder that draws 64x96."""
+    import tiny_qwen
+
+    from posterkit import PosterOmniPipeline
+
+    folder = tmp_path_factory.mktemp("omni")
+    areas = {"native_area": NATIVE_AREA, "reference_area": NATIVE_AREA, "condition_area": 56 * 56}
+    PosterOmniPipeline(**tiny_qwen.components(), **areas, num_inference_steps=2).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """A landscape photograph of 180x120: a gradient with grain, so that every pixel counts."""
+    path = tmp_path / "photo.png"
+    Image.fromarray(grain(180, 120)).save(path)
+    return path
+
+
+def grain(width: int, height: int, seed: int = 0) -> np.ndarray:
+    """`(height, width, 3)`, uint8."""
+    ramp = np.linspace(60, 190, width)[None, :, None] + np.linspace(-30, 30, height)[:, None, None]
+    noise = np.random.default_rng(seed).normal(0, 8, (height, width, 3))
+    return (ramp + noise).clip(0, 255).astype(np.uint8)

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from posterkit.batch.manifest import Common, Fault, Job, parse_anchor, parse_row, read_jobs
+
+NONE = Common()
+
+
+def fault(row: Any, common: Common = NONE) -> str:
+    found = parse_row(row, "jobs.jsonl:1", Path("base"), common)
+    assert isinstance(found, Fault), found
+    assert found.where == "jobs.jsonl:1" and "\n" not in found.why
+    return found.why
+
+
+def job(row: Any, common: Common = NONE) -> Job:
+    found = parse_row(row, "jobs.jsonl:1", Path("base"), common)
+    assert isinstance(found, Job), found
+    return found
+
+
+def picture(path: Path, color: str = "red") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (30, 40), color).save(path)
+    return path
+
+
+def test_a_row_says_everything_about_a_poster() -> None:
+    row = {
+        "task": "filling", "prompt": "a lake", "texts": ["LAKE"], "images": ["a.png"], "mask": "m.png", "width": 300,
+        "height": 400, "seed": 7, "steps": 5, "guidance": 2.5, "negative_prompt": "people", "lora": "x.safetensors",
+        "out": "sub/lake.png",
+    }  # fmt: skip
+    found = job(row)
+    assert found == Job(
+        "jobs.jsonl:1", "filling", "a lake", ("LAKE",), (Path("base/a.png"),), Path("base/m.png"), None, 300, 400, 7,
+        5, 2.5, "people", "x.safetensors", "sub/lake.png",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ([], "must be a JSON object, found list"),
+        ({"prompt": "x", "widht": 3}, 'unknown key "widht" (did you mean "width"?)'),
+        ({"task": "filing", "images": ["a.png"]}, "unknown task 'filing' (did you mean 'filling'?)"),
+        ({"images": ["a.png"]}, "no task given"),
+        ({}, 'the task "text" needs a prompt or texts'),
+        ({"prompt": "x", "images": ["a.png"], "task": "text"}, 'the task "text" takes no images'),
+        ({"task": "filling", "images": ["a.png"]}, "task 'filling' needs a mask; extending, rescaling, id_driven"),
+        ({"task": "extending", "images": ["a.png"], "mask": "m.png"}, "takes no mask"),
+        ({"task": "extending", "images": ["a.png", "b.png"]}, "takes 1 image, found 2"),
+        ({"task": "id_driven", "images": ["a.png"] * 5}, "takes 1 to 4 images, found 5"),
+        ({"task": "id_driven", "images": []}, "takes 1 to 4 images, found 0"),
+        ({"task": "rescaling", "images": ["a.png"], "anchor": "top"}, "takes no anchor; extending does"),
+        ({"prompt": "x", "width": 8}, "width must be a whole number of pixels from 16 to 16384, found 8"),
+        ({"prompt": "x", "height": "big"}, 'height must be a whole number of pixels from 16 to 16384, found "big"'),
+        ({"prompt": "x", "steps": True}, "steps must be a whole number from 1 to 1000, found true"),
+        ({"prompt": "x", "seed": -1}, "seed must be a whole number of at least 0"),
+        ({"prompt": "x", "guidance": "hot"}, "guidance must be a number from 0 to 100"),
+        ({"prompt": "x", "texts": "TITLE"}, "texts must be a list of non-empty texts"),
+        ({"prompt": "x", "texts": ["A", ""]}, "texts must be a list of non-empty texts"),
+        ({"prompt": "x", "anchor": "middle"}, "anchor must be one of top-left"),
+        ({"prompt": "x", "out": "../escape.png"}, "out must be a .png name inside the output folder"),
+        ({"prompt": "x", "out": "/tmp/escape.png"}, "out must be a .png name inside the output folder"),
+        ({"prompt": "x", "out": "a.jpg"}, "out must be a .png name inside the output folder"),
+    ],
+)
+def test_a_fault_is_named_with_what_was_found_and_what_is_accepted(row: Any, said: str) -> None:
+    assert said in fault(row)
+
+
+def test_several_faults_of_a_row_come_together() -> None:
+    why = fault({"prompt": 3, "widht": 3, "steps": 0})
+    assert "prompt" in why and "widht" in why and "steps" in why
+
+
+def test_the_command_line_fills_in_what_a_row_leaves_out() -> None:
+    common = Common("extending", "shared", ("T",), "top", 100, 200, 9, 1.5, "no", 3)
+    found = job({"images": ["a.png"]}, common)
+    assert (found.task, found.prompt, found.texts, found.anchor) == ("extending", "shared", ("T",), "top")
+    assert (found.width, found.height, found.steps, found.guidance, found.negative_prompt) == (100, 200, 9, 1.5, "no")
+
+
+def test_a_row_with_one_side_does_not_take_the_other_from_the_command_line() -> None:
+    found = job({"prompt": "x", "width": 64}, Common(width=100, height=200))
+    assert (found.width, found.height) == (64, None)
+
+
+@pytest.mark.parametrize(("text", "anchor"), [("top-left", "top-left"), ("12,-3", (12, -3)), (" 4 , 5", (4, 5))])
+def test_an_anchor_is_a_word_or_a_point(text: str, anchor: Any) -> None:
+    assert parse_anchor(text) == anchor
+
+
+def test_a_manifest_names_its_faulty_lines_and_keeps_the_good_ones(tmp_path: Path) -> None:
+    lines = ['{"prompt": "a"}', "", "not json", '{"prompt": "b", "out": "b.png"}', '{"prompt": "c", "out": "B.png"}']
+    (tmp_path / "jobs.jsonl").write_text("\ufeff" + "\n".join(lines), encoding="utf-8")
+    rows = read_jobs(tmp_path / "jobs.jsonl", NONE)
+    assert [row.where for row in rows] == ["jobs.jsonl:1", "jobs.jsonl:3", "jobs.jsonl:4", "jobs.jsonl:5"]
+    assert [isinstance(row, Job) for row in rows] == [True, False, True, False]
+    assert "not JSON" in rows[1].why and "already the name of jobs.jsonl:4" in rows[3].why  # type: ignore[union-attr]
+    assert rows[0].out == "poster-0001.png"  # type: ignore[union-attr]
+
+
+def test_paths_of_a_manifest_count_from_its_folder(tmp_path: Path) -> None:
+    row = {"task": "extending", "images": ["pictures/a.png"]}
+    (tmp_path / "jobs.jsonl").write_text(json.dumps(row))
+    (found,) = read_jobs(tmp_path / "jobs.jsonl", NONE)
+    assert isinstance(found, Job) and found.images == (tmp_path / "pictures" / "a.png",)
+
+
+def test_a_folder_gives_a_row_for_each_image_with_its_prompt_and_mask(tmp_path: Path) -> None:
+    picture(tmp_path / "b.jpg")
+    picture(tmp_path / "a.png")
+    picture(tmp_path / "a.mask.png", "white")
+    picture(tmp_path / "b.mask.png", "white")
+    (tmp_path / "a.txt").write_text('a lake\nat "DAWN"\n', encoding="utf-8")
+    rows = read_jobs(tmp_path, Common("filling", "default"))
+    assert [(row.where, row.prompt, row.mask, row.out) for row in rows if isinstance(row, Job)] == [
+        ("a.png", 'a lake at "DAWN"', tmp_path / "a.mask.png", "a.png"),
+        ("b.jpg", "default", tmp_path / "b.mask.png", "b.png"),
+    ]
+
+
+def test_a_sub_folder_is_one_row_with_several_references(tmp_path: Path) -> None:
+    for name in ("two.png", "one.png"):
+        picture(tmp_path / "mascot" / name)
+    (tmp_path / "mascot.txt").write_text("on a bicycle")
+    (found,) = read_jobs(tmp_path, Common("id_driven"))
+    assert isinstance(found, Job)
+    assert [path.name for path in found.images] == ["one.png", "two.png"]
+    assert (found.prompt, found.out) == ("on a bicycle", "mascot.png")
+
+
+def test_names_that_clash_get_numbers(tmp_path: Path) -> None:
+    for name in ("a.jpg", "a.png", "a.webp", "a-2.png", "contact_sheet.png"):
+        picture(tmp_path / name)
+    rows = read_jobs(tmp_path, Common("style_driven"))
+    outs = {row.where: row.out for row in rows if isinstance(row, Job)}
+    assert len(set(outs.values())) == 5 and outs["contact_sheet.png"] == "contact_sheet-2.png"
+    assert outs["a.jpg"] == "a.png" and outs["a-2.png"] == "a-2.png"
+
+
+def test_strays_get_a_line_and_system_files_none(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    picture(tmp_path / "lost.mask.png")
+    for name in ("notes.txt", "brief.docx", ".DS_Store", "Thumbs.db"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "mixed").mkdir()
+    (tmp_path / "mixed" / "readme.md").write_text("x")
+    picture(tmp_path / "out" / "a.png")
+    rows = read_jobs(tmp_path, Common("style_driven"), skip=tmp_path / "out")
+    faults = {row.where: row.why for row in rows if isinstance(row, Fault)}
+    assert set(faults) == {"lost.mask.png", "notes.txt", "brief.docx", "empty/", "mixed/"}
+    assert "mask without its image" in faults["lost.mask.png"] and "prompt without" in faults["notes.txt"]
+    assert [row.where for row in rows if isinstance(row, Job)] == ["a.png"]
+
+
+def test_a_folder_needs_a_task_and_something_in_it(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="needs --task, one of extending"):
+        read_jobs(tmp_path, NONE)
+    with pytest.raises(ValueError, match="nothing in this folder"):
+        read_jobs(tmp_path, Common("extending"))
+    with pytest.raises(ValueError, match="no such folder or manifest"):
+        read_jobs(tmp_path / "none", Common("extending"))
