@@ -80,7 +80,19 @@ class PosterSample:
     placed: Box | None = None
 
 
-_PLAIN = ("id", "task", "caption", "instruction", "theme", "source", "licence", "split", "background", "style", "layout")
+_PLAIN = (
+    "id",
+    "task",
+    "caption",
+    "instruction",
+    "theme",
+    "source",
+    "licence",
+    "split",
+    "background",
+    "style",
+    "layout",
+)
 
 
 def write_sample(sample: PosterSample, folder: str | Path, index: str = "samples.jsonl") -> dict[str, Any]:
@@ -118,7 +130,9 @@ def read_sample(line: str, folder: str | Path) -> PosterSample:
     row = json.loads(line)
     missing = [key for key in ("id", "task", "target") if not isinstance(row, dict) or key not in row]
     if missing:
-        raise ValueError(f"a sample needs id, task and target; {', '.join(missing)} is missing in {line.strip()[:80]!r}")
+        raise ValueError(
+            f"a sample needs id, task and target; {', '.join(missing)} is missing in {line.strip()[:80]!r}"
+        )
     folder = Path(folder)
 
     def load(name: str, mode: str) -> np.ndarray:

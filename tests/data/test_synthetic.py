@@ -42,8 +42,12 @@ def test_another_process_in_another_order_draws_the_same_samples(samples):
         "for i in (17, 3, 0, 240): x = s[i]; print(hashlib.sha256(x.target.tobytes() + x.caption.encode()).hexdigest())"
     )
     env = {"PYTHONHASHSEED": "5", "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
-    lines = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env).stdout.split()
-    mine = [hashlib.sha256(samples[i].target.tobytes() + samples[i].caption.encode()).hexdigest() for i in (17, 3, 0, 240)]
+    lines = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env
+    ).stdout.split()
+    mine = [
+        hashlib.sha256(samples[i].target.tobytes() + samples[i].caption.encode()).hexdigest() for i in (17, 3, 0, 240)
+    ]
     assert lines == mine
 
 
@@ -227,7 +231,9 @@ def test_layout_references_have_the_targets_shape_and_another_background_or_are_
     for i in range(60):
         sample = SOURCE.sample(i, task="layout_driven")
         reference = sample.references[0]
-        assert reference.shape[1] / reference.shape[0] == pytest.approx(sample.target.shape[1] / sample.target.shape[0], rel=0.2)
+        assert reference.shape[1] / reference.shape[0] == pytest.approx(
+            sample.target.shape[1] / sample.target.shape[0], rel=0.2
+        )
         gray = (np.ptp(reference, axis=-1) == 0).all()
         wireframes += gray
         assert sample.background in words_of(sample.instruction)

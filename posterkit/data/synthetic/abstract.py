@@ -70,7 +70,9 @@ class Geometric:
                 elif kind == 4:
                     for corner in (0, math.pi):
                         g = f.at(0, 0, 1, corner)
-                        c.polygon(g.points(np.concatenate([[[-1, -1]], arc(-1, -1, 1, 0, math.pi / 2)])), second, shade=False)
+                        c.polygon(
+                            g.points(np.concatenate([[[-1, -1]], arc(-1, -1, 1, 0, math.pi / 2)])), second, shade=False
+                        )
                 else:
                     c.polygon(f.points(ellipse(0, 0, 1)), first)
                     c.polygon(f.points(arc(0, 0, 1, 0, math.pi)), second, shade=False)
@@ -120,7 +122,11 @@ class Aurora:
             "spots": [(rng.uniform(-0.5, 0.5), rng.uniform(-0.5, 0.5), rng.uniform(0.8, 1.15)) for _ in range(5)],
             "core": rng.random() < 0.4,
         }  # fmt: skip
-        plan["slots"] = {"kind": kind, "colors": list(dict.fromkeys(color_name(c) for c in colors)), "core": plan["core"]}
+        plan["slots"] = {
+            "kind": kind,
+            "colors": list(dict.fromkeys(color_name(c) for c in colors)),
+            "core": plan["core"],
+        }
         return plan
 
     def draw(self, c: Canvas, plan: Plan, palette: Palette, x: float, y: float, r: float) -> None:
@@ -245,7 +251,11 @@ class Botanical:
         petal = ellipse(0, -0.58, {5: 0.38, 6: 0.32, 8: 0.25}[n], 0.44)
         for k in range(n):
             g = f.at(0, 0, 1, 2 * math.pi * k / n)
-            c.polygon(g.points(petal), plan["petal"] if k % 2 == 0 else mix(plan["petal"], plan["center"], 0.16), shade=f.scale > 0.2 * c.s)
+            c.polygon(
+                g.points(petal),
+                plan["petal"] if k % 2 == 0 else mix(plan["petal"], plan["center"], 0.16),
+                shade=f.scale > 0.2 * c.s,
+            )
         c.polygon(f.points(ellipse(0, 0, 0.27)), plan["center"], shade=False)
 
     def _leafy(self, c: Canvas, plan: Plan, f: Frame, length: float, pairs: int) -> None:
@@ -275,7 +285,9 @@ class Botanical:
             angle = (k - 2) * 0.36 + lean
             f = base.at(0, 0, 1, angle)
             if k % 2 == 0:
-                c.stroke(f.points(np.array([[0, 0.2], [0, -0.85 * size]])), 0.035 * r, mix(plan["green"], palette.ink, 0.2))
+                c.stroke(
+                    f.points(np.array([[0, 0.2], [0, -0.85 * size]])), 0.035 * r, mix(plan["green"], palette.ink, 0.2)
+                )
                 self._bloom(c, plan, f.at(0, -0.95 * size, 0.34, 0.4 * k))
             else:
                 self._leafy(c, plan, f, 1.0 * size, 4)
@@ -290,6 +302,10 @@ class Botanical:
         for k in range(n):
             a = 2 * math.pi * k / n
             f = Frame(x + math.cos(a) * r * 0.73, y + math.sin(a) * r * 0.73, r * 0.36, a + (0.55 if k % 2 else 2.45))
-            c.polygon(f.points(leaf(1.0, 0.24)), plan["green"] if k % 2 else mix(plan["green"], palette.ink, 0.2), shade=False)
+            c.polygon(
+                f.points(leaf(1.0, 0.24)),
+                plan["green"] if k % 2 else mix(plan["green"], palette.ink, 0.2),
+                shade=False,
+            )
         for a in (plan["angle"] - 1.9, plan["angle"] + 0.4, plan["angle"] + 2.5):
             self._bloom(c, plan, Frame(x + math.cos(a) * r * 0.73, y + math.sin(a) * r * 0.73, r * 0.3, a))

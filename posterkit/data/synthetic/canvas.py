@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,11 +15,6 @@ from posterkit.data.synthetic.palettes import RGB, mix
 STYLES = ("flat", "gradient", "outlined", "dotted")
 Points = np.ndarray  # float (n, 2)
 _RAMP = Image.linear_gradient("L").crop((0, 0, 1, 256))
-_GLOW = Image.fromarray(
-    np.clip(
-        255 * (1 - np.minimum(1, np.hypot(*(np.mgrid[-1:1:64j, -1:1:64j]))) ** 1.0) ** 2 * 1.0, 0, 255
-    ).astype(np.uint8)
-)
 _DOT_LUT = [max(0, min(255, (value - 128) * 8)) for value in range(256)]
 _ANGLES = np.linspace(0, 2 * math.pi, 48, endpoint=False)
 _CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=-1)
@@ -53,18 +48,27 @@ def ellipse(x: float = 0, y: float = 0, rx: float = 1, ry: float | None = None) 
 
 def arc(x: float, y: float, r: float, start: float, end: float, n: int = 24) -> Points:
     """Points of an arc, angles in radians clockwise from east."""
+    return _unit_arc(start, end, n) * r + (x, y)
+
+
+@lru_cache(maxsize=1024)
+def _unit_arc(start: float, end: float, n: int) -> Points:
     a = np.linspace(start, end, n)
-    return np.stack([x + r * np.cos(a), y + r * np.sin(a)], axis=-1)
+    return np.stack([np.cos(a), np.sin(a)], axis=-1)
 
 
 def rounded(x0: float, y0: float, x1: float, y1: float, r: float) -> Points:
     """A rectangle with round corners."""
     r = min(r, (x1 - x0) / 2, (y1 - y0) / 2)
-    quarter = math.pi / 2
-    corners = ((x1 - r, y0 + r, -1), (x1 - r, y1 - r, 0), (x0 + r, y1 - r, 1), (x0 + r, y0 + r, 2))
-    return np.concatenate([arc(x, y, r, k * quarter, (k + 1) * quarter, 7) for x, y, k in corners])
+    return _CORNERS * r + np.repeat(
+        [[x1 - r, y0 + r], [x1 - r, y1 - r], [x0 + r, y1 - r], [x0 + r, y0 + r]], 7, axis=0
+    )
 
 
+_CORNERS = np.concatenate([_unit_arc(k * math.pi / 2, (k + 1) * math.pi / 2, 7) for k in (-1, 0, 1, 2)])
+
+
+@lru_cache(maxsize=256)
 def leaf(length: float, width: float) -> Points:
     """A leaf from the origin upwards."""
     t = np.linspace(0, 1, 14)
@@ -72,10 +76,11 @@ def leaf(length: float, width: float) -> Points:
     return np.concatenate([np.stack([side, -t * length], -1), np.stack([-side, -t * length], -1)[::-1]])
 
 
-def blob(rng_phase: Sequence[float], r: float, wobble: float = 0.12) -> Points:
-    """A smooth round blob from three phases."""
-    radius = r * (1 + wobble * sum(np.sin((k + 2) * _ANGLES + p) / (k + 1) for k, p in enumerate(rng_phase)))
-    return _CIRCLE * radius[:, None]
+@lru_cache(maxsize=64)
+def _glow(strength: float) -> Image.Image:
+    """A round light that falls off softly, 64 pixels across."""
+    y, x = np.mgrid[-1:1:64j, -1:1:64j]
+    return Image.fromarray(np.rint(255 * strength * (1 - np.minimum(1, np.hypot(x, y))) ** 2).astype(np.uint8))
 
 
 @lru_cache(maxsize=16)
@@ -128,7 +133,9 @@ class Canvas:
         if shade and self.style in ("gradient", "dotted"):
             x0, y0 = points.min(axis=0)
             x1, y1 = points.max(axis=0)
-            self._shade((x0, y0, x1, y1), color, lambda d, dx, dy: d.polygon((points - (dx, dy)).ravel().tolist(), 255))
+            self._shade(
+                (x0, y0, x1, y1), color, lambda d, dx, dy: d.polygon((points - (dx, dy)).ravel().tolist(), 255)
+            )
         if outline and self.style == "outlined":
             self.draw.line(flat + flat[:4], fill=self.ink, width=self.line, joint="curve")
 
@@ -166,9 +173,7 @@ class Canvas:
         box = ((x0 - x) * to_glow[0] + 32, (y0 - y) * to_glow[1] + 32, (x1 - x) * to_glow[0] + 32,
                (y1 - y) * to_glow[1] + 32)  # fmt: skip
         box = (max(0.0, box[0]), max(0.0, box[1]), min(64.0, box[2]), min(64.0, box[3]))
-        mask = _GLOW.resize((x1 - x0, y1 - y0), Image.Resampling.BILINEAR, box=box)
-        if strength < 1:
-            mask = mask.point([round(v * strength) for v in range(256)])
+        mask = _glow(strength).resize((x1 - x0, y1 - y0), Image.Resampling.BILINEAR, box=box)
         self.image.paste(color, (x0, y0, x1, y1), mask)
 
     def vertical(self, top: RGB, bottom: RGB, y0: float = 0, y1: float | None = None) -> None:
@@ -178,8 +183,8 @@ class Canvas:
             return
         t = (np.arange(a, b, dtype=np.float32)[:, None] - y0) / max(1.0, (self.h if y1 is None else y1) - y0)
         rows = np.asarray(top, np.float32) + t * (np.asarray(bottom, np.float32) - np.asarray(top, np.float32))
-        block = np.broadcast_to(np.rint(rows).astype(np.uint8)[:, None], (b - a, self.w, 3))
-        self.image.paste(Image.fromarray(np.ascontiguousarray(block)), (0, a))
+        column = Image.fromarray(np.rint(rows).astype(np.uint8)[:, None])
+        self.image.paste(column.resize((self.w, b - a), Image.Resampling.NEAREST), (0, a))
 
     def paste(self, other: Canvas, x: float, y: float, mask: Image.Image | None = None) -> None:
         """Put another canvas' picture on this one, through a mask."""

@@ -14,16 +14,64 @@ from posterkit.tasks import TASKS
 Slots = dict[str, Any]
 
 TITLES: dict[str, tuple[str, ...]] = {
-    "sky": ("GOLDEN HOUR", "SUNSET", "NEW DAY", "OPEN SKY", "SUMMER NIGHT", "DAYDREAM", "HELLO SUN", "SKY HIGH", "GOOD MORNING"),
-    "mountains": ("HIGH PEAKS", "WILD NORTH", "HIKE", "ALPINE", "THE SUMMIT", "INTO THE WILD", "CAMP OUT", "TRAIL DAYS"),
-    "city": ("CITY LIGHTS", "NIGHT WALK", "METRO", "URBAN FEST", "DOWNTOWN", "CITY OF DREAMS", "OPEN HOUSE", "MIDNIGHT"),
+    "sky": (
+        "GOLDEN HOUR",
+        "SUNSET",
+        "NEW DAY",
+        "OPEN SKY",
+        "SUMMER NIGHT",
+        "DAYDREAM",
+        "HELLO SUN",
+        "SKY HIGH",
+        "GOOD MORNING",
+    ),
+    "mountains": (
+        "HIGH PEAKS",
+        "WILD NORTH",
+        "HIKE",
+        "ALPINE",
+        "THE SUMMIT",
+        "INTO THE WILD",
+        "CAMP OUT",
+        "TRAIL DAYS",
+    ),
+    "city": (
+        "CITY LIGHTS",
+        "NIGHT WALK",
+        "METRO",
+        "URBAN FEST",
+        "DOWNTOWN",
+        "CITY OF DREAMS",
+        "OPEN HOUSE",
+        "MIDNIGHT",
+    ),
     "sea": ("OCEAN DAY", "SET SAIL", "BLUE WAVE", "THE COAST", "SEA SIDE", "HIGH TIDE", "BEACH CLUB", "DEEP BLUE"),
     "space": ("MOON WALK", "COSMOS", "STAR NIGHT", "ORBIT", "SPACE DAY", "LIFT OFF", "TO THE STARS", "GALAXY"),
     "geometric": ("FORM", "DESIGN WEEK", "MODERN ART", "SHAPES", "GRID", "ART SHOW", "OPEN STUDIO", "LESS IS MORE"),
     "aurora": ("FLOW", "DREAM", "SOFT LIGHT", "AURA", "GLOW", "SLOW DOWN", "BE HERE NOW", "COLOR FIELD"),
-    "music": ("JAZZ NIGHT", "VINYL", "LIVE MUSIC", "SOUND", "RADIO", "INDIE FEST", "TURN IT UP", "THE CONCERT", "DISCO"),
+    "music": (
+        "JAZZ NIGHT",
+        "VINYL",
+        "LIVE MUSIC",
+        "SOUND",
+        "RADIO",
+        "INDIE FEST",
+        "TURN IT UP",
+        "THE CONCERT",
+        "DISCO",
+    ),
     "botanical": ("BLOOM", "SPRING", "GARDEN", "FLOWER SHOW", "GREEN DAYS", "WILD FLOWERS", "PLANT SALE", "GROW"),
-    "mascot": ("HELLO", "BEST FRIENDS", "PLAY DAY", "SAY HI", "GAME ON", "KIDS CLUB", "HAPPY DAYS", "FUN FAIR", "PARTY"),
+    "mascot": (
+        "HELLO",
+        "BEST FRIENDS",
+        "PLAY DAY",
+        "SAY HI",
+        "GAME ON",
+        "KIDS CLUB",
+        "HAPPY DAYS",
+        "FUN FAIR",
+        "PARTY",
+    ),
     "product": ("NEW", "FRESH", "PURE", "BIG SALE", "JUST IN", "DAILY CARE", "LESS IS MORE", "THE CLASSIC", "NATURAL"),
     "food": ("TASTY", "BRUNCH", "YUM", "FOOD FEST", "SWEET TREAT", "COFFEE TIME", "EAT WELL", "FRESH", "OPEN LATE"),
 }
@@ -111,7 +159,12 @@ def title_words() -> list[str]:
 
 def caption_vocabulary() -> list[str]:
     """Every word that captions and instructions can contain outside quotes, in lower case, sorted."""
-    tables = [phrase for table in (PHRASES, BACKDROP_PHRASES, STYLE_WORDS) for phrases in table.values() for phrase in phrases]
+    tables = [
+        phrase
+        for table in (PHRASES, BACKDROP_PHRASES, STYLE_WORDS)
+        for phrases in table.values()
+        for phrase in phrases
+    ]
     frames = [text for task in TASKS.values() for text in (task.frame, task.default)]
     texts = [*tables, *PANEL_PHRASES.values(), *FOOD_NAMES.values(), *FORMS, *BRIEFS, *COLORLESS, *SHORT, *ID_BRIEFS,
              *TITLE_FORMS, *WITH_SMALL, *NO_TEXT, *MOODS, *_ORBS, *COLORS, *PLACES, *_LISTS, *frames,

@@ -190,7 +190,9 @@ def set_text(canvas: Canvas, lettering: Lettering, area: Rect, align: str, palet
     top = y0 + (y1 - y0 - total) / 2
     used = (x0, top, x1, top + total)
     if align != "center":
-        used = (x0, top, x0 + title.width, top + total) if align == "left" else (x1 - title.width, top, x1, top + total)
+        used = (
+            (x0, top, x0 + title.width, top + total) if align == "left" else (x1 - title.width, top, x1, top + total)
+        )
     behind = ground(canvas, used)
     color, ratio = text_color(palette, behind, lettering.prefer)
     if ratio < 3:

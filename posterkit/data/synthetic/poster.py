@@ -14,7 +14,17 @@ from PIL import Image, ImageDraw
 from posterkit.data.synthetic import captions
 from posterkit.data.synthetic.abstract import Aurora, Botanical, Geometric, Music
 from posterkit.data.synthetic.canvas import STYLES, Canvas, Frame
-from posterkit.data.synthetic.layouts import CALM, LAYOUTS, PANELS, Layout, Rect, panel_area, place_words, subject_area, title_area
+from posterkit.data.synthetic.layouts import (
+    CALM,
+    LAYOUTS,
+    PANELS,
+    Layout,
+    Rect,
+    panel_area,
+    place_words,
+    subject_area,
+    title_area,
+)
 from posterkit.data.synthetic.lettering import Lettering, Setting, set_text
 from posterkit.data.synthetic.palettes import RGB, Palette, distance, draw_palette, lab_of
 from posterkit.data.synthetic.scenery import City, Mountains, Sea, Sky, Space
@@ -99,7 +109,9 @@ def draw_poster(rng: Random, **fixed: Any) -> Poster:
     if lettering and fixed.get("words"):
         while len(lettering.title.split()) != fixed["words"]:
             lettering = replace(lettering, title=captions.draw_title(rng, theme))
-    return Poster(theme, plan, palette, inner, style, layout, panel, backdrop, pose, lettering, _mood(rng, palette, theme, style))
+    return Poster(
+        theme, plan, palette, inner, style, layout, panel, backdrop, pose, lettering, _mood(rng, palette, theme, style)
+    )
 
 
 def _draw_panel(rng: Random) -> str | None:
@@ -145,7 +157,9 @@ def _mood(rng: Random, palette: Palette, theme: str, style: str) -> str:
     return fit[int(rng.random() * len(fit))] if fit else "bold"
 
 
-def render(poster: Poster, size: tuple[int, int], factor: int = SUPERSAMPLE, colors: Sequence[RGB] | None = None) -> Rendering:
+def render(
+    poster: Poster, size: tuple[int, int], factor: int = SUPERSAMPLE, colors: Sequence[RGB] | None = None
+) -> Rendering:
     """Draw a poster at a size in pixels (width, height), arranged for that shape."""
     width, height = size
     canvas = Canvas(width * factor, height * factor, poster.palette.bg, poster.style, poster.palette.ink)
@@ -169,7 +183,8 @@ def render(poster: Poster, size: tuple[int, int], factor: int = SUPERSAMPLE, col
         area = title_area(poster.layout, canvas.w, canvas.h)
         if poster.panel == "inset":
             pad = 0.035 * canvas.s
-            area = (area[0] + pad, area[1] + pad, area[2] - pad, area[3] - pad)
+            down = pad if area[1] + area[3] < canvas.h else -pad  # off the picture's edge, as high as before
+            area = (area[0] + pad, area[1] + down, area[2] - pad, area[3] + down)
         texts = set_text(canvas, poster.lettering, area, poster.layout.align, poster.palette, factor, colors)
     x, y, r = _square(subject)
     box = tuple(int(v / factor) for v in (x - r, y - r, x + r, y + r))
@@ -238,7 +253,9 @@ def content_of(rng: Random, poster: Poster, colors: bool = True) -> str:
 def clause_of(rng: Random, poster: Poster, place: bool = True) -> str:
     """A poster's title and its place, in words."""
     text = poster.lettering
-    return captions.title_clause(rng, text.title if text else None, bool(text and text.subtitle), poster.layout.where, place)
+    return captions.title_clause(
+        rng, text.title if text else None, bool(text and text.subtitle), poster.layout.where, place
+    )
 
 
 def caption_of(rng: Random, poster: Poster, size: tuple[int, int], background: str) -> str:

@@ -31,7 +31,14 @@ from posterkit.sizing import Size, fit_area
 from posterkit.tasks import TASKS
 
 ASPECTS = (2 / 3, 3 / 2, 1.0, 0.54, 0.75)
-NEUTRALS: tuple[RGB, ...] = ((244, 242, 238), (228, 228, 230), (206, 208, 212), (236, 226, 212), (60, 62, 70), (250, 250, 250))
+NEUTRALS: tuple[RGB, ...] = (
+    (244, 242, 238),
+    (228, 228, 230),
+    (206, 208, 212),
+    (236, 226, 212),
+    (60, 62, 70),
+    (250, 250, 250),
+)
 
 
 @dataclass(frozen=True)
@@ -140,7 +147,9 @@ def _holes(rng: Random, size: Size) -> np.ndarray:
 def _short(rng: Random, draft: Draft) -> str | None:
     if rng.random() < 0.5:
         return None
-    return captions.compose(rng, captions.SHORT, content=content_of(rng, draft.poster), bg=background_name(draft.target.image))
+    return captions.compose(
+        rng, captions.SHORT, content=content_of(rng, draft.poster), bg=background_name(draft.target.image)
+    )
 
 
 def rescaling(request: Request) -> Draft:
@@ -214,7 +223,9 @@ def layout_driven(request: Request) -> Draft:
         twin = draw_poster(rng, theme=other, palette=palette, layout=poster.layout, panel=poster.panel,
                            text=poster.lettering is not None, words=words)  # fmt: skip
         if twin.lettering and poster.lettering and bool(twin.lettering.subtitle) != bool(poster.lettering.subtitle):
-            subtitle = captions.SUBTITLES[int(rng.random() * len(captions.SUBTITLES))] if poster.lettering.subtitle else None
+            subtitle = (
+                captions.SUBTITLES[int(rng.random() * len(captions.SUBTITLES))] if poster.lettering.subtitle else None
+            )
             twin = replace(twin, lettering=replace(twin.lettering, subtitle=subtitle))
         reference = render(twin, size).image
     words = captions.compose(rng, captions.BRIEFS, content=content_of(rng, poster), bg=background_name(draft.target.image),
@@ -234,7 +245,9 @@ def _wireframe(poster: Poster, size: Size) -> np.ndarray:
         if poster.panel == "circle":
             draw.ellipse(area, fill=shade)
         elif poster.panel == "arch":
-            draw.rounded_rectangle(area, radius=(area[2] - area[0]) / 2, fill=shade, corners=(True, True, False, False))
+            draw.rounded_rectangle(
+                area, radius=(area[2] - area[0]) / 2, fill=shade, corners=(True, True, False, False)
+            )
         else:
             draw.rectangle(area, fill=shade)
     draw.rounded_rectangle(rendering.subject, radius=radius, fill=(176, 176, 176))
@@ -262,7 +275,9 @@ def style_driven(request: Request) -> Draft:
             rng, theme=other, palette=poster.palette, inner=poster.inner, style=poster.style, panel=poster.panel
         )  # fmt: skip
     reference = render(twin, _reference_size(request, ASPECTS[int(rng.random() * len(ASPECTS))]))
-    words = captions.compose(rng, captions.COLORLESS, content=content_of(rng, poster, colors=False), title=clause_of(rng, poster))
+    words = captions.compose(
+        rng, captions.COLORLESS, content=content_of(rng, poster, colors=False), title=clause_of(rng, poster)
+    )
     return replace(draft, words=words, references=[reference.image])
 
 

@@ -16,7 +16,9 @@ Plan = dict[str, Any]
 
 def ground_colors(rng: Random, palette: Palette, layers: int, *, not_like: RGB | None = None) -> list[RGB]:
     """Colours from far to near: an accent that sinks into the background with distance."""
-    pool = [c for c in palette.accents if distance(c, palette.bg) > 22 and (not_like is None or distance(c, not_like) > 20)]
+    pool = [
+        c for c in palette.accents if distance(c, palette.bg) > 22 and (not_like is None or distance(c, not_like) > 20)
+    ]
     near = pool[int(rng.random() * len(pool))] if pool else palette.ink
     far = mix(near, palette.bg, 0.62)
     return [mix(far, near, n / max(1, layers - 1)) for n in range(layers)]
@@ -78,7 +80,9 @@ def hills(c: Canvas, base: float, height: float, length: float, phase: float, co
     c.polygon(_closed(c, x, y), color, outline=c.floor == c.h)
 
 
-def ridge(c: Canvas, base: float, peaks: list[tuple[float, float]], anchor: float, color: RGB, snow: RGB | None) -> None:
+def ridge(
+    c: Canvas, base: float, peaks: list[tuple[float, float]], anchor: float, color: RGB, snow: RGB | None
+) -> None:
     """Mountains: `peaks` are (offset, height) in units of s from the anchor; slopes are the same at every aspect."""
     slope = 0.8
     x = np.linspace(-4, c.w + 4, 160)
@@ -97,7 +101,9 @@ def ridge(c: Canvas, base: float, peaks: list[tuple[float, float]], anchor: floa
         light = mix(color, (255, 255, 255), 0.14)
         side = np.array([[0, 0], [-0.42, 0.52], [-0.2, 0.5], [-0.3, 0.8], [-0.1, 0.72], [0.02, 1.0], [0.06, 0.5]])
         if snow:
-            cap = np.array([[0, 0], [0.3, 0.375], [0.15, 0.32], [0.06, 0.43], [-0.07, 0.3], [-0.17, 0.4], [-0.26, 0.325]])
+            cap = np.array(
+                [[0, 0], [0.3, 0.375], [0.15, 0.32], [0.06, 0.43], [-0.07, 0.3], [-0.17, 0.4], [-0.26, 0.325]]
+            )
             c.polygon(cap * (size, size) + (px, py), snow, shade=False)
         elif c.style != "outlined":
             keep = side * (size, size) + (px, py)
@@ -242,7 +248,9 @@ class City:
         for offset, width, height in plan["far"]:
             height *= 1 - taper * min(0.85, abs(offset + width / 2))
             left = x + offset * c.s
-            c.rect(left, base - height * scale * c.s * 0.9, left + width * c.s + 1, base, plan["ground"][0], shade=False)
+            c.rect(
+                left, base - height * scale * c.s * 0.9, left + width * c.s + 1, base, plan["ground"][0], shade=False
+            )
         for k, (offset, width, height, roof, pick) in enumerate(plan["near"]):
             height *= 1 - taper * min(0.85, abs(offset + width / 2))
             x0, x1, top = x + offset * c.s, x + (offset + width) * c.s, base - height * scale * c.s
@@ -333,11 +341,17 @@ class Sea:
             t = np.linspace(math.pi, 2 * math.pi, 20)
             body = np.stack([0.95 * np.cos(t), 0.75 * np.sin(t) + 0.15], -1)
             c.polygon(f.points(body), color)
-            tail = np.array([[0.75, 0.1], [1.1, -0.45], [0.85, -0.8], [1.2, -0.68], [1.5, -0.85], [1.3, -0.4], [1.0, 0.2]])
+            tail = np.array(
+                [[0.75, 0.1], [1.1, -0.45], [0.85, -0.8], [1.2, -0.68], [1.5, -0.85], [1.3, -0.4], [1.0, 0.2]]
+            )
             c.polygon(f.points(tail), color, shade=False)
             c.polygon(f.points(ellipse(-0.55, -0.05, 0.07)), sail, shade=False)
             for a in (-0.35, 0.35):
-                c.stroke(f.points(np.array([[-0.3, -0.7], [-0.3 + a * 0.6, -1.05], [-0.3 + a, -0.98]])), f.scale * 0.08, sail)
+                c.stroke(
+                    f.points(np.array([[-0.3, -0.7], [-0.3 + a * 0.6, -1.05], [-0.3 + a, -0.98]])),
+                    f.scale * 0.08,
+                    sail,
+                )
 
 
 class Space:
@@ -391,7 +405,12 @@ class Space:
             y0, y1 = top, top + band
             a = np.linspace(math.asin(y0), math.asin(min(0.99, y1)), 6)
             side = np.stack([np.cos(a), np.sin(a)], -1) * size
-            c.polygon(f.points(np.concatenate([side, side[::-1] * (-1, 1)])), mix(color, other, 0.4), shade=False, outline=False)
+            c.polygon(
+                f.points(np.concatenate([side, side[::-1] * (-1, 1)])),
+                mix(color, other, 0.4),
+                shade=False,
+                outline=False,
+            )
             top = y1 + 0.22
         if ringed:
             a = np.linspace(-0.35, math.pi + 0.35, 36)

@@ -26,11 +26,17 @@ class Pose:
     light: float = 0.0
 
     def lit(self, color: RGB) -> RGB:
-        return mix(color, (255, 248, 236), 0.22 * self.light) if self.light > 0 else mix(color, (18, 16, 34), -0.3 * self.light)
+        return (
+            mix(color, (255, 248, 236), 0.22 * self.light)
+            if self.light > 0
+            else mix(color, (18, 16, 34), -0.3 * self.light)
+        )
 
 
 def draw_pose(rng: Random) -> Pose:
-    return Pose(rng.uniform(-0.26, 0.26), rng.random() < 0.5, rng.uniform(-1, 1), rng.uniform(-1, 1), rng.uniform(-1, 1))
+    return Pose(
+        rng.uniform(-0.26, 0.26), rng.random() < 0.5, rng.uniform(-1, 1), rng.uniform(-1, 1), rng.uniform(-1, 1)
+    )
 
 
 def _colors(rng: Random, palette: Palette) -> list[RGB]:
@@ -98,7 +104,10 @@ class Mascot:
         for side in (-1, 1):
             if kind in ("cat", "fox", "owl"):
                 high = 0.42 if kind != "owl" else 0.26
-                ear = np.array([[rx * 0.22, top + 0.14], [rx * 0.75, top - high + 0.1], [rx * 0.95, top + 0.42]]) * (side, 1)
+                ear = np.array([[rx * 0.22, top + 0.14], [rx * 0.75, top - high + 0.1], [rx * 0.95, top + 0.42]]) * (
+                    side,
+                    1,
+                )
                 c.polygon(f.points(ear), body, shade=False)
                 if kind != "owl":
                     middle = ear.mean(axis=0)
@@ -113,29 +122,55 @@ class Mascot:
             elif kind == "frog":
                 c.polygon(f.points(ellipse(side * rx * 0.5, top + 0.08, 0.26)), body, shade=False)
         if kind == "robot":
-            c.stroke(f.points(np.array([[0, top + 0.05], [0, top - 0.26]])), 0.07 * f.scale, mix(body, (20, 20, 26), 0.4))
+            c.stroke(
+                f.points(np.array([[0, top + 0.05], [0, top - 0.26]])), 0.07 * f.scale, mix(body, (20, 20, 26), 0.4)
+            )
             c.polygon(f.points(ellipse(0, top - 0.3, 0.12)), third, shade=False)
             for side in (-1, 1):
                 c.polygon(f.points(rounded(side * rx - 0.1, -0.12, side * rx + 0.1, 0.22, 0.06)), second, shade=False)
 
-    def _face(self, c: Canvas, plan: Plan, f: Frame, pose: Pose, second: RGB, third: RGB, dark: RGB, white: RGB) -> None:
+    def _face(
+        self, c: Canvas, plan: Plan, f: Frame, pose: Pose, second: RGB, third: RGB, dark: RGB, white: RGB
+    ) -> None:
         kind, eye, gap = plan["kind"], plan["eye"], plan["gap"]
         y = -0.12 if kind != "frog" else -0.5
         gap = gap if kind != "frog" else 0.36
         if kind == "robot":
             c.polygon(f.points(rounded(-0.5, -0.36, 0.5, 0.16, 0.14)), dark, shade=False, outline=False)
             for side in (-1, 1):
-                c.polygon(f.points(ellipse(side * gap * 0.85 + 0.05 * pose.gaze, -0.1, eye * 0.85)), third, shade=False, outline=False)
+                c.polygon(
+                    f.points(ellipse(side * gap * 0.85 + 0.05 * pose.gaze, -0.1, eye * 0.85)),
+                    third,
+                    shade=False,
+                    outline=False,
+                )
             return
         if kind in ("owl", "penguin"):
             for side in (-1, 1):
-                c.polygon(f.points(ellipse(side * 0.26, y, 0.29)), mix(second, white, 0.45), shade=False, outline=False)
+                c.polygon(
+                    f.points(ellipse(side * 0.26, y, 0.29)), mix(second, white, 0.45), shade=False, outline=False
+                )
         for side in (-1, 1):
             c.polygon(f.points(ellipse(side * gap, y, eye * 1.15)), white, shade=False, outline=False)
-            c.polygon(f.points(ellipse(side * gap + 0.05 * pose.gaze, y + 0.01, eye * 0.78)), dark, shade=False, outline=False)
-            c.polygon(f.points(ellipse(side * gap + 0.05 * pose.gaze - 0.035, y - 0.04, eye * 0.26)), white, shade=False, outline=False)
+            c.polygon(
+                f.points(ellipse(side * gap + 0.05 * pose.gaze, y + 0.01, eye * 0.78)),
+                dark,
+                shade=False,
+                outline=False,
+            )
+            c.polygon(
+                f.points(ellipse(side * gap + 0.05 * pose.gaze - 0.035, y - 0.04, eye * 0.26)),
+                white,
+                shade=False,
+                outline=False,
+            )
             if plan["cheeks"]:
-                c.polygon(f.points(ellipse(side * 0.46, y + 0.24, 0.1, 0.07)), mix(third, plan["body"], 0.35), shade=False, outline=False)
+                c.polygon(
+                    f.points(ellipse(side * 0.46, y + 0.24, 0.1, 0.07)),
+                    mix(third, plan["body"], 0.35),
+                    shade=False,
+                    outline=False,
+                )
         if kind in ("owl", "penguin"):
             c.polygon(f.points(np.array([[-0.11, 0.02], [0.11, 0.02], [0, 0.22]])), third, shade=False)
         elif kind == "frog":
@@ -157,12 +192,20 @@ class Mascot:
                 c.polygon(f.points(np.array([[0, 0.45], [0.3, 0.28], [0.3, 0.62]]) * (side, 1)), third, shade=False)
             c.polygon(f.points(ellipse(0, 0.45, 0.09)), shadow, shade=False)
         elif plan["extra"] == "hat":
-            c.polygon(f.points(np.array([[-0.26, top + 0.12], [0, top - 0.55], [0.26, top + 0.12]])), third, shade=False)
+            c.polygon(
+                f.points(np.array([[-0.26, top + 0.12], [0, top - 0.55], [0.26, top + 0.12]])), third, shade=False
+            )
             c.polygon(f.points(rounded(-0.34, top + 0.02, 0.34, top + 0.17, 0.07)), shadow, shade=False)
             c.polygon(f.points(ellipse(0, top - 0.55, 0.1)), shadow, shade=False)
         elif plan["extra"] == "glasses":
             y = -0.12 if plan["kind"] != "frog" else -0.5
-            gap = plan["gap"] if plan["kind"] not in ("frog", "robot") else 0.36 if plan["kind"] == "frog" else plan["gap"] * 0.85
+            gap = (
+                plan["gap"]
+                if plan["kind"] not in ("frog", "robot")
+                else 0.36
+                if plan["kind"] == "frog"
+                else plan["gap"] * 0.85
+            )
             for side in (-1, 1):
                 x, py = f.points(np.array([[side * gap, y]]))[0]
                 c.ring(x, py, f.scale * 0.26, f.scale * 0.06, third)
@@ -218,7 +261,16 @@ class Product:
     def _bottle(self, c: Canvas, plan: Plan, f: Frame, body: RGB, label: RGB, cap: RGB) -> None:
         w = 0.36 * plan["wide"]
         c.polygon(f.points(rounded(-0.15, -1.0, 0.15, -0.78, 0.04)), cap, shade=False)
-        half = [(0.12, -0.8), (0.12, -0.55), (0.17, -0.42), (w * 0.8, -0.28), (w * 0.97, -0.12), (w, 0.05), (w, 0.9), (w * 0.9, 1.0)]
+        half = [
+            (0.12, -0.8),
+            (0.12, -0.55),
+            (0.17, -0.42),
+            (w * 0.8, -0.28),
+            (w * 0.97, -0.12),
+            (w, 0.05),
+            (w, 0.9),
+            (w * 0.9, 1.0),
+        ]
         c.polygon(f.points(_mirror(half)), body)
         self._label(c, plan, f, w * 0.98, 0.08, 0.72, label, cap)
         self._gloss(c, f, -w * 0.68, -0.16, 0.88, 0.035, body)
@@ -253,7 +305,12 @@ class Product:
         c.polygon(f.points(rounded(-0.2, -0.86, 0.2, -0.46, 0.05)), cap, shade=False)
         c.polygon(f.points(rounded(-0.14, -0.5, 0.14, -0.3, 0.02)), mix(cap, (255, 255, 255), 0.4), shade=False)
         c.polygon(f.points(rounded(-w, -0.34, w, 0.86, 0.16)), body)
-        c.polygon(f.points(rounded(-w * 0.8, -0.16, w * 0.8, 0.7, 0.1)), mix(body, (255, 255, 255), 0.2), shade=False, outline=False)
+        c.polygon(
+            f.points(rounded(-w * 0.8, -0.16, w * 0.8, 0.7, 0.1)),
+            mix(body, (255, 255, 255), 0.2),
+            shade=False,
+            outline=False,
+        )
         self._label(c, plan, f, w * 0.5, 0.0, 0.54, label, cap)
 
     def _lamp(self, c: Canvas, plan: Plan, f: Frame, body: RGB, label: RGB, cap: RGB) -> None:
@@ -285,40 +342,59 @@ class Food:
         lit = {k: pose.lit(plan[k]) for k in ("main", "second", "third", "paper", "dark")}
         getattr(self, "_" + plan["kind"].replace(" ", "_"))(c, plan, f, **lit)
 
-    def _coffee(self, c: Canvas, plan: Plan, f: Frame, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB) -> None:
+    def _coffee(
+        self, c: Canvas, plan: Plan, f: Frame, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
+    ) -> None:
         c.polygon(f.points(ellipse(0, 0.74, 0.95, 0.15)), mix(second, dark, 0.12), shade=False)
         x, y = f.points(np.array([[0.66, 0.12]]))[0]
         c.ring(x, y, f.scale * 0.3, f.scale * 0.1, mix(main, dark, 0.15))
         t = np.linspace(0, math.pi / 2, 12)
-        bowl = [(0.68, -0.3), *zip((0.66 * np.cos(t) ** 0.6).tolist(), (-0.1 + 0.82 * np.sin(t)).tolist(), strict=True)]
+        bowl = [
+            (0.68, -0.3),
+            *zip((0.66 * np.cos(t) ** 0.6).tolist(), (-0.1 + 0.82 * np.sin(t)).tolist(), strict=True),
+        ]
         c.polygon(f.points(_mirror(bowl)), main)
         c.polygon(f.points(ellipse(0, -0.3, 0.68, 0.14)), mix(main, (255, 255, 255), 0.3), shade=False)
         c.polygon(f.points(ellipse(0, -0.29, 0.56, 0.1)), mix((84, 48, 28), dark, 0.3), shade=False, outline=False)
         s = np.linspace(0, 1, 16)
         for k in (-0.26, 0.0, 0.26):
-            c.stroke(f.points(np.stack([k + 0.07 * np.sin(s * 6 + k * 9), -0.48 - 0.45 * s], -1)), 0.06 * f.scale, paper)
+            c.stroke(
+                f.points(np.stack([k + 0.07 * np.sin(s * 6 + k * 9), -0.48 - 0.45 * s], -1)), 0.06 * f.scale, paper
+            )
 
-    def _pizza(self, c: Canvas, plan: Plan, f: Frame, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB) -> None:
+    def _pizza(
+        self, c: Canvas, plan: Plan, f: Frame, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
+    ) -> None:
         top = np.stack([np.linspace(-0.8, 0.8, 14), -0.62 - 0.16 * np.cos(np.linspace(-1.5, 1.5, 14))], -1)
         c.polygon(f.points(np.concatenate([top, [[0, 1.0]]])), second)
-        c.polygon(f.points(np.concatenate([top + (0, 0.16), (top * (1.06, 1))[::-1] - (0, 0.06)])), mix(second, (130, 70, 30), 0.45), shade=False)
+        c.polygon(
+            f.points(np.concatenate([top + (0, 0.16), (top * (1.06, 1))[::-1] - (0, 0.06)])),
+            mix(second, (130, 70, 30), 0.45),
+            shade=False,
+        )
         for x, y in ((-0.3, -0.22), (0.28, -0.3), (0.02, 0.18)):
             c.polygon(f.points(ellipse(x, y, 0.17)), main, shade=False)
         for x, y, a in ((0.0, -0.34, 0.4), (-0.14, 0.02, 2.0), (0.2, 0.02, -0.8)):
             c.polygon(f.at(x, y, 0.2, a).points(leaf(1, 0.3)), third, shade=False, outline=False)
 
-    def _orange(self, c: Canvas, plan: Plan, f: Frame, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB) -> None:
+    def _orange(
+        self, c: Canvas, plan: Plan, f: Frame, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
+    ) -> None:
         g = f.at(0.12, -0.8, 0.5, 0.9)
         c.polygon(f.points(ellipse(0, 0.05, 0.88)), main)
         c.polygon(f.points(ellipse(0, 0.05, 0.76)), mix(paper, main, 0.12), shade=False, outline=False)
         n = plan["count"]
         for k in range(n):
             a = 2 * math.pi * k / n
-            wedge = np.concatenate([[[0.1 * math.cos(a), 0.1 * math.sin(a)]], arc(0, 0, 0.68, a - 2.55 / n, a + 2.55 / n, 8)])
+            wedge = np.concatenate(
+                [[[0.1 * math.cos(a), 0.1 * math.sin(a)]], arc(0, 0, 0.68, a - 2.55 / n, a + 2.55 / n, 8)]
+            )
             c.polygon(f.points(wedge + (0, 0.05)), mix(main, second, 0.18), shade=False, outline=False)
         c.polygon(g.points(leaf(1.0, 0.26)), third, shade=False)
 
-    def _cupcake(self, c: Canvas, plan: Plan, f: Frame, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB) -> None:
+    def _cupcake(
+        self, c: Canvas, plan: Plan, f: Frame, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
+    ) -> None:
         c.polygon(f.points(_mirror([(0.62, 0.12), (0.44, 0.95)])), second)
         for k in (-0.36, -0.12, 0.12, 0.36):
             c.stroke(f.points(np.array([[k * 1.2, 0.2], [k * 0.9, 0.88]])), 0.05 * f.scale, mix(second, dark, 0.25))
@@ -326,17 +402,25 @@ class Food:
             c.polygon(f.points(ellipse(0, y, w, h)), mix(main, paper, 0.12 if y < 0 else 0.0), shade=False)
         c.polygon(f.points(ellipse(0, -0.74, 0.17)), third, shade=False)
 
-    def _ice_cream(self, c: Canvas, plan: Plan, f: Frame, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB) -> None:
+    def _ice_cream(
+        self, c: Canvas, plan: Plan, f: Frame, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
+    ) -> None:
         cone = mix(second, (206, 140, 74), 0.5)
         c.polygon(f.points(np.array([[-0.42, 0.0], [0.42, 0.0], [0, 1.05]])), cone)
         for k in (-0.14, 0.14):
-            c.stroke(f.points(np.array([[k - 0.2, 0.05], [k + 0.08, 0.6 - abs(k)]])), 0.04 * f.scale, mix(cone, dark, 0.25))
-            c.stroke(f.points(np.array([[k + 0.2, 0.05], [k - 0.08, 0.6 - abs(k)]])), 0.04 * f.scale, mix(cone, dark, 0.25))
+            c.stroke(
+                f.points(np.array([[k - 0.2, 0.05], [k + 0.08, 0.6 - abs(k)]])), 0.04 * f.scale, mix(cone, dark, 0.25)
+            )
+            c.stroke(
+                f.points(np.array([[k + 0.2, 0.05], [k - 0.08, 0.6 - abs(k)]])), 0.04 * f.scale, mix(cone, dark, 0.25)
+            )
         c.polygon(f.points(ellipse(-0.24, -0.18, 0.36)), third)
         c.polygon(f.points(ellipse(0.24, -0.18, 0.36)), mix(second, paper, 0.4))
         c.polygon(f.points(ellipse(0, -0.56, 0.38)), main)
 
-    def _donut(self, c: Canvas, plan: Plan, f: Frame, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB) -> None:
+    def _donut(
+        self, c: Canvas, plan: Plan, f: Frame, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
+    ) -> None:
         dough = mix(second, (214, 152, 92), 0.6)
         t = np.linspace(0, 2 * math.pi, 56, endpoint=False)
         c.polygon(f.points(ellipse(0, 0, 0.9)), dough)
@@ -346,26 +430,43 @@ class Food:
         for k in range(14):
             a, q = 2 * math.pi * k / 14 + rng.uniform(-0.15, 0.15), rng.choice((0.44, 0.58, 0.68))
             g = f.at(q * math.cos(a), q * math.sin(a), 1, rng.uniform(0, 3))
-            c.polygon(g.points(rounded(-0.09, -0.032, 0.09, 0.032, 0.03)), (third, paper)[k % 2], shade=False, outline=False)
+            c.polygon(
+                g.points(rounded(-0.09, -0.032, 0.09, 0.032, 0.03)), (third, paper)[k % 2], shade=False, outline=False
+            )
         c.polygon(f.points(ellipse(0, 0, 0.3)), mix(dough, dark, 0.3), shade=False, outline=False)
         c.polygon(f.points(ellipse(0, 0.04, 0.25)), mix(dough, dark, 0.62), shade=False, outline=False)
 
-    def _cherries(self, c: Canvas, plan: Plan, f: Frame, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB) -> None:
+    def _cherries(
+        self, c: Canvas, plan: Plan, f: Frame, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
+    ) -> None:
         stem = mix(third, dark, 0.3)
         for x, y, bend in ((-0.42, 0.42, -0.2), (0.42, 0.52, 0.25)):
             s = np.linspace(0, 1, 10)[:, None]
-            path = (1 - s) ** 2 * np.array([0.05, -0.85]) + 2 * s * (1 - s) * np.array([x + bend * 0.2, -0.3]) + s**2 * np.array([x, y - 0.3])
+            path = (
+                (1 - s) ** 2 * np.array([0.05, -0.85])
+                + 2 * s * (1 - s) * np.array([x + bend * 0.2, -0.3])
+                + s**2 * np.array([x, y - 0.3])
+            )
             c.stroke(f.points(path), 0.06 * f.scale, stem)
         c.polygon(f.at(0.05, -0.82, 0.75, 1.25).points(leaf(1, 0.24)), third, shade=False)
         for x, y in ((-0.42, 0.42), (0.42, 0.52)):
             c.polygon(f.points(ellipse(x, y, 0.4)), main)
-            c.polygon(f.points(ellipse(x - 0.14, y - 0.14, 0.09)), mix(main, (255, 255, 255), 0.55), shade=False, outline=False)
+            c.polygon(
+                f.points(ellipse(x - 0.14, y - 0.14, 0.09)),
+                mix(main, (255, 255, 255), 0.55),
+                shade=False,
+                outline=False,
+            )
 
-    def _burger(self, c: Canvas, plan: Plan, f: Frame, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB) -> None:
+    def _burger(
+        self, c: Canvas, plan: Plan, f: Frame, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
+    ) -> None:
         bun = mix(main, (224, 156, 84), 0.35)
         c.polygon(f.points(rounded(-0.82, 0.42, 0.82, 0.74, 0.16)), bun, shade=False)
         c.polygon(f.points(rounded(-0.86, 0.16, 0.86, 0.42, 0.1)), mix((92, 52, 32), dark, 0.25), shade=False)
-        c.polygon(f.points(np.array([[-0.9, 0.1], [0.9, 0.1], [0.5, 0.34], [0.2, 0.16], [-0.4, 0.16]])), second, shade=False)
+        c.polygon(
+            f.points(np.array([[-0.9, 0.1], [0.9, 0.1], [0.5, 0.34], [0.2, 0.16], [-0.4, 0.16]])), second, shade=False
+        )
         t = np.linspace(-0.95, 0.95, 30)
         wave = np.stack([t, 0.06 + 0.06 * np.sin(t * 14)], -1)
         c.polygon(f.points(np.concatenate([wave, [[0.9, -0.1], [-0.9, -0.1]]])), third, shade=False)
@@ -373,13 +474,17 @@ class Food:
         for x, y in ((-0.36, -0.42), (0, -0.58), (0.36, -0.42), (-0.14, -0.3), (0.18, -0.28)):
             c.polygon(f.points(ellipse(x, y, 0.06, 0.035)), paper, shade=False, outline=False)
 
-    def _pear(self, c: Canvas, plan: Plan, f: Frame, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB) -> None:
+    def _pear(
+        self, c: Canvas, plan: Plan, f: Frame, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
+    ) -> None:
         t = np.linspace(0, math.pi, 26)
         half = np.stack([np.sin(t) * (0.24 + 0.4 * ((1 - np.cos(t)) / 2) ** 1.4) * 1.12, 0.05 - 0.85 * np.cos(t)], -1)
         c.stroke(f.points(np.array([[0, -0.75], [0.08, -1.05]])), 0.07 * f.scale, mix(third, dark, 0.5))
         c.polygon(f.at(0.06, -0.9, 0.5, 1.1).points(leaf(1, 0.26)), third, shade=False)
         c.polygon(f.points(np.concatenate([half, half[::-1] * (-1, 1)])), main)
-        c.polygon(f.points(ellipse(-0.28, 0.35, 0.08, 0.2)), mix(main, (255, 255, 255), 0.4), shade=False, outline=False)
+        c.polygon(
+            f.points(ellipse(-0.28, 0.35, 0.08, 0.2)), mix(main, (255, 255, 255), 0.4), shade=False, outline=False
+        )
 
 
 SUBJECTS = {subject.name: subject for subject in (Mascot(), Product(), Food())}
@@ -411,7 +516,9 @@ def draw_backdrop(c: Canvas, plan: Plan, palette: Palette, x: float, y: float, r
         far = 2.2 * max(c.w, c.h)
         for k in range(12):
             a = plan["phase"] + k * math.pi / 6
-            ray = np.array([[0, 0], [math.cos(a) * far, math.sin(a) * far], [math.cos(a + 0.22) * far, math.sin(a + 0.22) * far]])
+            ray = np.array(
+                [[0, 0], [math.cos(a) * far, math.sin(a) * far], [math.cos(a + 0.22) * far, math.sin(a + 0.22) * far]]
+            )
             c.polygon(ray + (x, y), light, shade=False, outline=False)
         c.disc(x, y, r * 0.86, color)
     elif kind == "arch":
@@ -438,7 +545,12 @@ def draw_backdrop(c: Canvas, plan: Plan, palette: Palette, x: float, y: float, r
             if k % 3:
                 c.disc(u * c.w, v * c.h, size * 0.6, tone, shade=False, outline=False)
             else:
-                c.polygon(Frame(u * c.w, v * c.h, size, a).points(rounded(-1, -0.4, 1, 0.4, 0.3)), tone, shade=False, outline=False)
+                c.polygon(
+                    Frame(u * c.w, v * c.h, size, a).points(rounded(-1, -0.4, 1, 0.4, 0.3)),
+                    tone,
+                    shade=False,
+                    outline=False,
+                )
     elif kind == "plinth":
         c.glow(x, y, r * 1.25, r * 1.25, mix(palette.paper, palette.bg, 0.25), 0.8)
         top = foot - 0.34 * r
