@@ -355,7 +355,7 @@ class PosterCraftPipeline(DiffusionPipeline, FluxLoraLoaderMixin, FromSingleFile
         if config.get("use_flow_sigmas", False):
             spaced = None
         timesteps, _ = retrieve_timesteps(self.scheduler, num_inference_steps, device, sigmas=spaced, mu=mu)  # type: ignore[arg-type]
-        return timesteps
+        return timesteps  # type: ignore[return-value]
 
     def predict_velocity(
         self, latents: torch.Tensor, timestep: torch.Tensor, condition: Condition, context: str = "cond"
@@ -486,7 +486,7 @@ class PosterCraftPipeline(DiffusionPipeline, FluxLoraLoaderMixin, FromSingleFile
             ValueError: the call cannot work; said before any work.
         """
         steps = len(sigmas) if sigmas is not None else num_inference_steps or self.defaults.num_inference_steps
-        guidance_scale = self.defaults.guidance_scale if guidance_scale is None else guidance_scale
+        strength: float = self.defaults.guidance_scale if guidance_scale is None else guidance_scale
         length = max_sequence_length or self.defaults.max_sequence_length
         drafts = [draft_image] if isinstance(draft_image, Image.Image) else draft_image
         suggestions: Any = [feedback] if feedback is not None and isinstance(prompt, str) else feedback
@@ -495,7 +495,7 @@ class PosterCraftPipeline(DiffusionPipeline, FluxLoraLoaderMixin, FromSingleFile
             negative_prompt_embeds, negative_pooled_prompt_embeds, true_cfg_scale, generator, num_images_per_prompt,
             callback_on_step_end_tensor_inputs, length, drafts, suggestions, width, height, latents,
         )  # fmt: skip
-        self._guidance_scale = guidance_scale
+        self._guidance_scale = strength
         self._joint_attention_kwargs = joint_attention_kwargs or {}
         self._current_timestep = None
         self._interrupt = False
@@ -511,14 +511,14 @@ class PosterCraftPipeline(DiffusionPipeline, FluxLoraLoaderMixin, FromSingleFile
             prompt, prompt_2, prompt_embeds=prompt_embeds, pooled_prompt_embeds=pooled_prompt_embeds,
             feedback=suggestions, **text_options,
         )  # fmt: skip
-        latents = self.prepare_latents(
+        tokens = self.prepare_latents(
             batch * num_images_per_prompt, size, prompt_embeds.dtype, device, generator, latents
         )
-        image_ids, draft = self.prepare_draft(drafts, size, num_images_per_prompt, latents)
-        timesteps = self.prepare_timesteps(steps, sigmas, latents.shape[1], device)
+        image_ids, draft = self.prepare_draft(drafts, size, num_images_per_prompt, tokens)
+        timesteps = self.prepare_timesteps(steps, sigmas, tokens.shape[1], device)
         guidance = None
         if self.transformer.config.guidance_embeds:
-            guidance = torch.full([1], guidance_scale, device=device, dtype=torch.float32)
+            guidance = torch.full([1], strength, device=device, dtype=torch.float32)
         condition = Condition(prompt_embeds, pooled_prompt_embeds, text_ids, image_ids, guidance, draft)
         negative = None
         if true_cfg_scale > 1:
@@ -532,29 +532,29 @@ class PosterCraftPipeline(DiffusionPipeline, FluxLoraLoaderMixin, FromSingleFile
 
         self.scheduler.set_begin_index(0)  # looking the first timestep up would wait for the device
         self._num_timesteps = len(timesteps)
-        with self.progress_bar(total=len(timesteps)) as progress:
+        with self.progress_bar(total=len(timesteps)) as progress:  # type: ignore[call-arg]
             for i, t in enumerate(timesteps):
                 if self.interrupt:
                     continue
                 self._current_timestep = t
-                velocity = self.guided_velocity(latents, t, condition, negative, true_cfg_scale, batch_cfg)
-                latents = self.scheduler.step(velocity, t, latents, return_dict=False)[0]
+                velocity = self.guided_velocity(tokens, t, condition, negative, true_cfg_scale, batch_cfg)
+                tokens = self.scheduler.step(velocity, t, tokens, return_dict=False)[0]
                 if callback_on_step_end is not None:
-                    tensors = {"latents": latents, "prompt_embeds": condition.prompt_embeds}
+                    tensors = {"latents": tokens, "prompt_embeds": condition.prompt_embeds}
                     asked = {name: tensors[name] for name in callback_on_step_end_tensor_inputs}
                     replaced = callback_on_step_end(self, i, t, asked)
-                    latents = replaced.pop("latents", latents)
+                    tokens = replaced.pop("latents", tokens)
                     condition.prompt_embeds = replaced.pop("prompt_embeds", condition.prompt_embeds)
                 progress.update()
         self._current_timestep = None
 
-        posters = self.decode_latents(latents, size, output_type)
+        posters = self.decode_latents(tokens, size, output_type)
         self.maybe_free_model_hooks()
         if not return_dict:
             return (posters,)
         used = {
             "task": "text", "width": size.width, "height": size.height, "num_inference_steps": steps,
-            "guidance_scale": None if guidance is None else guidance_scale, "true_cfg_scale": true_cfg_scale,
+            "guidance_scale": None if guidance is None else strength, "true_cfg_scale": true_cfg_scale,
             "max_sequence_length": length, "draft": drafts is not None,
         }  # fmt: skip
         rows = [used | ({"feedback": list(suggestions[k])} if suggestions else {}) for k in range(batch)]

@@ -1,4 +1,4 @@
-"""Stage 4 of PosterCraft: a draft and feedback become a better poster; stock Kontext and stock FLUX.1 are the oracles."""
+"""Stage 4 of PosterCraft: a draft and feedback become a better one; stock Kontext and FLUX.1 are the oracles."""
 
 from __future__ import annotations
 
