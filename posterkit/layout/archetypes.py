@@ -157,6 +157,9 @@ def _groups(kind: Archetype, texts: Sequence[str], roles: Sequence[Role]) -> tup
         return every, []
     title = list(roles).index("title")
     head = [i for i in every if i <= title or (roles[i] == "subtitle" and i == title + 1)]
+    if kind.foot < kind.head:
+        # the reader ends at the bottom, so there the button belongs
+        head += [i for i in every if roles[i] == "cta" and i not in head]
     foot = [i for i in every if i not in head]
     return head, foot
 

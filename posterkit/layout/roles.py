@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import cast
 
 from posterkit.layout.types import ROLES, Role
 
@@ -60,10 +61,9 @@ def check_roles(roles: Sequence[str], texts: Sequence[str]) -> tuple[Role, ...]:
         raise ValueError(f"{len(roles)} roles for {len(texts)} texts; give one role per text")
     checked: list[Role] = []
     for role in roles:
-        known = next((name for name in ROLES if name == role), None)
-        if known is None:
+        if role not in ROLES:
             raise ValueError(f"unknown role {role!r}; the roles are {', '.join(ROLES)}")
-        checked.append(known)
+        checked.append(cast(Role, role))
     if checked.count("title") > 1:
         raise ValueError("two texts have the role title; a poster has one")
     return tuple(checked)

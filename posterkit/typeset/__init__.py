@@ -17,7 +17,7 @@ _PUBLIC = {
     "PAIRINGS": "posterkit.typeset.fonts",
 }
 
-__all__ = ["FACES", "PAIRINGS", "PlacedText", "TypesetPoster"]
+__all__ = ["FACES", "PAIRINGS", "PlacedText", "TypesetPoster"]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

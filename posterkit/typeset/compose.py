@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast, get_args
 
 import numpy as np
 from PIL import Image
@@ -13,6 +14,7 @@ from PIL import Image
 from posterkit.brief import PosterBrief
 from posterkit.layout import (
     PILL,
+    Align,
     Box,
     Element,
     Layout,
@@ -20,11 +22,10 @@ from posterkit.layout import (
     infer_roles,
     legible_size,
     plan,
-    runs_right_to_left,
 )
 from posterkit.typeset.contrast import MINIMUM, Color, Ink, choose_ink, contrast, parse_color, signal_color, underlay
 from posterkit.typeset.fitting import Block, FontMeasurer, fit, setting
-from posterkit.typeset.fonts import PAIRINGS, Face, load_face, pairing_for
+from posterkit.typeset.fonts import Face, load_face, pairing_for
 from posterkit.typeset.placed import PlacedLine, PlacedText
 from posterkit.typeset.poster import TypesetPoster
 from posterkit.typeset.raster import draw, draw_rule, tinted
@@ -57,8 +58,8 @@ def typeset(
         archetype: take this arrangement instead of the best.
 
     Raises:
-        ValueError: no texts, an empty text, a control character, a character that no font has, a text that does not fit
-            at a legible size, a picture under 48 pixels, or an option that is unknown.
+        ValueError: no texts, an empty text, a control character, a character that no font has, a text that does not
+            fit at a legible size, a picture under 48 pixels, or an option that is unknown.
     """
     if min(image.size) < SMALLEST:
         raise ValueError(
@@ -110,8 +111,9 @@ def _given(
     """A layout from the user's own boxes."""
     if len(boxes) != len(texts):
         raise ValueError(f"{len(boxes)} boxes for {len(texts)} texts; give one box per text")
-    if align not in (None, "left", "center", "right"):
-        raise ValueError(f"unknown align {align!r}; use left, center or right")
+    if align not in (None, *get_args(Align)):
+        raise ValueError(f"unknown align {align!r}; use {', '.join(get_args(Align))}")
+    side = cast(Align, align or "center")
     elements = []
     for index, (text, role, corners) in enumerate(zip(texts, roles, boxes, strict=True)):
         box = Box(*(float(side) for side in corners))
@@ -119,12 +121,12 @@ def _given(
             raise ValueError(
                 f"box {index + 1} {tuple(corners)} is not x0, y0, x1, y1 inside the {size[0]}x{size[1]} picture"
             )
-        elements.append(Element(index, text, role, box, align or "center", group=index))  # type: ignore[arg-type]
+        elements.append(Element(index, text, role, box, side, group=index))
     return Layout(*size, tuple(elements))
 
 
 def _set(element: Element, style: str, extra: tuple[Face, ...], free: bool, size: tuple[int, int]) -> PlacedText:
-    """Fit a text into its box; the planner's boxes are exactly as large as the text, a user's (`free`) may be larger."""
+    """Fit a text into its box: the planner's boxes are as large as the text, a user's (`free`) may be larger."""
     how = setting(element.text, element.role, style, extra)
     box = element.box
     pad = (0.0, 0.0)
@@ -251,6 +253,3 @@ def _with_underlays(picture: Image.Image, areas: list[list[Box]], inks: list[Ink
             return background
         strengths = [min(1.0, alpha + 0.08) if weak else alpha for alpha, weak in zip(strengths, short, strict=True)]
     return background
-
-
-__all__ = ["PAIRINGS", "clean_texts", "runs_right_to_left", "typeset"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fontTools.pens.cu2quPen import Cu2QuPen
 from fontTools.pens.ttGlyphPen import TTGlyphPen
@@ -72,7 +72,7 @@ class GlyphFont:
         })  # fmt: skip
 
     def _descriptor(self, document: pdfdoc.PDFDocument, data: bytes, label: str) -> pdfdoc.PDFDictionary:
-        font = TTFont(io.BytesIO(data), lazy=True)
+        font: Any = TTFont(io.BytesIO(data), lazy=True)
         scale = 1000 / font["head"].unitsPerEm
         head, hhea = font["head"], font["hhea"]
         corners = [round(scale * side) for side in (head.xMin, head.yMin, head.xMax, head.yMax)]
@@ -125,7 +125,7 @@ def to_pdf(poster: TypesetPoster) -> bytes:
                 font = fonts.setdefault(run.face, GlyphFont(run.face, f"P{len(fonts) + 1}"))
                 x, y = at.x + run.x * placed.size, height - at.baseline
                 canvas.addLiteral(_show(run, font, x * POINTS, y * POINTS, placed.size * POINTS))
-    document = canvas._doc
+    document = canvas._doc  # pyright: ignore[reportAttributeAccessIssue]
     for font in fonts.values():
         document.idToObject["BasicFonts"].dict[font.name] = font.objects(document)
     canvas.showPage()
@@ -178,7 +178,7 @@ def _truetype(face: Face, gids: tuple[int, ...]) -> tuple[bytes, dict[int, int]]
 
 def _quadratic(data: bytes) -> bytes:
     """An OpenType font with cubic outlines as one with quadratic outlines, within a thousandth of an em."""
-    font = TTFont(io.BytesIO(data))
+    font: Any = TTFont(io.BytesIO(data))  # its tables are made at run time
     order = font.getGlyphOrder()
     outlines = font.getGlyphSet()
     glyphs = {}
@@ -187,7 +187,8 @@ def _quadratic(data: bytes) -> bytes:
         outlines[name].draw(Cu2QuPen(pen, font["head"].unitsPerEm / 1000, reverse_direction=True))
         glyphs[name] = pen.glyph()
     font["loca"] = newTable("loca")
-    font["glyf"] = glyf = newTable("glyf")
+    glyf: Any = newTable("glyf")
+    font["glyf"] = glyf
     glyf.glyphOrder, glyf.glyphs = order, glyphs
     for tag in ("CFF ", "VORG", "GSUB", "GPOS", "GDEF"):
         if tag in font:

@@ -42,11 +42,12 @@ def _draw_run(pen: ImageDraw.ImageDraw, run: Run, x: float, y: float, size: floa
         return
     direction = "rtl" if run.rtl else "ltr"
     if not run.tracking:
-        pen.text((x, y), run.text, fill=255, font=font, anchor="ls", direction=direction, language=run.language)
+        pen.text((x, y), run.text, fill=255, font=font, anchor="ls", direction=direction, language=run.language,
+                 features=["lnum"])  # fmt: skip
         return
     for letter, at in run.letters():
         pen.text((x + at * size, y), letter, fill=255, font=font, anchor="ls", direction=direction,
-                 language=run.language, features=["-liga", "-clig"])  # fmt: skip
+                 language=run.language, features=["-liga", "-clig", "lnum"])  # fmt: skip
 
 
 def draw_rule(canvas: Image.Image, rule: Box, color: tuple[int, int, int]) -> None:

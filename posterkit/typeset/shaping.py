@@ -128,7 +128,7 @@ def _shape_run(text: str, face: Face, rtl: bool, language: str, tracking: float)
     buffer.direction = "rtl" if rtl else "ltr"
     buffer.language = language
     buffer.cluster_level = hb.BufferClusterLevel.MONOTONE_CHARACTERS
-    hb.shape(_hb_font(face), buffer, {"liga": not tracking, "clig": not tracking, "kern": True})
+    hb.shape(_hb_font(face), buffer, {"liga": not tracking, "clig": not tracking, "kern": True, "lnum": True})
     starts = sorted({info.cluster for info in buffer.glyph_infos})
     ends = dict(zip(starts, [*starts[1:], len(text)], strict=True))
     whole = grapheme_starts(text)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from posterkit.typeset.poster import TypesetPoster
 
 
+_LINING = int.from_bytes(b"lnum", "big")  # figures as high as capitals
+
+
 def to_svg(poster: TypesetPoster) -> str:
     """The poster as one self-contained SVG 1.1 document; units are the picture's pixels."""
     width, height = poster.image.size
@@ -25,7 +28,7 @@ def to_svg(poster: TypesetPoster) -> str:
         '<?xml version="1.0" encoding="UTF-8"?>',
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="{width}" '
         f'height="{height}" viewBox="0 0 {width} {height}">',
-        f"<defs><style>{_font_faces(poster.boxes)}text{{white-space:pre}}</style></defs>",
+        f"<defs><style>{_font_faces(poster.boxes)}text{{white-space:pre;font-variant-numeric:lining-nums}}</style></defs>",
         f'<image width="{width}" height="{height}" xlink:href="{_data("image/png", stream.getvalue())}"/>',
     ]
     parts += [_rectangle(rule, color) for rule, color in poster.rules]
@@ -74,6 +77,7 @@ def _subset(face: Face, characters: set[str]) -> bytes:
     """The font with only what these characters need, its layout features kept."""
     wanted = hb.SubsetInput()
     wanted.unicode_set.update(ord(c) for c in characters)
+    wanted.layout_feature_tag_set.add(_LINING)
     return hb.SubsetPlan(hb_face(face), wanted).execute().blob.data
 
 
