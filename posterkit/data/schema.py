@@ -47,6 +47,7 @@ class PosterSample:
         texts: the texts on the target.
         caption: what the target shows, in words.
         instruction: what an image-to-poster model is asked; equal to the caption for "text".
+        words: the instruction's part that a user would type, without the task's frame; None for its default wording.
         theme: the art's family.
         source: where the pictures come from.
         licence: SPDX name of the pictures' licence.
@@ -68,6 +69,7 @@ class PosterSample:
     texts: list[DrawnText] = field(default_factory=list)
     caption: str = ""
     instruction: str = ""
+    words: str | None = None
     theme: str = ""
     source: str = "synthetic"
     licence: str = "CC0-1.0"

@@ -11,7 +11,8 @@ from posterkit.training.adapters.autoencoder import Autoencoder, images_to_tenso
 
 QWEN = {
     "base_dim": 8, "z_dim": 4, "dim_mult": [1, 2, 2, 2], "num_res_blocks": 1, "attn_scales": [],
-    "temperal_downsample": [False, True, True], "latents_mean": [0.1, 0.2, 0.3, 0.4], "latents_std": [1.0, 2.0, 3.0, 4.0],
+    "temperal_downsample": [False, True, True],
+    "latents_mean": [0.1, 0.2, 0.3, 0.4], "latents_std": [1.0, 2.0, 3.0, 4.0],
 }  # fmt: skip
 FLUX = {
     "down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4,

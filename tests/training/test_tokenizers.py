@@ -15,13 +15,10 @@ def test_the_edit_templates_prefix_counts_64_tokens_like_qwens_own():
 
 
 def test_every_planned_word_is_one_token_whatever_was_planned_before_or_after():
-    tokenizer = qwen_tokenizer([TEMPLATE, *TEXTS])
-    assert [len(tokenizer(f" {word}")["input_ids"]) for word in "poster mountains mountain nightly other".split()] == [
-        1
-    ] * 5
-    clip = clip_tokenizer(TEXTS)
-    assert [len(clip.tokenize(word)) for word in "poster mountains mountain nightly other".split()] == [1] * 5
-    t5 = t5_tokenizer(TEXTS)
+    words = ["poster", "mountains", "mountain", "nightly", "other"]
+    tokenizer, clip, t5 = qwen_tokenizer([TEMPLATE, *TEXTS]), clip_tokenizer(TEXTS), t5_tokenizer(TEXTS)
+    assert all(len(tokenizer(f" {word}")["input_ids"]) == 1 for word in words)
+    assert all(len(clip.tokenize(word)) == 1 for word in words)
     assert t5.tokenize("the mountains, nightly") == ["▁the", "▁mountains", ",", "▁nightly"]
 
 

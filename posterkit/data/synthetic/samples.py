@@ -15,7 +15,9 @@ from posterkit.data.synthetic import captions
 from posterkit.data.synthetic.canvas import Canvas, Frame
 from posterkit.data.synthetic.layouts import panel_area, title_area
 from posterkit.data.synthetic.palettes import RGB, background_name, distance, draw_palette, mix
+from posterkit.data.synthetic.poses import draw_pose
 from posterkit.data.synthetic.poster import (
+    SUBJECTS,
     SUPERSAMPLE,
     THEMES,
     Poster,
@@ -26,7 +28,6 @@ from posterkit.data.synthetic.poster import (
     draw_poster,
     render,
 )
-from posterkit.data.synthetic.subjects import SUBJECTS, draw_pose
 from posterkit.sizing import Size, fit_area
 from posterkit.tasks import TASKS
 
@@ -69,15 +70,15 @@ def build(task: str, request: Request, name: str, split: str) -> PosterSample:
     background = background_name(target.image)
     caption = caption_of(rng, poster, request.size, background)
     if task == "text":
-        instruction = caption
+        instruction = words = caption
     else:
-        instruction = TASKS[task].instruction(draft.words)
+        instruction, words = TASKS[task].instruction(draft.words), draft.words
     roles = ("major", "minor")
     return PosterSample(
         id=name, task=task, target=target.image, references=draft.references or [], mask=draft.mask,
         regions=[Region(text.box, roles[min(n, 1)], text.text) for n, text in enumerate(target.texts)],
         texts=[DrawnText(text.text, text.box, text.color, text.font) for text in target.texts],
-        caption=caption, instruction=instruction, theme=poster.theme, split=split, background=background,
+        caption=caption, instruction=instruction, words=words, theme=poster.theme, split=split, background=background,
         palette=poster.palette.colors, style=poster.style, layout=poster.layout.name, subject=target.subject,
         placed=draft.placed,
     )  # fmt: skip
@@ -177,7 +178,8 @@ def id_driven(request: Request) -> Draft:
     if theme == "food":
         kind = re_article(captions.FOOD_NAMES[kind])
     words = captions.compose(
-        rng, captions.ID_BRIEFS, kind=kind, backdrop=captions.backdrop_words(rng, poster.backdrop["slots"] if poster.backdrop else {}),
+        rng, captions.ID_BRIEFS, kind=kind, backdrop=captions.backdrop_words(rng,
+                                                                             poster.backdrop["slots"] if poster.backdrop else {}),
         bg=background_name(target.image), title=clause_of(rng, poster),
     )  # fmt: skip
     return Draft(poster, target, words, references)
@@ -228,7 +230,8 @@ def layout_driven(request: Request) -> Draft:
             )
             twin = replace(twin, lettering=replace(twin.lettering, subtitle=subtitle))
         reference = render(twin, size).image
-    words = captions.compose(rng, captions.BRIEFS, content=content_of(rng, poster), bg=background_name(draft.target.image),
+    words = captions.compose(rng, captions.BRIEFS, content=content_of(rng, poster),
+                             bg=background_name(draft.target.image),
                              title=clause_of(rng, poster, place=False))  # fmt: skip
     return replace(draft, words=words, references=[reference])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -78,7 +79,7 @@ class Autoencoder:
             indices = [i for i, picture in enumerate(pictures) if picture.shape == size]
             for start in range(0, len(indices), batch):
                 part = indices[start : start + batch]
-                encoded = self.encode(images_to_tensor([pictures[i] for i in part]).to(device)).half().cpu()
+                encoded = self.encode(images_to_tensor([pictures[i] for i in part]).to(device)).half().cpu().contiguous()
                 for index, latent in zip(part, encoded, strict=True):
                     latents[index] = latent
         return latents
@@ -105,9 +106,7 @@ class Autoencoder:
                 for layer in self.module.modules():
                     if type(layer).__name__ == "QwenImageCausalConv3d" and layer.weight.shape[2] > 1:
                         layer.weight[:, :, :-1] = 0
-        fresh = CLASSES[self.family].from_config(self.module.config)
-        fresh.load_state_dict(self.module.state_dict())
-        fresh.to(torch.bfloat16).save_pretrained(folder)
+        copy.deepcopy(self.module).to(torch.bfloat16).save_pretrained(folder)
 
     def _numbers(self, like: Tensor) -> tuple[Tensor, Tensor]:
         config = self.module.config

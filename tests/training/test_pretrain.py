@@ -1,0 +1,116 @@
+"""Both families end to end through the real recipe, at nano size."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from diffusers import FluxPipeline
+from PIL import Image
+from safetensors.torch import load_file
+
+from posterkit import PosterCraftPipeline, PosterOmniPipeline
+from posterkit.data import SyntheticPosters
+from posterkit.tasks import TASKS
+from posterkit.training.adapters.flux import FluxAdapter
+from posterkit.training.adapters.qwen import QwenAdapter
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("postercraft", {"guidance": [1.0, 4.0], "ema_decay": 0.9}),
+        ("posteromni", {"accumulation": 2, "ema_decay": 0.0}),
+    ],
+)
+def test_a_stopped_run_goes_on_bit_for_bit_and_saves_what_the_pipelines_open(
+    nano_recipe, run_recipe, tmp_path, name, settings
+):
+    run_recipe("stage0_pretrain", nano_recipe(name, "whole", max_steps=4, **settings))
+    halves = nano_recipe(name, "halves", max_steps=4, **settings)
+    run_recipe("stage0_pretrain", halves, "stop_at=2")
+    run_recipe("stage0_pretrain", halves)
+    for file in ("weights", "optimizer", *(["ema"] if settings["ema_decay"] else [])):
+        whole, again = (load_file(tmp_path / run / "last" / f"{file}.safetensors") for run in ("whole", "halves"))
+        assert all(torch.equal(whole[key], again[key]) for key in whole)
+    pipeline = {"postercraft": PosterCraftPipeline, "posteromni": PosterOmniPipeline}[name]
+    pipe = pipeline.from_pretrained(tmp_path / "halves" / "model")
+    assert pipe.transformer.dtype == torch.float32 and pipe.text_encoder.dtype == torch.float32
+    if name == "postercraft":
+        FluxPipeline.from_pretrained(tmp_path / "halves" / "model")
+
+
+@pytest.fixture(scope="module")
+def samples():
+    source = SyntheticPosters(seed=5, tasks=tuple(TASKS), sizes=((64, 96),))
+    return [source.sample(index, task=task) for index, task in enumerate(TASKS)]
+
+
+def test_training_sees_the_condition_that_the_flux_pipeline_makes(nano_recipe, run_recipe, tmp_path):
+    run_recipe("stage0_pretrain", nano_recipe("postercraft", "run", max_steps=1))
+    model = FluxAdapter.from_pretrained(tmp_path / "run" / "model")
+    source = SyntheticPosters(seed=5, tasks=("text",), sizes=((64, 96),))
+    batch = model.collate(model.precompute([source[0], source[1]]))
+    with torch.no_grad():
+        _, condition = model.encode(batch, torch.tensor([False, True]))
+        pipe = model.pipeline()
+        prompt, pooled, _ = pipe.encode_prompt([source[0].caption, ""], max_sequence_length=72)
+    assert torch.allclose(condition.prompt, prompt, atol=1e-5)
+    assert torch.allclose(condition.pooled, pooled, atol=1e-5)
+
+
+def test_training_sees_the_condition_that_the_qwen_pipeline_makes(nano_recipe, run_recipe, tmp_path, samples):
+    run_recipe("stage0_pretrain", nano_recipe("posteromni", "run", max_steps=1))
+    model = QwenAdapter.from_pretrained(tmp_path / "run" / "model")
+    pipe = model.pipeline()
+    for sample in samples:
+        with torch.no_grad():
+            batch = model.collate(model.precompute([sample]))
+            clean, condition = model.encode(batch)
+            posters = pipe.prepare_references(
+                [Image.fromarray(reference) for reference in sample.references],
+                sample.words,
+                sample.task,
+                mask_image=Image.fromarray(sample.mask) if sample.task == "filling" else None,
+                anchor=sample.placed[:2] if sample.task == "extending" else "center",
+                width=64,
+                height=96,
+            )
+            embeds, mask = pipe.encode_prompt([posters[0].instruction], [posters[0].pictures])
+            tokens = pipe.encode_references(posters)[0]
+        assert mask is None and torch.allclose(condition.prompt, embeds, atol=2e-3), sample.task
+        assert torch.allclose(condition.references[0], tokens, atol=2e-2), sample.task
+        assert clean.shape == (1, 64 * 96 // 256, 32)
+
+
+def test_dropped_words_leave_the_negative_prompt_and_the_references(nano_recipe, run_recipe, tmp_path, samples):
+    run_recipe("stage0_pretrain", nano_recipe("posteromni", "run", max_steps=1))
+    model = QwenAdapter.from_pretrained(tmp_path / "run" / "model")
+    sample = next(sample for sample in samples if sample.task == "style_driven")
+    with torch.no_grad():
+        _, dropped = model.encode(model.collate(model.precompute([sample])), torch.tensor([True]))
+        posters = model.pipeline().prepare_references(
+            [Image.fromarray(r) for r in sample.references], "x", "style_driven", width=64, height=96
+        )
+        empty, _ = model.pipeline().encode_prompt([" "], [posters[0].pictures])
+    kept = dropped.prompt[0][dropped.mask[0]]
+    assert torch.allclose(kept, empty[0], atol=2e-3)
+
+
+def test_the_autoencoder_recipe_learns_and_writes_latent_statistics(run_recipe, tmp_path):
+    root = Path(__file__).resolve().parents[2]
+    config = yaml.safe_load((root / "configs" / "mini" / "stage0_autoencoder.yaml").read_text())
+    config["model"]["flux"] |= {"block_out_channels": [8, 8, 8, 8]}
+    config |= {"run_dir": str(tmp_path / "run"), "max_steps": 12, "batch_size": 4, "crop": 32, "log_every": 2,
+               "sample_every": 6, "warmup_steps": 0, "precision": "fp32"}  # fmt: skip
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    run_recipe("stage0_autoencoder", tmp_path / "config.yaml")
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert losses[-1] < losses[0]
+    saved = json.loads((tmp_path / "run" / "ema" / "config.json").read_text())
+    assert saved["scaling_factor"] > 0 and isinstance(saved["shift_factor"], float)
+    assert np.asarray(Image.open(tmp_path / "run" / "samples" / "0000012.png")).shape == (384, 1024, 3)
