@@ -1,0 +1,138 @@
+"""Words that a prompt says about colours, theme, style and mood."""
+
+from __future__ import annotations
+
+import re
+
+# the colour words that briefs, captions and measures share: name -> sRGB
+COLORS: dict[str, tuple[int, int, int]] = {
+    "black": (22, 22, 26), "white": (246, 244, 240), "gray": (136, 138, 142),
+    "red": (204, 44, 44), "orange": (238, 130, 42), "yellow": (246, 206, 64), "brown": (120, 76, 46),
+    "green": (58, 142, 74), "teal": (32, 140, 144), "blue": (44, 98, 196), "navy": (26, 38, 86),
+    "purple": (116, 62, 158), "pink": (238, 150, 182), "beige": (228, 208, 172),
+}  # fmt: skip
+
+# one line each: the name, then words that mean it; * stands for any ending
+_COLOR_WORDS = """
+black: black charcoal ebony schwarz* negro 黑色 黒 черн* чёрн*
+white: white snow-white weiß* blanco 白色 бел*
+gray: gray grey silver slate grau* gris 灰色 グレー сер*
+red: red crimson scarlet ruby burgundy maroon rouge rojo rosso roter rotes rotem 红色 紅色 大红 赤 красн*
+orange: orange amber tangerine naranja 橙色 オレンジ оранжев*
+yellow: yellow gold golden mustard lemon gelb* jaune amarillo giallo 黄色 金色 黄金 желт* жёлт*
+brown: brown chocolate copper bronze braun* marron 棕色 褐色 茶色 коричнев*
+green: green emerald olive mint lime grün* verde vert 绿色 綠色 緑 зелен* зелён*
+teal: teal turquoise cyan aqua aquamarine türkis* 青色 青绿色 бирюзов*
+blue: blue azure cobalt sky-blue blau* bleu azul azzurro 蓝色 藍色 青い син* голуб*
+navy: navy navy-blue dark-blue midnight-blue indigo dunkelblau* 深蓝色 深蓝 藏青 紺
+purple: purple violet lavender lilac lila violett* morado 紫色 фиолетов*
+pink: pink magenta fuchsia rosa 粉色 粉红 粉红色 粉紅色 ピンク розов*
+beige: beige cream ivory sand tan 米色 米白 ベージュ беж*
+"""
+_THEMES = """
+music: music jazz concert* band orchestra choir opera vinyl dj symphony rock-show musik 音乐 音樂 音楽
+film: film* movie* cinema screening documentary thriller 电影 電影 映画
+food: food restaurant* café cafe coffee bakery pizza burger* brunch menu cuisine dinner street-food 美食 餐厅 料理
+sport: sport* football soccer basketball marathon race tournament match fitness gym yoga cycling 体育 运动 スポーツ
+travel: travel tourism journey holiday-trip beach* island* road-trip cruise airline 旅行 旅游 旅遊
+nature: nature mountain* forest* garden* flower* botanical ocean sea wildlife park 自然 花园 森林
+technology: technology tech software ai robot* startup hackathon conference 科技 人工智能 技术
+fashion: fashion clothing couture runway sneaker* 时尚 時尚 ファッション
+product: product* launch sale discount perfume cosmetic* skincare gadget* 产品 新品 促销
+festival: festival* carnival fair parade celebration 节日 庆典 祭り
+holiday: christmas halloween easter new-year valentine* thanksgiving hanukkah diwali ramadan 圣诞 春节 中秋 クリスマス
+education: school university course* workshop* lecture* seminar exhibition-talk 教育 课程 讲座
+art: art exhibition gallery museum vernissage painting* 艺术 展览 美术
+children: children kids family nursery toy* playground 儿童 亲子 こども
+charity: charity donation* fundrais* volunteer* 公益 慈善
+"""
+_STYLES = """
+minimal: minimal minimalist minimalistic minimalism 极简 極簡 ミニマル
+retro: retro vintage nostalgic-style mid-century 1950s 1960s 1970s 1980s 复古 復古 レトロ
+art deco: art-deco
+art nouveau: art-nouveau
+bauhaus: bauhaus 包豪斯
+swiss: swiss-style international-style swiss-design
+flat: flat flat-design vector
+gradient: gradient* 渐变
+outlined: outlined line-art lineart line-drawing
+cartoon: cartoon* comic* anime manga 卡通 漫画
+halftone: halftone risograph riso screen-print screenprint
+watercolor: watercolor* watercolour* aquarell* 水彩
+oil painting: oil-painting oil-painted 油画
+ink wash: ink-wash ink-painting sumi-e 水墨 国画
+ukiyo-e: ukiyo-e woodblock 浮世绘 浮世絵
+collage: collage* cut-paper papercut 拼贴 剪纸
+photographic: photographic photorealistic photo-realistic photograph* cinematic 摄影 写实
+geometric: geometric 几何
+grunge: grunge punk
+brutalist: brutalist brutalism
+psychedelic: psychedelic
+pop art: pop-art
+cyberpunk: cyberpunk synthwave vaporwave neon 赛博朋克
+pixel art: pixel-art 8-bit
+3d: 3d 3d-render* isometric claymation
+typographic: typographic typography-only
+hand-drawn: hand-drawn sketch* doodle* 手绘
+"""
+_MOODS = """
+calm: calm serene peaceful quiet tranquil 宁静 平静
+bold: bold striking powerful loud 大胆
+playful: playful fun funny quirky whimsical 有趣 俏皮
+dreamy: dreamy ethereal surreal 梦幻
+dark: dark moody gloomy sombre somber 黑暗
+bright: bright cheerful joyful happy sunny 明亮 欢快
+warm: warm cozy cosy 温暖 温馨
+cool: cool icy
+elegant: elegant luxurious sophisticated refined 优雅 高级
+fresh: fresh crisp 清新
+dramatic: dramatic epic intense 戏剧
+mysterious: mysterious eerie 神秘
+romantic: romantic tender 浪漫
+nostalgic: nostalgic wistful melancholic 怀旧
+energetic: energetic dynamic vibrant lively 活力 动感
+festive: festive celebratory 喜庆 热闹
+"""
+_SHADE = r"(?:(?:bright|dark|light|deep|pale|soft|warm|cool|vivid|pastel|muted)[\s-])?"
+_NEGATED = re.compile(r"(?:\b(?:no|not|without|avoid|never|kein\w*|ohne|sans|sin)\s+|不要|没有)$", re.IGNORECASE)
+
+
+class Vocabulary:
+    """Words that mean one of a few names.
+
+    Args:
+        table: a line for each name: the name, a colon, the words; `*` at a word's end stands for any ending, `-` for a
+            blank or a hyphen.
+        before: an expression for what may stand before a word and belongs to it.
+    """
+
+    def __init__(self, table: str, before: str = "") -> None:
+        self.names: dict[str, str] = {}
+        for line in table.strip().splitlines():
+            name, words = line.split(":")
+            self.names |= {word.casefold(): name.strip() for word in words.split()}
+        self._longest_first = sorted(self.names, key=len, reverse=True)
+        expressions = (f"({self._expression(word, before)})" for word in self._longest_first)
+        self._pattern = re.compile("|".join(expressions), re.IGNORECASE)
+
+    @staticmethod
+    def _expression(word: str, before: str) -> str:
+        if word[0] >= "\u2e80":  # written without spaces, so there is no word boundary
+            return re.escape(word)
+        ending = r"\w*" if word.endswith("*") else r"\b"
+        return r"(?<![\w-])" + before + re.escape(word.rstrip("*")).replace(r"\-", r"[\s-]") + ending
+
+    def take(self, prose: str) -> tuple[list[str], str]:
+        """The names that the prose speaks of, each once, in order, and the prose without those words.
+
+        What is ruled out ("no red") is not spoken of.
+        """
+        found: dict[str, None] = {}
+        for match in self._pattern.finditer(prose):
+            if not _NEGATED.search(prose, 0, match.start()):
+                found[self.names[self._longest_first[(match.lastindex or 1) - 1]]] = None
+        return list(found), self._pattern.sub(" ", prose)
+
+
+COLOR_WORDS = Vocabulary(_COLOR_WORDS, before=_SHADE)
+STYLES, THEMES, MOODS = Vocabulary(_STYLES), Vocabulary(_THEMES), Vocabulary(_MOODS)
