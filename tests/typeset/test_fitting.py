@@ -1,0 +1,75 @@
+import pytest
+
+from posterkit.typeset.fitting import FontMeasurer, fit, setting
+
+LONG = "A long evening of short films about the sea, the people who sail it and the birds that follow them home"
+
+
+def _fit(text, width, height, size=1e9, role="title", style="modern"):
+    return fit(text, setting(text, role, style), width, height, size)
+
+
+@pytest.mark.parametrize(("width", "height"), [(700, 300), (300, 700), (500, 60), (90, 900)])
+@pytest.mark.parametrize("text", ["JAZZ NIGHT", LONG, "夏日音乐节在城市公园", "مهرجان الموسيقى"])
+def test_a_fitted_text_fills_the_box_in_one_direction_and_leaves_it_in_none(text, width, height):
+    block = _fit(text, width, height)
+    assert block.width <= width + 1e-6 and block.height <= height + 1e-6
+    assert max(block.width / width, block.height / height) > 0.96
+
+
+def test_no_other_number_of_lines_would_be_clearly_larger():
+    best = _fit(LONG, 600, 400).size
+    words = LONG.split()
+    for at in range(1, len(words)):  # every way to put it on two lines by hand
+        forced = " ".join(words[:at]) + "\n" + " ".join(words[at:])
+        block = _fit(forced, 600, 400)
+        if len(block.lines) == 2:
+            assert block.size <= best / 0.96
+
+
+def test_words_stay_whole_and_in_order():
+    block = _fit(LONG, 200, 2000, role="body")
+    assert " ".join(line.text for line in block.lines) == LONG
+
+
+def test_a_newline_always_breaks():
+    assert [line.text for line in _fit("ONE\nTWO THREE", 2000, 300).lines] == ["ONE", "TWO THREE"]
+
+
+def test_lines_are_balanced():
+    block = _fit("Single origin, roasted on Mondays", 420, 400, 50, "subtitle")
+    widths = [line.width for line in block.lines]
+    assert len(widths) == 2
+    assert min(widths) > 0.6 * max(widths)
+
+
+def test_no_line_begins_with_a_mark_that_closes_or_with_a_small_kana():
+    block = _fit("今日は、とても良い天気です。「行きましょう」と言った。", 200, 2000, 40, "body")
+    assert len(block.lines) > 3
+    assert all(line.text[0] not in "、。」っゃゅょー" for line in block.lines)
+
+
+@pytest.mark.parametrize(("text", "words"), [("ラーメン祭り", {"ラーメン", "祭り"}), ("음악 축제", {"음악", "축제"})])
+def test_a_headline_breaks_between_words_of_kana_and_hangul(text, words):
+    assert {line.text for line in _fit(text, 300, 600).lines} == words
+
+
+def test_lines_of_capitals_stand_closer_than_lines_with_descenders():
+    tight, loose = _fit("AAAA\nHHHH", 500, 500, 50), _fit("gypsy\nÅngström", 500, 500, 50)
+    assert tight.leading < loose.leading
+    for block in (tight, loose):
+        above, below = block.lines
+        assert above.bottom + below.top < block.leading
+
+
+def test_small_capitals_are_spaced_and_titles_are_not():
+    assert setting("FRIDAY", "subtitle", "modern").tracking >= 0.1
+    assert setting("FRIDAY", "title", "modern").tracking <= 0
+
+
+def test_the_planners_measurer_says_what_fitting_does():
+    measured = FontMeasurer("modern")("Jazz night", "title", 500, 300, 200)
+    block = _fit("Jazz night", 500, 300, 200)
+    assert measured is not None
+    assert (measured.size, measured.width, measured.height) == (block.size, block.width, block.height)
+    assert FontMeasurer("modern")("Jazz", "title", 0, 10, 10) is None

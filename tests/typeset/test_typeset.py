@@ -1,0 +1,294 @@
+import base64
+import io
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pypdf
+import pytest
+import skimage.data
+from fontTools.ttLib import TTFont
+from PIL import Image
+from scipy import ndimage
+
+from posterkit import PosterBrief, typeset
+from posterkit.layout import ARCHETYPES
+
+SVG = "{http://www.w3.org/2000/svg}"
+TEXTS = {
+    "latin": ["JAZZ NIGHT", "An evening by the river", "Friday 8 pm", "Book now"],
+    "cyrillic": ["Летний фестиваль", "Музыка в парке", "15 июня, 20:00"],
+    "greek": ["Νύχτα Θεάτρου", "Ηρώδειο, 21 Ιουλίου"],
+    "chinese": ["夏日音乐节", "城市公园", "7月18日 晚上8点"],
+    "japanese": ["ラーメン祭り", "日本一の味が集まる"],
+    "arabic": ["مهرجان الموسيقى", "أصوات من الشرق"],
+    "hebrew": ["שעת הקפה", "כל יום שלישי"],
+    "single": ["Deep Field"],
+}
+
+
+def _photo(name, size=(416, 608)):
+    image = Image.fromarray(getattr(skimage.data, name)()).convert("RGB")
+    scale = max(size[0] / image.width, size[1] / image.height)
+    image = image.resize((round(image.width * scale) + 1, round(image.height * scale) + 1))
+    return image.crop((0, 0, *size))
+
+
+def _checkerboard(size=(416, 608)):
+    y, x = np.mgrid[0 : size[1], 0 : size[0]]
+    cells = (((x // 26) + (y // 26)) % 2 * 255).astype(np.uint8)
+    return Image.fromarray(np.repeat(cells[..., None], 3, -1))
+
+
+def _wcag(color, pixels):
+    """WCAG 2.2 contrast, written here from the standard's text."""
+
+    def light(rgb):
+        c = np.asarray(rgb, float) / 255
+        c = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+        return 0.2126 * c[..., 0] + 0.7152 * c[..., 1] + 0.0722 * c[..., 2]
+
+    a, b = light(color), light(pixels)
+    return (np.maximum(a, b) + 0.05) / (np.minimum(a, b) + 0.05)
+
+
+def _around_the_letters(poster, block):
+    """The pixels of the finished picture next to a block's letters, beyond their antialiased edge."""
+    pixels = np.asarray(poster.image)
+    x0, y0, x1, y1 = (round(side) for side in block.box)
+    pad = max(2, round(0.1 * block.size))
+    part = pixels[max(0, y0 - pad) : y1 + pad, max(0, x0 - pad) : x1 + pad]
+    letters = (part == np.asarray(block.color)).all(-1)
+    near = ndimage.binary_dilation(letters, iterations=5) & ~ndimage.binary_dilation(letters, iterations=2)
+    assert letters.sum() > 20
+    return part[near]
+
+
+@pytest.mark.parametrize("ground", ["coffee", "chelsea", "rocket", "astronaut", "hubble_deep_field", "checkerboard"])
+@pytest.mark.parametrize("texts", [TEXTS["latin"], TEXTS["japanese"]], ids=["latin", "japanese"])
+def test_text_reads_at_4_5_to_1_against_the_rendered_pixels_around_it(ground, texts):
+    picture = _checkerboard() if ground == "checkerboard" else _photo(ground)
+    poster = typeset(picture, PosterBrief(texts=texts))
+    for block in poster.boxes:
+        around = _wcag(block.color, _around_the_letters(poster, block))
+        assert np.percentile(around, 5) >= 4.5, block.text
+        assert block.contrast >= 4.5
+
+
+@pytest.mark.parametrize("color", ["yellow", "navy", "#808080"])
+def test_a_colour_that_the_brief_names_is_used_only_where_it_reads(color):
+    poster = typeset(_photo("rocket"), PosterBrief(texts=["JAZZ", "Friday"], colors=[color]))
+    assert all(np.percentile(_wcag(b.color, _around_the_letters(poster, b)), 5) >= 4.5 for b in poster.boxes)
+    assert (poster.boxes[0].color == (246, 206, 64)) == (color == "yellow")
+
+
+@pytest.mark.parametrize("texts", TEXTS.values(), ids=TEXTS.keys())
+@pytest.mark.parametrize("size", [(416, 608), (608, 416), (500, 500)], ids=["portrait", "landscape", "square"])
+def test_every_text_is_placed_whole_legible_and_apart_from_the_others(texts, size):
+    poster = typeset(_photo("coffee", size), PosterBrief(texts=texts))
+    assert poster.image.size == size and poster.image.mode == "RGB"
+    assert [block.text for block in poster.boxes] == texts
+    margin = 0.05 * min(size)
+    for block in poster.boxes:
+        x0, y0, x1, y1 = block.box
+        assert margin <= x0 < x1 <= size[0] - margin and margin <= y0 < y1 <= size[1] - margin
+        assert block.size >= 8
+        assert "".join(block.lines).replace(" ", "") == block.text.replace(" ", "")
+    blocks = [block.button or block.box for block in poster.boxes]
+    for i, one in enumerate(blocks):
+        assert not any(one.overlaps(other) for other in blocks[i + 1 :])
+
+
+def test_the_title_is_at_least_twice_as_large_as_everything_else():
+    poster = typeset(_photo("rocket"), PosterBrief(texts=TEXTS["latin"]))
+    title, *rest = poster.boxes
+    assert [block.role for block in poster.boxes] == ["title", "subtitle", "body", "cta"]
+    assert all(title.size >= 2 * block.size for block in rest)
+
+
+def test_the_ink_lies_where_the_boxes_say():
+    poster = typeset(Image.new("RGB", (416, 608), "white"), PosterBrief(texts=["HELLO", "World of type"]))
+    for block in poster.boxes:
+        x0, y0, x1, y1 = block.box
+        part = np.asarray(poster.image.convert("L"), float)[int(y0) - 6 : int(y1) + 6, int(x0) - 6 : int(x1) + 6]
+        rows, columns = np.nonzero(part < 128)
+        found = (columns.min() + int(x0) - 6, rows.min() + int(y0) - 6, columns.max() + int(x0) - 5, rows.max() + int(y0) - 5)
+        assert np.abs(np.subtract(found, block.box)).max() <= 1.6, block.text
+
+
+def test_the_same_call_gives_the_same_poster():
+    first, second = (typeset(_photo("chelsea"), PosterBrief(texts=TEXTS["latin"])) for _ in range(2))
+    assert first.image.tobytes() == second.image.tobytes()
+    assert first.svg() == second.svg() and first.pdf() == second.pdf()
+
+
+def test_pixels_far_from_the_text_are_kept_where_no_underlay_is_needed():
+    picture = Image.new("RGB", (416, 608), (20, 30, 60))
+    poster = typeset(picture, PosterBrief(texts=["JAZZ"]))
+    assert poster.background.tobytes() == picture.tobytes()
+
+
+@pytest.mark.parametrize("texts", TEXTS.values(), ids=TEXTS.keys())
+def test_the_svg_holds_live_text_at_the_places_of_the_raster(texts):
+    poster = typeset(_photo("hubble_deep_field"), PosterBrief(texts=texts))
+    root = ET.fromstring(poster.svg())
+    assert (root.get("width"), root.get("height")) == ("416", "608")
+    found = [(e.text, float(e.get("x")), float(e.get("y")), float(e.get("font-size"))) for e in root.iter(f"{SVG}text")]
+    wanted = [
+        (run.text, at.x + run.x * block.size, at.baseline, block.size)
+        for block in poster.boxes
+        for at in block.placed_lines
+        for run in at.line.runs
+    ]
+    assert [text for text, *_ in found] == [text for text, *_ in wanted]
+    assert np.allclose([place for _, *place in found], [place for _, *place in wanted], atol=0.002)
+
+
+def test_the_fonts_in_the_svg_have_every_character_that_is_set_in_them():
+    poster = typeset(_photo("coffee"), PosterBrief(texts=["Jazz 爵士", "Пятница"]))
+    svg = poster.svg()
+    fonts = {
+        family: TTFont(io.BytesIO(base64.b64decode(data))).getBestCmap()
+        for family, data in re.findall(r"font-family:'([^']+)';src:url\(data:font/\w+;base64,([^)]+)\)", svg)
+    }
+    for element in ET.fromstring(svg).iter(f"{SVG}text"):
+        family = element.get("font-family").split(",")[0].strip("'")
+        assert all(ord(c) in fonts[family] for c in element.text), element.text
+    assert len(svg) < 2_000_000
+
+
+def test_the_pictures_in_svg_and_pdf_are_the_rasters_background():
+    poster = typeset(_photo("coffee"), PosterBrief(texts=["JAZZ"]))
+    href = next(ET.fromstring(poster.svg()).iter(f"{SVG}image")).get("{http://www.w3.org/1999/xlink}href")
+    embedded = Image.open(io.BytesIO(base64.b64decode(href.split(",")[1])))
+    assert embedded.tobytes() == poster.background.tobytes()
+    page = pypdf.PdfReader(io.BytesIO(poster.pdf())).pages[0]
+    assert page.images[0].image.convert("RGB").tobytes() == poster.background.tobytes()
+
+
+@pytest.mark.parametrize("name", [name for name in TEXTS if name != "arabic"])
+def test_the_pdfs_text_can_be_extracted(name):
+    poster = typeset(_photo("rocket"), PosterBrief(texts=TEXTS[name]))
+    extracted = pypdf.PdfReader(io.BytesIO(poster.pdf())).pages[0].extract_text()
+    for block in poster.boxes:
+        for line in block.lines:
+            assert line in extracted
+
+
+def test_arabic_in_a_pdf_is_extracted_as_plain_letters_though_joined_forms_are_drawn():
+    poster = typeset(_photo("rocket"), PosterBrief(texts=["موسيقى"]))
+    extracted = pypdf.PdfReader(io.BytesIO(poster.pdf())).pages[0].extract_text()
+    assert extracted.strip() == "موسيقى"
+
+
+def test_the_pdfs_text_stands_where_the_raster_has_it():
+    poster = typeset(_photo("rocket"), PosterBrief(texts=["JAZZ NIGHT", "An evening by the river"]))
+    places = []
+
+    def visit(text, _, matrix, font, size):
+        if text.strip():
+            places.append((text.strip(), matrix[4] / 0.75, 608 - matrix[5] / 0.75, size / 0.75))
+
+    page = pypdf.PdfReader(io.BytesIO(poster.pdf())).pages[0]
+    assert [float(side) / 0.75 for side in page.mediabox[2:]] == [416, 608]
+    page.extract_text(visitor_text=visit)
+    wanted = [(at.line.text, at.x, at.baseline, b.size) for b in poster.boxes for at in b.placed_lines]
+    assert [text for text, *_ in places] == [text for text, *_ in wanted]
+    assert np.allclose([size for *_, size in places], [size for *_, size in wanted], atol=0.01)
+    assert np.allclose([place[2] for place in places], [place[2] for place in wanted], atol=0.01)
+
+
+def test_every_pdf_font_is_embedded():
+    poster = typeset(_photo("rocket"), PosterBrief(texts=["JAZZ NIGHT", "爵士 Friday", "Пятница"]))
+    fonts = pypdf.PdfReader(io.BytesIO(poster.pdf())).pages[0]["/Resources"]["/Font"]
+    composite = [font for font in fonts.values() if font["/Subtype"] == "/Type0"]
+    assert len(composite) >= 3
+    for font in composite:
+        data = font["/DescendantFonts"][0]["/FontDescriptor"]["/FontFile2"].get_data()
+        assert "glyf" in TTFont(io.BytesIO(data))
+
+
+def test_a_suffix_chooses_the_format(tmp_path):
+    poster = typeset(_photo("rocket", (200, 300)), PosterBrief(texts=["JAZZ"]))
+    assert Image.open(poster.save(tmp_path / "a.png")).tobytes() == poster.image.tobytes()
+    assert poster.save(tmp_path / "a.pdf").read_bytes().startswith(b"%PDF-")
+    assert "<svg" in poster.save(tmp_path / "a.svg").read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match=r"\.docx"):
+        poster.save(tmp_path / "a.docx")
+
+
+@pytest.mark.parametrize("archetype", [kind.name for kind in ARCHETYPES])
+def test_every_archetype_can_be_asked_for(archetype):
+    poster = typeset(_photo("coffee"), PosterBrief(texts=TEXTS["latin"]), archetype=archetype)
+    assert poster.layout.archetype == archetype
+
+
+def test_a_users_boxes_are_kept_to():
+    boxes = [(20, 30, 396, 200), (20, 420, 200, 480), (20, 500, 396, 580)]
+    poster = typeset(_photo("coffee"), PosterBrief(texts=["JAZZ NIGHT", "Friday", "Book now"]), boxes=boxes, align="left")
+    for block, box in zip(poster.boxes, boxes, strict=True):
+        x0, y0, x1, y1 = block.button or block.box
+        assert box[0] - 1 <= x0 and box[1] - 1 <= y0 and x1 <= box[2] + 1 and y1 <= box[3] + 1
+    assert poster.boxes[0].box.x0 == pytest.approx(20, abs=0.01)
+
+
+def test_given_roles_are_kept():
+    poster = typeset(_photo("coffee"), PosterBrief(texts=["Host", "Show"]), roles=["body", "title"])
+    assert [block.role for block in poster.boxes] == ["body", "title"]
+    assert poster.boxes[1].size > 2 * poster.boxes[0].size
+
+
+@pytest.mark.parametrize(
+    ("texts", "options", "message"),
+    [
+        ([], {}, "no texts"),
+        (["Jazz", "  "], {}, "text 2 is empty"),
+        (["Jazz\x07"], {}, r"U\+0007"),
+        (["Party 🎉"], {}, "PARTY POPPER"),
+        (["word " * 2000], {}, "does not fit on a 416x608 poster"),
+        (["Donaudampfschifffahrt" * 12], {}, "does not fit on a 416x608 poster"),
+        (["Jazz"], {"style": "gothic"}, "unknown style 'gothic'"),
+        (["Jazz"], {"roles": ["headline"]}, "unknown role 'headline'"),
+        (["Jazz"], {"roles": ["title", "body"]}, "2 roles for 1 texts"),
+        (["Jazz"], {"archetype": "spiral"}, "unknown archetype 'spiral'"),
+        (["Jazz"], {"boxes": []}, "0 boxes for 1 texts"),
+        (["Jazz"], {"boxes": [(0, 0, 500, 100)]}, r"box 1 .* in the 416x608 picture"),
+        (["Jazz " * 20], {"boxes": [(0, 0, 60, 12)]}, r"text 1 .* does not fit its box"),
+        (["Jazz"], {"boxes": [(0, 0, 60, 12)], "align": "justify"}, "unknown align 'justify'"),
+        (["Jazz"], {"fonts": ["nowhere.ttf"]}, "nowhere.ttf: no such font file"),
+    ],
+)
+def test_a_bad_call_is_one_clear_line(texts, options, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        typeset(_photo("coffee"), PosterBrief(texts=texts), **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_tiny_picture_is_refused_and_a_small_one_is_set():
+    with pytest.raises(ValueError, match="20x30; text needs at least 48 pixels"):
+        typeset(Image.new("RGB", (20, 30)), PosterBrief(texts=["Hi"]))
+    assert typeset(Image.new("RGB", (64, 96)), PosterBrief(texts=["Hi"])).boxes[0].size >= 8
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "1"])
+def test_any_mode_of_picture_is_taken(mode):
+    assert typeset(_photo("coffee", (200, 300)).convert(mode), PosterBrief(texts=["Jazz"])).image.mode == "RGB"
+
+
+def test_a_newline_in_a_text_breaks_the_line_there():
+    poster = typeset(_photo("rocket"), PosterBrief(texts=["NIGHT\r\nRUN"]))
+    assert poster.boxes[0].lines == ("NIGHT", "RUN")
+
+
+def test_markup_in_a_text_is_set_as_it_stands():
+    poster = typeset(_photo("rocket"), PosterBrief(texts=['R&B <live> "tonight"']))
+    texts = [element.text for element in ET.fromstring(poster.svg()).iter(f"{SVG}text")]
+    assert " ".join(texts) == 'R&B <live> "tonight"'
+
+
+def test_importing_the_function_loads_nothing_heavy():
+    code = "import sys; from posterkit import typeset; import posterkit.typeset as t; assert t is typeset and callable(t); " \
+           "print([m for m in ('PIL', 'numpy', 'uharfbuzz', 'reportlab', 'torch') if m in sys.modules])"  # fmt: skip
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
