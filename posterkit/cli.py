@@ -89,11 +89,12 @@ def generate(args: argparse.Namespace) -> int:
 def transform(args: argparse.Namespace) -> int:
     """One poster from images."""
     from posterkit.batch.manifest import Fault, Job, checked, parse_anchor
+    from posterkit.batch.reading import read_size
     from posterkit.batch.worker import Worker
 
     outputs = _outputs(args)
-    sources = [*args.images, *([args.mask] if args.mask else [])]
-    for source in sources:
+    for source in [*args.images, *([args.mask] if args.mask else [])]:
+        read_size(source)
         if source.resolve() in {path.resolve() for path in outputs}:
             raise ValueError(f"{source}: -o names an input; choose another name")
     anchor = parse_anchor(args.anchor) if args.anchor else None

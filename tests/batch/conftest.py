@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
+from pictures import grain
 from PIL import Image
 
 NATIVE_AREA = 64 * 96
@@ -43,10 +43,3 @@ def photo(tmp_path: Path) -> Path:
     path = tmp_path / "photo.png"
     Image.fromarray(grain(180, 120)).save(path)
     return path
-
-
-def grain(width: int, height: int, seed: int = 0) -> np.ndarray:
-    """`(height, width, 3)`, uint8."""
-    ramp = np.linspace(60, 190, width)[None, :, None] + np.linspace(-30, 30, height)[:, None, None]
-    noise = np.random.default_rng(seed).normal(0, 8, (height, width, 3))
-    return (ramp + noise).clip(0, 255).astype(np.uint8)

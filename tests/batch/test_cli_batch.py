@@ -1,0 +1,232 @@
+"""batch through the real pipelines: good rows get posters, bad rows their lines, nothing is made twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pictures import grain
+from PIL import Image
+
+from posterkit.batch.metadata import read_record
+from posterkit.cli import main
+
+SMALL = ("--width", "96", "--height", "144")
+
+
+def run(*argv: object) -> int:
+    return main([str(word) for word in argv])
+
+
+def ledger(out: Path) -> dict[str, dict[str, Any]]:
+    lines = [json.loads(line) for line in (out / "ledger.jsonl").read_text(encoding="utf-8").splitlines()]
+    return {line["row"]: line for line in lines}
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in out.glob("*.png") if path.name != "contact_sheet.png"}
+
+
+def times(out: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in out.glob("*.png") if path.name != "contact_sheet.png"}
+
+
+def bomb() -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 50000, 50000, 8, 2, 0, 0, 0))
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """A folder as designers have them."""
+    folder = tmp_path / "photos"
+    (folder / "mascot").mkdir(parents=True)
+    photo = Image.fromarray(grain(90, 60))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    photo.save(folder / "turned.jpg", exif=turned)
+    photo.convert("CMYK").save(folder / "print.tif")
+    Image.fromarray(grain(90, 60)[..., 0].astype(np.uint16) * 257).save(folder / "deep.png")
+    photo.save(folder / "same.png")
+    photo.save(folder / "same.webp")
+    photo.save(folder / "moving.gif", save_all=True, append_images=[Image.fromarray(grain(90, 60, seed=1))])
+    photo.save(folder / "mascot" / "one.png")
+    (folder / "same.txt").write_text("by the sea", encoding="utf-8")
+    (folder / "notes.docx").write_bytes(b"PK")
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "bomb.png").write_bytes(bomb())
+    photo.save(folder / "cut.jpg")
+    (folder / "cut.jpg").write_bytes((folder / "cut.jpg").read_bytes()[:-400])
+    (folder / "text.png").write_text("this is no picture")
+    return folder
+
+
+GOOD = {"turned.jpg", "print.tif", "deep.png", "same.png", "same.webp", "moving.gif", "mascot/"}
+BAD = {"notes.docx", "empty.jpg", "bomb.png", "cut.jpg", "text.png"}
+
+
+def test_a_mixed_folder_gives_every_good_file_a_poster_and_every_bad_one_a_line(
+    tmp_path: Path, mixed: Path, omni: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert run("batch", mixed, "--task", "id_driven", "-o", out, *SMALL, "--model", omni) == 1
+    lines = ledger(out)
+    assert {row for row, line in lines.items() if line["status"] == "done"} == GOOD
+    assert {row for row, line in lines.items() if line["status"] == "failed"} == BAD
+    assert all(lines[row]["why"] for row in BAD)
+    names = {"turned.png", "print.png", "deep.png", "same.png", "same-2.png", "moving.png", "mascot.png"}
+    assert set(contents(out)) == names and (out / "contact_sheet.png").is_file()
+    assert all(Image.open(out / name).size == (96, 144) for name in names)
+    assert "2 frames" in lines["moving.gif"]["notes"][0]
+    assert read_record(out / "same.png")["row"]["prompt"] == "by the sea"
+    shown = capsys.readouterr()
+    assert "7 made, 0 made before, 5 failed, of 12 rows" in shown.out
+    assert all(row in shown.err for row in BAD)
+
+
+def test_a_second_run_makes_nothing_again_and_tries_only_what_failed(tmp_path: Path, mixed: Path, omni: str) -> None:
+    out = tmp_path / "out"
+    argv = ("batch", mixed, "--task", "id_driven", "-o", out, *SMALL, "--model", omni)
+    assert run(*argv) == 1
+    before, lines = times(out), ledger(out)
+    for name in BAD:
+        (mixed / name).unlink()
+    Image.fromarray(grain(90, 60)).save(mixed / "cut.jpg")
+    assert run(*argv) == 0
+    after = times(out)
+    assert {name: after[name] for name in before} == before and set(after) - set(before) == {"cut.png"}
+    assert ledger(out)["same.png"] == lines["same.png"] and set(ledger(out)) == GOOD | {"cut.jpg"}
+
+
+def test_changed_words_or_a_changed_picture_are_made_again_the_rest_stays(
+    tmp_path: Path, mixed: Path, omni: str
+) -> None:
+    for name in BAD:
+        (mixed / name).unlink()
+    out = tmp_path / "out"
+    argv = ("batch", mixed, "--task", "id_driven", "-o", out, *SMALL, "--model", omni)
+    assert run(*argv) == 0
+    before = times(out)
+    (mixed / "same.txt").write_text("in the hills", encoding="utf-8")  # belongs to same.png and same.webp
+    Image.fromarray(grain(91, 60)).save(mixed / "deep.png")
+    assert run(*argv) == 0
+    after = times(out)
+    assert {name for name in after if after[name] != before[name]} == {"same.png", "same-2.png", "deep.png"}
+
+
+def manifest(folder: Path, rows: list[Any]) -> Path:
+    path = folder / "jobs.jsonl"
+    path.write_text("\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows), encoding="utf-8")
+    return path
+
+
+def test_a_manifest_names_its_faulty_rows_and_makes_the_others(tmp_path: Path, craft: str) -> None:
+    rows = [
+        {"prompt": "waves", "texts": ["SURF"], "out": "surf.png", "seed": 1}, {"prompt": "x", "widht": 3}, "{broken",
+        {"prompt": "hills"}, {"prompt": "again", "out": "surf.png"},
+    ]  # fmt: skip
+    out = tmp_path / "out"
+    assert run("batch", manifest(tmp_path, rows), "-o", out, *SMALL, "--model", craft) == 1
+    lines = ledger(out)
+    assert [lines[f"jobs.jsonl:{n}"]["status"] for n in range(1, 6)] == ["done", "failed", "failed", "done", "failed"]
+    assert 'did you mean "width"?' in lines["jobs.jsonl:2"]["why"]
+    assert set(contents(out)) == {"surf.png", "poster-0004.png"}
+    assert read_record(out / "surf.png")["typeset"][0]["text"] == "SURF"
+
+
+def test_rows_drawn_together_equal_rows_drawn_alone(tmp_path: Path, craft: str) -> None:
+    path = manifest(tmp_path, [{"prompt": f"poster {n}"} for n in range(5)])
+    assert run("batch", path, "-o", tmp_path / "a", "--native", "--model", craft, "--batch-size", 5) == 0
+    assert run("batch", path, "-o", tmp_path / "b", "--native", "--model", craft, "--batch-size", 1) == 0
+    together, alone = contents(tmp_path / "a"), contents(tmp_path / "b")
+    assert set(together) == set(alone) and len(together) == 5
+    for name in together:
+        a, b = (np.asarray(Image.open(tmp_path / folder / name)).astype(int) for folder in ("a", "b"))
+        assert np.abs(a - b).max() <= 1  # a batch multiplies in another order
+
+
+def test_a_row_made_again_from_its_poster_is_the_same(tmp_path: Path, mixed: Path, omni: str) -> None:
+    out = tmp_path / "out"
+    argv = ("batch", mixed, "--task", "extending", "-o", out, "--anchor", "top", *SMALL, "--model", omni)
+    run(*argv, "--batch-size", 1)
+    assert run("generate", "--from-image", out / "deep.png", "-o", tmp_path / "again.png") == 0
+    assert np.array_equal(np.asarray(Image.open(out / "deep.png")), np.asarray(Image.open(tmp_path / "again.png")))
+
+
+def test_masks_in_the_folder_are_used(tmp_path: Path, omni: str) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("a", "b", "c"):
+        Image.fromarray(grain(96, 64)).save(folder / f"{name}.png")
+    hole = Image.new("L", (96, 64), 0)
+    hole.paste(255, (20, 20, 50, 40))
+    hole.save(folder / "a.mask.png")
+    Image.new("L", (10, 10), 255).save(folder / "b.mask.png")
+    out = tmp_path / "out"
+    assert run("batch", folder, "--task", "filling", "-o", out, "--model", omni) == 1
+    lines = ledger(out)
+    assert lines["a.png"]["status"] == "done" and set(contents(out)) == {"a.png"}
+    assert "the mask is 10x10, its image 96x64" in lines["b.png"]["why"] and "needs a mask" in lines["c.png"]["why"]
+    kept = np.asarray(hole) == 0
+    assert np.array_equal(np.asarray(Image.open(out / "a.png"))[kept], grain(96, 64)[kept])
+
+
+def test_rows_of_both_kinds_with_one_model_are_a_wrong_call(
+    tmp_path: Path, photo: Path, craft: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = manifest(tmp_path, [{"prompt": "x"}, {"task": "style_driven", "images": [photo.name]}])
+    assert run("batch", path, "-o", tmp_path / "out", "--model", craft) == 2
+    assert "these rows are of both kinds" in capsys.readouterr().err
+
+
+def _start(argv: list[str]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "posterkit.cli", *argv]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _wait_for_first(out: Path, process: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + 120
+    while not contents(out) and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)
+    assert contents(out), process.communicate()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+def test_a_batch_that_was_stopped_goes_on_where_it_was(tmp_path: Path, craft: str, how: signal.Signals) -> None:
+    rows = [{"prompt": f"poster {n}", "texts": ["STOP"]} for n in range(8)]
+    path = manifest(tmp_path, rows)
+    argv = ["batch", str(path), "--model", craft, "--batch-size", "1", "--steps", "12"]
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    process = _start([*argv, "-o", str(out)])
+    _wait_for_first(out, process)
+    process.send_signal(how)
+    _, said = process.communicate(timeout=120)
+    made = contents(out)
+    assert 1 <= len(made) < 8, said
+    if how is signal.SIGINT:
+        assert process.returncode == 1 and "the same command goes on from here" in said
+        assert set(made) == {line["out"] for line in ledger(out).values()} and (out / "contact_sheet.png").is_file()
+    before = times(out)
+
+    assert main([*argv, "-o", str(out)]) == 0
+    after = times(out)
+    assert {name: after[name] for name in before} == before
+    assert main([*argv, "-o", str(whole)]) == 0
+    assert contents(out) == contents(whole) and len(contents(out)) == 8
+    assert {row: line["id"] for row, line in ledger(out).items()} == {
+        row: line["id"] for row, line in ledger(whole).items()
+    }
+    assert not list(out.glob(".*.tmp"))

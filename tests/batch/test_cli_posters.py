@@ -1,0 +1,142 @@
+"""generate, transform and info through the real pipelines with tiny weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from posterkit.batch.metadata import read_record
+from posterkit.cli import main
+
+
+def run(*argv: object) -> int:
+    return main([str(word) for word in argv])
+
+
+def pixels(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def test_generate_writes_a_poster_of_the_asked_size_in_three_formats(tmp_path: Path, craft: str) -> None:
+    out = tmp_path / "p.png"
+    argv = ["generate", 'a "JAZZ" night', "--width", 208, "--height", 304, "--seed", 3, "--model", craft, "-o", out]
+    assert run(*argv, "--svg", tmp_path / "p.svg", "--pdf", tmp_path / "p.pdf") == 0
+    assert Image.open(out).size == (208, 304)
+    assert "JAZZ" in (tmp_path / "p.svg").read_text(encoding="utf-8")
+    assert (tmp_path / "p.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_the_record_holds_everything_that_made_the_poster(tmp_path: Path, craft: str) -> None:
+    out = tmp_path / "p.png"
+    argv = ["generate", "waves", "--text", "SURF", "--seed", 3, "--steps", 1, "--guidance", 2, "--model", craft]
+    assert run(*argv, "-o", out) == 0
+    record = read_record(out)
+    row = record["row"]
+    assert (row["task"], row["prompt"], row["texts"]) == ("text", "waves", ["SURF"])
+    assert (row["seed"], row["steps"], row["guidance"], row["width"], row["height"]) == (3, 1, 2.0, 832, 1216)
+    assert record["drawn"]["size"] == [64, 96] and record["enlarged"]["resampler"] == "mitchell-shock"
+    assert record["model"]["name"] == craft and len(record["model"]["revision"]) == 16
+    assert record["typeset"][0]["text"] == "SURF" and record["source_depth"] == 1
+    assert {"torch", "diffusers", "transformers"} <= set(record["versions"])
+
+
+def test_from_image_makes_the_same_poster_again(tmp_path: Path, craft: str) -> None:
+    first, again, other = (tmp_path / name for name in ("a.png", "b.png", "c.png"))
+    assert run("generate", 'a "JAZZ" night', "--width", 208, "--height", 304, "--model", craft, "-o", first) == 0
+    assert run("generate", "--from-image", first, "-o", again) == 0
+    assert np.array_equal(pixels(first), pixels(again))
+    assert read_record(first) == read_record(again)
+    assert run("generate", "--from-image", first, "--seed", 77, "-o", other) == 0
+    assert not np.array_equal(pixels(first), pixels(other)) and read_record(other)["row"]["seed"] == 77
+
+
+def test_from_image_rebuilds_a_transformed_photograph_wherever_both_were_moved(
+    tmp_path: Path, photo: Path, omni: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = tmp_path / "made" / "a.png"
+    argv = ["transform", "extending", photo, "--anchor", "10,20", "--width", 260, "--height", 300, "--model", omni]
+    assert run(*argv, "-o", first) == 0
+    moved = tmp_path.with_name(tmp_path.name + "-moved")
+    tmp_path.rename(moved)
+    assert run("generate", "--from-image", moved / "made" / "a.png", "-o", moved / "b.png") == 0
+    assert np.array_equal(pixels(moved / "made" / "a.png"), pixels(moved / "b.png"))
+    capsys.readouterr()
+
+    (moved / photo.name).write_bytes((moved / photo.name).read_bytes() + b"x")
+    assert run("generate", "--from-image", moved / "made" / "a.png", "-o", moved / "c.png") == 2
+    assert "which has changed since" in capsys.readouterr().err
+    (moved / photo.name).unlink()
+    assert run("generate", "--from-image", moved / "made" / "a.png", "-o", moved / "c.png") == 2
+    assert "which is gone" in capsys.readouterr().err
+
+
+def test_another_revision_of_the_model_is_said(tmp_path: Path, craft: str, capsys: pytest.CaptureFixture[str]) -> None:
+    import shutil
+
+    model = tmp_path / "model"
+    shutil.copytree(craft, model)
+    assert run("generate", "x", "--native", "--model", model, "-o", tmp_path / "a.png") == 0
+    index = json.loads((model / "model_index.json").read_text())
+    (model / "model_index.json").write_text(json.dumps(index | {"num_inference_steps": 3}))
+    assert run("generate", "--from-image", tmp_path / "a.png", "-o", tmp_path / "b.png") == 0
+    assert "is another revision now" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("task", ["extending", "rescaling", "id_driven", "layout_driven", "style_driven"])
+def test_every_task_makes_a_poster(tmp_path: Path, photo: Path, omni: str, task: str) -> None:
+    out = tmp_path / "p.png"
+    assert run("transform", task, photo, "--width", 160, "--height", 240, "--model", omni, "-o", out) == 0
+    assert Image.open(out).size == (160, 240) and read_record(out)["row"]["task"] == task
+
+
+def test_extending_keeps_the_photograph_to_the_pixel(tmp_path: Path, photo: Path, omni: str) -> None:
+    out = tmp_path / "p.png"
+    argv = ["transform", "extending", photo, "--anchor", "31,77", "--width", 300, "--height", 400, "--model", omni]
+    assert run(*argv, "-o", out) == 0
+    assert np.array_equal(pixels(out)[77:197, 31:211], pixels(photo))
+
+
+def test_filling_keeps_the_photographs_size_and_all_that_is_not_masked(tmp_path: Path, photo: Path, omni: str) -> None:
+    mask = Image.new("L", (180, 120), 0)
+    mask.paste(255, (60, 40, 101, 83))
+    mask.save(tmp_path / "m.png")
+    out = tmp_path / "p.png"
+    assert run("transform", "filling", photo, "--mask", tmp_path / "m.png", "--model", omni, "-o", out) == 0
+    same = (pixels(out) == pixels(photo)).all(axis=2)
+    assert same[np.asarray(mask) == 0].all() and not same[np.asarray(mask) > 0].all()
+
+
+def test_a_poster_of_a_poster_counts_its_generations(
+    tmp_path: Path, photo: Path, omni: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = photo
+    for depth in (1, 2, 3):
+        out = tmp_path / f"{depth}.png"
+        assert run("transform", "style_driven", source, "--native", "--model", omni, "-o", out) == 0
+        assert read_record(out)["source_depth"] == depth
+        source = out
+    assert "has drawn this 2 times; start from the original" in capsys.readouterr().err
+
+
+def test_info_shows_the_record_as_a_table_and_as_json(
+    tmp_path: Path, craft: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "p.png"
+    assert run("generate", "waves at dawn", "--seed", 12345, "--native", "--model", craft, "-o", out) == 0
+    capsys.readouterr()
+    assert run("info", out) == 0
+    shown = capsys.readouterr().out
+    assert "waves at dawn" in shown and "12345" in shown and "--from-image" in shown
+    assert run("info", out, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == read_record(out)
+
+
+def test_generate_without_a_seed_says_which_one_it_took(
+    tmp_path: Path, craft: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("generate", "x", "--native", "--model", craft, "-o", tmp_path / "p.png") == 0
+    assert f"seed {read_record(tmp_path / 'p.png')['row']['seed']}" in capsys.readouterr().out
