@@ -17,7 +17,8 @@ _PUBLIC = {
     "title_words": "posterkit.data.synthetic",
 }
 
-__all__ = ["DrawnText", "PosterSample", "Region", "SyntheticPosters", "background_name", "border_lab", "caption_vocabulary",
+__all__ = ["DrawnText", "PosterSample", "Region", "SyntheticPosters", "background_name", "border_lab",
+           "caption_vocabulary",
            "read_sample", "title_words", "write_sample"]  # fmt: skip
 
 

@@ -83,18 +83,9 @@ class PosterSample:
 
 
 _PLAIN = (
-    "id",
-    "task",
-    "caption",
-    "instruction",
-    "theme",
-    "source",
-    "licence",
-    "split",
-    "background",
-    "style",
+    "id", "task", "caption", "instruction", "words", "theme", "source", "licence", "split", "background", "style",
     "layout",
-)
+)  # fmt: skip
 
 
 def write_sample(sample: PosterSample, folder: str | Path, index: str = "samples.jsonl") -> dict[str, Any]:

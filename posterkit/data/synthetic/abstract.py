@@ -36,7 +36,7 @@ class Geometric:
             "kind": kind, "colors": colors, "seed": int(rng.random() * 2**31), "cells": rng.choice((2, 3, 3, 4)),
             "angle": rng.choice((0.0, 0.0, math.pi / 4, -math.pi / 4, math.pi / 2)),
         }  # fmt: skip
-        names = list(dict.fromkeys(color_name(c) for c in colors[: 3 if kind != "shapes" else 3]))
+        names = list(dict.fromkeys(color_name(c) for c in colors[:3]))
         plan["slots"] = {"kind": kind, "colors": names}
         return plan
 
@@ -170,7 +170,8 @@ class Music:
         }  # fmt: skip
         main = disc if kind == "record" else colors[0]
         plan["slots"] = {"kind": kind, "main": color_name(main), "label": color_name(label),
-                         "colors": list(dict.fromkeys(color_name(c) for c in colors[:2])), "extra": plan["extra"]}  # fmt: skip
+                         "colors": list(dict.fromkeys(color_name(c) for c in colors[:2])),
+                         "extra": plan["extra"]}  # fmt: skip
         return plan
 
     def draw(self, c: Canvas, plan: Plan, palette: Palette, x: float, y: float, r: float) -> None:

@@ -7,8 +7,10 @@ from random import Random
 from typing import Any
 
 from posterkit.brief import COLORS
+from posterkit.data.synthetic.food import Food
 from posterkit.data.synthetic.layouts import LAYOUTS, PLACES
-from posterkit.data.synthetic.subjects import Food, Mascot, Product
+from posterkit.data.synthetic.mascots import Mascot
+from posterkit.data.synthetic.products import Product
 from posterkit.tasks import TASKS
 
 Slots = dict[str, Any]
@@ -75,8 +77,10 @@ TITLES: dict[str, tuple[str, ...]] = {
     "product": ("NEW", "FRESH", "PURE", "BIG SALE", "JUST IN", "DAILY CARE", "LESS IS MORE", "THE CLASSIC", "NATURAL"),
     "food": ("TASTY", "BRUNCH", "YUM", "FOOD FEST", "SWEET TREAT", "COFFEE TIME", "EAT WELL", "FRESH", "OPEN LATE"),
 }
-SUBTITLES = ("Open daily", "Join us", "Free entry", "All weekend", "New season", "Friday 8 pm", "Book now", "Since 1984",
-             "This Sunday", "Coming soon", "From 6 to 9", "Every day", "Live on stage", "Made with care", "Try it now")  # fmt: skip
+SUBTITLES = (
+    "Open daily", "Join us", "Free entry", "All weekend", "New season", "Friday 8 pm", "Book now", "Since 1984",
+    "This Sunday", "Coming soon", "From 6 to 9", "Every day", "Live on stage", "Made with care", "Try it now",
+)  # fmt: skip
 STYLE_WORDS = {
     "flat": ("flat", "minimal", "flat"), "gradient": ("gradient", "soft"),
     "outlined": ("outlined", "cartoon"), "dotted": ("halftone", "retro"),
@@ -108,7 +112,8 @@ PHRASES: dict[str, tuple[str, ...]] = {
     "bars": ("sound bars[ in {colors}]", "music bars[ in {colors}]"),
     "rings": ("sound waves as rings[ in {main}]", "big rings of sound[ in {main}]"),
     "guitar": ("a {main} guitar",),
-    "vase": ("{petal} flowers with {green} leaves in a {vase} vase", "a {vase} vase with {petal} flowers and {green} leaves"),
+    "vase": ("{petal} flowers with {green} leaves in a {vase} vase",
+             "a {vase} vase with {petal} flowers and {green} leaves"),
     "branch": ("a branch with {green} leaves", "a plant with {green} leaves"),
     "flower": ("one big {petal} flower with {green} leaves", "a {petal} flower with {green} leaves"),
     "wreath": ("a wreath of {green} leaves and {petal} flowers", "{petal} flowers in a wreath of {green} leaves"),
@@ -120,15 +125,21 @@ PHRASES: dict[str, tuple[str, ...]] = {
     "drawn food": ("{kind}[ in {main} and {second}]",),
 }  # fmt: skip
 BACKDROP_PHRASES: dict[str, tuple[str, ...]] = {
-    "plain": ("",), "disc": (" in front of a {color} circle", " on a {color} disc"),
-    "rays": (" with light rays and a {color} circle",), "arch": (" in front of a {color} arch", " under a {color} arch"),
-    "hills": (" on {color} hills",), "floor": (" on a {color} floor", " on a {color} table"),
-    "confetti": (" with confetti", " among confetti"), "plinth": (" on a {color} plinth", " on a round {color} plinth"),
-}  # fmt: skip
+    "plain": ("",),
+    "disc": (" in front of a {color} circle", " on a {color} disc"),
+    "rays": (" with light rays and a {color} circle",),
+    "arch": (" in front of a {color} arch", " under a {color} arch"),
+    "hills": (" on {color} hills",),
+    "floor": (" on a {color} floor", " on a {color} table"),
+    "confetti": (" with confetti", " among confetti"),
+    "plinth": (" on a {color} plinth", " on a round {color} plinth"),
+}
 PANEL_PHRASES = {"card": "in a framed picture", "arch": "in an arch window", "circle": "in a round window",
                  "inset": "inside a border"}  # fmt: skip
-FOOD_NAMES = {"coffee": "a cup of coffee", "pizza": "a slice of pizza", "orange": "a slice of fruit", "cupcake": "a cupcake",
-              "ice cream": "an ice cream", "donut": "a donut", "cherries": "cherries", "burger": "a burger", "pear": "a pear"}  # fmt: skip
+FOOD_NAMES = {
+    "coffee": "a cup of coffee", "pizza": "a slice of pizza", "orange": "a slice of fruit", "cupcake": "a cupcake",
+    "ice cream": "an ice cream", "donut": "a donut", "cherries": "cherries", "burger": "a burger", "pear": "a pear",
+}  # fmt: skip
 FORMS = (
     "A {style} poster of {content}{panel}, {place}, on a {bg} background. {Mood} mood. {Title}.",
     "A {mood} {style} poster with {content}{panel} {place}, {bg} background, {title}.",
@@ -168,8 +179,8 @@ def caption_vocabulary() -> list[str]:
     frames = [text for task in TASKS.values() for text in (task.frame, task.default)]
     texts = [*tables, *PANEL_PHRASES.values(), *FOOD_NAMES.values(), *FORMS, *BRIEFS, *COLORLESS, *SHORT, *ID_BRIEFS,
              *TITLE_FORMS, *WITH_SMALL, *NO_TEXT, *MOODS, *_ORBS, *COLORS, *PLACES, *_LISTS, *frames,
-             *Mascot.kinds, *Mascot.extras, *Product.kinds, *Food.kinds, "sailboat lighthouse whale", "planet ringed rocket",
-             "a an one two", *(layout.where for layout in LAYOUTS)]  # fmt: skip
+             *Mascot.kinds, *Mascot.extras, *Product.kinds, *Food.kinds, "sailboat lighthouse whale",
+             "planet ringed rocket a an one two", *(layout.where for layout in LAYOUTS)]  # fmt: skip
     return sorted({word for text in texts for word in words_of(re.sub(r"\{\w*\}", " ", text))})
 
 

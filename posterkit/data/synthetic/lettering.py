@@ -40,7 +40,8 @@ def font_files() -> tuple[str, ...]:
 def _draws_latin(path: Path) -> bool:
     """The font has every letter that titles and small lines need; fallbacks for other scripts may lack them."""
     with TTFont(path, lazy=True) as font:
-        return all(ord(letter) in font.getBestCmap() for letter in "AZaz09")
+        drawn = font.getBestCmap() or {}
+    return all(ord(letter) in drawn for letter in "AZaz09")
 
 
 @cache
@@ -233,7 +234,8 @@ def _setting(text: str, boxes: list[Rect], color: RGB, font: Font, factor: int, 
     width, height = canvas.w // factor, canvas.h // factor
     box = (
         max(0, int(min(b[0] for b in boxes) // factor)), max(0, int(min(b[1] for b in boxes) // factor)),
-        min(width, int(-(-max(b[2] for b in boxes) // factor))), min(height, int(-(-max(b[3] for b in boxes) // factor))),
+        min(width, int(-(-max(b[2] for b in boxes) // factor))), min(height,
+                                                                     int(-(-max(b[3] for b in boxes) // factor))),
     )  # fmt: skip
     family, weight = font.getname()
     return Setting(text, box, color, f"{family} {weight}")

@@ -13,7 +13,9 @@ from PIL import Image, ImageDraw
 
 from posterkit.data.synthetic import captions
 from posterkit.data.synthetic.abstract import Aurora, Botanical, Geometric, Music
+from posterkit.data.synthetic.backdrops import draw_backdrop, draw_shadow, plan_backdrop
 from posterkit.data.synthetic.canvas import STYLES, Canvas, Frame
+from posterkit.data.synthetic.food import Food
 from posterkit.data.synthetic.layouts import (
     CALM,
     LAYOUTS,
@@ -26,21 +28,18 @@ from posterkit.data.synthetic.layouts import (
     title_area,
 )
 from posterkit.data.synthetic.lettering import Lettering, Setting, set_text
+from posterkit.data.synthetic.mascots import Mascot
 from posterkit.data.synthetic.palettes import RGB, Palette, distance, draw_palette, lab_of
-from posterkit.data.synthetic.scenery import City, Mountains, Sea, Sky, Space
-from posterkit.data.synthetic.subjects import (
-    SUBJECTS,
-    Pose,
-    draw_backdrop,
-    draw_pose,
-    draw_shadow,
-    plan_backdrop,
-)
+from posterkit.data.synthetic.places import City, Sea, Space
+from posterkit.data.synthetic.poses import Pose, draw_pose
+from posterkit.data.synthetic.products import Product
+from posterkit.data.synthetic.scenery import Mountains, Sky
 
 SCENES: dict[str, Any] = {
     scene.name: scene
     for scene in (Sky(), Mountains(), City(), Sea(), Space(), Geometric(), Aurora(), Music(), Botanical())
 }
+SUBJECTS: dict[str, Any] = {subject.name: subject for subject in (Mascot(), Product(), Food())}
 THEMES = (*SCENES, *SUBJECTS)
 SUPERSAMPLE = 2
 
@@ -88,8 +87,8 @@ def draw_poster(rng: Random, **fixed: Any) -> Poster:
     """Draw a poster's parameters.
 
     Args:
-        fixed: any of the parameters given beforehand; also `text` (whether it has a title), `words` (how many the title
-            has) and `aspect` (width / height that the arrangement has to suit).
+        fixed: any of the parameters given beforehand; also `text` (whether it has a title), `words` (how many the
+            title has) and `aspect` (width / height that the arrangement has to suit).
     """
     theme = fixed.get("theme") or THEMES[int(rng.random() * len(THEMES))]
     palette: Palette = fixed.get("palette") or draw_palette(rng)
@@ -141,8 +140,8 @@ def _inner_palette(rng: Random, palette: Palette, panel: str | None) -> Palette:
 def _draw_lettering(rng: Random, theme: str, layout: Layout) -> Lettering:
     subtitle = captions.SUBTITLES[int(rng.random() * len(captions.SUBTITLES))] if rng.random() < 0.45 else None
     # fonts are chosen out of 64 steps, so that few sizes of few fonts fill the cache
-    return Lettering(captions.draw_title(rng, theme), subtitle, int(rng.random() * 64) / 64, int(rng.random() * 64) / 64,
-                     int(rng.random() * 6))  # fmt: skip
+    font, small_font = int(rng.random() * 64) / 64, int(rng.random() * 64) / 64
+    return Lettering(captions.draw_title(rng, theme), subtitle, font, small_font, int(rng.random() * 6))
 
 
 def _mood(rng: Random, palette: Palette, theme: str, style: str) -> str:
@@ -153,7 +152,8 @@ def _mood(rng: Random, palette: Palette, theme: str, style: str) -> str:
     fit += ["warm"] if b > 18 and a > -5 else ["cool"] if b < -12 else []
     fit += ["bold"] if chroma > 55 else ["elegant", "calm"] if chroma < 16 else []
     fit += {"mascot": ["playful"], "food": ["fresh", "playful"], "aurora": ["dreamy"], "botanical": ["fresh"],
-            "sky": ["calm", "dreamy"], "sea": ["fresh", "calm"], "product": ["elegant"], "music": ["bold"]}.get(theme, [])  # fmt: skip
+            "sky": ["calm", "dreamy"], "sea": ["fresh", "calm"], "product": ["elegant"],
+            "music": ["bold"]}.get(theme, [])  # fmt: skip
     return fit[int(rng.random() * len(fit))] if fit else "bold"
 
 

@@ -177,9 +177,9 @@ def id_driven(request: Request) -> Draft:
     kind = poster.plan["slots"]["kind"]
     if theme == "food":
         kind = re_article(captions.FOOD_NAMES[kind])
+    assert poster.backdrop is not None
     words = captions.compose(
-        rng, captions.ID_BRIEFS, kind=kind, backdrop=captions.backdrop_words(rng,
-                                                                             poster.backdrop["slots"] if poster.backdrop else {}),
+        rng, captions.ID_BRIEFS, kind=kind, backdrop=captions.backdrop_words(rng, poster.backdrop["slots"]),
         bg=background_name(target.image), title=clause_of(rng, poster),
     )  # fmt: skip
     return Draft(poster, target, words, references)
