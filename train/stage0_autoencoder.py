@@ -7,6 +7,7 @@ Neither paper trains this part: both systems start from the autoencoder of their
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -28,7 +29,9 @@ class AutoencoderConfig(RunConfig):
         family: which class: flux = AutoencoderKL, qwen = AutoencoderKLQwenImage.
         model: diffusers config values for each family.
         crop: side of the square crops it learns from, in pixels; the networks are convolutional.
-        kl_weight: pull of the posterior towards the unit Gaussian.
+        noise: standard deviation of the posterior, fixed: one that is learnt from the start at 1 drowns the channels
+            that carry little, and colours come out grey.
+        pull: weight that holds latents near the unit Gaussian, and the posterior's width near `noise`.
         stretch: chance to learn from latents reduced to half the scale against the picture reduced likewise, which
             keeps latents smooth in space and so easier to denoise (EQ-VAE, section 3).
     """
@@ -36,7 +39,8 @@ class AutoencoderConfig(RunConfig):
     family: Literal["flux", "qwen"] = "flux"
     model: dict = field(default_factory=dict)
     crop: int = 96
-    kl_weight: float = 1e-4
+    noise: float = 0.1
+    pull: float = 1e-3
     stretch: float = 0.25
 
 
@@ -87,14 +91,16 @@ def main() -> None:
         pictures = pictures.to(run.device)
         with run.autocast():
             mean, logvar = model.posterior(pictures)
-            latents = mean + run.noise_like(mean) * torch.exp(0.5 * logvar)
+            latents = mean + config.noise * run.noise_like(mean)
             if torch.rand((), generator=run.generator) < config.stretch:
                 latents = torch.nn.functional.avg_pool2d(latents, 2)
                 pictures = torch.nn.functional.avg_pool2d(pictures, 2)
             made = model.reconstruct(latents).float()
-        kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).float().mean()
+        width = (logvar - 2 * math.log(config.noise)).float().square().mean()
+        far = mean.float().square().mean()
         reconstruction = reconstruction_loss(made, pictures)
-        run.backward(reconstruction + config.kl_weight * kl, reconstruction=reconstruction.item(), kl=kl.item())
+        loss = reconstruction + config.pull * (far + width)
+        run.backward(loss, reconstruction=reconstruction.item(), far=far.item())
 
     statistics = SyntheticPosters(seed=2, tasks=("text",))
     with torch.no_grad():

@@ -41,9 +41,9 @@ def test_logit_normal_times_have_the_sigmoid_gaussians_quartiles():
     assert t.min() > 0 and t.max() < 1
 
 
-def test_a_constant_shift_of_brightness_costs_its_size_at_every_scale():
+def test_a_constant_shift_of_brightness_costs_the_same_at_every_scale_and_no_edges():
     target = torch.rand(2, 3, 16, 16)
-    assert reconstruction_loss(target + 0.25, target).item() == pytest.approx(0.25, abs=1e-6)
+    assert reconstruction_loss(target + 0.25, target).item() == pytest.approx(0.25 + 2 * 0.25**2, abs=1e-6)
 
 
 def test_blurring_an_edge_costs_more_than_an_equal_pixel_error_spread_flat():

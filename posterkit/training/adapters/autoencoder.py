@@ -79,7 +79,9 @@ class Autoencoder:
             indices = [i for i, picture in enumerate(pictures) if picture.shape == size]
             for start in range(0, len(indices), batch):
                 part = indices[start : start + batch]
-                encoded = self.encode(images_to_tensor([pictures[i] for i in part]).to(device)).half().cpu().contiguous()
+                encoded = (
+                    self.encode(images_to_tensor([pictures[i] for i in part]).to(device)).half().cpu().contiguous()
+                )
                 for index, latent in zip(part, encoded, strict=True):
                     latents[index] = latent
         return latents

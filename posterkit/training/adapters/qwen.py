@@ -114,7 +114,7 @@ class QwenAdapter:
             rows.append(
                 {
                     "ids": inputs["input_ids"][0].int(),
-                    "empty_ids": self.read(" ", poster.pictures)["input_ids"][0].int(),
+                    "empty_ids": self._empty_ids(inputs["image_grid_thw"]),
                     "patches": inputs["pixel_values"].half(),
                     "grid": inputs["image_grid_thw"].int(),
                 }
@@ -184,3 +184,11 @@ class QwenAdapter:
     def save(self, folder: str | Path) -> None:
         """A diffusers folder, bfloat16, which stock QwenImageEditPlusPipeline opens too."""
         save_pipeline(self.pipeline(), folder)
+
+    def _empty_ids(self, grid: Tensor) -> Tensor:
+        """The negative prompt's ids `(L,)` beside pictures of this grid; a token of the encoder is 2 x 2 patches."""
+        pad = "<|image_pad|>"
+        pieces = instruction_text(" ", len(grid)).split(pad)
+        counts = [*(grid.prod(-1) // 4).tolist(), 0]
+        text = "".join(piece + pad * count for piece, count in zip(pieces, counts, strict=True))
+        return self.parts["tokenizer"](text, return_tensors="pt")["input_ids"][0].int()
