@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 PROMPT = 'Poster, navy background, a yellow moon over the sea, "JAZZ NIGHT"'
 TEXTS = ["JAZZ NIGHT", "Friday 8 pm", "Harbour Hall"]
 POSTER = (832, 1216)
+Calls = tuple[Callable[[list[int]], Any], Callable[[int], Any]]
 
 
 @dataclass(frozen=True)
@@ -131,17 +132,13 @@ def _quiet(pipe: Any) -> Any:
     return pipe
 
 
-def seeded(*seeds: int) -> Any:
-    """A generator for each image; one alone stands without a list."""
+def seeded(seed: int) -> Any:
     import torch
 
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    return generators if len(seeds) > 1 else generators[0]
+    return torch.Generator().manual_seed(seed)
 
 
-def craft_calls(
-    ours: Any, stock: Any, options: argparse.Namespace
-) -> tuple[Callable[[list[int]], Any], Callable[[int], Any]]:
+def craft_calls(ours: Any, stock: Any, options: argparse.Namespace) -> Calls:
     """Ours for a list of inputs, and stock for one, with equal settings."""
     width, height = ours.target_size()
     shared = {
@@ -159,31 +156,25 @@ def craft_calls(
     return draw, peer
 
 
-def omni_calls(
-    ours: Any, stock: Any, options: argparse.Namespace
-) -> tuple[Callable[[list[int]], Any], Callable[[int], Any]]:
-    """Ours for a list of inputs, and stock for one, with equal settings; stock gets the framed instruction."""
+def omni_calls(ours: Any, stock: Any, options: argparse.Namespace) -> Calls:
+    """Ours for a list of inputs, and stock for one, equal settings: a plain edit, whose sizes both round alike."""
     samples = _samples()
     height, width = samples[0].target.shape[:2]
     shared = {
-        "width": width, "height": height, "true_cfg_scale": 4.0,
+        "width": width, "height": height, "true_cfg_scale": ours.config.true_cfg_scale, "negative_prompt": " ",
         "num_inference_steps": options.steps or ours.config.num_inference_steps,
     }  # fmt: skip
     references = [Image.fromarray(sample.references[0]) for sample in samples]
 
     def draw(rows: list[int]) -> Any:
         return ours(
-            task="style_driven", image=[[references[i]] for i in rows], prompt=[samples[i].caption for i in rows],
+            image=[[references[i]] for i in rows], prompt=[samples[i].instruction for i in rows],
             generator=[*map(seeded, rows)], **shared,
         ).images  # fmt: skip
 
     def peer(row: int) -> Any:
-        from posterkit.tasks import get_task
-
-        instruction = get_task("style_driven").instruction(samples[row].caption)
-        return stock(
-            image=[references[row]], prompt=instruction, negative_prompt=" ", generator=seeded(row), **shared
-        ).images
+        prompt, image = samples[row].instruction, [references[row]]
+        return stock(image=image, prompt=prompt, generator=seeded(row), **shared).images
 
     return draw, peer
 
