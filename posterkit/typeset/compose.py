@@ -24,7 +24,7 @@ from posterkit.layout import (
     plan,
 )
 from posterkit.typeset.contrast import MINIMUM, Color, Ink, choose_ink, contrast, parse_color, signal_color, underlay
-from posterkit.typeset.fitting import Block, FontMeasurer, fit, setting
+from posterkit.typeset.fitting import Block, FontMeasurer, Setting, fit, setting
 from posterkit.typeset.fonts import Face, load_face, pairing_for
 from posterkit.typeset.placed import PlacedLine, PlacedText
 from posterkit.typeset.poster import TypesetPoster
@@ -62,9 +62,7 @@ def typeset(
             fit at a legible size, a picture under 48 pixels, or an option that is unknown.
     """
     if min(image.size) < SMALLEST:
-        raise ValueError(
-            f"the picture is {image.width}x{image.height}; typesetting needs at least {SMALLEST} pixels a side"
-        )
+        raise ValueError(f"the picture is {image.width}x{image.height}; text needs at least {SMALLEST} pixels a side")
     picture = image.convert("RGB")
     texts = clean_texts(brief.texts)
     assigned = infer_roles(texts) if roles is None else check_roles(roles, texts)
@@ -74,7 +72,7 @@ def typeset(
     for text, role in zip(texts, assigned, strict=True):
         setting(text, role, chosen, extra)
     if boxes is None:
-        measurer = FontMeasurer(chosen, extra)
+        measurer = FontMeasurer(chosen, extra, legible_size(*picture.size))
         layout = plan(picture, replace(brief, texts=texts), measurer=measurer, roles=assigned, archetype=archetype)
     else:
         layout = _given(texts, assigned, boxes, align, picture.size)
@@ -119,7 +117,7 @@ def _given(
         box = Box(*(float(side) for side in corners))
         if box.width <= 0 or box.height <= 0 or min(box.x0, box.y0) < 0 or box.x1 > size[0] or box.y1 > size[1]:
             raise ValueError(
-                f"box {index + 1} {tuple(corners)} is not x0, y0, x1, y1 inside the {size[0]}x{size[1]} picture"
+                f"box {index + 1} {tuple(corners)} is not x0, y0, x1, y1 in the {size[0]}x{size[1]} picture"
             )
         elements.append(Element(index, text, role, box, side, group=index))
     return Layout(*size, tuple(elements))
@@ -129,28 +127,35 @@ def _set(element: Element, style: str, extra: tuple[Face, ...], free: bool, size
     """Fit a text into its box: the planner's boxes are as large as the text, a user's (`free`) may be larger."""
     how = setting(element.text, element.role, style, extra)
     box = element.box
-    pad = (0.0, 0.0)
+    least = 0.5 * min(legible_size(*size), element.size)
     if free and element.role == "cta":
-        # the button must lie inside the user's box: find the padding that goes with the size
-        em = min(box.height / (1.0 + 2 * PILL[1]), 0.12 * min(size) if element.size == float("inf") else element.size)
-        pad = (min(PILL[0] * em, 0.2 * box.width), PILL[1] * em)
-    loose = 0.0 if free else 0.02 * element.size
-    width, height = box.width - 2 * pad[0] + loose, box.height - 2 * pad[1] + loose
-    block = fit(element.text, how, width, height, element.size)
+        block = _fit_in_button(element, how)
+    else:
+        loose = 0.0 if free else 0.02 * element.size
+        block = fit(element.text, how, box.width + loose, box.height + loose, element.size, least)
     if block is None or block.size < min(legible_size(*size), element.size) * 0.999:
         raise ValueError(_does_not_fit(element, block, size))
+    pad = PILL[0] * block.size if free and element.role == "cta" else 0.0
     y = box.y0 + (box.height - block.height) / 2
     lines = []
     for number, line in enumerate(block.lines):
         slack = box.width - line.ink * block.size
         # the ink, not the advance box, stands on the margin
-        x = (
-            box.x0
-            + {"left": pad[0], "center": slack / 2, "right": slack - pad[0]}[element.align]
-            - line.left * block.size
-        )
+        offset = {"left": pad, "center": slack / 2, "right": slack - pad}[element.align]
+        x = box.x0 + offset - line.left * block.size
         lines.append(PlacedLine(line, x, y + block.baseline(number)))
     return _placed(element, block, tuple(lines), y)
+
+
+def _fit_in_button(element: Element, how: Setting) -> Block | None:
+    """The largest setting whose button, padding and all, lies in the box."""
+    size = min(element.size, element.box.height / (0.8 + 2 * PILL[1]))
+    for _ in range(30):
+        block = fit(element.text, how, element.box.width - 2 * PILL[0] * size, element.box.height, size)
+        if block is not None and block.size > 0.99 * size and block.height <= element.box.height - 2 * PILL[1] * size:
+            return block
+        size *= 0.92
+    return None
 
 
 def _placed(element: Element, block: Block, lines: tuple[PlacedLine, ...], y: float) -> PlacedText:

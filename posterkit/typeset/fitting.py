@@ -13,6 +13,7 @@ from posterkit.typeset.fonts import PAIRINGS, Face, for_text
 from posterkit.typeset.shaping import Line, cap_height, shape, x_height
 
 MAX_LINES = 24
+_NEARLY = 0.97  # a smaller number of lines is taken where it reaches this part of the largest size
 _AIR = 0.09  # em kept between the ink of two lines, however tight the leading
 
 
@@ -66,40 +67,43 @@ def setting(text: str, role: Role, style: str, extra: tuple[Face, ...] = ()) -> 
     return Setting(faces, 0.005, 1.25 if role == "subtitle" else 1.38, scale)
 
 
-def fit(text: str, how: Setting, width: float, height: float, size: float, prefer_fewer: float = 0.97) -> Block | None:
+def fit(text: str, how: Setting, width: float, height: float, size: float, least: float = 0.0) -> Block | None:
     """Set a text as large as fits, at most at `size`.
 
     Breaks stand only where UAX #14 allows them (and at every newline); words are never hyphenated. For each number of
     lines the narrowest balanced breaking is taken, and of those the one that can be largest; where a smaller number
-    of lines reaches nearly the same size (`prefer_fewer` of it), that one.
+    of lines reaches nearly the same size, that one.
 
     Args:
         width, height: of the box in pixels.
         size: largest font size in pixels.
+        least: a size in pixels below which nothing is of use, so that a far too long text is given up at once.
 
     Returns:
-        The block; None where not even the smallest size above zero fits the number of lines that the newlines ask for.
+        The block; None where the text does not fit.
     """
-    paragraphs = [part.strip() for part in text.strip("\n").split("\n")]
+    paragraphs = tuple(part.strip() for part in text.strip("\n").split("\n"))
+    total = sum(full for paragraph in paragraphs for _, full, _ in _units(paragraph, how))
+    if width <= 0 or total * least > MAX_LINES * width or 0.7 * total * least * least > width * height:
+        return None
     candidates: list[Block] = []
-    previous: list[str] | None = None
     for count in range(len(paragraphs), MAX_LINES + 1):
         lines = _balanced(paragraphs, count, how)
-        if lines == previous:
-            break
-        previous = lines
+        if len(lines) < count:
+            continue
         block = _block(lines, how, width, height, size)
-        if block is not None:
-            candidates.append(block)
-        if block is not None and block.size >= size * 0.999:
+        if block is None or block.size < 0.5 * max((found.size for found in candidates), default=0.0):
+            break
+        candidates.append(block)
+        if block.size >= size * 0.999:
             break
     if not candidates:
         return None
     largest = max(block.size for block in candidates)
-    return next(block for block in candidates if block.size >= prefer_fewer * largest)
+    return next(block for block in candidates if block.size >= _NEARLY * largest)
 
 
-def _block(lines: list[str], how: Setting, width: float, height: float, size: float) -> Block | None:
+def _block(lines: tuple[str, ...], how: Setting, width: float, height: float, size: float) -> Block | None:
     shaped = tuple(shape(line, how.faces, how.tracking) for line in lines)
     ascent = max(cap_height(shaped[0].runs[0].face) if shaped[0].runs else 0.7, shaped[0].top)
     leading = how.leading
@@ -113,7 +117,8 @@ def _block(lines: list[str], how: Setting, width: float, height: float, size: fl
     return Block(shaped, fitted, leading, ascent, em_width * fitted, em_height * fitted)
 
 
-def _balanced(paragraphs: list[str], count: int, how: Setting) -> list[str]:
+@lru_cache(maxsize=4096)
+def _balanced(paragraphs: tuple[str, ...], count: int, how: Setting) -> tuple[str, ...]:
     """Break into at most `count` lines with the longest line as short as can be."""
     units = [_units(paragraph, how) for paragraph in paragraphs]
     widest = max((bare for paragraph in units for _, _, bare in paragraph), default=0.0)
@@ -125,7 +130,7 @@ def _balanced(paragraphs: list[str], count: int, how: Setting) -> list[str]:
             high = middle
         else:
             low = middle
-    return [line for paragraph in units for line in _filled(paragraph, high)]
+    return tuple(line for paragraph in units for line in _filled(paragraph, high))
 
 
 def _units(paragraph: str, how: Setting) -> tuple[tuple[str, float, float], ...]:
@@ -181,13 +186,14 @@ def _filled(units: tuple[tuple[str, float, float], ...], width: float) -> list[s
 class FontMeasurer:
     """The planner's measurer with the real fonts: what it says is what will be drawn."""
 
-    def __init__(self, style: str, extra: tuple[Face, ...] = ()) -> None:
+    def __init__(self, style: str, extra: tuple[Face, ...] = (), least: float = 0.0) -> None:
         self.style = style
         self.extra = extra
+        self.least = least  # pixels; what would come out smaller counts as not fitting
 
     def __call__(self, text: str, role: Role, width: float, height: float, size: float) -> Measured | None:
         if width <= 0 or height <= 0:
             return None
         how = setting(text, role, self.style, self.extra)
-        block = fit(text, how, width, height, size * how.scale)
+        block = fit(text, how, width, height, size * how.scale, self.least)
         return None if block is None else Measured(block.size, block.width, block.height, len(block.lines))

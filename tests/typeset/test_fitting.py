@@ -37,7 +37,7 @@ def test_a_newline_always_breaks():
 
 
 def test_lines_are_balanced():
-    block = _fit("Single origin, roasted on Mondays", 420, 400, 50, "subtitle")
+    block = _fit("Single origin, roasted on Mondays", 520, 400, 50, "subtitle")
     widths = [line.width for line in block.lines]
     assert len(widths) == 2
     assert min(widths) > 0.6 * max(widths)

@@ -1,4 +1,5 @@
 import base64
+import functools
 import io
 import re
 import subprocess
@@ -29,6 +30,7 @@ TEXTS = {
 }
 
 
+@functools.cache
 def _photo(name, size=(416, 608)):
     image = Image.fromarray(getattr(skimage.data, name)()).convert("RGB")
     scale = max(size[0] / image.width, size[1] / image.height)
@@ -55,15 +57,18 @@ def _wcag(color, pixels):
 
 
 def _around_the_letters(poster, block):
-    """The pixels of the finished picture next to a block's letters, beyond their antialiased edge."""
-    pixels = np.asarray(poster.image)
+    """The pixels of the finished picture that lie right beside a block's letters and that no letter touches."""
+    pad = max(3, round(0.1 * block.size))
     x0, y0, x1, y1 = (round(side) for side in block.box)
-    pad = max(2, round(0.1 * block.size))
-    part = pixels[max(0, y0 - pad) : y1 + pad, max(0, x0 - pad) : x1 + pad]
-    letters = (part == np.asarray(block.color)).all(-1)
-    near = ndimage.binary_dilation(letters, iterations=5) & ~ndimage.binary_dilation(letters, iterations=2)
-    assert letters.sum() > 20
-    return part[near]
+    area = (slice(max(0, y0 - pad), y1 + pad), slice(max(0, x0 - pad), x1 + pad))
+    part = np.asarray(poster.image)[area].astype(int)
+    if block.button:
+        ground = np.broadcast_to(part[0, 0], part.shape)  # the button's fill, at its inner corner
+    else:
+        ground = np.asarray(poster.background)[area].astype(int)
+    letters = np.abs(part - ground).max(-1) > 0
+    assert letters.any() and (part == np.asarray(block.color)).all(-1).any()
+    return part[ndimage.binary_dilation(letters, iterations=3) & ~letters]
 
 
 @pytest.mark.parametrize("ground", ["coffee", "chelsea", "rocket", "astronaut", "hubble_deep_field", "checkerboard"])
@@ -114,12 +119,17 @@ def test_the_ink_lies_where_the_boxes_say():
         x0, y0, x1, y1 = block.box
         part = np.asarray(poster.image.convert("L"), float)[int(y0) - 6 : int(y1) + 6, int(x0) - 6 : int(x1) + 6]
         rows, columns = np.nonzero(part < 128)
-        found = (columns.min() + int(x0) - 6, rows.min() + int(y0) - 6, columns.max() + int(x0) - 5, rows.max() + int(y0) - 5)
+        found = (
+            columns.min() + int(x0) - 6,
+            rows.min() + int(y0) - 6,
+            columns.max() + int(x0) - 5,
+            rows.max() + int(y0) - 5,
+        )
         assert np.abs(np.subtract(found, block.box)).max() <= 1.6, block.text
 
 
 def test_the_same_call_gives_the_same_poster():
-    first, second = (typeset(_photo("chelsea"), PosterBrief(texts=TEXTS["latin"])) for _ in range(2))
+    first, second = (typeset(_photo("chelsea", (200, 300)), PosterBrief(texts=TEXTS["latin"])) for _ in range(2))
     assert first.image.tobytes() == second.image.tobytes()
     assert first.svg() == second.svg() and first.pdf() == second.pdf()
 
@@ -135,7 +145,9 @@ def test_the_svg_holds_live_text_at_the_places_of_the_raster(texts):
     poster = typeset(_photo("hubble_deep_field"), PosterBrief(texts=texts))
     root = ET.fromstring(poster.svg())
     assert (root.get("width"), root.get("height")) == ("416", "608")
-    found = [(e.text, float(e.get("x")), float(e.get("y")), float(e.get("font-size"))) for e in root.iter(f"{SVG}text")]
+    found = [
+        (e.text, float(e.get("x")), float(e.get("y")), float(e.get("font-size"))) for e in root.iter(f"{SVG}text")
+    ]
     wanted = [
         (run.text, at.x + run.x * block.size, at.baseline, block.size)
         for block in poster.boxes
@@ -227,7 +239,9 @@ def test_every_archetype_can_be_asked_for(archetype):
 
 def test_a_users_boxes_are_kept_to():
     boxes = [(20, 30, 396, 200), (20, 420, 200, 480), (20, 500, 396, 580)]
-    poster = typeset(_photo("coffee"), PosterBrief(texts=["JAZZ NIGHT", "Friday", "Book now"]), boxes=boxes, align="left")
+    poster = typeset(
+        _photo("coffee"), PosterBrief(texts=["JAZZ NIGHT", "Friday", "Book now"]), boxes=boxes, align="left"
+    )
     for block, box in zip(poster.boxes, boxes, strict=True):
         x0, y0, x1, y1 = block.button or block.box
         assert box[0] - 1 <= x0 and box[1] - 1 <= y0 and x1 <= box[2] + 1 and y1 <= box[3] + 1
@@ -289,6 +303,8 @@ def test_markup_in_a_text_is_set_as_it_stands():
 
 
 def test_importing_the_function_loads_nothing_heavy():
-    code = "import sys; from posterkit import typeset; import posterkit.typeset as t; assert t is typeset and callable(t); " \
-           "print([m for m in ('PIL', 'numpy', 'uharfbuzz', 'reportlab', 'torch') if m in sys.modules])"  # fmt: skip
+    code = (
+        "import sys; from posterkit import typeset; import posterkit.typeset as t; assert t is typeset; "
+        "print([m for m in ('PIL', 'numpy', 'uharfbuzz', 'reportlab', 'torch') if m in sys.modules])"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -97,7 +97,9 @@ def test_a_text_that_cannot_fit_is_named():
         plan(Image.new("RGB", (300, 450)), PosterBrief(texts=["Jazz", "word " * 3000]))
 
 
-@pytest.mark.parametrize(("text", "expected"), [("abc", False), ("שלום abc", True), ("12 مرحبا", True), ("123", False)])
+@pytest.mark.parametrize(
+    ("text", "expected"), [("abc", False), ("שלום abc", True), ("12 مرحبا", True), ("123", False)]
+)
 def test_the_first_strong_letter_gives_the_direction(text, expected):
     assert runs_right_to_left(text) is expected
 
