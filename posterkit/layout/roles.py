@@ -25,21 +25,31 @@ _DETAIL = re.compile(
     r"|\d.*\b(января|февраля|марта|апреля|мая|июня|июля|августа|сентября|октября|ноября|декабря)\b",
     re.IGNORECASE,
 )
+# what introduces the title or follows it, and never is it
+_ASIDE = re.compile(
+    r"\b(presents?|presented by|invites? you( to)?|proudly|featuring|introducing)$"
+    r"|^(a|an|the)? ?(film|play|show|concert) by\b"
+    r"|^(by|with|from|feat\.?|featuring|presented by|starring|in cinemas)\b|(présente|präsentiert|presenta|apresenta)$"
+    r"|представляет$|παρουσιάζει$|呈现$|呈獻$|献映$|presents:$",
+    re.IGNORECASE,
+)
 _LONG = 70  # characters; a longer text is read, not seen
 
 
 def infer_roles(texts: Sequence[str]) -> tuple[Role, ...]:
     """One role per text.
 
-    The title is the first text that is neither a call to action, nor a date or a price, nor a paragraph (else simply
-    the first). The next such text is the subtitle; at most one call to action, the last text that reads like one; all
-    else is body. A text before the title (a host's name above a show's) becomes the subtitle.
+    The title is the first text that is neither a call to action, nor a date or a price, nor a paragraph, nor an aside
+    such as "... presents" (else simply the first). The next such text is the subtitle; at most one call to action, the
+    last text that reads like one; all else is body. A text before the title (a host's name above a show's) becomes
+    the subtitle.
     """
     if not texts:
         return ()
     action = [bool(_ACTION.search(text)) and len(text) <= 40 for text in texts]
     plain = [not action[i] and not _DETAIL.search(text) and len(text) <= _LONG for i, text in enumerate(texts)]
-    title = plain.index(True) if True in plain else 0
+    heads = [plain[i] and not _ASIDE.search(text.strip()) for i, text in enumerate(texts)]
+    title = next((flags.index(True) for flags in (heads, plain) if True in flags), 0)
     roles: list[Role] = ["body"] * len(texts)
     roles[title] = "title"
     calls = [i for i in range(len(texts)) if action[i] and i != title]

@@ -79,7 +79,7 @@ def choose_ink(image: Image.Image, areas: Sequence[Sequence[Box]], wanted: Seque
     Returns:
         One Ink per group; `alpha` in [0, 0.96] is how strongly the tint must cover the picture.
     """
-    pixels = [[_pixels(image, box) for box in group] for group in areas]
+    pixels = [[sample(image, box) for box in group] for group in areas]
     light, dark = _neutrals(image)
     needs = {ink: [max((needed_alpha(ink, tint, part) for part in group), default=0.0) for group in pixels]
              for ink, tint in ((light, dark), (dark, light))}  # fmt: skip
@@ -170,7 +170,7 @@ def _color(value: np.ndarray) -> Color:
     return r, g, b
 
 
-def _pixels(image: Image.Image, box: Box) -> np.ndarray:
+def sample(image: Image.Image, box: Box) -> np.ndarray:
     """The pixels of a box, `(n, 3)` uint8, thinned to a few thousand."""
     cut = np.asarray(image.crop(box.pixels(image.size))).reshape(-1, 3)
     return cut[:: max(1, len(cut) // 6000)]

@@ -12,6 +12,7 @@ from posterkit.typeset.fonts import Face
 from posterkit.typeset.placed import PlacedText
 from posterkit.typeset.shaping import Run, has_raqm
 
+_BAND = 256  # rows blended at a time, so that a large poster needs little memory
 _SMOOTH = 4  # buttons are drawn this many times larger and reduced
 
 
@@ -76,9 +77,15 @@ def tinted(image: Image.Image, layers: list[tuple[np.ndarray, tuple[int, int, in
     """The picture under tints: `(H, W, 1)` strengths in [0, 1], each with its colour."""
     if not layers:
         return image.copy()
-    pixels = np.asarray(image, np.float32)
-    for strength, color in layers:
-        pixels = pixels * (1 - strength) + np.asarray(color, np.float32) * strength
+    source = np.asarray(image)
+    out = np.empty_like(source)
     # a fixed noise of half a step keeps wide gradients from showing bands
-    noise = np.random.default_rng(0).random(pixels.shape[:2], np.float32)[..., None]
-    return Image.fromarray(np.floor(pixels + noise).clip(0, 255).astype(np.uint8))
+    random = np.random.default_rng(0)
+    for y in range(0, len(source), _BAND):
+        pixels = source[y : y + _BAND].astype(np.float32)
+        for strength, color in layers:
+            part = strength[y : y + _BAND]
+            pixels = pixels * (1 - part) + np.asarray(color, np.float32) * part
+        noise = random.random(pixels.shape[:2], np.float32)[..., None]
+        out[y : y + _BAND] = np.floor(pixels + noise).clip(0, 255)
+    return Image.fromarray(out)

@@ -128,6 +128,13 @@ def test_the_ink_lies_where_the_boxes_say():
         assert np.abs(np.subtract(found, block.box)).max() <= 1.6, block.text
 
 
+def test_a_large_picture_reads_as_well_as_a_small_one():
+    picture = _checkerboard((1600, 1900))  # beyond the size that underlays are tried out at
+    poster = typeset(picture, PosterBrief(texts=["Night Run", "Saturday"]))
+    assert poster.image.size == (1600, 1900)
+    assert all(np.percentile(_wcag(b.color, _around_the_letters(poster, b)), 5) >= 4.5 for b in poster.boxes)
+
+
 def test_the_same_call_gives_the_same_poster():
     first, second = (typeset(_photo("chelsea", (200, 300)), PosterBrief(texts=TEXTS["latin"])) for _ in range(2))
     assert first.image.tobytes() == second.image.tobytes()
