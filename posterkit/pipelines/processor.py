@@ -8,11 +8,11 @@ from typing import Any
 
 import transformers
 from diffusers.utils import logging
+from huggingface_hub import snapshot_download
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.processing_utils import ProcessorMixin
 from transformers.utils.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
-from transformers.utils.hub import cached_file
 from transformers.utils.import_utils import is_torchvision_available
 
 # the logger on which diffusers reports the components that it loads
@@ -93,28 +93,28 @@ def load_processor(folder: str | Path, **hub: Any) -> Qwen2VLProcessor:
 
     Args:
         folder: a pipeline folder (with `processor/` in it), a processor folder, or a hub id.
-        hub: `revision`, `token`, `cache_dir`, `local_files_only`, `force_download`, as transformers takes them.
+        hub: for a hub id: `revision`, `token`, `cache_dir`, `local_files_only`, `force_download`.
 
     Raises:
         OSError: no `preprocessor_config.json` or tokenizer is there.
     """
-    name = str(folder)
-    places: dict[str, Any] = {**hub, "subfolder": "processor"}
-    if (Path(name) / IMAGE_FILE).is_file() or (Path(name) / BOTH_FILE).is_file():
-        places["subfolder"] = ""
-    image_processor = Qwen2VLImageProcessorPil.from_pretrained(name, **places)
-    tokenizer = AutoTokenizer.from_pretrained(name, **places)
-    template = _read("chat_template.jinja", name, places) or getattr(tokenizer, "chat_template", None)
-    processor = Qwen2VLProcessor(image_processor, tokenizer, chat_template=template)
-    both = json.loads(_read(BOTH_FILE, name, places) or "{}")
-    video = both.get("video_processor") or json.loads(_read(VIDEO_FILE, name, places) or "{}")
+    path = Path(folder)
+    if not path.is_dir():
+        path = Path(snapshot_download(str(folder), allow_patterns=["processor/*"], **hub))
+    if not ((path / IMAGE_FILE).is_file() or (path / BOTH_FILE).is_file()):
+        path = path / "processor"
+    image_processor = Qwen2VLImageProcessorPil.from_pretrained(path)
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    template = path / "chat_template.jinja"
+    words = template.read_text(encoding="utf-8") if template.is_file() else getattr(tokenizer, "chat_template", None)
+    processor = Qwen2VLProcessor(image_processor, tokenizer, chat_template=words)
+    video = _read(path / BOTH_FILE).get("video_processor") or _read(path / VIDEO_FILE)
     processor.video_config = video or processor.video_config
     return processor
 
 
-def _read(file: str, name: str, places: dict[str, Any]) -> str | None:
-    found = cached_file(name, file, _raise_exceptions_for_missing_entries=False, **places)
-    return Path(found).read_text(encoding="utf-8") if found else None
+def _read(file: Path) -> dict[str, Any]:
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 def load_processor_if_needed(folder: Any, kwargs: dict[str, Any]) -> None:

@@ -245,10 +245,12 @@ def match_prompts(prompt: str | Sequence[str | None] | None, posters: int) -> li
     """One prompt for each poster; a single text serves all of them.
 
     Raises:
-        ValueError: a list of another length.
+        ValueError: another type, or a list of another length.
     """
     if prompt is None or isinstance(prompt, str):
         return [prompt] * posters
+    if not isinstance(prompt, (list, tuple)):
+        raise ValueError(f"prompt is a {type(prompt).__name__}; give a text or a list of texts")
     if len(prompt) != posters:
         raise ValueError(
             f"{len(prompt)} prompts for {posters} poster(s); image must hold one list of references for each prompt"
