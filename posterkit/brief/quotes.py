@@ -11,6 +11,7 @@ _CLOSERS = {
     "「": "」", "『": "』", "《": "》", "〈": "〉", "〝": "〞〟", "＂": "＂",
 }  # fmt: skip
 _SINGLE = {"'", "‘", "‚"}  # their closing mark is an apostrophe too
+LONGEST = 1000  # characters; no text on a poster is longer
 _INCHES = {'"', "”", "＂"}  # after a digit they mean inches
 # words that begin with an apostrophe: rock 'n' roll, 'til dawn, the '90s
 _ELISION = re.compile(r"(?:n['’]|n\b|(?:til|tis|twas|twere|cause|em|bout|round|neath)\b|\d0s\b)", re.IGNORECASE)
@@ -31,7 +32,8 @@ def quotes(prompt: str) -> list[Quote]:
 
     Straight, curly and low quotes, guillemets either way round and CJK brackets count. `\\"` inside is a quote mark of
     the text, `\\n` a line break; blanks at the ends are dropped. Apostrophes and inch marks are told apart. A mark
-    that nothing closes before the next empty line is no quote.
+    that nothing closes within 1000 characters and before the next empty line is no quote, nor is a straight one before
+    a blank.
     """
     found, at = [], 0
     while at < len(prompt):
@@ -82,11 +84,13 @@ def _closing(prompt: str, at: int) -> int:
         return -1
     closers, depth, i = _CLOSERS[mark], 1, at + 1
     blank = re.compile(r"\n\s*\n").search(prompt, at)
-    limit = blank.start() if blank else len(prompt)
+    limit = min(blank.start() if blank else len(prompt), at + LONGEST + 2)
     while i < limit:
         if prompt[i] == "\\":
             i += 2
             continue
+        if mark == "”" and prompt[i] == "“":
+            return -1  # a stray closing mark, not a Swedish opening one
         if prompt[i] == mark and mark not in closers:
             depth += 1
         elif prompt[i] in closers:
@@ -105,7 +109,7 @@ def _closing(prompt: str, at: int) -> int:
 def _opens(prompt: str, at: int) -> bool:
     mark, before, after = prompt[at], prompt[at - 1 : at], prompt[at + 1 : at + 2]
     if mark in _INCHES:
-        return not before.isdigit()
+        return not before.isdigit() and not after.isspace()
     if mark in _SINGLE:
         in_word = before.isalnum() and before < _CJK
         return not in_word and not after.isspace() and not _ELISION.match(prompt, at + 1)

@@ -110,7 +110,7 @@ class Vocabulary:
         self.names: dict[str, str] = {}
         for line in table.strip().splitlines():
             name, words = line.split(":")
-            self.names |= {word.casefold(): name.strip() for word in words.split()}
+            self.names |= {word.lower(): name.strip() for word in words.split()}
         self._longest_first = sorted(self.names, key=len, reverse=True)
         expressions = (f"({self._expression(word, before)})" for word in self._longest_first)
         self._pattern = re.compile("|".join(expressions), re.IGNORECASE)

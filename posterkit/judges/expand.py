@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from posterkit.brief import Expander, Expansion, PosterBrief, expand, in_quotes
 from posterkit.judges.chat import AnswerError, Chat
 
@@ -68,4 +70,5 @@ def expand_prompt(
             raise AnswerError(reason)
 
         return expand(prompt, failing, how)
-    return expand(prompt, asking(chat), chat.name)
+    # an endpoint knows its model's name only once it has been asked
+    return replace(expand(prompt, asking(chat), chat.name), by=chat.name)

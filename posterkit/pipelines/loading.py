@@ -1,0 +1,201 @@
+"""What a checkpoint is made of: its index, its card, another transformer, LoRAs. Weights are safetensors only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+Family = Literal["postercraft", "posteromni"]
+
+# pipeline classes of a folder's index -> which of ours opens it, and the transformer class in it
+_FAMILIES: dict[str, Family] = {
+    "FluxPipeline": "postercraft", "PosterCraftPipeline": "postercraft",
+    "QwenImageEditPipeline": "posteromni", "QwenImageEditPlusPipeline": "posteromni",
+    "PosterOmniPipeline": "posteromni",
+}  # fmt: skip
+_TRANSFORMERS: dict[Family, str] = {
+    "postercraft": "FluxTransformer2DModel",
+    "posteromni": "QwenImageTransformer2DModel",
+}
+_MUST_FIT = ("in_channels", "joint_attention_dim", "pooled_projection_dim")
+_SCRIPTS_OF = {
+    "zh": ("han",), "ja": ("han", "kana"), "ko": ("hangul",), "ru": ("cyrillic",), "uk": ("cyrillic",),
+    "bg": ("cyrillic",), "sr": ("cyrillic", "latin"), "el": ("greek",), "ar": ("arabic",), "fa": ("arabic",),
+    "ur": ("arabic",), "he": ("hebrew",), "hi": ("devanagari",), "th": ("thai",), "ka": ("georgian",),
+    "hy": ("armenian",), "bn": ("bengali",), "ta": ("tamil",),
+}  # fmt: skip
+
+
+def first_line(fault: BaseException) -> str:
+    """The first line of a library's message."""
+    lines = str(fault).strip().splitlines()
+    return lines[0][:300] if lines else type(fault).__name__
+
+
+def read_file(model: str, name: str) -> str:
+    """A small text file of a folder or a hub repository.
+
+    Raises:
+        ValueError: it cannot be had.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HFValidationError
+
+    folder = Path(model)
+    if folder.is_dir():
+        if not (folder / name).is_file():
+            raise ValueError(f"{model}: there is no {name} in this folder")
+        return (folder / name).read_text(encoding="utf-8")
+    try:
+        return Path(hf_hub_download(model, name)).read_text(encoding="utf-8")
+    except HFValidationError:
+        raise ValueError(f"{model}: neither a folder nor a hub id (owner/name)") from None
+    except Exception as fault:  # the hub's client raises many kinds
+        raise ValueError(f"{model}: {name} cannot be fetched: {first_line(fault)}") from None
+
+
+def read_index(model: str) -> dict[str, Any]:
+    """`model_index.json` of a pipeline folder or hub id; ValueError where there is none."""
+    try:
+        return json.loads(read_file(model, "model_index.json"))
+    except json.JSONDecodeError as fault:
+        raise ValueError(f"{model}: model_index.json is not JSON: {fault}") from None
+
+
+def family_of(model: str, index: dict[str, Any]) -> Family:
+    """Which of the two pipelines opens a checkpoint.
+
+    Raises:
+        ValueError: neither does.
+    """
+    name = index.get("_class_name")
+    name = name[-1] if isinstance(name, list) else name  # ["pipeline", "PosterCraftPipeline"]: the hub's form
+    if name not in _FAMILIES:
+        raise ValueError(f"{model}: is a {name}; accepted are {', '.join(_FAMILIES)}")
+    return _FAMILIES[name]
+
+
+def weight_bytes(model: str) -> int | None:
+    """Bytes of the safetensors files of a folder; None for a hub id, whose files are not here yet."""
+    folder = Path(model)
+    return sum(file.stat().st_size for file in folder.rglob("*.safetensors")) if folder.is_dir() else None
+
+
+def card_scripts(model: str) -> tuple[str, ...] | None:
+    """The scripts that a model can draw, by its card; None where the card does not say.
+
+    The card's `posterkit: {scripts: [...]}` counts, else its `language`. An empty list means that it cannot spell.
+    """
+    try:
+        card = read_file(model, "README.md")
+    except ValueError:
+        return None
+    parts = card.split("---", 2)
+    if card.lstrip()[:3] != "---" or len(parts) < 3:
+        return None
+    try:
+        head = yaml.safe_load(parts[1])
+    except yaml.YAMLError:
+        return None
+    if not isinstance(head, dict):
+        return None
+    ours = head.get("posterkit")
+    if isinstance(ours, dict) and isinstance(ours.get("scripts"), list):
+        return tuple(str(script) for script in ours["scripts"])
+    languages = head.get("language")
+    languages = [languages] if isinstance(languages, str) else languages
+    if not isinstance(languages, list) or not languages:
+        return None
+    return tuple(dict.fromkeys(s for tag in languages for s in _SCRIPTS_OF.get(str(tag).split("-")[0], ("latin",))))
+
+
+def load_transformer(source: str, model: str, family: Family, dtype: Any, quantization: Any = None) -> Any:
+    """Another transformer for a base: the authors of both systems release only that part.
+
+    Args:
+        source: a transformer's folder, a pipeline folder that has one, a hub id of either, or one safetensors file in
+            diffusers' or the original layout.
+        model: the base that it goes into.
+        dtype, quantization: as `from_pretrained` takes them.
+
+    Raises:
+        ValueError: it is none, cannot be loaded, or does not fit the base.
+    """
+    import diffusers
+
+    kind = getattr(diffusers, _TRANSFORMERS[family])
+    options = {"dtype": dtype} | ({"quantization_config": quantization} if quantization else {})
+    path = Path(source)
+    try:
+        base = json.loads(read_file(model, "transformer/config.json"))
+        if path.is_file():
+            if path.suffix != ".safetensors":
+                raise ValueError(f"a {path.suffix or 'nameless'} file; only .safetensors files are read")
+            made = kind.from_single_file(str(path), config=model, subfolder="transformer", **options)
+        else:
+            folder = _transformer_folder(source)
+            config = json.loads(read_file(source, f"{folder}/config.json" if folder else "config.json"))
+            _check_fit(config, base, _TRANSFORMERS[family])
+            made = kind.from_pretrained(source, subfolder=folder, use_safetensors=True, **options)
+        _check_fit(made.config, base)
+    except (OSError, ValueError, KeyError, RuntimeError) as fault:
+        raise ValueError(f"transformer {source}: {first_line(fault)}") from None
+    return made
+
+
+def _transformer_folder(source: str) -> str | None:
+    """ "transformer" where the source is a whole pipeline, None where it is the transformer itself."""
+    try:
+        read_file(source, "model_index.json")
+    except ValueError:
+        return None
+    return "transformer"
+
+
+def _check_fit(config: Any, base: Any, name: str | None = None) -> None:
+    if name and config.get("_class_name") != name:
+        raise ValueError(f"is a {config.get('_class_name')}, the base needs a {name}")
+    for key in _MUST_FIT:
+        if key in base and config.get(key) != base[key]:
+            raise ValueError(f"its {key} is {config.get(key)}, the base needs {base[key]}")
+
+
+def add_loras(pipe: Any, lora: str | Sequence[str]) -> None:
+    """Load LoRAs and set their weights.
+
+    Args:
+        lora: a folder, a hub id or a safetensors file, or several; `=0.8` behind one is its weight.
+
+    Raises:
+        ValueError: one cannot be loaded, or holds nothing for this model.
+    """
+    names, weights = [], []
+    for number, item in enumerate([lora] if isinstance(lora, str) else lora):
+        source, weight = _source_and_weight(item)
+        name = f"lora{number}"
+        if Path(source).is_file() and not source.endswith(".safetensors"):
+            raise ValueError(f"LoRA {source}: only .safetensors files are read")
+        try:
+            pipe.load_lora_weights(source, adapter_name=name, use_safetensors=True)
+        except (OSError, ValueError, KeyError, RuntimeError) as fault:
+            raise ValueError(f"LoRA {source}: {first_line(fault)}") from None
+        if not any(name in adapters for adapters in pipe.get_list_adapters().values()):
+            raise ValueError(f"LoRA {source}: none of its keys is known to this model")
+        names.append(name)
+        weights.append(weight)
+    if names:
+        pipe.set_adapters(names, weights)
+
+
+def _source_and_weight(item: str) -> tuple[str, float]:
+    source, equals, weight = item.rpartition("=")
+    if not equals or Path(item).exists():
+        return item, 1.0
+    try:
+        return source, float(weight)
+    except ValueError:
+        raise ValueError(f"LoRA {item}: the weight behind = must be a number, found {weight!r}") from None

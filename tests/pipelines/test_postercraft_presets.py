@@ -1,0 +1,302 @@
+"""Loading by what a folder says of itself: another transformer, LoRAs, presets, devices, cards."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_flux
+import torch
+import yaml
+from diffusers import FluxPipeline
+from safetensors.torch import save_file
+
+from posterkit import PosterCraftPipeline
+from posterkit.pipelines import presets
+from posterkit.pipelines.loading import card_scripts
+from posterkit.pipelines.presets import Hardware, choose_preset, load_pipeline, preset_names, read_preset
+
+SMALL = {"width": 32, "height": 48, "num_inference_steps": 2, "max_sequence_length": 24, "output_type": "latent"}
+
+
+def draw(pipe: Any) -> torch.Tensor:
+    pipe.set_progress_bar_config(disable=True)
+    return pipe(prompt="a poster", **SMALL, generator=torch.Generator("cpu").manual_seed(0)).images
+
+
+def same(made: torch.Tensor, expected: torch.Tensor) -> None:
+    torch.testing.assert_close(made, expected, atol=2e-6, rtol=2e-6)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("base") / "stock"
+    FluxPipeline(**tiny_flux.components(seed=0)).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Another transformer in every form that people have one in, and what it draws in the base."""
+    folder = tmp_path_factory.mktemp("other")
+    parts = tiny_flux.components(seed=0)
+    parts["transformer"] = tiny_flux.components(seed=7)["transformer"]
+    parts["transformer"].save_pretrained(folder / "alone")
+    FluxPipeline(**parts).save_pretrained(folder / "pipeline")
+    save_file(parts["transformer"].state_dict(), folder / "diffusers.safetensors")
+    return {
+        "folder": folder / "alone",
+        "pipeline": folder / "pipeline",
+        "file": folder / "diffusers.safetensors",
+        "drawn": draw(PosterCraftPipeline(**parts)),
+    }
+
+
+def test_a_stock_flux_folder_opens_as_postercraft_in_float32_on_the_cpu(base):
+    pipe = load_pipeline(base, device="cpu")
+    assert type(pipe) is PosterCraftPipeline
+    assert {pipe.transformer.dtype, pipe.text_encoder.dtype, pipe.vae.dtype} == {torch.float32}
+    same(draw(pipe), draw(FluxPipeline(**tiny_flux.components(seed=0))))
+
+
+def test_the_cpu_is_spoken_of_once(base, caplog, monkeypatch):
+    monkeypatch.setattr(__import__("logging").getLogger("posterkit"), "propagate", True)
+    presets._say_once.cache_clear()
+    for _ in range(2):
+        load_pipeline(base, device="cpu")
+    lines = [record.getMessage() for record in caplog.records if record.name.startswith("posterkit")]
+    assert lines == ["no graphics card is used: float32 on the CPU with PyTorch's attention"]
+
+
+def test_an_asked_dtype_counts(base):
+    assert load_pipeline(base, device="cpu", dtype="bfloat16").transformer.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("form", ["folder", "pipeline", "file"])
+def test_another_transformer_goes_in_whatever_its_form(base, other, form):
+    same(draw(load_pipeline(base, transformer=other[form], device="cpu")), other["drawn"])
+
+
+def test_a_base_without_its_own_transformer_weights_takes_another(base, other, tmp_path):
+    bare = shutil.copytree(base, tmp_path / "bare")
+    for file in (bare / "transformer").glob("*.safetensors"):
+        file.unlink()
+    same(draw(load_pipeline(bare, transformer=other["folder"], device="cpu")), other["drawn"])
+
+
+def test_a_transformer_that_does_not_fit_is_named_with_what_does_not(base, tmp_path):
+    tiny_flux.transformer(channels=8).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=f"transformer {tmp_path}: its in_channels is 32, the base needs 16"):
+        load_pipeline(base, transformer=tmp_path, device="cpu")
+
+
+def test_a_folder_of_another_class_is_no_transformer(base, tmp_path):
+    tiny_flux.vae().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="is a AutoencoderKL, the base needs a FluxTransformer2DModel"):
+        load_pipeline(base, transformer=tmp_path, device="cpu")
+
+
+def test_a_transformer_that_is_not_there_never_falls_back_to_the_base(base, tmp_path):
+    with pytest.raises(ValueError, match="missing") as error:
+        load_pipeline(base, transformer=tmp_path / "missing", device="cpu")
+    assert "\n" not in str(error.value)
+
+
+def test_pickled_weights_are_not_read(base, other, tmp_path):
+    pickled = tmp_path / "weights.pt"
+    torch.save({}, pickled)
+    with pytest.raises(ValueError, match=r"only \.safetensors files are read"):
+        load_pipeline(base, transformer=pickled, device="cpu")
+    with pytest.raises(ValueError, match=r"only \.safetensors files are read"):
+        load_pipeline(base, lora=str(pickled), device="cpu")
+
+
+@pytest.mark.parametrize("part", ["transformer", "vae", "text_encoder", "text_encoder_2"])
+def test_a_folder_with_a_pickled_part_is_refused(base, tmp_path, part):
+    folder = shutil.copytree(base, tmp_path / "pickled")
+    for file in (folder / part).glob("*.safetensors"):
+        file.unlink()
+    weights = "pytorch_model.bin" if part.startswith("text") else "diffusion_pytorch_model.bin"
+    torch.save(tiny_flux.components()[part].state_dict(), folder / part / weights)
+    with pytest.raises(ValueError, match="cannot be loaded") as error:
+        load_pipeline(folder, device="cpu")
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_whose_index_asks_for_its_own_code_is_refused(base, tmp_path):
+    folder = shutil.copytree(base, tmp_path / "hostile")
+    index = json.loads((folder / "model_index.json").read_text())
+    index["vae"] = ["autoencoder", "Autoencoder"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    (folder / "vae" / "autoencoder.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Autoencoder: pass\n")
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        load_pipeline(folder, device="cpu")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("name", ["StableDiffusionPipeline", None])
+def test_a_folder_of_another_pipeline_is_refused_with_what_is_accepted(tmp_path, name):
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": name}))
+    with pytest.raises(ValueError, match=f"is a {name}; accepted are FluxPipeline, PosterCraftPipeline"):
+        load_pipeline(tmp_path)
+
+
+def test_the_hub_form_of_a_class_name_is_understood(base, tmp_path):
+    folder = shutil.copytree(base, tmp_path / "hub")
+    index = json.loads((folder / "model_index.json").read_text())
+    index["_class_name"] = ["pipeline", "PosterCraftPipeline"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    assert type(load_pipeline(folder, device="cpu")) is PosterCraftPipeline
+
+
+@pytest.fixture(scope="module")
+def loras(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from peft import LoraConfig
+    from peft.utils import get_peft_model_state_dict
+
+    folder = tmp_path_factory.mktemp("loras")
+    for seed in (1, 2):
+        transformer = tiny_flux.components()["transformer"]
+        torch.manual_seed(seed)
+        transformer.add_adapter(LoraConfig(r=2, lora_alpha=2, target_modules=["to_q"], init_lora_weights=False))
+        layers = get_peft_model_state_dict(transformer)
+        PosterCraftPipeline.save_lora_weights(folder / str(seed), transformer_lora_layers=layers)
+    return folder
+
+
+def test_loras_are_loaded_together_with_their_weights(base, loras):
+    both = load_pipeline(base, lora=[f"{loras}/1=0.5", str(loras / "2")], device="cpu")
+    by_hand = PosterCraftPipeline.from_pretrained(base)
+    by_hand.load_lora_weights(loras / "1", adapter_name="a")
+    by_hand.load_lora_weights(loras / "2", adapter_name="b")
+    by_hand.set_adapters(["a", "b"], [0.5, 1.0])
+    assert torch.equal(draw(both), draw(by_hand))
+    assert not torch.allclose(draw(both), draw(load_pipeline(base, device="cpu")), atol=1e-4)
+
+
+def test_one_lora_file_is_a_lora(base, loras):
+    file = loras / "1" / "pytorch_lora_weights.safetensors"
+    same(
+        draw(load_pipeline(base, lora=str(file), device="cpu")),
+        draw(load_pipeline(base, lora=f"{file}=1", device="cpu")),
+    )
+
+
+def test_a_lora_without_a_key_of_this_model_is_an_error_not_a_silence(base, tmp_path):
+    keys = {f"transformer.blocks.0.to_q.lora_{side}.weight": torch.zeros(2, 2) for side in "AB"}
+    save_file(keys, tmp_path / "pytorch_lora_weights.safetensors")
+    with pytest.raises(ValueError, match=f"LoRA {tmp_path}: "):
+        load_pipeline(base, lora=str(tmp_path), device="cpu")
+
+
+def test_a_lora_weight_must_be_a_number(base, loras):
+    with pytest.raises(ValueError, match="the weight behind = must be a number, found 'much'"):
+        load_pipeline(base, lora=f"{loras}/1=much", device="cpu")
+
+
+@pytest.mark.parametrize("family", ["postercraft", "posteromni"])
+def test_every_shipped_preset_is_read_for_both_families(family):
+    assert preset_names() == ["8gb", "16gb", "24gb", "48gb", "80gb"]
+    offloads = [read_preset(name, family).offload for name in preset_names()]
+    assert offloads[0] == "group"  # the smallest card keeps only blocks
+    assert offloads[-1] == "none"  # the largest keeps everything
+    assert not read_preset("80gb", family).quantize
+
+
+@pytest.mark.parametrize(
+    ("memory", "name"),
+    [(6.0, "8gb"), (8.5, "8gb"), (23.6, "24gb"), (25.3, "24gb"), (47.5, "48gb"), (85.0, "80gb"), (150.0, "80gb")],
+)
+def test_the_card_chooses_its_preset(memory, name):
+    assert choose_preset(memory) == name
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("postercraft: {offlod: model}", 'unknown key "offlod" .did you mean "offload"'),
+        ("postercraft: {offload: disk}", "offload is 'disk'; accepted are none, model, group"),
+        ("postercraft: {quantize: {transformer: int3}}", "quantize.transformer is 'int3'; accepted are nf4, int8"),
+        ("[1, 2]", "must hold keys and values"),
+        ("a: [", "not YAML"),
+    ],
+)
+def test_a_bad_preset_file_is_one_clear_line(tmp_path, content, message):
+    (tmp_path / "my.yaml").write_text(content)
+    with pytest.raises(ValueError, match=message) as error:
+        read_preset(str(tmp_path / "my.yaml"), "postercraft")
+    assert "\n" not in str(error.value)
+
+
+def test_a_wrong_preset_name_is_an_error_on_the_cpu_too(base):
+    with pytest.raises(ValueError, match="preset '12gb' is unknown; there are 8gb, 16gb"):
+        load_pipeline(base, preset="12gb", device="cpu")
+
+
+def test_quantizing_without_bitsandbytes_says_what_to_do(monkeypatch):
+    monkeypatch.setattr(presets.importlib.util, "find_spec", lambda name: None)
+    plan = read_preset("24gb", "postercraft")
+    with pytest.raises(ValueError, match=r"needs bitsandbytes: pip install 'posterkit\[gpu\]', or take --preset 8gb"):
+        presets._quantization(plan, torch.bfloat16, tuple(plan.quantize))
+    assert presets._quantization(read_preset("8gb", "postercraft"), torch.bfloat16, ("transformer",)) is None
+
+
+def test_a_preset_makes_bitsandbytes_settings_for_its_components():
+    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed: pip install 'posterkit[gpu]'")
+    plan = read_preset("24gb", "postercraft")
+    settings = presets._quantization(plan, torch.bfloat16, tuple(plan.quantize))
+    made = settings.quant_mapping
+    assert made["transformer"].load_in_4bit and made["transformer"].bnb_4bit_quant_type == "nf4"
+    assert made["text_encoder_2"].load_in_8bit
+    assert type(made["transformer"]).__module__.startswith("diffusers.")
+    assert type(made["text_encoder_2"]).__module__.startswith("transformers.")
+
+
+def test_a_small_model_on_a_card_stays_whole_in_float32():
+    card = Hardware(torch.device("cuda:0"), "a card", 24.0, 64.0)
+    assert presets._dtype(None, card, small=True) == torch.float32
+    assert presets._plan(card, "postercraft", None, small=True) == presets.Preset()
+    assert presets._dtype(None, card, small=False) == torch.bfloat16
+    assert presets._plan(card, "postercraft", None, small=False) == read_preset("24gb", "postercraft")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": "tpu"}, "device 'tpu' is"),
+        ({"device": "cuda:99"}, "NVIDIA cards that torch can use"),
+        ({"device": "cpu", "dtype": "float8"}, "dtype 'float8' is unknown; accepted are float32, bfloat16, float16"),
+    ],
+)
+def test_an_unknown_device_or_dtype_is_one_clear_line(base, options, message):
+    with pytest.raises(ValueError, match=message):
+        load_pipeline(base, **options)
+
+
+def test_xformers_is_judged_by_a_call_so_on_the_cpu_it_never_counts():
+    assert presets.xformers_fault(torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("head", "scripts"),
+    [
+        ({"language": "en"}, ("latin",)),
+        ({"language": ["en", "zh"]}, ("latin", "han")),
+        ({"language": ["en"], "posterkit": {"scripts": ["latin", "greek"]}}, ("latin", "greek")),
+        ({"posterkit": {"scripts": []}}, ()),
+        ({"license": "other"}, None),
+    ],
+)
+def test_a_card_says_which_scripts_its_model_draws(tmp_path, head, scripts):
+    (tmp_path / "README.md").write_text(f"---\n{yaml.safe_dump(head)}---\n# A model\n")
+    assert card_scripts(str(tmp_path)) == scripts
+
+
+@pytest.mark.parametrize("card", ["# no head\n", "---\na: [\n---\n", "---\n- a\n---\n"])
+def test_a_card_without_a_readable_head_says_nothing(tmp_path, card):
+    (tmp_path / "README.md").write_text(card)
+    assert card_scripts(str(tmp_path)) is None
+    assert card_scripts(str(tmp_path / "nowhere")) is None
