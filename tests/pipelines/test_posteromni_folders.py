@@ -210,7 +210,8 @@ def write_hub_folder(folder: Path, parts: dict[str, Any]) -> None:
     write(folder / "processor" / "video_preprocessor_config.json", video)
     scheduler = {
         "_class_name": "FlowMatchEulerDiscreteScheduler", "_diffusers_version": "0.34.0.dev0",
-        "base_image_seq_len": 256, "base_shift": 0.5, "invert_sigmas": False, "max_image_seq_len": 8192, "max_shift": 0.9,
+        "base_image_seq_len": 256, "base_shift": 0.5, "invert_sigmas": False, "max_image_seq_len": 8192,
+        "max_shift": 0.9,
         "num_train_timesteps": 1000, "shift": 1.0, "shift_terminal": 0.02, "stochastic_sampling": False,
         "time_shift_type": "exponential", "use_beta_sigmas": False, "use_dynamic_shifting": True,
         "use_exponential_sigmas": False, "use_karras_sigmas": False,
