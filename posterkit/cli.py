@@ -183,10 +183,10 @@ def _compare(record: dict[str, Any], revision: str) -> None:
 
 
 def _expand(prompt: str, how: str) -> str:
-    """The prompt, expanded; the expander keeps every quoted text or gives the prompt back."""
-    from posterkit.brief import expand
+    """The prompt, expanded; where that would lose a quoted text, the prompt itself and a note."""
+    from posterkit.judges.expand import expand_prompt
 
-    return expand(prompt, how)
+    return expand_prompt(prompt, how).prompt
 
 
 def _settings(args: argparse.Namespace) -> Settings:

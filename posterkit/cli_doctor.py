@@ -81,10 +81,25 @@ def models() -> list[tuple[str, str]]:
 
 
 def fits() -> list[tuple[str, str]]:
-    """What the presets say of this machine."""
+    """What runs here: mini everywhere, the large models by the presets' needs of card and main memory."""
     from posterkit.pipelines import presets
 
-    return presets.what_fits()
+    machine = presets.hardware()
+    lines = [("mini", "runs here")]
+    if machine.device.type != "cuda":
+        lines.append(("FLUX.1, Qwen-Image-Edit", "need an NVIDIA card of 8 GB or more; on a CPU they take hours"))
+        return lines
+    chosen = presets.choose_preset(machine.memory_gb)
+    card, memory = presets.preset_needs(chosen)
+    if machine.memory_gb < card * 0.93:  # cards report up to 7 % less than they are sold with
+        return [
+            *lines,
+            ("FLUX.1, Qwen-Image-Edit", f"need a card of {card:g} GB, this one has {machine.memory_gb:.1f}"),
+        ]
+    for model, need in (("FLUX.1", memory["postercraft"]), ("Qwen-Image-Edit", memory["posteromni"])):
+        verdict = "fits" if machine.ram_gb >= need else f"does not fit: {machine.ram_gb:.0f} GB of main memory"
+        lines.append((model, f"preset {chosen} {verdict}, {need:g} GB of main memory needed"))
+    return lines
 
 
 def troubles() -> Iterator[Trouble]:

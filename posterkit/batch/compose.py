@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
 from posterkit.pipelines.keep import keep_pixels, seam_width
 
-Plane = NDArray[np.float32]  # (H, W), [0, 1]
+Plane = np.ndarray  # (H, W), float32, [0, 1]
 
 _STEP = 4.0  # the most that one sharpening pass enlarges; the second derivatives need a few pixels of edge to see
 _REST = 0.62  # a pass stops here below the full size, so that the last resampling leaves edges antialiased
@@ -110,7 +109,7 @@ def _shock(u: Plane, sigma: float, rounds: int) -> Plane:
     """
     for _ in range(rounds):
         smooth = ndimage.gaussian_filter(u, sigma, truncate=2)
-        gy, gx = np.gradient(smooth)
+        gy, gx = (np.asarray(slope) for slope in np.gradient(smooth))
         squared = gx * gx + gy * gy + 1e-7
         across = _second(smooth, gx, gy) / squared
         speed = across / (np.abs(across) + _SOFT)
@@ -128,5 +127,5 @@ def _second(u: Plane, dx: Plane, dy: Plane) -> Plane:
     xx, yy = np.zeros_like(u), np.zeros_like(u)
     xx[:, 1:-1] = u[:, 2:] + u[:, :-2] - 2 * u[:, 1:-1]
     yy[1:-1] = u[2:] + u[:-2] - 2 * u[1:-1]
-    xy = np.gradient(np.gradient(u, axis=1), axis=0)
+    xy = np.asarray(np.gradient(np.gradient(u, axis=1), axis=0))
     return dx * dx * xx + 2 * dx * dy * xy + dy * dy * yy

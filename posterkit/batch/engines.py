@@ -111,7 +111,7 @@ def run_local(
                 for index, entry in _make(group, worker, out):
                     settle(index, entry)
     ledger.rewrite([entry for entry in entries if entry is not None])
-    _write_sheet([entry for entry in entries if entry is not None and entry.status == "done"], out)
+    _write_sheet([(jobs[i], e) for i, e in enumerate(entries) if e is not None and e.status == "done"], out)
     return outcome
 
 
@@ -209,8 +209,12 @@ def _make(group: Sequence[tuple[int, Plan]], worker: Worker, out: Path) -> Itera
         yield index, entry
 
 
-def _write_sheet(done: Sequence[Entry], out: Path) -> None:
-    frames = [Frame(out / entry.out, Path(entry.out).stem) for entry in done[:ON_SHEET] if entry.out]
+def _write_sheet(done: Sequence[tuple[Job | Fault, Entry]], out: Path) -> None:
+    frames = [
+        Frame(out / entry.out, Path(entry.out).stem, (entry.task or "").replace("_", " "), job.images)
+        for job, entry in done[:ON_SHEET]
+        if entry.out and isinstance(job, Job)
+    ]
     if frames:
         with atomic(out / SHEET) as temporary:
             contact_sheet(frames).save(temporary, format="PNG")

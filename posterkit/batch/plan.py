@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import json
 import math
 import re
+import warnings
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from posterkit import mini
 from posterkit.batch.manifest import MAX_SIDE, TEXT, Job
 from posterkit.batch.metadata import content_id, file_hash, folder_revision
 from posterkit.batch.reading import read_size
-from posterkit.brief import PosterBrief
+from posterkit.brief import PosterBrief, in_quotes, quoted_texts, quotes, unsupported_scripts
 from posterkit.sizing import Size, fit_area
 from posterkit.tasks import POSTER, TASKS, Box
 
@@ -26,12 +26,14 @@ GRID = 16
 # a model that draws fewer pixels than this cannot spell; its texts are typeset unless asked otherwise
 SPELLS_FROM = 512 * 512
 _MINI = {"text": "postercraft", "image": "posteromni"}
-_KINDS = {"Flux": "text", "PosterCraft": "text", "Qwen": "image", "PosterOmni": "image"}
+_KINDS = {"postercraft": "text", "posteromni": "image"}
 # words before a quoted text that make no sense once the quote is gone
 _LEAD = (
-    r"(?:\b(?:titled|entitled|called|saying|says|that says|which says|reading|that reads"
-    r"|with the (?:title|text|words|headline|slogan))\s*:?\s*)?"
+    r"\b(?:titled|entitled|called|saying|says|that says|which says|reading|that reads|which reads"
+    r"|(?:with )?(?:the |a )?(?:title|text|words|headline|slogan))\s*:?\s*$"
 )
+# tasks whose picture is wholly new; in the others text may stand in what is kept
+_NEW_PICTURES = frozenset((TEXT, "id_driven", "layout_driven", "style_driven"))
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Checkpoint:
         source: what to load: a folder or a hub id.
         kind: "text" (FLUX.1) or "image" (Qwen-Image-Edit).
         revision: a content hash of the folder, or the hub's commit.
+        scripts: those that it can draw, by its card; empty where it cannot spell, None where the card says nothing.
     """
 
     name: str
@@ -73,6 +76,7 @@ class Checkpoint:
     native_area: int
     steps: int
     guidance: float
+    scripts: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ class Plan:
         native: what the model draws.
         box: where the photograph lies on the finished poster, for tasks that keep pixels.
         words: the prompt as the pipeline gets it.
-        typeset: texts to set over the drawing.
+        brief: what to set over the drawing; None where no text is, or the model draws it.
         row: the resolved row, JSON-able.
     """
 
@@ -98,7 +102,7 @@ class Plan:
     native: Size
     box: Box | None
     words: str
-    typeset: tuple[str, ...]
+    brief: PosterBrief | None
     seed: int
     steps: int
     guidance: float
@@ -115,35 +119,26 @@ def find_checkpoint(settings: Settings, kind: str) -> Checkpoint:
     Raises:
         ValueError: no such model, or one of the other kind.
     """
-    model = settings.model or "mini"
-    if model == "mini" or model.startswith("mini:"):
-        name = _MINI[kind] if model == "mini" else model.removeprefix("mini:")
-        try:
-            folder = Path(mini.path(name))
-        except FileNotFoundError as error:
-            raise ValueError(str(error)) from None
-        model, name = str(folder), f"mini:{name}"
-    else:
-        folder, name = Path(model), model
-    if folder.is_dir():
-        index, revision = folder / "model_index.json", folder_revision(folder)
-        if not index.is_file():
-            raise ValueError(f"{model}: no model_index.json in this folder; a diffusers pipeline folder has one")
-    else:
-        index = _from_hub(model)
-        revision = index.parent.name
-    config = json.loads(index.read_text(encoding="utf-8"))
-    found = str(config.get("_class_name"))
-    kinds = {value for key, value in _KINDS.items() if key in found}
-    if kinds != {kind}:
+    from posterkit.pipelines.loading import card_scripts, family_of, read_index
+
+    name = settings.model or "mini"
+    name = f"mini:{_MINI[kind]}" if name == "mini" else name
+    try:
+        source = mini.path(name.removeprefix("mini:")) if name.startswith("mini:") else name
+    except FileNotFoundError as error:
+        raise ValueError(str(error)) from None
+    index = read_index(source)
+    if _KINDS[family_of(source, index)] != kind:
         needed = "FLUX.1 (FluxPipeline)" if kind == "text" else "Qwen-Image-Edit (QwenImageEditPlusPipeline)"
-        raise ValueError(f"{model}: is a {found}; {'text posters' if kind == 'text' else 'image tasks'} need {needed}")
-    own = _class_defaults(kind) | {key: value for key, value in config.items() if value is not None}
-    for part, prefix in ((settings.transformer, "+t"), (settings.lora, "+l")):
-        if part:
-            revision += prefix + (folder_revision(part) if Path(part).exists() else part)
+        made = "text posters" if kind == "text" else "image tasks"
+        raise ValueError(f"{source}: is a {index['_class_name']}; {made} need {needed}")
+    own = _class_defaults(kind) | {key: value for key, value in index.items() if value is not None}
+    revision = _revision(source)
+    for part, mark in ((settings.transformer, "+t"), (settings.lora, "+l")):
+        revision += f"{mark}{_revision(part)}" if part else ""
     guidance = own["guidance_scale" if kind == "text" else "true_cfg_scale"]
-    return Checkpoint(name, model, kind, revision, own["native_area"], own["num_inference_steps"], guidance)
+    area, steps = own["native_area"], own["num_inference_steps"]
+    return Checkpoint(name, source, kind, revision, area, steps, guidance, card_scripts(source))
 
 
 def make_plan(job: Job, settings: Settings, checkpoint: Checkpoint, seed: int = 0) -> Plan:
@@ -163,13 +158,16 @@ def make_plan(job: Job, settings: Settings, checkpoint: Checkpoint, seed: int = 
     box = None
     if photo is not None and (canvas := TASKS[job.task].canvas) is not None:
         box = canvas(photo, finished, job.anchor or "center")
-    brief = PosterBrief.from_prompt(job.prompt)
-    texts = [*job.texts, *(text for text in brief.texts if text not in job.texts)]
-    drawn = settings.draw_text
-    if drawn is None:
-        drawn = checkpoint.native_area >= SPELLS_FROM
-    prompt = job.expanded or job.prompt
-    words = _with_texts(prompt, texts) if drawn else without_texts(prompt, brief.texts)
+    brief = PosterBrief.from_prompt(job.prompt, job.texts)
+    texts = brief.texts
+    drawn = _draws_texts(settings, checkpoint)
+    odd = unsupported_scripts(texts, checkpoint.scripts) if drawn and checkpoint.scripts is not None else {}
+    for text, names in odd.items():
+        warnings.warn(f"{checkpoint.name} cannot draw {text!r} ({', '.join(names)}); it is typeset", stacklevel=2)
+    by_hand = [text for text in texts if not drawn or text in odd]
+    words = words_for(job.task, job.expanded or job.prompt, texts, drawn)
+    if odd:
+        words = words_for(job.task, without_texts(words, odd), [text for text in texts if text not in odd], True)
     if job.seed is not None:
         seed = job.seed
     elif job.out:
@@ -185,12 +183,10 @@ def make_plan(job: Job, settings: Settings, checkpoint: Checkpoint, seed: int = 
         "negative_prompt": job.negative_prompt, "lora": job.lora, "expanded": job.expanded,
         "native": settings.native, "draw_text": drawn, "dtype": settings.dtype, "preset": settings.preset,
     }  # fmt: skip
-    revision = checkpoint.revision
-    if job.lora and Path(job.lora).exists():
-        revision += "+l" + folder_revision(job.lora)
+    revision = checkpoint.revision + (f"+l{_revision(job.lora)}" if job.lora else "")
     return Plan(
         job, content_id(row, revision, posterkit.__version__), row, checkpoint, settings, finished, native, box,
-        words, () if drawn else tuple(texts), seed, steps, guidance,
+        words, replace(brief, texts=by_hand) if by_hand else None, seed, steps, guidance,
     )  # fmt: skip
 
 
@@ -229,19 +225,45 @@ def native_box(box: Box, finished: Size, native: Size) -> Box:
     return spans[0][0], spans[1][0], spans[0][1], spans[1][1]
 
 
-def without_texts(prompt: str, texts: Sequence[str]) -> str:
-    """The prompt for a drawing that other hands will letter: quoted texts and the words that announce them go."""
-    for text in texts:
-        quoted = _LEAD + r"""(?:["'“”„‟«»‹›「『《〈‘’])\s*""" + re.escape(text) + r"""\s*(?:["'“”„‟«»‹›」』》〉‘’])"""
-        prompt = re.sub(quoted, " ", prompt, flags=re.IGNORECASE)
+def words_for(task: str, prompt: str, texts: Sequence[str], draws: bool) -> str:
+    """The prompt as the pipeline gets it.
+
+    A model that letters by itself reads the texts in quotes. For one that shall leave them to the typesetter, quoted
+    texts and the words that announce them go, and where the picture is wholly new it is asked for room.
+    """
+    if draws:
+        found = quoted_texts(prompt)
+        missing = [in_quotes(text) for text in texts if text not in found]
+        if not missing:
+            return prompt
+        title, *small = [*missing] if not found else ["", *missing]
+        clauses = [f"title {title} at the top"] if title else []
+        clauses += [f"a small line {' and '.join(small)}"] if small else []
+        return ", ".join(part for part in (prompt.strip(" ,."), *clauses) if part) + "."
+    left = without_texts(prompt)
+    if task not in _NEW_PICTURES or "no text" in left.lower():
+        return left
+    left = left or ("" if task == TEXT else TASKS[task].default)
+    room = "no text, empty space at the top" if texts else "no text"
+    return ", ".join(part for part in (left.strip(" ,."), room) if part) + "."
+
+
+def without_texts(prompt: str, texts: Collection[str] | None = None) -> str:
+    """The prompt without its quoted strings (all, or only `texts`) and without the words that announce them."""
+    for quote in reversed(quotes(prompt)):
+        if texts is not None and quote.text not in texts:
+            continue
+        before = re.sub(_LEAD, "", prompt[: quote.start], flags=re.IGNORECASE)
+        prompt = f"{before} {prompt[quote.end :]}"
     prompt = re.sub(r"\s+([,.;:!?])", r"\1", re.sub(r"\s+", " ", prompt))
-    return re.sub(r"([,;:])(?:\s*[,;:])+", r"\1", prompt).strip(" ,;:")
+    return re.sub(r"([,;:])(?:\s*[,;:.])+", r"\1", prompt).strip(" ,;:")
 
 
-def _with_texts(prompt: str, texts: Sequence[str]) -> str:
-    """The prompt for a model that letters by itself: texts that it does not hold yet are added in quotes."""
-    missing = [f'"{text}"' for text in texts if text not in prompt]
-    return f"{prompt.rstrip()} With the text {', '.join(missing)}.".strip() if missing else prompt
+def _draws_texts(settings: Settings, checkpoint: Checkpoint) -> bool:
+    """Whether the diffusion model letters: as asked, else as its card says, else by its size."""
+    if settings.draw_text is not None:
+        return settings.draw_text
+    return bool(checkpoint.scripts) if checkpoint.scripts is not None else checkpoint.native_area >= SPELLS_FROM
 
 
 def _class_defaults(kind: str) -> dict[str, Any]:
@@ -251,15 +273,15 @@ def _class_defaults(kind: str) -> dict[str, Any]:
     return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
 
 
-def _from_hub(model: str) -> Path:
-    """A hub model's index; only this small file is fetched."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HFValidationError
+def _revision(source: str) -> str:
+    """What names the state of a model, a transformer or a LoRA (`file=0.8` is one with its weight)."""
+    path, mark, weight = source.rpartition("=")
+    path = path if mark and not Path(source).exists() else source
+    weight = f"={weight}" if path != source else ""
+    if Path(path).exists():
+        return folder_revision(path) + weight
+    from huggingface_hub import try_to_load_from_cache
 
-    try:
-        return Path(hf_hub_download(model, "model_index.json"))
-    except HFValidationError:
-        raise ValueError(f"{model}: there is no such folder, and it is no hub id (owner/name)") from None
-    except Exception as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{model}: no such folder, and not to be had from the hub ({reason})") from None
+    # the snapshot's folder is named by its commit; a transformer or LoRA that is not there yet has only its name
+    found = try_to_load_from_cache(path, "model_index.json") if path.count("/") == 1 else None
+    return (Path(found).parent.name if isinstance(found, str) else path) + weight

@@ -240,10 +240,10 @@ def _finish(plan: Plan, inputs: Inputs, drawn: Image.Image, made: dict[str, Any]
     if inputs.canvas is not None and inputs.region is not None:
         image = paste_kept(image, inputs.canvas, inputs.region)
     lettered, notes = None, list(inputs.notes)
-    if plan.typeset:
+    if plan.brief is not None:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            lettered = typeset(image, PosterBrief(texts=list(plan.typeset)))
+            lettered = typeset(image, plan.brief)
         notes += [str(warning.message) for warning in caught]
         image = lettered.image.convert("RGB")
     boxes = None if lettered is None else lettered.boxes

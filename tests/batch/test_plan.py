@@ -16,6 +16,7 @@ from posterkit.batch.plan import (
     make_plan,
     native_box,
     without_texts,
+    words_for,
 )
 from posterkit.sizing import Size
 
@@ -77,24 +78,37 @@ def test_a_box_on_the_poster_holds_only_whole_native_pixels() -> None:
 def test_texts_are_typeset_for_a_small_model_and_drawn_by_a_large_one() -> None:
     job = Job(prompt='a jazz poster titled "JAZZ NIGHT" in blue', texts=("Friday 8 pm",), seed=1)
     small, large = make_plan(job, PLAIN, SMALL), make_plan(job, PLAIN, LARGE)
-    assert small.typeset == ("Friday 8 pm", "JAZZ NIGHT") and small.words == "a jazz poster in blue"
-    assert large.typeset == () and '"Friday 8 pm"' in large.words and '"JAZZ NIGHT"' in large.words
-    assert make_plan(job, Settings(draw_text=True), SMALL).typeset == ()
-    assert make_plan(job, Settings(draw_text=False), LARGE).typeset == small.typeset
+    assert small.brief is not None and small.brief.texts == ["JAZZ NIGHT", "Friday 8 pm"]
+    assert small.words == "a jazz poster in blue, no text, empty space at the top."
+    assert large.brief is None and '"Friday 8 pm"' in large.words and '"JAZZ NIGHT"' in large.words
+    assert make_plan(job, Settings(draw_text=True), SMALL).brief is None
+    assert make_plan(job, Settings(draw_text=False), LARGE).brief == small.brief
 
 
 @pytest.mark.parametrize(
-    ("prompt", "texts", "left"),
+    ("prompt", "left"),
     [
-        ('a poster that says "OPEN" on teal', ["OPEN"], "a poster on teal"),
-        ("“Été”, a beach", ["Été"], "a beach"),
-        ("concert «ВЕЧЕР» in red", ["ВЕЧЕР"], "concert in red"),
-        ("夜の「音楽」ポスター", ["音楽"], "夜の ポスター"),
-        ('no quotes, the word "other"', ["OPEN"], 'no quotes, the word "other"'),
+        ('a poster that says "OPEN" on teal', "a poster on teal"),
+        ("“Été”, a beach", "a beach"),
+        ("concert «ВЕЧЕР» in red", "concert in red"),
+        ("夜の「音楽」ポスター", "夜の ポスター"),
+        ('waves, title "SURF", navy', "waves, navy"),
+        ("a rock 'n' roll night", "a rock 'n' roll night"),
     ],
 )
-def test_quoted_texts_leave_the_prompt(prompt: str, texts: list[str], left: str) -> None:
-    assert without_texts(prompt, texts) == left
+def test_quoted_texts_leave_the_prompt(prompt: str, left: str) -> None:
+    assert without_texts(prompt) == left
+
+
+def test_a_model_that_letters_reads_every_text_in_quotes() -> None:
+    words = words_for("text", "waves.", ["SURF", "8 pm"], True)
+    assert words == 'waves, title "SURF" at the top, a small line "8 pm".'
+    assert words_for("text", 'waves, "SURF"', ["SURF"], True) == 'waves, "SURF"'
+
+
+def test_a_picture_that_is_kept_is_not_asked_to_lose_its_text() -> None:
+    assert words_for("extending", "the sea", ["SURF"], False) == "the sea"
+    assert words_for("style_driven", "the sea", [], False) == "the sea, no text."
 
 
 def test_equal_rows_with_different_names_get_different_seeds_that_stay() -> None:
