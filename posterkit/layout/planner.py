@@ -12,7 +12,7 @@ from PIL import Image
 from posterkit.brief import PosterBrief
 from posterkit.layout.archetypes import ARCHETYPES, Archetype, arrange
 from posterkit.layout.roles import check_roles, infer_roles
-from posterkit.layout.saliency import saliency
+from posterkit.layout.saliency import people, saliency
 from posterkit.layout.types import Box, Layout, Measured, Measurer, Role
 
 
@@ -56,28 +56,34 @@ def plan(
     found = [(kind, layout) for kind in kinds if (layout := arrange(kind, image.size, texts, assigned, measure))]
     if not found:
         raise ValueError(_too_long(texts, assigned, image.size, measure))
-    seen, light = saliency(image), _luminance(image)
-    scored = [_scored(kind, layout, seen, light) for kind, layout in found]
+    seen, faces, light = saliency(image), people(image), _luminance(image)
+    scored = [_scored(kind, layout, seen, faces, light) for kind, layout in found]
     return max(scored, key=lambda layout: layout.score)
 
 
-def _scored(kind: Archetype, layout: Layout, seen: np.ndarray, light: np.ndarray) -> Layout:
+def _scored(kind: Archetype, layout: Layout, seen: np.ndarray, faces: np.ndarray, light: np.ndarray) -> Layout:
     """The layout with its score: less for a covered subject and unrest behind the texts, more for a large title."""
     size = (layout.width, layout.height)
     areas = [(element.box.grown(0.25 * element.size), element) for element in layout]
     weights = np.array([box.width * box.height for box, _ in areas])
     covered = np.array([float(_cut(seen, box, size).mean()) for box, _ in areas])
     unrest = np.array([float(_cut(light, box, size).std()) for box, _ in areas])
+    skin = float(faces.sum())
+    hidden = sum(float(_cut(faces, box, size).sum()) for box, _ in areas) / skin if skin > 0.01 * faces.size else 0.0
     title = max((element.size for element in layout if element.role == "title"), default=0.0)
     wide = layout.width > 1.1 * layout.height
     notes = {
         "covered": float((covered * weights).sum() / weights.sum()),
         "unrest": float((unrest * weights).sum() / weights.sum()),
+        "people": min(1.0, hidden),  # the part of the skin in the picture that texts lie on
         "title": min(1.0, title / (0.25 * min(size))),
     }
     score = 0.75 - 1.1 * notes["covered"] - 0.8 * notes["unrest"] + 0.15 * notes["title"] + kind.prior
+    score -= 0.4 * notes["people"]
     score += kind.landscape if wide else 0.0
-    return Layout(*size, layout.elements, layout.rules, layout.archetype, float(np.clip(score, 0, 1)), notes)
+    return Layout(
+        *size, layout.elements, layout.rules, layout.archetype, 1 / (1 + float(np.exp(-4 * (score - 0.5)))), notes
+    )
 
 
 def _cut(cells: np.ndarray, box: Box, size: tuple[int, int]) -> np.ndarray:

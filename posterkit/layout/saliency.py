@@ -22,8 +22,7 @@ def saliency(image: Image.Image) -> np.ndarray:
     Returns:
         `(h, w)` float32 in [0, 1], the picture's shape with a long side of 96 cells (or fewer for smaller pictures).
     """
-    scale = min(1.0, WORKING_SIZE / max(image.size))
-    small = image.convert("RGB").resize([max(2, round(side * scale)) for side in image.size], Image.Resampling.BOX)
+    small = _reduced(image)
     rgb = np.asarray(small, np.float32) / 255
     light = rgb @ np.asarray([0.299, 0.587, 0.114], np.float32)
     opponents = np.stack([light, rgb[..., 0] - rgb[..., 1], (rgb[..., 0] + rgb[..., 1]) / 2 - rgb[..., 2]], -1)
@@ -52,6 +51,30 @@ def _spectral_residual(light: np.ndarray) -> np.ndarray:
     log = np.log(np.abs(spectrum) + 1e-8)
     residual = np.exp(log - ndimage.uniform_filter(log, 3, mode="wrap"))
     return ndimage.gaussian_filter(np.abs(np.fft.ifft2(residual * np.exp(1j * np.angle(spectrum)))) ** 2, 2.5)
+
+
+def people(image: Image.Image) -> np.ndarray:
+    """Where there is likely a face or other bare skin: a chroma range that skin of every tone shares.
+
+    After Chai and Ngan (IEEE CSVT 1999). It tells nothing where much of the picture has such colours (wood, sand,
+    fur), so twice its mean over the picture is taken off.
+
+    Args:
+        image: RGB.
+
+    Returns:
+        `(h, w)` float32 in [0, 1], of the size of `saliency`'s map.
+    """
+    ycc = np.asarray(_reduced(image).convert("YCbCr"), np.float32)
+    light, blue, red = ycc[..., 0], ycc[..., 1], ycc[..., 2]
+    skin = (blue >= 77) & (blue <= 127) & (red >= 136) & (red <= 173) & (light > 30)
+    dense = ndimage.gaussian_filter(ndimage.binary_opening(skin, iterations=2).astype(np.float32), 2.5)
+    return np.clip(dense - 2 * float(skin.mean()), 0, 1)
+
+
+def _reduced(image: Image.Image) -> Image.Image:
+    scale = min(1.0, WORKING_SIZE / max(image.size))
+    return image.convert("RGB").resize([max(2, round(side * scale)) for side in image.size], Image.Resampling.BOX)
 
 
 def _center_surround(opponents: np.ndarray) -> np.ndarray:

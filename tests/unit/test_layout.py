@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import skimage.data
 from PIL import Image, ImageDraw, ImageFilter
 
 from posterkit.brief import PosterBrief
@@ -39,6 +40,14 @@ def test_the_title_keeps_off_the_subject(y):
     title = plan(_subject((150, y)), BRIEF).elements[0]
     assert not title.box.overlaps(subject)
     assert (title.box.y0 > y) == (y < 225)
+
+
+def test_the_title_keeps_off_a_face():
+    photo = Image.fromarray(skimage.data.astronaut()).resize((1216, 1216)).crop((0, 0, 832, 1216))
+    face = Box(440, 150, 620, 420)  # read off the picture by eye
+    for text in ("Women in Space", "SPACE"):
+        title = plan(photo, PosterBrief(texts=[text, "Lecture series", "Tuesday, 19:00"])).elements[0]
+        assert not title.box.overlaps(face), title.box
 
 
 @pytest.mark.parametrize("size", [(832, 1216), (1216, 832), (900, 900), (400, 1200)])
