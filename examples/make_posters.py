@@ -1,0 +1,27 @@
+"""What `make poster` runs: one poster from text and one for each of the six image tasks, from real photographs.
+
+    python examples/make_posters.py [--out posters]
+
+The posters are the rows of `posters.jsonl`; change a row, or add one, and run it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from posterkit.cli import main as posterkit
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Make the example posters.")
+    parser.add_argument("--out", type=Path, default=Path("posters"), help="the folder of the posters")
+    out = parser.parse_args().out
+    code = posterkit(["batch", str(Path(__file__).parent / "posters.jsonl"), "-o", str(out)])
+    for poster in sorted(out.glob("[0-9]_*.png")):
+        print(poster)
+    return code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
