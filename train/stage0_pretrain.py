@@ -99,9 +99,11 @@ def main() -> None:
 
     @torch.no_grad()
     def encode(indices):
-        return model.precompute([source[index] for index in indices])
+        with run.autocast():
+            return model.precompute([source[index] for index in indices])
 
-    key = {"source": vars(config.data), "family": config.family, "autoencoder": model.vae.fingerprint()}
+    source_key = {name: value for name, value in vars(config.data).items() if name not in ("count", "cache")}
+    key = {"source": source_key, "family": config.family, "autoencoder": model.vae.fingerprint()}
     cache = EncoderCache(config.data.cache, key, config.data.count).fill(encode, progress)
     loader = BucketedLoader(
         cache, [model.bucket(row) for row in cache.samples], config.batch_size, model.collate, config.seed,
