@@ -133,12 +133,11 @@ def draw(
     references: Sequence[Sequence[Picture]],
     options: dict[str, Any],
 ) -> list[Picture]:
-    """Draw one poster per sample, in batches of one size and anchor; sample i always starts from the same noise."""
+    """Draw one poster per sample, in batches of one size; sample i always starts from the same noise."""
     import torch
 
     posters: list[Picture | None] = [None] * len(samples)
-    alike = [(sample.target.shape, (sample.placed or ())[:2] if task == "extending" else ()) for sample in samples]
-    for rows in batches(alike, options["batch"]):
+    for rows in batches([sample.target.shape for sample in samples], options["batch"]):
         height, width = samples[rows[0]].target.shape[:2]
         call: dict[str, Any] = {
             "prompt": [asked_words(samples[i]) for i in rows],
@@ -152,7 +151,7 @@ def draw(
         if task == "filling":
             call["mask_image"] = [Image.fromarray(np.asarray(samples[i].mask)) for i in rows]
         if task == "extending":
-            call["anchor"] = (samples[rows[0]].placed or ())[:2]
+            call["anchor"] = [(samples[i].placed or ())[:2] for i in rows]
         for i, image in zip(rows, pipe(**call).images, strict=True):
             posters[i] = np.asarray(image)
     return [poster for poster in posters if poster is not None]

@@ -278,7 +278,7 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
         *,
         task: str | None = None,
         mask_image: Any = None,
-        anchor: Anchor = "center",
+        anchor: Anchor | list[Anchor] = "center",
         preserve: bool | None = None,
         reference_area: int | None = None,
         condition_area: int | None = None,
@@ -309,7 +309,7 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
                 `prompt_embeds`. Posters of different geometry are drawn one group after the other.
             task: "extending", "filling", "rescaling", "id_driven", "layout_driven", "style_driven".
             mask_image: for filling, one for each poster, of its image's size; white = make this.
-            anchor: where extending puts the photo: "center", "top-left", ... or (x, y) in pixels.
+            anchor: where extending puts the photo: "center", "top-left", ... or (x, y) in pixels; a list for a batch.
             preserve: return kept pixels exactly; None means wherever the task keeps any.
             reference_area, condition_area: pixels at which autoencoder and text encoder see references; None means the
                 checkpoint's own.

@@ -57,7 +57,7 @@ class PosterOmniParts(DiffusionPipeline):
         task: str | None = None,
         *,
         mask_image: Any = None,
-        anchor: Anchor = "center",
+        anchor: Anchor | list[Anchor] = "center",
         width: int | None = None,
         height: int | None = None,
         reference_area: int | None = None,
@@ -77,6 +77,7 @@ class PosterOmniParts(DiffusionPipeline):
         masks = refs.read_masks(mask_image, images, chosen)
         size = refs.asked_size(width, height)
         prompts = refs.match_prompts(prompt, len(images))
+        anchors = refs.match_anchors(anchor, len(images))
         areas = refs.Areas(
             self.config["native_area"],
             reference_area or self.config["reference_area"],
@@ -85,8 +86,8 @@ class PosterOmniParts(DiffusionPipeline):
         words = [text or "" if chosen is None else chosen.instruction(text) for text in prompts]
         resize = refs.Sizer()
         return [
-            refs.lay_out(chosen, text, row, areas, size, mask, anchor, self.patch, resize)
-            for text, row, mask in zip(words, images, masks, strict=True)
+            refs.lay_out(chosen, text, row, areas, size, mask, where, self.patch, resize)
+            for text, row, mask, where in zip(words, images, masks, anchors, strict=True)
         ]
 
     def check_inputs(
@@ -99,7 +100,7 @@ class PosterOmniParts(DiffusionPipeline):
         generator: Any,
         latents: Any,
         preserve: bool | None,
-        anchor: Anchor,
+        anchor: Anchor | list[Anchor],
         max_sequence_length: int | None,
     ) -> None:
         """Raise a ValueError where anything about the call cannot work that the references do not show.

@@ -258,6 +258,19 @@ def match_prompts(prompt: str | Sequence[str | None] | None, posters: int) -> li
     return list(prompt)
 
 
+def match_anchors(anchor: Anchor | Sequence[Anchor], posters: int) -> list[Anchor]:
+    """One anchor for each poster; a name or a point (a tuple) serves all of them, a list holds one for each.
+
+    Raises:
+        ValueError: a list of another length.
+    """
+    if not isinstance(anchor, list):
+        return [anchor] * posters  # type: ignore[list-item]
+    if len(anchor) != posters:
+        raise ValueError(f"{len(anchor)} anchors for {posters} poster(s); give one, or a list with one for each")
+    return anchor
+
+
 def match_negatives(negative_prompt: str | Sequence[str | None] | None, posters: int) -> list[str]:
     """One negative prompt for each poster; a missing one is a single space, as the model was trained."""
     return [text or " " for text in match_prompts(negative_prompt, posters)]

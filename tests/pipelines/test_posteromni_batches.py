@@ -137,6 +137,15 @@ def test_equal_instructions_with_equal_pictures_are_encoded_once(pipe) -> None:
     assert torch.equal(rows[0], rows[2]) and not torch.equal(rows[0], rows[1])
 
 
+def test_each_poster_of_a_batch_has_an_anchor_of_its_own(pipe) -> None:
+    photos = [[Image.new("RGB", (16, 16), color)] for color in ("red", "blue")]
+    out = pipe(photos, task="extending", anchor=["top-left", (16, 32)], width=32, height=48, num_inference_steps=1)
+    assert out.images[0].getpixel((3, 3)) == (255, 0, 0)
+    assert out.images[1].getpixel((20, 40)) == (0, 0, 255)
+    with pytest.raises(ValueError, match="3 anchors for 2 poster"):
+        pipe(photos, task="extending", anchor=["top", "left", "center"], width=32, height=48)
+
+
 def test_padding_is_undone_exactly() -> None:
     rows = [torch.arange(6.0).view(3, 2), torch.ones(1, 2)]
     stacked, mask = pad(rows)
