@@ -17,7 +17,7 @@ from posterkit import __version__
 from posterkit.tasks import ANCHORS, TASKS
 
 if TYPE_CHECKING:
-    from posterkit.batch.manifest import Job
+    from posterkit.batch.jobs import Job
     from posterkit.batch.plan import Settings
     from posterkit.batch.worker import Worker
 
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def generate(args: argparse.Namespace) -> int:
     """One poster from a prompt, or again from a poster's own record."""
-    from posterkit.batch.manifest import Fault, Job, checked
+    from posterkit.batch.jobs import Fault, Job, checked
     from posterkit.batch.worker import Worker
 
     outputs = _outputs(args)
@@ -88,7 +88,7 @@ def generate(args: argparse.Namespace) -> int:
 
 def transform(args: argparse.Namespace) -> int:
     """One poster from images."""
-    from posterkit.batch.manifest import Fault, Job, checked, parse_anchor
+    from posterkit.batch.jobs import Fault, Job, checked, parse_anchor
     from posterkit.batch.reading import read_size
     from posterkit.batch.worker import Worker
 
@@ -109,7 +109,8 @@ def transform(args: argparse.Namespace) -> int:
 def batch(args: argparse.Namespace) -> int:
     """A folder of images or a manifest of rows; what is made already stays."""
     from posterkit.batch.engines import LEDGER, SHEET, run_local
-    from posterkit.batch.manifest import Common, parse_anchor, read_jobs
+    from posterkit.batch.jobs import Common, parse_anchor
+    from posterkit.batch.manifest import read_jobs
     from posterkit.batch.worker import Worker
     from posterkit.cli_progress import BatchProgress
 
@@ -321,7 +322,9 @@ def _shared_options() -> argparse.ArgumentParser:
     group.add_argument(
         "--guidance", type=_guidance, help="how closely to follow the prompt (default: the checkpoint's)"
     )
-    group.add_argument("--negative-prompt", metavar="TEXT", help="what to stay away from")
+    group.add_argument(
+        "--negative-prompt", metavar="TEXT", help="what to stay away from (FLUX.1: takes twice as long)"
+    )
     group.add_argument("--native", action="store_true", help="keep the size that the model draws; enlarge nothing")
     lettering = group.add_mutually_exclusive_group()
     lettering.add_argument(

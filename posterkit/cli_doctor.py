@@ -52,16 +52,18 @@ def examine() -> int:
 
 def devices() -> list[tuple[str, str]]:
     """Name and memory of what posterkit can run on."""
-    lines = [("cpu", f"{os.cpu_count()} cores, {_memory()}")]
-    if not _installed("torch"):
-        return lines
-    import torch
+    from posterkit.pipelines import presets
 
-    for index in range(torch.cuda.device_count()):
-        card = torch.cuda.get_device_properties(index)
-        lines.append((f"cuda:{index}", f"{card.name}, {card.total_memory / 2**30:.0f} GiB"))
-    if torch.backends.mps.is_available():
-        lines.append(("mps", "Apple GPU, shares the memory above"))
+    machine = presets.hardware("cpu")
+    lines = [("cpu", f"{os.cpu_count()} cores, {machine.ram_gb:.0f} GB of main memory")]
+    for name in ("mps", *(f"cuda:{index}" for index in range(64))):
+        try:
+            card = presets.hardware(name)
+        except ValueError:
+            if name == "mps":
+                continue
+            break
+        lines.append((name, f"{card.name}, {card.memory_gb:.0f} GB"))
     return lines
 
 
@@ -191,13 +193,6 @@ def _version(name: str) -> str | None:
 
 def _installed(name: str) -> bool:
     return _version(name) is not None or importlib.util.find_spec(name.replace("-", "_")) is not None
-
-
-def _memory() -> str:
-    import psutil
-
-    memory = psutil.virtual_memory()
-    return f"{memory.total / 2**30:.0f} GiB memory, {memory.available / 2**30:.0f} GiB free"
 
 
 def _print_table(console: Console, title: str, lines: list[tuple[str, str]]) -> None:

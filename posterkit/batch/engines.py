@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
-from posterkit.batch.manifest import Fault, Job
+from posterkit.batch.jobs import Fault, Job
 from posterkit.batch.metadata import atomic, record_id
 from posterkit.batch.plan import Plan, kind_of
 from posterkit.batch.sheet import Frame, contact_sheet

@@ -1,77 +1,17 @@
-"""Job rows: what posterkit shall make, from a JSONL manifest or a folder of images."""
+"""Job rows from a JSONL manifest, every fault named; and the results' names."""
 
 from __future__ import annotations
 
 import difflib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from posterkit.batch.reading import SUFFIXES
-from posterkit.tasks import ANCHORS, TASKS, Anchor
-
-TEXT = "text"
-MAX_SIDE = 16384  # pixels; more is a typing mistake
-_SILENT = frozenset(("thumbs.db", "desktop.ini"))
-
-
-@dataclass(frozen=True)
-class Job:
-    """One poster to make, as asked for; None means the checkpoint's or the task's own default.
-
-    Attributes:
-        where: what errors and the ledger call this row, such as "jobs.jsonl:3" or a file name.
-        task: "text", or one of the six image tasks.
-        images: reference images in their order.
-        anchor: where extending puts the photo: one of the nine positions, or x, y in pixels of the finished poster.
-        width, height: the finished poster, in pixels.
-        out: the result's file name, relative to the output folder.
-        expanded: what prompt expansion made of the prompt; never in a manifest.
-    """
-
-    where: str = ""
-    task: str = TEXT
-    prompt: str = ""
-    texts: tuple[str, ...] = ()
-    images: tuple[Path, ...] = ()
-    mask: Path | None = None
-    anchor: Anchor | None = None
-    width: int | None = None
-    height: int | None = None
-    seed: int | None = None
-    steps: int | None = None
-    guidance: float | None = None
-    negative_prompt: str | None = None
-    lora: str | None = None
-    out: str | None = None
-    expanded: str | None = None
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A row that cannot be made, and why in one line."""
-
-    where: str
-    why: str
-
-
-@dataclass(frozen=True)
-class Common:
-    """What the command line says for every row that does not say it itself."""
-
-    task: str | None = None
-    prompt: str = ""
-    texts: tuple[str, ...] = ()
-    anchor: Anchor | None = None
-    width: int | None = None
-    height: int | None = None
-    steps: int | None = None
-    guidance: float | None = None
-    negative_prompt: str | None = None
-    seed: int = field(default=0)
-
+from posterkit.batch.folder import read_folder
+from posterkit.batch.jobs import MAX_SIDE, TEXT, Common, Fault, Job, checked, parse_anchor, with_common
+from posterkit.tasks import ANCHORS, Anchor
 
 ROW_KEYS = tuple(f.name for f in fields(Job) if f.name not in ("where", "expanded"))
 
@@ -86,7 +26,7 @@ def read_jobs(source: Path, common: Common, skip: Path | None = None) -> list[Jo
         ValueError: the source as a whole is unusable: missing, empty, or a folder without a task.
     """
     if source.is_dir():
-        rows = _read_folder(source, common, skip)
+        rows = read_folder(source, common, skip)
     elif source.is_file():
         rows = _read_manifest(source, common)
     else:
@@ -114,53 +54,11 @@ def parse_row(row: Any, where: str, base: Path, common: Common) -> Job | Fault:
         images=tuple(base / name for name in given.get("images", ())),
         mask=base / given["mask"] if "mask" in given else None,
         anchor=_anchor(given["anchor"]) if "anchor" in given else None,
-        lora=given.get("lora"),
+        lora=_lora(given.get("lora"), base),
         out=given.get("out"),
         **{key: given.get(key) for key in ("width", "height", "seed", "steps", "guidance", "negative_prompt")},
     )
-    return checked(_with_common(job, common))
-
-
-def checked(job: Job) -> Job | Fault:
-    """The job itself, or what in it contradicts its task."""
-    faults = []
-    if job.task == TEXT:
-        faults += ['the task "text" takes no images'] if job.images else []
-        faults += ['the task "text" takes no mask'] if job.mask else []
-        faults += [] if job.prompt.strip() or job.texts else ['the task "text" needs a prompt or texts']
-    elif job.task not in TASKS:
-        near = difflib.get_close_matches(job.task, (TEXT, *TASKS), 1)
-        meant = f" (did you mean {near[0]!r}?)" if near else ""
-        found = f"unknown task {job.task!r}{meant}" if job.task else "no task given"
-        return Fault(job.where, f"{found}; the tasks are {TEXT}, {', '.join(TASKS)}")
-    else:
-        task = TASKS[job.task]
-        if len(job.images) not in task.references:
-            most = task.references[-1]
-            takes = "1 image" if most == 1 else f"1 to {most} images"
-            faults.append(f"task {task.name!r} takes {takes}, found {len(job.images)}")
-        if task.needs_mask and job.mask is None:
-            others = ", ".join(name for name, other in TASKS.items() if not other.needs_mask)
-            faults.append(f"task {task.name!r} needs a mask; {others} do not")
-        if job.mask is not None and not task.needs_mask:
-            faults.append(f"task {task.name!r} takes no mask; filling does")
-    if job.anchor is not None and job.task != "extending":
-        faults.append(f"task {job.task!r} takes no anchor; extending does")
-    return Fault(job.where, "; ".join(faults)) if faults else job
-
-
-def parse_anchor(text: str) -> Anchor:
-    """An anchor as typed: one of the nine positions or "x,y".
-
-    Raises:
-        ValueError: it is neither.
-    """
-    if text in ANCHORS:
-        return text
-    parts = text.split(",")
-    if len(parts) == 2 and all(part.strip().lstrip("-").isdigit() for part in parts):
-        return int(parts[0]), int(parts[1])
-    raise ValueError(f"anchor {text!r} is unknown; use one of {', '.join(ANCHORS)}, or x,y in pixels")
+    return checked(with_common(job, common))
 
 
 def _read_manifest(path: Path, common: Common) -> list[Job | Fault]:
@@ -182,60 +80,6 @@ def _read_manifest(path: Path, common: Common) -> list[Job | Fault]:
     if not rows:
         raise ValueError(f"{path}: the manifest has no rows")
     return rows
-
-
-def _read_folder(folder: Path, common: Common, skip: Path | None) -> list[Job | Fault]:
-    if common.task is None or common.task == TEXT:
-        takes = "text posters need a JSONL manifest, a folder of images" if common.task else f"{folder}: a folder"
-        raise ValueError(f"{takes} needs --task, one of {', '.join(TASKS)}")
-    entries = [entry for entry in sorted(folder.iterdir()) if not _is_silent(entry) and not _same(entry, skip)]
-    images = [entry for entry in entries if entry.is_dir() or _is_picture(entry)]
-    stems = {entry.name if entry.is_dir() else entry.stem for entry in images}
-    rows: list[Job | Fault] = []
-    for entry in entries:
-        if entry in images:
-            rows.append(_folder_row(entry, folder, common))
-        elif not _belongs(entry, stems):
-            rows.append(Fault(entry.name, _stray(entry)))
-    if not rows:
-        raise ValueError(f"{folder}: there is nothing in this folder")
-    return rows
-
-
-def _folder_row(entry: Path, folder: Path, common: Common) -> Job | Fault:
-    stem = entry.name if entry.is_dir() else entry.stem
-    where = entry.name + "/" if entry.is_dir() else entry.name
-    images = (entry,)
-    if entry.is_dir():
-        inside = [item for item in sorted(entry.iterdir()) if not _is_silent(item)]
-        images = tuple(item for item in inside if _is_picture(item))
-        strays = [item.name for item in inside if item not in images]
-        if strays:
-            return Fault(where, f"{strays[0]} is not an image; a sub-folder holds the references of one poster")
-        if not images:
-            return Fault(where, "there is no image in this sub-folder")
-    prompt = common.prompt
-    if (note := folder / f"{stem}.txt").is_file():
-        try:
-            prompt = " ".join(note.read_text(encoding="utf-8-sig").split()) or prompt
-        except UnicodeDecodeError:
-            return Fault(where, f"{note.name} is not UTF-8 text")
-    mask = folder / f"{stem}.mask.png"
-    found = mask if mask.is_file() else None
-    return checked(_with_common(Job(where, common.task or "", prompt, common.texts, images, found), common))
-
-
-def _with_common(job: Job, common: Common) -> Job:
-    """Sizes count together (a row's width does not meet the command line's height); an anchor only for extending."""
-    changes: dict[str, Any] = {}
-    if job.width is None and job.height is None:
-        changes |= {"width": common.width, "height": common.height}
-    if job.anchor is None and job.task == "extending":
-        changes["anchor"] = common.anchor
-    for name in ("steps", "guidance", "negative_prompt"):
-        if getattr(job, name) is None:
-            changes[name] = getattr(common, name)
-    return replace(job, **changes)
 
 
 def _name_results(rows: list[Job | Fault]) -> Iterator[Job | Fault]:
@@ -269,37 +113,18 @@ def _stem(job: Job, index: int) -> str:
     return job.images[0].stem if job.images else f"poster-{index + 1:04d}"
 
 
-def _is_picture(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in SUFFIXES and not path.name.lower().endswith(".mask.png")
-
-
-def _belongs(path: Path, stems: set[str]) -> bool:
-    name = path.name
-    if name.lower().endswith(".mask.png"):
-        return name[: -len(".mask.png")] in stems
-    return path.suffix.lower() == ".txt" and path.stem in stems
-
-
-def _stray(path: Path) -> str:
-    if path.name.lower().endswith(".mask.png"):
-        return "a mask without its image"
-    if path.suffix.lower() == ".txt":
-        return "a prompt without its image"
-    return f"not an image that posterkit reads ({', '.join(sorted(SUFFIXES))})"
-
-
-def _is_silent(path: Path) -> bool:
-    return path.name.startswith(".") or path.name.lower() in _SILENT
-
-
-def _same(path: Path, other: Path | None) -> bool:
-    return other is not None and path.resolve() == other.resolve()
-
-
 def _unknown(key: str, known: tuple[str, ...]) -> str:
     near = difflib.get_close_matches(key, known, 1)
     meant = f' (did you mean "{near[0]}"?)' if near else f"; the keys are {', '.join(known)}"
     return f'unknown key "{key}"{meant}'
+
+
+def _lora(value: str | None, base: Path) -> str | None:
+    """A LoRA's file counts from the manifest's folder, a hub id from nowhere; `=0.8` behind it is its weight."""
+    if value is None:
+        return None
+    name = value.rpartition("=")[0] or value
+    return str(base / value) if (base / value).exists() or (base / name).exists() else value
 
 
 def _anchor(value: str | list[int]) -> Anchor:

@@ -14,7 +14,7 @@ from typing import Any
 
 import posterkit
 from posterkit import mini
-from posterkit.batch.manifest import MAX_SIDE, TEXT, Job
+from posterkit.batch.jobs import MAX_SIDE, TEXT, Job
 from posterkit.batch.metadata import content_id, file_hash, folder_revision
 from posterkit.batch.reading import read_size
 from posterkit.brief import PosterBrief, in_quotes, quoted_texts, quotes, unsupported_scripts
@@ -280,6 +280,8 @@ def _revision(source: str) -> str:
     weight = f"={weight}" if path != source else ""
     if Path(path).exists():
         return folder_revision(path) + weight
+    if path.endswith(".safetensors"):
+        raise ValueError(f"{path}: there is no such file")
     from huggingface_hub import try_to_load_from_cache
 
     # the snapshot's folder is named by its commit; a transformer or LoRA that is not there yet has only its name

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import posterkit
-from posterkit.batch.manifest import Job
+from posterkit.batch.jobs import Job
 from posterkit.batch.metadata import file_hash, read_record
 from posterkit.batch.plan import Plan, Settings
 

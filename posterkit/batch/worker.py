@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from posterkit.batch.compose import enlarge, paste_kept
-from posterkit.batch.manifest import TEXT, Job
+from posterkit.batch.jobs import TEXT, Job
 from posterkit.batch.metadata import atomic, source_depth, write_png
 from posterkit.batch.plan import Checkpoint, Plan, Settings, find_checkpoint, kind_of, make_plan, native_box
 from posterkit.batch.reading import read_image, read_mask
@@ -130,8 +131,8 @@ class Worker:
         """
         first = work[0][0]
         pipe = self.pipeline(kind_of(first.job.task))
-        with _row_lora(pipe, first.job.lora):
-            output = pipe(**_call(work, on_step, pipe))
+        with _row_lora(pipe, first.job.lora, self.settings.lora):
+            output = pipe(**_call(work, on_step))
         parameters = output.parameters or [{}] * len(work)
         return [
             _finish(plan, inputs, image, made)
@@ -151,7 +152,7 @@ def _quiet_bars() -> None:
 def together(plan: Plan) -> tuple[Any, ...]:
     """Plans with equal keys can be drawn in one call."""
     job = plan.job
-    return (job.task, plan.native, plan.steps, plan.guidance, job.negative_prompt is None, job.lora, _anchor(plan))
+    return (job.task, plan.native, plan.steps, plan.guidance, job.negative_prompt is None, job.lora)
 
 
 def _anchor(plan: Plan) -> tuple[int, int] | str:
@@ -206,7 +207,7 @@ def _at_native_scale(
     return reduced, Image.fromarray(np.where(hole, 255, 0).astype(np.uint8))
 
 
-def _call(work: Sequence[tuple[Plan, Inputs]], on_step: Callable[[int], None] | None, pipe: Any) -> dict[str, Any]:
+def _call(work: Sequence[tuple[Plan, Inputs]], on_step: Callable[[int], None] | None) -> dict[str, Any]:
     """The arguments of the pipeline's call."""
     import torch
 
@@ -219,7 +220,10 @@ def _call(work: Sequence[tuple[Plan, Inputs]], on_step: Callable[[int], None] | 
     }  # fmt: skip
     if first.job.negative_prompt is not None:
         call["negative_prompt"] = [plan.job.negative_prompt for plan, _ in work]
-    if first.job.task == TEXT:
+    if first.job.task == TEXT and first.job.negative_prompt is not None:
+        # FLUX.1 steers by one forward, which has no negative side: true guidance takes its place
+        call |= {"true_cfg_scale": max(first.guidance, 1.01), "guidance_scale": 1.0}
+    elif first.job.task == TEXT:
         call["guidance_scale"] = first.guidance
     else:
         call |= {"task": first.job.task, "image": [inputs.references for _, inputs in work]}
@@ -228,7 +232,9 @@ def _call(work: Sequence[tuple[Plan, Inputs]], on_step: Callable[[int], None] | 
             call["mask_image"] = [inputs.mask for _, inputs in work]
         if TASKS[first.job.task].keeps_pixels:
             # kept pixels go back at the finished size, where they have all their detail
-            call |= {"anchor": work[0][1].anchor, "preserve": False}
+            call["preserve"] = False
+        if first.job.task == "extending":
+            call["anchor"] = [inputs.anchor for _, inputs in work]
     if on_step is not None:
         call["callback_on_step_end"] = lambda _pipe, step, _time, tensors: on_step(step + 1) or tensors
     return call
@@ -261,24 +267,20 @@ def _save_vector(drawn: Drawn, path: Path) -> None:
         temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
 
 
-class _row_lora:
-    """A row's own LoRA, on top of the run's, for one call."""
+@contextmanager
+def _row_lora(pipe: Any, own: str | None, shared: str | None) -> Iterator[None]:
+    """A row's own LoRA beside the run's, for one call; ValueError where it does not fit the model."""
+    if own is None:
+        yield
+        return
+    from posterkit.pipelines.loading import add_loras
 
-    NAME = "row"
-
-    def __init__(self, pipe: Any, lora: str | None) -> None:
-        self.pipe, self.lora = pipe, lora
-
-    def __enter__(self) -> None:
-        if self.lora is None:
-            return
-        active = self.pipe.get_active_adapters() if hasattr(self.pipe, "get_active_adapters") else []
-        try:
-            self.pipe.load_lora_weights(self.lora, adapter_name=self.NAME)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{self.lora}: not a LoRA for this model ({str(error).splitlines()[0]})") from None
-        self.pipe.set_adapters([*active, self.NAME])
-
-    def __exit__(self, *error: object) -> None:
-        if self.lora is not None and any(self.NAME in names for names in self.pipe.get_list_adapters().values()):
-            self.pipe.delete_adapters(self.NAME)
+    if shared:
+        pipe.unload_lora_weights()
+    try:
+        add_loras(pipe, [shared, own] if shared else [own])
+        yield
+    finally:
+        pipe.unload_lora_weights()
+        if shared:
+            add_loras(pipe, shared)

@@ -140,3 +140,38 @@ def test_generate_without_a_seed_says_which_one_it_took(
 ) -> None:
     assert run("generate", "x", "--native", "--model", craft, "-o", tmp_path / "p.png") == 0
     assert f"seed {read_record(tmp_path / 'p.png')['row']['seed']}" in capsys.readouterr().out
+
+
+def test_an_expanded_prompt_is_recorded_and_comes_back_without_expanding_again(tmp_path: Path, craft: str) -> None:
+    first, again = tmp_path / "a.png", tmp_path / "b.png"
+    argv = ["generate", 'a jazz concert "BLUE"', "--expand", "rules", "--native", "--seed", 1, "--model", craft]
+    assert run(*argv, "-o", first) == 0
+    row = read_record(first)["row"]
+    assert row["prompt"] == 'a jazz concert "BLUE"' and '"BLUE"' in row["expanded"]
+    assert len(row["expanded"]) > len(row["prompt"]) and row["texts"] == ["BLUE"]
+    assert run("generate", "--from-image", first, "-o", again) == 0
+    assert np.array_equal(pixels(first), pixels(again))
+
+
+def test_a_negative_prompt_changes_a_text_poster(tmp_path: Path, craft: str) -> None:
+    argv = ["generate", "waves", "--native", "--seed", 1, "--model", craft]
+    assert run(*argv, "-o", tmp_path / "a.png") == 0
+    assert run(*argv, "--negative-prompt", "people", "-o", tmp_path / "b.png") == 0
+    assert not np.array_equal(pixels(tmp_path / "a.png"), pixels(tmp_path / "b.png"))
+
+
+def test_a_script_that_the_model_cannot_draw_is_typeset_with_a_note(
+    tmp_path: Path, craft: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import shutil
+
+    model = tmp_path / "model"
+    shutil.copytree(craft, model)
+    (model / "README.md").write_text("---\nlanguage: en\n---\nA model.\n", encoding="utf-8")
+    out = tmp_path / "p.png"
+    argv = ["generate", "waves", "--text", "SURF", "--text", "ПРИБОЙ", "--width", 208, "--height", 304, "--seed", 1]
+    assert run(*argv, "--model", model, "-o", out) == 0
+    record = read_record(out)
+    assert [text["text"] for text in record["typeset"]] == ["ПРИБОЙ"]
+    assert '"SURF"' in record["drawn"]["words"] and "ПРИБОЙ" not in record["drawn"]["words"]
+    assert "cannot draw 'ПРИБОЙ' (cyrillic)" in capsys.readouterr().err

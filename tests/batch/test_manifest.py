@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from posterkit.batch.manifest import Common, Fault, Job, parse_anchor, parse_row, read_jobs
+from posterkit.batch.jobs import Common, Fault, Job, parse_anchor
+from posterkit.batch.manifest import parse_row, read_jobs
+from posterkit.tasks import TASKS
 
 NONE = Common()
 
@@ -170,3 +172,10 @@ def test_a_folder_needs_a_task_and_something_in_it(tmp_path: Path) -> None:
         read_jobs(tmp_path, Common("extending"))
     with pytest.raises(ValueError, match="no such folder or manifest"):
         read_jobs(tmp_path / "none", Common("extending"))
+
+
+def test_the_example_posters_cover_text_and_every_task() -> None:
+    rows = read_jobs(Path(__file__).parents[2] / "examples" / "posters.jsonl", NONE)
+    jobs = [row for row in rows if isinstance(row, Job)]
+    assert len(jobs) == len(rows) and {row.task for row in jobs} == {"text", *TASKS}
+    assert all(path.is_file() for row in jobs for path in (*row.images, *((row.mask,) if row.mask else ())))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from posterkit.batch.manifest import Job
+from posterkit.batch.jobs import Job
 from posterkit.batch.plan import (
     Checkpoint,
     Settings,

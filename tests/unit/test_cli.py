@@ -48,7 +48,7 @@ def test_every_option_has_a_word_of_help(capsys: pytest.CaptureFixture[str]) -> 
         (["generate", "x", "--width", "4"], "must be a whole number from 16 to 16384, found 4"),
         (["generate", "x", "--steps", "many"], "must be a whole number from 1 to 1000, found 'many'"),
         (["generate", "x", "--guidance", "-2"], "must be a number from 0 to 100, found '-2'"),
-        (["generate", "x", "--model", "nowhere/at all"], "nowhere/at all: there is no such folder"),
+        (["generate", "x", "--model", "nowhere/at all"], "nowhere/at all: neither a folder nor a hub id"),
         (["generate", "--from-image", "none.png"], "none.png: there is no such file"),
         (["transform", "filling", "in.png"], "task 'filling' needs a mask"),
         (["transform", "style_driven", "gone.jpg"], "gone.jpg: there is no such file"),
