@@ -157,6 +157,21 @@ def test_rows_drawn_together_equal_rows_drawn_alone(tmp_path: Path, craft: str) 
         assert np.abs(a - b).max() <= 1  # a batch multiplies in another order
 
 
+def test_photographs_of_different_shapes_are_extended_in_one_call_each_kept_to_the_pixel(
+    tmp_path: Path, omni: str
+) -> None:
+    folder, out = tmp_path / "photos", tmp_path / "out"
+    folder.mkdir()
+    sizes = {"a": (90, 60), "b": (50, 140), "c": (30, 30)}
+    for name, size in sizes.items():
+        Image.fromarray(grain(*size)).save(folder / f"{name}.png")
+    argv = ("batch", folder, "--task", "extending", "-o", out, "--anchor", "top-left", "--model", omni)
+    assert run(*argv, "--width", 160, "--height", 240, "--batch-size", 3) == 0
+    for name, (width, height) in sizes.items():
+        made = np.asarray(Image.open(out / f"{name}.png"))
+        assert np.array_equal(made[:height, :width], grain(width, height))
+
+
 def test_a_row_made_again_from_its_poster_is_the_same(tmp_path: Path, mixed: Path, omni: str) -> None:
     out = tmp_path / "out"
     argv = ("batch", mixed, "--task", "extending", "-o", out, "--anchor", "top", *SMALL, "--model", omni)
