@@ -21,8 +21,16 @@ _PUBLIC = {
 }
 _MODULES = ("mini", "typeset")
 
-__all__ = ["TASKS", "PosterBrief", "PosterCraftPipeline", "PosterOmniPipeline", "PosterPipelineOutput", "load_processor",
-           "mini", "typeset"]  # fmt: skip
+__all__ = [
+    "TASKS",
+    "PosterBrief",
+    "PosterCraftPipeline",
+    "PosterOmniPipeline",
+    "PosterPipelineOutput",
+    "load_processor",
+    "mini",
+    "typeset",
+]
 
 
 def __getattr__(name: str):

@@ -72,9 +72,7 @@ def check_on_grid(width: int, height: int, multiple: int = 16) -> Size:
     """
     if width < multiple or height < multiple or width % multiple or height % multiple:
         near = Size(*(max(multiple, round(side / multiple) * multiple) for side in (width, height)))
-        raise ValueError(
-            f"size {width}x{height} is off the grid of {multiple} pixels; the nearest size is {near}"
-        )
+        raise ValueError(f"size {width}x{height} is off the grid of {multiple} pixels; the nearest size is {near}")
     return Size(width, height)
 
 

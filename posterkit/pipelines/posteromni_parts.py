@@ -218,8 +218,8 @@ class PosterOmniParts(DiffusionPipeline):
     ) -> list[Tensor]:
         """Noise for each poster's images, packed: `(num_images_per_prompt, S, 4 C)` each.
 
-        One generator serves the posters in their order; with a list each image has its own, and does not depend on what
-        else is in the batch.
+        One generator serves the posters in their order; with a list each image has its own, and does not depend on
+        what else is in the batch.
         """
         count, noise = num_images_per_prompt, []
         for index, poster in enumerate(posters):

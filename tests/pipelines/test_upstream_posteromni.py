@@ -61,9 +61,11 @@ class TestPosterOmni(PosterOmniConfig, PipelineTesterMixin):
         self, extra_required_param_value_dict: Any = None, atol: float = 1e-4, rtol: float = 1e-4
     ) -> None:
         # what the encoder sees are not the call's images but small copies of them, an argument of their own
-        pictures = self.get_pipeline().prepare_references(
-            [PICTURE, PICTURE], "", reference_area=32 * 32, condition_area=56 * 56
-        )[0].pictures
+        pictures = (
+            self.get_pipeline()
+            .prepare_references([PICTURE, PICTURE], "", reference_area=32 * 32, condition_area=56 * 56)[0]
+            .pictures
+        )
         super().test_encode_prompt_works_in_isolation({"condition_images": pictures}, atol, rtol)
 
 
