@@ -85,7 +85,8 @@ def joins_guidance(transformer: Any, asked: bool) -> bool:
     """Whether both forwards of true guidance go through the transformer together.
 
     As asked for while no cache hook is on. FirstBlockCache, MagCache and TaylorSeer tell the two apart by their
-    context and need them apart; pyramid attention broadcast and FasterCache have one state for both and need them together.
+    context and need them apart; pyramid attention broadcast and FasterCache have one state for both and need them
+    together.
     """
     if not transformer.is_cache_enabled:
         return asked

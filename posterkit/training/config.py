@@ -111,8 +111,8 @@ def load_config(cls: type[Config], path: str | Path, overrides: typing.Sequence[
             if not isinstance(inner, dict):
                 raise ValueError(f"{override!r}: {parent!r} has no keys of its own")
         inner[leaf] = yaml.safe_load(text)
-    config = _build(cls, values, str(path))
-    if isinstance(config, RunConfig):
+    config: Any = _build(cls, values, str(path))
+    if issubclass(cls, RunConfig):
         config.check()
     return config
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from accelerate import Accelerator
@@ -159,7 +160,7 @@ class Run:
         if self.accelerator.num_processes > 1:
             for parameter in parameters:
                 if parameter.grad is not None:
-                    parameter.grad = self.accelerator.reduce(parameter.grad, "mean")
+                    parameter.grad.copy_(cast(Tensor, self.accelerator.reduce(parameter.grad, "mean")))
         self.norm = torch.nn.utils.clip_grad_norm_(parameters, self.config.clip)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate(self.step)
@@ -236,6 +237,4 @@ class Run:
 
 
 def _main_thread() -> bool:
-    import threading
-
     return threading.current_thread() is threading.main_thread()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, AutoencoderKLQwenImage
-from torch import Tensor, nn
+from torch import Tensor
 
 Family = Literal["flux", "qwen"]
 CLASSES = {"flux": AutoencoderKL, "qwen": AutoencoderKLQwenImage}
@@ -27,11 +27,12 @@ class Autoencoder:
     """
 
     def __init__(self, family: Family, module: AutoencoderKL | AutoencoderKLQwenImage) -> None:
-        self.family, self.module = family, module
+        self.family = family
+        self.module: Any = module  # the two classes share no typed face
         if family == "qwen":
-            for layer in module.modules():
+            for layer in self.module.modules():
                 if type(layer).__name__ == "QwenImageCausalConv3d":
-                    layer.forward = _single_frame(layer)  # ty: ignore
+                    layer.forward = _single_frame(layer)
 
     @classmethod
     def from_config(cls, family: Family, config: dict) -> Autoencoder:
@@ -123,7 +124,7 @@ def images_to_tensor(pictures: Sequence[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def _single_frame(layer: nn.Conv3d):
+def _single_frame(layer: Any) -> Callable[[Tensor], Tensor]:
     """The layer's forward pass for one frame: a 2D convolution with the last temporal tap."""
 
     def forward(x: Tensor, cache_x: Tensor | None = None) -> Tensor:

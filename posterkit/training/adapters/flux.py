@@ -46,7 +46,7 @@ class FluxAdapter:
     def __init__(self, parts: dict[str, Any], vae: Autoencoder, defaults: dict[str, Any]) -> None:
         self.parts, self.vae, self.defaults = parts, vae, defaults
         names = ("transformer", "text_encoder", "text_encoder_2")
-        self.module = nn.ModuleDict({name: parts[name] for name in names})
+        self.module: Any = nn.ModuleDict({name: parts[name] for name in names})
         self.length = defaults["max_sequence_length"]
 
     @classmethod
@@ -54,7 +54,7 @@ class FluxAdapter:
         """A fresh small model: configs of the real classes, tokenizers planned from `captions`."""
         clip = clip_tokenizer(captions, model["text_encoder"]["max_position_embeddings"])
         t5 = t5_tokenizer(captions, model["defaults"]["max_sequence_length"])
-        special = {
+        special: dict[str, Any] = {
             "bos_token_id": clip.bos_token_id,
             "eos_token_id": clip.eos_token_id,
             "pad_token_id": clip.pad_token_id,

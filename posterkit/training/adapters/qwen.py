@@ -57,7 +57,7 @@ class QwenAdapter:
 
     def __init__(self, parts: dict[str, Any], vae: Autoencoder, defaults: dict[str, Any]) -> None:
         self.parts, self.vae, self.defaults = parts, vae, defaults
-        self.module = nn.ModuleDict({name: parts[name] for name in ("transformer", "text_encoder")})
+        self.module: Any = nn.ModuleDict({name: parts[name] for name in ("transformer", "text_encoder")})
         self.prefix = prefix_length(parts["tokenizer"])
         areas = (defaults[f"{name}_area"] for name in ("native", "reference", "condition"))
         self.areas = Areas(*areas)
@@ -66,12 +66,13 @@ class QwenAdapter:
     def from_config(cls, model: dict[str, Any], vae: Autoencoder, captions: Iterable[str]) -> QwenAdapter:
         """A fresh small model: configs of the real classes, a tokenizer planned from `captions` and the template."""
         tokenizer = qwen_tokenizer([TEMPLATE, *captions])
-        special = {
+        special: dict[str, Any] = {
             f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"<|{token}|>")
             for name, token in (("image", "image_pad"), ("video", "video_pad"), ("vision_start", "vision_start"),
                                 ("vision_end", "vision_end"))
         }  # fmt: skip
-        text = {**model["text_encoder"]["text_config"], "vocab_size": len(tokenizer)}
+        ends = {"bos_token_id": None, "eos_token_id": tokenizer.eos_token_id}
+        text = {**model["text_encoder"]["text_config"], **ends, "vocab_size": len(tokenizer)}
         vision = model["text_encoder"]["vision_config"]
         config = Qwen2_5_VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **special)
         pictures = Qwen2VLImageProcessorPil(**model["image_processor"])
