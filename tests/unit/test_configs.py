@@ -1,0 +1,59 @@
+"""Every config in `configs/` loads into its recipe's dataclass, and the real classes take its model values."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from posterkit.pipelines.presets import preset_names, read_preset
+from posterkit.training.config import RunConfig, load_config
+
+ROOT = Path(__file__).resolve().parents[2]
+STAGES = sorted((ROOT / "configs").glob("mini/*.yaml"))
+
+
+def recipe_of(config: Path):
+    """The recipe whose name a config's begins with."""
+    recipe = max(
+        (r for r in (ROOT / "train").glob("*.py") if config.stem.startswith(r.stem)), key=lambda r: len(r.stem)
+    )
+    spec = importlib.util.spec_from_file_location(recipe.stem, recipe)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[recipe.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("path", STAGES, ids=lambda path: path.stem)
+def test_a_stage_config_has_only_known_keys_of_the_right_types(path):
+    module = recipe_of(path)
+    config_class = next(
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, RunConfig) and value is not RunConfig
+    )
+    config = load_config(config_class, path)
+    assert config.max_steps > 0 and re.match(r"runs/", config.run_dir)
+
+
+@pytest.mark.parametrize("recipe", sorted((ROOT / "train").glob("*.py")), ids=lambda path: path.stem)
+def test_a_recipe_has_a_mini_config_of_its_name_and_fits_a_page(recipe):
+    assert (ROOT / "configs" / "mini" / f"{recipe.stem}.yaml").is_file()
+    assert len(recipe.read_text(encoding="utf-8").splitlines()) <= 200
+
+
+@pytest.mark.parametrize("name", preset_names())
+@pytest.mark.parametrize("family", ["posteromni", "postercraft"])
+def test_a_preset_is_read_for_both_families(name, family):
+    assert read_preset(name, family).offload in {"none", "model", "group"}
+
+
+def test_no_config_is_left_out_of_these_tests():
+    tested = {*STAGES, *(ROOT / "configs" / "presets").glob("*.yaml")}
+    assert set((ROOT / "configs").rglob("*.yaml")) == tested
+    assert all(isinstance(yaml.safe_load(path.read_text()), dict) for path in tested)
