@@ -1,5 +1,11 @@
 """What diffusers' `custom_pipeline=` opens: PosterOmniPipeline, with all its code in the installed posterkit."""
 
-from posterkit.pipelines.posteromni import PosterOmniPipeline
+try:
+    from posterkit.pipelines.posteromni import PosterOmniPipeline
+except ImportError as fault:
+    raise ImportError(f"this pipeline lives in posterkit: pip install posterkit ({fault})") from fault
+
+# diffusers runs every local pipeline.py in one module and takes the only class in it: the other one must go
+globals().pop("PosterCraftPipeline", None)
 
 __all__ = ["PosterOmniPipeline"]
