@@ -81,7 +81,7 @@ def build(config: PretrainConfig):
         raise SystemExit("posterkit: a fresh model needs `autoencoder`, the vae folder to work in")
     words = caption_vocabulary()
     frames = [task.instruction(None) for task in TASKS.values()]
-    texts = [*frames, *(f" {word}" for word in words), *words, *(word.capitalize() for word in words)]
+    texts = [*frames, *(f" {word}" for word in words), *(f" {word.capitalize()}" for word in words)]
     return Adapter.from_config(config.model, vae, texts)
 
 
