@@ -53,8 +53,8 @@ class PretrainConfig(RunConfig):
         autoencoder: a `vae` folder; null takes the one in `init_from`.
         drop_prompt: share of samples whose words are dropped, for classifier-free guidance.
         time: density of timesteps; `time_shift` moves it towards noise.
-        guidance: null, or the range of guidance scales that the model learns to imitate when told (FLUX.1-dev's
-            guidance distillation): the target moves by (g - 1)(v_prompt - v_empty).
+        guidance: null, or the range of guidance scales that the model learns to imitate when told, as FLUX.1-dev did:
+            the target is the guided velocity v_empty + g (v_prompt - v_empty) of the frozen model that it starts from.
     """
 
     family: Literal["postercraft", "posteromni"] = "postercraft"
@@ -89,6 +89,7 @@ def main() -> None:
     config = parse_config(PretrainConfig)
     run = Run(config)
     model = build(config)
+    teacher = model.frozen_copy() if config.guidance else None
     sizes = tuple((w, h) for w, h in config.data.sizes)
     source = SyntheticPosters(seed=config.data.seed, tasks=tuple(config.data.tasks), sizes=sizes)
     started = time.monotonic()
@@ -113,26 +114,30 @@ def main() -> None:
     for batch in run.steps(model, loader, sample=lambda: contact_sheet(model, config)):
         batch = {name: value.to(run.device) for name, value in batch.items()}
         size = len(next(iter(batch.values())))
-        drop = torch.rand(size, generator=run.generator) < config.drop_prompt
+        share = config.drop_prompt if teacher is None else 0.0
+        drop = torch.rand(size, generator=run.generator) < share
         t = sample_time(size, run.generator, config.time, config.time_shift).to(run.device)
         with run.autocast():
             x0, condition = model.encode(batch, drop.to(run.device))
             noise = run.noise_like(x0)
             x = (1 - t[:, None, None]) * x0 + t[:, None, None] * noise
-            target = noise - x0
-            if config.guidance is None:
-                v = model.velocity(x, t, condition)
+            if teacher is None:
+                target, v = noise - x0, model.velocity(x, t, condition)
             else:
                 g = torch.empty(size).uniform_(*config.guidance, generator=run.generator).to(run.device)
-                with torch.no_grad():
-                    empty = model.encode(batch, torch.ones(size, dtype=torch.bool, device=run.device))[1]
-                    pull = model.velocity(x, t, condition) - model.velocity(x, t, empty)
-                g = torch.where(drop.to(run.device), torch.ones_like(g), g)
-                target = target + (g - 1)[:, None, None] * pull
+                target = guided_velocity(teacher, batch, x, t, g)
                 v = model.velocity(x, t, condition, g)
         run.backward(flow_matching_loss(v, target))
 
     run.finish(model)
+
+
+@torch.no_grad()
+def guided_velocity(teacher, batch, x, t, g) -> torch.Tensor:
+    """What classifier-free guidance at scales `g` `(B,)` makes of the teacher's velocity, `(B, S, C)`."""
+    prompted = teacher.velocity(x, t, teacher.encode(batch)[1])
+    empty = teacher.velocity(x, t, teacher.encode(batch, torch.ones_like(g, dtype=torch.bool))[1])
+    return empty + g[:, None, None] * (prompted - empty)
 
 
 def contact_sheet(model, config: PretrainConfig) -> Image.Image:

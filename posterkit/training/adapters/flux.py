@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,13 @@ class FluxAdapter:
         names = ("scheduler", "tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2", "transformer")
         parts = {name: getattr(pipe, name) for name in names}
         return cls(parts, vae or Autoencoder("flux", pipe.vae), pipeline_defaults(pipe))
+
+    def frozen_copy(self) -> FluxAdapter:
+        """The weights as they are now, in an adapter of their own that does not train."""
+        parts = {name: copy.deepcopy(part) for name, part in self.parts.items()}
+        copied = FluxAdapter(parts, self.vae, self.defaults)
+        copied.module.eval().requires_grad_(False)
+        return copied
 
     def precompute(self, samples: Sequence[PosterSample]) -> list[Encoded]:
         """Everything that no trained weight touches: latents in float16, token ids."""
