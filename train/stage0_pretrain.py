@@ -104,7 +104,7 @@ def main() -> None:
             return model.precompute([source[index] for index in indices])
 
     source_key = {name: value for name, value in vars(config.data).items() if name not in ("count", "cache")}
-    key = {"source": source_key, "family": config.family, "autoencoder": model.vae.fingerprint()}
+    key = {"source": source_key, "family": config.family, "model": model.fingerprint()}
     cache = EncoderCache(config.data.cache, key, config.data.count).fill(encode, progress)
     loader = BucketedLoader(
         cache, [model.bucket(row) for row in cache.samples], config.batch_size, model.collate, config.seed,

@@ -114,3 +114,12 @@ def test_the_autoencoder_recipe_learns_and_writes_latent_statistics(run_recipe, 
     saved = json.loads((tmp_path / "run" / "ema" / "config.json").read_text())
     assert saved["scaling_factor"] > 0 and isinstance(saved["shift_factor"], float)
     assert np.asarray(Image.open(tmp_path / "run" / "samples" / "0000012.png")).shape == (384, 1024, 3)
+
+
+def test_another_tokenizer_or_another_area_is_another_cache(nano_recipe, run_recipe, tmp_path):
+    run_recipe("stage0_pretrain", nano_recipe("posteromni", "run", max_steps=1))
+    first, again, other = (QwenAdapter.from_pretrained(tmp_path / "run" / "model") for _ in range(3))
+    assert first.fingerprint() == again.fingerprint()
+    other.parts["tokenizer"].add_tokens(["posterish"])
+    again.defaults["condition_area"] = 3136
+    assert len({adapter.fingerprint() for adapter in (first, again, other)}) == 3

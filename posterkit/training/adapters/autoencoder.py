@@ -89,7 +89,8 @@ class Autoencoder:
 
     def fingerprint(self) -> str:
         """A hash of weights and config, to key what was encoded with them."""
-        digest = hashlib.sha256(str(sorted(self.module.config.items(), key=str)).encode())
+        config = {name: value for name, value in self.module.config.items() if not name.startswith("_")}
+        digest = hashlib.sha256(str(sorted(config.items())).encode())
         for name, tensor in sorted(self.module.state_dict().items()):
             digest.update(name.encode() + tensor.float().cpu().numpy().tobytes())
         return digest.hexdigest()[:16]

@@ -17,7 +17,7 @@ from posterkit.data.schema import PosterSample
 from posterkit.pipelines.latents import pack
 from posterkit.pipelines.postercraft import PosterCraftPipeline, position_ids
 from posterkit.training.adapters.autoencoder import Autoencoder
-from posterkit.training.adapters.folders import pipeline_defaults, save_pipeline
+from posterkit.training.adapters.folders import fingerprint, pipeline_defaults, save_pipeline
 from posterkit.training.tokenizers import clip_tokenizer, t5_tokenizer
 
 Encoded = dict[str, Tensor]
@@ -102,6 +102,10 @@ class FluxAdapter:
             t5(prompts, max_length=self.length, **options).input_ids.int(),
             clip(prompts, max_length=clip.model_max_length, **options).input_ids.int(),
         )
+
+    def fingerprint(self) -> str:
+        """Keys what `precompute` returned."""
+        return fingerprint(self.parts, self.defaults, self.vae.fingerprint())
 
     def bucket(self, row: Encoded) -> tuple[int, ...]:
         return tuple(row["latents"].shape)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
+from transformers import PreTrainedTokenizerBase
 
 from posterkit import mini
 
@@ -56,3 +58,12 @@ def save_pipeline(pipe: DiffusionPipeline, folder: str | Path) -> None:
         if "dtype" in config or "torch_dtype" in config:
             config.pop("torch_dtype", None)
             path.write_text(json.dumps({**config, "dtype": "float32"}, indent=2, sort_keys=True) + "\n")
+
+
+def fingerprint(parts: dict[str, Any], defaults: dict[str, Any], autoencoder: str) -> str:
+    """A hash of everything that decides what `precompute` returns: tokenizers, areas and lengths, the autoencoder."""
+    digest = hashlib.sha256(f"{autoencoder} {sorted(defaults.items())}".encode())
+    for name, part in sorted(parts.items()):
+        if isinstance(part, PreTrainedTokenizerBase):
+            digest.update(f"{name} {sorted(part.get_vocab().items())}".encode())
+    return digest.hexdigest()[:16]

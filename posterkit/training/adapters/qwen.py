@@ -25,7 +25,7 @@ from posterkit.pipelines.references import Areas, lay_out
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS
 from posterkit.training.adapters.autoencoder import Autoencoder
-from posterkit.training.adapters.folders import pipeline_defaults, save_pipeline
+from posterkit.training.adapters.folders import fingerprint, pipeline_defaults, save_pipeline
 from posterkit.training.tokenizers import qwen_tokenizer
 
 Encoded = dict[str, Tensor]
@@ -130,6 +130,10 @@ class QwenAdapter:
         """What the text encoder takes for one instruction: ids `(1, L)`, patches `(P, 1176)`, grid `(N, 3)`."""
         text = instruction_text(instruction, len(pictures))
         return self.parts["processor"](text=[text], images=pictures, return_tensors="pt")
+
+    def fingerprint(self) -> str:
+        """Keys what `precompute` returned."""
+        return fingerprint(self.parts, self.defaults, self.vae.fingerprint())
 
     def bucket(self, row: Encoded) -> tuple[tuple[int, ...], ...]:
         return tuple(tuple(row[name].shape) for name in sorted(row) if name.startswith("latents"))
