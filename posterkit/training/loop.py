@@ -66,7 +66,7 @@ class Run:
             raise SystemExit(f"posterkit: {self.folder}: holds a run already; take another run_dir, or resume=auto")
         self.folder.mkdir(parents=True, exist_ok=True)
         save_config(config, self.folder / "config.yaml")
-        torch.manual_seed(config.seed + self.accelerator.process_index)
+        torch.manual_seed(config.seed)  # every process builds the same model; noise is its own
         self.generator = torch.Generator().manual_seed(config.seed * 1000 + self.accelerator.process_index)
         self.step = 0
         self._losses: list[Tensor] = []
