@@ -17,9 +17,10 @@ from PIL import Image
 
 from posterkit.data import SyntheticPosters
 from posterkit.training.adapters.autoencoder import Autoencoder, images_to_tensor
+from posterkit.training.adapters.folders import resolve
 from posterkit.training.config import RunConfig, parse_config
 from posterkit.training.loop import Run
-from posterkit.training.losses import reconstruction_loss
+from posterkit.training.losses import color_anchor, reconstruction_loss
 
 
 @dataclass
@@ -34,6 +35,8 @@ class AutoencoderConfig(RunConfig):
         pull: weight that holds latents near the unit Gaussian, and the posterior's width near `noise`.
         stretch: chance to learn from latents reduced to half the scale against the picture reduced likewise, which
             keeps latents smooth in space and so easier to denoise (EQ-VAE, section 3).
+        anchor: weight that holds the first three channels at the colours of the picture, so that a diffusion model
+            which errs a little in latents errs a little in colour.
     """
 
     family: Literal["flux", "qwen"] = "flux"
@@ -42,6 +45,7 @@ class AutoencoderConfig(RunConfig):
     noise: float = 0.1
     pull: float = 1e-3
     stretch: float = 0.25
+    anchor: float = 0.5
 
 
 class Crops:
@@ -76,7 +80,7 @@ def main() -> None:
     config = parse_config(AutoencoderConfig)
     run = Run(config)
     if config.init_from:
-        model = Autoencoder.from_pretrained(config.family, config.init_from)
+        model = Autoencoder.from_pretrained(config.family, resolve(config.init_from))
         model.module.requires_grad_(True)
     else:
         model = Autoencoder.from_config(config.family, config.model[config.family])
@@ -99,8 +103,9 @@ def main() -> None:
         width = (logvar - 2 * math.log(config.noise)).float().square().mean()
         far = mean.float().square().mean()
         reconstruction = reconstruction_loss(made, pictures)
-        loss = reconstruction + config.pull * (far + width)
-        run.backward(loss, reconstruction=reconstruction.item(), far=far.item())
+        colors = color_anchor(latents, pictures)
+        loss = reconstruction + config.pull * (far + width) + config.anchor * colors
+        run.backward(loss, reconstruction=reconstruction.item(), far=far.item(), colors=colors.item())
 
     statistics = SyntheticPosters(seed=2, tasks=("text",))
     with torch.no_grad():

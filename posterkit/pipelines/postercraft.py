@@ -7,19 +7,15 @@ coordinate as FLUX Kontext does it, and the feedback's T5 tokens stand behind th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
-from diffusers import AutoencoderKL, DiffusionPipeline, FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
+from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
 from diffusers.image_processor import VaeImageProcessor
-from diffusers.loaders import FluxLoraLoaderMixin, FromSingleFileMixin, TextualInversionLoaderMixin
-from diffusers.pipelines.flux.pipeline_flux import calculate_shift, retrieve_timesteps
-from diffusers.utils import logging, scale_lora_layers, unscale_lora_layers
-from diffusers.utils.torch_utils import get_module_execution_device, randn_tensor
+from diffusers.loaders import FluxLoraLoaderMixin, FromSingleFileMixin
+from diffusers.utils.torch_utils import get_module_execution_device
 from PIL import Image
 from transformers import (
     CLIPImageProcessor,
@@ -30,25 +26,14 @@ from transformers import (
     T5EncoderModel,
 )
 
-from posterkit.pipelines.flux_inputs import (
-    Condition,
-    count_prompts,
-    feedback_text,
-    one_each,
-    position_ids,
-)
-from posterkit.pipelines.latents import pack, unpack
+from posterkit.pipelines.flux_inputs import Condition, one_each
+from posterkit.pipelines.latents import unpack
 from posterkit.pipelines.output import PosterPipelineOutput
-from posterkit.sizing import Size, check_on_grid, fit_area
-
-logger = logging.get_logger(__name__)
-
-POSTER = Size(832, 1216)  # the shape of a PosterCraft poster when nobody asks for another
-LONGEST_PROMPT = 512  # T5 tokens that FLUX.1 was trained with at most
-SHAPE_TOLERANCE = 0.08  # a draft's aspect ratio may differ from the target's by what rounding to the grid explains
+from posterkit.pipelines.postercraft_parts import LONGEST_PROMPT, POSTER, PosterCraftParts
+from posterkit.sizing import Size
 
 
-class PosterCraftPipeline(DiffusionPipeline, FluxLoraLoaderMixin, FromSingleFileMixin, TextualInversionLoaderMixin):
+class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileMixin):
     """Text to poster on FLUX.1 components.
 
     Args:
@@ -63,7 +48,6 @@ class PosterCraftPipeline(DiffusionPipeline, FluxLoraLoaderMixin, FromSingleFile
 
     model_cpu_offload_seq = "text_encoder->text_encoder_2->image_encoder->transformer->vae"
     _optional_components = ["image_encoder", "feature_extractor"]  # noqa: RUF012 (the name and type diffusers reads)
-    _callback_tensor_inputs = ["latents", "prompt_embeds"]  # noqa: RUF012
 
     def __init__(
         self,
@@ -104,11 +88,6 @@ class PosterCraftPipeline(DiffusionPipeline, FluxLoraLoaderMixin, FromSingleFile
         self.image_processor = VaeImageProcessor(vae_scale_factor=self.patch)
 
     @property
-    def defaults(self) -> Any:
-        """The config: what the checkpoint says about itself."""
-        return self.config
-
-    @property
     def guidance_scale(self) -> float:
         return self._guidance_scale
 
@@ -127,235 +106,6 @@ class PosterCraftPipeline(DiffusionPipeline, FluxLoraLoaderMixin, FromSingleFile
     @property
     def interrupt(self) -> bool:
         return self._interrupt
-
-    def target_size(
-        self, width: int | None = None, height: int | None = None, drafts: Sequence[Image.Image] = ()
-    ) -> Size:
-        """The size to draw at.
-
-        With no size given: the grid size of about `native_area` nearest in shape to the drafts, else to 832x1216.
-        With one side given, the other follows from that shape.
-
-        Raises:
-            ValueError: an explicit size off the grid, or a draft of another shape than the poster.
-        """
-        shapes = [Size(*draft.size) for draft in drafts]
-        shape = shapes[0] if shapes else POSTER
-        if width is None and height is None:
-            size = fit_area(shape, self.defaults.native_area, self.patch)
-        else:
-            cells = shape.aspect / self.patch, 1 / (shape.aspect * self.patch)
-            size = check_on_grid(
-                width or max(1, round((height or 0) * cells[0])) * self.patch,
-                height or max(1, round((width or 0) * cells[1])) * self.patch,
-                self.patch,
-            )
-        for found in shapes:
-            if abs(found.aspect / size.aspect - 1) > SHAPE_TOLERANCE:
-                raise ValueError(f"a draft is improved at its own shape: draft_image is {found}, the poster {size}")
-        return size
-
-    def check_inputs(
-        self,
-        prompt,
-        prompt_2=None,
-        negative_prompt=None,
-        negative_prompt_2=None,
-        prompt_embeds=None,
-        pooled_prompt_embeds=None,
-        negative_prompt_embeds=None,
-        negative_pooled_prompt_embeds=None,
-        true_cfg_scale: float = 1.0,
-        generator=None,
-        num_images_per_prompt: int = 1,
-        callback_on_step_end_tensor_inputs=None,
-        max_sequence_length: int = LONGEST_PROMPT,
-        draft_image=None,
-        feedback=None,
-        width: int | None = None,
-        height: int | None = None,
-        latents: torch.Tensor | None = None,
-    ) -> tuple[int, Size]:
-        """Say what is wrong with a call before any work.
-
-        Returns:
-            How many prompts there are, and the size to draw at.
-
-        Raises:
-            ValueError: a prompt is missing, given twice or of a wrong type; counts differ; anything that cannot work.
-        """
-        batch = count_prompts(prompt, prompt_2, prompt_embeds, pooled_prompt_embeds)
-        if negative_prompt_embeds is not None:
-            negatives = negative_prompt, negative_prompt_2, negative_prompt_embeds, negative_pooled_prompt_embeds
-            if count_prompts(*negatives, "negative_") != batch:
-                raise ValueError(f"negative_prompt_embeds holds {len(negative_prompt_embeds)} for {batch} prompts")
-            if prompt_embeds is not None and negative_prompt_embeds.shape != prompt_embeds.shape:
-                shapes = tuple(prompt_embeds.shape), tuple(negative_prompt_embeds.shape)
-                raise ValueError(
-                    f"prompt_embeds and negative_prompt_embeds differ in shape: {shapes[0]} and {shapes[1]}"
-                )
-        for name, texts in {"negative_prompt": negative_prompt, "negative_prompt_2": negative_prompt_2}.items():
-            if isinstance(texts, list) and len(texts) != batch:
-                raise ValueError(f"{name} holds {len(texts)} texts for {batch} prompts")
-        if true_cfg_scale > 1 and negative_prompt_embeds is None and self.text_encoder_2 is None:
-            raise ValueError(
-                "true_cfg_scale > 1 without text encoders needs negative_prompt_embeds and its pooled vector"
-            )
-        unknown = [k for k in callback_on_step_end_tensor_inputs or () if k not in self._callback_tensor_inputs]
-        if unknown:
-            accepted = ", ".join(self._callback_tensor_inputs)
-            raise ValueError(f"callback_on_step_end_tensor_inputs has {', '.join(unknown)}; accepted are {accepted}")
-        if not 0 < max_sequence_length <= LONGEST_PROMPT:
-            raise ValueError(f"max_sequence_length must be 1 to {LONGEST_PROMPT}, got {max_sequence_length}")
-        if isinstance(generator, list) and len(generator) != batch * num_images_per_prompt:
-            raise ValueError(f"{len(generator)} generators for {batch * num_images_per_prompt} images; give one each")
-        if feedback is not None and prompt_embeds is not None:
-            raise ValueError("prompt_embeds already hold the feedback: give it to encode_prompt instead")
-        for name, given in {"feedback": feedback, "draft_image": draft_image}.items():
-            if given is not None and len(given) != batch:
-                raise ValueError(f"{name} is given {len(given)} times for {batch} prompts; give one each, or none")
-        for lines in feedback or ():
-            feedback_text(lines)
-        for draft in draft_image or ():
-            if not isinstance(draft, Image.Image):
-                raise ValueError(f"draft_image must be PIL images, one per prompt, got {type(draft).__name__}")
-        size = self.target_size(width, height, draft_image or ())
-        shape = batch * num_images_per_prompt, size.area // self.patch**2, self.transformer.config.in_channels
-        if latents is not None and tuple(latents.shape) != shape:
-            raise ValueError(f"latents for {shape[0]} of {size} must be {shape}, got {tuple(latents.shape)}")
-        return batch, size
-
-    def encode_prompt(
-        self,
-        prompt: str | list[str] | None,
-        prompt_2: str | list[str] | None = None,
-        device: torch.device | None = None,
-        num_images_per_prompt: int = 1,
-        prompt_embeds: torch.Tensor | None = None,
-        pooled_prompt_embeds: torch.Tensor | None = None,
-        max_sequence_length: int | None = None,
-        lora_scale: float | None = None,
-        *,
-        feedback: list[list[str]] | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Encode prompts, and behind each its feedback.
-
-        Args:
-            prompt, prompt_2: what CLIP and T5 read; T5 reads `prompt` where `prompt_2` is None.
-            prompt_embeds, pooled_prompt_embeds: encoded before; only repeated for `num_images_per_prompt`.
-            max_sequence_length: T5 tokens of the prompt, and of the feedback; None means the checkpoint's own.
-            feedback: a list of suggestions for each prompt; an empty one is encoded as an empty text.
-
-        Returns:
-            `prompt_embeds` (B, L, D) or, with feedback, (B, 2 L, D); `pooled_prompt_embeds` (B, P) of the prompt
-            alone; and `text_ids` (L or 2 L, 3), zeros.
-        """
-        device = device or self._execution_device
-        length = max_sequence_length or self.defaults.max_sequence_length
-        if prompt_embeds is None:
-            prompts = [prompt] if isinstance(prompt, str) else list(prompt or ())
-            prompts_2 = [prompt_2] if isinstance(prompt_2, str) else prompt_2 or prompts
-            with self._text_lora_scale(lora_scale):
-                pooled_prompt_embeds = self.encode_clip(prompts, device)
-                prompt_embeds = self.encode_t5(prompts_2, length, device)
-                if feedback is not None:
-                    suggested = [feedback_text(lines) if lines else "" for lines in feedback]
-                    prompt_embeds = torch.cat([prompt_embeds, self.encode_t5(suggested, length, device)], dim=1)
-        pooled_prompt_embeds = pooled_prompt_embeds.repeat_interleave(num_images_per_prompt, dim=0)  # type: ignore[union-attr]
-        prompt_embeds = prompt_embeds.repeat_interleave(num_images_per_prompt, dim=0)
-        dtype = self.text_encoder.dtype if self.text_encoder is not None else self.transformer.dtype
-        text_ids = torch.zeros(prompt_embeds.shape[1], 3, device=device, dtype=dtype)
-        return prompt_embeds, pooled_prompt_embeds, text_ids  # type: ignore[return-value]
-
-    def spell_inversions(self, prompts: list[str], tokenizer: Any) -> list[str]:
-        """Write out words learned by textual inversion; where none was learned there is nothing to do."""
-        learned = any(not token.special for token in tokenizer.added_tokens_decoder.values())
-        return list(self.maybe_convert_prompt(prompts, tokenizer)) if learned else prompts
-
-    def encode_clip(self, prompts: list[str], device: torch.device) -> torch.Tensor:
-        """CLIP's pooled vector `(B, P)`.
-
-        CLIP sees the first 77 tokens only. T5 carries the whole prompt, so that is no loss and nothing is said.
-        """
-        prompts = self.spell_inversions(prompts, self.tokenizer)
-        limit = self.tokenizer.model_max_length
-        ids = self.tokenizer(prompts, padding="max_length", max_length=limit, truncation=True, return_tensors="pt")
-        pooled = self.text_encoder(ids.input_ids.to(get_module_execution_device(self.text_encoder))).pooler_output
-        return pooled.to(dtype=self.text_encoder.dtype, device=device)
-
-    def encode_t5(self, prompts: list[str], max_sequence_length: int, device: torch.device) -> torch.Tensor:
-        """T5's token vectors `(B, max_sequence_length, D)`; says what was cut off a text that is longer."""
-        prompts = self.spell_inversions(prompts, self.tokenizer_2)
-        for ids in self.tokenizer_2(prompts, verbose=False).input_ids:
-            if len(ids) > max_sequence_length:
-                rest = self.tokenizer_2.decode(ids[max_sequence_length - 1 : -1])
-                logger.warning(
-                    f"a text is cut at max_sequence_length = {max_sequence_length} tokens; unread: {rest!r}"
-                )
-        ids = self.tokenizer_2(
-            prompts, padding="max_length", max_length=max_sequence_length, truncation=True, return_tensors="pt"
-        ).input_ids
-        hidden = self.text_encoder_2(ids.to(get_module_execution_device(self.text_encoder_2)))[0]
-        return hidden.to(dtype=self.text_encoder_2.dtype, device=device)
-
-    def prepare_latents(
-        self,
-        batch_size: int,
-        size: Size,
-        dtype: torch.dtype,
-        device: torch.device,
-        generator: torch.Generator | list[torch.Generator] | None = None,
-        latents: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Noise tokens `(B, S, 4 C)`, or the given ones."""
-        if latents is not None:
-            return latents.to(device=device, dtype=dtype)
-        channels = self.transformer.config.in_channels // 4
-        shape = (batch_size, channels, size.height // self.vae_scale_factor, size.width // self.vae_scale_factor)
-        return pack(randn_tensor(shape, generator=generator, device=device, dtype=dtype))
-
-    def prepare_draft(
-        self, drafts: Sequence[Image.Image] | None, size: Size, num_images_per_prompt: int, latents: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Position ids of all image tokens, and the drafts' tokens where there are drafts.
-
-        Every draft is brought to exactly the target's size, so that cell lies on cell.
-
-        Returns:
-            `(S, 3)` and None, or `(2 S, 3)` and `(B, S, 4 C)`, in the dtype and on the device of `latents`.
-        """
-        cells = size.height // self.patch, size.width // self.patch
-        image_ids = position_ids(*cells).to(latents)
-        if drafts is None:
-            return image_ids, None
-        for draft in drafts:
-            if draft.width < size.width * (1 - SHAPE_TOLERANCE):
-                logger.warning(f"the draft is {Size(*draft.size)} and is enlarged to {size}")
-        pictures = [draft.convert("RGB") for draft in drafts]
-        pixels = self.image_processor.preprocess(pictures, height=size.height, width=size.width)
-        pixels = pixels.to(device=get_module_execution_device(self.vae), dtype=self.vae.dtype)
-        encoded = self.vae.encode(pixels).latent_dist.mode()
-        encoded = (encoded - (self.vae.config.shift_factor or 0.0)) * self.vae.config.scaling_factor
-        tokens = pack(encoded.to(latents)).repeat_interleave(num_images_per_prompt, dim=0)
-        return torch.cat([image_ids, position_ids(*cells, image=1).to(latents)]), tokens
-
-    def prepare_timesteps(
-        self, num_inference_steps: int, sigmas: list[float] | None, image_tokens: int, device: torch.device
-    ) -> torch.Tensor:
-        """Timesteps `(T,)`, shifted by the number of noise tokens (a draft's tokens do not count)."""
-        config = self.scheduler.config
-        mu = calculate_shift(
-            image_tokens,
-            config.get("base_image_seq_len", 256),
-            config.get("max_image_seq_len", 4096),
-            config.get("base_shift", 0.5),
-            config.get("max_shift", 1.15),
-        )
-        spaced = np.linspace(1.0, 1 / num_inference_steps, num_inference_steps) if sigmas is None else sigmas
-        if config.get("use_flow_sigmas", False):
-            spaced = None
-        timesteps, _ = retrieve_timesteps(self.scheduler, num_inference_steps, device, sigmas=spaced, mu=mu)  # type: ignore[arg-type]
-        return timesteps  # type: ignore[return-value]
 
     def predict_velocity(
         self, latents: torch.Tensor, timestep: torch.Tensor, condition: Condition, context: str = "cond"
@@ -559,16 +309,3 @@ class PosterCraftPipeline(DiffusionPipeline, FluxLoraLoaderMixin, FromSingleFile
         }  # fmt: skip
         rows = [used | ({"feedback": list(suggestions[k])} if suggestions else {}) for k in range(batch)]
         return PosterPipelineOutput(posters, [dict(row) for row in rows for _ in range(num_images_per_prompt)])
-
-    @contextmanager
-    def _text_lora_scale(self, scale: float | None) -> Iterator[None]:
-        """Weigh the LoRAs of the text encoders while they encode."""
-        encoders = [encoder for encoder in (self.text_encoder, self.text_encoder_2) if encoder is not None]
-        if scale is not None:
-            self._lora_scale = scale
-            for encoder in encoders:
-                scale_lora_layers(encoder, scale)
-        yield
-        if scale is not None:
-            for encoder in encoders:
-                unscale_lora_layers(encoder, scale)

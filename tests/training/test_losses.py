@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from posterkit.training.losses import flow_matching_loss, reconstruction_loss, sample_time, shift_time
+from posterkit.training.losses import color_anchor, flow_matching_loss, reconstruction_loss, sample_time, shift_time
 
 
 def test_the_flow_loss_is_the_mean_square_over_every_element():
@@ -53,3 +53,23 @@ def test_blurring_an_edge_costs_more_than_an_equal_pixel_error_spread_flat():
     blurred[..., 7], blurred[..., 8] = 0.5, 0.5
     flat = target + (blurred - target).abs().mean()
     assert reconstruction_loss(blurred, target) > reconstruction_loss(flat, target)
+
+
+def test_the_color_anchor_is_zero_where_latents_are_the_colors_and_counts_hue_as_much_as_brightness():
+    gray = torch.full((1, 3, 16, 16), 0.5)
+    latents = torch.randn(1, 8, 2, 2)
+    latents[:, :3] = torch.tensor([0.75 * 1.5, 0.0, 0.0])[None, :, None, None]
+    assert color_anchor(latents, gray).item() == pytest.approx(0, abs=1e-12)
+    green = gray.clone()
+    green[:, 1] += 0.3
+    brighter = gray + 0.3
+    assert color_anchor(latents, green) > color_anchor(latents, brighter)
+
+
+def test_the_color_anchor_averages_the_pixels_of_a_cell():
+    picture = torch.randn(2, 3, 16, 24).clamp(-1, 1)
+    latents = torch.zeros(2, 4, 2, 3)
+    latents[:, 0] = 0.75 * picture.sum(1).reshape(2, 2, 8, 3, 8).mean((2, 4))
+    latents[:, 1] = 1.6 * (picture[:, 0] - picture[:, 2]).reshape(2, 2, 8, 3, 8).mean((2, 4))
+    latents[:, 2] = (1.75 * (2 * picture[:, 1] - picture[:, 0] - picture[:, 2])).reshape(2, 2, 8, 3, 8).mean((2, 4))
+    assert color_anchor(latents, picture).item() == pytest.approx(0, abs=1e-10)

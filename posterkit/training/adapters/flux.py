@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
 from posterkit.data.schema import PosterSample
+from posterkit.pipelines.flux_inputs import position_ids
 from posterkit.pipelines.latents import pack
-from posterkit.pipelines.postercraft import PosterCraftPipeline, position_ids
+from posterkit.pipelines.postercraft import PosterCraftPipeline
 from posterkit.training.adapters.autoencoder import Autoencoder
 from posterkit.training.adapters.folders import fingerprint, pipeline_defaults, save_pipeline
 from posterkit.training.tokenizers import clip_tokenizer, t5_tokenizer

@@ -6,6 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+# brightness, red against blue, green against magenta; each about of unit variance over posters
+OPPONENT = ((0.75, 0.75, 0.75), (1.6, 0.0, -1.6), (-1.75, 3.5, -1.75))
+
 
 def reconstruction_loss(made: Tensor, target: Tensor, scales: int = 3, edges: float = 0.25) -> Tensor:
     """Squared and absolute error of pixels plus the absolute error of their finite differences, over a pyramid.
@@ -28,3 +31,21 @@ def reconstruction_loss(made: Tensor, target: Tensor, scales: int = 3, edges: fl
             total = total + edges * F.l1_loss(torch.diff(made, dim=dim), torch.diff(target, dim=dim))
         made, target = F.avg_pool2d(made, 2), F.avg_pool2d(target, 2)
     return total / scales
+
+
+def color_anchor(latents: Tensor, pictures: Tensor) -> Tensor:
+    """Squared distance of the first three latent channels from the mean colours of the pixels under each cell.
+
+    A diffusion model weighs all latent channels alike. Left to itself an autoencoder spends them on detail, and a
+    small error in latents is a wrong colour in the picture; with the anchor it costs what the eye sees.
+
+    Args:
+        latents: `(B, C, h, w)`, C at least 3.
+        pictures: `(B, 3, H, W)` float in [-1, 1], H / h = W / w an integer.
+
+    Returns:
+        Scalar, over brightness, red against blue and green against magenta, each scaled to about unit variance.
+    """
+    colors = F.adaptive_avg_pool2d(pictures, latents.shape[-2:])
+    wanted = torch.einsum("oc,bchw->bohw", torch.tensor(OPPONENT).to(colors), colors)
+    return F.mse_loss(latents[:, :3].float(), wanted)
