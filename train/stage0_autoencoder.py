@@ -47,20 +47,35 @@ class AutoencoderConfig(RunConfig):
     stretch: float = 0.25
     anchor: float = 0.5
 
+    def check(self) -> None:
+        super().check()
+        if self.batch_size % 2:
+            raise ValueError(f"batch_size must be even, two crops of each poster; got {self.batch_size}")
+        if not 0 < self.crop <= 128 or self.crop % 32:
+            raise ValueError(f"crop must be 32, 64, 96 or 128, got {self.crop}")
+        if self.init_from:
+            resolve(self.init_from)
+        elif self.family not in self.model:
+            raise ValueError(f"model holds nothing for family {self.family}; it has {', '.join(self.model) or 'none'}")
+
 
 class Crops:
-    """Endless random crops of synthetic targets; batch n follows from the seed and n alone."""
+    """Endless random crops of synthetic targets; batch n follows from the seed and n alone.
 
-    def __init__(self, config: AutoencoderConfig) -> None:
+    Process `rank` of `world` takes every `world`-th batch.
+    """
+
+    def __init__(self, config: AutoencoderConfig, rank: int, world: int) -> None:
         self.source = SyntheticPosters(seed=config.seed + 17, tasks=("text",), sizes=((128, 192), (192, 128)))
-        self.config, self.position = config, 0
+        self.config, self.position, self.rank, self.world = config, 0, rank, world
 
     def __iter__(self):
         while True:
-            random = np.random.default_rng((self.config.seed, self.position))
+            number = self.position * self.world + self.rank
+            random = np.random.default_rng((self.config.seed, number))
             crop, batch = self.config.crop, self.config.batch_size
             pictures = []
-            for index in range(self.position * (batch // 2), (self.position + 1) * (batch // 2)):
+            for index in range(number * (batch // 2), (number + 1) * (batch // 2)):
                 picture = self.source[index].target
                 for _ in range(2):  # drawing a poster costs more than a second crop of it
                     top = random.integers(picture.shape[0] - crop + 1)
@@ -91,7 +106,8 @@ def main() -> None:
         rows = torch.cat([torch.cat(list(shown), 2), torch.cat(list(made), 2)], 1)
         return Image.fromarray(((rows.permute(1, 2, 0) + 1) * 127.5).round().byte().numpy())
 
-    for pictures in run.steps(model, Crops(config), sample=grid):
+    crops = Crops(config, run.accelerator.process_index, run.accelerator.num_processes)
+    for pictures in run.steps(model, crops, sample=grid):
         pictures = pictures.to(run.device)
         with run.autocast():
             mean, logvar = model.posterior(pictures)
@@ -108,7 +124,7 @@ def main() -> None:
         run.backward(loss, reconstruction=reconstruction.item(), far=far.item(), colors=colors.item())
 
     statistics = SyntheticPosters(seed=2, tasks=("text",))
-    with torch.no_grad():
+    with torch.no_grad(), run.averaged(model):
         pieces = [model.posterior(images_to_tensor([statistics[i].target for i in range(n, n + 16)]).to(run.device))[0]
                   for n in range(0, 256, 16)]  # fmt: skip
     latents = torch.cat(pieces).float()

@@ -66,6 +66,19 @@ class PretrainConfig(RunConfig):
     time_shift: float = 1.0
     guidance: list[float] | None = None
 
+    def check(self) -> None:
+        super().check()
+        tasks = ("text",) if self.family == "postercraft" else tuple(TASKS)
+        unknown = [task for task in self.data.tasks if task not in tasks]
+        if unknown or not self.data.tasks:
+            raise ValueError(f"data.tasks holds {unknown}; {self.family} learns {', '.join(tasks)}")
+        if self.guidance is not None and (self.family != "postercraft" or len(self.guidance) != 2):
+            raise ValueError("guidance takes [lowest, highest], and FLUX.1 (family: postercraft) alone is told it")
+        if self.init_from is None and self.autoencoder is None:
+            raise ValueError("a fresh model needs `autoencoder`, the vae folder to work in")
+        for folder in filter(None, (self.init_from, self.autoencoder)):
+            resolve(folder)
+
 
 def build(config: PretrainConfig):
     """The adapter: fresh from the config, or from a former run or checkpoint."""
@@ -77,8 +90,7 @@ def build(config: PretrainConfig):
     vae = Autoencoder.from_pretrained(kind, resolve(config.autoencoder)) if config.autoencoder else None
     if config.init_from:
         return Adapter.from_pretrained(resolve(config.init_from), vae)
-    if vae is None:
-        raise SystemExit("posterkit: a fresh model needs `autoencoder`, the vae folder to work in")
+    assert vae is not None
     words = caption_vocabulary()
     frames = [task.instruction(None) for task in TASKS.values()]
     texts = [*frames, *(f" {word}" for word in words), *(f" {word.capitalize()}" for word in words)]
@@ -89,7 +101,11 @@ def main() -> None:
     config = parse_config(PretrainConfig)
     run = Run(config)
     model = build(config)
-    teacher = model.frozen_copy() if config.guidance else None
+    model.vae.module.to(run.device)
+    teacher = None
+    if config.guidance:
+        teacher = model.frozen_copy()
+        teacher.module.to(run.device)
     sizes = tuple((w, h) for w, h in config.data.sizes)
     source = SyntheticPosters(seed=config.data.seed, tasks=tuple(config.data.tasks), sizes=sizes)
     started = time.monotonic()
@@ -141,7 +157,7 @@ def guided_velocity(teacher, batch, x, t, g) -> torch.Tensor:
 
 
 def contact_sheet(model, config: PretrainConfig) -> Image.Image:
-    """Eight held-out posters by the weights as they are; references stand above what was made from them."""
+    """Twelve held-out posters by the weights as they are; references stand above what was made from them."""
     source = SyntheticPosters(seed=1, tasks=tuple(config.data.tasks), split="heldout")
     pipe = model.pipeline()
     pipe.set_progress_bar_config(disable=True)

@@ -19,10 +19,10 @@ class BucketedLoader(Generic[Item]):
         batch_size: B; what is left of a bucket at the end of an epoch waits for another epoch's order.
         seed: the order follows from it and the epoch.
         collate: list of samples -> batch.
-        rank, world: this process takes every `world`-th batch.
+        rank, world: this process takes every `world`-th batch; all take equally many, what is left over waits too.
 
     Raises:
-        ValueError: no bucket holds a whole batch.
+        ValueError: there is no whole batch for every process.
     """
 
     def __init__(
@@ -40,9 +40,13 @@ class BucketedLoader(Generic[Item]):
         self.members: dict[Hashable, list[int]] = {}
         for index, bucket in enumerate(buckets):
             self.members.setdefault(bucket, []).append(index)
-        if all(len(indices) < batch_size for indices in self.members.values()):
-            largest = max((len(indices) for indices in self.members.values()), default=0)
-            raise ValueError(f"no bucket holds a batch of {batch_size} samples; the largest holds {largest}")
+        batches = sum(len(indices) // batch_size for indices in self.members.values())
+        if batches < world:
+            sizes = sorted((len(indices) for indices in self.members.values()), reverse=True)
+            raise ValueError(
+                f"{sum(sizes)} samples in buckets of {sizes[:8]} make {batches} batches of {batch_size}; "
+                f"{world} process(es) need at least {world}"
+            )
         self.epoch, self.position = 0, 0
 
     @property
@@ -63,7 +67,8 @@ class BucketedLoader(Generic[Item]):
 
     def __iter__(self) -> Iterator[Any]:
         while True:
-            mine = self.plan(self.epoch)[self.rank :: self.world]
+            plan = self.plan(self.epoch)
+            mine = plan[self.rank : len(plan) // self.world * self.world : self.world]
             while self.position < len(mine):
                 indices = mine[self.position]
                 self.position += 1

@@ -15,6 +15,11 @@ import yaml
 
 Config = TypeVar("Config")
 
+# what may differ when a run goes on: where things lie, when it stops and what it tells
+FREE = frozenset(
+    ("run_dir", "stop_at", "init_from", "resume", "log_every", "save_every", "sample_every", "data.cache")
+)
+
 
 @dataclass
 class RunConfig:
@@ -63,6 +68,12 @@ class RunConfig:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.stop_at is not None and not 0 < self.stop_at <= self.max_steps:
             raise ValueError(f"stop_at must lie in 1..max_steps ({self.max_steps}), got {self.stop_at}")
+        if self.clip <= 0:
+            raise ValueError(f"clip must be above 0, got {self.clip}; a large one clips nothing")
+        if self.warmup_steps < 0:
+            raise ValueError(f"warmup_steps must be at least 0, got {self.warmup_steps}")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay must lie in [0, 1), got {self.ema_decay}")
 
 
 def parse_config(cls: type[Config], argv: list[str] | None = None) -> Config:
@@ -110,7 +121,10 @@ def load_config(cls: type[Config], path: str | Path, overrides: typing.Sequence[
             inner = inner.setdefault(parent, {})
             if not isinstance(inner, dict):
                 raise ValueError(f"{override!r}: {parent!r} has no keys of its own")
-        inner[leaf] = yaml.safe_load(text)
+        try:
+            inner[leaf] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ValueError(f"{override!r}: the value is not YAML") from None
     config: Any = _build(cls, values, str(path))
     if issubclass(cls, RunConfig):
         config.check()
@@ -120,6 +134,35 @@ def load_config(cls: type[Config], path: str | Path, overrides: typing.Sequence[
 def save_config(config: Any, path: str | Path) -> None:
     """Write the resolved config; loading it again gives an equal one."""
     Path(path).write_text(yaml.safe_dump(dataclasses.asdict(config), sort_keys=False), encoding="utf-8")
+
+
+def flat(config: Any) -> dict[str, Any]:
+    """Every value under its dotted key (`data.count`), as JSON has it."""
+    found: dict[str, Any] = {}
+
+    def walk(values: dict[str, Any], prefix: str) -> None:
+        for key, value in values.items():
+            if isinstance(value, dict):
+                walk(value, f"{prefix}{key}.")
+            else:
+                found[prefix + key] = list(value) if isinstance(value, tuple) else value
+
+    walk(dataclasses.asdict(config), "")
+    return found
+
+
+def changed_key(before: dict[str, Any], config: Any) -> str | None:
+    """The first key that makes another run of it than `before` (see `flat`), if there is one."""
+    now = flat(config)
+    return next((k for k in [*now, *before] if k not in FREE and now.get(k) != before.get(k)), None)
+
+
+def check_keys(values: typing.Iterable[Any], known: typing.Collection[str], where: str) -> None:
+    """Raise ValueError for the first key that is not known; the nearest known one is named."""
+    for key in values:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0)
+            raise ValueError(f'{where}: unknown key "{key}" (did you mean "{near[0]}"?)')
 
 
 def _split(argv: list[str]) -> tuple[Path | None, list[str]]:
@@ -143,10 +186,7 @@ def _split(argv: list[str]) -> tuple[Path | None, list[str]]:
 def _build(cls: type, values: dict[str, Any], where: str) -> Any:
     hints = typing.get_type_hints(cls)
     known = {field.name for field in dataclasses.fields(cls)}
-    for key in values:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0)
-            raise ValueError(f'{where}: unknown key "{key}" (did you mean "{near[0]}"?)')
+    check_keys(values, known, where)
     made = {}
     for key, value in values.items():
         hint = hints[key]

@@ -14,11 +14,12 @@ from typing import Any, Protocol, cast
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from posterkit.training.config import RunConfig, save_config
+from posterkit.training.config import RunConfig, changed_key, flat, save_config
 from posterkit.training.state import (
     EMA,
     load_state,
@@ -27,6 +28,8 @@ from posterkit.training.state import (
     save_state,
     set_random_state,
 )
+
+STOPS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and what a cluster sends before it takes the machine away
 
 
 class Trainee(Protocol):
@@ -64,8 +67,6 @@ class Run:
         self.device = self.accelerator.device
         if config.resume == "never" and newest_state(self.folder / "last") is not None:
             raise SystemExit(f"posterkit: {self.folder}: holds a run already; take another run_dir, or resume=auto")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        save_config(config, self.folder / "config.yaml")
         torch.manual_seed(config.seed)  # every process builds the same model; noise is its own
         self.generator = torch.Generator().manual_seed(config.seed * 1000 + self.accelerator.process_index)
         self.step = 0
@@ -89,24 +90,24 @@ class Run:
         self.loader = loader
         self._resume(model)
         last = config.stop_at or config.max_steps
-        before = signal.signal(signal.SIGINT, self._on_interrupt) if _main_thread() else None
+        kept = {number: signal.signal(number, self._on_interrupt) for number in STOPS} if _main_thread() else {}
         self._clock, self._clock_step = time.monotonic(), self.step
         model.module.train()
         batches = iter(loader)
         try:
-            while self.step < last and not self._stopping:
+            while self.step < last and not self._stops():
                 for _ in range(config.accumulation):
                     yield next(batches)
                 self._update(model, parameters)
                 if self.step % config.log_every == 0 or self.step == last:
                     self._log(last)
-                if config.sample_every and sample and self.step % config.sample_every == 0:
-                    self._sample(model, sample)
                 if self.step % config.save_every == 0 and self.step < last:
                     self._save(model)
+                if config.sample_every and sample and self.step % config.sample_every == 0:
+                    self._sample(model, sample)
         finally:
-            if before is not None:
-                signal.signal(signal.SIGINT, before)
+            for number, handler in kept.items():
+                signal.signal(number, handler)
         if self._stopping:
             self._save(model)
             raise SystemExit(f"posterkit: stopped at step {self.step} and saved; the same command goes on from there")
@@ -134,17 +135,28 @@ class Run:
         """Standard normal noise from the run's own generator, so that a resumed run draws the same."""
         return torch.randn(x.shape, generator=self.generator).to(x)
 
+    @contextlib.contextmanager
+    def averaged(self, model: Trainee) -> Iterator[None]:
+        """The averaged weights in place of the live ones, where the run keeps any."""
+        if self.ema is None:
+            yield
+            return
+        self.ema.swap(model.module)
+        try:
+            yield
+        finally:
+            self.ema.swap(model.module)
+
     def finish(self, model: Trainee) -> None:
-        """Save the state, the weights as a diffusers folder in `last/model`, and the averaged ones in `ema/`."""
+        """Save the state, the weights as a diffusers folder in `model/`, and the averaged ones in `ema/`."""
         self._save(model)
         if not self.accelerator.is_main_process:
             return
         model.module.eval()
         model.save(self.folder / "model")
         if self.ema is not None:
-            self.ema.swap(model.module)
-            model.save(self.folder / "ema")
-            self.ema.swap(model.module)
+            with self.averaged(model):
+                model.save(self.folder / "ema")
         self.print(f"done: {self.step} steps; weights in {self.folder / ('ema' if self.ema else 'model')}")
 
     def print(self, text: str) -> None:
@@ -199,46 +211,68 @@ class Run:
         folder = self.folder / "samples"
         folder.mkdir(exist_ok=True)
         model.module.eval()
-        if self.ema is not None:
-            self.ema.swap(model.module)
         kept = torch.get_rng_state()  # a picture on the way must not change the run
-        with torch.no_grad():
+        with torch.no_grad(), self.averaged(model):
             sample().save(folder / f"{self.step:07d}.png")
         torch.set_rng_state(kept)
-        if self.ema is not None:
-            self.ema.swap(model.module)
         model.module.train()
 
     def _save(self, model: Trainee) -> None:
+        random = gather_object([random_state(self.generator)])  # each process draws its own noise
         if self.accelerator.is_main_process:
             record = {
                 "step": self.step,
                 "loader": self.loader.state_dict(),
-                "random": random_state(self.generator),
-                "max_steps": self.config.max_steps,
+                "random": random,
+                "config": flat(self.config),
             }
             save_state(self.folder / "last", model.module, self.optimizer, self.ema, record)
         self.accelerator.wait_for_everyone()
 
     def _resume(self, model: Trainee) -> None:
         state = newest_state(self.folder / "last")
-        if state is None:
-            return
-        record = load_state(state, model.module, self.optimizer, self.ema)
-        if record["max_steps"] != self.config.max_steps:
-            raise SystemExit(
-                f"posterkit: {self.folder}: begun with max_steps={record['max_steps']}, now {self.config.max_steps}; "
-                "schedules would differ: give the same, or init_from it in another run_dir"
-            )
-        self.step = record["step"]
-        self.loader.load_state_dict(record["loader"])
-        set_random_state(record["random"], self.generator)
-        self.print(f"resumed at step {self.step} from {state}")
+        if state is not None:
+            record = load_state(state, model.module, self.optimizer, self.ema)
+            if (key := changed_key(record["config"], self.config)) is not None:
+                before, now = record["config"].get(key), flat(self.config).get(key)
+                raise SystemExit(
+                    f"posterkit: {self.folder}: begun with {key}={before}, now {now}; it would be another run: "
+                    "give the same, or init_from it in another run_dir"
+                )
+            if len(record["random"]) != self.accelerator.num_processes:
+                raise SystemExit(
+                    f"posterkit: {self.folder}: begun on {len(record['random'])} processes, now on "
+                    f"{self.accelerator.num_processes}; start as many, or init_from it in another run_dir"
+                )
+            self.step = record["step"]
+            self.loader.load_state_dict(record["loader"])
+            set_random_state(record["random"][self.accelerator.process_index], self.generator)
+            self.print(f"resumed at step {self.step} from {state}")
+        if self.accelerator.is_main_process:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            save_config(self.config, self.folder / "config.yaml")
+            _forget_after(self.folder / "metrics.jsonl", self.step)
+
+    def _stops(self) -> bool:
+        """Whether any process was told to stop; all must end at the same step."""
+        if self.accelerator.num_processes == 1:
+            return self._stopping
+        told = torch.tensor(float(self._stopping), device=self.device)
+        return bool(cast(Tensor, self.accelerator.reduce(told, "sum")).item())
 
     def _on_interrupt(self, *_: Any) -> None:
         self.print("stopping after this step; a second Ctrl-C stops at once")
         self._stopping = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _forget_after(log: Path, step: int) -> None:
+    """Drop the rows of steps that will be taken again, and a last one that was torn."""
+    if log.is_file():
+        lines = [line for line in log.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+        kept = [line for line in lines if json.loads(line)["step"] <= step]
+        log.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
 
 def _main_thread() -> bool:

@@ -49,7 +49,7 @@ def test_what_no_batch_holds_is_reported():
 
 
 def test_a_set_without_one_whole_batch_is_refused():
-    with pytest.raises(ValueError, match="largest holds 2"):
+    with pytest.raises(ValueError, match="2 samples in buckets of \\[2\\] make 0 batches of 3"):
         BucketedLoader(range(2), ["a", "a"], 3, list)
 
 
@@ -72,11 +72,27 @@ def test_another_model_is_another_cache(tmp_path):
     assert one.folder != two.folder
 
 
-def test_a_killed_writer_leaves_no_half_shard(tmp_path):
-    def dies(indices):
+def test_a_writer_killed_halfway_leaves_no_half_shard(tmp_path, monkeypatch):
+    def dies(tensors, path):
+        path.write_bytes(b"half")
         raise KeyboardInterrupt
 
     cache = EncoderCache(tmp_path, {"model": "a"}, count=2)
-    with pytest.raises(KeyboardInterrupt):
-        cache.fill(dies)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("posterkit.data.cache.save_file", dies)
+        cache.fill(lambda indices: [{"x": torch.tensor([index])} for index in indices])
     assert not list(cache.folder.glob("*.safetensors"))
+    cache.fill(lambda indices: [{"x": torch.tensor([index])} for index in indices])
+    assert [row["x"].item() for row in cache.samples] == [0, 1]
+
+
+def test_processes_take_equally_many_batches_and_too_few_are_refused():
+    loaders = [BucketedLoader(list(range(10)), [0] * 10, 2, list, rank=rank, world=2) for rank in range(2)]
+    streams = [iter(loader) for loader in loaders]
+    for _ in range(3):  # 5 batches: the odd one waits
+        a, b = (next(stream) for stream in streams)
+        assert not set(a) & set(b)
+        assert loaders[0].state_dict() == loaders[1].state_dict()
+    assert loaders[0].state_dict() == {"epoch": 1, "position": 1}
+    with pytest.raises(ValueError, match="1 batches of 2; 2 process"):
+        BucketedLoader([0, 1], [0, 0], 2, list, world=2)

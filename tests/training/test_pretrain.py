@@ -116,6 +116,38 @@ def test_the_autoencoder_recipe_learns_and_writes_latent_statistics(run_recipe, 
     assert np.asarray(Image.open(tmp_path / "run" / "samples" / "0000012.png")).shape == (384, 1024, 3)
 
 
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("postercraft", "transformer.num_layer"), ("postercraft", "text_encoder_2.d_modell"),
+        ("posteromni", "text_encoder.vision_config.depths"), ("posteromni", "defaults.reference_arena"),
+    ],
+)  # fmt: skip
+def test_a_model_value_that_its_class_does_not_know_is_named(nano_recipe, run_recipe, name, key):
+    with pytest.raises(ValueError, match=f'unknown key "{key.rpartition(".")[2]}" \\(did you mean'):
+        run_recipe("stage0_pretrain", nano_recipe(name, "run", max_steps=1), f"model.{key}=1")
+
+
+@pytest.mark.parametrize(
+    ("name", "override", "said"),
+    [
+        ("posteromni", "guidance=[1,5]", "guidance takes"),
+        ("postercraft", "data.tasks=[filling]", "learns text"),
+        ("posteromni", "data.tasks=[foo]", "data.tasks holds ['foo']"),
+        ("postercraft", "init_from=nowhere", "nowhere: no such folder"),
+        ("postercraft", "autoencoder=null", "needs `autoencoder`"),
+        ("postercraft", "run_dir=[a", "the value is not YAML"),
+    ],
+)
+def test_a_config_that_cannot_work_ends_with_one_line_and_code_2(
+    nano_recipe, run_recipe, capsys, name, override, said
+):
+    with pytest.raises(SystemExit) as ended:
+        run_recipe("stage0_pretrain", nano_recipe(name, "run", max_steps=1), override)
+    error = capsys.readouterr().err
+    assert ended.value.code == 2 and said in error and error.count("\n") == 1
+
+
 def test_another_tokenizer_or_another_area_is_another_cache(nano_recipe, run_recipe, tmp_path):
     run_recipe("stage0_pretrain", nano_recipe("posteromni", "run", max_steps=1))
     first, again, other = (QwenAdapter.from_pretrained(tmp_path / "run" / "model") for _ in range(3))

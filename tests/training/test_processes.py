@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -26,12 +27,15 @@ class Line:
         save_model(self.module, str(folder / "model.safetensors"))
 
 rows = torch.randn(48, 4, generator=torch.Generator().manual_seed(0))
-run = Run(RunConfig(run_dir=sys.argv[1], max_steps=4, learning_rate=0.05, accumulation=int(sys.argv[2])))
+stop_at = int(sys.argv[4]) if len(sys.argv) > 4 else None
+config = {"max_steps": 4, "learning_rate": 0.05, "accumulation": int(sys.argv[2]), "stop_at": stop_at}
+run = Run(RunConfig(run_dir=sys.argv[1], **config))
 model = Line()
 share = run.accelerator.process_index, run.accelerator.num_processes
 loader = BucketedLoader(list(rows), [0] * 48, 4, torch.stack, 0, *share)
 for batch in run.steps(model, loader):
-    run.backward((model.module(batch) - batch.sum(1, keepdim=True)).square().mean())
+    noisy = batch + (0.5 * run.noise_like(batch) if len(sys.argv) > 4 else 0)
+    run.backward((model.module(noisy) - batch.sum(1, keepdim=True)).square().mean())
 run.finish(model)
 assert run.accelerator.num_processes == int(sys.argv[3])
 """
@@ -46,3 +50,17 @@ def test_two_processes_equal_one_that_accumulates_both_their_batches(tmp_path):
     subprocess.run([*torchrun, script, tmp_path / "two", "1", "2"], check=True, timeout=300)
     one, two = (load_file(tmp_path / run / "model" / "model.safetensors") for run in ("one", "two"))
     assert all(torch.allclose(one[name], two[name], atol=1e-6) for name in one)
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_where_they_stopped_each_with_its_own_noise(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script]
+    for folder, stops in (("whole", "4"), ("halves", "24")):
+        for stop in stops:
+            subprocess.run([*torchrun, tmp_path / folder, "1", "2", stop], check=True, timeout=300)
+    whole, halves = (load_file(tmp_path / run / "model" / "model.safetensors") for run in ("whole", "halves"))
+    assert all(torch.equal(whole[name], halves[name]) for name in whole)
+    states = json.loads((tmp_path / "whole" / "last" / "state.json").read_text())["random"]
+    assert len(states) == 2 and states[0]["run"] != states[1]["run"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 
 import pytest
 import torch
@@ -52,6 +53,7 @@ def train(folder, **settings) -> Line:
     config.check()
     run, model = Run(config), Line()
     for rows in run.steps(model, Numbers(), sample=lambda: Image.new("RGB", (4, 4))):
+        rows = rows.to(run.device)
         noise = run.noise_like(rows)
         run.backward((model.module(rows + 0.1 * noise) - rows.sum(1, keepdim=True)).square().mean())
     run.finish(model)
@@ -100,29 +102,80 @@ def test_a_run_is_not_overwritten_by_one_that_must_not_resume(tmp_path):
         train(tmp_path, max_steps=2, resume="never")
 
 
-def test_another_max_steps_is_refused_since_schedules_hang_on_it(tmp_path):
+@pytest.mark.parametrize("change", [{"max_steps": 6}, {"seed": 1}, {"accumulation": 2}, {"warmup_steps": 1}])
+def test_another_config_is_refused_and_the_runs_own_stays_on_disk(tmp_path, change):
     train(tmp_path, max_steps=4, stop_at=2)
-    with pytest.raises(SystemExit, match="begun with max_steps=4"):
-        train(tmp_path, max_steps=6)
+    written = (tmp_path / "config.yaml").read_text()
+    with pytest.raises(SystemExit, match=f"begun with {next(iter(change))}="):
+        train(tmp_path, **{"max_steps": 4, **change})
+    assert (tmp_path / "config.yaml").read_text() == written
 
 
-def test_accumulating_two_halves_steps_like_one_whole_batch():
-    rows = torch.randn(8, 4)
-    gradients = []
-    for parts in (1, 2):
-        model = Line()
-        for part in rows.chunk(parts):
-            (model.module(part).square().mean() / parts).backward()
-        gradients.append(torch.cat([p.grad.flatten() for p in model.module.parameters()]))
-    assert torch.allclose(*gradients, atol=1e-7)
+def test_the_log_forgets_steps_that_are_taken_again(tmp_path):
+    train(tmp_path, max_steps=6, stop_at=2)
+    with (tmp_path / "metrics.jsonl").open("a") as log:
+        log.write('{"step": 3, "loss": 0.5}\n{"step": 4, "lo')  # killed after the last save
+    train(tmp_path, max_steps=6)
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_after_its_step_and_it_goes_on_bit_for_bit(tmp_path, number):
+    whole = train(tmp_path / "whole", max_steps=6)
+    run, model = Run(RunConfig(run_dir=str(tmp_path / "run"), max_steps=6, learning_rate=0.05, log_every=1)), Line()
+    with pytest.raises(SystemExit, match="stopped at step 3 and saved"):
+        for rows in run.steps(model, Numbers()):
+            if run.step == 2:
+                signal.raise_signal(number)
+            rows = rows.to(run.device)
+            noise = run.noise_like(rows)
+            run.backward((model.module(rows + 0.1 * noise) - rows.sum(1, keepdim=True)).square().mean())
+    assert torch.equal(weights(train(tmp_path / "run", max_steps=6)), weights(whole))
+
+
+def test_a_picture_that_fails_loses_no_step(tmp_path):
+    run = Run(RunConfig(run_dir=str(tmp_path), max_steps=4, save_every=2, sample_every=2))
+    model = Line()
+
+    def fail() -> Image.Image:
+        raise RuntimeError("no picture")
+
+    with pytest.raises(RuntimeError, match="no picture"):
+        for rows in run.steps(model, Numbers(), sample=fail):
+            run.backward(model.module(rows.to(run.device)).square().mean())
+    state = newest_state(tmp_path / "last")
+    assert state is not None and json.loads((state / "state.json").read_text())["step"] == 2
+
+
+@pytest.mark.parametrize("setting", [{"clip": 0.0}, {"warmup_steps": -1}, {"ema_decay": 1.0}, {"max_steps": 0}])
+def test_settings_that_cannot_work_are_named(setting):
+    with pytest.raises(ValueError, match=next(iter(setting))):
+        RunConfig(**setting).check()
+
+
+def test_accumulating_two_halves_steps_like_one_whole_batch(tmp_path):
+    class Halves(Numbers):
+        def __iter__(self):
+            for rows in super().__iter__():
+                yield from rows.chunk(2)
+
+    made = []
+    for name, loader, parts in (("whole", Numbers(), 1), ("halves", Halves(), 2)):
+        config = RunConfig(run_dir=str(tmp_path / name), max_steps=3, learning_rate=0.05, accumulation=parts)
+        run, model = Run(config), Line()
+        for rows in run.steps(model, loader):
+            run.backward(model.module(rows.to(run.device)).square().mean())
+        made.append(weights(model))
+    assert torch.allclose(*made, atol=1e-6)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_path):
     train(tmp_path, max_steps=4, stop_at=2)
-    run, model = Run(RunConfig(run_dir=str(tmp_path), max_steps=4)), Line()
+    run, model = Run(RunConfig(run_dir=str(tmp_path), max_steps=4, learning_rate=0.05)), Line()
     with pytest.raises(FloatingPointError, match="last checkpoint is whole"):
         for rows in run.steps(model, Numbers()):
-            run.backward(model.module(rows).mean() * float("nan"))
+            run.backward(model.module(rows.to(run.device)).mean() * float("nan"))
     assert newest_state(tmp_path / "last") == tmp_path / "last"
 
 

@@ -1,4 +1,4 @@
-"""Every config in `configs/` loads into its recipe's dataclass, and the real classes take its model values."""
+"""Every config in `configs/` loads into its recipe's dataclass."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from posterkit.pipelines.flux_inputs import position_ids
 from posterkit.pipelines.latents import pack
 from posterkit.pipelines.postercraft import PosterCraftPipeline
 from posterkit.training.adapters.autoencoder import Autoencoder
-from posterkit.training.adapters.folders import fingerprint, pipeline_defaults, save_pipeline
+from posterkit.training.adapters.folders import check_model, fingerprint, pipeline_defaults, save_pipeline
 from posterkit.training.tokenizers import clip_tokenizer, t5_tokenizer
 
 Encoded = dict[str, Tensor]
@@ -54,6 +54,11 @@ class FluxAdapter:
     @classmethod
     def from_config(cls, model: dict[str, Any], vae: Autoencoder, captions: Sequence[str]) -> FluxAdapter:
         """A fresh small model: configs of the real classes, tokenizers planned from `captions`."""
+        check_model(
+            model,
+            {"transformer": FluxTransformer2DModel, "scheduler": FlowMatchEulerDiscreteScheduler,
+             "text_encoder": CLIPTextConfig, "text_encoder_2": T5Config, "defaults": PosterCraftPipeline},
+        )  # fmt: skip
         clip = clip_tokenizer(captions, model["text_encoder"]["max_position_embeddings"])
         t5 = t5_tokenizer(captions, model["defaults"]["max_sequence_length"])
         special: dict[str, Any] = {
@@ -122,7 +127,7 @@ class FluxAdapter:
         """
         t5, clip = batch["t5"].long(), batch["clip"].long()
         if drop is not None:
-            empty_t5, empty_clip = (ids.long() for ids in self.tokenize([""]))
+            empty_t5, empty_clip = (ids.to(t5) for ids in self.tokenize([""]))
             t5 = torch.where(drop[:, None], empty_t5, t5)
             clip = torch.where(drop[:, None], empty_clip, clip)
         prompt = self.module["text_encoder_2"](t5)[0]

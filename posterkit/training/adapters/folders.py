@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from posterkit import mini
+from posterkit.training.config import check_keys
 
 
 def resolve(name: str) -> str:
@@ -31,6 +33,23 @@ def resolve(name: str) -> str:
     if not folder.is_dir():
         raise FileNotFoundError(f"{name}: no such folder")
     return str(folder)
+
+
+def check_model(model: dict[str, Any], classes: dict[str, type]) -> None:
+    """Raise ValueError for a key that a part's class does not know; the libraries themselves drop or keep it silently.
+
+    Args:
+        model: config values of each part.
+        classes: for each part (`text_encoder.text_config` for a part's part) its diffusers class, or its transformers
+            config class.
+    """
+    for path, cls in classes.items():
+        values = model
+        for name in path.split("."):
+            values = values.get(name, {})
+        known = cls().to_dict() if issubclass(cls, PreTrainedConfig) else inspect.signature(cls.__init__).parameters
+        parts = {inner.removeprefix(f"{path}.") for inner in classes if inner.startswith(f"{path}.")}
+        check_keys(values, {*known, *parts}, f"model: {path}")
 
 
 def pipeline_defaults(pipe: DiffusionPipeline) -> dict[str, Any]:

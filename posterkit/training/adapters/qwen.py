@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLTextConfig, Qwen2_5_VLVisionConfig
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from posterkit.data.schema import PosterSample
@@ -25,7 +26,7 @@ from posterkit.pipelines.references import Areas, lay_out
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS
 from posterkit.training.adapters.autoencoder import Autoencoder
-from posterkit.training.adapters.folders import fingerprint, pipeline_defaults, save_pipeline
+from posterkit.training.adapters.folders import check_model, fingerprint, pipeline_defaults, save_pipeline
 from posterkit.training.tokenizers import qwen_tokenizer
 
 Encoded = dict[str, Tensor]
@@ -65,6 +66,12 @@ class QwenAdapter:
     @classmethod
     def from_config(cls, model: dict[str, Any], vae: Autoencoder, captions: Iterable[str]) -> QwenAdapter:
         """A fresh small model: configs of the real classes, a tokenizer planned from `captions` and the template."""
+        check_model(
+            model,
+            {"transformer": QwenImageTransformer2DModel, "scheduler": FlowMatchEulerDiscreteScheduler,
+             "text_encoder": Qwen2_5_VLConfig, "text_encoder.text_config": Qwen2_5_VLTextConfig,
+             "text_encoder.vision_config": Qwen2_5_VLVisionConfig, "defaults": PosterOmniPipeline},
+        )  # fmt: skip
         tokenizer = qwen_tokenizer([TEMPLATE, *captions])
         special: dict[str, Any] = {
             f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"<|{token}|>")
