@@ -140,7 +140,7 @@ def draw(
     for rows in batches([sample.target.shape for sample in samples], options["batch"]):
         height, width = samples[rows[0]].target.shape[:2]
         call: dict[str, Any] = {
-            "prompt": [asked_words(samples[i]) for i in rows],
+            "prompt": [samples[i].caption if task == "text" else samples[i].words for i in rows],
             "width": width,
             "height": height,
             "generator": [torch.Generator().manual_seed(options["seed"] + i) for i in rows],
@@ -162,14 +162,6 @@ def batches(alike: Sequence[Hashable], size: int) -> Iterator[list[int]]:
     for kind in dict.fromkeys(alike):
         rows = [i for i, found in enumerate(alike) if found == kind]
         yield from (rows[i : i + size] for i in range(0, len(rows), size))
-
-
-def asked_words(sample: PosterSample) -> str:
-    """What a user would type: the caption, or the instruction without the task's frame, which the pipeline adds."""
-    if sample.task == "text":
-        return sample.caption
-    before, _, after = TASKS[sample.task].frame.partition("{prompt}")
-    return sample.instruction.removeprefix(before).removesuffix(after)
 
 
 # --- the report ---------------------------------------------------------------------------------------------------

@@ -73,13 +73,14 @@ def interleaved(ours: Callable[[], Any], peer: Callable[[], Any], pairs: int) ->
 def make_poster(folder: str | None) -> dict[str, float]:
     """Load the text pipeline, draw, enlarge, typeset; seconds, GiB, and seconds of all cores together (cpu)."""
     from posterkit import PosterBrief, PosterCraftPipeline, mini, typeset
+    from posterkit.batch.compose import enlarge
 
     pipe = PosterCraftPipeline.from_pretrained(folder or mini.path("postercraft"))
     pipe.set_progress_bar_config(disable=True)
     loaded = time.perf_counter()
     width, height = pipe.target_size()
     drawn = pipe(prompt=PROMPT, width=width, height=height).images[0]
-    poster = typeset(drawn.resize(POSTER, Image.Resampling.LANCZOS), PosterBrief(texts=TEXTS)).image
+    poster = typeset(enlarge(drawn, POSTER)[0], PosterBrief(texts=TEXTS)).image
     done = time.perf_counter()
     assert poster.size == POSTER
     peak = _gib(resource.getrusage(resource.RUSAGE_SELF))

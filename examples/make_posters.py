@@ -20,6 +20,7 @@ def main() -> int:
     code = posterkit(["batch", str(Path(__file__).parent / "posters.jsonl"), "-o", str(out)])
     for poster in sorted(out.glob("[0-9]_*.png")):
         print(poster)
+    print(f"all on one sheet: {out / 'contact_sheet.png'}")
     return code
 
 

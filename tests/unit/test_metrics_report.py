@@ -116,12 +116,6 @@ def test_a_stranger_has_another_arrangement(report):
     assert report.strangers(samples) == [2, 2, 3, 2]
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_the_words_come_back_without_the_tasks_frame(report, task: str):
-    assert report.asked_words(_sample(task, 3)) == "Red poster number 3"
-    assert TASKS[task].instruction(report.asked_words(_sample(task, 3))) == _sample(task, 3).instruction
-
-
 def test_batches_hold_rows_that_are_alike_and_every_row_once(report):
     shapes = [(192, 128), (128, 192), (192, 128), (192, 128)]
     found = list(report.batches(shapes, 2))

@@ -27,7 +27,6 @@ class Geometric:
     """Bauhaus tiles, or big circles, bars and triangles in balance."""
 
     name = "geometric"
-    scenery = False
 
     def plan(self, rng: Random, palette: Palette) -> Plan:
         colors = _distinct(palette, 4)
@@ -112,7 +111,6 @@ class Aurora:
     """Soft lights that run into one another, or silky ribbons."""
 
     name = "aurora"
-    scenery = False
 
     def plan(self, rng: Random, palette: Palette) -> Plan:
         colors = _distinct(palette, 3)
@@ -155,7 +153,6 @@ class Music:
     """A record, sound bars, sound waves or a guitar."""
 
     name = "music"
-    scenery = False
 
     def plan(self, rng: Random, palette: Palette) -> Plan:
         colors = _distinct(palette, 4)
@@ -227,7 +224,6 @@ class Botanical:
     """A bouquet in a vase, a branch, one big flower, or a wreath of leaves."""
 
     name = "botanical"
-    scenery = False
 
     def plan(self, rng: Random, palette: Palette) -> Plan:
         colors = _distinct(palette, 4)

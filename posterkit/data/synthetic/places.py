@@ -19,7 +19,6 @@ class City:
     """A skyline in front of a big sun or moon."""
 
     name = "city"
-    scenery = True
 
     def plan(self, rng: Random, palette: Palette) -> Plan:
         hero = orb_color(rng, palette)
@@ -93,7 +92,6 @@ class Sea:
     """Waves with a sailboat, a lighthouse or a whale, under a sun or a moon."""
 
     name = "sea"
-    scenery = True
 
     def plan(self, rng: Random, palette: Palette) -> Plan:
         water = ground_colors(rng, palette, 4)
@@ -169,7 +167,6 @@ class Space:
     """Planets with rings and moons, or a rocket, among stars."""
 
     name = "space"
-    scenery = True
 
     def plan(self, rng: Random, palette: Palette) -> Plan:
         hero = palette.strong[int(rng.random() * min(2, len(palette.strong)))]

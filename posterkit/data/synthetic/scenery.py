@@ -131,7 +131,6 @@ class Sky:
     """A sun or a moon with clouds over hills."""
 
     name = "sky"
-    scenery = True
 
     def plan(self, rng: Random, palette: Palette) -> Plan:
         hero = orb_color(rng, palette)
@@ -172,7 +171,6 @@ class Mountains:
     """Layered mountains, some with snow, some with trees, under a sun or a moon."""
 
     name = "mountains"
-    scenery = True
 
     def plan(self, rng: Random, palette: Palette) -> Plan:
         ground = ground_colors(rng, palette, 3)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -63,20 +65,26 @@ def save_pipeline(pipe: DiffusionPipeline, folder: str | Path) -> None:
     Every text encoder's config says float32, because transformers would load the dtype it finds and diffusers float32.
     """
     live = {n: c for n, c in pipe.components.items() if isinstance(c, torch.nn.Module)}
-    kept = {name: {n: t.detach().clone() for n, t in module.state_dict().items()} for name, module in live.items()}
+    kept = {name: [tensor.detach().clone() for tensor in _tensors(module)] for name, module in live.items()}
     try:
         for module in live.values():
             module.to(torch.bfloat16)
         pipe.save_pretrained(folder, safe_serialization=True)
     finally:
         for name, module in live.items():
-            module.float().load_state_dict(kept[name])
+            for tensor, value in zip(_tensors(module.float()), kept[name], strict=True):
+                tensor.data.copy_(value)
     for name in live:
         path = Path(folder) / name / "config.json"
         config = json.loads(path.read_text())
         if "dtype" in config or "torch_dtype" in config:
             config.pop("torch_dtype", None)
             path.write_text(json.dumps({**config, "dtype": "float32"}, indent=2, sort_keys=True) + "\n")
+
+
+def _tensors(module: torch.nn.Module) -> Iterator[torch.Tensor]:
+    """Parameters and all buffers, also those that no state dict holds (a rotary embedding's frequencies)."""
+    return chain(module.parameters(), module.buffers())
 
 
 def fingerprint(parts: dict[str, Any], defaults: dict[str, Any], autoencoder: str) -> str:
