@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+SHAPE_TOLERANCE = 0.08  # two aspect ratios may differ by what rounding to the grid explains
+
 
 class Size(NamedTuple):
     """Width and height in pixels."""

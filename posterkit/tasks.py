@@ -8,7 +8,7 @@ from typing import Literal
 
 from PIL import Image
 
-from posterkit.sizing import Size, contain
+from posterkit.sizing import SHAPE_TOLERANCE, Size, contain
 
 Box = tuple[int, int, int, int]
 Anchor = str | tuple[int, int]
@@ -20,6 +20,7 @@ ANCHORS: dict[str, tuple[float, float]] = {
 }  # fmt: skip
 POSTER = Size(2, 3)  # the shape of a poster when nobody asks for another
 BLANK = (128, 128, 128)  # what stands in a reference where the model has to make the picture
+SLIVER = 0.06  # share of the poster; a border thinner than that is no extension
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,13 @@ class Task:
 
 
 def extending_canvas(photo: Size, target: Size, anchor: Anchor = "center") -> Box:
-    """The photo at its own scale, or reduced to fit; to three quarters where it would cover the target entirely.
+    """The photo at its own scale, or reduced to fit; to three quarters where it would leave next to nothing to make.
 
     Raises:
         ValueError: the anchor is unknown, or puts a part of the photo off the canvas.
     """
     placed = contain(photo, target)
-    if placed == target:
+    if target.area - placed.area < SLIVER * target.area:
         placed = contain(photo, (target.width * 3 // 4, target.height * 3 // 4))
     if isinstance(anchor, str):
         if anchor not in ANCHORS:
@@ -71,6 +72,8 @@ def extending_canvas(photo: Size, target: Size, anchor: Anchor = "center") -> Bo
         fx, fy = ANCHORS[anchor]
         x, y = round((target.width - placed.width) * fx), round((target.height - placed.height) * fy)
     else:
+        if not (isinstance(anchor, tuple) and len(anchor) == 2 and all(isinstance(v, int) for v in anchor)):
+            raise ValueError(f"anchor {anchor!r}: use one of {', '.join(ANCHORS)}, or (x, y) in whole pixels")
         x, y = anchor
     if x < 0 or y < 0 or x + placed.width > target.width or y + placed.height > target.height:
         raise ValueError(f"anchor {x},{y} puts the {placed} photo off the {target} canvas")
@@ -83,7 +86,7 @@ def filling_canvas(photo: Size, target: Size, anchor: Anchor = "center") -> Box:
     Raises:
         ValueError: the target's shape differs from the photo's by more than rounding to the grid (8 %).
     """
-    if abs(photo.aspect / target.aspect - 1) > 0.08:
+    if abs(photo.aspect / target.aspect - 1) > SHAPE_TOLERANCE:
         raise ValueError(f"filling keeps the picture's shape: the image is {photo}, the asked size {target}")
     return 0, 0, target.width, target.height
 

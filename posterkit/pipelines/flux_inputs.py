@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -63,6 +64,13 @@ def one_each(texts: str | list[str] | None, batch: int) -> list[str] | None:
     return [texts] * batch if isinstance(texts, str) else texts
 
 
+def check_texts(name: str, texts: Any) -> None:
+    """Raise a ValueError for anything but a text, a list of texts, or None."""
+    for text in texts if isinstance(texts, list) else [texts]:
+        if text is not None and not isinstance(text, str):
+            raise ValueError(f"{name} must be a string or a list of strings, got {type(text).__name__}")
+
+
 def count_prompts(prompt, prompt_2, embeds, pooled, prefix: str = "") -> int:
     """How many prompts there are.
 
@@ -81,8 +89,7 @@ def count_prompts(prompt, prompt_2, embeds, pooled, prefix: str = "") -> int:
     if prompt is None:
         raise ValueError(f"give {names[0]} or {names[2]}")
     for name, texts in zip(names, (prompt, prompt_2), strict=False):
-        if texts is not None and not isinstance(texts, (str, list)):
-            raise ValueError(f"{name} must be a string or a list of strings, got {type(texts).__name__}")
+        check_texts(name, texts)
     batch = 1 if isinstance(prompt, str) else len(prompt)
     if batch == 0:
         raise ValueError(f"{names[0]} is an empty list")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from safetensors import SafetensorError
 
 Family = Literal["postercraft", "posteromni"]
 
@@ -28,6 +29,9 @@ _SCRIPTS_OF = {
     "ur": ("arabic",), "he": ("hebrew",), "hi": ("devanagari",), "th": ("thai",), "ka": ("georgian",),
     "hy": ("armenian",), "bn": ("bengali",), "ta": ("tamil",),
 }  # fmt: skip
+
+# what the libraries raise for a damaged or foreign folder; a torn safetensors file has a kind of its own
+LOAD_FAULTS = (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError)
 
 
 def first_line(fault: BaseException) -> str:
@@ -61,9 +65,12 @@ def read_file(model: str, name: str) -> str:
 def read_index(model: str) -> dict[str, Any]:
     """`model_index.json` of a pipeline folder or hub id; ValueError where there is none."""
     try:
-        return json.loads(read_file(model, "model_index.json"))
+        index = json.loads(read_file(model, "model_index.json"))
     except json.JSONDecodeError as fault:
         raise ValueError(f"{model}: model_index.json is not JSON: {fault}") from None
+    if not isinstance(index, dict):
+        raise ValueError(f"{model}: model_index.json must hold keys and values")
+    return index
 
 
 def family_of(model: str, index: dict[str, Any]) -> Family:
@@ -142,7 +149,7 @@ def load_transformer(source: str, model: str, family: Family, dtype: Any, quanti
             _check_fit(config, base, _TRANSFORMERS[family])
             made = kind.from_pretrained(source, subfolder=folder, use_safetensors=True, **options)
         _check_fit(made.config, base)
-    except (OSError, ValueError, KeyError, RuntimeError) as fault:
+    except LOAD_FAULTS as fault:
         raise ValueError(f"transformer {source}: {first_line(fault)}") from None
     return made
 
@@ -181,7 +188,7 @@ def add_loras(pipe: Any, lora: str | Sequence[str]) -> None:
             raise ValueError(f"LoRA {source}: only .safetensors files are read")
         try:
             pipe.load_lora_weights(source, adapter_name=name, use_safetensors=True)
-        except (OSError, ValueError, KeyError, RuntimeError) as fault:
+        except LOAD_FAULTS as fault:
             raise ValueError(f"LoRA {source}: {first_line(fault)}") from None
         if not any(name in adapters for adapters in pipe.get_list_adapters().values()):
             raise ValueError(f"LoRA {source}: none of its keys is known to this model")

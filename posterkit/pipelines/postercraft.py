@@ -26,6 +26,8 @@ from transformers import (
     T5EncoderModel,
 )
 
+from posterkit.pipelines.checks import Sampling, check_output
+from posterkit.pipelines.denoise import joins_guidance
 from posterkit.pipelines.flux_inputs import Condition, one_each
 from posterkit.pipelines.latents import unpack
 from posterkit.pipelines.output import PosterPipelineOutput
@@ -139,24 +141,27 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
         latents: torch.Tensor,
         timestep: torch.Tensor,
         condition: Condition,
-        negative: Condition | None = None,
-        true_cfg_scale: float = 1.0,
-        batch_cfg: bool = False,
+        negative: Condition | None,
+        sampling: Sampling,
     ) -> torch.Tensor:
         """The velocity, steered away from `negative` where there is one.
 
-        The two forwards are joined with `batch_cfg` where no cache hook is on and both texts have the same length.
+        Raises:
+            ValueError: a cache that needs both texts in one forward meets texts of different lengths.
         """
         if negative is None:
             return self.predict_velocity(latents, timestep, condition)
         alike = condition.prompt_embeds.shape == negative.prompt_embeds.shape
-        if batch_cfg and alike and not self.transformer.is_cache_enabled:
+        if sampling.join and not alike and self.transformer.is_cache_enabled:
+            lengths = condition.prompt_embeds.shape[1], negative.prompt_embeds.shape[1]
+            raise ValueError(f"this cache needs prompt and negative prompt of one length, got {lengths} tokens")
+        if sampling.join and alike:
             both = self.predict_velocity(torch.cat([latents, latents]), timestep, condition.joined(negative))
             toward, away = both.chunk(2)
         else:
             toward = self.predict_velocity(latents, timestep, condition)
             away = self.predict_velocity(latents, timestep, negative, "uncond")
-        return away + true_cfg_scale * (toward - away)
+        return away + sampling.scale * (toward - away)
 
     def decode_latents(self, latents: torch.Tensor, size: Size, output_type: str = "pil") -> Any:
         """Tokens `(B, S, 4 C)` to posters.
@@ -235,17 +240,24 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
         Raises:
             ValueError: the call cannot work; said before any work.
         """
-        steps = len(sigmas) if sigmas is not None else num_inference_steps or self.defaults.num_inference_steps
-        strength: float = self.defaults.guidance_scale if guidance_scale is None else guidance_scale
-        length = max_sequence_length or self.defaults.max_sequence_length
-        drafts = [draft_image] if isinstance(draft_image, Image.Image) else draft_image
+        sampling = Sampling(
+            steps=len(sigmas) if sigmas is not None else self._own("num_inference_steps", num_inference_steps),
+            sigmas=sigmas,
+            scale=true_cfg_scale,
+            guidance_scale=self._own("guidance_scale", guidance_scale),
+            count=num_images_per_prompt,
+            join=joins_guidance(self.transformer, batch_cfg),
+        )
+        check_output(output_type, callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
+        length = self._own("max_sequence_length", max_sequence_length)
+        drafts = self.read_drafts(draft_image)
         suggestions: Any = [feedback] if feedback is not None and isinstance(prompt, str) else feedback
         batch, size = self.check_inputs(
             prompt, prompt_2, negative_prompt, negative_prompt_2, prompt_embeds, pooled_prompt_embeds,
-            negative_prompt_embeds, negative_pooled_prompt_embeds, true_cfg_scale, generator, num_images_per_prompt,
-            callback_on_step_end_tensor_inputs, length, drafts, suggestions, width, height, latents,
+            negative_prompt_embeds, negative_pooled_prompt_embeds, sampling, generator, length, drafts, suggestions,
+            width, height, latents,
         )  # fmt: skip
-        self._guidance_scale = strength
+        self._guidance_scale = sampling.guidance_scale
         self._joint_attention_kwargs = joint_attention_kwargs or {}
         self._current_timestep = None
         self._interrupt = False
@@ -265,10 +277,10 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
             batch * num_images_per_prompt, size, prompt_embeds.dtype, device, generator, latents
         )
         image_ids, draft = self.prepare_draft(drafts, size, num_images_per_prompt, tokens)
-        timesteps = self.prepare_timesteps(steps, sigmas, tokens.shape[1], device)
+        timesteps = self.prepare_timesteps(sampling.steps, sigmas, tokens.shape[1], device)
         guidance = None
         if self.transformer.config.guidance_embeds:
-            guidance = torch.full([1], strength, device=device, dtype=torch.float32)
+            guidance = torch.full([1], sampling.guidance_scale, device=device, dtype=torch.float32)
         condition = Condition(prompt_embeds, pooled_prompt_embeds, text_ids, image_ids, guidance, draft)
         negative = None
         if true_cfg_scale > 1:
@@ -287,12 +299,12 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
                 if self.interrupt:
                     continue
                 self._current_timestep = t
-                velocity = self.guided_velocity(tokens, t, condition, negative, true_cfg_scale, batch_cfg)
+                velocity = self.guided_velocity(tokens, t, condition, negative, sampling)
                 tokens = self.scheduler.step(velocity, t, tokens, return_dict=False)[0]
                 if callback_on_step_end is not None:
                     tensors = {"latents": tokens, "prompt_embeds": condition.prompt_embeds}
                     asked = {name: tensors[name] for name in callback_on_step_end_tensor_inputs}
-                    replaced = callback_on_step_end(self, i, t, asked)
+                    replaced = callback_on_step_end(self, i, t, asked) or {}
                     tokens = replaced.pop("latents", tokens)
                     condition.prompt_embeds = replaced.pop("prompt_embeds", condition.prompt_embeds)
                 progress.update()
@@ -303,8 +315,8 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
         if not return_dict:
             return (posters,)
         used = {
-            "task": "text", "width": size.width, "height": size.height, "num_inference_steps": steps,
-            "guidance_scale": None if guidance is None else strength, "true_cfg_scale": true_cfg_scale,
+            "task": "text", "width": size.width, "height": size.height, "num_inference_steps": sampling.steps,
+            "guidance_scale": None if guidance is None else sampling.guidance_scale, "true_cfg_scale": true_cfg_scale,
             "max_sequence_length": length, "draft": drafts is not None,
         }  # fmt: skip
         rows = [used | ({"feedback": list(suggestions[k])} if suggestions else {}) for k in range(batch)]

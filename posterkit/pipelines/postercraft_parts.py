@@ -16,15 +16,16 @@ from diffusers.utils import logging, scale_lora_layers, unscale_lora_layers
 from diffusers.utils.torch_utils import get_module_execution_device, randn_tensor
 from PIL import Image
 
-from posterkit.pipelines.flux_inputs import count_prompts, feedback_text, position_ids
+from posterkit.pipelines.checks import Sampling, check_generators, check_latents
+from posterkit.pipelines.flux_inputs import check_texts, count_prompts, feedback_text, position_ids
 from posterkit.pipelines.latents import pack
-from posterkit.sizing import Size, check_on_grid, fit_area
+from posterkit.pipelines.references import read_image
+from posterkit.sizing import SHAPE_TOLERANCE, Size, check_on_grid, fit_area
 
 logger = logging.get_logger(__name__)
 
 POSTER = Size(832, 1216)  # the shape of a PosterCraft poster when nobody asks for another
 LONGEST_PROMPT = 512  # T5 tokens that FLUX.1 was trained with at most
-SHAPE_TOLERANCE = 0.08  # a draft's aspect ratio may differ from the target's by what rounding to the grid explains
 
 
 class PosterCraftParts(DiffusionPipeline, TextualInversionLoaderMixin):
@@ -41,10 +42,20 @@ class PosterCraftParts(DiffusionPipeline, TextualInversionLoaderMixin):
     patch: int
     _callback_tensor_inputs: ClassVar[list[str]] = ["latents", "prompt_embeds"]
 
-    @property
-    def defaults(self) -> Any:
-        """The config: what the checkpoint says about itself."""
-        return self.config
+    def _own(self, name: str, asked: Any) -> Any:
+        """What the call asks for, else what the checkpoint says."""
+        return self.config[name] if asked is None else asked
+
+    def read_drafts(self, draft_image: Any) -> list[Image.Image] | None:
+        """The drafts as RGB, one for each prompt.
+
+        Raises:
+            ValueError: one is no picture.
+        """
+        if draft_image is None:
+            return None
+        given = list(draft_image) if isinstance(draft_image, (list, tuple)) else [draft_image]
+        return [read_image(draft, "draft_image") for draft in given]
 
     def target_size(
         self, width: int | None = None, height: int | None = None, drafts: Sequence[Image.Image] = ()
@@ -60,12 +71,12 @@ class PosterCraftParts(DiffusionPipeline, TextualInversionLoaderMixin):
         shapes = [Size(*draft.size) for draft in drafts]
         shape = shapes[0] if shapes else POSTER
         if width is None and height is None:
-            size = fit_area(shape, self.defaults.native_area, self.patch)
+            size = fit_area(shape, self.config["native_area"], self.patch)
         else:
             cells = shape.aspect / self.patch, 1 / (shape.aspect * self.patch)
             size = check_on_grid(
-                width or max(1, round((height or 0) * cells[0])) * self.patch,
-                height or max(1, round((width or 0) * cells[1])) * self.patch,
+                max(1, round((height or 0) * cells[0])) * self.patch if width is None else width,
+                max(1, round((width or 0) * cells[1])) * self.patch if height is None else height,
                 self.patch,
             )
         for found in shapes:
@@ -75,24 +86,22 @@ class PosterCraftParts(DiffusionPipeline, TextualInversionLoaderMixin):
 
     def check_inputs(
         self,
-        prompt,
-        prompt_2=None,
-        negative_prompt=None,
-        negative_prompt_2=None,
-        prompt_embeds=None,
-        pooled_prompt_embeds=None,
-        negative_prompt_embeds=None,
-        negative_pooled_prompt_embeds=None,
-        true_cfg_scale: float = 1.0,
-        generator=None,
-        num_images_per_prompt: int = 1,
-        callback_on_step_end_tensor_inputs=None,
-        max_sequence_length: int = LONGEST_PROMPT,
-        draft_image=None,
-        feedback=None,
-        width: int | None = None,
-        height: int | None = None,
-        latents: torch.Tensor | None = None,
+        prompt: Any,
+        prompt_2: Any,
+        negative_prompt: Any,
+        negative_prompt_2: Any,
+        prompt_embeds: torch.Tensor | None,
+        pooled_prompt_embeds: torch.Tensor | None,
+        negative_prompt_embeds: torch.Tensor | None,
+        negative_pooled_prompt_embeds: torch.Tensor | None,
+        sampling: Sampling,
+        generator: Any,
+        max_sequence_length: int,
+        draft_image: Sequence[Image.Image] | None,
+        feedback: Any,
+        width: int | None,
+        height: int | None,
+        latents: torch.Tensor | None,
     ) -> tuple[int, Size]:
         """Say what is wrong with a call before any work.
 
@@ -113,20 +122,19 @@ class PosterCraftParts(DiffusionPipeline, TextualInversionLoaderMixin):
                     f"prompt_embeds and negative_prompt_embeds differ in shape: {shapes[0]} and {shapes[1]}"
                 )
         for name, texts in {"negative_prompt": negative_prompt, "negative_prompt_2": negative_prompt_2}.items():
+            check_texts(name, texts)
             if isinstance(texts, list) and len(texts) != batch:
                 raise ValueError(f"{name} holds {len(texts)} texts for {batch} prompts")
-        if true_cfg_scale > 1 and negative_prompt_embeds is None and self.text_encoder_2 is None:
+        encoders = None not in (self.text_encoder, self.text_encoder_2)
+        if prompt_embeds is None and not encoders:
+            raise ValueError("there is no text encoder; pass prompt_embeds and pooled_prompt_embeds")
+        if sampling.scale > 1 and negative_prompt_embeds is None and not encoders:
             raise ValueError(
                 "true_cfg_scale > 1 without text encoders needs negative_prompt_embeds and its pooled vector"
             )
-        unknown = [k for k in callback_on_step_end_tensor_inputs or () if k not in self._callback_tensor_inputs]
-        if unknown:
-            accepted = ", ".join(self._callback_tensor_inputs)
-            raise ValueError(f"callback_on_step_end_tensor_inputs has {', '.join(unknown)}; accepted are {accepted}")
         if not 0 < max_sequence_length <= LONGEST_PROMPT:
             raise ValueError(f"max_sequence_length must be 1 to {LONGEST_PROMPT}, got {max_sequence_length}")
-        if isinstance(generator, list) and len(generator) != batch * num_images_per_prompt:
-            raise ValueError(f"{len(generator)} generators for {batch * num_images_per_prompt} images; give one each")
+        check_generators(generator, batch * sampling.count)
         if feedback is not None and prompt_embeds is not None:
             raise ValueError("prompt_embeds already hold the feedback: give it to encode_prompt instead")
         for name, given in {"feedback": feedback, "draft_image": draft_image}.items():
@@ -134,13 +142,12 @@ class PosterCraftParts(DiffusionPipeline, TextualInversionLoaderMixin):
                 raise ValueError(f"{name} is given {len(given)} times for {batch} prompts; give one each, or none")
         for lines in feedback or ():
             feedback_text(lines)
-        for draft in draft_image or ():
-            if not isinstance(draft, Image.Image):
-                raise ValueError(f"draft_image must be PIL images, one per prompt, got {type(draft).__name__}")
         size = self.target_size(width, height, draft_image or ())
-        shape = batch * num_images_per_prompt, size.area // self.patch**2, self.transformer.config.in_channels
-        if latents is not None and tuple(latents.shape) != shape:
-            raise ValueError(f"latents for {shape[0]} of {size} must be {shape}, got {tuple(latents.shape)}")
+        if latents is not None:
+            tokens = size.area // self.patch**2, self.transformer.config.in_channels
+            if not isinstance(latents, torch.Tensor):
+                raise ValueError(f"latents is a {type(latents).__name__}; give a tensor (images, *{tokens})")
+            check_latents(latents, [tokens] * (batch * sampling.count))
         return batch, size
 
     def encode_prompt(
@@ -169,7 +176,7 @@ class PosterCraftParts(DiffusionPipeline, TextualInversionLoaderMixin):
             alone; and `text_ids` (L or 2 L, 3), zeros.
         """
         device = device or self._execution_device
-        length = max_sequence_length or self.defaults.max_sequence_length
+        length = self._own("max_sequence_length", max_sequence_length)
         if prompt_embeds is None:
             prompts = [prompt] if isinstance(prompt, str) else list(prompt or ())
             prompts_2 = [prompt_2] if isinstance(prompt_2, str) else prompt_2 or prompts
@@ -278,12 +285,15 @@ class PosterCraftParts(DiffusionPipeline, TextualInversionLoaderMixin):
     @contextmanager
     def _text_lora_scale(self, scale: float | None) -> Iterator[None]:
         """Weigh the LoRAs of the text encoders while they encode."""
+        if scale is None:
+            yield
+            return
         encoders = [encoder for encoder in (self.text_encoder, self.text_encoder_2) if encoder is not None]
-        if scale is not None:
-            self._lora_scale = scale
-            for encoder in encoders:
-                scale_lora_layers(encoder, scale)
-        yield
-        if scale is not None:
+        self._lora_scale = scale
+        for encoder in encoders:
+            scale_lora_layers(encoder, scale)
+        try:
+            yield
+        finally:
             for encoder in encoders:
                 unscale_lora_layers(encoder, scale)

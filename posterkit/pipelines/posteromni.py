@@ -246,10 +246,6 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
             return np.concatenate(arrays) if one_size else [array[0] for array in arrays]
         return [self.image_processor.numpy_to_pil(array)[0] for array in arrays]
 
-    def _own(self, name: str, asked: Any) -> Any:
-        """What the call asks for, else what the checkpoint says."""
-        return self.config[name] if asked is None else asked
-
     @torch.no_grad()
     def __call__(
         self,
@@ -345,7 +341,8 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
             max_sequence_length,
         )
         keep = preserve is not False and output_type != "latent"
-        record = self.describe(posters, sampling, negative_prompt, generator, keep)
+        encoded = prompt_embeds is not None, negative_prompt_embeds is not None
+        record = self.describe(posters, sampling, negative_prompt, generator, keep, encoded)
         device = self._execution_device
         self._guidance_scale, self._attention_kwargs = guidance_scale, attention_kwargs or {}
         self._current_timestep, self._interrupt = None, False

@@ -24,9 +24,7 @@ from posterkit.pipelines.references import Poster, match_negatives
 from posterkit.sizing import Size
 from posterkit.tasks import Anchor, get_task
 
-PIXELS_AT_ONCE = (
-    2**20
-)  # that go through the autoencoder together, so that a batch costs no more memory than one poster
+PIXELS_AT_ONCE = 2**20  # through the autoencoder together, so that a batch costs no more memory than one poster
 LONGEST = 1024  # tokens of an instruction that the stock pipeline accepts at most
 
 
@@ -49,6 +47,10 @@ class PosterOmniParts(DiffusionPipeline):
     vae_scale_factor: int
     patch: int
     _callback_tensor_inputs: ClassVar[list[str]] = ["latents", "prompt_embeds"]
+
+    def _own(self, name: str, asked: Any) -> Any:
+        """What the call asks for, else what the checkpoint says."""
+        return self.config[name] if asked is None else asked
 
     def prepare_references(
         self,
@@ -80,8 +82,8 @@ class PosterOmniParts(DiffusionPipeline):
         anchors = refs.match_anchors(anchor, len(images))
         areas = refs.Areas(
             self.config["native_area"],
-            reference_area or self.config["reference_area"],
-            condition_area or self.config["condition_area"],
+            self.config["reference_area"] if reference_area is None else reference_area,
+            self.config["condition_area"] if condition_area is None else condition_area,
         )
         words = [text or "" if chosen is None else chosen.instruction(text) for text in prompts]
         resize = refs.Sizer()
@@ -176,7 +178,7 @@ class PosterOmniParts(DiffusionPipeline):
         """Raise a ValueError where instructions cannot be encoded: too long, or with the encoder's control tokens."""
         if self.text_encoder is None or self.tokenizer is None:
             raise ValueError("there is no text encoder; pass prompt_embeds (and negative_prompt_embeds for guidance)")
-        limit = max_sequence_length or self.config["max_sequence_length"]
+        limit = self._own("max_sequence_length", max_sequence_length)
         for prompt in prompts:
             tokens = self.tokenizer(prompt)["input_ids"]
             if len(tokens) > limit:
@@ -254,17 +256,28 @@ class PosterOmniParts(DiffusionPipeline):
         return timesteps
 
     def describe(
-        self, posters: Sequence[Poster], sampling: Sampling, negative_prompt: Any, generator: Any, keep: bool
+        self,
+        posters: Sequence[Poster],
+        sampling: Sampling,
+        negative_prompt: Any,
+        generator: Any,
+        keep: bool,
+        encoded: tuple[bool, bool] = (False, False),
     ) -> list[dict[str, Any]]:
-        """What is really used for each image, in plain JSON values, so that two runs can be compared."""
+        """What is really used for each image, in plain JSON values, so that two runs can be compared.
+
+        Args:
+            encoded: whether instructions and negative prompts came as embeddings; their words are not known then.
+        """
         images = len(posters) * sampling.count
         generators = list(generator) if isinstance(generator, (list, tuple)) else [generator] * images
         seeds = [None if one is None else one.initial_seed() for one in generators]
-        negatives = match_negatives(negative_prompt, len(posters)) if sampling.scale > 1 else [None] * len(posters)
+        steered = sampling.scale > 1 and not encoded[1]
+        negatives = match_negatives(negative_prompt, len(posters)) if steered else [None] * len(posters)
         return [
             {
                 "task": poster.task.name if poster.task else None,
-                "instruction": poster.instruction,
+                "instruction": None if encoded[0] else poster.instruction,
                 "negative_prompt": negatives[index],
                 "width": poster.size.width,
                 "height": poster.size.height,

@@ -18,6 +18,7 @@ import yaml
 
 from posterkit import mini
 from posterkit.pipelines.loading import (
+    LOAD_FAULTS,
     Family,
     add_loras,
     family_of,
@@ -139,6 +140,7 @@ def read_preset(name: str, family: Family) -> Preset:
     _check_keys(file, content, ("memory_gb", "ram_gb", "postercraft", "posteromni"))
     said = content.get(family) or {}
     _check_keys(file, said, tuple(f.name for f in fields(Preset)))
+    _check_keys(file, said.get("quantize", {}), ("transformer", "text_encoder", "text_encoder_2"))
     preset = Preset(**said)
     for component, how in preset.quantize.items():
         if how not in QUANTIZATIONS:
@@ -221,7 +223,7 @@ def _open(model: str, family: Family, options: dict[str, Any], quantization: Any
         options = options | {"quantization_config": quantization}
     try:
         return Pipeline.from_pretrained(model, use_safetensors=True, **options)
-    except (OSError, ValueError, RuntimeError, ImportError) as fault:
+    except LOAD_FAULTS as fault:
         raise ValueError(f"{model}: cannot be loaded: {first_line(fault)}") from None
 
 

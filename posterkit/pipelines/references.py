@@ -45,11 +45,20 @@ class Poster:
 
 @dataclass(frozen=True)
 class Areas:
-    """About how many pixels the poster, a reference and the text encoder's picture of a reference have."""
+    """About how many pixels the poster, a reference and the text encoder's picture of a reference have.
+
+    Raises:
+        ValueError: an area is not positive.
+    """
 
     native: int
     reference: int
     condition: int
+
+    def __post_init__(self) -> None:
+        for name, area in vars(self).items():
+            if area <= 0:
+                raise ValueError(f"{name}_area must be positive, got {area}")
 
 
 def read_image(image: Any, what: str = "image") -> Image.Image:
@@ -234,10 +243,13 @@ def asked_size(width: int | None, height: int | None) -> Size | None:
     """The explicit size, or None where the caller leaves it to the checkpoint.
 
     Raises:
-        ValueError: only one side is given.
+        ValueError: only one side is given, or one is no whole number.
     """
     if (width is None) != (height is None):
         raise ValueError(f"give both width and height, or neither; got width={width}, height={height}")
+    for name, side in (("width", width), ("height", height)):
+        if side is not None and not isinstance(side, int):
+            raise ValueError(f"{name} is a {type(side).__name__}; give whole pixels")
     return Size(width, height) if width is not None and height is not None else None
 
 
@@ -259,13 +271,13 @@ def match_prompts(prompt: str | Sequence[str | None] | None, posters: int) -> li
 
 
 def match_anchors(anchor: Anchor | Sequence[Anchor], posters: int) -> list[Anchor]:
-    """One anchor for each poster; a name or a point (a tuple) serves all of them, a list holds one for each.
+    """One anchor for each poster; a name or a point (two numbers) serves all of them, a list holds one for each.
 
     Raises:
         ValueError: a list of another length.
     """
-    if not isinstance(anchor, list):
-        return [anchor] * posters  # type: ignore[list-item]
+    if not isinstance(anchor, list) or (anchor and all(isinstance(value, int) for value in anchor)):
+        return [tuple(anchor) if isinstance(anchor, list) else anchor] * posters  # type: ignore[list-item]
     if len(anchor) != posters:
         raise ValueError(f"{len(anchor)} anchors for {posters} poster(s); give one, or a list with one for each")
     return anchor

@@ -164,6 +164,33 @@ def test_a_callback_sees_every_step_and_may_replace_latents_and_interrupt(pipe):
     assert made.abs().sum() == 0
 
 
+def test_without_encoders_a_prompt_is_refused_in_one_line(parts):
+    bare = quiet(PosterCraftPipeline(**parts | dict.fromkeys(("text_encoder", "text_encoder_2"))))
+    with pytest.raises(ValueError, match="there is no text encoder; pass prompt_embeds"):
+        bare(prompt="a", **SMALL)
+
+
+def test_a_callback_may_return_nothing(pipe):
+    seen = []
+    pipe(prompt="a", **SMALL, callback_on_step_end=lambda pipe, step, time, tensors: seen.append(step))
+    assert seen == [0, 1, 2]
+
+
+def test_attention_broadcast_joins_both_prompts_in_one_forward():
+    from diffusers import PyramidAttentionBroadcastConfig
+
+    pipe = quiet(PosterCraftPipeline(**tiny_flux.components(layers=2)))
+    options = SMALL | {"num_inference_steps": 1, "prompt": "a", "negative_prompt": "c", "true_cfg_scale": 4.0}
+    plain = pipe(**options, output_type="latent", generator=seeded()).images
+    config = PyramidAttentionBroadcastConfig(
+        spatial_attention_block_skip_range=2, current_timestep_callback=lambda: pipe.current_timestep
+    )
+    pipe.transformer.enable_cache(config)  # on the first step there is nothing to take up again
+    torch.testing.assert_close(
+        pipe(**options, output_type="latent", generator=seeded()).images, plain, atol=1e-4, rtol=1e-4
+    )
+
+
 def test_a_tuple_comes_back_where_no_dict_is_wanted(pipe):
     (images,) = pipe(prompt="a poster", **SMALL, return_dict=False)
     assert images[0].size == (32, 48)
@@ -198,10 +225,21 @@ BAD_CALLS = [
         "negative_prompt_embeds needs its pooled vector",
     ),
     ({"prompt": "a", "max_sequence_length": 513}, "max_sequence_length must be 1 to 512, got 513"),
-    ({"prompt": "a", "generator": [seeded(), seeded()]}, "2 generators for 1 images"),
-    ({"prompt": "a", "callback_on_step_end_tensor_inputs": ["noise"]}, "has noise; accepted are latents"),
-    ({"prompt": "a", "latents": torch.zeros(1, 5, 16)}, r"latents for 1 of 32x48 must be \(1, 6, 16\)"),
-    ({"prompt": "a", "draft_image": "first.png"}, "draft_image"),
+    ({"prompt": "a", "generator": [seeded(), seeded()]}, r"2 generators for 1 image\(s\)"),
+    ({"prompt": "a", "callback_on_step_end_tensor_inputs": ["noise"]}, r"\['noise'\] are unknown; there are latents"),
+    ({"prompt": "a", "latents": torch.zeros(1, 5, 16)}, r"latents are 1 x \(5, 16\), but the posters asked for need 1 x \(6, 16\)"),
+    ({"prompt": "a", "latents": [[0.0]]}, "latents is a list; give a tensor"),
+    ({"prompt": ["a", 3]}, "prompt must be a string or a list of strings, got int"),
+    ({"prompt": "a", "negative_prompt": 3}, "negative_prompt must be a string or a list of strings, got int"),
+    ({"prompt": "a", "num_inference_steps": 0}, "num_inference_steps must be at least 1, got 0"),
+    ({"prompt": "a", "sigmas": []}, "num_inference_steps must be at least 1, got 0"),
+    ({"prompt": "a", "max_sequence_length": 0}, "max_sequence_length must be 1 to 512, got 0"),
+    ({"prompt": "a", "width": 0}, "size 0x48 is off the grid"),
+    ({"prompt": "a", "width": 0, "height": 0}, "size 0x0 is off the grid"),
+    ({"prompt": "a", "output_type": "jpeg"}, "output_type 'jpeg' is unknown"),
+    ({"prompt": "a", "true_cfg_scale": -1.0}, "true_cfg_scale must not be negative"),
+    ({"prompt": "a", "num_images_per_prompt": 0}, "num_images_per_prompt must be at least 1"),
+    ({"prompt": "a", "draft_image": "first.png"}, "draft_image is a str; give a PIL image"),
     ({"prompt": ["a", "b"], "draft_image": picture((32, 48))}, "draft_image is given 1 times for 2 prompts"),
     ({"prompt": "a", "draft_image": picture((48, 32))}, "a draft is improved at its own shape.*48x32.*32x48"),
     ({"prompt": "a", "feedback": "brighter"}, "feedback is one list of strings per prompt"),

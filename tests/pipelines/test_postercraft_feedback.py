@@ -136,3 +136,12 @@ def test_the_draft_and_the_feedback_both_change_the_poster(pipe):
     plain = pipe(prompt="a", **SMALL, generator=seeded()).images
     for given in ({"draft_image": picture()}, {"feedback": SUGGESTIONS}):
         assert not torch.allclose(plain, pipe(prompt="a", **given, **SMALL, generator=seeded()).images, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["np", "pt"])
+def test_a_draft_may_be_what_the_pipeline_made_as_array_or_tensor(pipe, kind):
+    draft = pipe(prompt="a", **SMALL | {"output_type": kind}, generator=seeded()).images
+    made = pipe(prompt="a", draft_image=draft[0], **SMALL, generator=seeded()).images
+    pixels = draft[0] if kind == "np" else draft[0].permute(1, 2, 0).numpy()
+    picture = Image.fromarray((pixels * 255).round().astype(np.uint8))
+    assert torch.equal(made, pipe(prompt="a", draft_image=picture, **SMALL, generator=seeded()).images)

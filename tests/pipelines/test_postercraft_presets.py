@@ -126,6 +126,30 @@ def test_a_folder_with_a_pickled_part_is_refused(base, tmp_path, part):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("part", ["transformer", "vae", "text_encoder", "text_encoder_2"])
+def test_a_folder_with_a_torn_file_is_one_line_that_names_it(base, tmp_path, part):
+    folder = shutil.copytree(base, tmp_path / "torn")
+    for file in (folder / part).glob("*.safetensors"):
+        file.write_bytes(b"\xff" * 64)
+    with pytest.raises(ValueError, match=f"{folder}: cannot be loaded") as error:
+        load_pipeline(folder, device="cpu")
+    assert "\n" not in str(error.value)
+
+
+def test_a_torn_lora_is_one_line_that_names_it(base, tmp_path):
+    torn = tmp_path / "torn.safetensors"
+    torn.write_bytes(b"\xff" * 64)
+    with pytest.raises(ValueError, match=f"LoRA {torn}: ") as error:
+        load_pipeline(base, lora=str(torn), device="cpu")
+    assert "\n" not in str(error.value)
+
+
+def test_an_index_that_is_no_mapping_is_one_clear_line(tmp_path):
+    (tmp_path / "model_index.json").write_text("[]")
+    with pytest.raises(ValueError, match="model_index.json must hold keys and values"):
+        load_pipeline(tmp_path, device="cpu")
+
+
 def test_a_folder_whose_index_asks_for_its_own_code_is_refused(base, tmp_path):
     folder = shutil.copytree(base, tmp_path / "hostile")
     index = json.loads((folder / "model_index.json").read_text())
@@ -220,6 +244,8 @@ def test_the_card_chooses_its_preset(memory, name):
         ("postercraft: {offlod: model}", 'unknown key "offlod" .did you mean "offload"'),
         ("postercraft: {offload: disk}", "offload is 'disk'; accepted are none, model, group"),
         ("postercraft: {quantize: {transformer: int3}}", "quantize.transformer is 'int3'; accepted are nf4, int8"),
+        ("postercraft: {quantize: {transfomer: nf4}}", 'unknown key "transfomer" .did you mean "transformer"'),
+        ("postercraft: {quantize: nf4}", "must hold keys and values, found 'nf4'"),
         ("[1, 2]", "must hold keys and values"),
         ("a: [", "not YAML"),
     ],

@@ -104,8 +104,10 @@ def test_embeddings_made_before_give_the_same_posters_without_the_encoder(pipe) 
     )
     shared: dict[str, Any] = {"task": "id_driven", "output_type": "pt", "num_inference_steps": 2}
     before = pipe(IMAGES[:2], PROMPTS[:2], generator=seeds(2), **shared).images
-    after = bare(IMAGES[:2], generator=seeds(2), **given, **shared).images
-    assert torch.equal(before, after)
+    after = bare(IMAGES[:2], generator=seeds(2), **given, **shared)
+    assert torch.equal(before, after.images)
+    # whose words these were nobody knows
+    assert [(row["instruction"], row["negative_prompt"]) for row in after.parameters] == [(None, None)] * 2
 
 
 def test_noise_passed_in_is_the_noise_drawn(pipe) -> None:

@@ -60,6 +60,13 @@ def test_a_photo_that_would_cover_the_target_leaves_a_border_to_make() -> None:
     assert (np.asarray(region) == 0).sum() == 30 * 45
 
 
+def test_a_photo_almost_of_the_targets_shape_leaves_a_border_worth_making() -> None:
+    box = get_task("extending").canvas(Size(4000, 6000), Size(832, 1216), "center")
+    assert Size(box[2] - box[0], box[3] - box[1]) == (608, 912)
+    wide = get_task("extending").canvas(Size(900, 1200), Size(832, 1216), "center")
+    assert Size(wide[2] - wide[0], wide[3] - wide[1]) == (832, 1109)
+
+
 def test_filling_blanks_what_the_mask_marks_and_keeps_the_rest() -> None:
     mask = Image.new("L", PHOTO.size)
     mask.paste(255, (5, 10, 15, 30))
