@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from posterkit.brief.quotes import quoted_texts, without_quotes
+from posterkit.brief.quotes import quoted_texts, tidy, without_quotes
 from posterkit.brief.words import COLOR_WORDS, MOODS, STYLES, THEMES
 
 LONGEST_ANSWER = 4000  # characters; 300 words are asked for
@@ -41,7 +41,7 @@ class PosterBrief:
 
         Args:
             prompt: the user's words.
-            texts: more texts, behind the quoted ones; those already quoted are not repeated.
+            texts: more texts, tidied like the quoted ones and behind them; those already quoted are not repeated.
         """
         quoted = quoted_texts(prompt)
         # in this order, so that "dark blue" is no mood and "art deco" no theme
@@ -49,7 +49,7 @@ class PosterBrief:
         styles, prose = STYLES.take(prose)
         themes, prose = THEMES.take(prose)
         mood, _ = MOODS.take(prose)
-        lines = quoted + [text for text in texts if text not in quoted]
+        lines = quoted + [text for text in map(tidy, texts) if text not in quoted]
         return cls(prompt, lines, colors, themes[0] if themes else None, styles[0] if styles else None, mood)
 
     @classmethod
@@ -66,9 +66,9 @@ class PosterBrief:
         for key in _LISTS:
             value = row.get(key)
             if value is not None:
-                if isinstance(value, str) or not all(isinstance(item, str) for item in value):
+                if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
                     raise ValueError(f'key "{key}" must be a list of strings, found {value!r}')
-                setattr(brief, key, list(value))
+                setattr(brief, key, [tidy(item) for item in value])
         for key in _WORDS:
             value = row.get(key)
             if value is not None:
@@ -106,7 +106,7 @@ class PosterBrief:
 
 def _plain(answer: str) -> str:
     """The rewriting alone: no thoughts, no code fence, no label, no control characters."""
-    answer = re.sub(r"<think>.*?(?:</think>|$)", "", answer, flags=re.DOTALL)
+    answer = re.sub(r"<think>.*?(?:</think>|$)", "", tidy(answer), flags=re.DOTALL)
     fenced = re.search(r"```\w*\n(.*?)```", answer, flags=re.DOTALL)
     answer = (fenced[1] if fenced else answer).strip()
     answer = re.sub(

@@ -62,8 +62,17 @@ def without_quotes(prompt: str) -> str:
     return prompt
 
 
+def tidy(text: str) -> str:
+    """The text as `quotes` reads one: with plain newlines, and no blanks at its ends."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").strip()
+
+
 def in_quotes(text: str) -> str:
-    """The text in straight quotes, so that `quotes` reads the very same text again."""
+    """The text in straight quotes, so that `quotes` reads the very same text again.
+
+    Args:
+        text: tidy (no blanks at its ends, plain newlines), not empty, at most 1000 characters.
+    """
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     # an empty line would end the quoted string, so its first break is written out
     return '"' + re.sub(r"\n(?=\s*\n)", r"\\n", escaped) + '"'
@@ -74,7 +83,7 @@ def _verbatim(inside: str) -> str:
         mark = match[1]
         return "\n" if mark == "n" else mark if mark == "\\" or mark in _CLOSERS else match[0]
 
-    return _ESCAPE.sub(unescape, inside.replace("\r\n", "\n")).strip()
+    return tidy(_ESCAPE.sub(unescape, inside))
 
 
 def _closing(prompt: str, at: int) -> int:

@@ -6,7 +6,10 @@ import unicodedata
 from collections.abc import Collection, Iterable
 
 # first word of a character's Unicode name -> script, where they differ
-_SCRIPTS = {"cjk": "han", "hiragana": "kana", "katakana": "kana", "halfwidth": "kana", "bopomofo": "han"}
+_SCRIPTS = {
+    "cjk": "han", "ideographic": "han", "bopomofo": "han",
+    "hiragana": "kana", "katakana": "kana", "halfwidth": "kana",
+}  # fmt: skip
 
 
 def scripts(text: str) -> list[str]:
@@ -28,7 +31,7 @@ def unsupported_scripts(texts: Iterable[str], supported: Collection[str]) -> dic
 
     Args:
         texts: what must stand on the poster.
-        supported: scripts that the model's card names (`posterkit.pipelines.presets.card_scripts`).
+        supported: scripts that the model's card names (`posterkit.pipelines.loading.card_scripts`).
 
     Returns:
         text -> its unsupported scripts; empty where the model can draw everything. What is in it has to be typeset.

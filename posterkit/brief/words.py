@@ -12,22 +12,23 @@ COLORS: dict[str, tuple[int, int, int]] = {
     "purple": (116, 62, 158), "pink": (238, 150, 182), "beige": (228, 208, 172),
 }  # fmt: skip
 
-# one line each: the name, then words that mean it; * stands for any ending
+# the name, then words that mean it; * stands for any ending, ~ for those of an adjective
 _COLOR_WORDS = """
-black: black charcoal ebony schwarz* negro 黑色 黒 черн* чёрн*
-white: white snow-white weiß* blanco 白色 бел*
-gray: gray grey silver slate grau* gris 灰色 グレー сер*
-red: red crimson scarlet ruby burgundy maroon rouge rojo rosso roter rotes rotem 红色 紅色 大红 赤 красн*
-orange: orange amber tangerine naranja 橙色 オレンジ оранжев*
-yellow: yellow gold golden mustard lemon gelb* jaune amarillo giallo 黄色 金色 黄金 желт* жёлт*
-brown: brown chocolate copper bronze braun* marron 棕色 褐色 茶色 коричнев*
-green: green emerald olive mint lime grün* verde vert 绿色 綠色 緑 зелен* зелён*
-teal: teal turquoise cyan aqua aquamarine türkis* 青色 青绿色 бирюзов*
-blue: blue azure cobalt sky-blue blau* bleu azul azzurro 蓝色 藍色 青い син* голуб*
-navy: navy navy-blue dark-blue midnight-blue indigo dunkelblau* 深蓝色 深蓝 藏青 紺
-purple: purple violet lavender lilac lila violett* morado 紫色 фиолетов*
-pink: pink magenta fuchsia rosa 粉色 粉红 粉红色 粉紅色 ピンク розов*
-beige: beige cream ivory sand tan 米色 米白 ベージュ беж*
+black: black charcoal ebony schwarz~ negro 黑色 黒 черн~ чёрн~
+white: white snow-white weiß~ blanco 白色 бел~
+gray: gray grey silver slate grau~ gris 灰色 グレー сер~
+red: red crimson scarlet ruby burgundy maroon rouge rojo rosso roter rotes rotem 红色 紅色 大红 赤 красн~
+orange: orange amber tangerine naranja 橙色 オレンジ оранжев~
+yellow: yellow gold golden mustard lemon gelb~ jaune amarillo giallo 黄色 金色 黄金 желт~ жёлт~
+brown: brown chocolate copper bronze braun~ marron 棕色 褐色 茶色 коричнев~
+green: green emerald olive mint lime grün~ verde vert 绿色 綠色 緑 зелен~ зелён~
+teal: teal turquoise cyan aqua aquamarine türkis~ 青色 青绿色 бирюзов~
+blue: blue azure cobalt sky-blue blau~ bleu azul azzurro 蓝色 藍色 青い голуб~
+blue: синий синяя синее синие синего синей синему синем синим синих синюю синими
+navy: navy navy-blue dark-blue midnight-blue indigo dunkelblau~ 深蓝色 深蓝 藏青 紺
+purple: purple violet lavender lilac lila violett~ morado 紫色 фиолетов~
+pink: pink magenta fuchsia rosa 粉色 粉红 粉红色 粉紅色 ピンク розов~
+beige: beige cream ivory sand tan 米色 米白 ベージュ беж бежев~
 """
 _THEMES = """
 music: music jazz concert* band orchestra choir opera vinyl dj symphony rock-show musik 音乐 音樂 音楽
@@ -93,6 +94,7 @@ nostalgic: nostalgic wistful melancholic 怀旧
 energetic: energetic dynamic vibrant lively 活力 动感
 festive: festive celebratory 喜庆 热闹
 """
+_ADJECTIVE = r"(?:ый|ой|ая|ое|ые|ого|ому|ым|ом|ую|ых|ыми|(?<=[a-zß])(?:e[mnrs]?)?)"
 _SHADE = r"(?:(?:bright|dark|light|deep|pale|soft|warm|cool|vivid|pastel|muted)[\s-])?"
 _NEGATED = re.compile(r"(?:\b(?:no|not|without|avoid|never|kein\w*|ohne|sans|sin)\s+|不要|没有)$", re.IGNORECASE)
 
@@ -101,8 +103,8 @@ class Vocabulary:
     """Words that mean one of a few names.
 
     Args:
-        table: a line for each name: the name, a colon, the words; `*` at a word's end stands for any ending, `-` for a
-            blank or a hyphen.
+        table: a line for each name: the name, a colon, the words; `*` at a word's end stands for any ending, `~` for
+            those of a German or a hard Russian adjective, `-` for a blank or a hyphen.
         before: an expression for what may stand before a word and belongs to it.
     """
 
@@ -119,8 +121,8 @@ class Vocabulary:
     def _expression(word: str, before: str) -> str:
         if word[0] >= "\u2e80":  # written without spaces, so there is no word boundary
             return re.escape(word)
-        ending = r"\w*" if word.endswith("*") else r"\b"
-        return r"(?<![\w-])" + before + re.escape(word.rstrip("*")).replace(r"\-", r"[\s-]") + ending
+        ending = {"*": r"\w*", "~": _ADJECTIVE}.get(word[-1], "") + r"\b"
+        return r"(?<![\w-])" + before + re.escape(word.rstrip("*~")).replace(r"\-", r"[\s-]") + ending
 
     def take(self, prose: str) -> tuple[list[str], str]:
         """The names that the prose speaks of, each once, in order, and the prose without those words.

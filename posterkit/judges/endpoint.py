@@ -29,7 +29,7 @@ class Endpoint:
         temperature, max_tokens: of the answer.
 
     Raises:
-        ValueError: the URL is none.
+        ValueError: the URL is none, or the key cannot be sent.
     """
 
     def __init__(
@@ -54,7 +54,10 @@ class Endpoint:
         self.url = str(parsed.copy_with(path=path, query=None, fragment=None, userinfo=b""))
         self.model, self.timeout, self.retries, self.pause = model, timeout, retries, pause
         self.temperature, self.max_tokens = temperature, max_tokens
-        key = api_key or os.environ.get(API_KEY)
+        key = (api_key or os.environ.get(API_KEY, "")).strip()
+        if not (key.isascii() and key.isprintable()):  # the client's own error would print it
+            where = "api_key" if api_key else API_KEY
+            raise ValueError(f"{where}: the key holds a character that cannot be sent; printable ASCII is accepted")
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
 
     @property

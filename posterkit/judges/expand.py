@@ -36,7 +36,7 @@ def open_chat(source: str, model: str | None = None, device: str = "cpu") -> Cha
 
     Raises:
         AnswerError: a local model cannot be loaded.
-        ValueError: the URL is none.
+        ValueError: the URL is none, or the key for it cannot be sent.
     """
     if source.startswith(("http://", "https://")):
         from posterkit.judges.endpoint import Endpoint
@@ -57,7 +57,7 @@ def expand_prompt(
         how: "rules", an endpoint's URL, or a local model's folder or hub id. A local model is freed afterwards.
 
     Raises:
-        ValueError: `how` cannot be an expander at all (a URL that is none).
+        ValueError: `how` cannot be an expander at all (a URL that is none, a key that cannot be sent).
     """
     if how == "rules":
         return expand(prompt)

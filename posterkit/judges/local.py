@@ -21,7 +21,7 @@ class LocalModel:
         seed: the same question gets the same answer.
 
     Raises:
-        AnswerError: it cannot be loaded.
+        AnswerError: it cannot be loaded, or does not fit on the device.
     """
 
     def __init__(
@@ -40,19 +40,27 @@ class LocalModel:
         self.temperature, self.max_new_tokens, self.seed = temperature, max_new_tokens, seed
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-            model = AutoModelForCausalLM.from_pretrained(
+            model: Any = AutoModelForCausalLM.from_pretrained(
                 source, trust_remote_code=False, use_safetensors=True, dtype=dtype or "auto"
             )
-        except (OSError, ValueError, KeyError, ImportError) as fault:
+            self._model = model.to(device).eval()
+        except Exception as fault:  # a foreign folder and a device fail in their own ways
             raise AnswerError(f"{source}: cannot load this language model: {_first_line(fault)}") from None
         if not self._tokenizer.chat_template:
             raise AnswerError(f"{source}: its tokenizer has no chat template; take an instruction-tuned model")
-        loaded: Any = model
-        self._model = loaded.to(device).eval()
 
     @torch.no_grad()
     def ask(self, system: str, user: str) -> str:
         """The answer to one question, thinking off; AnswerError where there is none."""
+        try:
+            answer = self._answer(system, user)
+        except Exception as fault:  # its own template, and a device out of memory
+            raise AnswerError(f"{self.name}: this language model fails: {_first_line(fault)}") from None
+        if not answer.strip():
+            raise AnswerError(f"{self.name}: the answer is empty")
+        return answer
+
+    def _answer(self, system: str, user: str) -> str:
         messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
         inputs = self._tokenizer.apply_chat_template(
             messages, add_generation_prompt=True, enable_thinking=False, return_dict=True, return_tensors="pt"
@@ -64,11 +72,8 @@ class LocalModel:
         with torch.random.fork_rng(devices=on_gpu):
             torch.manual_seed(self.seed)
             made = self._model.generate(**inputs, **sampling, max_new_tokens=self.max_new_tokens)
-        answer = self._tokenizer.decode(made[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        if not answer.strip():
-            raise AnswerError(f"{self.name}: the answer is empty")
-        return answer
+        return self._tokenizer.decode(made[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
 
 
 def _first_line(fault: BaseException) -> str:
-    return str(fault).strip().split("\n")[0][:200]
+    return (str(fault).strip() or type(fault).__name__).split("\n")[0][:200]

@@ -127,7 +127,7 @@ def _arrange(
             return None
         y = column.y0 + kind.head * (column.height - head_height)
         elements += _place(top, head_offsets, column, y, kind.align, 0)
-        if kind.rule == "accent" and roles[head[-1]] != "title":
+        if kind.rule == "accent" and "title" in roles and roles[head[-1]] != "title":
             rules.append(_accent(elements, column, kind.align, max(2.0, 2 * thickness), body))
     else:
         low = [placed[i] for i in foot]
@@ -269,7 +269,7 @@ def _columns(items: Sequence[_Set], column: Box, top: float, align: Align) -> li
 def _accent(elements: Sequence[Element], column: Box, align: Align, thickness: float, body: float) -> Box:
     """A short bar in the gap under the title."""
     ordered = sorted(elements, key=lambda element: element.box.y0)
-    at = next((i for i, element in enumerate(ordered) if element.role == "title"), 0)
+    at = next(i for i, element in enumerate(ordered) if element.role == "title")
     y = (ordered[at].box.y1 + ordered[at + 1].box.y0 - thickness) / 2
     length = 2.6 * body
     x = {"left": column.x0, "center": (column.x0 + column.x1 - length) / 2, "right": column.x1 - length}[align]

@@ -31,17 +31,20 @@ def plan(
 
     Args:
         image: RGB picture to set the texts on.
-        brief: only `texts` is read; none of them blank.
+        brief: only `texts` is read.
         measurer: sets a text and says how large it came out; a rough estimate by letter count where none is given.
         roles: one of title, subtitle, body, cta per text; inferred where not given.
         archetype: take this one.
 
     Raises:
-        ValueError: there are no texts, roles or archetype are unknown, or the texts fit in no archetype.
+        ValueError: there are no texts, one is blank, roles or archetype are unknown, or the texts fit in no archetype.
     """
     texts = list(brief.texts)
     if not texts:
         raise ValueError("the brief has no texts to place")
+    for number, text in enumerate(texts, 1):
+        if not text.strip():
+            raise ValueError(f"text {number} is empty")
     known = {kind.name: kind for kind in ARCHETYPES}
     if archetype is not None and archetype not in known:
         raise ValueError(f"unknown archetype {archetype!r}; there are {', '.join(known)}")
@@ -55,7 +58,7 @@ def plan(
     kinds = tuple(variant for kind in kinds for variant in (kind, replace(kind, title_height=0.5 * kind.title_height)))
     found = [(kind, layout) for kind in kinds if (layout := arrange(kind, image.size, texts, assigned, measure))]
     if not found:
-        raise ValueError(_too_long(texts, assigned, image.size, measure))
+        raise ValueError(_too_long(texts, image.size))
     seen, faces, light = saliency(image), people(image), _luminance(image)
     scored = [_scored(kind, layout, seen, faces, light) for kind, layout in found]
     return max(scored, key=lambda layout: layout.score)
@@ -119,7 +122,7 @@ def estimate(text: str, role: Role, width: float, height: float, size: float) ->
     return None
 
 
-def _too_long(texts: Sequence[str], roles: Sequence[Role], size: tuple[int, int], measure: Measurer) -> str:
+def _too_long(texts: Sequence[str], size: tuple[int, int]) -> str:
     longest = max(texts, key=len)
     shown = longest if len(longest) <= 40 else longest[:37] + "..."
     which = texts.index(longest) + 1

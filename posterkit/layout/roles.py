@@ -17,14 +17,36 @@ _ACTION = re.compile(
     r"予約|申込|購入|チケット|예매|구매|신청|예약|احجز|اشتر|سجل|הזמינו|כרטיסים",
     re.IGNORECASE,
 )
+_WEEKDAY = (
+    r"\b(?:mon(?:day)?|tue(?:s|sday)?|wed(?:nesday)?|thu(?:r|rs|rsday)?|fri(?:day)?|sat(?:urday)?|sun(?:day)?"
+    r"|montag|dienstag|mittwoch|donnerstag|freitag|samstag|sonnabend|sonntag"
+    r"|lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche|lunes|martes|miércoles|jueves|viernes|sábado|domingo"
+    r"|lunedì|martedì|mercoledì|giovedì|venerdì|sabato"
+    r"|понедельник|вторник|среда|среду|четверг|пятница|пятницу|суббота|субботу|воскресенье)\b"
+)
+_MONTH = (
+    r"\b(?:jan(?:uary|uar|vier)?|feb(?:ruary|ruar)?|mar(?:ch|s)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
+    r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?|märz|mai|juni|juli|okt(?:ober)?|dez(?:ember)?"
+    r"|février|avril|juin|juillet|août|septembre|octobre|novembre|décembre"
+    r"|enero|febrero|marzo|abril|mayo|junio|julio|agosto|septiembre|octubre|noviembre|diciembre"
+    r"|gennaio|febbraio|aprile|maggio|giugno|luglio|settembre|ottobre|dicembre"
+    r"|января|февраля|марта|апреля|мая|июня|июля|августа|сентября|октября|ноября|декабря)\b"
+)
+# a date, a time or a price; a word such as "Friday" or "May" only beside its number
 _DETAIL = re.compile(
-    r"\d\s?(am|pm|h|uhr)\b|\d[:.h]\d\d|\b(19|20)\d\d\b|[$€£¥₽₩]\s?\d|\d\s?[$€£¥₽₩%]|\d{1,2}[./-]\d{1,2}"
-    r"|\b(mon|tue|wed|thu|fri|sat|sun)[a-z]*\b.*\d|\d+\s?(月|日|点|時|时|월|일|시)"
-    r"|\d.*\b(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\b"
-    r"|\b(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\b.*\d"
-    r"|\d.*\b(января|февраля|марта|апреля|мая|июня|июля|августа|сентября|октября|ноября|декабря)\b",
+    r"\d{1,2}(?:[:.h]\d\d)?\s?(?:[ap]m|[ap]\.m\.|h|uhr)(?!\w)|\d[:.h]\d\d|\d{1,2}[./-]\d{1,2}"
+    r"|[$€£¥₽₩]\s?\d|\d\s?[$€£¥₽₩]|\d\s?%(?:\s?off\b)?"
+    rf"|\d{{1,2}}(?:st|nd|rd|th|er|\.)?\s?(?:(?:of|de|di)\s)?{_MONTH}|{_MONTH}\W{{1,2}}\d{{1,4}}(?:st|nd|rd|th)?\b"
+    rf"|{_WEEKDAY}(?=\W{{1,3}}\d{{1,2}}(?!\d|\s?%))|\d+\s?[月日点點時时월일시]",
     re.IGNORECASE,
 )
+# what may stand beside a detail and still says nothing else
+_BESIDE = re.compile(
+    rf"{_WEEKDAY}|[年년]|周[一二三四五六日]|星期[一二三四五六日天]|[月火水木金土日]曜日?|[（(][月火水木金土日][)）]"
+    r"|[월화수목금토일]요일|上午|下午|晚上|午前|午後|오전|오후",
+    re.IGNORECASE,
+)
+_REST = 3  # letters, enough for "at", "from" or "bis" and too few for a title; a Han character or kana counts as two
 # what introduces the title or follows it, and never is it
 _ASIDE = re.compile(
     r"\b(presents?|presented by|invites? you( to)?|proudly|featuring|introducing)$"
@@ -39,16 +61,17 @@ _LONG = 70  # characters; a longer text is read, not seen
 def infer_roles(texts: Sequence[str]) -> tuple[Role, ...]:
     """One role per text.
 
-    The title is the first text that is neither a call to action, nor a date or a price, nor a paragraph, nor an aside
-    such as "... presents" (else simply the first). The next such text is the subtitle; at most one call to action, the
-    last text that reads like one; all else is body. A text before the title (a host's name above a show's) becomes
-    the subtitle.
+    The title is the first text that is neither a call to action, nor only a date or a price, nor a paragraph, nor an
+    aside such as "... presents" (else simply the first). The next text without any date or price is the subtitle; at
+    most one call to action, the last text that reads like one; all else is body. A text before the title (a host's
+    name above a show's) becomes the subtitle.
     """
     if not texts:
         return ()
     action = [bool(_ACTION.search(text)) and len(text) <= 40 for text in texts]
-    plain = [not action[i] and not _DETAIL.search(text) and len(text) <= _LONG for i, text in enumerate(texts)]
-    heads = [plain[i] and not _ASIDE.search(text.strip()) for i, text in enumerate(texts)]
+    short = [not action[i] and len(text) <= _LONG for i, text in enumerate(texts)]
+    plain = [short[i] and not _DETAIL.search(text) for i, text in enumerate(texts)]
+    heads = [short[i] and not _only_detail(text) and not _ASIDE.search(text.strip()) for i, text in enumerate(texts)]
     title = next((flags.index(True) for flags in (heads, plain) if True in flags), 0)
     roles: list[Role] = ["body"] * len(texts)
     roles[title] = "title"
@@ -61,11 +84,18 @@ def infer_roles(texts: Sequence[str]) -> tuple[Role, ...]:
     return tuple(roles)
 
 
+def _only_detail(text: str) -> bool:
+    """It gives a date, a time or a price and hardly anything else."""
+    rest, found = _DETAIL.subn(" ", text)
+    letters = (1 + (letter >= "\u2e80") for letter in _BESIDE.sub(" ", rest) if letter.isalpha())
+    return found > 0 and sum(letters) <= _REST
+
+
 def check_roles(roles: Sequence[str], texts: Sequence[str]) -> tuple[Role, ...]:
     """Roles that a user gives.
 
     Raises:
-        ValueError: not one per text, an unknown role, or no title or several.
+        ValueError: not one per text, an unknown role, or several titles.
     """
     if len(roles) != len(texts):
         raise ValueError(f"{len(roles)} roles for {len(texts)} texts; give one role per text")

@@ -35,7 +35,7 @@ from posterkit.typeset.contrast import (
     underlay,
 )
 from posterkit.typeset.fitting import Block, FontMeasurer, Setting, fit, setting
-from posterkit.typeset.fonts import Face, load_face, pairing_for
+from posterkit.typeset.fonts import Face, is_ignorable, load_face, pairing_for
 from posterkit.typeset.placed import PlacedLine, PlacedText
 from posterkit.typeset.poster import TypesetPoster
 from posterkit.typeset.raster import draw, draw_rule, tinted
@@ -92,17 +92,19 @@ def typeset(
 
 
 def clean_texts(texts: Sequence[str]) -> list[str]:
-    """The texts with plain newlines and no blanks around them.
+    """The texts in composed form (NFC) with plain newlines, no blanks around them and no soft hyphens.
 
     Raises:
-        ValueError: none at all, one is empty, or one has a control character.
+        ValueError: none at all, one has nothing to see, or one has a control character.
     """
     if not texts:
         raise ValueError("the brief has no texts to set; give at least one")
     found = []
     for number, text in enumerate(texts, 1):
-        plain = text.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ").strip()
-        plain = "\n".join(line.strip() for line in plain.split("\n") if line.strip())
+        # fonts have the composed letters; words are never hyphenated, so a soft hyphen would only break them
+        plain = unicodedata.normalize("NFC", text).replace("\u00ad", "").replace("\t", " ")
+        lines = (line.strip() for line in plain.replace("\r\n", "\n").replace("\r", "\n").split("\n"))
+        plain = "\n".join(line for line in lines if not all(c.isspace() or is_ignorable(c) for c in line))
         if not plain:
             raise ValueError(f"text {number} is empty")
         for character in plain:
@@ -257,8 +259,8 @@ def _with_underlays(picture: Image.Image, areas: list[list[Box]], inks: list[Ink
     trial = picture.resize([round(side / thin) for side in picture.size], Image.Resampling.NEAREST)
     boxes = [[Box(*(side / thin for side in box)) for box in group] for group in areas]
     strengths = [ink.alpha for ink in inks]
-    for _ in range(6):
-        ground = tinted(trial, _layers(trial.size, boxes, inks, strengths))
+    ground = tinted(trial, _layers(trial.size, boxes, inks, strengths))
+    for more in (*[0.08] * 6, 1.0):  # in the end full strength, under which every ink reads
         short = [
             any(
                 contrast(color, sample(ground, box)) < MINIMUM + 0.1
@@ -269,7 +271,8 @@ def _with_underlays(picture: Image.Image, areas: list[list[Box]], inks: list[Ink
         ]
         if not any(short):
             break
-        strengths = [min(1.0, alpha + 0.08) if weak else alpha for alpha, weak in zip(strengths, short, strict=True)]
+        strengths = [min(1.0, alpha + more) if weak else alpha for alpha, weak in zip(strengths, short, strict=True)]
+        ground = tinted(trial, _layers(trial.size, boxes, inks, strengths))
     return ground if trial.size == picture.size else tinted(picture, _layers(picture.size, areas, inks, strengths))
 
 

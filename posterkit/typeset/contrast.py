@@ -77,7 +77,7 @@ def choose_ink(image: Image.Image, areas: Sequence[Sequence[Box]], wanted: Seque
         wanted: colours that the brief names; the first that reads well on the ground colours the title.
 
     Returns:
-        One Ink per group; `alpha` in [0, 0.96] is how strongly the tint must cover the picture.
+        One Ink per group; `alpha` in [0, 1] is how strongly the tint must cover the picture.
     """
     pixels = [[sample(image, box) for box in group] for group in areas]
     light, dark = _neutrals(image)

@@ -49,6 +49,7 @@ class Block:
         return (self.ascent + line * self.leading) * self.size
 
 
+@lru_cache(maxsize=1024)
 def setting(text: str, role: Role, style: str, extra: tuple[Face, ...] = ()) -> Setting:
     """Faces, tracking and leading by the type scale: large capitals tight, small text loose, small capitals spaced.
 
@@ -195,5 +196,6 @@ class FontMeasurer:
         if width <= 0 or height <= 0:
             return None
         how = setting(text, role, self.style, self.extra)
-        block = fit(text, how, width, height, size * how.scale, self.least)
+        # a face set smaller by its scale still starts at a size that counts
+        block = fit(text, how, width, height, max(size * how.scale, min(size, self.least)), self.least)
         return None if block is None else Measured(block.size, block.width, block.height, len(block.lines))

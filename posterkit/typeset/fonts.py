@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import uharfbuzz
+from uniseg.graphemecluster import grapheme_clusters
 
 hb: Any = uharfbuzz  # its compiled part carries no types
 
@@ -169,33 +170,41 @@ def faces_for(style: str, title: bool, extra: Sequence[Face] = ()) -> tuple[Face
 def for_text(text: str, style: str = "modern", title: bool = False, extra: Sequence[Face] = ()) -> tuple[Face, ...]:
     """The faces that set this text: one that covers all of it if there is one, else one per part of it.
 
-    The faces are in order of preference; a character is set in the first that has it.
+    The faces are in order of preference; a grapheme cluster (a letter with its marks) is set in the first that has
+    all of it.
 
     Raises:
-        ValueError: no face has one of the characters; the message names each.
+        ValueError: no face has one of the clusters; the message names each.
     """
     faces = faces_for(style, title, extra)
     preferred = faces[: len(extra) + len(PAIRINGS[style].title if title else PAIRINGS[style].text)]
     for face in preferred:
         if face.covers(text):
             return (face,)
-    missing = [c for c in dict.fromkeys(text) if not is_ignorable(c) and not any(ord(c) in coverage(f) for f in faces)]
+    clusters = [cluster for cluster in dict.fromkeys(grapheme_clusters(text)) if not all(map(is_ignorable, cluster))]
+    missing = [cluster for cluster in clusters if not any(face.covers(cluster) for face in faces)]
     if missing:
-        named = ", ".join(f"{c} (U+{ord(c):04X} {unicodedata.name(c, 'unnamed')})" for c in missing[:5])
+        named = ", ".join(f"{cluster} ({_names(cluster)})" for cluster in missing[:5])
         raise ValueError(f"text {text!r}: no font has {named}; take it out or give a font that has it with fonts=")
     chosen: list[Face] = []
-    left = {c for c in text if not is_ignorable(c)}
+    left = set(clusters)
     # greedy, in order of preference, but a face that covers the rest of the words beats a patchwork
-    for face in [*preferred, *sorted(faces, key=lambda f: -sum(ord(c) in coverage(f) for c in left if c.isalpha()))]:
-        here = {c for c in left if ord(c) in coverage(face)}
-        if here and (face not in preferred or any(c.isalpha() for c in here) or not any(c.isalpha() for c in left)):
+    for face in [*preferred, *sorted(faces, key=lambda face: -sum(map(face.covers, filter(_is_letter, clusters))))]:
+        here = {cluster for cluster in left if face.covers(cluster)}
+        if here and (face not in preferred or any(map(_is_letter, here)) or not any(map(_is_letter, left))):
             chosen.append(face)
             left -= here
     return tuple(chosen)
 
 
+def _is_letter(cluster: str) -> bool:
+    return cluster[0].isalpha()
+
+
+def _names(cluster: str) -> str:
+    return ", ".join(f"U+{ord(c):04X} {unicodedata.name(c, 'unnamed')}" for c in cluster)
+
+
 def is_ignorable(character: str) -> bool:
-    """Needs no glyph: line ends, joiners, variation selectors, direction marks, soft hyphens."""
-    return (
-        character in "\n\u00ad\ufe0e\ufe0f" or "\u200b" <= character <= "\u200f" or "\u2060" <= character <= "\u2064"
-    )
+    """Needs no glyph: line ends, joiners, variation selectors, direction marks."""
+    return character in "\n\ufe0e\ufe0f" or "\u200b" <= character <= "\u200f" or "\u2060" <= character <= "\u2064"

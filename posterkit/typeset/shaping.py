@@ -13,7 +13,7 @@ from uniseg.graphemecluster import grapheme_clusters
 
 from posterkit.layout import runs_right_to_left
 from posterkit.typeset.bidi import visual_runs
-from posterkit.typeset.fonts import Face, coverage, hb, hb_face, is_ignorable
+from posterkit.typeset.fonts import Face, coverage, hb, hb_face
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def shape(text: str, faces: tuple[Face, ...], tracking: float = 0.0) -> Line:
 
     Args:
         text: without line ends.
-        faces: a character is set in the first that has it.
+        faces: a grapheme cluster is set in the first that has all of it; one of them must (`for_text`'s do).
         tracking: em added after each cluster of faces whose letters do not join; none after the line's last.
     """
     rtl = runs_right_to_left(text)
@@ -208,8 +208,7 @@ def _by_face(text: str, faces: tuple[Face, ...]) -> Iterator[tuple[Face, str]]:
     current: Face | None = None
     held = ""
     for cluster in grapheme_clusters(text):
-        wanted = [c for c in cluster if not is_ignorable(c)]
-        fits = [face for face in faces if all(ord(c) in coverage(face) for c in wanted)] or [faces[0]]
+        fits = [face for face in faces if face.covers(cluster)]
         neutral = not any(c.isalnum() for c in cluster)
         face = current if current is not None and current in fits and neutral else fits[0]
         if face is not current and current is not None:

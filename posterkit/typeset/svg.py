@@ -51,7 +51,7 @@ def _texts(placed: PlacedText) -> list[str]:
             order = ' direction="rtl" unicode-bidi="embed" text-anchor="end"' if run.rtl else ""
             found.append(
                 f'<text x="{_number(at.x + run.x * placed.size)}" y="{_number(at.baseline)}" '
-                f'font-family={quoteattr(run.face.family)} font-size="{_number(placed.size)}" '
+                f'font-family={quoteattr(_quoted(run.face.family))} font-size="{_number(placed.size)}" '
                 f'fill="{_hex(placed.color)}" xml:lang="{run.language}" xml:space="preserve"{spacing}{order}>'
                 f"{escape(run.text)}</text>"
             )
@@ -66,10 +66,8 @@ def _font_faces(texts: list[PlacedText]) -> str:
                 used.setdefault(run.face, set()).update(run.text)
     rules = []
     for face, characters in used.items():
-        kind = "font/otf" if face.path.suffix.lower() == ".otf" else "font/ttf"
-        rules.append(
-            f"@font-face{{font-family:{_quoted(face.family)};src:url({_data(kind, _subset(face, characters))})}}"
-        )
+        data = _data("font/otf" if face.path.suffix.lower() == ".otf" else "font/ttf", _subset(face, characters))
+        rules.append(f"@font-face{{font-family:{escape(_quoted(face.family))};src:url({data})}}")
     return "".join(rules)
 
 
@@ -82,7 +80,8 @@ def _subset(face: Face, characters: set[str]) -> bytes:
 
 
 def _quoted(family: str) -> str:
-    return "'" + family.replace("'", "") + "'"
+    """As a CSS string: without quotes a word of the name must not begin with a digit."""
+    return "'" + family.replace("'", "").replace("\\", "") + "'"
 
 
 def _rectangle(box: Box, color: tuple[int, int, int], radius: float = 0.0) -> str:

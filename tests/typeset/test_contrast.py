@@ -3,7 +3,18 @@ import pytest
 from PIL import Image
 
 from posterkit.layout import Box
-from posterkit.typeset.contrast import contrast, luminance, mix, needed_alpha, palette, parse_color, ratio, underlay
+from posterkit.typeset.compose import _with_underlays
+from posterkit.typeset.contrast import (
+    Ink,
+    contrast,
+    luminance,
+    mix,
+    needed_alpha,
+    palette,
+    parse_color,
+    ratio,
+    underlay,
+)
 
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
@@ -45,6 +56,14 @@ def test_an_underlay_is_full_behind_the_text_and_fades_without_steps(box):
     assert strength[y0:y1, x0:x1].min() >= 0.59
     assert strength.max() <= 0.9
     assert max(np.abs(np.diff(strength, axis=0)).max(), np.abs(np.diff(strength, axis=1)).max()) < 0.06
+
+
+def test_an_underlay_grows_until_every_text_reads_however_far_off_its_first_strength_is():
+    boxes = [[Box(40, 20, 260, 90)], [Box(40, 350, 260, 430)]]
+    inks = [Ink(WHITE, WHITE, (17, 17, 20), 0.0)] * 2
+    ground = _with_underlays(Image.new("RGB", (300, 450), "white"), boxes, inks)
+    for (box,) in boxes:
+        assert contrast(WHITE, np.asarray(ground.crop(box.pixels(ground.size)))) >= 4.5
 
 
 def test_colours_are_read_as_words_and_as_hex():

@@ -1,6 +1,7 @@
 import pytest
 
 from posterkit.typeset.fitting import FontMeasurer, fit, setting
+from posterkit.typeset.shaping import shape
 
 LONG = "A long evening of short films about the sea, the people who sail it and the birds that follow them home"
 
@@ -18,13 +19,19 @@ def test_a_fitted_text_fills_the_box_in_one_direction_and_leaves_it_in_none(text
 
 
 def test_no_other_number_of_lines_would_be_clearly_larger():
-    best = _fit(LONG, 600, 400).size
-    words = LONG.split()
-    for at in range(1, len(words)):  # every way to put it on two lines by hand
-        forced = " ".join(words[:at]) + "\n" + " ".join(words[at:])
-        block = _fit(forced, 600, 400)
-        if len(block.lines) == 2:
-            assert block.size <= best / 0.96
+    words, how = LONG.split(), setting(LONG, "title", "modern")
+    best = _fit(LONG, 600, 400)
+    wide = {(i, j): shape(" ".join(words[i:j]), how.faces, how.tracking).ink for i in range(len(words))
+            for j in range(i + 1, len(words) + 1)}  # fmt: skip
+    longest = {j: wide[0, j] for j in range(1, len(words) + 1)}  # of the first j words on one line, then on two ...
+    sizes = []
+    for lines in range(1, 13):
+        tall = best.height / best.size + (lines - len(best.lines)) * best.leading
+        sizes.append(min(600 / longest[len(words)], 400 / tall))
+        longest = {j: min(max(longest[i], wide[i, j]) for i in longest if i < j)
+                   for j in range(lines + 1, len(words) + 1)}  # fmt: skip
+    assert best.size == pytest.approx(sizes[len(best.lines) - 1], rel=0.001)
+    assert best.size >= 0.97 * max(sizes)
 
 
 def test_words_stay_whole_and_in_order():
@@ -44,14 +51,25 @@ def test_lines_are_balanced():
 
 
 def test_no_line_begins_with_a_mark_that_closes_or_with_a_small_kana():
-    block = _fit("今日は、とても良い天気です。「行きましょう」と言った。", 200, 2000, 40, "body")
-    assert len(block.lines) > 3
-    assert all(line.text[0] not in "、。」っゃゅょー" for line in block.lines)
+    text, closing = "今日は、とても良い天気です。「行きましょう」と言った。", "、。」っゃゅょー"
+    naive = 0
+    for width in range(120, 320, 40):
+        lines = _fit(text, width, 2000, 40, "body").lines
+        assert len(lines) > 3 and "".join(line.text for line in lines) == text
+        assert all(line.text[0] not in closing for line in lines)
+        naive += any(text[at] in closing for at in range(0, len(text), width // 40))
+    assert naive  # lines filled to the brim would break the rule
 
 
 @pytest.mark.parametrize(("text", "words"), [("ラーメン祭り", {"ラーメン", "祭り"}), ("음악 축제", {"음악", "축제"})])
 def test_a_headline_breaks_between_words_of_kana_and_hangul(text, words):
     assert {line.text for line in _fit(text, 300, 600).lines} == words
+
+
+def test_a_text_set_smaller_by_its_scale_is_not_refused_for_that():
+    assert setting("FRIDAY 8 PM", "body", "modern").scale < 1
+    measured = FontMeasurer("modern", least=8)("FRIDAY 8 PM", "body", 110, 100, 8)
+    assert measured is not None and measured.size == 8
 
 
 def test_lines_of_capitals_stand_closer_than_lines_with_descenders():

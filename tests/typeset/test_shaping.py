@@ -45,7 +45,7 @@ def test_joined_scripts_are_never_spaced():
 
 
 def test_an_accent_stays_on_its_letter_when_letters_are_spaced():
-    line = shape("ǹn̈n", (FACE["Manrope-Medium"],), 0.2)
+    line = shape("ǹn̈n", (FACE["Inter-Medium"],), 0.2)
     assert [letter for letter, _ in line.runs[0].letters()] == ["ǹ", "n̈", "n"]
 
 

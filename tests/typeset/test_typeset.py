@@ -2,6 +2,7 @@ import base64
 import functools
 import io
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -16,6 +17,7 @@ from scipy import ndimage
 
 from posterkit import PosterBrief, typeset
 from posterkit.layout import ARCHETYPES
+from posterkit.typeset.fonts import FACES
 
 SVG = "{http://www.w3.org/2000/svg}"
 TEXTS = {
@@ -173,9 +175,21 @@ def test_the_fonts_in_the_svg_have_every_character_that_is_set_in_them():
         for family, data in re.findall(r"font-family:'([^']+)';src:url\(data:font/\w+;base64,([^)]+)\)", svg)
     }
     for element in ET.fromstring(svg).iter(f"{SVG}text"):
-        family = element.get("font-family").split(",")[0].strip("'")
-        assert all(ord(c) in fonts[family] for c in element.text), element.text
+        quoted = re.fullmatch("'([^']+)'", element.get("font-family"))
+        assert all(ord(c) in fonts[quoted[1]] for c in element.text), element.text
     assert len(svg) < 2_000_000
+
+
+def test_every_font_family_in_the_svg_is_a_css_string_that_a_font_face_declares(tmp_path):
+    shutil.copy(next(face.path for face in FACES if face.name == "Manrope-Medium"), mine := tmp_path / "5 & Co's.ttf")
+    poster = typeset(_photo("coffee"), PosterBrief(texts=["Gala", "An evening", "爵士"]), style="elegant")
+    own = typeset(_photo("coffee"), PosterBrief(texts=["Gala"]), fonts=[mine])
+    for svg, names in ((poster.svg(), {"'EB Garamond 12'"}), (own.svg(), {"'5 & Cos'"})):
+        root = ET.fromstring(svg)
+        used = {element.get("font-family") for element in root.iter(f"{SVG}text")}
+        declared = set(re.findall(r"@font-face\{font-family:([^;]+);", next(root.iter(f"{SVG}style")).text))
+        assert names <= used == declared
+        assert all(re.fullmatch("'[^']*'", family) for family in used)
 
 
 def test_the_pictures_in_svg_and_pdf_are_the_rasters_background():
@@ -266,8 +280,10 @@ def test_given_roles_are_kept():
     [
         ([], {}, "no texts"),
         (["Jazz", "  "], {}, "text 2 is empty"),
+        (["Jazz", "\u200b"], {}, "text 2 is empty"),
         (["Jazz\x07"], {}, r"U\+0007"),
         (["Party 🎉"], {}, "PARTY POPPER"),
+        (["Jazz", "永\u0301"], {}, "U\\+0301 COMBINING ACUTE ACCENT"),
         (["word " * 2000], {}, "does not fit on a 416x608 poster"),
         (["Donaudampfschifffahrt" * 12], {}, "does not fit on a 416x608 poster"),
         (["Jazz"], {"style": "gothic"}, "unknown style 'gothic'"),
@@ -301,6 +317,27 @@ def test_any_mode_of_picture_is_taken(mode):
 def test_a_newline_in_a_text_breaks_the_line_there():
     poster = typeset(_photo("rocket"), PosterBrief(texts=["NIGHT\r\nRUN"]))
     assert poster.boxes[0].lines == ("NIGHT", "RUN")
+
+
+def test_decomposed_letters_are_set_composed():
+    poster = typeset(_photo("rocket"), PosterBrief(texts=["Cafe\u0301 Mu\u0308nchen"]), style="condensed")
+    assert poster.boxes[0].text == "Café München"
+    assert poster.boxes[0].font == "Bebas Neue"
+
+
+def test_a_soft_hyphen_breaks_no_line():
+    poster = typeset(_photo("rocket"), PosterBrief(texts=["Donau\u00addampf\u00adschiff"]))
+    assert poster.boxes[0].lines == ("Donaudampfschiff",)
+
+
+def test_a_lone_text_that_is_no_title_is_set():
+    poster = typeset(_photo("rocket"), PosterBrief(texts=["Hello"]), roles=["body"])
+    assert [(block.text, block.role) for block in poster.boxes] == [("Hello", "body")]
+
+
+def test_small_capitals_fit_a_small_poster():
+    poster = typeset(_photo("rocket", (128, 192)), PosterBrief(texts=["JAZZ", "FRIDAY 8 PM", "CITY HALL"]))
+    assert all(block.size >= 8 for block in poster.boxes)
 
 
 def test_markup_in_a_text_is_set_as_it_stands():

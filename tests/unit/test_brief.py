@@ -36,6 +36,11 @@ def test_a_full_prompt_is_read():
         ("no red, without green, not blue but yellow", ["yellow"]),
         ('"RED HOT" in black', ["black"]),
         ("a bored, infrared, blackboard, greenhouse", []),
+        ("плакат с сердцем, концерт Сергея", []),
+        ("Белград, сервис, голуби, чернила", []),
+        ("Gründung einer Firma im Schwarzwald, grausam", []),
+        ("чёрная кошка, в сером, синими и зелёными буквами", ["black", "gray", "blue", "green"]),
+        ("ein grünes Feld, schwarzer Grund, Weiß und Türkis", ["green", "black", "white", "teal"]),
     ],
 )
 def test_colour_words_become_names_of_the_shared_table(prompt, colors):
@@ -64,6 +69,15 @@ def test_further_texts_stand_behind_the_quoted_ones_and_are_not_repeated():
     assert PosterBrief.from_prompt('a "TITLE"', ["line", "TITLE"]).texts == ["TITLE", "line"]
 
 
+def test_given_texts_are_tidied_so_that_an_expansion_can_quote_them():
+    texts = [" A ", "ONE\r\nTWO\rTHREE"]
+    assert PosterBrief.from_row({"texts": texts}).texts == ["A", "ONE\nTWO\nTHREE"]
+    brief = PosterBrief.from_prompt('a "TITLE"', ["TITLE\n", *texts])
+    assert brief.texts == ["TITLE", "A", "ONE\nTWO\nTHREE"]
+    result = expand(brief)
+    assert result.used and quoted_texts(result.prompt) == brief.texts
+
+
 @pytest.mark.parametrize(
     "brief",
     [
@@ -88,6 +102,9 @@ def test_a_row_without_texts_has_those_that_its_prompt_quotes_and_other_keys_are
         ({"prompt": 3}, 'key "prompt" must be a string, found 3'),
         ({"texts": "TITLE"}, "key \"texts\" must be a list of strings, found 'TITLE'"),
         ({"colors": [1]}, 'key "colors" must be a list of strings'),
+        ({"texts": 5}, 'key "texts" must be a list of strings, found 5'),
+        ({"mood": True}, 'key "mood" must be a list of strings, found True'),
+        ({"colors": {"a": 1}}, "key \"colors\" must be a list of strings, found {'a': 1}"),
         ({"style": ["flat"]}, 'key "style" must be a string'),
     ],
 )
@@ -102,6 +119,7 @@ def test_a_row_with_something_else_is_one_clear_line(row, message):
         ("JAZZ 2026!", ["latin"]),
         ("Žluťoučký", ["latin"]),
         ("爵士 NIGHT", ["han", "latin"]),
+        ("佐々木", ["han"]),
         ("コーヒー ひらがな", ["kana"]),
         ("ＦＵＬＬ ｶﾅ", ["latin", "kana"]),
         ("ДЖАЗ Ελλάδα", ["cyrillic", "greek"]),
@@ -162,6 +180,7 @@ BRIEF = PosterBrief.from_prompt('A jazz poster "JAZZ NIGHT", "Friday 8 pm"')
         "Below “Friday 8 pm”, above “JAZZ NIGHT”.",
         '<think>They want "COOL JAZZ".</think>\n\nTitle "JAZZ NIGHT" over "Friday 8 pm".',
         'Sure:\n```text\nTitle "JAZZ NIGHT" over "Friday 8 pm".\n```\nAnything else?',
+        'Sure:\r\n```text\r\nTitle "JAZZ NIGHT" over\r\n"Friday 8 pm".\r\n```',
         '**Rewritten prompt:** Title "JAZZ NIGHT" over "Friday 8 pm".',
         'Title "JAZZ NIGHT"\x07 over\u200b "Friday 8 pm".',
     ],
@@ -171,7 +190,7 @@ def test_an_answer_that_keeps_the_texts_is_used(answer):
     assert result.used and result.original == BRIEF.prompt
     assert sorted(quoted_texts(result.prompt)) == sorted(BRIEF.texts)
     assert "think" not in result.prompt and "`" not in result.prompt and "rompt:" not in result.prompt
-    assert result.prompt.isprintable()
+    assert result.prompt.replace("\n", " ").isprintable()
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,24 @@ def test_a_key_is_sent_only_where_one_is_given_for_posterkit(serve, monkeypatch)
     assert sent == [None, "Bearer ours", "Bearer given"]
 
 
+def test_a_key_read_from_a_file_is_sent_without_its_newline(serve, monkeypatch):
+    server = serve(lambda handler, body: reply(handler, chat(GOOD)))
+    monkeypatch.setenv("POSTERKIT_API_KEY", "ours\n")
+    quick(server).ask("s", "u")
+    assert server.asked[0][1]["Authorization"] == "Bearer ours"
+
+
+@pytest.mark.parametrize("key", ["sk-SECRET\nsk-OTHER", "sk-SECRET\x00", "sk-SECRET\u2013x"])
+def test_a_key_that_cannot_be_sent_is_refused_without_printing_it(key, monkeypatch):
+    with pytest.raises(ValueError, match="api_key: the key holds a character that cannot be sent") as error:
+        Endpoint("http://127.0.0.1:9", "writer", api_key=key)
+    assert "SECRET" not in str(error.value)
+    if "\x00" not in key:  # no variable can hold it
+        monkeypatch.setenv("POSTERKIT_API_KEY", key)
+        with pytest.raises(ValueError, match="POSTERKIT_API_KEY: the key holds"):
+            Endpoint("http://127.0.0.1:9", "writer")
+
+
 def test_a_busy_endpoint_is_asked_again(serve):
     server = serve(
         lambda handler, body: reply(handler, b"{}", 503),

@@ -108,6 +108,41 @@ def test_a_model_without_a_chat_template_is_refused(folder, tmp_path):
         LocalModel(str(other))
 
 
+def test_a_truncated_file_of_weights_is_one_line_that_names_the_folder(folder, tmp_path):
+    other = copy(folder, tmp_path / "truncated")
+    file = other / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(AnswerError, match=r"truncated: cannot load this language model: .") as error:
+        LocalModel(str(other))
+    assert "\n" not in str(error.value)
+
+
+def test_a_device_that_is_not_there_is_one_line(folder):
+    with pytest.raises(AnswerError, match=r"qwen3.*: cannot load this language model: .") as error:
+        LocalModel(str(folder), device="cuda:99")
+    assert "\n" not in str(error.value)
+
+
+def test_a_template_that_refuses_the_question_leaves_the_prompt_and_says_so(folder, tmp_path):
+    other = copy(folder, tmp_path / "strict")
+    (other / "chat_template.jinja").write_text("{{ raise_exception('System role not supported') }}")
+    with pytest.warns(UserWarning, match="strict: this language model fails: System role not supported"):
+        result = expand_prompt('A jazz poster "JAZZ NIGHT"', str(other))
+    assert (result.prompt, result.used) == ('A jazz poster "JAZZ NIGHT"', False)
+
+
+def test_a_device_that_runs_out_of_memory_is_one_line(folder):
+    model = LocalModel(str(folder))
+
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 9 GiB")
+
+    model._model.register_forward_pre_hook(full)
+    with pytest.raises(AnswerError, match=r"qwen3.*: this language model fails: CUDA out of memory") as error:
+        model.ask("s", "u")
+    assert "\n" not in str(error.value)
+
+
 def test_a_folder_that_is_not_there_leaves_the_prompt_and_says_so(tmp_path):
     with pytest.warns(UserWarning, match="the prompt stays as it is: .*missing: cannot load"):
         result = expand_prompt("A poster", str(tmp_path / "missing"))

@@ -105,6 +105,7 @@ def test_a_text_longer_than_any_on_a_poster_is_no_quote():
     assert quoted_texts(f'"{"x" * 1001}"') == []
 
 
-def test_prompts_full_of_marks_are_read_without_an_error():
-    for marks in ("'a" * 2000, '"' * 4001, "“" * 3000, "\\" * 5000, " 'n" * 1500):
-        quoted_texts(marks)
+@pytest.mark.parametrize("marks", ["'a" * 2000, '"' * 4001, "“" * 3000, "\\" * 5000, " 'n" * 1500])
+def test_a_prompt_full_of_marks_quotes_nothing_and_does_not_hide_the_title_below(marks):
+    assert quoted_texts(marks) == []
+    assert quoted_texts(f"{marks}\n\n“TITLE”") == ["TITLE"]

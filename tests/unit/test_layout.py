@@ -91,10 +91,35 @@ def test_a_title_from_right_to_left_stands_on_the_right():
         (["Музыка", "15 июня", "Купить билеты"], ["title", "body", "cta"]),
         (["音乐节", "城市公园", "7月18日", "立即购票"], ["title", "subtitle", "body", "cta"]),
         (["8 pm"], ["title"]),
+        (["JAZZ FEST 2026", "Three nights by the river", "12 May"], ["title", "subtitle", "body"]),
+        (["MARATHON 42", "Run through the city"], ["title", "subtitle"]),
+        (["Sunset Boulevard 2", "The sequel"], ["title", "subtitle"]),
+        (["Mayhem 3", "Back again"], ["title", "subtitle"]),
+        (["Summer Sale 50%", "All weekend"], ["title", "subtitle"]),
+        (["1984", "By George Orwell"], ["title", "subtitle"]),
+        (["Friday 8 pm at the Blue Note", "Live jazz"], ["title", "subtitle"]),
+        (["春节 2月10日", "城市公园"], ["title", "subtitle"]),
+        (["Saturday, 12th of May, 8 p.m.", "Gala"], ["subtitle", "title"]),
+        (["ab Freitag, 12. März, 20 Uhr", "Tanz"], ["subtitle", "title"]),
+        (["2026年7月18日（土）午後6時", "音楽祭"], ["subtitle", "title"]),
     ],
 )
 def test_roles_follow_from_order_and_content(texts, roles):
     assert list(infer_roles(texts)) == roles
+
+
+@pytest.mark.parametrize("kind", [kind.name for kind in ARCHETYPES])
+def test_texts_without_a_title_are_placed_without_a_bar_between(kind):
+    for texts in (["Hello"], ["Hello", "World"]):
+        roles = ["body"] * len(texts)
+        layout = plan(Image.new("RGB", (300, 450)), PosterBrief(texts=texts), roles=roles, archetype=kind)
+        assert [element.text for element in layout] == texts
+        assert not any(element.box.overlaps(rule) for element in layout for rule in layout.rules)
+
+
+def test_a_blank_text_is_named():
+    with pytest.raises(ValueError, match="text 2 is empty"):
+        plan(Image.new("RGB", (300, 450)), PosterBrief(texts=["Jazz", " \n"]))
 
 
 def test_no_texts_have_no_roles_and_no_layout():
