@@ -1,34 +1,28 @@
-"""The command line: argparse groups and thin commands. Nothing here imports torch before a command runs."""
+"""The command line: thin commands. Nothing here imports torch before a command runs."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import io
 import logging
 import os
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from posterkit import __version__
-from posterkit.tasks import ANCHORS, TASKS
+from posterkit.cli_options import WRONG_CALL, make_parser
 
 if TYPE_CHECKING:
     from posterkit.batch.jobs import Job
     from posterkit.batch.plan import Settings
     from posterkit.batch.worker import Worker
 
-DONE, SOME_FAILED, WRONG_CALL, INTERRUPTED = 0, 1, 2, 130
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(WRONG_CALL, f"posterkit: {message} (see {self.prog} --help)\n")
+DONE, SOME_FAILED, INTERRUPTED = 0, 1, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,12 +32,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 all done, 1 some rows failed, 2 the call is wrong, 130 stopped by Ctrl-C.
     """
     try:
-        args = _parser().parse_args(argv)
+        args = make_parser().parse_args(argv)
     except SystemExit as end:
         return int(end.code or 0)
     _set_up_messages(args.debug)
     try:
-        return args.run(args)
+        return COMMANDS[args.command](args)
     except KeyboardInterrupt:
         print("posterkit: stopped", file=sys.stderr)
         return INTERRUPTED
@@ -66,9 +60,8 @@ def generate(args: argparse.Namespace) -> int:
     if args.from_image:
         from posterkit.batch.record import job_of
 
-        if args.from_image.resolve() in {path.resolve() for path in outputs}:
-            raise ValueError(f"{args.from_image}: -o names the poster that is to be made again; choose another name")
         job, recorded, record = job_of(args.from_image)
+        _keep(outputs, [args.from_image, *job.images, job.mask])
         settings = _override(recorded, settings)
     changes = _given(args, "width", "height", "seed", "steps", "guidance", "negative_prompt")
     if args.prompt is not None:
@@ -82,7 +75,7 @@ def generate(args: argparse.Namespace) -> int:
     if isinstance(job, Fault):
         raise ValueError(job.why)
     if args.expand:
-        job = dataclasses.replace(job, expanded=_expand(job.prompt, args.expand))
+        job = dataclasses.replace(job, expanded=_expand(job.prompt, args.expand, settings.device))
     return _make_one(job, Worker(settings), outputs, record)
 
 
@@ -93,10 +86,9 @@ def transform(args: argparse.Namespace) -> int:
     from posterkit.batch.worker import Worker
 
     outputs = _outputs(args)
-    for source in [*args.images, *([args.mask] if args.mask else [])]:
+    _keep(outputs, [*args.images, args.mask])
+    for source in (*args.images, *([args.mask] if args.mask else [])):
         read_size(source)
-        if source.resolve() in {path.resolve() for path in outputs}:
-            raise ValueError(f"{source}: -o names an input; choose another name")
     anchor = parse_anchor(args.anchor) if args.anchor else None
     changes = _given(args, "width", "height", "seed", "steps", "guidance", "negative_prompt")
     texts, images = tuple(args.text or ()), tuple(args.images)
@@ -108,7 +100,7 @@ def transform(args: argparse.Namespace) -> int:
 
 def batch(args: argparse.Namespace) -> int:
     """A folder of images or a manifest of rows; what is made already stays."""
-    from posterkit.batch.engines import LEDGER, SHEET, run_local
+    from posterkit.batch.engines import LEDGER, run_local
     from posterkit.batch.jobs import Common, parse_anchor
     from posterkit.batch.manifest import read_jobs
     from posterkit.batch.worker import Worker
@@ -127,8 +119,8 @@ def batch(args: argparse.Namespace) -> int:
         outcome = run_local(jobs, Worker(_settings(args)), args.output, progress, common.seed, args.batch_size)
     print(f"{outcome.made} made, {outcome.before} made before, {len(outcome.failed)} failed, of {len(jobs)} rows")
     print(f"{args.output / LEDGER}")
-    if (args.output / SHEET).is_file():
-        print(f"{args.output / SHEET}")
+    if outcome.sheet:
+        print(outcome.sheet)
     if outcome.left:
         print(f"posterkit: stopped with {outcome.left} rows left; the same command goes on from here", file=sys.stderr)
         return SOME_FAILED
@@ -164,6 +156,8 @@ def _make_one(job: Job, worker: Worker, outputs: list[Path], record: dict[str, A
         worker.pipeline(kind_of(job.task))
         show.begin(f"drawing {plan.native}")
         drawn = worker.draw([(plan, inputs)], show.step)[0]
+    if isinstance(drawn, Exception):
+        raise drawn
     for line in drawn.notes:
         note(line)
     for path in outputs:
@@ -176,18 +170,20 @@ def _compare(record: dict[str, Any], revision: str) -> None:
     """Say what differs from when a poster was made, since then it will not come out the same."""
     from posterkit.cli_progress import note
 
-    if record["model"]["revision"] != revision:
-        was = record["model"]["revision"]
+    was = record["model"].get("revision")
+    if was != revision:
         note(f"{record['model']['name']} is another revision now ({revision}, was {was}): the poster will differ")
     if record.get("posterkit") != __version__:
         note(f"made by posterkit {record.get('posterkit')}, this is {__version__}: the poster may differ")
 
 
-def _expand(prompt: str, how: str) -> str:
-    """The prompt, expanded; where that would lose a quoted text, the prompt itself and a note."""
+def _expand(prompt: str, how: str, device: str | None) -> str | None:
+    """The prompt, expanded by rules or where the poster is drawn; None, and a note, where a quoted text would go."""
     from posterkit.judges.expand import expand_prompt
+    from posterkit.pipelines.presets import hardware
 
-    return expand_prompt(prompt, how).prompt
+    made = expand_prompt(prompt, how, device=str(hardware(device).device))
+    return made.prompt if made.used else None
 
 
 def _settings(args: argparse.Namespace) -> Settings:
@@ -211,6 +207,12 @@ def _given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
     return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
 
 
+def _keep(outputs: Sequence[Path], inputs: Iterable[Path | None]) -> None:
+    for path in inputs:
+        if path and path.exists() and any(output.exists() and output.samefile(path) for output in outputs):
+            raise ValueError(f"{path}: -o names an input; choose another name")
+
+
 def _outputs(args: argparse.Namespace) -> list[Path]:
     """Every file that a call shall write, its ending checked before any work."""
     paths = [args.output, *(path for path in (args.svg, args.pdf) if path)]
@@ -226,6 +228,9 @@ def _set_up_messages(debug: bool) -> None:
     """Libraries keep quiet; warnings of ours are one line each."""
     from posterkit.cli_progress import note
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file name need not be UTF-8
     if not debug:
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
         os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
@@ -243,139 +248,7 @@ def _set_up_messages(debug: bool) -> None:
         warnings.showwarning = lambda message, *rest, **more: note(str(message))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="posterkit", description="Make posters with diffusion models.")
-    parser.add_argument("--version", action="version", version=f"posterkit {__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
-    common = [_debug_options()]
-
-    command = _command(commands, "generate", generate, [*common, _output_options(), _shared_options()])
-    command.add_argument("prompt", nargs="?", metavar="PROMPT", help="what to show; quoted parts are texts")
-    command.add_argument("--from-image", type=Path, metavar="POSTER", help="make this poster again from its record")
-    command.add_argument(
-        "--expand", metavar="HOW",
-        help='enrich the prompt first: "rules", the URL of an OpenAI-compatible endpoint, or a local model folder',
-    )  # fmt: skip
-
-    command = _command(commands, "transform", transform, [*common, _output_options(), _shared_options()])
-    command.add_argument("task", choices=TASKS, metavar="TASK", help=", ".join(TASKS))
-    command.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="the reference images")
-    command.add_argument("--prompt", help="what to make; quoted parts are texts")
-    command.add_argument("--mask", type=Path, metavar="IMAGE", help="filling: white = make this")
-    _add_anchor(command)
-
-    command = _command(commands, "batch", batch, [*common, _shared_options()])
-    command.add_argument("source", type=Path, metavar="FOLDER_OR_MANIFEST", help="a folder of images or a JSONL file")
-    command.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="the folder of the posters")
-    command.add_argument("--task", help="for rows that name none: " + ", ".join(TASKS))
-    command.add_argument("--prompt", help="for rows that have none")
-    command.add_argument("--batch-size", type=_whole(1), metavar="N", help="rows drawn in one call")
-    _add_anchor(command)
-
-    command = _command(commands, "info", info, common)
-    command.add_argument("poster", type=Path, metavar="POSTER", help="a PNG that posterkit made")
-    command.add_argument("--json", action="store_true", help="the whole record as JSON")
-
-    _command(commands, "doctor", doctor, common)
-    return parser
-
-
-def _command(commands: Any, name: str, run: Any, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    command = commands.add_parser(name, help=run.__doc__, description=run.__doc__, parents=parents)
-    command.set_defaults(run=run)
-    return command
-
-
-def _debug_options() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(add_help=False)
-    options.add_argument("--debug", action="store_true", help="show tracebacks and the libraries' messages")
-    return options
-
-
-def _output_options() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(add_help=False)
-    group = options.add_argument_group("output")
-    group.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        default=Path("poster.png"),
-        metavar="FILE",
-        help=".png (default poster.png), .svg, .pdf",
-    )
-    group.add_argument("--svg", type=Path, metavar="FILE", help="also as SVG with live text")
-    group.add_argument("--pdf", type=Path, metavar="FILE", help="also as PDF with live text")
-    return options
-
-
-def _shared_options() -> argparse.ArgumentParser:
-    """What posters have in common, whatever makes them."""
-    options = argparse.ArgumentParser(add_help=False)
-    group = options.add_argument_group("the poster")
-    group.add_argument(
-        "--text", action="append", metavar="TEXT", help="a text on the poster; repeat for more, title first"
-    )
-    group.add_argument("--width", type=_whole(16, 16384), metavar="PX", help="finished width (default 832)")
-    group.add_argument("--height", type=_whole(16, 16384), metavar="PX", help="finished height (default 1216)")
-    group.add_argument("--seed", type=_whole(0), help="the same seed makes the same poster")
-    group.add_argument("--steps", type=_whole(1, 1000), help="denoising steps (default: the checkpoint's)")
-    group.add_argument(
-        "--guidance", type=_guidance, help="how closely to follow the prompt (default: the checkpoint's)"
-    )
-    group.add_argument(
-        "--negative-prompt", metavar="TEXT", help="what to stay away from (FLUX.1: takes twice as long)"
-    )
-    group.add_argument("--native", action="store_true", help="keep the size that the model draws; enlarge nothing")
-    lettering = group.add_mutually_exclusive_group()
-    lettering.add_argument(
-        "--draw-text", "--no-typeset", dest="draw_text", action="store_true", default=None,
-        help="let the diffusion model draw the texts",
-    )  # fmt: skip
-    lettering.add_argument(
-        "--typeset", dest="draw_text", action="store_false", default=None,
-        help="set the texts in real fonts (the default with mini)",
-    )  # fmt: skip
-    group = options.add_argument_group("the model")
-    group.add_argument("--model", metavar="MODEL", help="a diffusers folder or hub id (default: the shipped mini)")
-    group.add_argument("--transformer", metavar="MODEL", help="take the transformer from here")
-    group.add_argument("--lora", metavar="FILE", help="a LoRA file, folder or hub id")
-    group.add_argument("--preset", help="memory preset (default: chosen by the hardware)")
-    group.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the best there is)")
-    group.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), help="default: by device and preset")
-    return options
-
-
-def _add_anchor(command: argparse.ArgumentParser) -> None:
-    places = ", ".join(ANCHORS)
-    command.add_argument(
-        "--anchor", metavar="PLACE", help=f"extending: where the photo goes: {places}, or x,y in pixels"
-    )
-
-
-def _whole(low: int, high: int | None = None) -> Any:
-    accepted = f"a whole number from {low} to {high}" if high else f"a whole number of at least {low}"
-
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"must be {accepted}, found {text!r}") from None
-        if value < low or (high is not None and value > high):
-            raise argparse.ArgumentTypeError(f"must be {accepted}, found {value}")
-        return value
-
-    return parse
-
-
-def _guidance(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"must be a number from 0 to 100, found {text!r}")
-    return value
-
+COMMANDS = {"generate": generate, "transform": transform, "batch": batch, "info": info, "doctor": doctor}
 
 if __name__ == "__main__":
     sys.exit(main())

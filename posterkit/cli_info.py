@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +17,25 @@ def print_record(path: Path, as_json: bool) -> None:
     """Print everything that is needed to make a poster again.
 
     Raises:
-        ValueError: the file carries no record.
+        ValueError: the file carries no record, or a damaged one.
     """
     record = read_record(path)
     if as_json:
         print(json.dumps(record, ensure_ascii=False, indent=2))
         return
+    try:
+        lines = _lines(record)
+    except (KeyError, TypeError, AttributeError, IndexError):
+        raise ValueError(f"{path}: its record is damaged") from None
     table = Table(title=str(path), title_justify="left", show_header=False, box=None, padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in _lines(record):
+    for name, value in lines:
         table.add_row(name, value)
     console = Console()
     console.print(table, markup=False)
-    console.print(
-        f"\nmake it again: posterkit generate --from-image {path} -o again.png", markup=False, soft_wrap=True
-    )
+    again = f"posterkit generate --from-image {shlex.quote(str(path))} -o again.png"
+    console.print(f"\nmake it again: {again}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _lines(record: dict[str, Any]) -> list[tuple[str, str]]:

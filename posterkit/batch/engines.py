@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
 from posterkit.batch.jobs import Fault, Job
-from posterkit.batch.metadata import atomic, record_id
+from posterkit.batch.metadata import atomic, is_foreign, record_id, write_png
 from posterkit.batch.plan import Plan, kind_of
 from posterkit.batch.sheet import Frame, contact_sheet
-from posterkit.batch.worker import Drawn, Inputs, Worker, together
+from posterkit.batch.worker import Inputs, Worker, together
 
 LEDGER, SHEET = "ledger.jsonl", "contact_sheet.png"
 ON_SHEET = 400  # posters; more become stamps
@@ -40,12 +41,13 @@ class Entry:
 
 @dataclass
 class Outcome:
-    """What a run did: rows made now, done before, failed, and left because somebody pressed Ctrl-C."""
+    """What a run did: rows made now, done before, failed, and left because somebody pressed Ctrl-C; its sheet."""
 
     made: int = 0
     before: int = 0
     failed: list[Entry] = field(default_factory=list)
     left: int = 0
+    sheet: Path | None = None
 
 
 class Reporter(Protocol):
@@ -64,7 +66,7 @@ def run_local(
     seed: int = 0,
     at_once: int | None = None,
 ) -> Outcome:
-    """Make every row that is not made yet; one that fails costs only itself.
+    """Make every row that is not made yet; one that fails costs only itself, and no file of the user's is replaced.
 
     Args:
         out: the output folder; gets the posters, the ledger and the contact sheet.
@@ -72,13 +74,14 @@ def run_local(
         at_once: rows drawn in one call; None: 8 for a checkpoint that draws small, else 1.
 
     Raises:
-        ValueError: the model cannot be found or loaded.
+        ValueError: the model cannot be found or loaded, or the ledger's name is that of another file.
     """
     out.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(out / LEDGER)
     outcome = Outcome()
     entries: list[Entry | None] = [None] * len(jobs)
     pending: list[tuple[int, Plan]] = []
+    inputs = {path.resolve() for job in jobs if isinstance(job, Job) for path in (*job.images, job.mask) if path}
 
     def settle(index: int, entry: Entry) -> None:
         entries[index] = entry
@@ -94,8 +97,11 @@ def run_local(
             settle(index, plan)
         elif record_id(out / _name(plan)) == plan.id:
             # a line that a sudden end kept from the ledger is made up for here
-            entries[index] = ledger.done(plan.id, _name(plan)) or _entry(plan, "done")
+            known = ledger.done(plan.id, _name(plan))
+            entries[index] = replace(known, row=plan.job.where) if known else _entry(plan, "done")
             outcome.before += 1
+        elif why := _in_the_way(out / _name(plan), inputs):
+            settle(index, _entry(plan, "failed", why))
         else:
             pending.append((index, plan))
 
@@ -111,7 +117,8 @@ def run_local(
                 for index, entry in _make(group, worker, out):
                     settle(index, entry)
     ledger.rewrite([entry for entry in entries if entry is not None])
-    _write_sheet([(jobs[i], e) for i, e in enumerate(entries) if e is not None and e.status == "done"], out)
+    done = [(jobs[i], e) for i, e in enumerate(entries) if e is not None and e.status == "done"]
+    outcome.sheet = _write_sheet(done, out, inputs)
     return outcome
 
 
@@ -122,7 +129,8 @@ class Ledger:
         self.path = path
         self._known: dict[tuple[str, str], Entry] = {}
         if path.is_file():
-            for line in path.read_text(encoding="utf-8").splitlines():
+            # a sudden end may tear the last line in the middle of a letter
+            for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
                 self._remember(line)
 
     def done(self, row_id: str, out: str) -> Entry | None:
@@ -140,8 +148,10 @@ class Ledger:
     def _remember(self, line: str) -> None:
         try:
             entry = Entry(**json.loads(line))
-        except (json.JSONDecodeError, TypeError):
+        except json.JSONDecodeError:
             return  # a half-written last line; the poster's own metadata decides
+        except TypeError:
+            raise ValueError(f"{self.path}: is no ledger of posterkit; choose another -o") from None
         if entry.status == "done" and entry.id and entry.out:
             self._known[entry.id, entry.out] = entry
 
@@ -188,7 +198,7 @@ def _make(group: Sequence[tuple[int, Plan]], worker: Worker, out: Path) -> Itera
         return
     worker.pipeline(kind_of(ready[0][1].job.task))  # outside the rows' own troubles
     try:
-        drawn: list[Drawn] = worker.draw([(plan, inputs) for _, plan, inputs in ready])
+        drawn = worker.draw([(plan, inputs) for _, plan, inputs in ready])
     except Exception as error:
         if len(ready) == 1:
             index, plan, _ = ready[0]
@@ -199,6 +209,9 @@ def _make(group: Sequence[tuple[int, Plan]], worker: Worker, out: Path) -> Itera
         return
     seconds = (time.perf_counter() - began) / len(ready)
     for (index, plan, _), poster in zip(ready, drawn, strict=True):
+        if isinstance(poster, Exception):
+            yield index, _entry(plan, "failed", _reason(poster), seconds)
+            continue
         try:
             poster.save(out / _name(plan))
         except (OSError, ValueError) as error:
@@ -209,15 +222,28 @@ def _make(group: Sequence[tuple[int, Plan]], worker: Worker, out: Path) -> Itera
         yield index, entry
 
 
-def _write_sheet(done: Sequence[tuple[Job | Fault, Entry]], out: Path) -> None:
+def _in_the_way(target: Path, inputs: Collection[Path]) -> str | None:
+    """Why a file must not be replaced: it is the user's own."""
+    if target.exists() and target.resolve() in inputs:
+        return f"its result {target} is an input of this run; choose another -o or out"
+    if is_foreign(target):
+        return f"its result {target} is there already and is no poster of posterkit; choose another -o or out"
+    return None
+
+
+def _write_sheet(done: Sequence[tuple[Job | Fault, Entry]], out: Path, inputs: Collection[Path]) -> Path | None:
     frames = [
         Frame(out / entry.out, Path(entry.out).stem, (entry.task or "").replace("_", " "), job.images)
         for job, entry in done[:ON_SHEET]
         if entry.out and isinstance(job, Job)
     ]
-    if frames:
-        with atomic(out / SHEET) as temporary:
-            contact_sheet(frames).save(temporary, format="PNG")
+    if not frames:
+        return None
+    if (out / SHEET).resolve() in inputs or is_foreign(out / SHEET):
+        warnings.warn(f"{out / SHEET} is a file of yours; no contact sheet is written", stacklevel=2)
+        return None
+    write_png(contact_sheet(frames), out / SHEET)
+    return out / SHEET
 
 
 @contextmanager
@@ -250,7 +276,7 @@ def _entry(plan: Plan, status: str, why: str = "", seconds: float | None = None)
 
 
 def _line(entry: Entry) -> str:
-    return json.dumps(asdict(entry), ensure_ascii=False) + "\n"
+    return json.dumps(asdict(entry)) + "\n"  # in ASCII, since a file name need not be UTF-8
 
 
 def _reason(error: Exception) -> str:

@@ -8,6 +8,7 @@ from posterkit.batch.jobs import TEXT, Common, Fault, Job, checked, with_common
 from posterkit.batch.reading import SUFFIXES
 from posterkit.tasks import TASKS
 
+_MASK = ".mask.png"
 _SILENT = frozenset(("thumbs.db", "desktop.ini"))
 
 
@@ -23,26 +24,31 @@ def read_folder(folder: Path, common: Common, skip: Path | None = None) -> list[
     if common.task is None or common.task == TEXT:
         takes = "text posters need a JSONL manifest, a folder of images" if common.task else f"{folder}: a folder"
         raise ValueError(f"{takes} needs --task, one of {', '.join(TASKS)}")
-    entries = [entry for entry in sorted(folder.iterdir()) if not _is_silent(entry) and not _same(entry, skip)]
-    images = [entry for entry in entries if entry.is_dir() or _is_picture(entry)]
-    stems = {entry.name if entry.is_dir() else entry.stem for entry in images}
+    entries = [entry for entry in sorted(folder.iterdir()) if not _is_silent(entry) and not _is_output(entry, skip)]
+    images = {entry for entry in entries if entry.is_dir() or _is_picture(entry)}
+    stems = {_stem(entry) for entry in images}
+    beside = {_companion(entry): entry for entry in entries if entry not in images}
     rows: list[Job | Fault] = []
     for entry in entries:
+        where = entry.name + "/" if entry.is_dir() else entry.name
         if entry in images:
-            rows.append(_folder_row(entry, folder, common))
-        elif not _belongs(entry, stems):
-            rows.append(Fault(entry.name, _stray(entry)))
+            try:
+                rows.append(_folder_row(entry, where, beside, common, skip))
+            except OSError as error:
+                rows.append(Fault(where, f"{Path(error.filename).name} cannot be read ({error.strerror})"))
+        elif _companion(entry)[0] not in stems or not _companion(entry)[1]:
+            rows.append(Fault(where, _stray(entry)))
     if not rows:
         raise ValueError(f"{folder}: there is nothing in this folder")
     return rows
 
 
-def _folder_row(entry: Path, folder: Path, common: Common) -> Job | Fault:
-    stem = entry.name if entry.is_dir() else entry.stem
-    where = entry.name + "/" if entry.is_dir() else entry.name
+def _folder_row(
+    entry: Path, where: str, beside: dict[tuple[str, str], Path], common: Common, skip: Path | None
+) -> Job | Fault:
     images = (entry,)
     if entry.is_dir():
-        inside = [item for item in sorted(entry.iterdir()) if not _is_silent(item)]
+        inside = [item for item in sorted(entry.iterdir()) if not _is_silent(item) and not _is_output(item, skip)]
         images = tuple(item for item in inside if _is_picture(item))
         strays = [item.name for item in inside if item not in images]
         if strays:
@@ -50,32 +56,34 @@ def _folder_row(entry: Path, folder: Path, common: Common) -> Job | Fault:
         if not images:
             return Fault(where, "there is no image in this sub-folder")
     prompt = common.prompt
-    if (note := folder / f"{stem}.txt").is_file():
+    if note := beside.get((_stem(entry), ".txt")):
         try:
             prompt = " ".join(note.read_text(encoding="utf-8-sig").split()) or prompt
         except UnicodeDecodeError:
             return Fault(where, f"{note.name} is not UTF-8 text")
-    mask = folder / f"{stem}.mask.png"
-    found = mask if mask.is_file() else None
-    return checked(with_common(Job(where, common.task or "", prompt, common.texts, images, found), common))
+    mask = beside.get((_stem(entry), _MASK))
+    return checked(with_common(Job(where, common.task or "", prompt, common.texts, images, mask), common))
 
 
 def _is_picture(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in SUFFIXES and not path.name.lower().endswith(".mask.png")
+    return path.is_file() and path.suffix.lower() in SUFFIXES and not path.name.lower().endswith(_MASK)
 
 
-def _belongs(path: Path, stems: set[str]) -> bool:
-    name = path.name
-    if name.lower().endswith(".mask.png"):
-        return name[: -len(".mask.png")] in stems
-    return path.suffix.lower() == ".txt" and path.stem in stems
+def _stem(image: Path) -> str:
+    return image.name if image.is_dir() else image.stem
+
+
+def _companion(path: Path) -> tuple[str, str]:
+    """Whose prompt or mask a file is, and its ending in small letters; no ending for what is neither."""
+    for ending in (_MASK, ".txt"):
+        if path.name.lower().endswith(ending):
+            return path.name[: -len(ending)], ending
+    return path.name, ""
 
 
 def _stray(path: Path) -> str:
-    if path.name.lower().endswith(".mask.png"):
-        return "a mask without its image"
-    if path.suffix.lower() == ".txt":
-        return "a prompt without its image"
+    if ending := _companion(path)[1]:
+        return f"a {'mask' if ending == _MASK else 'prompt'} without its image"
     return f"not an image that posterkit reads ({', '.join(sorted(SUFFIXES))})"
 
 
@@ -83,5 +91,8 @@ def _is_silent(path: Path) -> bool:
     return path.name.startswith(".") or path.name.lower() in _SILENT
 
 
-def _same(path: Path, other: Path | None) -> bool:
-    return other is not None and path.resolve() == other.resolve()
+def _is_output(path: Path, out: Path | None) -> bool:
+    """The output folder, or one that holds nothing but it."""
+    if out is None or not out.resolve().is_relative_to(path.resolve()):
+        return False
+    return path.resolve() == out.resolve() or all(_is_silent(item) or _is_output(item, out) for item in path.iterdir())

@@ -92,9 +92,15 @@ def checked(job: Job) -> Job | Fault:
             faults.append(f"task {task.name!r} needs a mask; {others} do not")
         if job.mask is not None and not task.needs_mask:
             faults.append(f"task {task.name!r} takes no mask; filling does")
+    if any("\ud800" <= letter <= "\udfff" for text in _words(job) for letter in text):
+        faults.append("the words are not Unicode text; write them in UTF-8")
     if job.anchor is not None and job.task != "extending":
         faults.append(f"task {job.task!r} takes no anchor; extending does")
     return Fault(job.where, "; ".join(faults)) if faults else job
+
+
+def _words(job: Job) -> tuple[str, ...]:
+    return (job.prompt, job.negative_prompt or "", *job.texts)
 
 
 def with_common(job: Job, common: Common) -> Job:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path, PurePosixPath
@@ -55,7 +56,7 @@ def parse_row(row: Any, where: str, base: Path, common: Common) -> Job | Fault:
         mask=base / given["mask"] if "mask" in given else None,
         anchor=_anchor(given["anchor"]) if "anchor" in given else None,
         lora=_lora(given.get("lora"), base),
-        out=given.get("out"),
+        out=str(_result(given["out"])) if "out" in given else None,
         **{key: given.get(key) for key in ("width", "height", "seed", "steps", "guidance", "negative_prompt")},
     )
     return checked(with_common(job, common))
@@ -63,7 +64,8 @@ def parse_row(row: Any, where: str, base: Path, common: Common) -> Job | Fault:
 
 def _read_manifest(path: Path, common: Common) -> list[Job | Fault]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        # not splitlines: JSON may hold U+2028 and other line ends inside a text
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError:
         raise ValueError(f"{path}: not a JSONL manifest (it is not UTF-8 text)") from None
     rows: list[Job | Fault] = []
@@ -163,8 +165,14 @@ def _is_anchor(value: Any) -> bool:
 def _is_result(value: Any) -> bool:
     if not isinstance(value, str) or not value.lower().endswith(".png"):
         return False
-    path = PurePosixPath(value.replace("\\", "/"))
-    return not path.is_absolute() and ".." not in path.parts and ":" not in value and path.stem != ""
+    path = _result(value)
+    fits = not path.is_absolute() and ".." not in path.parts and path.stem != ""
+    return fits and not re.search(r"[:\0\ud800-\udfff]", value)
+
+
+def _result(out: str) -> PurePosixPath:
+    """A result's name in one spelling: "./a.png" is "a.png"."""
+    return PurePosixPath(out.replace("\\", "/"))
 
 
 _SIDE = f"a whole number of pixels from 16 to {MAX_SIDE}"

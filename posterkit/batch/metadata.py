@@ -5,6 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +18,27 @@ CHUNK = "posterkit"
 FORMAT = 1
 _WHOLE = 64 * 2**20  # bytes; larger weight files are sampled, reading 40 GB to name a revision helps nobody
 _SAMPLE = 2**20
+_OURS = re.compile(rb"iTXtposterkit\0|tEXtSoftware\0posterkit")
+_HEAD = 2**16  # bytes; what we write of ourselves stands before the pixels
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_SMALLEST = 67  # bytes of a PNG of one pixel
 
 
-def write_png(image: Image.Image, path: str | Path, record: dict[str, Any]) -> None:
+def write_png(image: Image.Image, path: str | Path, record: dict[str, Any] | None = None) -> None:
     """Write a poster with its record: to a temporary name in the same folder, then renamed.
 
     Args:
         image: mode RGB.
         path: the final file.
-        record: JSON-able; `info` prints it and `generate --from-image` draws from it.
+        record: JSON-able; `info` prints it and `generate --from-image` draws from it. None for what is no poster.
     """
     path = Path(path)
     info = PngImagePlugin.PngInfo()
-    info.add_itxt(CHUNK, json.dumps({"format": FORMAT, **record}, ensure_ascii=False))
-    info.add_text("Software", f"posterkit {record.get('posterkit', '')}".strip())
-    if prompt := record.get("row", {}).get("prompt"):
+    if record is not None:
+        # in ASCII, since a file name need not be UTF-8
+        info.add_itxt(CHUNK, json.dumps({"format": FORMAT, **record}))
+    info.add_text("Software", f"posterkit {(record or {}).get('posterkit', '')}".strip())
+    if prompt := (record or {}).get("row", {}).get("prompt"):
         info.add_itxt("Description", prompt)
     with atomic(path) as temporary:
         image.save(temporary, format="PNG", pnginfo=info, compress_level=6)
@@ -52,18 +62,33 @@ class atomic:
             self.temporary.unlink(missing_ok=True)
 
 
+def is_foreign(path: str | Path) -> bool:
+    """Whether something lies there that posterkit did not make; what was cut off before its mark holds no picture."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(_HEAD)
+    except FileNotFoundError:
+        return False
+    except OSError:  # a folder, or a file that we may not read
+        return True
+    cut_off = len(head) < _SMALLEST and _SIGNATURE.startswith(head[: len(_SIGNATURE)])
+    return not (cut_off or _OURS.search(head))
+
+
 def read_record(path: str | Path) -> dict[str, Any]:
     """The record of a poster.
 
     Raises:
-        ValueError: no such file, not a PNG, no posterkit record in it, or one of a later format.
+        ValueError: no such file, not a PNG, too large, no posterkit record in it, or one of a later format.
     """
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: there is no such file")
     try:
-        with Image.open(path, formats=("PNG",)) as image:
+        with _opened(path) as image:
             text = getattr(image, "text", {}).get(CHUNK)
+    except Image.DecompressionBombError:
+        raise ValueError(f"{path}: larger than any poster of posterkit") from None
     except (OSError, SyntaxError, ValueError):
         raise ValueError(f"{path}: not a PNG; only PNG posters carry their record") from None
     if text is None:
@@ -82,11 +107,20 @@ def record_id(path: str | Path) -> str | None:
     """The row id that a finished poster carries; None where there is no such file or it is not a finished poster."""
     try:
         record = read_record(path)
-        with Image.open(path, formats=("PNG",)) as image:
+        with _opened(path) as image:
             image.load()  # a poster cut off by a full disk has its record but not its pixels
     except (ValueError, OSError, SyntaxError):
         return None
     return record.get("id")
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Image.Image]:
+    """A PNG; Pillow warns of sizes that posters may have."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(path, formats=("PNG",)) as image:
+            yield image
 
 
 def source_depth(path: str | Path) -> int:
@@ -120,7 +154,7 @@ def folder_revision(folder: str | Path) -> str:
     digest = hashlib.sha256()
     files = [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if p.is_file())
     for path in files:
-        name = path.name if path == folder else path.relative_to(folder).as_posix()
+        name = "" if path == folder else path.relative_to(folder).as_posix()
         if name.startswith(".") or "/." in name or path.suffix.lower() in (".md", ".png", ".jpg"):
             continue
         size = path.stat().st_size
@@ -133,6 +167,34 @@ def folder_revision(folder: str | Path) -> str:
                 file.seek((size - _SAMPLE) * part // 15)
                 digest.update(file.read(_SAMPLE))
     return digest.hexdigest()[:16]
+
+
+def from_anywhere(source: str | None) -> str | None:
+    """A model, transformer or LoRA by a name that holds in every folder; a hub id stays as it is."""
+    if source is None:
+        return None
+    path, weight = _path_and_weight(source)
+    return os.path.abspath(path) + weight if Path(path).exists() else source
+
+
+def _path_and_weight(source: str) -> tuple[str, str]:
+    """`file=0.8` is a LoRA with its weight, unless a file has that name."""
+    path, mark, weight = source.rpartition("=")
+    return (path, mark + weight) if mark and not Path(source).exists() else (source, "")
+
+
+def revision_of(source: str) -> str:
+    """What names the state of a model, a transformer or a LoRA."""
+    path, weight = _path_and_weight(source)
+    if Path(path).exists():
+        return folder_revision(path) + weight
+    if path.endswith(".safetensors"):
+        raise ValueError(f"{path}: there is no such file")
+    from huggingface_hub import try_to_load_from_cache
+
+    # the snapshot's folder is named by its commit; a transformer or LoRA that is not there yet has only its name
+    found = try_to_load_from_cache(path, "model_index.json") if path.count("/") == 1 else None
+    return (Path(found).parent.name if isinstance(found, str) else path) + weight
 
 
 def content_id(row: dict[str, Any], revision: str, version: str) -> str:

@@ -9,20 +9,22 @@ import warnings
 import zlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import posterkit
 from posterkit import mini
 from posterkit.batch.jobs import MAX_SIDE, TEXT, Job
-from posterkit.batch.metadata import content_id, file_hash, folder_revision
-from posterkit.batch.reading import read_size
+from posterkit.batch.metadata import content_id, file_hash, from_anywhere, revision_of
+from posterkit.batch.reading import MAX_PIXELS, read_size
 from posterkit.brief import PosterBrief, in_quotes, quoted_texts, quotes, unsupported_scripts
 from posterkit.sizing import Size, fit_area
 from posterkit.tasks import POSTER, TASKS, Box
+from posterkit.typeset.compose import SMALLEST, clean_texts
+from posterkit.typeset.fonts import FACES, for_text
 
 FINISHED = Size(832, 1216)  # a poster's size when nobody asks for another
 GRID = 16
+_ABOUT = 1.25  # times the native area; rounding to the grid stays below, down to two cells a side
 # a model that draws fewer pixels than this cannot spell; its texts are typeset unless asked otherwise
 SPELLS_FROM = 512 * 512
 _MINI = {"text": "postercraft", "image": "posteromni"}
@@ -133,9 +135,9 @@ def find_checkpoint(settings: Settings, kind: str) -> Checkpoint:
         made = "text posters" if kind == "text" else "image tasks"
         raise ValueError(f"{source}: is a {index['_class_name']}; {made} need {needed}")
     own = _class_defaults(kind) | {key: value for key, value in index.items() if value is not None}
-    revision = _revision(source)
+    revision = revision_of(source)
     for part, mark in ((settings.transformer, "+t"), (settings.lora, "+l")):
-        revision += f"{mark}{_revision(part)}" if part else ""
+        revision += f"{mark}{revision_of(part)}" if part else ""
     guidance = own["guidance_scale" if kind == "text" else "true_cfg_scale"]
     area, steps = own["native_area"], own["num_inference_steps"]
     return Checkpoint(name, source, kind, revision, area, steps, guidance, card_scripts(source))
@@ -148,11 +150,12 @@ def make_plan(job: Job, settings: Settings, checkpoint: Checkpoint, seed: int = 
         seed: for a job without its own; its result's name is mixed in, so that equal rows give different posters.
 
     Raises:
-        ValueError: a file is missing or unreadable, or the sizes, the anchor and the task contradict each other.
+        ValueError: a file is missing or unreadable, the sizes, the anchor and the task contradict each other, or a
+            text cannot be set.
     """
     photo = read_size(job.images[0]) if job.images else None
     finished = finished_size(job, photo)
-    native = fit_area(finished, min(checkpoint.native_area, finished.area), GRID)
+    native = native_size(job, finished, settings, checkpoint)
     if settings.native:
         finished = native
     box = None
@@ -165,13 +168,15 @@ def make_plan(job: Job, settings: Settings, checkpoint: Checkpoint, seed: int = 
     for text, names in odd.items():
         warnings.warn(f"{checkpoint.name} cannot draw {text!r} ({', '.join(names)}); it is typeset", stacklevel=2)
     by_hand = [text for text in texts if not drawn or text in odd]
+    if by_hand:
+        _check_settable(by_hand, finished)
     words = words_for(job.task, job.expanded or job.prompt, texts, drawn)
     if odd:
         words = words_for(job.task, without_texts(words, odd), [text for text in texts if text not in odd], True)
     if job.seed is not None:
         seed = job.seed
     elif job.out:
-        seed = (seed + zlib.crc32(job.out.encode())) % 2**31
+        seed = (seed + zlib.crc32(job.out.encode("utf-8", "surrogatepass"))) % 2**31
     steps = job.steps or checkpoint.steps
     guidance = checkpoint.guidance if job.guidance is None else job.guidance
     row = {
@@ -180,13 +185,14 @@ def make_plan(job: Job, settings: Settings, checkpoint: Checkpoint, seed: int = 
         "mask": {"path": str(job.mask), "sha256": file_hash(job.mask)} if job.mask else None,
         "anchor": list(job.anchor) if isinstance(job.anchor, tuple) else job.anchor,
         "width": finished.width, "height": finished.height, "seed": seed, "steps": steps, "guidance": guidance,
-        "negative_prompt": job.negative_prompt, "lora": job.lora, "expanded": job.expanded,
+        "negative_prompt": job.negative_prompt, "lora": from_anywhere(job.lora), "expanded": job.expanded,
         "native": settings.native, "draw_text": drawn, "dtype": settings.dtype, "preset": settings.preset,
     }  # fmt: skip
-    revision = checkpoint.revision + (f"+l{_revision(job.lora)}" if job.lora else "")
+    revision = checkpoint.revision + (f"+l{revision_of(job.lora)}" if job.lora else "")
+    # a LoRA counts by what it holds, which its revision says, not by where it lies
     return Plan(
-        job, content_id(row, revision, posterkit.__version__), row, checkpoint, settings, finished, native, box,
-        words, replace(brief, texts=by_hand) if by_hand else None, seed, steps, guidance,
+        job, content_id(row | {"lora": None}, revision, posterkit.__version__), row, checkpoint, settings, finished,
+        native, box, words, replace(brief, texts=by_hand) if by_hand else None, seed, steps, guidance,
     )  # fmt: skip
 
 
@@ -209,7 +215,22 @@ def finished_size(job: Job, photo: Size | None) -> Size:
         size = shape if shape == FINISHED else fit_area(shape, FINISHED.area, GRID)
     if min(size) < GRID or max(size) > MAX_SIDE:
         raise ValueError(f"the poster would be {size}; both sides must be {GRID} to {MAX_SIDE} pixels")
+    if size.area > MAX_PIXELS:
+        found = f"{size}, {size.area / 2**20:.0f} megapixels"
+        raise ValueError(f"the poster would be {found}; the limit is {MAX_PIXELS / 2**20:g}")
     return size
+
+
+def native_size(job: Job, finished: Size, settings: Settings, checkpoint: Checkpoint) -> Size:
+    """What the model draws: about its native area in the poster's shape, never more than the poster.
+
+    A size asked for with `native` stays if it is on the grid and about that area, so that a poster made again from
+    its record keeps its size.
+    """
+    on_grid = job.width and job.height and finished.width % GRID == finished.height % GRID == 0
+    if settings.native and on_grid and finished.area <= _ABOUT * checkpoint.native_area:
+        return finished
+    return fit_area(finished, min(checkpoint.native_area, finished.area), GRID)
 
 
 def native_box(box: Box, finished: Size, native: Size) -> Box:
@@ -259,6 +280,14 @@ def without_texts(prompt: str, texts: Collection[str] | None = None) -> str:
     return re.sub(r"([,;:])(?:\s*[,;:.])+", r"\1", prompt).strip(" ,;:")
 
 
+def _check_settable(texts: Sequence[str], size: Size) -> None:
+    """What the typesetter would refuse once everything is drawn, as far as it can be told before."""
+    if min(size) < SMALLEST:
+        raise ValueError(f"the poster would be {size}; text needs at least {SMALLEST} pixels a side")
+    for text in clean_texts(texts):
+        for_text(text, extra=FACES)
+
+
 def _draws_texts(settings: Settings, checkpoint: Checkpoint) -> bool:
     """Whether the diffusion model letters: as asked, else as its card says, else by its size."""
     if settings.draw_text is not None:
@@ -271,19 +300,3 @@ def _class_defaults(kind: str) -> dict[str, Any]:
     pipeline = posterkit.PosterCraftPipeline if kind == "text" else posterkit.PosterOmniPipeline
     parameters = inspect.signature(pipeline.__init__).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
-
-
-def _revision(source: str) -> str:
-    """What names the state of a model, a transformer or a LoRA (`file=0.8` is one with its weight)."""
-    path, mark, weight = source.rpartition("=")
-    path = path if mark and not Path(source).exists() else source
-    weight = f"={weight}" if path != source else ""
-    if Path(path).exists():
-        return folder_revision(path) + weight
-    if path.endswith(".safetensors"):
-        raise ValueError(f"{path}: there is no such file")
-    from huggingface_hub import try_to_load_from_cache
-
-    # the snapshot's folder is named by its commit; a transformer or LoRA that is not there yet has only its name
-    found = try_to_load_from_cache(path, "model_index.json") if path.count("/") == 1 else None
-    return (Path(found).parent.name if isinstance(found, str) else path) + weight

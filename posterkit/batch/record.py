@@ -13,8 +13,9 @@ import numpy as np
 
 import posterkit
 from posterkit.batch.jobs import Job
-from posterkit.batch.metadata import file_hash, read_record
+from posterkit.batch.metadata import file_hash, from_anywhere, read_record
 from posterkit.batch.plan import Plan, Settings
+from posterkit.brief import quoted_texts
 
 _PARTS = ("torch", "diffusers", "transformers", "peft", "pillow", "numpy", "scipy")
 
@@ -36,10 +37,10 @@ def record_of(
         "posterkit": posterkit.__version__,
         "row": plan.row,
         "model": {
-            "name": checkpoint.name,
+            "name": from_anywhere(checkpoint.name),
             "revision": checkpoint.revision,
-            "transformer": settings.transformer,
-            "lora": settings.lora,
+            "transformer": from_anywhere(settings.transformer),
+            "lora": from_anywhere(settings.lora),
         },
         "settings": {"preset": settings.preset, "device": settings.device, "dtype": settings.dtype},
         "drawn": {**_plain(made), "size": list(drawn), "words": plan.words},
@@ -77,12 +78,12 @@ def job_of(poster: str | Path) -> tuple[Job, Settings, dict[str, Any]]:
     record = read_record(poster)
     try:
         row, model, settings = record["row"], record["model"], record["settings"]
-        anchor = row["anchor"]
+        anchor, quoted = row["anchor"], quoted_texts(row["prompt"])
         job = Job(
             str(poster),
             row["task"],
             row["prompt"],
-            tuple(row["texts"]),
+            tuple(text for text in row["texts"] if text not in quoted),  # another prompt brings other quoted ones
             tuple(_source(image, poster) for image in row["images"]),
             _source(row["mask"], poster) if row["mask"] else None,
             tuple(anchor) if isinstance(anchor, list) else anchor,
@@ -93,7 +94,7 @@ def job_of(poster: str | Path) -> tuple[Job, Settings, dict[str, Any]]:
             model["name"], model["transformer"], model["lora"], settings["preset"], settings["device"],
             settings["dtype"], row["native"], row["draw_text"],
         )  # fmt: skip
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{poster}: its record is damaged ({error!r})") from None
     return job, found, record
 

@@ -52,10 +52,10 @@ def contact_sheet(frames: Sequence[Frame], columns: int | None = None, cell: int
     for index, frame in enumerate(frames):
         x = gap + index % columns * (cell + gap)
         y = gap + index // columns * (tall + caption + gap)
-        poster = _fit(frame.picture, (cell, tall))
-        left, top = x + (cell - poster.width) // 2, y + tall - poster.height
-        sheet.paste(poster, (left, top))
-        draw.rectangle((left - 1, top - 1, left + poster.width, top + poster.height), outline=LINE)
+        if poster := _fit(frame.picture, (cell, tall)):
+            left, top = x + (cell - poster.width) // 2, y + tall - poster.height
+            sheet.paste(poster, (left, top))
+            draw.rectangle((left - 1, top - 1, left + poster.width, top + poster.height), outline=LINE)
         room = cell - _paste_sources(sheet, frame.sources, (x + cell, y + tall + gap // 3), caption - gap // 3)
         baseline = y + tall + gap // 3
         draw.text((x, baseline), _shorten(frame.title, title, room), fill=INK, font=title)
@@ -64,8 +64,12 @@ def contact_sheet(frames: Sequence[Frame], columns: int | None = None, cell: int
     return sheet
 
 
-def _fit(picture: Image.Image | Path, box: tuple[int, int]) -> Image.Image:
-    image = read_image(picture) if isinstance(picture, Path) else picture
+def _fit(picture: Image.Image | Path, box: tuple[int, int]) -> Image.Image | None:
+    """The picture in a box; None for a file that cannot be read any more."""
+    try:
+        image = read_image(picture) if isinstance(picture, Path) else picture
+    except ValueError:
+        return None
     return ImageOps.contain(image, box, Image.Resampling.LANCZOS)
 
 
@@ -75,7 +79,8 @@ def _paste_sources(
     """Small pictures from the right edge leftwards; the width that they take."""
     right, top = corner
     for source in reversed(sources):
-        small = _fit(source, (height * 3 // 2, height))
+        if (small := _fit(source, (height * 3 // 2, height))) is None:
+            continue
         right -= small.width
         sheet.paste(small, (right, top))
         right -= max(2, height // 12)

@@ -18,10 +18,11 @@ from posterkit.batch.metadata import atomic, source_depth, write_png
 from posterkit.batch.plan import Checkpoint, Plan, Settings, find_checkpoint, kind_of, make_plan, native_box
 from posterkit.batch.reading import read_image, read_mask
 from posterkit.batch.record import record_of, with_relative_paths
-from posterkit.brief import PosterBrief
+from posterkit.layout import Layout
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS, place
 from posterkit.typeset.compose import typeset
+from posterkit.typeset.poster import TypesetPoster
 
 REFERENCE = (2048, 2048)  # pixels; no model looks at a reference any closer
 
@@ -123,21 +124,29 @@ class Worker:
         inputs.notes = [str(warning.message) for warning in caught]
         return inputs
 
-    def draw(self, work: Sequence[tuple[Plan, Inputs]], on_step: Callable[[int], None] | None = None) -> list[Drawn]:
+    def draw(
+        self, work: Sequence[tuple[Plan, Inputs]], on_step: Callable[[int], None] | None = None
+    ) -> list[Drawn | Exception]:
         """Draw plans that `together` says go together, and finish each.
 
         Args:
             on_step: called after each denoising step with the steps done so far.
+
+        Returns:
+            For each plan its poster, or why it could not be finished.
         """
         first = work[0][0]
         pipe = self.pipeline(kind_of(first.job.task))
         with _row_lora(pipe, first.job.lora, self.settings.lora):
             output = pipe(**_call(work, on_step))
         parameters = output.parameters or [{}] * len(work)
-        return [
-            _finish(plan, inputs, image, made)
-            for (plan, inputs), image, made in zip(work, output.images, parameters, strict=True)
-        ]
+        drawn: list[Drawn | Exception] = []
+        for (plan, inputs), image, made in zip(work, output.images, parameters, strict=True):
+            try:
+                drawn.append(_finish(plan, inputs, image, made))
+            except Exception as error:  # costs only its own row: the others are drawn
+                drawn.append(error)
+        return drawn
 
 
 def _quiet_bars() -> None:
@@ -258,7 +267,8 @@ def _finish(plan: Plan, inputs: Inputs, drawn: Image.Image, made: dict[str, Any]
 
 
 def _save_vector(drawn: Drawn, path: Path) -> None:
-    lettered = drawn.lettered or typeset(drawn.image, PosterBrief())
+    image = drawn.image
+    lettered = drawn.lettered or TypesetPoster(image, image, [], [], Layout(*image.size, ()), "modern")
     ending = path.suffix.lower()
     if ending not in (".svg", ".pdf"):
         raise ValueError(f"{path}: a poster is written as .png, .svg or .pdf")

@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
-import struct
 import subprocess
 import sys
 import time
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from pictures import grain
+from pictures import bomb, grain
 from PIL import Image
 
 from posterkit.batch.metadata import read_record
+from posterkit.batch.worker import Worker
 from posterkit.cli import main
 
 SMALL = ("--width", "96", "--height", "144")
@@ -39,13 +38,6 @@ def contents(out: Path) -> dict[str, bytes]:
 
 def times(out: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in out.glob("*.png") if path.name != "contact_sheet.png"}
-
-
-def bomb() -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 50000, 50000, 8, 2, 0, 0, 0))
 
 
 @pytest.fixture
@@ -144,6 +136,99 @@ def test_a_manifest_names_its_faulty_rows_and_makes_the_others(tmp_path: Path, c
     assert 'did you mean "width"?' in lines["jobs.jsonl:2"]["why"]
     assert set(contents(out)) == {"surf.png", "poster-0004.png"}
     assert read_record(out / "surf.png")["typeset"][0]["text"] == "SURF"
+
+
+def test_no_file_of_the_users_is_replaced(tmp_path: Path, omni: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("cat.png", "dog.png", "contact_sheet.png"):
+        Image.fromarray(grain(90, 60)).save(tmp_path / name)
+    before = contents(tmp_path) | {"sheet": (tmp_path / "contact_sheet.png").read_bytes()}
+    same = {"task": "id_driven", "images": ["cat.png"]}
+    rows = [same, same | {"out": "dog.png"}, same | {"out": "ours.png"}]
+    argv = ("batch", manifest(tmp_path, rows), "-o", tmp_path, *SMALL, "--model", omni)
+    assert run(*argv) == 1
+    after = contents(tmp_path) | {"sheet": (tmp_path / "contact_sheet.png").read_bytes()}
+    assert {name: after[name] for name in before} == before and set(after) - set(before) == {"ours.png"}
+    lines = ledger(tmp_path)
+    assert "cat.png is an input of this run; choose another -o or out" in lines["jobs.jsonl:1"]["why"]
+    assert "dog.png is there already and is no poster of posterkit" in lines["jobs.jsonl:2"]["why"]
+    shown = capsys.readouterr()
+    assert "no contact sheet is written" in shown.err and "contact_sheet.png" not in shown.out
+
+    # a poster that is the source of another one is an input too, once it would be made anew
+    rows = [same | {"out": "ours.png", "seed": 7}, same | {"images": ["ours.png"], "out": "next.png"}]
+    made = (tmp_path / "ours.png").read_bytes()
+    assert run(*argv[:1], manifest(tmp_path, rows), *argv[2:]) == 1
+    assert (tmp_path / "ours.png").read_bytes() == made and read_record(tmp_path / "next.png")["source_depth"] == 2
+
+
+@pytest.mark.parametrize("left", [0, 30, 200, -40])
+def test_a_poster_that_was_cut_off_is_made_again(tmp_path: Path, craft: str, left: int) -> None:
+    out = tmp_path / "out"
+    argv = ("batch", manifest(tmp_path, [{"prompt": "x"}]), "-o", out, "--native", "--model", craft)
+    assert run(*argv) == 0
+    whole = contents(out)
+    (out / "poster-0001.png").write_bytes(whole["poster-0001.png"][:left])
+    assert run(*argv) == 0
+    assert contents(out) == whole
+
+
+def test_a_ledger_of_something_else_stops_the_call(
+    tmp_path: Path, craft: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = manifest(tmp_path, [{"prompt": "x"}]).rename(tmp_path / "ledger.jsonl")
+    before = path.read_bytes()
+    assert run("batch", path, "-o", tmp_path, "--model", craft) == 2
+    assert "ledger.jsonl: is no ledger of posterkit; choose another -o" in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
+def test_a_ledger_torn_inside_a_letter_and_rows_that_moved_are_read(tmp_path: Path, craft: str) -> None:
+    out = tmp_path / "out"
+    options = ("-o", out, "--native", "--model", craft)
+    rows = [{"prompt": "夜", "out": "a.png"}, {"prompt": "x", "out": "b.png"}]
+    assert run("batch", manifest(tmp_path, rows), *options) == 0
+    lines = ledger(out)
+    with (out / "ledger.jsonl").open("ab") as file:
+        file.write('{"row": "夜'.encode()[:-1])
+    assert run("batch", manifest(tmp_path, [{"prompt": "new", "out": "c.png"}, *rows]), *options) == 0
+    for was, now in ((1, 2), (2, 3)):
+        moved = ledger(out)[f"jobs.jsonl:{now}"]
+        assert moved == lines[f"jobs.jsonl:{was}"] | {"row": f"jobs.jsonl:{now}"}
+
+
+def test_a_name_that_is_not_utf_8_stops_nobody(tmp_path: Path, omni: str) -> None:
+    folder, out = tmp_path / "photos", tmp_path / "out"
+    folder.mkdir()
+    try:
+        Image.fromarray(grain(90, 60)).save(folder / "caf\udce9.png")
+    except (OSError, UnicodeError):
+        pytest.skip("this file system takes only UTF-8 names")
+    (folder / "t\udce9.docx").write_bytes(b"PK")
+    Image.fromarray(grain(90, 60)).save(folder / "tea.png")
+    argv = ("batch", folder, "--task", "id_driven", "-o", out, *SMALL, "--model", omni)
+    assert run(*argv) == 1
+    lines = ledger(out)
+    assert {row for row, line in lines.items() if line["status"] == "done"} == {"caf\udce9.png", "tea.png"}
+    assert (out / "contact_sheet.png").is_file()
+    made = times(out)
+    assert run(*argv) == 1 and times(out) == made
+    again = out / "\udcff.png"
+    assert run("generate", "--from-image", out / "caf\udce9.png", "-o", again) == 0
+    assert run("info", again) == 0 and run("info", again, "--json") == 0
+
+
+def test_a_row_that_cannot_be_finished_costs_no_other_row(
+    tmp_path: Path, craft: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    draw = Worker.draw
+    monkeypatch.setattr(Worker, "draw", lambda *args: calls.append(len(args[1])) or draw(*args))
+    rows = [{"prompt": "x"}, {"prompt": "x", "texts": ["far too long a text " * 40]}, {"prompt": "x", "texts": ["A"]}]
+    out = tmp_path / "out"
+    assert run("batch", manifest(tmp_path, rows), "-o", out, "--native", "--model", craft) == 1
+    lines = ledger(out)
+    assert [line["status"] for line in lines.values()] == ["done", "failed", "done"] and calls == [3]
+    assert lines["jobs.jsonl:2"]["why"] and set(contents(out)) == {"poster-0001.png", "poster-0003.png"}
 
 
 def test_rows_drawn_together_equal_rows_drawn_alone(tmp_path: Path, craft: str) -> None:

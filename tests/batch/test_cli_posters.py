@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from posterkit.batch.metadata import read_record
+from posterkit.batch.metadata import read_record, write_png
+from posterkit.batch.worker import Worker
 from posterkit.cli import main
 
 
@@ -52,6 +54,51 @@ def test_from_image_makes_the_same_poster_again(tmp_path: Path, craft: str) -> N
     assert read_record(first) == read_record(again)
     assert run("generate", "--from-image", first, "--seed", 77, "-o", other) == 0
     assert not np.array_equal(pixels(first), pixels(other)) and read_record(other)["row"]["seed"] == 77
+
+
+@pytest.mark.parametrize("ending", [".svg", ".pdf"])
+def test_a_poster_without_texts_is_exported_as_its_picture(tmp_path: Path, craft: str, ending: str) -> None:
+    out, also = tmp_path / f"p{ending}", tmp_path / f"also{ending}"
+    argv = ["generate", "waves", "--native", "--seed", 1, "--model", craft, "-o", out, f"--{ending[1:]}", also]
+    assert run(*argv) == 0
+    assert out.read_bytes() == also.read_bytes() and out.stat().st_size > 1000
+    assert ending == ".pdf" or "<image" in out.read_text(encoding="utf-8")
+
+
+def test_another_prompt_brings_its_own_quoted_texts(tmp_path: Path, craft: str) -> None:
+    first, other, same = (tmp_path / name for name in ("a.png", "b.png", "c.png"))
+    argv = ["generate", 'a "JAZZ" night', "--text", "8 pm", "--width", 208, "--height", 304, "--model", craft]
+    assert run(*argv, "-o", first) == 0
+    assert run("generate", "--from-image", first, 'a "BLUES" night', "-o", other) == 0
+    assert read_record(other)["row"]["texts"] == ["BLUES", "8 pm"]
+    assert run("generate", "--from-image", first, "-o", same) == 0
+    assert read_record(same) == read_record(first) and np.array_equal(pixels(first), pixels(same))
+
+
+def test_a_poster_is_made_again_from_another_folder(
+    tmp_path: Path, craft: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    shutil.copytree(craft, tmp_path / "model")
+    monkeypatch.chdir(tmp_path)
+    argv = ["generate", "x", "--native", "--seed", 1, "--model", "model", "--transformer", "model"]
+    assert run(*argv, "-o", "a.png") == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert run("generate", "--from-image", "../a.png", "-o", "b.png") == 0
+    assert read_record("b.png") == read_record("../a.png")
+
+
+def test_from_image_never_writes_over_what_the_poster_was_made_from(
+    tmp_path: Path, photo: Path, omni: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, before = tmp_path / "a.png", photo.read_bytes()
+    assert run("transform", "style_driven", photo, "--native", "--seed", 1, "--model", omni, "-o", first) == 0
+    for target in (photo, first):
+        assert run("generate", "--from-image", first, "-o", target) == 2
+        assert f"{target}: -o names an input" in capsys.readouterr().err
+    assert photo.read_bytes() == before
 
 
 def test_from_image_rebuilds_a_transformed_photograph_wherever_both_were_moved(
@@ -135,6 +182,26 @@ def test_info_shows_the_record_as_a_table_and_as_json(
     assert json.loads(capsys.readouterr().out) == read_record(out)
 
 
+def test_a_damaged_record_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.png"
+    for record in ({}, {"row": {"images": [3]}}, {"row": {}, "model": {}, "drawn": {}, "enlarged": {}}):
+        write_png(Image.new("RGB", (4, 4)), path, record)
+        assert run("info", path) == 2
+        assert capsys.readouterr().err == f"posterkit: {path}: its record is damaged\n"
+
+
+def test_the_line_that_makes_a_poster_again_can_be_pasted(
+    tmp_path: Path, craft: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "my first poster.png"
+    assert run("generate", "x", "--native", "--model", craft, "-o", out) == 0
+    capsys.readouterr()
+    assert run("info", out) == 0
+    line = capsys.readouterr().out.rstrip().splitlines()[-1].partition(": posterkit ")[2]
+    assert run(*shlex.split(line)[:-1], tmp_path / "again.png") == 0
+    assert read_record(tmp_path / "again.png") == read_record(out)
+
+
 def test_generate_without_a_seed_says_which_one_it_took(
     tmp_path: Path, craft: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -151,6 +218,37 @@ def test_an_expanded_prompt_is_recorded_and_comes_back_without_expanding_again(t
     assert len(row["expanded"]) > len(row["prompt"]) and row["texts"] == ["BLUE"]
     assert run("generate", "--from-image", first, "-o", again) == 0
     assert np.array_equal(pixels(first), pixels(again))
+
+
+def test_an_expansion_that_was_refused_is_not_recorded(
+    tmp_path: Path, craft: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "a.png"
+    argv = ["generate", "waves", "--expand", tmp_path / "no model", "--native", "--seed", 1, "--model", craft]
+    assert run(*argv, "-o", out) == 0
+    assert read_record(out)["row"]["expanded"] is None
+    assert "the prompt stays as it is" in capsys.readouterr().err
+
+
+def test_a_local_language_model_runs_where_the_poster_is_drawn(
+    tmp_path: Path, craft: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from posterkit.brief import Expansion
+    from posterkit.judges import expand
+    from posterkit.pipelines import presets
+
+    asked = []
+    card = presets.Hardware(torch.device("cuda:1"), "a card", 24.0, 64.0)
+    real = presets.hardware
+    monkeypatch.setattr(presets, "hardware", lambda device=None: card if device is None else real(device))
+    answer = Expansion("waves at dawn", "waves", "model", True)
+    monkeypatch.setattr(expand, "expand_prompt", lambda *_, device: asked.append(device) or answer)
+    monkeypatch.setattr(Worker, "plan", lambda *_: (_ for _ in ()).throw(ValueError("enough")))
+    argv = ["generate", "waves", "--expand", "folder", "--model", craft, "-o", tmp_path / "a.png"]
+    assert run(*argv) == 2 and run(*argv, "--device", "cpu") == 2
+    assert asked == ["cuda:1", "cpu"]
 
 
 def test_a_negative_prompt_changes_a_text_poster(tmp_path: Path, craft: str) -> None:

@@ -71,6 +71,9 @@ def test_a_row_says_everything_about_a_poster() -> None:
         ({"prompt": "x", "anchor": "middle"}, "anchor must be one of top-left"),
         ({"prompt": "x", "out": "../escape.png"}, "out must be a .png name inside the output folder"),
         ({"prompt": "x", "out": "/tmp/escape.png"}, "out must be a .png name inside the output folder"),
+        ({"prompt": "x", "out": "a\ud800.png"}, "out must be a .png name inside the output folder"),
+        ({"prompt": "caf\udce9"}, "the words are not Unicode text"),
+        ({"prompt": "x", "texts": ["caf\udce9"]}, "the words are not Unicode text"),
         ({"prompt": "x", "out": "a.jpg"}, "out must be a .png name inside the output folder"),
     ],
 )
@@ -110,6 +113,23 @@ def test_a_manifest_names_its_faulty_lines_and_keeps_the_good_ones(tmp_path: Pat
     assert rows[0].out == "poster-0001.png"  # type: ignore[union-attr]
 
 
+def test_a_text_may_hold_line_ends_that_json_lets_stand(tmp_path: Path) -> None:
+    prompts = ["one\u2028two", "one\u0085two", "one\x7f\u2029two"]
+    lines = [json.dumps({"prompt": prompt}, ensure_ascii=False) for prompt in prompts]
+    (tmp_path / "jobs.jsonl").write_text("\r\n".join(lines), encoding="utf-8", newline="")
+    rows = read_jobs(tmp_path / "jobs.jsonl", NONE)
+    assert [row.prompt for row in rows if isinstance(row, Job)] == prompts and len(rows) == 3
+
+
+def test_a_result_has_one_name_however_it_is_spelt(tmp_path: Path) -> None:
+    assert job({"prompt": "x", "out": "./sub//a.png"}).out == "sub/a.png"
+    outs = ("a.png", "./a.png", "./contact_sheet.png", "b.png")
+    (tmp_path / "jobs.jsonl").write_text("\n".join(json.dumps({"prompt": "x", "out": out}) for out in outs))
+    rows = read_jobs(tmp_path / "jobs.jsonl", NONE)
+    assert [row.out for row in rows if isinstance(row, Job)] == ["a.png", "b.png"]
+    assert "already the name of jobs.jsonl:1" in rows[1].why and "the contact sheet" in rows[2].why  # type: ignore[union-attr]
+
+
 def test_paths_of_a_manifest_count_from_its_folder(tmp_path: Path) -> None:
     row = {"task": "extending", "images": ["pictures/a.png"]}
     (tmp_path / "jobs.jsonl").write_text(json.dumps(row))
@@ -128,6 +148,50 @@ def test_a_folder_gives_a_row_for_each_image_with_its_prompt_and_mask(tmp_path: 
         ("a.png", 'a lake at "DAWN"', tmp_path / "a.mask.png", "a.png"),
         ("b.jpg", "default", tmp_path / "b.mask.png", "b.png"),
     ]
+
+
+def test_capitals_in_the_ending_of_a_prompt_or_a_mask_count_for_nothing(tmp_path: Path) -> None:
+    picture(tmp_path / "a.PNG")
+    picture(tmp_path / "a.MASK.PNG", "white")
+    (tmp_path / "a.TXT").write_text("a lake")
+    (found,) = read_jobs(tmp_path, Common("filling"))
+    assert isinstance(found, Job) and (found.prompt, found.mask) == ("a lake", tmp_path / "a.MASK.PNG")
+
+
+def test_what_may_not_be_read_is_the_fault_of_its_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a.png", "b.png", "locked/one.png"):
+        picture(tmp_path / name)
+    (tmp_path / "a.txt").write_text("x")
+
+    def refusing(real: Any) -> Any:
+        def call(path: Path, *args: Any, **options: Any) -> Any:
+            if path.name in ("locked", "a.txt"):
+                raise PermissionError(13, "Permission denied", str(path))
+            return real(path, *args, **options)
+
+        return call
+
+    monkeypatch.setattr(Path, "iterdir", refusing(Path.iterdir))
+    monkeypatch.setattr(Path, "read_text", refusing(Path.read_text))
+    rows = {row.where: row for row in read_jobs(tmp_path, Common("style_driven"))}
+    assert isinstance(rows["b.png"], Job)
+    assert rows["a.png"] == Fault("a.png", "a.txt cannot be read (Permission denied)")
+    assert rows["locked/"] == Fault("locked/", "locked cannot be read (Permission denied)")
+
+
+def test_the_output_folder_is_no_row_however_deep_it_lies(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    picture(tmp_path / "posters" / "june" / "a.png")
+    picture(tmp_path / "mascot" / "one.png")
+    picture(tmp_path / "mascot" / "made" / "mascot.png")
+    for out, rows in (
+        ("posters/june", ["a.png", "mascot/"]),
+        ("posters/june/late", ["a.png", "mascot/", "posters/"]),
+        ("mascot/made", ["a.png", "mascot/", "posters/"]),
+    ):
+        found = {row.where: row for row in read_jobs(tmp_path, Common("id_driven"), skip=tmp_path / out)}
+        assert list(found) == rows
+        assert isinstance(found["mascot/"], Job) == (out == "mascot/made")
 
 
 def test_a_sub_folder_is_one_row_with_several_references(tmp_path: Path) -> None:

@@ -4,12 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pictures import bomb
 from PIL import Image
 
 from posterkit.batch.metadata import (
     content_id,
     file_hash,
     folder_revision,
+    from_anywhere,
+    is_foreign,
     read_record,
     record_id,
     source_depth,
@@ -37,6 +40,38 @@ def test_other_programs_see_who_made_it_and_from_what(tmp_path: Path) -> None:
     write_png(Image.new("RGB", (4, 4)), tmp_path / "a.png", RECORD)
     text = Image.open(tmp_path / "a.png").text  # type: ignore[attr-defined]
     assert text["Software"] == "posterkit 0.1.0" and text["Description"] == RECORD["row"]["prompt"]
+
+
+def test_a_record_may_name_a_file_whose_name_is_not_utf_8(tmp_path: Path) -> None:
+    record = {"id": "1", "row": {"prompt": "夜", "images": [{"path": "caf\udce9.png"}]}}
+    write_png(Image.new("RGB", (4, 4)), tmp_path / "a.png", record)
+    assert read_record(tmp_path / "a.png")["row"] == record["row"]
+
+
+def test_only_what_posterkit_made_or_what_is_no_picture_may_be_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    assert not is_foreign(path)
+    Image.new("RGB", (1, 1)).save(path)
+    assert is_foreign(path)
+    for content in (b"words of the user", b"\xff\xd8\xff\xe0" + bytes(200), b"x" * 100):
+        path.write_bytes(content)
+        assert is_foreign(path)
+    write_png(Image.new("RGB", (64, 64)), path, RECORD)
+    whole = path.read_bytes()
+    for length in (0, 4, 8, 40, 55, 66, 100, len(whole) - 20, len(whole)):
+        path.write_bytes(whole[:length])
+        assert not is_foreign(path), length
+    write_png(Image.new("RGB", (64, 64)), path)
+    assert not is_foreign(path) and record_id(path) is None
+    (tmp_path / "folder.png").mkdir()
+    assert is_foreign(tmp_path / "folder.png")
+
+
+def test_a_picture_too_large_to_be_a_poster_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(bomb())
+    with pytest.raises(ValueError, match=r"a\.png: larger than any poster"):
+        read_record(tmp_path / "a.png")
+    assert record_id(tmp_path / "a.png") is None and source_depth(tmp_path / "a.png") == 0
 
 
 def test_a_poster_cut_off_on_the_disk_is_not_done(tmp_path: Path) -> None:
@@ -94,3 +129,14 @@ def test_a_revision_follows_weights_and_configs_not_the_card_or_the_place(tmp_pa
     assert folder_revision(moved) == first
     (moved / "vae" / "weights.safetensors").write_bytes(bytes(999) + b"\1")
     assert folder_revision(moved) != first
+
+
+def test_a_model_has_a_name_that_holds_in_every_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "a.safetensors").write_bytes(b"")
+    (tmp_path / "b=1.safetensors").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    for source in (None, "mini:postercraft", "author/model", "author/lora=0.8", "gone.safetensors"):
+        assert from_anywhere(source) == source
+    for source in ("here", "./here", "a.safetensors", "a.safetensors=0.8", "b=1.safetensors", "b=1.safetensors=-2"):
+        assert from_anywhere(source) == str(tmp_path / source)

@@ -68,6 +68,22 @@ def test_native_keeps_the_drawing_as_it_is() -> None:
     assert plan.finished == plan.native == (128, 192)
 
 
+@pytest.mark.parametrize("asked", [(2928, 352), (352, 2928), (832, 1216), (1000, 700), (900, 40), (4000, 333)])
+@pytest.mark.parametrize("checkpoint", [SMALL, LARGE, dataclasses.replace(SMALL, native_area=832 * 1216)])
+def test_a_native_size_asked_for_again_stays(asked: tuple[int, int], checkpoint: Checkpoint) -> None:
+    native = Settings(native=True)
+    first = make_plan(Job(prompt="x", seed=1, width=asked[0], height=asked[1]), native, checkpoint)
+    again = dataclasses.replace(first.job, width=first.finished.width, height=first.finished.height)
+    plan = make_plan(again, native, checkpoint)
+    assert (plan.finished, plan.native, plan.id) == (first.finished, first.native, first.id)
+    assert first.finished.area < 1.25 * checkpoint.native_area
+
+
+def test_a_native_size_far_above_the_models_area_is_reduced() -> None:
+    plan = make_plan(Job(prompt="x", seed=1, width=2048, height=2048), Settings(native=True), LARGE)
+    assert plan.finished == (1024, 1024)
+
+
 def test_a_box_on_the_poster_holds_only_whole_native_pixels() -> None:
     # one native pixel is 6.5 x 6.333 pixels here: 33 / 6.5 = 5.08 -> 6, 433 / 6.5 = 66.6 -> 66
     assert native_box((33, 38, 433, 304), Size(832, 1216), Size(128, 192)) == (6, 6, 66, 48)
@@ -157,6 +173,42 @@ def test_a_side_that_follows_from_the_other_may_not_vanish(tmp_path: Path) -> No
     panorama = picture(tmp_path / "a.png", (4000, 40))
     with pytest.raises(ValueError, match="the poster would be 400x4; both sides must be 16 to 16384 pixels"):
         make_plan(Job(task="filling", images=(panorama,), width=400), PLAIN, SMALL)
+
+
+def test_a_poster_that_could_not_be_read_again_is_refused_before_it_is_drawn() -> None:
+    with pytest.raises(ValueError, match="the poster would be 16384x16384, 256 megapixels; the limit is 100"):
+        finished_size(Job(width=16384, height=16384), None)
+    assert finished_size(Job(width=10240, height=10240), None).area == 100 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("job", "said"),
+    [
+        (Job(prompt="x", texts=("AB\U00012000",)), "no font has .* CUNEIFORM SIGN A"),
+        (Job(prompt='x "TITLE"', texts=("  ",)), "text 2 is empty"),
+        (Job(prompt="x", texts=("A\x07B",)), "has the character U\\+0007, which cannot be set"),
+        (Job(prompt='x "TITLE"', width=200, height=40), "the poster would be 200x40; text needs at least 48 pixels"),
+    ],
+)
+def test_a_text_that_cannot_be_set_is_refused_before_anything_is_drawn(job: Job, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        make_plan(job, PLAIN, SMALL)
+    assert make_plan(job, Settings(draw_text=True), SMALL).brief is None
+
+
+def test_a_result_whose_name_is_not_utf_8_gets_a_seed_too() -> None:
+    assert make_plan(Job(prompt="x", out="caf\udce9.png"), PLAIN, SMALL).seed >= 0
+
+
+def test_the_id_follows_what_a_lora_holds_and_weighs_not_where_it_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, content in (("a", b"1"), ("b", b"1"), ("c", b"2")):
+        (tmp_path / f"{name}.safetensors").write_bytes(content)
+    loras = ("a.safetensors", str(tmp_path / "b.safetensors"), "c.safetensors", "a.safetensors=0.5", None)
+    ids = [make_plan(Job(prompt="x", seed=1, lora=lora), PLAIN, SMALL).id for lora in loras]
+    assert ids[0] == ids[1] and len(set(ids)) == 4
 
 
 def test_a_folder_of_the_other_kind_is_refused(tmp_path: Path) -> None:

@@ -37,3 +37,11 @@ def test_a_panorama_and_a_file_find_room(tmp_path: Path) -> None:
 def test_an_empty_sheet_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         contact_sheet([])
+
+
+def test_a_picture_that_is_gone_leaves_its_place_empty(tmp_path: Path) -> None:
+    blue = Image.new("RGB", (60, 90), (20, 20, 220))
+    gone = tmp_path / "gone.png"
+    sheet = contact_sheet([Frame(gone, "a"), Frame(blue, "b", sources=[gone, blue])])
+    assert ((np.asarray(sheet) == (20, 20, 220)).all(axis=2)).any()
+    assert sheet.size == contact_sheet([Frame(blue, "a"), Frame(blue, "b", sources=[blue])]).size
