@@ -82,8 +82,8 @@ def generate(args: argparse.Namespace) -> int:
 def transform(args: argparse.Namespace) -> int:
     """One poster from images."""
     from posterkit.batch.jobs import Fault, Job, checked, parse_anchor
-    from posterkit.batch.reading import read_size
     from posterkit.batch.worker import Worker
+    from posterkit.reading import read_size
 
     outputs = _outputs(args)
     _keep(outputs, [*args.images, args.mask])

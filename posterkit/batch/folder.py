@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from posterkit.batch.jobs import TEXT, Common, Fault, Job, checked, with_common
-from posterkit.batch.reading import SUFFIXES
+from posterkit.reading import SUFFIXES
 from posterkit.tasks import TASKS
 
 _MASK = ".mask.png"

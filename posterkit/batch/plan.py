@@ -15,8 +15,8 @@ import posterkit
 from posterkit import mini
 from posterkit.batch.jobs import MAX_SIDE, TEXT, Job
 from posterkit.batch.metadata import content_id, file_hash, from_anywhere, revision_of
-from posterkit.batch.reading import MAX_PIXELS, read_size
 from posterkit.brief import PosterBrief, in_quotes, quoted_texts, quotes, unsupported_scripts
+from posterkit.reading import MAX_PIXELS, read_size
 from posterkit.sizing import Size, fit_area
 from posterkit.tasks import POSTER, TASKS, Box
 from posterkit.typeset.compose import SMALLEST, clean_texts

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from posterkit.batch.reading import read_image
+from posterkit.reading import read_image
 
 PAPER, INK, GREY, LINE = (247, 245, 241), (34, 34, 38), (128, 126, 122), (222, 218, 210)
 MAX_AREA = 24 * 2**20  # pixels of the whole sheet; more posters mean smaller ones

@@ -16,9 +16,9 @@ from posterkit.batch.compose import enlarge, paste_kept
 from posterkit.batch.jobs import TEXT, Job
 from posterkit.batch.metadata import atomic, source_depth, write_png
 from posterkit.batch.plan import Checkpoint, Plan, Settings, find_checkpoint, kind_of, make_plan, native_box
-from posterkit.batch.reading import read_image, read_mask
 from posterkit.batch.record import record_of, with_relative_paths
 from posterkit.layout import Layout
+from posterkit.reading import read_image, read_mask
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS, place
 from posterkit.typeset.compose import typeset

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from posterkit.reading import as_rgb
+
 Box = tuple[int, int, int, int]
 RGB = tuple[int, int, int]
 
@@ -130,7 +132,7 @@ def read_sample(line: str, folder: str | Path) -> PosterSample:
 
     def load(name: str, mode: str) -> np.ndarray:
         with Image.open(folder / name) as picture:
-            return np.asarray(picture.convert(mode))
+            return np.asarray(as_rgb(picture).convert(mode))
 
     def maybe(value: Any) -> Any:
         return None if value is None else tuple(value)

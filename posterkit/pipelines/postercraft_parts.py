@@ -256,8 +256,7 @@ class PosterCraftParts(DiffusionPipeline, TextualInversionLoaderMixin):
         for draft in drafts:
             if draft.width < size.width * (1 - SHAPE_TOLERANCE):
                 logger.warning(f"the draft is {Size(*draft.size)} and is enlarged to {size}")
-        pictures = [draft.convert("RGB") for draft in drafts]
-        pixels = self.image_processor.preprocess(pictures, height=size.height, width=size.width)
+        pixels = self.image_processor.preprocess(list(drafts), height=size.height, width=size.width)
         pixels = pixels.to(device=get_module_execution_device(self.vae), dtype=self.vae.dtype)
         encoded = self.vae.encode(pixels).latent_dist.mode()
         encoded = (encoded - (self.vae.config.shift_factor or 0.0)) * self.vae.config.scaling_factor

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from posterkit.reading import as_rgb
 from posterkit.sizing import Size, check_on_grid, fit_area, round_sides
 from posterkit.tasks import Anchor, Task, place
 
@@ -62,7 +63,7 @@ class Areas:
 
 
 def read_image(image: Any, what: str = "image") -> Image.Image:
-    """One image as RGB; what is transparent becomes white.
+    """One image as RGB: turned by its EXIF, alpha on white, deep grey scaled, colours to sRGB by its profile.
 
     Args:
         image: a PIL image; an array `(H, W, 3)` or `(H, W)`; a tensor `(3, H, W)` or `(1, 3, H, W)`. Numbers are bytes
@@ -73,12 +74,7 @@ def read_image(image: Any, what: str = "image") -> Image.Image:
         ValueError: another type, shape or range.
     """
     if isinstance(image, Image.Image):
-        if image.mode == "RGB":
-            return image
-        if image.has_transparency_data:
-            image = image.convert("RGBA")
-            return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-        return image.convert("RGB")
+        return as_rgb(image)
     return Image.fromarray(_as_bytes(image, what)).convert("RGB")
 
 

@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from posterkit.pipelines.presets import hardware
 from posterkit.training.config import RunConfig, changed_key, flat, save_config
 from posterkit.training.state import (
     EMA,
@@ -63,7 +64,7 @@ class Run:
     def __init__(self, config: RunConfig) -> None:
         self.config = config
         self.folder = Path(config.run_dir)
-        self.accelerator = Accelerator(cpu=not torch.cuda.is_available())
+        self.accelerator = Accelerator(cpu=hardware().device.type != "cuda")
         self.device = self.accelerator.device
         if config.resume == "never" and newest_state(self.folder / "last") is not None:
             raise SystemExit(f"posterkit: {self.folder}: holds a run already; take another run_dir, or resume=auto")

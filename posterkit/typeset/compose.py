@@ -23,6 +23,7 @@ from posterkit.layout import (
     legible_size,
     plan,
 )
+from posterkit.reading import as_rgb
 from posterkit.typeset.contrast import (
     MINIMUM,
     Color,
@@ -58,7 +59,7 @@ def typeset(
     """Set the brief's texts on a picture with real fonts.
 
     Args:
-        image: the picture; any mode, made RGB.
+        image: the picture, read as `posterkit.reading.as_rgb` does: alpha on white, turned by its EXIF.
         brief: `texts` are set letter for letter; `colors` may colour the title; `style`, `mood` and `theme` choose the
             pairing of faces where `style` is not given.
         style: a pairing: modern, condensed, swiss, geometric, elegant, slab, script, handwriting, rounded.
@@ -74,7 +75,7 @@ def typeset(
     """
     if min(image.size) < SMALLEST:
         raise ValueError(f"the picture is {image.width}x{image.height}; text needs at least {SMALLEST} pixels a side")
-    picture = image.convert("RGB")
+    picture = as_rgb(image)
     texts = clean_texts(brief.texts)
     assigned = infer_roles(texts) if roles is None else check_roles(roles, texts)
     words = [word for word in (brief.style, brief.theme, *brief.mood) if word]

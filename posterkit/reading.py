@@ -1,4 +1,4 @@
-"""Reading an image file: the one place where foreign pixels come in."""
+"""Reading images: the one place where foreign pixels come in, from files or as Pillow objects."""
 
 from __future__ import annotations
 
@@ -48,12 +48,18 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS, background: st
             warnings.warn(f"{path}: has {image.n_frames} frames; the first is taken", stacklevel=2)  # type: ignore[attr-defined]
             image.seek(0)
         image.load()
-        profile = image.info.get("icc_profile")
-        turned = ImageOps.exif_transpose(image)
-        flat = _flatten(_to_rgb(turned, profile), background)
+        flat = as_rgb(image, background)
     clean = Image.new("RGB", flat.size)
     clean.paste(flat)
     return clean
+
+
+def as_rgb(image: Image.Image, background: str = "white") -> Image.Image:
+    """An open image as a designer sees it, see `read_image`; the very object where nothing is to be done."""
+    profile = image.info.get("icc_profile")
+    if image.getexif().get(_ORIENTATION, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    return _flatten(_to_rgb(image, profile), background)
 
 
 def read_mask(path: str | Path, size: tuple[int, int], *, max_pixels: int = MAX_PIXELS) -> Image.Image:

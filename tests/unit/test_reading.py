@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from posterkit.batch.reading import read_image, read_mask, read_size
+from posterkit.reading import as_rgb, read_image, read_mask, read_size
 
 
 def pattern(width: int = 6, height: int = 4) -> Image.Image:
@@ -163,3 +163,16 @@ def test_a_mask_of_another_size_or_without_white_is_refused(tmp_path: Path) -> N
         read_mask(tmp_path / "m.png", (8, 2))
     with pytest.raises(ValueError, match="the mask is empty"):
         read_mask(tmp_path / "m.png", (4, 2))
+
+
+def test_an_open_image_is_read_as_its_file_is() -> None:
+    turned = Image.new("RGB", (64, 96), (10, 20, 30))
+    turned.getexif()[0x0112] = 6
+    assert as_rgb(turned).size == (96, 64)
+    glass = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
+    assert as_rgb(glass).getpixel((0, 0)) == (255, 255, 255)
+    assert as_rgb(glass, "black").getpixel((0, 0)) == (0, 0, 0)
+    deep = Image.fromarray(np.full((8, 8), 20000, np.uint16))
+    assert as_rgb(deep).getpixel((0, 0)) == (round(20000 / 65535 * 255),) * 3
+    plain = Image.new("RGB", (8, 8))
+    assert as_rgb(plain) is plain  # one object stays one object, so that it is encoded once
