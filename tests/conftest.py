@@ -15,3 +15,11 @@ def messages_as_they_were():
     handlers, propagate = ours.handlers, ours.propagate
     yield
     ours.handlers, ours.propagate, warnings.showwarning = handlers, propagate, shown
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs an NVIDIA card")
