@@ -7,6 +7,7 @@ Neither paper trains this part: both systems start from a base model. The shippe
 
 from __future__ import annotations
 
+import hashlib
 import time
 from dataclasses import dataclass, field
 from typing import Literal
@@ -53,6 +54,8 @@ class PretrainConfig(RunConfig):
         autoencoder: a `vae` folder; null takes the one in `init_from`.
         drop_prompt: share of samples whose words are dropped, for classifier-free guidance.
         time: density of timesteps; `time_shift` moves it towards noise.
+        kept: weight of a token that the task keeps (extending, filling) where one that it makes has 1: copying is
+            learnt soon, and the loss would say little of what is made.
         guidance: null, or the range of guidance scales that the model learns to imitate when told, as FLUX.1-dev did:
             the target is the guided velocity v_empty + g (v_prompt - v_empty) of the frozen model that it starts from.
     """
@@ -64,6 +67,7 @@ class PretrainConfig(RunConfig):
     drop_prompt: float = 0.1
     time: Literal["uniform", "logit_normal"] = "uniform"
     time_shift: float = 1.0
+    kept: float = 1.0
     guidance: list[float] | None = None
 
     def check(self) -> None:
@@ -119,8 +123,9 @@ def main() -> None:
         with run.autocast():
             return model.precompute([source[index] for index in indices])
 
-    source_key = {name: value for name, value in vars(config.data).items() if name not in ("count", "cache")}
-    key = {"source": source_key, "family": config.family, "model": model.fingerprint()}
+    key = {name: value for name, value in vars(config.data).items() if name not in ("count", "cache")}
+    drawn = hashlib.sha256(source[0].target.tobytes() + source[0].instruction.encode()).hexdigest()[:16]
+    key |= {"drawn": drawn, "family": config.family, "model": model.fingerprint(), "precision": config.precision}
     cache = EncoderCache(config.data.cache, key, config.data.count).fill(encode, progress)
     loader = BucketedLoader(
         cache, [model.bucket(row) for row in cache.samples], config.batch_size, model.collate, config.seed,
@@ -143,7 +148,8 @@ def main() -> None:
                 g = torch.empty(size).uniform_(*config.guidance, generator=run.generator).to(run.device)
                 target = guided_velocity(teacher, batch, x, t, g)
                 v = model.velocity(x, t, condition, g)
-        run.backward(flow_matching_loss(v, target))
+        weight = config.kept + (1 - config.kept) * batch["made"] if "made" in batch else None
+        run.backward(flow_matching_loss(v, target, weight))
 
     run.finish(model)
 

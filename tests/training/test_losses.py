@@ -73,3 +73,13 @@ def test_the_color_anchor_averages_the_pixels_of_a_cell():
     latents[:, 1] = 1.6 * (picture[:, 0] - picture[:, 2]).reshape(2, 2, 8, 3, 8).mean((2, 4))
     latents[:, 2] = (1.75 * (2 * picture[:, 1] - picture[:, 0] - picture[:, 2])).reshape(2, 2, 8, 3, 8).mean((2, 4))
     assert color_anchor(latents, picture).item() == pytest.approx(0, abs=1e-10)
+
+
+def test_weights_shift_the_loss_within_a_sample_not_between_samples():
+    v, target = torch.zeros(2, 4, 3), torch.zeros(2, 4, 3)
+    target[0, 0], target[1] = 2.0, 1.0
+    weight = torch.tensor([[1.0, 0, 0, 0], [0.1, 0.1, 0.1, 0.1]])
+    assert flow_matching_loss(v, target, weight).item() == pytest.approx((4 + 1) / 2)
+    assert flow_matching_loss(v, target, torch.ones(2, 4)).item() == pytest.approx((1 + 1) / 2)
+    with pytest.raises(ValueError, match="not one for each token"):
+        flow_matching_loss(v, target, torch.ones(2, 3))

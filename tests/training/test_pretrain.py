@@ -155,3 +155,19 @@ def test_another_tokenizer_or_another_area_is_another_cache(nano_recipe, run_rec
     other.parts["tokenizer"].add_tokens(["posterish"])
     again.defaults["condition_area"] = 3136
     assert len({adapter.fingerprint() for adapter in (first, again, other)}) == 3
+    same = QwenAdapter.from_pretrained(tmp_path / "run" / "model")
+    same.defaults["num_inference_steps"] = 99  # nothing that encoding knows of
+    assert same.fingerprint() == first.fingerprint()
+    same.parts["processor"].image_processor.min_pixels = 4 * 784
+    assert same.fingerprint() != first.fingerprint()
+
+
+def test_tokens_that_the_task_keeps_are_told_from_those_it_makes(nano_recipe, run_recipe, tmp_path, samples):
+    run_recipe("stage0_pretrain", nano_recipe("posteromni", "run", max_steps=1))
+    model = QwenAdapter.from_pretrained(tmp_path / "run" / "model")
+    for sample, row in zip(samples, model.precompute(samples), strict=True):
+        assert row["made"].shape == (64 * 96 // 256,)
+        if TASKS[sample.task].keeps_pixels:
+            assert row["made"].mean().item() == pytest.approx((sample.mask > 127).mean(), abs=0.02)
+        else:
+            assert row["made"].min() == 1

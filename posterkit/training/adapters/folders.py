@@ -88,9 +88,12 @@ def _tensors(module: torch.nn.Module) -> Iterator[torch.Tensor]:
 
 
 def fingerprint(parts: dict[str, Any], defaults: dict[str, Any], autoencoder: str) -> str:
-    """A hash of everything that decides what `precompute` returns: tokenizers, areas and lengths, the autoencoder."""
-    digest = hashlib.sha256(f"{autoencoder} {sorted(defaults.items())}".encode())
+    """A hash of what decides how samples are encoded: tokenizers, the picture processor, areas, the autoencoder."""
+    sizes = {name: value for name, value in sorted(defaults.items()) if name.endswith(("_area", "_length"))}
+    digest = hashlib.sha256(f"{autoencoder} {sizes}".encode())
     for name, part in sorted(parts.items()):
         if isinstance(part, PreTrainedTokenizerBase):
             digest.update(f"{name} {sorted(part.get_vocab().items())}".encode())
+        elif name == "processor":
+            digest.update(part.image_processor.to_json_string().encode())
     return digest.hexdigest()[:16]

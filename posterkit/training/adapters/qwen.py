@@ -22,7 +22,7 @@ from posterkit.pipelines.instruction import TEMPLATE, instruction_text, prefix_l
 from posterkit.pipelines.latents import pack
 from posterkit.pipelines.posteromni import PosterOmniPipeline
 from posterkit.pipelines.processor import Qwen2VLProcessor
-from posterkit.pipelines.references import Areas, lay_out
+from posterkit.pipelines.references import Areas, Poster, lay_out
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS
 from posterkit.training.adapters.autoencoder import Autoencoder
@@ -104,7 +104,12 @@ class QwenAdapter:
         return cls(parts, vae or Autoencoder("qwen", pipe.vae), pipeline_defaults(pipe))
 
     def precompute(self, samples: Sequence[PosterSample]) -> list[Encoded]:
-        """Everything that no trained weight touches: latents in float16, token ids, the encoder's picture patches."""
+        """Everything that no trained weight touches.
+
+        Returns:
+            For each sample the latents of target and references in float16, token ids, the encoder's picture patches,
+            and `made` `(S,)`, the share of each token's pixels that the task does not keep.
+        """
         pictures: list[list[np.ndarray]] = []
         rows: list[Encoded] = []
         for sample in samples:
@@ -125,6 +130,7 @@ class QwenAdapter:
                     "empty_ids": self._empty_ids(inputs["image_grid_thw"]),
                     "patches": inputs["pixel_values"].half(),
                     "grid": inputs["image_grid_thw"].int(),
+                    "made": made_share(poster),
                 }
             )
             pictures.append([sample.target, *map(np.asarray, poster.references)])
@@ -146,7 +152,11 @@ class QwenAdapter:
         return tuple(tuple(row[name].shape) for name in sorted(row) if name.startswith("latents"))
 
     def collate(self, rows: list[Encoded]) -> Encoded:
-        batch = {name: torch.stack([row[name] for row in rows]) for name in rows[0] if name.startswith("latents")}
+        batch = {
+            name: torch.stack([row[name] for row in rows])
+            for name in rows[0]
+            if name == "made" or name.startswith("latents")
+        }
         for name in ("ids", "empty_ids"):
             batch[name] = pad_sequence([row[name] for row in rows], batch_first=True, padding_value=-1)
         for name in ("patches", "grid"):
@@ -204,3 +214,12 @@ class QwenAdapter:
         counts = [*(grid.prod(-1) // 4).tolist(), 0]
         text = "".join(piece + pad * count for piece, count in zip(pieces, counts, strict=True))
         return self.parts["tokenizer"](text, return_tensors="pt")["input_ids"][0].int()
+
+
+def made_share(poster: Poster) -> Tensor:
+    """`(S,)` in [0, 1]: how much of each patch token is to be made; 1 where the task keeps no pixels."""
+    rows, columns = poster.size.height // 16, poster.size.width // 16
+    if poster.region is None:
+        return torch.ones(rows * columns)
+    made = torch.from_numpy(np.asarray(poster.region) / np.float32(255))
+    return made.reshape(rows, 16, columns, 16).mean((1, 3)).flatten()

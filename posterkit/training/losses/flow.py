@@ -8,21 +8,27 @@ import torch
 from torch import Tensor
 
 
-def flow_matching_loss(v: Tensor, target: Tensor) -> Tensor:
+def flow_matching_loss(v: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean squared error of the velocity (PosterCraft equation 1).
 
     Args:
         v, target: velocity, `(B, S, C)`, any float dtype; the loss is computed in float32.
+        weight: `(B, S)`, how much a token counts beside the others of its sample; all alike where None.
 
     Returns:
-        Scalar, mean over batch, tokens and channels.
+        Scalar, mean over batch, tokens and channels; the weights of each sample are scaled to a mean of 1.
 
     Raises:
         ValueError: shapes differ.
     """
     if v.shape != target.shape:
         raise ValueError(f"velocity {tuple(v.shape)} and target {tuple(target.shape)} differ in shape")
-    return (v.float() - target.float()).square().mean()
+    if weight is not None and weight.shape != v.shape[:2]:
+        raise ValueError(f"weight {tuple(weight.shape)} is not one for each token of {tuple(v.shape)}")
+    error = (v.float() - target.float()).square().mean(-1)
+    if weight is not None:
+        error = error * (weight / weight.mean(1, keepdim=True))
+    return error.mean()
 
 
 def sample_time(
