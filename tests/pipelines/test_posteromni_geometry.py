@@ -86,17 +86,39 @@ def test_preserve_false_returns_what_the_model_drew() -> None:
     assert set(out.get_flattened_data()) == {(128, 128, 128)}
 
 
-def test_the_seam_lies_on_the_made_side_and_ends_after_its_width() -> None:
-    region = Image.new("L", (96, 64), 255)
-    region.paste(0, (0, 0, 40, 64))
-    canvas = Image.new("RGB", (96, 64), (180, 90, 60))
-    made = np.full((64, 96, 3), 0.5, np.float32)
-    out = keep_pixels(made, canvas, region, width=8)
+def left_kept(width: int = 96, height: int = 64, columns: int = 40) -> Image.Image:
+    region = Image.new("L", (width, height), 255)
+    region.paste(0, (0, 0, columns, height))
+    return region
+
+
+def test_a_colour_cast_goes_from_the_whole_made_side_and_kept_pixels_stay() -> None:
+    truth = np.asarray(picture(12, 8).resize((96, 64), Image.Resampling.BICUBIC)) * 0.6 + 40
+    canvas = Image.fromarray(truth.astype(np.uint8))
+    truth = np.asarray(canvas, dtype=np.float32) / 255
+    out = keep_pixels(truth + np.float32([0.1, -0.05, 0.03]), canvas, left_kept())
+    assert np.abs(out - truth).max() < 2e-3
     assert np.array_equal((out[:, :40] * 255).round(), np.asarray(canvas)[:, :40])
-    assert np.array_equal(out[:, 48:], made[:, 48:])
-    # a colour cast fades from the kept colour to what was made, without a step back
-    fade = out[32, 39:49, 0] * 255
-    assert np.all(np.diff(fade) <= 1e-3) and fade[1] > 0.8 * 180 + 0.2 * 127.5 - 1
+
+
+def test_between_two_casts_the_correction_goes_over_from_one_to_the_other() -> None:
+    region = left_kept(columns=24)
+    region.paste(0, (72, 0, 96, 64))
+    canvas = np.full((64, 96, 3), 128, np.uint8)
+    canvas[:, :24] = 178
+    made = np.full((64, 96, 3), 128 / 255, np.float32)
+    middle = keep_pixels(made, Image.fromarray(canvas), region, width=8)[32, 24:72, 0] * 255
+    assert np.all(np.diff(middle) <= 0.1)
+    assert middle[0] > 170 and middle[-1] < 135 and middle[24] == pytest.approx(153, abs=5)
+
+
+def test_what_is_off_without_a_cast_changes_nothing_beyond_the_seam() -> None:
+    made = np.full((64, 96, 3), 0.5, np.float32)
+    checks = (np.indices((64, 96)).sum(0) // 2 % 2)[..., None] * 0.4 + 0.3
+    canvas = Image.fromarray((checks * 255).round().astype(np.uint8).repeat(3, axis=2))
+    out = keep_pixels(made, canvas, left_kept(), width=8)
+    assert np.abs(out[:, 48:] - 0.5).max() < 0.02
+    assert np.array_equal((out[:, :40] * 255).round(), np.asarray(canvas)[:, :40])
 
 
 def test_the_seam_grows_with_the_poster() -> None:
