@@ -96,7 +96,7 @@ def test_a_colour_cast_of_the_drawing_does_not_show_as_a_step_at_the_seam() -> N
     drawn = Image.new("RGB", photo.size, (150, 110, 120))
     row = np.asarray(paste_kept(drawn, photo, region))[150].astype(int)
     assert np.abs(row[100] - row[99]).max() <= 3
-    assert row[199].tolist() == [150, 110, 120]
+    assert np.abs(row[199] - 120).max() <= 2  # nor anywhere else: the drawing shows a cast and nothing more
 
 
 def test_pictures_of_different_sizes_are_refused() -> None:
