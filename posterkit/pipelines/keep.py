@@ -65,7 +65,7 @@ def color_cast(off: np.ndarray, kept: np.ndarray) -> np.ndarray:
         `(H, W, 3)` float32, smooth.
     """
     from scipy.ndimage import gaussian_filter
-    from scipy.sparse import diags, identity, kron
+    from scipy.sparse import identity, kron
     from scipy.sparse.linalg import splu
 
     height, width = kept.shape
@@ -82,8 +82,9 @@ def color_cast(off: np.ndarray, kept: np.ndarray) -> np.ndarray:
     free = (share < min(0.5, share.max())).ravel()
     if free.any():
         # each free cell is the mean of its neighbours: the graph Laplacian of the grid is zero there
-        paths = [diags([-1.0, [1.0, *[2.0] * (n - 2), 1.0], -1.0], [-1, 0, 1], shape=(n, n)) for n in (rows, columns)]
-        laplacian = (kron(paths[0], identity(columns)) + kron(identity(rows), paths[1])).tocsc()
+        down, across = (np.diff(np.eye(n), axis=0) for n in (rows, columns))
+        laplacian: Any = kron(down.T @ down, identity(columns)) + kron(identity(rows), across.T @ across)
+        laplacian = laplacian.tocsc()
         flat = film.reshape(-1, 3)
         flat[free] = splu(laplacian[free][:, free]).solve(-(laplacian[free][:, ~free] @ flat[~free]))
     planes = [resized(film[..., c], (width, height), Image.Resampling.BICUBIC) for c in range(3)]

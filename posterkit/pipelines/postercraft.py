@@ -240,11 +240,12 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
         Raises:
             ValueError: the call cannot work; said before any work.
         """
+        strength: float = self._own("guidance_scale", guidance_scale)
         sampling = Sampling(
             steps=len(sigmas) if sigmas is not None else self._own("num_inference_steps", num_inference_steps),
             sigmas=sigmas,
             scale=true_cfg_scale,
-            guidance_scale=self._own("guidance_scale", guidance_scale),
+            guidance_scale=strength,
             count=num_images_per_prompt,
             join=joins_guidance(self.transformer, batch_cfg),
         )
@@ -257,7 +258,7 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
             negative_prompt_embeds, negative_pooled_prompt_embeds, sampling, generator, length, drafts, suggestions,
             width, height, latents,
         )  # fmt: skip
-        self._guidance_scale = sampling.guidance_scale
+        self._guidance_scale = strength
         self._joint_attention_kwargs = joint_attention_kwargs or {}
         self._current_timestep = None
         self._interrupt = False
@@ -280,7 +281,7 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
         timesteps = self.prepare_timesteps(sampling.steps, sigmas, tokens.shape[1], device)
         guidance = None
         if self.transformer.config.guidance_embeds:
-            guidance = torch.full([1], sampling.guidance_scale, device=device, dtype=torch.float32)
+            guidance = torch.full([1], strength, device=device, dtype=torch.float32)
         condition = Condition(prompt_embeds, pooled_prompt_embeds, text_ids, image_ids, guidance, draft)
         negative = None
         if true_cfg_scale > 1:
@@ -316,7 +317,7 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
             return (posters,)
         used = {
             "task": "text", "width": size.width, "height": size.height, "num_inference_steps": sampling.steps,
-            "guidance_scale": None if guidance is None else sampling.guidance_scale, "true_cfg_scale": true_cfg_scale,
+            "guidance_scale": None if guidance is None else strength, "true_cfg_scale": true_cfg_scale,
             "max_sequence_length": length, "draft": drafts is not None,
         }  # fmt: skip
         rows = [used | ({"feedback": list(suggestions[k])} if suggestions else {}) for k in range(batch)]

@@ -46,6 +46,7 @@ def color_anchor(latents: Tensor, pictures: Tensor) -> Tensor:
     Returns:
         Scalar, over brightness, red against blue and green against magenta, each scaled to about unit variance.
     """
-    colors = F.adaptive_avg_pool2d(pictures, latents.shape[-2:])
+    rows, columns = latents.shape[-2:]
+    colors = F.adaptive_avg_pool2d(pictures, (rows, columns))
     wanted = torch.einsum("oc,bchw->bohw", torch.tensor(OPPONENT).to(colors), colors)
     return F.mse_loss(latents[:, :3].float(), wanted)
