@@ -7,6 +7,16 @@ H W pixels, h w latent cells. 1 latent cell = 8 px, 1 patch token = 16 px, 1 MP 
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from posterkit import mini, typeset
+    from posterkit.brief import PosterBrief
+    from posterkit.pipelines.output import PosterPipelineOutput
+    from posterkit.pipelines.postercraft import PosterCraftPipeline
+    from posterkit.pipelines.posteromni import PosterOmniPipeline
+    from posterkit.pipelines.processor import load_processor
+    from posterkit.tasks import TASKS
 
 __version__ = "0.1.0"
 

@@ -3,6 +3,17 @@
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from posterkit.data.schema import DrawnText, PosterSample, Region, read_sample, write_sample
+    from posterkit.data.synthetic import (
+        SyntheticPosters,
+        background_name,
+        border_lab,
+        caption_vocabulary,
+        title_words,
+    )
 
 _PUBLIC = {
     "PosterSample": "posterkit.data.schema",
@@ -17,9 +28,18 @@ _PUBLIC = {
     "title_words": "posterkit.data.synthetic",
 }
 
-__all__ = ["DrawnText", "PosterSample", "Region", "SyntheticPosters", "background_name", "border_lab",
-           "caption_vocabulary",
-           "read_sample", "title_words", "write_sample"]  # fmt: skip
+__all__ = [
+    "DrawnText",
+    "PosterSample",
+    "Region",
+    "SyntheticPosters",
+    "background_name",
+    "border_lab",
+    "caption_vocabulary",
+    "read_sample",
+    "title_words",
+    "write_sample",
+]
 
 
 def __getattr__(name: str):
