@@ -16,9 +16,7 @@ import yaml
 Config = TypeVar("Config")
 
 # what may differ when a run goes on: where things lie, when it stops and what it tells
-FREE = frozenset(
-    ("run_dir", "stop_at", "init_from", "resume", "log_every", "save_every", "sample_every", "data.cache")
-)
+FREE = frozenset(("run_dir", "stop_at", "resume", "log_every", "save_every", "sample_every", "data.cache"))
 
 
 @dataclass

@@ -102,7 +102,9 @@ def test_a_run_is_not_overwritten_by_one_that_must_not_resume(tmp_path):
         train(tmp_path, max_steps=2, resume="never")
 
 
-@pytest.mark.parametrize("change", [{"max_steps": 6}, {"seed": 1}, {"accumulation": 2}, {"warmup_steps": 1}])
+@pytest.mark.parametrize(
+    "change", [{"max_steps": 6}, {"seed": 1}, {"accumulation": 2}, {"warmup_steps": 1}, {"init_from": "x"}]
+)
 def test_another_config_is_refused_and_the_runs_own_stays_on_disk(tmp_path, change):
     train(tmp_path, max_steps=4, stop_at=2)
     written = (tmp_path / "config.yaml").read_text()
