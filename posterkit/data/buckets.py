@@ -13,13 +13,15 @@ Item = TypeVar("Item")
 class BucketedLoader(Generic[Item]):
     """Endless batches; every batch holds samples of one bucket, every epoch another order.
 
+    Processes share a bucket at every step: batches of another size would let one wait for the other.
+
     Args:
         dataset: anything with `len` and `[index]`.
         buckets: the bucket of each sample (its size, say); batches never mix two.
-        batch_size: B; what is left of a bucket at the end of an epoch waits for another epoch's order.
+        batch_size: B, of each process; what an epoch leaves of a bucket waits for another one's order.
         seed: the order follows from it and the epoch.
         collate: list of samples -> batch.
-        rank, world: this process takes every `world`-th batch; all take equally many, what is left over waits too.
+        rank, world: this process takes part `rank` of every `world * B` samples.
 
     Raises:
         ValueError: there is no whole batch for every process.
@@ -40,37 +42,35 @@ class BucketedLoader(Generic[Item]):
         self.members: dict[Hashable, list[int]] = {}
         for index, bucket in enumerate(buckets):
             self.members.setdefault(bucket, []).append(index)
-        batches = sum(len(indices) // batch_size for indices in self.members.values())
-        if batches < world:
+        if all(len(indices) < batch_size * world for indices in self.members.values()):
             sizes = sorted((len(indices) for indices in self.members.values()), reverse=True)
             raise ValueError(
-                f"{sum(sizes)} samples in buckets of {sizes[:8]} make {batches} batches of {batch_size}; "
-                f"{world} process(es) need at least {world}"
+                f"{sum(sizes)} samples in buckets of {sizes[:8]}: none fills a batch of {batch_size} "
+                f"for each of {world} process(es)"
             )
         self.epoch, self.position = 0, 0
 
     @property
     def dropped(self) -> dict[Hashable, int]:
         """Samples of each bucket that no batch of an epoch holds, where there are any."""
-        return {bucket: n for bucket, m in self.members.items() if (n := len(m) % self.batch_size)}
+        taken = self.batch_size * self.world
+        return {bucket: n for bucket, m in self.members.items() if (n := len(m) % taken)}
 
     def plan(self, epoch: int) -> list[list[int]]:
-        """All batches of an epoch, for every process."""
+        """All batches of an epoch, each for all processes together."""
         random = np.random.default_rng((self.seed, epoch))
-        batches = []
+        taken, batches = self.batch_size * self.world, []
         for indices in self.members.values():
             order = random.permutation(indices).tolist()
-            batches += [
-                order[i : i + self.batch_size] for i in range(0, len(order) - self.batch_size + 1, self.batch_size)
-            ]
+            batches += [order[i : i + taken] for i in range(0, len(order) - taken + 1, taken)]
         return [batches[i] for i in random.permutation(len(batches))]
 
     def __iter__(self) -> Iterator[Any]:
+        mine = slice(self.rank * self.batch_size, (self.rank + 1) * self.batch_size)
         while True:
             plan = self.plan(self.epoch)
-            mine = plan[self.rank : len(plan) // self.world * self.world : self.world]
-            while self.position < len(mine):
-                indices = mine[self.position]
+            while self.position < len(plan):
+                indices = plan[self.position][mine]
                 self.position += 1
                 yield self.collate([self.dataset[index] for index in indices])
             self.epoch, self.position = self.epoch + 1, 0

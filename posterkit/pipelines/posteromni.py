@@ -45,7 +45,8 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
         native_area: area in pixels that the checkpoint draws best.
         reference_area: area in pixels at which the autoencoder sees references that do not lie on the target.
         condition_area: area in pixels at which the text encoder sees references.
-        num_inference_steps, true_cfg_scale, max_sequence_length: what a call uses when it says nothing else. These six
+        replicate_edges: what has to be made stands in the reference as its nearest kept pixels, not as grey.
+        num_inference_steps, true_cfg_scale, max_sequence_length: what a call uses when it says nothing else. All seven
             are saved in `model_index.json`, so that a checkpoint carries its own defaults.
     """
 
@@ -62,6 +63,7 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
         native_area: int = 1024 * 1024,
         reference_area: int = 1024 * 1024,
         condition_area: int = 384 * 384,
+        replicate_edges: bool = False,
         num_inference_steps: int = 40,
         true_cfg_scale: float = 4.0,
         max_sequence_length: int = 512,
@@ -79,6 +81,7 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
             native_area=native_area,
             reference_area=reference_area,
             condition_area=condition_area,
+            replicate_edges=replicate_edges,
             num_inference_steps=num_inference_steps,
             true_cfg_scale=true_cfg_scale,
             max_sequence_length=max_sequence_length,

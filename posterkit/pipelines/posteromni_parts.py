@@ -88,7 +88,9 @@ class PosterOmniParts(DiffusionPipeline):
         words = [text or "" if chosen is None else chosen.instruction(text) for text in prompts]
         resize = refs.Sizer()
         return [
-            refs.lay_out(chosen, text, row, areas, size, mask, where, self.patch, resize)
+            refs.lay_out(
+                chosen, text, row, areas, size, mask, where, self.config["replicate_edges"], self.patch, resize
+            )
             for text, row, mask, where in zip(words, images, masks, anchors, strict=True)
         ]
 

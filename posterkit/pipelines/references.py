@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from posterkit.metrics.fidelity import edge_replication
 from posterkit.reading import as_rgb
 from posterkit.sizing import Size, check_on_grid, fit_area, round_sides
 from posterkit.tasks import Anchor, Task, place
@@ -202,6 +203,7 @@ def lay_out(
     size: Size | None = None,
     mask: Image.Image | None = None,
     anchor: Anchor = "center",
+    replicate_edges: bool = False,
     multiple: int = 16,
     resize: Sizer | None = None,
 ) -> Poster:
@@ -214,6 +216,7 @@ def lay_out(
         images: RGB references of one poster.
         size: what to draw; None for the size of about the native area in the task's shape.
         mask: mode L, the size of `images[0]`.
+        replicate_edges: what has to be made stands in the canvas as its nearest kept pixels, not as grey.
         multiple: the model's grid in pixels.
 
     Raises:
@@ -229,6 +232,8 @@ def lay_out(
         return Poster(None, instruction, seen, pictures, size, None)
     size = size or fit_area(task.shape(Size(*images[0].size)), areas.native, multiple)
     placed, region = place(task, images, size, mask, anchor)
+    if replicate_edges and region is not None and region.getextrema() == (0, 255):
+        placed[0] = Image.fromarray(edge_replication(np.asarray(placed[0]), np.asarray(region) > 0))
     rest = placed[1:] if region is not None else placed
     seen = [resize(one, fit_area(one.size, areas.reference, multiple)) for one in rest]
     pictures = [resize(one, fit_area(one.size, areas.condition, VISION_CELL)) for one in placed]

@@ -176,9 +176,10 @@ class Run:
 
     def _update(self, model: Trainee, parameters: list[nn.Parameter]) -> None:
         if self.accelerator.num_processes > 1:
-            for parameter in parameters:
-                if parameter.grad is not None:
-                    parameter.grad.copy_(cast(Tensor, self.accelerator.reduce(parameter.grad, "mean")))
+            gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+            mean = cast(Tensor, self.accelerator.reduce(torch.cat([g.flatten() for g in gradients]), "mean"))
+            for gradient, part in zip(gradients, mean.split([g.numel() for g in gradients]), strict=True):
+                gradient.copy_(part.view_as(gradient))
         self.norm = torch.nn.utils.clip_grad_norm_(parameters, self.config.clip)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate(self.step)

@@ -37,11 +37,12 @@ def test_a_restored_position_goes_on_with_the_very_next_batch():
     assert [next(stream) for _ in range(6)] == [b for b, _ in zip(second, range(6), strict=False)]
 
 
-def test_two_processes_share_an_epoch_without_overlap():
-    plans = [loader(rank=rank, world=2) for rank in (0, 1)]
-    taken = [[b for b, _ in zip(p, range(2), strict=False)] for p in plans]
-    flat = [index for part in taken for batch in part for index in batch]
-    assert len(flat) == len(set(flat))
+def test_two_processes_share_an_epoch_without_overlap_and_a_bucket_at_every_step():
+    plans = [iter(loader(rank=rank, world=2)) for rank in (0, 1)]
+    steps = [[next(plan) for plan in plans] for _ in range(2)]  # of 10 tall ones 6 fill a step, of 7 wide ones too
+    assert all(len({index < 10 for batch in step for index in batch}) == 1 for step in steps)
+    flat = [index for step in steps for batch in step for index in batch]
+    assert len(flat) == len(set(flat)) == 12
 
 
 def test_what_no_batch_holds_is_reported():
@@ -49,7 +50,7 @@ def test_what_no_batch_holds_is_reported():
 
 
 def test_a_set_without_one_whole_batch_is_refused():
-    with pytest.raises(ValueError, match="2 samples in buckets of \\[2\\] make 0 batches of 3"):
+    with pytest.raises(ValueError, match="2 samples in buckets of \\[2\\]: none fills a batch of 3"):
         BucketedLoader(range(2), ["a", "a"], 3, list)
 
 
@@ -89,10 +90,10 @@ def test_a_writer_killed_halfway_leaves_no_half_shard(tmp_path, monkeypatch):
 def test_processes_take_equally_many_batches_and_too_few_are_refused():
     loaders = [BucketedLoader(list(range(10)), [0] * 10, 2, list, rank=rank, world=2) for rank in range(2)]
     streams = [iter(loader) for loader in loaders]
-    for _ in range(3):  # 5 batches: the odd one waits
+    for _ in range(3):  # 10 samples make 2 steps of 2 x 2: two wait
         a, b = (next(stream) for stream in streams)
         assert not set(a) & set(b)
         assert loaders[0].state_dict() == loaders[1].state_dict()
     assert loaders[0].state_dict() == {"epoch": 1, "position": 1}
-    with pytest.raises(ValueError, match="1 batches of 2; 2 process"):
+    with pytest.raises(ValueError, match="none fills a batch of 2 for each of 2 process"):
         BucketedLoader([0, 1], [0, 0], 2, list, world=2)

@@ -45,6 +45,27 @@ def test_filling_keeps_every_pixel_in_its_place_without_pasting(copying, size) -
     assert np.abs(pixels(out) - expected).max() <= 1
 
 
+def test_a_checkpoint_may_ask_for_the_nearest_kept_pixels_where_it_has_to_make_the_picture() -> None:
+    pipe = identity_qwen.pipeline(native_area=96 * 144, replicate_edges=True)
+    photo, mask = picture(96, 144), np.zeros((144, 96), np.uint8)
+    mask[16:32, :20] = 255
+    secret = pixels(photo)
+    secret[mask == 255] = (255, 0, 0)
+    out = pipe(Image.fromarray(secret.astype(np.uint8)), task="filling", mask_image=mask, preserve=False).images[0]
+    assert np.abs(pixels(out)[:16] - pixels(photo)[:16]).max() <= 1
+    assert np.abs(pixels(out)[20, 2] - pixels(photo)[15, 2]).max() <= 1  # nearest upwards
+    assert np.abs(pixels(out)[24, 18] - pixels(photo)[24, 20]).max() <= 1  # nearest to the right
+    corner = photo.crop((0, 0, 64, 64))
+    extended = pipe(corner, task="extending", width=96, height=144, anchor=(16, 40), preserve=False).images[0]
+    assert np.abs(pixels(extended)[0, 40] - pixels(photo)[0, 24]).max() <= 1
+
+
+def test_all_masked_leaves_nothing_to_replicate() -> None:
+    pipe = identity_qwen.pipeline(native_area=96 * 144, replicate_edges=True)
+    out = pipe(picture(96, 144), task="filling", mask_image=Image.new("L", (96, 144), 255), preserve=False).images[0]
+    assert np.abs(pixels(out) - 128).max() <= 1
+
+
 @pytest.mark.parametrize("task", ["layout_driven", "id_driven", "style_driven"])
 def test_a_reference_of_the_posters_shape_lies_cell_on_cell(copying, task) -> None:
     photo = picture(96, 144)

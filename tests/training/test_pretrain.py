@@ -63,9 +63,13 @@ def test_training_sees_the_condition_that_the_flux_pipeline_makes(nano_recipe, r
     assert torch.allclose(condition.pooled, pooled, atol=1e-5)
 
 
-def test_training_sees_the_condition_that_the_qwen_pipeline_makes(nano_recipe, run_recipe, tmp_path, samples):
+@pytest.mark.parametrize("replicate_edges", [False, True])
+def test_training_sees_the_condition_that_the_qwen_pipeline_makes(
+    nano_recipe, run_recipe, tmp_path, samples, replicate_edges
+):
     run_recipe("stage0_pretrain", nano_recipe("posteromni", "run", max_steps=1))
     model = QwenAdapter.from_pretrained(tmp_path / "run" / "model")
+    model.defaults["replicate_edges"] = replicate_edges
     pipe = model.pipeline()
     for sample in samples:
         with torch.no_grad():
@@ -150,11 +154,12 @@ def test_a_config_that_cannot_work_ends_with_one_line_and_code_2(
 
 def test_another_tokenizer_or_another_area_is_another_cache(nano_recipe, run_recipe, tmp_path):
     run_recipe("stage0_pretrain", nano_recipe("posteromni", "run", max_steps=1))
-    first, again, other = (QwenAdapter.from_pretrained(tmp_path / "run" / "model") for _ in range(3))
+    first, again, other, blank = (QwenAdapter.from_pretrained(tmp_path / "run" / "model") for _ in range(4))
     assert first.fingerprint() == again.fingerprint()
     other.parts["tokenizer"].add_tokens(["posterish"])
     again.defaults["condition_area"] = 3136
-    assert len({adapter.fingerprint() for adapter in (first, again, other)}) == 3
+    blank.defaults["replicate_edges"] = False
+    assert len({adapter.fingerprint() for adapter in (first, again, other, blank)}) == 4
     same = QwenAdapter.from_pretrained(tmp_path / "run" / "model")
     same.defaults["num_inference_steps"] = 99  # nothing that encoding knows of
     assert same.fingerprint() == first.fingerprint()

@@ -1,4 +1,4 @@
-"""Two processes over gloo train as one with twice the batches."""
+"""Two processes over gloo train as one with batches twice the size."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Line:
 
 rows = torch.randn(48, 4, generator=torch.Generator().manual_seed(0))
 stop_at = int(sys.argv[4]) if len(sys.argv) > 4 else None
-config = {"max_steps": 4, "learning_rate": 0.05, "accumulation": int(sys.argv[2]), "stop_at": stop_at}
+config = {"max_steps": 4, "learning_rate": 0.05, "batch_size": int(sys.argv[2]), "stop_at": stop_at}
 run = Run(RunConfig(run_dir=sys.argv[1], **config))
 model = Line()
 share = run.accelerator.process_index, run.accelerator.num_processes
-loader = BucketedLoader(list(rows), [0] * 48, 4, torch.stack, 0, *share)
+loader = BucketedLoader(list(rows), [0] * 48, run.config.batch_size, torch.stack, 0, *share)
 for batch in run.steps(model, loader):
     noisy = batch + (0.5 * run.noise_like(batch) if len(sys.argv) > 4 else 0)
     run.backward((model.module(noisy) - batch.sum(1, keepdim=True)).square().mean())
@@ -42,12 +42,12 @@ assert run.accelerator.num_processes == int(sys.argv[3])
 
 
 @pytest.mark.slow
-def test_two_processes_equal_one_that_accumulates_both_their_batches(tmp_path):
+def test_two_processes_equal_one_with_batches_twice_the_size(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    subprocess.run([sys.executable, script, tmp_path / "one", "2", "1"], check=True, timeout=300)
-    subprocess.run([*torchrun, script, tmp_path / "two", "1", "2"], check=True, timeout=300)
+    subprocess.run([sys.executable, script, tmp_path / "one", "8", "1"], check=True, timeout=300)
+    subprocess.run([*torchrun, script, tmp_path / "two", "4", "2"], check=True, timeout=300)
     one, two = (load_file(tmp_path / run / "model" / "model.safetensors") for run in ("one", "two"))
     assert all(torch.allclose(one[name], two[name], atol=1e-6) for name in one)
 
@@ -59,7 +59,7 @@ def test_two_processes_go_on_where_they_stopped_each_with_its_own_noise(tmp_path
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script]
     for folder, stops in (("whole", "4"), ("halves", "24")):
         for stop in stops:
-            subprocess.run([*torchrun, tmp_path / folder, "1", "2", stop], check=True, timeout=300)
+            subprocess.run([*torchrun, tmp_path / folder, "4", "2", stop], check=True, timeout=300)
     whole, halves = (load_file(tmp_path / run / "model" / "model.safetensors") for run in ("whole", "halves"))
     assert all(torch.equal(whole[name], halves[name]) for name in whole)
     states = json.loads((tmp_path / "whole" / "last" / "state.json").read_text())["random"]

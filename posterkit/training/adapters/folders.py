@@ -89,8 +89,8 @@ def _tensors(module: torch.nn.Module) -> Iterator[torch.Tensor]:
 
 def fingerprint(parts: dict[str, Any], defaults: dict[str, Any], autoencoder: str) -> str:
     """A hash of what decides how samples are encoded: tokenizers, the picture processor, areas, the autoencoder."""
-    sizes = {name: value for name, value in sorted(defaults.items()) if name.endswith(("_area", "_length"))}
-    digest = hashlib.sha256(f"{autoencoder} {sizes}".encode())
+    kept = {name: value for name, value in sorted(defaults.items()) if name.endswith(("_area", "_length", "_edges"))}
+    digest = hashlib.sha256(f"{autoencoder} {kept}".encode())
     for name, part in sorted(parts.items()):
         if isinstance(part, PreTrainedTokenizerBase):
             digest.update(f"{name} {sorted(part.get_vocab().items())}".encode())

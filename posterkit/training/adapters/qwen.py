@@ -122,6 +122,7 @@ class QwenAdapter:
                 Size(width, height),
                 Image.fromarray(sample.mask) if sample.task == "filling" and sample.mask is not None else None,
                 sample.placed[:2] if sample.task == "extending" and sample.placed else "center",
+                self.defaults.get("replicate_edges", False),
             )
             inputs = self.read(poster.instruction, poster.pictures)
             rows.append(
