@@ -1,4 +1,4 @@
-"""Data sets of posters: the sample's schema, synthetic posters."""
+"""Data sets of posters: the sample's schema, sets on disk and the engine that makes them, synthetic posters."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from posterkit.data.dataset import PosterDataset
     from posterkit.data.schema import DrawnText, PosterSample, Region, read_sample, write_sample
     from posterkit.data.synthetic import (
         SyntheticPosters,
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     )
 
 _PUBLIC = {
+    "PosterDataset": "posterkit.data.dataset",
     "PosterSample": "posterkit.data.schema",
     "Region": "posterkit.data.schema",
     "DrawnText": "posterkit.data.schema",
@@ -30,6 +32,7 @@ _PUBLIC = {
 
 __all__ = [
     "DrawnText",
+    "PosterDataset",
     "PosterSample",
     "Region",
     "SyntheticPosters",

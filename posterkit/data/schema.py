@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,6 +92,26 @@ _PLAIN = (
 )  # fmt: skip
 
 
+def encode_sample(sample: PosterSample) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """A sample as its row (DESIGN's JSON line) and its pictures as PNG files, by the names that the row gives them."""
+    files: dict[str, bytes] = {}
+
+    def png(name: str, picture: np.ndarray) -> str:
+        file = io.BytesIO()
+        Image.fromarray(picture).save(file, "PNG")
+        files[name] = file.getvalue()
+        return name
+
+    row: dict[str, Any] = {key: getattr(sample, key) for key in _PLAIN}
+    row["target"] = png(f"{sample.id}.png", sample.target)
+    row["references"] = [png(f"{sample.id}.ref{n}.png", picture) for n, picture in enumerate(sample.references)]
+    row["mask"] = None if sample.mask is None else png(f"{sample.id}.mask.png", sample.mask)
+    row["regions"] = [vars(region) for region in sample.regions]
+    row["texts"] = [vars(text) for text in sample.texts]
+    row |= {"palette": sample.palette, "subject": sample.subject, "placed": sample.placed}
+    return row, files
+
+
 def write_sample(sample: PosterSample, folder: str | Path, index: str = "samples.jsonl") -> dict[str, Any]:
     """Write a sample's pictures as PNG files into `folder` and append its line to `folder/index`.
 
@@ -98,41 +120,46 @@ def write_sample(sample: PosterSample, folder: str | Path, index: str = "samples
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-
-    def save(name: str, picture: np.ndarray) -> str:
-        Image.fromarray(picture).save(folder / name)
-        return name
-
-    row: dict[str, Any] = {key: getattr(sample, key) for key in _PLAIN}
-    row["target"] = save(f"{sample.id}.png", sample.target)
-    row["references"] = [save(f"{sample.id}.ref{n}.png", picture) for n, picture in enumerate(sample.references)]
-    row["mask"] = None if sample.mask is None else save(f"{sample.id}.mask.png", sample.mask)
-    row["regions"] = [vars(region) for region in sample.regions]
-    row["texts"] = [vars(text) for text in sample.texts]
-    row |= {"palette": sample.palette, "subject": sample.subject, "placed": sample.placed}
+    row, files = encode_sample(sample)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
     with open(folder / index, "a", encoding="utf-8") as lines:
         lines.write(json.dumps(row, ensure_ascii=False) + "\n")
     return row
 
 
 def read_sample(line: str, folder: str | Path) -> PosterSample:
-    """Read one JSON line as `write_sample` writes it, with its pictures; keys that are not there keep their defaults.
+    """Read one JSON line as `write_sample` writes it, with its pictures.
 
     Raises:
-        ValueError: the line is no JSON object, or lacks `id`, `task` or `target`.
+        ValueError: see `sample_from_row`.
         FileNotFoundError: a picture that the line names is not there.
     """
-    row = json.loads(line)
+    return sample_from_row(json.loads(line), lambda name: (Path(folder) / name).read_bytes())
+
+
+def sample_from_row(row: dict[str, Any], read: Callable[[str], bytes]) -> PosterSample:
+    """The sample that a row describes; keys that are not there keep their defaults.
+
+    Args:
+        read: the bytes of a file that the row names.
+
+    Raises:
+        ValueError: the row is no JSON object, or lacks `id`, `task` or `target`; or a picture is damaged.
+    """
     missing = [key for key in ("id", "task", "target") if not isinstance(row, dict) or key not in row]
     if missing:
         raise ValueError(
-            f"a sample needs id, task and target; {', '.join(missing)} is missing in {line.strip()[:80]!r}"
+            f"a sample needs id, task and target; {', '.join(missing)} is missing in {json.dumps(row)[:80]!r}"
         )
-    folder = Path(folder)
 
     def load(name: str, mode: str) -> np.ndarray:
-        with Image.open(folder / name) as picture:
-            return np.asarray(as_rgb(picture).convert(mode))
+        content = io.BytesIO(read(name))
+        try:
+            with Image.open(content) as picture:
+                return np.asarray(as_rgb(picture).convert(mode))
+        except (OSError, SyntaxError) as error:
+            raise ValueError(f"{row['id']}: {name}: damaged image ({(str(error).splitlines() or [''])[0]})") from None
 
     def maybe(value: Any) -> Any:
         return None if value is None else tuple(value)

@@ -25,6 +25,7 @@ from posterkit.pipelines.processor import Qwen2VLProcessor
 from posterkit.pipelines.references import Areas, Poster, lay_out
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS
+from posterkit.training.adapters.alignment import look_at_reference
 from posterkit.training.adapters.autoencoder import Autoencoder
 from posterkit.training.adapters.folders import check_model, fingerprint, pipeline_defaults, save_pipeline
 from posterkit.training.tokenizers import qwen_tokenizer
@@ -93,6 +94,7 @@ class QwenAdapter:
         # the last layer starts at zero, so that the first prediction is no noise of its own
         nn.init.zeros_(parts["transformer"].proj_out.weight)
         nn.init.zeros_(parts["transformer"].proj_out.bias)
+        look_at_reference(parts["transformer"])
         return cls(parts, vae, model["defaults"])
 
     @classmethod

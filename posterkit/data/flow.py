@@ -1,0 +1,325 @@
+"""The engine of the data tools: items through steps into shards, on many processes. It knows nothing about posters.
+
+    flow = Flow(source, 2000, steps=(("read", read), ("text", set_text)), encode=encode_sample, settings={"seed": 0})
+    outcome = run_flow(flow, "sets/text", workers=8)
+
+With any number of workers, and stopped and started as often as you like, a set comes out the same to the byte.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import signal
+import tarfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal
+
+from PIL import Image
+
+Layout = Literal["folder", "webdataset"]
+Row = dict[str, Any]
+Funnel = dict[str, dict[str, Any]]
+_THUMBNAIL = (160, 160)
+
+
+@dataclass(frozen=True)
+class Drop:
+    """What a step returns in place of an item that goes no further.
+
+    Attributes:
+        reason: a word or two, counted in the funnel.
+        detail: what was found, one line.
+        picture: shown in the report, as a thumbnail.
+        fault: the item is broken, not merely unfit; the tool's exit code says so.
+    """
+
+    reason: str
+    detail: str = ""
+    picture: Image.Image | None = None
+    fault: bool = False
+
+
+@dataclass(frozen=True)
+class Flow:
+    """How a set is made; it is pickled into every worker.
+
+    Attributes:
+        source: items by number, `source[i]`; item i is the same in every process.
+        count: how many of them.
+        steps: (name, function) in order; a function takes an item and returns one, or a `Drop`.
+        encode: item -> its row, which has an `id`, and the files that the row names, by name.
+        settings: plain JSON that decides what comes out; a folder made with others is refused.
+        names: what an item is called before it has a row; its number where None.
+    """
+
+    source: Any
+    count: int
+    steps: tuple[tuple[str, Callable[[Any], Any]], ...]
+    encode: Callable[[Any], tuple[Row, dict[str, bytes]]]
+    settings: dict[str, Any]
+    names: Sequence[str] | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a set holds: rows kept, items dropped, how many of these were broken or broke a step, and the funnel.
+
+    The funnel has for each step how many items came in, and how many it dropped for which reason.
+    """
+
+    kept: int
+    dropped: int
+    faults: int
+    funnel: Funnel
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What every worker knows."""
+
+    flow: Flow
+    out: Path
+    layout: Layout
+
+
+def run_flow(
+    flow: Flow,
+    out: str | Path,
+    *,
+    workers: int = 1,
+    shard: int = 1000,
+    layout: Layout = "folder",
+    progress: Callable[[int, int], None] | None = None,
+) -> Outcome:
+    """Make what is missing of a set in `out`, then its index.
+
+    A shard's data are written under a name of their own and renamed, its record comes last: nothing is ever half
+    written, and what has a record is not made again. `out` gets `samples.jsonl` (a row for each sample),
+    `dropped.jsonl` (a line for each item that went no further: where and why), `funnel.json`, and the shards.
+
+    Args:
+        workers: processes; 1 works in this one.
+        shard: items in one shard.
+        layout: "folder" puts a shard's files into a folder, "webdataset" into a tar file.
+        progress: told how many items are through, and of how many.
+
+    Raises:
+        ValueError: `out` holds a set made with other settings.
+        OSError: nothing can be written, or a worker died; what was made stays.
+    """
+    task = _Task(flow, Path(out), layout)
+    count = flow.count
+    _claim(task.out, {**flow.settings, "shard": shard, "layout": layout})
+    spans = [(start, min(count, start + shard)) for start in range(0, count, shard)]
+    missing = [k for k, span in enumerate(spans) if not _is_made(task.out, k, span)]
+    done = count - sum(spans[k][1] - spans[k][0] for k in missing)
+    for k in _made(task, [(k, *spans[k]) for k in missing], workers):
+        done += spans[k][1] - spans[k][0]
+        if progress:
+            progress(done, count)
+    return _write_index(task.out, len(spans))
+
+
+def _made(task: _Task, jobs: list[tuple[int, int, int]], workers: int) -> Iterator[int]:
+    """The number of each shard as it is ready."""
+    if workers == 1 or len(jobs) < 2:
+        for job in jobs:
+            yield _make_shard(task, *job)
+        return
+    # spawned, not forked: a fork copies the locks of threads that it does not copy
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), get_context("spawn"), _begin, (task,))
+    try:
+        waiting = {pool.submit(_work, *job) for job in jobs}
+        while waiting:
+            ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in ready)
+    except BrokenProcessPool:
+        raise OSError(f"{task.out}: a worker died (out of memory?); the same command goes on from there") from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin(task: _Task) -> None:
+    global _TASK
+    _TASK = task
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the first one ends the others
+
+
+def _work(k: int, start: int, stop: int) -> int:
+    return _make_shard(_TASK, k, start, stop)
+
+
+def _make_shard(task: _Task, k: int, start: int, stop: int) -> int:
+    """Items `start` to `stop` through all steps into shard `k`, then its record."""
+    rows: list[Row] = []
+    drops: list[Row] = []
+    funnel: Funnel = {}
+    with (_TarShard if task.layout == "webdataset" else _FolderShard)(task.out, k) as shard:
+        for number in range(start, stop):
+            made, step = _through(task.flow, number, funnel)
+            if not isinstance(made, Drop):
+                rows.append(shard.put(*made))
+                continue
+            name = task.flow.names[number] if task.flow.names else str(number)
+            drops.append({"id": name, "step": step, "reason": made.reason, "detail": made.detail, "fault": made.fault})
+            if made.picture is not None:
+                drops[-1]["thumbnail"] = f"dropped/{number:08d}.jpg"
+                write_whole(task.out / drops[-1]["thumbnail"], _thumbnail(made.picture))
+    record = {"span": [start, stop], "rows": rows, "dropped": drops, "funnel": funnel}
+    write_whole(_record(task.out, k), json.dumps(record, ensure_ascii=False).encode())
+    return k
+
+
+def _through(flow: Flow, number: int, funnel: Funnel) -> tuple[Any, str]:
+    """An item after the last step, or its `Drop`, and the step that it came out of; both are counted."""
+    item: Any = number
+    name = ""
+    for name, step in (("source", flow.source.__getitem__), *flow.steps, ("encode", flow.encode)):
+        try:
+            item = step(item)
+        except Exception as error:  # whatever one item does to a step, the others go on
+            item = Drop("failed", f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}", fault=True)
+        entry = funnel.setdefault(name, {"in": 0, "dropped": {}})
+        entry["in"] += 1
+        if isinstance(item, Drop):
+            entry["dropped"][item.reason] = entry["dropped"].get(item.reason, 0) + 1
+            break
+    return item, name
+
+
+class _FolderShard:
+    """A shard as a folder of files; it gets its name when it is whole."""
+
+    def __init__(self, out: Path, k: int) -> None:
+        self.final, self.temporary = out / f"{k:05d}", out / f".{k:05d}.{os.getpid()}.tmp"
+
+    def __enter__(self) -> _FolderShard:
+        shutil.rmtree(self.temporary, ignore_errors=True)
+        self.temporary.mkdir(parents=True)
+        return self
+
+    def put(self, row: Row, files: dict[str, bytes]) -> Row:
+        """Write a sample's files; the row comes back with their paths."""
+        for name, content in files.items():
+            (self.temporary / name).write_bytes(content)
+        return {key: _moved(value, files, self.final.name) for key, value in row.items()}
+
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        if kind is None:
+            shutil.rmtree(self.final, ignore_errors=True)  # a whole one without a record: killed between the two
+            self.temporary.rename(self.final)
+        else:
+            shutil.rmtree(self.temporary, ignore_errors=True)
+
+
+class _TarShard:
+    """A shard as a WebDataset tar: a sample's files and its row (`ID.json`) one after the other."""
+
+    def __init__(self, out: Path, k: int) -> None:
+        self.final, self.temporary = out / f"{k:05d}.tar", out / f".{k:05d}.{os.getpid()}.tmp"
+
+    def __enter__(self) -> _TarShard:
+        self.file = tarfile.open(self.temporary, "w", format=tarfile.GNU_FORMAT)
+        return self
+
+    def put(self, row: Row, files: dict[str, bytes]) -> Row:
+        """Add a sample; the row comes back with the shard's name."""
+        text = json.dumps(row, ensure_ascii=False).encode()
+        for name, content in {**files, f"{row['id']}.json": text}.items():
+            member = tarfile.TarInfo(name)  # no times and no owners: the same bytes every time
+            member.size = len(content)
+            self.file.addfile(member, io.BytesIO(content))
+        return {**row, "shard": self.final.name}
+
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        try:
+            self.file.close()
+        finally:
+            if kind is None:
+                self.temporary.rename(self.final)
+            else:
+                self.temporary.unlink(missing_ok=True)
+
+
+def _moved(value: Any, files: Iterable[str], folder: str) -> Any:
+    """File names in a row's value with their folder before them."""
+    if isinstance(value, list):
+        return [_moved(one, files, folder) for one in value]
+    return f"{folder}/{value}" if isinstance(value, str) and value in files else value
+
+
+def _claim(out: Path, settings: dict[str, Any]) -> None:
+    """Make the folder, or see that it was made with the same settings."""
+    path, wanted = out / ".flow" / "settings.json", json.loads(json.dumps(settings))
+    if path.is_file():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        for key in sorted(found.keys() | wanted.keys()):
+            if found.get(key) != wanted.get(key):
+                raise ValueError(
+                    f"{out}: holds a set made with {key}={found.get(key)}, now {wanted.get(key)}; take another folder"
+                )
+    elif out.is_dir() and any(out.iterdir()):
+        raise ValueError(f"{out}: is not empty and holds no set; take another folder")
+    else:
+        write_whole(path, json.dumps(wanted, indent=1, ensure_ascii=False).encode())
+
+
+def _record(out: Path, k: int) -> Path:
+    return out / ".flow" / f"{k:05d}.json"
+
+
+def _is_made(out: Path, k: int, span: tuple[int, int]) -> bool:
+    path = _record(out, k)
+    return path.is_file() and json.loads(path.read_text(encoding="utf-8"))["span"] == list(span)
+
+
+def _write_index(out: Path, shards: int) -> Outcome:
+    """Join the records of all shards; one at a time, so that a large set needs no more memory than a small one."""
+    counts: Counter[str] = Counter()
+    funnel: Funnel = {}
+    index, dropped = out / ".samples.tmp", out / ".dropped.tmp"
+    with index.open("w", encoding="utf-8") as rows, dropped.open("w", encoding="utf-8") as drops:
+        for k in range(shards):
+            record = json.loads(_record(out, k).read_text(encoding="utf-8"))
+            for file, key in ((rows, "rows"), (drops, "dropped")):
+                file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in record[key])
+                counts[key] += len(record[key])
+            counts["faults"] += sum(row["fault"] for row in record["dropped"])
+            for step, found in record["funnel"].items():
+                entry = funnel.setdefault(step, {"in": 0, "dropped": {}})
+                entry["in"] += found["in"]
+                entry["dropped"] = dict(Counter(entry["dropped"]) + Counter(found["dropped"]))
+    index.rename(out / "samples.jsonl")
+    dropped.rename(out / "dropped.jsonl")
+    write_whole(out / "funnel.json", json.dumps(funnel, indent=1, ensure_ascii=False).encode())
+    for stale in out.glob(".*.tmp"):
+        shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
+    return Outcome(counts["rows"], counts["dropped"], counts["faults"], funnel)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file under another name first, so that nobody ever sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.rename(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _thumbnail(picture: Image.Image) -> bytes:
+    small = picture.convert("RGB")
+    small.thumbnail(_THUMBNAIL)
+    file = io.BytesIO()
+    small.save(file, "JPEG", quality=85)
+    return file.getvalue()
