@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,22 @@ class Region:
 
 
 @dataclass(frozen=True)
+class DrawnLine:
+    """One line of a text, and the box of its ink in pixels, half open."""
+
+    text: str
+    box: Box
+
+
+@dataclass(frozen=True)
 class DrawnText:
-    """A text that stands on the target: its ink's box in pixels, half open, its colour and its font's name."""
+    """A text that stands on the target: its ink's box in pixels, half open, its colour, its font's name, its lines."""
 
     text: str
     box: Box | None = None
     color: RGB | None = None
     font: str | None = None
+    lines: tuple[DrawnLine, ...] = ()
 
 
 @dataclass
@@ -106,8 +115,8 @@ def encode_sample(sample: PosterSample) -> tuple[dict[str, Any], dict[str, bytes
     row["target"] = png(f"{sample.id}.png", sample.target)
     row["references"] = [png(f"{sample.id}.ref{n}.png", picture) for n, picture in enumerate(sample.references)]
     row["mask"] = None if sample.mask is None else png(f"{sample.id}.mask.png", sample.mask)
-    row["regions"] = [vars(region) for region in sample.regions]
-    row["texts"] = [vars(text) for text in sample.texts]
+    row["regions"] = [asdict(region) for region in sample.regions]
+    row["texts"] = [asdict(text) for text in sample.texts]
     row |= {"palette": sample.palette, "subject": sample.subject, "placed": sample.placed}
     return row, files
 
@@ -171,7 +180,13 @@ def sample_from_row(row: dict[str, Any], read: Callable[[str], bytes]) -> Poster
         mask=load(row["mask"], "L") if row.get("mask") else None,
         regions=[Region(tuple(r["box"]), r["role"], r["text"]) for r in row.get("regions") or ()],
         texts=[
-            DrawnText(t["text"], maybe(t.get("box")), maybe(t.get("color")), t.get("font"))
+            DrawnText(
+                t["text"],
+                maybe(t.get("box")),
+                maybe(t.get("color")),
+                t.get("font"),
+                tuple(DrawnLine(line["text"], tuple(line["box"])) for line in t.get("lines") or ()),
+            )
             for t in row.get("texts") or ()
         ],
         palette=tuple(tuple(color) for color in row.get("palette") or ()),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -10,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from posterkit.layout import Box
 from posterkit.typeset.fonts import Face
 from posterkit.typeset.placed import PlacedText
-from posterkit.typeset.shaping import Run, has_raqm
+from posterkit.typeset.shaping import Line, Run, has_raqm
 
 _BAND = 256  # rows blended at a time, so that a large poster needs little memory
 _SMOOTH = 4  # buttons are drawn this many times larger and reduced
@@ -34,6 +36,37 @@ def draw(canvas: Image.Image, placed: PlacedText) -> None:
         for run in line.line.runs:
             _draw_run(pen, run, line.x + run.x * placed.size - x0, line.baseline - y0, placed.size)
     canvas.paste(placed.color, (x0, y0), mask)
+
+
+def lettering(
+    lines: Sequence[Line], size: float, align: float = 0.0, leading: float = 1.2
+) -> tuple[Image.Image, list[tuple[int, int, int, int]]]:
+    """Lines of text by themselves.
+
+    Args:
+        lines: shaped, top to bottom.
+        size: font size in pixels.
+        align: 0 sets them left, 0.5 centred, 1 right.
+        leading: from baseline to baseline, in em.
+
+    Returns:
+        The ink as mode L, cropped to itself, and the box of each line's ink on it, in pixels.
+    """
+    widest, pad = max(line.ink for line in lines) * size, math.ceil(0.3 * size)
+    first = pad + lines[0].top * size
+    height = first + ((len(lines) - 1) * leading + lines[-1].bottom) * size + pad
+    mask = Image.new("L", (math.ceil(widest) + 2 * pad, math.ceil(height)), 0)
+    pen = ImageDraw.Draw(mask)
+    boxes = []
+    for number, line in enumerate(lines):
+        left, baseline = pad + (widest - line.ink * size) * align, first + number * leading * size
+        for run in line.runs:
+            _draw_run(pen, run, left + (run.x - line.left) * size, baseline, size)
+        sides = left, baseline - line.top * size, left + line.ink * size, baseline + line.bottom * size
+        boxes.append((*map(math.floor, sides[:2]), *map(math.ceil, sides[2:])))
+    x, y, right, bottom = mask.getbbox() or (0, 0, *mask.size)
+    inside = [(max(0, a - x), max(0, b - y), min(c, right) - x, min(d, bottom) - y) for a, b, c, d in boxes]
+    return mask.crop((x, y, right, bottom)), inside
 
 
 def _draw_run(pen: ImageDraw.ImageDraw, run: Run, x: float, y: float, size: float) -> None:

@@ -2,9 +2,9 @@
 
 from posterkit.data.synthetic.captions import caption_vocabulary, title_words
 from posterkit.data.synthetic.palettes import background_name, border_lab
-from posterkit.data.synthetic.poster import Poster, Rendering, draw_poster, render
+from posterkit.data.synthetic.poster import Poster, Rendering, draw_art, draw_poster, render
 from posterkit.data.synthetic.source import TRAINING_SIZES, SyntheticPosters
 
 __all__ = ["TRAINING_SIZES", "Poster", "Rendering", "SyntheticPosters", "background_name", "border_lab",
            "caption_vocabulary",
-           "draw_poster", "render", "title_words"]  # fmt: skip
+           "draw_art", "draw_poster", "render", "title_words"]  # fmt: skip

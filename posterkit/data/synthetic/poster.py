@@ -29,7 +29,7 @@ from posterkit.data.synthetic.layouts import (
 )
 from posterkit.data.synthetic.lettering import Lettering, Setting, set_text
 from posterkit.data.synthetic.mascots import Mascot
-from posterkit.data.synthetic.palettes import RGB, Palette, distance, draw_palette, lab_of
+from posterkit.data.synthetic.palettes import RGB, Palette, background_name, distance, draw_palette, lab_of
 from posterkit.data.synthetic.places import City, Sea, Space
 from posterkit.data.synthetic.poses import Pose, draw_pose
 from posterkit.data.synthetic.products import Product
@@ -256,6 +256,14 @@ def clause_of(rng: Random, poster: Poster, place: bool = True) -> str:
     return captions.title_clause(
         rng, text.title if text else None, bool(text and text.subtitle), poster.layout.where, place
     )
+
+
+def draw_art(rng: Random, size: tuple[int, int]) -> tuple[np.ndarray, str, str]:
+    """A picture without a text, uint8 `(H, W, 3)`; what it shows, in words; its theme."""
+    poster = draw_poster(rng, aspect=size[0] / size[1], text=False)
+    image = render(poster, size).image
+    shown = content_of(rng, poster)
+    return image, f"{shown[:1].upper()}{shown[1:]}, {background_name(image)} background.", poster.theme
 
 
 def caption_of(rng: Random, poster: Poster, size: tuple[int, int], background: str) -> str:
