@@ -1,0 +1,26 @@
+"""Write one HTML page about a set: samples, counts, sizes, text lengths, the funnel and what was dropped.
+
+python data_tools/report.py sets/omni [--out sets/omni/report.html]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from posterkit.data.report import write_report
+from posterkit.data.tool import WRONG_CALL, whole
+
+if __name__ == "__main__":
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("input", type=Path, metavar="SET", help="the set's folder, or its index file")
+    options.add_argument("--out", type=Path, metavar="FILE", help="default: report.html in the set's folder")
+    options.add_argument("--samples", type=whole, default=24, metavar="N", help="shown samples (default 24)")
+    given = options.parse_args()
+    folder = given.input if given.input.is_dir() else given.input.parent
+    try:
+        print(write_report(given.input, given.out or folder / "report.html", samples=given.samples))
+    except (OSError, ValueError) as error:
+        print(f"posterkit: {error}", file=sys.stderr)
+        sys.exit(WRONG_CALL)
