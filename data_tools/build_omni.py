@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from posterkit.data import PosterSample, SyntheticPosters
 from posterkit.data.flow import Flow, Outcome
-from posterkit.data.schema import encode_sample
+from posterkit.data.schema import encode_for_shards, encode_sample
 from posterkit.data.tool import Options, make_set, run_tool, size, whole
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS, get_task
@@ -37,7 +37,8 @@ def main() -> Outcome:
     source = Synthetic(GIVEN.seed, GIVEN.size, tasks, GIVEN.heldout)
     settings = {"tool": "build_omni synthetic", "seed": GIVEN.seed, "size": str(GIVEN.size), "tasks": tasks,
                 "heldout": GIVEN.heldout}  # fmt: skip
-    return make_set(Flow(source, GIVEN.count, (), encode_sample, settings), GIVEN)
+    encode = encode_sample if GIVEN.layout == "folder" else encode_for_shards
+    return make_set(Flow(source, GIVEN.count, (), encode, settings), GIVEN)
 
 
 if __name__ == "__main__":

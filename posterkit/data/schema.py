@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from posterkit.reading import as_rgb
+from posterkit.tasks import TASKS
 
 Box = tuple[int, int, int, int]
 RGB = tuple[int, int, int]
@@ -119,6 +120,20 @@ def encode_sample(sample: PosterSample) -> tuple[dict[str, Any], dict[str, bytes
     row["texts"] = [asdict(text) for text in sample.texts]
     row |= {"palette": sample.palette, "subject": sample.subject, "placed": sample.placed}
     return row, files
+
+
+def encode_for_shards(sample: PosterSample) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """As `encode_sample`, with the same files for every task: a single pixel stands where a task has no picture.
+
+    Hugging Face `datasets` reads a tar shard only where all of its samples have the same members; the row names the
+    real ones.
+    """
+    row, files = encode_sample(sample)
+    pixel = io.BytesIO()
+    Image.new("L", (1, 1)).save(pixel, "PNG")
+    most = max(task.references[-1] for task in TASKS.values())
+    names = [f"{sample.id}.{part}png" for part in ("", *(f"ref{n}." for n in range(most)), "mask.")]
+    return row, {name: files.get(name, pixel.getvalue()) for name in names}
 
 
 def write_sample(sample: PosterSample, folder: str | Path, index: str = "samples.jsonl") -> dict[str, Any]:

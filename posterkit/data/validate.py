@@ -302,6 +302,7 @@ def _orphans(index: Path, named: dict[str | None, set[str]]) -> Iterator[Fault]:
     files = SetFiles(folder)
     for shard in sorted(name for name in named if name is not None):
         if (folder / shard).is_file():
-            pictures = {name for name in files.members(shard) if not name.endswith(".json")}
-            for name in sorted(pictures - named[shard]):
-                yield Fault(f"{shard} {name}", "no row names this picture")
+            known = {name.split(".")[0] for name in named[shard]}  # a sample's members begin with its id
+            for name in files.members(shard):
+                if name.split(".")[0] not in known:
+                    yield Fault(f"{shard} {name}", "belongs to no row")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from PIL import Image
 
 from posterkit.data import PosterDataset, SyntheticPosters, write_sample
 from posterkit.data.flow import Flow, run_flow
-from posterkit.data.schema import encode_sample
+from posterkit.data.schema import encode_for_shards, encode_sample
 from posterkit.data.validate import validate
 from posterkit.tasks import TASKS
 
@@ -50,6 +51,19 @@ def test_a_sound_set_has_no_fault_in_folders_and_in_tar_shards(sound, tmp_path):
         assert faults(tmp_path / layout) == faults(tmp_path / layout, workers=2) == []
         read, truth = PosterDataset(tmp_path / layout), SOURCE.sample(2, task="filling")
         assert len(read) == 7 and (read[2].target == truth.target).all() and (read[2].mask == truth.mask).all()
+
+
+def test_tar_shards_have_the_same_members_for_every_task_and_none_that_belongs_to_no_row(sound):
+    source, folder = PosterDataset(sound), sound / "shards"
+    run_flow(Flow(source, len(source), (), encode_for_shards, {}), folder, layout="webdataset")
+    with tarfile.open(folder / "00000.tar") as file:
+        members = [name.split(".", 1) for name in file.getnames()]
+    parts = [[part for name, part in members if name == row["id"]] for row in source.rows]
+    assert parts == [["png", "ref0.png", "ref1.png", "ref2.png", "ref3.png", "mask.png", "json"]] * 7
+    assert faults(folder) == []
+    index = folder / "samples.jsonl"
+    index.write_text("".join(index.read_text().splitlines(keepends=True)[1:]))
+    assert faults(folder)[0] == f"00000.tar {source.rows[0]['id']}.png: belongs to no row"
 
 
 def picture(**options):
