@@ -132,6 +132,9 @@ def main() -> None:
         run.accelerator.process_index, run.accelerator.num_processes,
     )  # fmt: skip
 
+    if lost := sum(loader.dropped.values()):
+        run.print(f"{lost} of {len(cache)} posters wait in each epoch: their geometry does not fill a last batch")
+
     for batch in run.steps(model, loader, sample=lambda: contact_sheet(model, config)):
         batch = {name: value.to(run.device) for name, value in batch.items()}
         size = len(next(iter(batch.values())))

@@ -37,6 +37,8 @@ def test_a_stopped_run_goes_on_bit_for_bit_and_saves_what_the_pipelines_open(
     for file in ("weights", "optimizer", *(["ema"] if settings["ema_decay"] else [])):
         whole, again = (load_file(tmp_path / run / "last" / f"{file}.safetensors") for run in ("whole", "halves"))
         assert all(torch.equal(whole[key], again[key]) for key in whole)
+    for config in (tmp_path / "halves" / "model").glob("*/config.json"):
+        assert "_name_or_path" not in config.read_text()  # nobody's folders in what is passed on
     pipeline = {"postercraft": PosterCraftPipeline, "posteromni": PosterOmniPipeline}[name]
     pipe = pipeline.from_pretrained(tmp_path / "halves" / "model")
     assert pipe.transformer.dtype == torch.float32 and pipe.text_encoder.dtype == torch.float32

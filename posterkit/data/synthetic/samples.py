@@ -173,7 +173,9 @@ def id_driven(request: Request) -> Draft:
     poster = draw_poster(rng, theme=theme, aspect=request.size.aspect)
     target = render(poster, request.size)
     count = 1 + int(4 * rng.random() ** 1.5)
-    references = [_portrait(request, poster) for _ in range(count)]
+    # of one shape, as a batch must be: four references of any shape would make hundreds of geometries
+    aspect = (2 / 3, 1.0, 1.0, 1.5)[int(rng.random() * 4)]
+    references = [_portrait(request, poster, aspect) for _ in range(count)]
     kind = poster.plan["slots"]["kind"]
     if theme == "food":
         kind = re_article(captions.FOOD_NAMES[kind])
@@ -190,9 +192,9 @@ def re_article(noun: str) -> str:
     return noun.removeprefix("an ").removeprefix("a ")
 
 
-def _portrait(request: Request, poster: Poster) -> np.ndarray:
+def _portrait(request: Request, poster: Poster, aspect: float) -> np.ndarray:
     rng = request.rng
-    size = _reference_size(request, (2 / 3, 1.0, 1.0, 1.5)[int(rng.random() * 4)])
+    size = _reference_size(request, aspect)
     body = next(v for k, v in poster.plan.items() if k in ("body", "main"))
     pool = [q for q in (*NEUTRALS, poster.palette.bg) if distance(q, body) > 25]
     ground = pool[int(rng.random() * len(pool))]

@@ -77,9 +77,11 @@ def save_pipeline(pipe: DiffusionPipeline, folder: str | Path) -> None:
     for name in live:
         path = Path(folder) / name / "config.json"
         config = json.loads(path.read_text())
+        config.pop("_name_or_path", None)  # where it lay on the machine that trained it
         if "dtype" in config or "torch_dtype" in config:
             config.pop("torch_dtype", None)
-            path.write_text(json.dumps({**config, "dtype": "float32"}, indent=2, sort_keys=True) + "\n")
+            config["dtype"] = "float32"
+        path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 def _tensors(module: torch.nn.Module) -> Iterator[torch.Tensor]:
