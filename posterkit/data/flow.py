@@ -301,8 +301,9 @@ def _write_index(out: Path, shards: int) -> Outcome:
     index.rename(out / "samples.jsonl")
     dropped.rename(out / "dropped.jsonl")
     write_whole(out / "funnel.json", json.dumps(funnel, indent=1, ensure_ascii=False).encode())
-    for stale in out.glob(".*.tmp"):
-        shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
+    for folder in (out, out / "dropped", out / ".flow"):
+        for stale in folder.glob(".*.tmp"):  # of a run that was killed
+            shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
     return Outcome(counts["rows"], counts["dropped"], counts["faults"], funnel)
 
 

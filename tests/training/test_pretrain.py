@@ -16,8 +16,11 @@ from safetensors.torch import load_file
 from posterkit import PosterCraftPipeline, PosterOmniPipeline
 from posterkit.data import SyntheticPosters
 from posterkit.tasks import TASKS
+from posterkit.training.adapters.autoencoder import Autoencoder
 from posterkit.training.adapters.flux import FluxAdapter
 from posterkit.training.adapters.qwen import QwenAdapter
+
+MINI = Path(__file__).parents[2] / "configs" / "mini"
 
 
 @pytest.mark.parametrize(
@@ -167,6 +170,16 @@ def test_another_tokenizer_or_another_area_is_another_cache(nano_recipe, run_rec
     assert same.fingerprint() == first.fingerprint()
     same.parts["processor"].image_processor.min_pixels = 4 * 784
     assert same.fingerprint() != first.fingerprint()
+
+
+def test_words_start_at_the_scale_of_what_the_encoders_layers_will_add():
+    vae, recipe = (
+        yaml.safe_load((MINI / f"stage0_{name}.yaml").read_text()) for name in ("autoencoder", "pretrain_posteromni")
+    )
+    frozen = Autoencoder.from_config("qwen", vae["model"]["qwen"])
+    model = QwenAdapter.from_config(recipe["model"], frozen, ["a green poster", "a purple poster"])
+    words = model.module["text_encoder"].get_input_embeddings().weight
+    assert words.std().item() == pytest.approx(1, rel=0.05)
 
 
 def test_tokens_that_the_task_keeps_are_told_from_those_it_makes(nano_recipe, run_recipe, tmp_path, samples):

@@ -95,6 +95,8 @@ class QwenAdapter:
         nn.init.zeros_(parts["transformer"].proj_out.weight)
         nn.init.zeros_(parts["transformer"].proj_out.bias)
         look_at_reference(parts["transformer"])
+        # words start far apart, as T5's do: what Qwen starts with (0.02) is drowned by the first layers' own outputs
+        nn.init.normal_(parts["text_encoder"].get_input_embeddings().weight)
         return cls(parts, vae, model["defaults"])
 
     @classmethod
