@@ -12,6 +12,7 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -117,7 +118,7 @@ def render_text(
     *,
     name: str,
     count: int | None = None,
-    **about: str,
+    **about: Any,
 ) -> PosterSample:
     """One to three texts over a picture.
 
@@ -158,7 +159,7 @@ def render_text(
         clauses.append(_clause(instance, said, rng))
     full = " ".join([caption.strip().rstrip(".") + ".", *clauses]) if caption.strip() else " ".join(clauses)
     largest = max(range(len(placed)), key=lambda n: placed[n].size)
-    regions = [Region(text.box, "major" if n == largest else "minor", text.text) for n, text in enumerate(texts)]
+    regions = [Region(one.box, "major" if n == largest else "minor", one.text) for n, one in enumerate(placed)]
     return PosterSample(
         id=name, task="text", target=np.asarray(canvas), texts=texts, regions=regions, caption=full, instruction=full,
         words=full, **about,

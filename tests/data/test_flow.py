@@ -102,7 +102,9 @@ def test_killed_and_started_again_is_the_same_to_the_byte(tmp_path, how):
     script = tmp_path / "slow.py"
     script.write_text(SLOW.format(tests=str(Path(__file__).parent)))
     run = [sys.executable, str(script), str(tmp_path / "killed")]
-    started = subprocess.Popen(run, start_new_session=True, stderr=subprocess.DEVNULL)
+    # a shell that runs the tests in the background has its children ignore Ctrl-C
+    heed = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    started = subprocess.Popen(run, start_new_session=True, stderr=subprocess.DEVNULL, **heed)
     deadline = time.monotonic() + 60
     while not list((tmp_path / "killed").glob(".flow/0*.json")) and time.monotonic() < deadline:
         time.sleep(0.02)
