@@ -7,6 +7,7 @@ A photo's own caption is read from NAME.txt beside it. `synthetic` draws picture
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -92,6 +93,7 @@ class SetText:
 def main() -> Outcome:
     wordings = [shipped_wording(script) for script in GIVEN.scripts] + [read_wording(path) for path in GIVEN.words]
     faces = tuple(load_face(path) for path in GIVEN.fonts) or FACES
+    paths: tuple[Path, ...] = ()
     if GIVEN.input == "synthetic":
         source, count, licence = Art(GIVEN.seed, GIVEN.size), GIVEN.count or 2000, "CC0-1.0"
     else:
@@ -103,9 +105,11 @@ def main() -> Outcome:
             )
         source, count, licence = Photos(paths, GIVEN.seed, GIVEN.size), GIVEN.count or len(paths), GIVEN.licence
     step = SetText(GIVEN.seed, tuple(wordings), faces, GIVEN.texts, licence)
+    inputs = repr((wordings, [face.name for face in faces], [path.name for path in paths]))
     settings = {"tool": "render_text", "input": GIVEN.input, "seed": GIVEN.seed, "size": str(GIVEN.size),
                 "scripts": GIVEN.scripts, "words": [str(path) for path in GIVEN.words],
-                "fonts": [str(path) for path in GIVEN.fonts], "texts": GIVEN.texts}  # fmt: skip
+                "fonts": [str(path) for path in GIVEN.fonts], "texts": GIVEN.texts, "licence": licence,
+                "inputs": hashlib.sha256(inputs.encode()).hexdigest()[:16]}  # fmt: skip
     return make_set(Flow(source, count, (("text", step),), encode_sample, settings), GIVEN)
 
 

@@ -124,8 +124,11 @@ def main() -> None:
             return model.precompute([source[index] for index in indices])
 
     key = {name: value for name, value in vars(config.data).items() if name not in ("count", "cache")}
-    drawn = hashlib.sha256(source[0].target.tobytes() + source[0].instruction.encode()).hexdigest()[:16]
-    key |= {"drawn": drawn, "family": config.family, "model": model.fingerprint(), "precision": config.precision}
+    drawn = hashlib.sha256()
+    for sample in (source.sample(0, task=task) for task in config.data.tasks):  # how each task is drawn counts
+        drawn.update(b"".join([sample.instruction.encode(), sample.target.tobytes(), *map(bytes, sample.references)]))
+    key |= {"drawn": drawn.hexdigest()[:16], "family": config.family, "model": model.fingerprint()}
+    key |= {"precision": config.precision}
     cache = EncoderCache(config.data.cache, key, config.data.count).fill(encode, progress)
     loader = BucketedLoader(
         cache, [model.bucket(row) for row in cache.samples], config.batch_size, model.collate, config.seed,
@@ -134,7 +137,6 @@ def main() -> None:
 
     if lost := sum(loader.dropped.values()):
         run.print(f"{lost} of {len(cache)} posters wait in each epoch: their geometry does not fill a last batch")
-
     for batch in run.steps(model, loader, sample=lambda: contact_sheet(model, config)):
         batch = {name: value.to(run.device) for name, value in batch.items()}
         size = len(next(iter(batch.values())))

@@ -16,7 +16,7 @@ PAGES = sorted(
     for pattern in ("*.md", "docs/*.md", "examples/**/*.md", "posterkit/mini/**/*.md")
     for page in ROOT.glob(pattern)
 )
-OURS = ("posterkit", "pipelines", "train", "configs", "tests", "examples", "benchmarks", "docs")
+OURS = ("posterkit", "pipelines", "train", "data_tools", "configs", "tests", "examples", "benchmarks", "docs")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -49,8 +49,10 @@ def test_the_readme_gives_at_least_one_line_for_each_command():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_recipe_call_names_a_recipe_and_a_config(page):
-    for line in re.findall(r"(?:accelerate launch|python) (train/\S+\.py.*)", page.read_text(encoding="utf-8")):
-        for path in re.findall(r"(?:train|configs)/[\w./-]+\.(?:py|yaml)", line):
+    for line in re.findall(
+        r"(?:accelerate launch|python) ((?:train|data_tools)/\S+\.py.*)", page.read_text(encoding="utf-8")
+    ):
+        for path in re.findall(r"(?:train|data_tools|configs)/[\w./-]+\.(?:py|yaml)", line):
             assert (ROOT / path).is_file(), f"{page.name} runs {path}"
 
 
