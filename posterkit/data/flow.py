@@ -14,9 +14,9 @@ import os
 import shutil
 import signal
 import tarfile
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -89,6 +89,7 @@ class _Task:
     flow: Flow
     out: Path
     layout: Layout
+    threads: int
 
 
 def run_flow(
@@ -96,6 +97,7 @@ def run_flow(
     out: str | Path,
     *,
     workers: int = 1,
+    threads: int = 1,
     shard: int = 1000,
     layout: Layout = "folder",
     progress: Callable[[int, int], None] | None = None,
@@ -108,6 +110,7 @@ def run_flow(
 
     Args:
         workers: processes; 1 works in this one.
+        threads: items at a time in each process, for steps that wait for an answer from elsewhere.
         shard: items in one shard.
         layout: "folder" puts a shard's files into a folder, "webdataset" into a tar file.
         progress: told how many items are through, and of how many.
@@ -116,7 +119,7 @@ def run_flow(
         ValueError: `out` holds a set made with other settings.
         OSError: nothing can be written, or a worker died; what was made stays.
     """
-    task = _Task(flow, Path(out), layout)
+    task = _Task(flow, Path(out), layout, threads)
     count = flow.count
     _claim(task.out, {**flow.settings, "shard": shard, "layout": layout})
     spans = [(start, min(count, start + shard)) for start in range(0, count, shard)]
@@ -164,11 +167,15 @@ def _make_shard(task: _Task, k: int, start: int, stop: int) -> int:
     drops: list[Row] = []
     funnel: Funnel = {}
     with (_TarShard if task.layout == "webdataset" else _FolderShard)(task.out, k) as shard:
-        for number in range(start, stop):
-            made, step = _through(task.flow, number, funnel)
+        for number, (made, passed) in zip(range(start, stop), _in_order(task, start, stop), strict=True):
+            for step in passed:
+                funnel.setdefault(step, {"in": 0, "dropped": {}})["in"] += 1
+            step = passed[-1]
             if not isinstance(made, Drop):
                 rows.append(shard.put(*made))
                 continue
+            lost = funnel[step]["dropped"]
+            lost[made.reason] = lost.get(made.reason, 0) + 1
             name = task.flow.names[number] if task.flow.names else str(number)
             drops.append({"id": name, "step": step, "reason": made.reason, "detail": made.detail, "fault": made.fault})
             if made.picture is not None:
@@ -179,21 +186,38 @@ def _make_shard(task: _Task, k: int, start: int, stop: int) -> int:
     return k
 
 
-def _through(flow: Flow, number: int, funnel: Funnel) -> tuple[Any, str]:
-    """An item after the last step, or its `Drop`, and the step that it came out of; both are counted."""
+def _in_order(task: _Task, start: int, stop: int) -> Iterator[tuple[Any, list[str]]]:
+    """Items `start` to `stop` after their last step, and the steps that each went into; a few at a time are ahead."""
+    if task.threads == 1:
+        yield from (_through(task.flow, number) for number in range(start, stop))
+        return
+    with ThreadPoolExecutor(task.threads) as pool:
+        ahead: deque[Future[tuple[Any, list[str]]]] = deque()
+        try:
+            for number in range(start, stop):
+                ahead.append(pool.submit(_through, task.flow, number))
+                if len(ahead) >= 2 * task.threads:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for waiting in ahead:
+                waiting.cancel()
+
+
+def _through(flow: Flow, number: int) -> tuple[Any, list[str]]:
+    """An item after its last step, or its `Drop`, and the names of the steps that it went into."""
     item: Any = number
-    name = ""
+    passed: list[str] = []
     for name, step in (("source", flow.source.__getitem__), *flow.steps, ("encode", flow.encode)):
+        passed.append(name)
         try:
             item = step(item)
         except Exception as error:  # whatever one item does to a step, the others go on
             item = Drop("failed", f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}", fault=True)
-        entry = funnel.setdefault(name, {"in": 0, "dropped": {}})
-        entry["in"] += 1
         if isinstance(item, Drop):
-            entry["dropped"][item.reason] = entry["dropped"].get(item.reason, 0) + 1
             break
-    return item, name
+    return item, passed
 
 
 class _FolderShard:

@@ -72,6 +72,7 @@ class PosterSample:
         layout: name of the arrangement.
         subject: box of the main motif on the target, in pixels, half open.
         placed: box of reference 0 on the target for tasks that keep pixels.
+        judged: who said what of the target, by question: {"aesthetics": {"by": "rules", "said": 0.61}}.
     """
 
     id: str
@@ -94,6 +95,7 @@ class PosterSample:
     layout: str | None = None
     subject: Box | None = None
     placed: Box | None = None
+    judged: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 _PLAIN = (
@@ -119,6 +121,8 @@ def encode_sample(sample: PosterSample) -> tuple[dict[str, Any], dict[str, bytes
     row["regions"] = [asdict(region) for region in sample.regions]
     row["texts"] = [asdict(text) for text in sample.texts]
     row |= {"palette": sample.palette, "subject": sample.subject, "placed": sample.placed}
+    if sample.judged:
+        row["judged"] = sample.judged
     return row, files
 
 
@@ -207,4 +211,5 @@ def sample_from_row(row: dict[str, Any], read: Callable[[str], bytes]) -> Poster
         palette=tuple(tuple(color) for color in row.get("palette") or ()),
         subject=maybe(row.get("subject")),
         placed=maybe(row.get("placed")),
+        judged=row.get("judged") or {},
     )

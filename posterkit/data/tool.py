@@ -63,7 +63,8 @@ def make_set(flow: Flow, given: argparse.Namespace) -> Outcome:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(given.out.name, total=flow.count)
         outcome = run_flow(
-            flow, given.out, workers=given.workers, shard=given.shard, layout=given.layout,
+            flow, given.out, workers=given.workers, threads=getattr(given, "threads", 1), shard=given.shard,
+            layout=given.layout,
             progress=lambda done, count: bar.update(task, completed=done, total=count),
         )  # fmt: skip
     print_outcome(outcome, given.out)
