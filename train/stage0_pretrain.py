@@ -129,12 +129,11 @@ def main() -> None:
         drawn.update(b"".join([sample.instruction.encode(), sample.target.tobytes(), *map(bytes, sample.references)]))
     key |= {"drawn": drawn.hexdigest()[:16], "family": config.family, "model": model.fingerprint()}
     key |= {"precision": config.precision}
-    cache = EncoderCache(config.data.cache, key, config.data.count).fill(encode, progress)
-    loader = BucketedLoader(
-        cache, [model.bucket(row) for row in cache.samples], config.batch_size, model.collate, config.seed,
-        run.accelerator.process_index, run.accelerator.num_processes,
-    )  # fmt: skip
-
+    part = run.accelerator.process_index, run.accelerator.num_processes
+    cache = EncoderCache(config.data.cache, key, [f"{n:08d}" for n in range(config.data.count)])
+    cache.fill(encode, progress, part)
+    buckets = [model.bucket(row) for row in cache.shapes()]
+    loader = BucketedLoader(cache, buckets, config.batch_size, model.collate, config.seed, *part)
     if lost := sum(loader.dropped.values()):
         run.print(f"{lost} of {len(cache)} posters wait in each epoch: their geometry does not fill a last batch")
     for batch in run.steps(model, loader, sample=lambda: contact_sheet(model, config)):

@@ -1,77 +1,169 @@
-"""The encoder cache: what a callable returns for each sample, once, on disk. It knows no model."""
+"""The encoder cache: what a callable returns for each sample, once, on disk. It knows no model.
+
+names = [content_name(row, dataset.files) for row in dataset.rows]
+cache = EncoderCache("cache", {"family": "postercraft", "model": adapter.fingerprint()}, names)
+cache.fill(lambda numbers: adapter.precompute([dataset[n] for n in numbers]))
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
+import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from posterkit.data.dataset import SetFiles
+
 Encoded = dict[str, Tensor]
+_PICTURES = ("target", "references", "mask")
+# what a row says of a sample's place and history; none of it is encoded
+_ASIDE = frozenset((*_PICTURES, "id", "split", "shard", "source", "licence", "judged"))
 
 
 class EncoderCache:
-    """A map-style data set of encoded samples, in shards of safetensors.
+    """A map-style data set of encoded samples, in shards of safetensors that are read where they lie.
 
-    A shard is written under a name of its own process and renamed, so that two processes may fill one cache and a
-    killed one leaves no half shard. The folder's name holds a hash of `key`: another model or another source is
-    another folder.
+    The folder's name holds a hash of `key`: another model is another folder. In it, every entry has the name of its
+    sample, so that a set that grew encodes only what is new. A shard is written under a name of its own process and
+    renamed: several processes may fill one cache, and a killed one leaves no half shard.
 
     Args:
         folder: where caches lie.
-        key: JSON values that name the source and the model.
-        count: samples in the set.
+        key: JSON values that name everything beside the sample that decides what is encoded: the model above all.
+        names: of the samples, in order: `content_name` for a set, numbers for a source that follows from `key`.
         shard: samples in one file.
     """
 
-    def __init__(self, folder: str | Path, key: dict[str, Any], count: int, shard: int = 512) -> None:
+    def __init__(self, folder: str | Path, key: dict[str, Any], names: Sequence[str], shard: int = 512) -> None:
         text = json.dumps(key, sort_keys=True)
         self.folder = Path(folder) / hashlib.sha256(text.encode()).hexdigest()[:16]
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "key.json").write_text(text)
-        self.count, self.shard = count, shard
-        self.samples: list[Encoded] = []
+        self.names, self.shard = names, shard
+        self._files: dict[str, Any] = {}  # open shards by their file's name
+        self._entries: dict[str, tuple[Any, list[str]]] = {}  # a sample's shard, and what its tensors are called
 
     def fill(
-        self, encode: Callable[[Sequence[int]], list[Encoded]], progress: Callable[[int, int], None] | None = None
+        self,
+        encode: Callable[[Sequence[int]], list[Encoded]],
+        progress: Callable[[int, int], None] | None = None,
+        part: tuple[int, int] = (0, 1),
     ) -> EncoderCache:
-        """Make the shards that are missing, then read all of them into memory.
+        """Encode the samples that are missing.
 
         Args:
-            encode: sample indices -> one dict of named tensors each.
+            encode: sample numbers -> one dict of named tensors each.
             progress: told how many samples are there, and of how many.
+            part: this process's number, and how many fill the cache at once; each begins at another place and takes
+                over what the others have written.
         """
-        for start in range(0, self.count, self.shard):
-            stop = min(self.count, start + self.shard)
-            path = self.folder / f"{start:08d}-{stop:08d}.safetensors"
-            if not path.is_file():
-                rows = encode(range(start, stop))
-                flat = {f"{start + i:08d}/{name}": t for i, row in enumerate(rows) for name, t in row.items()}
-                temporary = path.with_suffix(f".{os.getpid()}.tmp")
-                save_file(flat, temporary)
-                temporary.rename(path)
-            self.samples += list(_read(path, start, stop))
+        self._look()
+        missing = {name: number for number, name in reversed(list(enumerate(self.names))) if name not in self._entries}
+        numbers = sorted(missing.values())
+        groups = [numbers[i : i + self.shard] for i in range(0, len(numbers), self.shard)]
+        first = len(groups) * part[0] // part[1]
+        for group in groups[first:] + groups[:first]:
+            self._look()
+            group = [number for number in group if self.names[number] not in self._entries]
+            if group:
+                self._write(group, encode(group))
             if progress:
-                progress(stop, self.count)
+                progress(sum(name in self._entries for name in self.names), len(self.names))
         return self
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return len(self.names)
 
-    def __getitem__(self, index: int) -> Encoded:
-        return self.samples[index]
+    def __getitem__(self, number: int) -> Encoded:
+        """Entry `number`; its tensors are maps of the file, to be read only.
+
+        Raises:
+            KeyError: it is not there yet.
+        """
+        file, tensors = self._entry(number)
+        return {name: file.get_tensor(f"{self.names[number]}/{name}") for name in tensors}
+
+    def __iter__(self) -> Iterator[Encoded]:
+        return (self[number] for number in range(len(self)))
+
+    def shapes(self) -> Iterator[Encoded]:
+        """Every entry as tensors of the same shapes without data (device "meta"); nothing is read."""
+        for number, sample in enumerate(self.names):
+            file, tensors = self._entry(number)
+            yield {
+                name: torch.empty(file.get_slice(f"{sample}/{name}").get_shape(), device="meta") for name in tensors
+            }
+
+    def drop_stale(self, *same: str) -> list[Path]:
+        """Delete the caches beside this one whose keys have the same values for `same`: other models' work.
+
+        Returns:
+            Their folders.
+        """
+        mine = json.loads((self.folder / "key.json").read_text())
+        stale = []
+        for path in sorted(self.folder.parent.glob("*/key.json")):
+            other = json.loads(path.read_text())
+            if path.parent != self.folder and all(name in other and other[name] == mine[name] for name in same):
+                shutil.rmtree(path.parent)
+                stale.append(path.parent)
+        return stale
+
+    def _entry(self, number: int) -> tuple[Any, list[str]]:
+        if self.names[number] not in self._entries:
+            self._look()
+        if self.names[number] not in self._entries:
+            raise KeyError(f"{self.folder}: sample {number} ({self.names[number]}) is not encoded")
+        return self._entries[self.names[number]]
+
+    def _write(self, group: Sequence[int], rows: list[Encoded]) -> None:
+        names = [self.names[number] for number in group]
+        path = self.folder / f"{hashlib.sha256(' '.join(names).encode()).hexdigest()[:16]}.safetensors"
+        flat = {f"{sample}/{name}": t for sample, row in zip(names, rows, strict=True) for name, t in row.items()}
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            save_file(flat, temporary)
+            temporary.rename(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        self._look()
+
+    def _look(self) -> None:
+        """Learn what the shards hold that came since the last look; a damaged one is deleted, to be made again."""
+        for path in sorted(self.folder.glob("*.safetensors")):
+            if path.name in self._files:
+                continue
+            try:
+                file: Any = safe_open(path, framework="pt")
+            except SafetensorError:
+                path.unlink(missing_ok=True)
+                continue
+            self._files[path.name] = file
+            for key in file.keys():  # noqa: SIM118 - a safe_open handle is no mapping
+                sample, name = key.rsplit("/", 1)
+                file_, tensors = self._entries.setdefault(sample, (file, []))
+                if file_ is file:  # two processes may have written the same sample into different shards
+                    tensors.append(name)
 
 
-def _read(path: Path, start: int, stop: int) -> Iterator[Encoded]:
-    rows: dict[int, Encoded] = {index: {} for index in range(start, stop)}
-    with safe_open(path, framework="pt") as file:
-        for key in file.keys():  # noqa: SIM118 - a safe_open handle is no mapping
-            index, name = key.split("/", 1)
-            rows[int(index)][name] = file.get_tensor(key)
-    yield from rows.values()
+def content_name(row: dict[str, Any], files: SetFiles) -> str:
+    """A hash of what a row says and what its pictures hold; their file names, its id and its history do not count.
+
+    Raises:
+        FileNotFoundError: a picture is not there.
+    """
+    said = {key: value for key, value in row.items() if key not in _ASIDE and value not in (None, [], {})}
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+    for key in _PICTURES:
+        names = row.get(key) or []
+        for name in [names] if isinstance(names, str) else names:
+            digest.update(f"{key} {hashlib.sha256(files.read(row, name)).hexdigest()}".encode())
+    return digest.hexdigest()[:32]

@@ -1,12 +1,10 @@
-"""Bucketed batches and the encoder cache."""
+"""Bucketed batches."""
 
 from __future__ import annotations
 
 import pytest
-import torch
 
 from posterkit.data.buckets import BucketedLoader
-from posterkit.data.cache import EncoderCache
 
 
 def loader(**options) -> BucketedLoader:
@@ -52,39 +50,6 @@ def test_what_no_batch_holds_is_reported():
 def test_a_set_without_one_whole_batch_is_refused():
     with pytest.raises(ValueError, match="2 samples in buckets of \\[2\\]: none fills a batch of 3"):
         BucketedLoader(range(2), ["a", "a"], 3, list)
-
-
-def test_a_cache_encodes_each_sample_once_and_reads_the_same_back(tmp_path):
-    calls = []
-
-    def encode(indices):
-        calls.extend(indices)
-        return [{"x": torch.full((2,), float(i)), "n": torch.tensor([i])} for i in indices]
-
-    for _ in range(2):
-        cache = EncoderCache(tmp_path, {"model": "a"}, count=10, shard=4).fill(encode)
-    assert calls == list(range(10))
-    assert [row["n"].item() for row in cache.samples] == list(range(10))
-    assert torch.equal(cache[7]["x"], torch.full((2,), 7.0))
-
-
-def test_another_model_is_another_cache(tmp_path):
-    one, two = (EncoderCache(tmp_path, {"model": name}, 1) for name in "ab")
-    assert one.folder != two.folder
-
-
-def test_a_writer_killed_halfway_leaves_no_half_shard(tmp_path, monkeypatch):
-    def dies(tensors, path):
-        path.write_bytes(b"half")
-        raise KeyboardInterrupt
-
-    cache = EncoderCache(tmp_path, {"model": "a"}, count=2)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("posterkit.data.cache.save_file", dies)
-        cache.fill(lambda indices: [{"x": torch.tensor([index])} for index in indices])
-    assert not list(cache.folder.glob("*.safetensors"))
-    cache.fill(lambda indices: [{"x": torch.tensor([index])} for index in indices])
-    assert [row["x"].item() for row in cache.samples] == [0, 1]
 
 
 def test_processes_take_equally_many_batches_and_too_few_are_refused():
