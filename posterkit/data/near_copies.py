@@ -1,0 +1,110 @@
+"""Near copies among many pictures: perceptual hashes, and an exact search for those that lie close together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+BITS = 64
+_BLOCK = 2**22  # pairs compared at a time
+
+Hashes = NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A picture that is dropped: the number of the one that stays for it, and by how many bits they differ."""
+
+    of: int
+    distance: int
+
+
+def perceptual_hash(picture: Image.Image) -> int:
+    """The 64-bit DCT hash of a picture's luminance (`imagehash.phash`), as an unsigned number.
+
+    Copies in another size or compression differ by a few bits, pictures that have nothing to do with each other by
+    about 32. Colour and fine detail, such as small text, leave no trace in it.
+    """
+    # imported here: what only reads a set does without the extra "data"
+    from imagehash import phash
+
+    return int(str(phash(picture)), 16)
+
+
+def find_near_copies(
+    hashes: Sequence[int], pixels: Sequence[int], names: Sequence[str], distance: int
+) -> dict[int, Copy]:
+    """Which pictures to drop so that no two of those that stay differ by `distance` bits or fewer.
+
+    Pictures are taken in order, most pixels first, then by name; one is dropped where a picture that stays is near
+    it. No pair is missed: of `distance + 1` bands of the bits two near hashes have at least one in common.
+
+    Args:
+        hashes: 64 bits each.
+        pixels: how many each picture has.
+        names: of the pictures; the first in the alphabet stays among equals.
+        distance: 0 to 32 differing bits; 0 drops equal hashes only.
+
+    Returns:
+        For each dropped number, the first in order of the near pictures that stay.
+
+    Raises:
+        ValueError: the distance is out of range, or the lengths differ.
+    """
+    if not 0 <= distance <= BITS // 2:
+        raise ValueError(f"two hashes may differ by 0 to {BITS // 2} of their {BITS} bits, found {distance}")
+    if not len(hashes) == len(pixels) == len(names):
+        raise ValueError(f"{len(hashes)} hashes, {len(pixels)} pixel counts, {len(names)} names; give as many of each")
+    order = sorted(range(len(hashes)), key=lambda number: (-pixels[number], names[number]))
+    # equal hashes share one fate, so the search is among different ones; first[u] is the first in order with hash u
+    ordered = np.asarray([hashes[number] for number in order], np.uint64)
+    unique, first, member = np.unique(ordered, return_index=True, return_inverse=True)
+    near: dict[int, list[int]] = {}
+    for a, b in near_pairs(unique, distance):
+        near.setdefault(int(a), []).append(int(b))
+        near.setdefault(int(b), []).append(int(a))
+    kept: dict[int, Copy] = {}  # hash -> who stays for it; itself at distance 0
+    for u in np.argsort(first).tolist():
+        staying = [v for v in near.get(u, ()) if v in kept and kept[v].distance == 0]
+        v = min(staying, key=first.__getitem__, default=u)
+        kept[u] = Copy(order[int(first[v])], int(np.bitwise_count(unique[u] ^ unique[v])))
+    return {number: kept[u] for number, u in zip(order, member.tolist(), strict=True) if kept[u].of != number}
+
+
+def near_pairs(hashes: Hashes, distance: int) -> NDArray[np.int64]:
+    """All pairs of different hashes that differ by at most `distance` bits.
+
+    Args:
+        hashes: `(N,)`, all different.
+        distance: at least 0.
+
+    Returns:
+        `(P, 2)` indices, the smaller first, sorted, each pair once.
+    """
+    found = [np.zeros((0, 2), np.int64)]
+    edges = np.linspace(0, BITS, distance + 2).round().astype(int)
+    for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        key = (hashes >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1)
+        order = np.argsort(key, kind="stable")
+        starts = np.flatnonzero(np.diff(key[order], prepend=key[order][:1] + np.uint64(1)))
+        for bucket in np.split(order, starts[1:]):
+            found += _pairs_in(bucket, hashes, distance)
+    pairs = np.concatenate(found)
+    pairs.sort(axis=1)
+    return np.unique(pairs, axis=0)
+
+
+def _pairs_in(bucket: NDArray[np.int64], hashes: Hashes, distance: int) -> Iterator[NDArray[np.int64]]:
+    """Near pairs among hashes with one band in common, all of them compared, some rows at a time."""
+    values = hashes[bucket]
+    rows = max(1, _BLOCK // max(1, len(bucket)))
+    for start in range(0, len(bucket) - 1, rows):
+        apart = np.bitwise_count(values[start : start + rows, None] ^ values[None, start:])
+        a, b = np.nonzero(apart <= distance)
+        later = b > a
+        if later.any():
+            yield np.stack([bucket[start + a[later]], bucket[start + b[later]]], axis=1)
