@@ -98,6 +98,7 @@ class PosterSample:
     judged: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
+_RUN_LENGTHS = 3  # zlib's Z_RLE
 _PLAIN = (
     "id", "task", "caption", "instruction", "words", "theme", "source", "licence", "split", "background", "style",
     "layout",
@@ -110,7 +111,8 @@ def encode_sample(sample: PosterSample) -> tuple[dict[str, Any], dict[str, bytes
 
     def png(name: str, picture: np.ndarray) -> str:
         file = io.BytesIO()
-        Image.fromarray(picture).save(file, "PNG")
+        # as small as the default for photographs and a fifth larger for flat art, in a quarter of the time
+        Image.fromarray(picture).save(file, "PNG", compress_level=1, compress_type=_RUN_LENGTHS)
         files[name] = file.getvalue()
         return name
 

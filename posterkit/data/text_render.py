@@ -20,10 +20,10 @@ from PIL import Image
 from posterkit.brief import COLORS
 from posterkit.data.schema import DrawnLine, DrawnText, PosterSample, Region
 from posterkit.sizing import Size
-from posterkit.typeset.contrast import contrast
+from posterkit.typeset.contrast import luminance
 from posterkit.typeset.fonts import FACES, Face
 from posterkit.typeset.raster import lettering
-from posterkit.typeset.shaping import shape
+from posterkit.typeset.shaping import Line, shape
 
 WORDS = Path(__file__).parent / "words"
 SCRIPTS = {"latin": "Latin", "cyrillic": "Cyrillic", "greek": "Greek", "chinese": "Han"}
@@ -31,9 +31,12 @@ ROWS, COLUMNS = ("top", "middle", "bottom"), ("left", "center", "right")
 TURNS = {"level": 0.45, "lines": 0.25, "tilted": 0.15, "vertical": 0.15}  # how often an instance is set that way
 LEADING = 1.2
 MARGIN = 0.04  # of the shorter side, kept free at the edges
-CONTRAST = 3.0  # WCAG, large type; against the worst pixels behind a text
+CONTRAST = 3.0  # WCAG, large type; against the pixels behind a text
+WORST = 0.01  # of which so many may fail
+EVERY = 2  # contrast is measured on every second pixel each way
 _TRIES = 20  # for each text
 
+_LIGHT = {name: float(luminance(color)) for name, color in COLORS.items()}
 _FORMS = (
     "The text {text} is written in {color} {place}{more}.",
     "{Place} it says {text} in {color}{more}.",
@@ -90,23 +93,34 @@ def read_wording(path: Path) -> Wording:
 
 @dataclass(frozen=True)
 class Instance:
-    """One text as it stands on the picture: its ink `mask` (mode L) at `x`, `y`, and its lines' boxes there."""
+    """One text and where it will stand: nothing is drawn yet, so that a place where it cannot be read costs little.
+
+    Attributes:
+        lines: shaped, top to bottom.
+        size: font size in pixels.
+        degrees: turned counter-clockwise.
+        row, column: of the 3x3 grid.
+        box: of its ink on the picture in pixels, half open.
+    """
 
     text: str
-    lines: tuple[DrawnLine, ...]
+    lines: tuple[Line, ...]
     face: Face
     size: float
     turn: str
+    degrees: float
     row: int
     column: int
-    x: int
-    y: int
-    mask: Image.Image
+    box: tuple[int, int, int, int]
 
-    @property
-    def box(self) -> tuple[int, int, int, int]:
-        left, top, right, bottom = self.mask.getbbox() or (0, 0, 0, 0)
-        return self.x + left, self.y + top, self.x + right, self.y + bottom
+    def draw(self, align: float) -> tuple[Image.Image, tuple[int, int], tuple[DrawnLine, ...]]:
+        """Its ink (mode L), the ink's place on the picture, and its lines' boxes there."""
+        ink, boxes = lettering(self.lines, self.size, align, LEADING)
+        if self.degrees:
+            ink, boxes = _turned(ink, boxes, self.degrees)
+        x, y = round((self.box[0] + self.box[2] - ink.width) / 2), round((self.box[1] + self.box[3] - ink.height) / 2)
+        placed = ((x + b[0], y + b[1], x + b[2], y + b[3]) for b in boxes)
+        return ink, (x, y), tuple(DrawnLine(line.text, b) for line, b in zip(self.lines, placed, strict=True))
 
 
 def render_text(
@@ -135,8 +149,9 @@ def render_text(
         ValueError: no face has the letters of any script, or nothing found a place.
     """
     wanted = count or rng.choices((1, 2, 3), (5, 3, 2))[0]
+    light = luminance(np.asarray(picture)[::EVERY, ::EVERY])
     placed: list[Instance] = []
-    inks: list[tuple[tuple[int, int, int], str]] = []
+    colors: list[tuple[tuple[int, int, int], str]] = []
     for attempt in range(wanted * _TRIES):
         if len(placed) == wanted:
             break
@@ -144,22 +159,25 @@ def render_text(
         instance = _instance(Size(*picture.size), rng, rng.choice(wordings), faces)
         if instance is None or any(_overlap(instance.box, other.box) for other in placed):
             continue
-        ink = _color(picture, instance, rng, least)
-        if ink:
+        found = _color(light, instance, rng, least)
+        if found:
             placed.append(instance)
-            inks.append(ink)
+            colors.append(found)
     if not placed:
         raise ValueError(f"{name}: no text found a place on a picture of {Size(*picture.size)}")
     canvas = picture.copy()
     texts: list[DrawnText] = []
     clauses: list[str] = []
-    for instance, (color, said) in zip(placed, inks, strict=True):
-        canvas.paste(color, (instance.x, instance.y), instance.mask)
-        texts.append(DrawnText(instance.text, instance.box, color, instance.face.name, instance.lines))
+    regions: list[Region] = []
+    largest = max(instance.size for instance in placed)
+    for instance, (color, said) in zip(placed, colors, strict=True):
+        ink, (x, y), lines = instance.draw(align=instance.column / 2)
+        canvas.paste(color, (x, y), ink)
+        box = (x, y, x + ink.width, y + ink.height)
+        texts.append(DrawnText(instance.text, box, color, instance.face.name, lines))
+        regions.append(Region(box, "major" if instance.size == largest else "minor", instance.text))
         clauses.append(_clause(instance, said, rng))
     full = " ".join([caption.strip().rstrip(".") + ".", *clauses]) if caption.strip() else " ".join(clauses)
-    largest = max(range(len(placed)), key=lambda n: placed[n].size)
-    regions = [Region(one.box, "major" if n == largest else "minor", one.text) for n, one in enumerate(placed)]
     return PosterSample(
         id=name, task="text", target=np.asarray(canvas), texts=texts, regions=regions, caption=full, instruction=full,
         words=full, **about,
@@ -176,7 +194,7 @@ def _instance(canvas: Size, rng: Random, wording: Wording, faces: Sequence[Face]
     if is_unicase(face):
         text = text.upper()
     column, row = rng.randrange(3), rng.randrange(3)
-    lines = [shape(line, (face,)) for line in (_broken(text, rng) if turn == "lines" else [text])]
+    lines = tuple(shape(line, (face,)) for line in (_broken(text, rng) if turn == "lines" else [text]))
     margin = MARGIN * min(canvas)
     room = (canvas.height if turn == "vertical" else canvas.width) - 2 * margin
     widest = max(line.ink for line in lines)
@@ -184,23 +202,21 @@ def _instance(canvas: Size, rng: Random, wording: Wording, faces: Sequence[Face]
     size = min(size, room / widest, 0.6 * min(canvas) / (LEADING * len(lines)))
     if size < max(9.0, 0.03 * min(canvas)):
         return None
-    align = (0.0, 0.5, 1.0)[column]
-    ink, boxes = lettering(lines, size, align, LEADING)
     degrees = {"vertical": 90.0, "tilted": rng.choice((-1, 1)) * rng.uniform(4, 14)}.get(turn, 0.0)
-    if degrees:
-        ink, boxes = _turned(ink, boxes, degrees)
-    if ink.width > canvas.width - 2 * margin or ink.height > canvas.height - 2 * margin:
+    across, down = widest * size, (lines[0].top + (len(lines) - 1) * LEADING + lines[-1].bottom) * size
+    cos, sin = abs(math.cos(math.radians(degrees))), abs(math.sin(math.radians(degrees)))
+    extents = across * cos + down * sin + 1, across * sin + down * cos + 1  # and a pixel of antialiasing
+    if any(extent > side - 2 * margin for extent, side in zip(extents, canvas, strict=True)):
         return None
     # the text's middle lies in its cell; so far to the outside as the margin lets it
     x, y = (
-        round(min(max(margin, (cell + rng.uniform(0.3, 0.7)) * side / 3 - extent / 2), side - margin - extent))
-        for cell, side, extent in ((column, canvas.width, ink.width), (row, canvas.height, ink.height))
+        min(max(margin, (cell + rng.uniform(0.3, 0.7)) * side / 3 - extent / 2), side - margin - extent)
+        for cell, side, extent in zip((column, row), canvas, extents, strict=True)
     )
-    drawn = tuple(
-        DrawnLine(line.text, (x + b[0], y + b[1], x + b[2], y + b[3])) for line, b in zip(lines, boxes, strict=True)
-    )
-    middle = (x + ink.width / 2) / canvas.width, (y + ink.height / 2) / canvas.height
-    return Instance(text, drawn, face, size, turn, min(2, int(3 * middle[1])), min(2, int(3 * middle[0])), x, y, ink)
+    middle = (x + extents[0] / 2) / canvas.width, (y + extents[1] / 2) / canvas.height
+    box = math.floor(x), math.floor(y), math.ceil(x + extents[0]), math.ceil(y + extents[1])
+    row, column = min(2, int(3 * middle[1])), min(2, int(3 * middle[0]))
+    return Instance(text, lines, face, size, turn, degrees, row, column, box)
 
 
 @cache
@@ -245,12 +261,19 @@ def _turned(
 
 
 def _color(
-    picture: Image.Image, instance: Instance, rng: Random, least: float
+    light: np.ndarray, instance: Instance, rng: Random, least: float
 ) -> tuple[tuple[int, int, int], str] | None:
-    """A named colour that stands out from what is behind the text; None where neither a few nor black or white do."""
-    behind = np.asarray(picture.crop(instance.box)).reshape(-1, 3)
+    """A named colour that stands out from what is behind the text; None where neither a few nor black or white do.
+
+    Args:
+        light: luminance of every `EVERY`-th pixel of the picture.
+    """
+    x0, y0, x1, y1 = instance.box
+    behind = np.sort(light[y0 // EVERY : -(-y1 // EVERY), x0 // EVERY : -(-x1 // EVERY)], axis=None)
     for name in (*rng.sample(list(COLORS), 4), "black", "white"):
-        if contrast(COLORS[name], behind) >= least:
+        darkest, lightest = (_LIGHT[name] + 0.05) / least - 0.05, (_LIGHT[name] + 0.05) * least - 0.05
+        too_near = np.searchsorted(behind, lightest) - np.searchsorted(behind, darkest, side="right")
+        if too_near <= WORST * len(behind):
             return COLORS[name], name
     return None
 

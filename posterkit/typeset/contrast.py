@@ -21,8 +21,13 @@ _WORST = 1.0  # per cent of the pixels behind a text that may lie below
 
 def linear(srgb: np.ndarray) -> np.ndarray:
     """sRGB 0..255 to linear light 0..1 (IEC 61966-2-1)."""
+    if srgb.dtype == np.uint8:
+        return _LINEAR[srgb]
     value = np.asarray(srgb, np.float32) / 255
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+
+
+_LINEAR = linear(np.arange(256, dtype=np.float32))
 
 
 def luminance(srgb: np.ndarray | Color) -> np.ndarray:

@@ -45,7 +45,7 @@ class Face:
 
     def covers(self, text: str) -> bool:
         """Every character that needs a glyph has one."""
-        return all(ord(c) in coverage(self) or is_ignorable(c) for c in text)
+        return all(is_ignorable(chr(code)) for code in set(map(ord, text)) - coverage(self))
 
 
 _LGC = ("Latin", "Greek", "Cyrillic")
