@@ -54,7 +54,7 @@ class RulesJudge:
         return tuple(name for name, has in found.items() if has(lines, poster.size))
 
     def caption(self, poster: Image.Image) -> str:
-        """Style, colours and arrangement in English, and each text in straight quotes as `posterkit.brief` reads them."""
+        """Style, colours and arrangement in English, and each text in straight quotes, as `posterkit.brief` reads it."""
         looks = self._looks(poster)
         medium = "flat" if looks.flat > 0.55 else "detailed" if looks.flat < 0.3 else ""
         light = "dark" if looks.lightness < 35 else "bright" if looks.lightness > 70 else ""
@@ -63,16 +63,14 @@ class RulesJudge:
         words = ", ".join(word for word in (medium, light, chroma, tones) if word)
         names = [nearest_color_name(color) for color in looks.palette.colors[looks.palette.weights > 0.05]]
         others = [name for name in dict.fromkeys(names) if name != looks.background][:3]
-        said = f"A {words} poster on {_a(looks.background)} background" if words else (
-            f"A poster on {_a(looks.background)} background"
-        )  # fmt: skip
+        said = f"A {words} poster" if words else "A poster"
+        said += f" on {_a(looks.background)} background"
         said += f" with {_listed(others)}." if others else "."
         if looks.balance:
             said += f" The main subject is {place(*looks.subject)}."
-        if not self.read_text:
-            return said
-        return said + (" " + "; ".join(_clause(look, poster.size) for look in looks.texts) + "." if looks.texts
-                       else " There is no text.")  # fmt: skip
+        if self.read_text and not looks.texts:
+            said += " There is no text."
+        return said + "".join(f" {_clause(look, poster.size)}." for look in looks.texts)
 
     def score(self, poster: Image.Image, prompt: str) -> Score:
         """What the poster measures for a prompt.
@@ -151,6 +149,11 @@ def _quoted(text: str) -> str:
     return in_quotes(text[:_LONGEST].strip())
 
 
+def _some(words: list[str], most: int = 6) -> str:
+    more = f" and {len(words) - most} more" if len(words) > most else ""
+    return _quoted(" ".join(words[:most])) + more
+
+
 def _a(word: str) -> str:
     return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
 
@@ -168,9 +171,9 @@ def _text_remedies(found: TextAccuracy | None) -> list[str]:
         return []
     orders = [f"spell {_quoted(want)} rightly instead of {_quoted(have)}" for want, have in found.misspelt.items()][:2]
     if found.missing:
-        orders.append(f"add the missing words {_quoted(' '.join(found.missing))}")
+        orders.append(f"add the missing words {_some(found.missing)}")
     if found.extra:
-        orders.append(f"remove the words {_quoted(' '.join(found.extra))}, which nobody asked for")
+        orders.append(f"remove the words {_some(found.extra)}, which nobody asked for")
     return orders
 
 
