@@ -121,7 +121,7 @@ def run_flow(
     """
     task = _Task(flow, Path(out), layout, threads)
     count = flow.count
-    _claim(task.out, {**flow.settings, "shard": shard, "layout": layout})
+    claim_folder(task.out, flow.settings, shard, layout)
     spans = [(start, min(count, start + shard)) for start in range(0, count, shard)]
     missing = [k for k, span in enumerate(spans) if not _is_made(task.out, k, span)]
     done = count - sum(spans[k][1] - spans[k][0] for k in missing)
@@ -281,9 +281,16 @@ def _moved(value: Any, files: Iterable[str], folder: str) -> Any:
     return f"{folder}/{value}" if isinstance(value, str) and value in files else value
 
 
-def _claim(out: Path, settings: dict[str, Any]) -> None:
-    """Make the folder, or see that it was made with the same settings."""
-    path, wanted = out / ".flow" / "settings.json", json.loads(json.dumps(settings))
+def claim_folder(out: Path, settings: dict[str, Any], shard: int, layout: Layout) -> None:
+    """Make a set's folder, or see that it was made with the same settings.
+
+    `run_flow` begins with it; a tool that works before its flow does so too.
+
+    Raises:
+        ValueError: the folder holds a set made with other settings, or something else.
+    """
+    path = out / ".flow" / "settings.json"
+    wanted = json.loads(json.dumps({**settings, "shard": shard, "layout": layout}))
     if path.is_file():
         found = json.loads(path.read_text(encoding="utf-8"))
         for key in sorted(found.keys() | wanted.keys()):

@@ -105,8 +105,14 @@ _PLAIN = (
 )  # fmt: skip
 
 
-def encode_sample(sample: PosterSample) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """A sample as its row (DESIGN's JSON line) and its pictures as PNG files, by the names that the row gives them."""
+def encode_sample(
+    sample: PosterSample, own: tuple[str, bytes] | None = None
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """A sample as its row (DESIGN's JSON line) and its pictures as PNG files, by the names that the row gives them.
+
+    Args:
+        own: suffix and content of a file that shows the very target; it is taken in place of a PNG.
+    """
     files: dict[str, bytes] = {}
 
     def png(name: str, picture: np.ndarray) -> str:
@@ -117,7 +123,11 @@ def encode_sample(sample: PosterSample) -> tuple[dict[str, Any], dict[str, bytes
         return name
 
     row: dict[str, Any] = {key: getattr(sample, key) for key in _PLAIN}
-    row["target"] = png(f"{sample.id}.png", sample.target)
+    if own:
+        row["target"] = f"{sample.id}{own[0]}"
+        files[row["target"]] = own[1]
+    else:
+        row["target"] = png(f"{sample.id}.png", sample.target)
     row["references"] = [png(f"{sample.id}.ref{n}.png", picture) for n, picture in enumerate(sample.references)]
     row["mask"] = None if sample.mask is None else png(f"{sample.id}.mask.png", sample.mask)
     row["regions"] = [asdict(region) for region in sample.regions]

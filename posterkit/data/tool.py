@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from posterkit.data.flow import Flow, Outcome, run_flow
+from posterkit.data.flow import Flow, Layout, Outcome, run_flow
 from posterkit.sizing import Size
 
 SOME_FAILED, WRONG_CALL = 1, 2
@@ -58,17 +58,21 @@ def size(text: str) -> Size:
 
 def make_set(flow: Flow, given: argparse.Namespace) -> Outcome:
     """Run a flow with a progress bar, then print what came of it."""
+    outcome = run_shown(flow, given.out, given, given.layout)
+    print_outcome(outcome, given.out)
+    return outcome
+
+
+def run_shown(flow: Flow, out: Path, given: argparse.Namespace, layout: Layout = "folder") -> Outcome:
+    """Run a flow into `out` with a progress bar."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(given.out.name, total=flow.count)
-        outcome = run_flow(
-            flow, given.out, workers=given.workers, threads=getattr(given, "threads", 1), shard=given.shard,
-            layout=given.layout,
+        task = bar.add_task(out.name, total=flow.count)
+        return run_flow(
+            flow, out, workers=given.workers, threads=getattr(given, "threads", 1), shard=given.shard, layout=layout,
             progress=lambda done, count: bar.update(task, completed=done, total=count),
         )  # fmt: skip
-    print_outcome(outcome, given.out)
-    return outcome
 
 
 def print_outcome(outcome: Outcome, out: Path) -> None:
