@@ -238,7 +238,7 @@ class _FolderShard:
         return {key: _moved(value, files, self.final.name) for key, value in row.items()}
 
     def __exit__(self, kind: Any, *_: Any) -> None:
-        if kind is None:
+        if kind is None and any(self.temporary.iterdir()):
             shutil.rmtree(self.final, ignore_errors=True)  # a whole one without a record: killed between the two
             self.temporary.rename(self.final)
         else:

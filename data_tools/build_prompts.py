@@ -1,0 +1,47 @@
+"""Build poster prompts from an entity library and a style library over six themes (PosterOmni's front end).
+
+    python data_tools/build_prompts.py --out prompts/ --count 20000 --languages en zh
+    python data_tools/build_prompts.py --out prompts/ --count 2000 --writer http://localhost:8000/v1 --threads 16
+
+`prompts/prompts.jsonl` gets a line for each prompt. A writer words the structured draft anew; quoted texts stay.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from posterkit.data.flow import Flow, Outcome
+from posterkit.data.prompts import LANGUAGES, THEMES, PosterPrompts, Writer, check_count, encode_prompt
+from posterkit.data.tool import Options, make_set, run_tool, whole
+
+
+def main() -> Outcome:
+    prompts = PosterPrompts(GIVEN.seed, tuple(GIVEN.languages), tuple(GIVEN.themes), GIVEN.heldout)
+    check_count(prompts, GIVEN.count)
+    writer = Writer(GIVEN.writer, GIVEN.writer_model, GIVEN.device)
+    if GIVEN.writer != "rules":
+        writer.open()  # what cannot be opened at all is no row's fault
+    settings = {"tool": "build_prompts", "seed": GIVEN.seed, "languages": GIVEN.languages, "themes": GIVEN.themes,
+                "heldout": GIVEN.heldout, "writer": GIVEN.writer, "writer_model": GIVEN.writer_model}  # fmt: skip
+    outcome = make_set(Flow(prompts, GIVEN.count, (("write", writer),), encode_prompt, settings), GIVEN)
+    (GIVEN.out / "samples.jsonl").rename(GIVEN.out / "prompts.jsonl")  # it holds no samples yet
+    return outcome
+
+
+if __name__ == "__main__":
+    options = Options(__doc__)
+    options.add_argument("--count", type=whole, default=2000, metavar="N", help="prompts (default 2000)")
+    options.add_argument("--languages", nargs="+", choices=LANGUAGES, default=list(LANGUAGES), help="default en zh")
+    options.add_argument("--themes", nargs="+", choices=THEMES, default=list(THEMES), help="default: all six")
+    options.add_argument(
+        "--heldout", type=int, default=20, metavar="N", help="about one of N pairs of entity and style (default 20)"
+    )
+    options.add_argument(
+        "--writer", default="rules", metavar="WHO",
+        help="rules (default), the URL of an OpenAI-compatible endpoint, or a language model's folder or hub id",
+    )  # fmt: skip
+    options.add_argument("--writer-model", metavar="NAME", help="the writer's name at the endpoint")
+    options.add_argument("--device", default="cpu", help="where a local writer runs (default cpu)")
+    options.add_argument("--threads", type=whole, default=1, metavar="N", help="prompts that wait for a writer at once")
+    GIVEN = options.parse_args()
+    run_tool(main, GIVEN.debug)
