@@ -1,0 +1,128 @@
+"""Filter a folder of posters down to those worth learning from (PosterCraft, stage 2's data).
+
+    python data_tools/filter_posters.py posters/ --out sets/hq
+    python data_tools/filter_posters.py posters/ --out sets/hq --judge http://localhost:8000/v1 --threads 16 \\
+        --aesthetics models/hpsv2
+
+Exact copies, credit blocks and watermarks, near copies and low scores are dropped; what is left gets a caption and
+boxes of its major and minor texts. A poster's own caption is read from NAME.txt beside it. report.py shows the
+result: the funnel, and thumbnails of what was dropped.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from posterkit.data.flow import Flow, Outcome, claim_folder
+from posterkit.data.hq_posters import (
+    BLEMISHES,
+    EXACT,
+    NEAR,
+    Aesthetics,
+    Caption,
+    ClipAt,
+    DropKnown,
+    EncodePoster,
+    JudgeAt,
+    Posters,
+    Regions,
+    Scan,
+    encode_line,
+    fingerprint,
+    leave,
+    list_posters,
+    settle,
+)
+from posterkit.data.tool import Options, make_set, run_shown, run_tool, whole
+from posterkit.judges.opening import BLIND, RULES
+
+LEAST = {RULES: 0.3, "clip": 0.25}  # of the rules' own scale, and HPSv2's, as PosterCraft has it
+
+
+def main() -> Outcome:
+    folder, read = Path(GIVEN.input), not GIVEN.no_text
+    names = list_posters(folder)
+    if GIVEN.out.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{GIVEN.out}: lies in {folder}, whose pictures are the input; take a folder outside")
+    rules = RULES if read else BLIND
+    judge = JudgeAt(rules if GIVEN.judge == RULES else GIVEN.judge, GIVEN.judge_model, GIVEN.device, GIVEN.answers)
+    scorer = JudgeAt(rules) if GIVEN.aesthetics == RULES else ClipAt(GIVEN.aesthetics, GIVEN.device)
+    least = LEAST["clip" if isinstance(scorer, ClipAt) else RULES] if GIVEN.least is None else GIVEN.least
+    for opened in (judge, scorer):
+        opened.open()  # what is no judge shows before any work
+
+    settings = {"tool": "filter_posters", "input": GIVEN.input, "judge": GIVEN.judge, "judge_model": GIVEN.judge_model,
+                "aesthetics": GIVEN.aesthetics, "least": least, "copies": GIVEN.copies, "no_text": GIVEN.no_text,
+                "shorter_side": GIVEN.shorter_side, "heldout": GIVEN.heldout, "licence": GIVEN.licence,
+                "inputs": fingerprint(folder, names)}  # fmt: skip
+    claim_folder(GIVEN.out, settings, GIVEN.shard, GIVEN.layout)
+    scan = Scan(folder, names, GIVEN.shorter_side, judge if read else None)
+    run_shown(Flow(scan, len(names), (), encode_line, settings, names), GIVEN.out / ".scan", GIVEN)
+    settled = settle(GIVEN.out / ".scan", names, GIVEN.copies)
+
+    off = " (off: no text is read)"
+    steps = (
+        (EXACT, DropKnown(settled.lost[EXACT])),
+        (BLEMISHES, DropKnown(settled.lost[BLEMISHES], frozenset(settled.by))) if read else (BLEMISHES + off, leave),
+        (NEAR, DropKnown(settled.lost[NEAR])),
+        ("caption", Caption(judge)),
+        ("aesthetics", Aesthetics(scorer, least)),
+        ("text regions", Regions(judge)) if read else ("text regions" + off, leave),
+    )
+    keep_files = GIVEN.layout == "folder" or len(settled.kinds) == 1
+    encode = EncodePoster(GIVEN.licence, keep_files, GIVEN.heldout)
+    return make_set(Flow(Posters(folder, names, settled), len(names), steps, encode, settings, names), GIVEN)
+
+
+if __name__ == "__main__":
+    options = Options(__doc__)
+    options.add_argument("input", metavar="FOLDER", help="of posters, with its sub-folders")
+    options.add_argument(
+        "--judge",
+        default=RULES,
+        metavar="WHO",
+        help='who looks for blemishes, writes captions and finds texts: "rules" (OCR and measures, the default), the URL of an OpenAI-compatible endpoint with a model that sees, or the folder of a local one',
+    )
+    options.add_argument("--judge-model", metavar="NAME", help="the model's name at the endpoint (default: its first)")
+    options.add_argument(
+        "--answers", metavar="DIR", help="keeps a model's answers; what it said once is not asked again"
+    )
+    options.add_argument(
+        "--aesthetics",
+        default=RULES,
+        metavar="WHO",
+        help='who scores: "rules" (the default), or a folder of a CLIP-like model (HPSv2, PickScore, SigLIP)',
+    )
+    options.add_argument(
+        "--least",
+        type=float,
+        metavar="SCORE",
+        help=f"drop lower ones (default {LEAST[RULES]} by rules, {LEAST['clip']} by a CLIP folder)",
+    )
+    options.add_argument(
+        "--copies",
+        type=int,
+        default=6,
+        metavar="BITS",
+        help="two posters are near copies up to so many of 64 differing bits (default 6)",
+    )
+    options.add_argument(
+        "--shorter-side", type=whole, default=256, metavar="PX", help="drop smaller ones (default 256)"
+    )
+    options.add_argument(
+        "--no-text", action="store_true", help="read no text: quick, but finds no blemishes and no text regions"
+    )
+    options.add_argument(
+        "--threads",
+        type=whole,
+        default=1,
+        metavar="N",
+        help="posters at a time in each process, for a judge that is far away (default 1)",
+    )
+    options.add_argument("--device", default="cpu", help="where local models run (default cpu)")
+    options.add_argument(
+        "--heldout", type=int, default=20, metavar="N", help="hold out every N-th poster; 0 for none (default 20)"
+    )
+    options.add_argument("--licence", default="unknown", help="SPDX name of the posters' licence, for the rows")
+    GIVEN = options.parse_args()
+    run_tool(main, GIVEN.debug)
