@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import inspect
 import math
-import re
 import warnings
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import posterkit
 from posterkit import mini
 from posterkit.batch.jobs import MAX_SIDE, TEXT, Job
-from posterkit.batch.metadata import content_id, file_hash, from_anywhere, revision_of
-from posterkit.brief import PosterBrief, in_quotes, quoted_texts, quotes, unsupported_scripts
+from posterkit.batch.metadata import content_id, file_hash, from_anywhere
+from posterkit.brief import PosterBrief, unsupported_scripts, without_texts, words_for
+from posterkit.pipelines.revision import revision_of
 from posterkit.reading import MAX_PIXELS, read_size
 from posterkit.sizing import Size, fit_area
 from posterkit.tasks import POSTER, TASKS, Box
@@ -29,13 +29,6 @@ _ABOUT = 1.25  # times the native area; rounding to the grid stays below, down t
 SPELLS_FROM = 512 * 512
 _MINI = {"text": "postercraft", "image": "posteromni"}
 _KINDS = {"postercraft": "text", "posteromni": "image"}
-# words before a quoted text that make no sense once the quote is gone
-_LEAD = (
-    r"\b(?:titled|entitled|called|saying|says|that says|which says|reading|that reads|which reads"
-    r"|(?:with )?(?:the |a )?(?:title|text|words|headline|slogan))\s*:?\s*$"
-)
-# tasks whose picture is wholly new; in the others text may stand in what is kept
-_NEW_PICTURES = frozenset((TEXT, "id_driven", "layout_driven", "style_driven"))
 
 
 @dataclass(frozen=True)
@@ -244,40 +237,6 @@ def native_box(box: Box, finished: Size, native: Size) -> Box:
         first = min(first, small - 1)
         spans.append((first, max(last, first + 1)))
     return spans[0][0], spans[1][0], spans[0][1], spans[1][1]
-
-
-def words_for(task: str, prompt: str, texts: Sequence[str], draws: bool) -> str:
-    """The prompt as the pipeline gets it.
-
-    A model that letters by itself reads the texts in quotes. For one that shall leave them to the typesetter, quoted
-    texts and the words that announce them go, and where the picture is wholly new it is asked for room.
-    """
-    if draws:
-        found = quoted_texts(prompt)
-        missing = [in_quotes(text) for text in texts if text not in found]
-        if not missing:
-            return prompt
-        title, *small = [*missing] if not found else ["", *missing]
-        clauses = [f"title {title} at the top"] if title else []
-        clauses += [f"a small line {' and '.join(small)}"] if small else []
-        return ", ".join(part for part in (prompt.strip(" ,."), *clauses) if part) + "."
-    left = without_texts(prompt)
-    if task not in _NEW_PICTURES or "no text" in left.lower():
-        return left
-    left = left or ("" if task == TEXT else TASKS[task].default)
-    room = "no text, empty space at the top" if texts else "no text"
-    return ", ".join(part for part in (left.strip(" ,."), room) if part) + "."
-
-
-def without_texts(prompt: str, texts: Collection[str] | None = None) -> str:
-    """The prompt without its quoted strings (all, or only `texts`) and without the words that announce them."""
-    for quote in reversed(quotes(prompt)):
-        if texts is not None and quote.text not in texts:
-            continue
-        before = re.sub(_LEAD, "", prompt[: quote.start], flags=re.IGNORECASE)
-        prompt = f"{before} {prompt[quote.end :]}"
-    prompt = re.sub(r"\s+([,.;:!?])", r"\1", re.sub(r"\s+", " ", prompt))
-    return re.sub(r"([,;:])(?:\s*[,;:.])+", r"\1", prompt).strip(" ,;:")
 
 
 def _check_settable(texts: Sequence[str], size: Size) -> None:

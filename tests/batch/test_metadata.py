@@ -10,7 +10,6 @@ from PIL import Image
 from posterkit.batch.metadata import (
     content_id,
     file_hash,
-    folder_revision,
     from_anywhere,
     is_foreign,
     read_record,
@@ -18,6 +17,7 @@ from posterkit.batch.metadata import (
     source_depth,
     write_png,
 )
+from posterkit.pipelines.revision import folder_revision
 
 RECORD = {
     "id": "0123456789abcdef",

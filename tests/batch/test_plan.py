@@ -15,9 +15,8 @@ from posterkit.batch.plan import (
     finished_size,
     make_plan,
     native_box,
-    without_texts,
-    words_for,
 )
+from posterkit.brief import without_texts, words_for
 from posterkit.sizing import Size
 
 SMALL = Checkpoint("small", "small", "text", "r1", 128 * 192, 20, 3.5)
