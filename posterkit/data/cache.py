@@ -53,14 +53,14 @@ class EncoderCache:
 
     def fill(
         self,
-        encode: Callable[[Sequence[int]], list[Encoded]],
+        encode: Callable[[Sequence[int]], Sequence[Encoded | None]],
         progress: Callable[[int, int], None] | None = None,
         part: tuple[int, int] = (0, 1),
     ) -> EncoderCache:
         """Encode the samples that are missing.
 
         Args:
-            encode: sample numbers -> one dict of named tensors each.
+            encode: sample numbers -> one dict of named tensors each, None for what cannot be encoded.
             progress: told how many samples are there, and of how many.
             part: this process's number, and how many fill the cache at once; each begins at another place and takes
                 over what the others have written.
@@ -124,10 +124,12 @@ class EncoderCache:
             raise KeyError(f"{self.folder}: sample {number} ({self.names[number]}) is not encoded")
         return self._entries[self.names[number]]
 
-    def _write(self, group: Sequence[int], rows: list[Encoded]) -> None:
-        names = [self.names[number] for number in group]
-        path = self.folder / f"{hashlib.sha256(' '.join(names).encode()).hexdigest()[:16]}.safetensors"
-        flat = {f"{sample}/{name}": t for sample, row in zip(names, rows, strict=True) for name, t in row.items()}
+    def _write(self, group: Sequence[int], rows: Sequence[Encoded | None]) -> None:
+        made = {self.names[number]: row for number, row in zip(group, rows, strict=True) if row is not None}
+        if not made:
+            return
+        path = self.folder / f"{hashlib.sha256(' '.join(made).encode()).hexdigest()[:16]}.safetensors"
+        flat = {f"{sample}/{name}": t for sample, row in made.items() for name, t in row.items()}
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
         try:
             save_file(flat, temporary)

@@ -14,8 +14,11 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL, AutoencoderKLQwenImage
 from torch import Tensor
 
+from posterkit.training.adapters.folders import hash_weights
+
 Family = Literal["flux", "qwen"]
 CLASSES = {"flux": AutoencoderKL, "qwen": AutoencoderKLQwenImage}
+PIXELS_AT_ONCE = 2**21  # through the autoencoder together, whatever their sizes
 
 
 class Autoencoder:
@@ -78,8 +81,9 @@ class Autoencoder:
         device = next(self.module.parameters()).device
         for size in sorted({picture.shape for picture in pictures}):
             indices = [i for i, picture in enumerate(pictures) if picture.shape == size]
-            for start in range(0, len(indices), batch):
-                part = indices[start : start + batch]
+            together = max(1, min(batch, PIXELS_AT_ONCE // (size[0] * size[1])))
+            for start in range(0, len(indices), together):
+                part = indices[start : start + together]
                 encoded = (
                     self.encode(images_to_tensor([pictures[i] for i in part]).to(device)).half().cpu().contiguous()
                 )
@@ -91,8 +95,7 @@ class Autoencoder:
         """A hash of weights and config, to key what was encoded with them."""
         config = {name: value for name, value in self.module.config.items() if not name.startswith("_")}
         digest = hashlib.sha256(str(sorted(config.items())).encode())
-        for name, tensor in sorted(self.module.state_dict().items()):
-            digest.update(name.encode() + tensor.float().cpu().numpy().tobytes())
+        hash_weights(digest, self.module)
         return digest.hexdigest()[:16]
 
     def set_statistics(self, mean: Tensor, std: Tensor) -> None:

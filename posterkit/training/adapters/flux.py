@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from posterkit.data.schema import PosterSample
 from posterkit.pipelines.flux_inputs import position_ids
 from posterkit.pipelines.latents import pack
 from posterkit.pipelines.postercraft import PosterCraftPipeline
+from posterkit.sizing import check_on_grid
 from posterkit.training.adapters.autoencoder import Autoencoder
 from posterkit.training.adapters.folders import check_model, fingerprint, pipeline_defaults, save_pipeline
 from posterkit.training.tokenizers import clip_tokenizer, t5_tokenizer
@@ -42,14 +44,21 @@ class FluxCondition:
 class FluxAdapter:
     """The parts of a FLUX.1 pipeline, and the verbs a stage calls.
 
-    `module` holds what trains. The autoencoder is frozen and works in `precompute` only.
+    `module` holds what trains. The autoencoder is frozen and works in `precompute` only, and so do the text encoders
+    where `frozen_text` says so, as in every stage of PosterCraft; mini trains them.
     """
 
-    def __init__(self, parts: dict[str, Any], vae: Autoencoder, defaults: dict[str, Any]) -> None:
-        self.parts, self.vae, self.defaults = parts, vae, defaults
-        names = ("transformer", "text_encoder", "text_encoder_2")
-        self.module: Any = nn.ModuleDict({name: parts[name] for name in names})
+    def __init__(
+        self, parts: dict[str, Any], vae: Autoencoder, defaults: dict[str, Any], frozen_text: bool = False
+    ) -> None:
+        self.parts, self.vae, self.defaults, self.frozen_text = parts, vae, defaults, frozen_text
+        self.readers = [parts[name] for name in ("text_encoder", "text_encoder_2")]
+        names = ("transformer",) if frozen_text else ("transformer", "text_encoder", "text_encoder_2")
+        self.module: Any = nn.ModuleDict({name: parts[name] for name in names if parts[name] is not None})
         self.length = defaults["max_sequence_length"]
+        if frozen_text:
+            for reader in self.readers:
+                reader.eval().requires_grad_(False)
 
     @classmethod
     def from_config(cls, model: dict[str, Any], vae: Autoencoder, captions: Sequence[str]) -> FluxAdapter:
@@ -80,25 +89,55 @@ class FluxAdapter:
         return cls(parts, vae, model["defaults"])
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, vae: Autoencoder | None = None) -> FluxAdapter:
-        """From a diffusers folder, in float32; `vae` replaces the folder's own."""
-        pipe = PosterCraftPipeline.from_pretrained(folder, dtype=torch.float32)
+    def from_pretrained(
+        cls, folder: str | Path, vae: Autoencoder | None = None, *, frozen_text: bool = False,
+        encoders_only: bool = False, dtype: torch.dtype = torch.float32,
+    ) -> FluxAdapter:  # fmt: skip
+        """From a diffusers folder; `vae` replaces the folder's own, which works in float32 whatever the dtype.
+
+        Args:
+            encoders_only: leave the transformer where it is; `precompute` needs none.
+            dtype: of transformer and text encoders.
+        """
+        parts = {"transformer": None} if encoders_only else {}
+        pipe = PosterCraftPipeline.from_pretrained(folder, dtype=dtype, use_safetensors=True, **parts)
         names = ("scheduler", "tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2", "transformer")
         parts = {name: getattr(pipe, name) for name in names}
-        return cls(parts, vae or Autoencoder("flux", pipe.vae), pipeline_defaults(pipe))
+        return cls(parts, vae or Autoencoder("flux", pipe.vae.float()), pipeline_defaults(pipe), frozen_text)
 
     def frozen_copy(self) -> FluxAdapter:
         """The weights as they are now, in an adapter of their own that does not train."""
         parts = {name: copy.deepcopy(part) for name, part in self.parts.items()}
-        copied = FluxAdapter(parts, self.vae, self.defaults)
+        copied = FluxAdapter(parts, self.vae, self.defaults, self.frozen_text)
         copied.module.eval().requires_grad_(False)
         return copied
 
     def precompute(self, samples: Sequence[PosterSample]) -> list[Encoded]:
-        """Everything that no trained weight touches: latents in float16, token ids."""
+        """Everything that no trained weight touches.
+
+        Returns:
+            For each sample its latents in float16, and of its caption the token ids, or from frozen text encoders the
+            states: `prompt` `(L, D)` and `pooled` `(P,)` in their dtype.
+
+        Raises:
+            ValueError: a target's sides are no multiples of 16.
+        """
+        for sample in samples:
+            check_on_grid(sample.target.shape[1], sample.target.shape[0])
         latents = self.vae.encode_each([sample.target for sample in samples])
-        t5, clip = self.tokenize([sample.caption for sample in samples])
-        return [{"latents": x, "t5": a, "clip": b} for x, a, b in zip(latents, t5, clip, strict=True)]
+        if self.frozen_text:
+            states = [self.states(*self.tokenize([sample.caption])) for sample in samples]
+            texts = [{"prompt": a[0].cpu(), "pooled": b[0].cpu()} for a, b in states]
+        else:
+            ids = self.tokenize([sample.caption for sample in samples])
+            texts = [{"t5": a, "clip": b} for a, b in zip(*ids, strict=True)]
+        return [{"latents": x, **text} for x, text in zip(latents, texts, strict=True)]
+
+    def states(self, t5: Tensor, clip: Tensor) -> tuple[Tensor, Tensor]:
+        """T5 states `(B, L, D)` and CLIP's pooled state `(B, P)` of token ids, on the text encoders' device."""
+        pooling, reading = self.readers
+        prompt = reading(t5.long().to(reading.device))[0]
+        return prompt, pooling(clip.long().to(pooling.device)).pooler_output
 
     def tokenize(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
         """Token ids of T5 `(B, L)` and CLIP `(B, 77 or fewer)`, padded as the pipeline pads."""
@@ -111,7 +150,7 @@ class FluxAdapter:
 
     def fingerprint(self) -> str:
         """Keys what `precompute` returned."""
-        return fingerprint(self.parts, self.defaults, self.vae.fingerprint())
+        return fingerprint(self.parts, self.defaults, self.vae.fingerprint(), self.readers if self.frozen_text else ())
 
     def bucket(self, row: Encoded) -> tuple[int, ...]:
         return tuple(row["latents"].shape)
@@ -125,16 +164,28 @@ class FluxAdapter:
         Args:
             drop: `(B,)` bool; these captions are replaced by the empty one.
         """
-        t5, clip = batch["t5"].long(), batch["clip"].long()
-        if drop is not None:
-            empty_t5, empty_clip = (ids.to(t5) for ids in self.tokenize([""]))
-            t5 = torch.where(drop[:, None], empty_t5, t5)
-            clip = torch.where(drop[:, None], empty_clip, clip)
-        prompt = self.module["text_encoder_2"](t5)[0]
-        pooled = self.module["text_encoder"](clip).pooler_output
         latents = batch["latents"].float()
+        if self.frozen_text:
+            prompt, pooled = batch["prompt"].to(latents), batch["pooled"].to(latents)
+            if drop is not None:
+                empty, empty_pooled = (state.to(latents) for state in self._empty)
+                prompt = torch.where(drop[:, None, None], empty, prompt)
+                pooled = torch.where(drop[:, None], empty_pooled, pooled)
+        else:
+            t5, clip = batch["t5"].long(), batch["clip"].long()
+            if drop is not None:
+                empty_t5, empty_clip = (ids.to(t5) for ids in self.tokenize([""]))
+                t5 = torch.where(drop[:, None], empty_t5, t5)
+                clip = torch.where(drop[:, None], empty_clip, clip)
+            prompt, pooled = self.states(t5, clip)
         rows, columns = (side // 2 for side in latents.shape[-2:])
         return pack(latents), FluxCondition(prompt, pooled, position_ids(rows, columns).to(latents))
+
+    @cached_property
+    def _empty(self) -> tuple[Tensor, Tensor]:
+        """What frozen text encoders say of the empty caption."""
+        with torch.no_grad():
+            return self.states(*self.tokenize([""]))
 
     def velocity(self, x: Tensor, t: Tensor, condition: FluxCondition, guidance: Tensor | None = None) -> Tensor:
         """Predicted velocity `(B, S, C)` at noisy tokens `x` and times `t` `(B,)`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -89,8 +89,20 @@ def _tensors(module: torch.nn.Module) -> Iterator[torch.Tensor]:
     return chain(module.parameters(), module.buffers())
 
 
-def fingerprint(parts: dict[str, Any], defaults: dict[str, Any], autoencoder: str) -> str:
-    """A hash of what decides how samples are encoded: tokenizers, the picture processor, areas, the autoencoder."""
+def hash_weights(digest: Any, module: torch.nn.Module) -> None:
+    """Add a module's weights to a hash, by name; bfloat16 counts as the float32 it equals."""
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode() + tensor.float().cpu().numpy().tobytes())
+
+
+def fingerprint(
+    parts: dict[str, Any], defaults: dict[str, Any], autoencoder: str, frozen: Sequence[torch.nn.Module] = ()
+) -> str:
+    """A hash of what decides how samples are encoded: tokenizers, the picture processor, areas, the autoencoder.
+
+    Args:
+        frozen: text encoders whose states are kept instead of token ids.
+    """
     kept = {name: value for name, value in sorted(defaults.items()) if name.endswith(("_area", "_length", "_edges"))}
     digest = hashlib.sha256(f"{autoencoder} {kept}".encode())
     for name, part in sorted(parts.items()):
@@ -98,4 +110,7 @@ def fingerprint(parts: dict[str, Any], defaults: dict[str, Any], autoencoder: st
             digest.update(f"{name} {sorted(part.get_vocab().items())}".encode())
         elif name == "processor":
             digest.update(part.image_processor.to_json_string().encode())
+    for module in frozen:
+        digest.update(f"{type(module).__name__} {module.dtype}".encode())
+        hash_weights(digest, module)
     return digest.hexdigest()[:16]

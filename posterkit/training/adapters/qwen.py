@@ -54,12 +54,19 @@ class QwenCondition:
 class QwenAdapter:
     """The parts of a Qwen-Image-Edit pipeline, and the verbs a stage calls.
 
-    `module` holds what trains. The autoencoder is frozen and works in `precompute` only.
+    `module` holds what trains. The autoencoder is frozen and works in `precompute` only, and so does the text encoder
+    where `frozen_text` says so, as in every stage of PosterOmni; mini trains it.
     """
 
-    def __init__(self, parts: dict[str, Any], vae: Autoencoder, defaults: dict[str, Any]) -> None:
-        self.parts, self.vae, self.defaults = parts, vae, defaults
-        self.module: Any = nn.ModuleDict({name: parts[name] for name in ("transformer", "text_encoder")})
+    def __init__(
+        self, parts: dict[str, Any], vae: Autoencoder, defaults: dict[str, Any], frozen_text: bool = False
+    ) -> None:
+        self.parts, self.vae, self.defaults, self.frozen_text = parts, vae, defaults, frozen_text
+        names = ("transformer",) if frozen_text else ("transformer", "text_encoder")
+        self.module: Any = nn.ModuleDict({name: parts[name] for name in names if parts[name] is not None})
+        self.readers = [parts["text_encoder"]]
+        if frozen_text:
+            self.readers[0].eval().requires_grad_(False)
         self.prefix = prefix_length(parts["tokenizer"])
         areas = (defaults[f"{name}_area"] for name in ("native", "reference", "condition"))
         self.areas = Areas(*areas)
@@ -100,19 +107,30 @@ class QwenAdapter:
         return cls(parts, vae, model["defaults"])
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, vae: Autoencoder | None = None) -> QwenAdapter:
-        """From a diffusers folder, in float32; `vae` replaces the folder's own."""
-        pipe = PosterOmniPipeline.from_pretrained(folder, dtype=torch.float32)
+    def from_pretrained(
+        cls, folder: str | Path, vae: Autoencoder | None = None, *, frozen_text: bool = False,
+        encoders_only: bool = False, dtype: torch.dtype = torch.float32,
+    ) -> QwenAdapter:  # fmt: skip
+        """From a diffusers folder; `vae` replaces the folder's own, which works in float32 whatever the dtype.
+
+        Args:
+            encoders_only: leave the transformer where it is; `precompute` needs none.
+            dtype: of transformer and text encoder.
+        """
+        parts = {"transformer": None} if encoders_only else {}
+        pipe = PosterOmniPipeline.from_pretrained(folder, dtype=dtype, use_safetensors=True, **parts)
         names = ("scheduler", "tokenizer", "processor", "text_encoder", "transformer")
         parts = {name: getattr(pipe, name) for name in names}
-        return cls(parts, vae or Autoencoder("qwen", pipe.vae), pipeline_defaults(pipe))
+        return cls(parts, vae or Autoencoder("qwen", pipe.vae.float()), pipeline_defaults(pipe), frozen_text)
 
     def precompute(self, samples: Sequence[PosterSample]) -> list[Encoded]:
         """Everything that no trained weight touches.
 
         Returns:
-            For each sample the latents of target and references in float16, token ids, the encoder's picture patches,
-            and `made` `(S,)`, the share of each token's pixels that the task does not keep.
+            For each sample the latents of target and references in float16; `made` `(S,)`, the share of each token's
+            pixels that the task does not keep; token ids and the encoder's picture patches, or from a frozen text
+            encoder the states of the instruction and of the negative prompt, `prompt` and `empty` `(L, D)` each, in
+            its dtype.
         """
         pictures: list[list[np.ndarray]] = []
         rows: list[Encoded] = []
@@ -129,15 +147,15 @@ class QwenAdapter:
                 self.defaults.get("replicate_edges", False),
             )
             inputs = self.read(poster.instruction, poster.pictures)
-            rows.append(
-                {
-                    "ids": inputs["input_ids"][0].int(),
-                    "empty_ids": self._empty_ids(inputs["image_grid_thw"]),
-                    "patches": inputs["pixel_values"].half(),
-                    "grid": inputs["image_grid_thw"].int(),
-                    "made": made_share(poster),
+            ids, empty = inputs["input_ids"][0].int(), self._empty_ids(inputs["image_grid_thw"])
+            seen = {"patches": inputs["pixel_values"].half(), "grid": inputs["image_grid_thw"].int()}
+            if self.frozen_text:
+                said = {
+                    name: self.states(one[None], **seen)[0].cpu() for name, one in (("prompt", ids), ("empty", empty))
                 }
-            )
+            else:
+                said = {"ids": ids, "empty_ids": empty, **seen}
+            rows.append({**said, "made": made_share(poster)})
             pictures.append([sample.target, *map(np.asarray, poster.references)])
         latents = self.vae.encode_each([picture for group in pictures for picture in group])
         for row, group in zip(rows, pictures, strict=True):
@@ -151,7 +169,7 @@ class QwenAdapter:
 
     def fingerprint(self) -> str:
         """Keys what `precompute` returned."""
-        return fingerprint(self.parts, self.defaults, self.vae.fingerprint())
+        return fingerprint(self.parts, self.defaults, self.vae.fingerprint(), self.readers if self.frozen_text else ())
 
     def bucket(self, row: Encoded) -> tuple[tuple[int, ...], ...]:
         return tuple(tuple(row[name].shape) for name in sorted(row) if name.startswith("latents"))
@@ -162,6 +180,13 @@ class QwenAdapter:
             for name in rows[0]
             if name == "made" or name.startswith("latents")
         }
+        if self.frozen_text:
+            # one length for both, so that either can stand in for the other
+            both = [row[name] for name in ("prompt", "empty") for row in rows]
+            batch["prompt"], batch["empty"] = pad_sequence(both, batch_first=True).chunk(2)
+            lengths = torch.tensor([len(states) for states in both])
+            batch["mask"], batch["empty_mask"] = (torch.arange(int(lengths.max())) < lengths[:, None]).chunk(2)
+            return batch
         for name in ("ids", "empty_ids"):
             batch[name] = pad_sequence([row[name] for row in rows], batch_first=True, padding_value=-1)
         for name in ("patches", "grid"):
@@ -174,23 +199,35 @@ class QwenAdapter:
         Args:
             drop: `(B,)` bool; these instructions are replaced by the negative prompt `" "`; references stay.
         """
-        ids = batch["ids"].long()
-        if drop is not None:
-            empty = batch["empty_ids"].long()
-            empty = nn.functional.pad(empty, (0, ids.shape[1] - empty.shape[1]), value=-1)
-            ids = torch.where(drop[:, None], empty, ids)
-        mask = ids >= 0
-        states = self.module["text_encoder"].model(
-            input_ids=ids.masked_fill(~mask, self.parts["tokenizer"].pad_token_id),
-            attention_mask=mask.long(),
-            pixel_values=batch["patches"].float(),
-            image_grid_thw=batch["grid"].long(),
-        )[0]
+        if self.frozen_text:
+            states, mask = batch["prompt"].float(), batch["mask"]
+            if drop is not None:
+                states = torch.where(drop[:, None, None], batch["empty"].float(), states)
+                mask = torch.where(drop[:, None], batch["empty_mask"], mask)
+        else:
+            ids = batch["ids"].long()
+            if drop is not None:
+                empty = batch["empty_ids"].long()
+                empty = nn.functional.pad(empty, (0, ids.shape[1] - empty.shape[1]), value=-1)
+                ids = torch.where(drop[:, None], empty, ids)
+            states, mask = self.states(ids, batch["patches"], batch["grid"]), ids[:, self.prefix :] >= 0
         names = sorted(name for name in batch if name.startswith("latents"))
         target, *references = (batch[name].float() for name in names)
         shapes = [(1, batch[name].shape[-2] // 2, batch[name].shape[-1] // 2) for name in names]
         tokens = torch.cat([pack(reference) for reference in references], 1)
-        return pack(target), QwenCondition(states[:, self.prefix :], mask[:, self.prefix :], tokens, shapes)
+        return pack(target), QwenCondition(states, mask, tokens, shapes)
+
+    def states(self, ids: Tensor, patches: Tensor, grid: Tensor) -> Tensor:
+        """What the text encoder makes of token ids `(B, L)`, -1 = padding, and pictures: `(B, L - prefix, D)`."""
+        (encoder,) = self.readers
+        ids, mask = ids.long().to(encoder.device), (ids >= 0).to(encoder.device)
+        found = encoder.model(
+            input_ids=ids.masked_fill(~mask, self.parts["tokenizer"].pad_token_id),
+            attention_mask=mask.long(),
+            pixel_values=patches.to(encoder.device, encoder.dtype),
+            image_grid_thw=grid.long().to(encoder.device),
+        )[0]
+        return found[:, self.prefix :]
 
     def velocity(self, x: Tensor, t: Tensor, condition: QwenCondition) -> Tensor:
         """Predicted velocity `(B, S, C)` at noisy tokens `x` and times `t` `(B,)`."""

@@ -1,0 +1,127 @@
+"""Encode a set once for all the epochs of a training: latents, and what frozen text encoders say, kept on disk.
+
+    python data_tools/cache_encoders.py sets/omni --out cache                      # by the shipped mini checkpoint
+    python data_tools/cache_encoders.py sets/omni --out cache --model FOLDER --drop-stale
+
+Samples are known by their content, so that a set that grew encodes only what is new. Several processes may fill one
+cache: start each with `--part I/N`. Of a preference or reflection set both posters of each row are encoded.
+Exits 0 when all is encoded, 1 when some rows cannot be, 2 when the call is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+
+from posterkit.data import PosterDataset
+from posterkit.data.cache import EncoderCache, content_name
+from posterkit.data.pairs import as_samples
+from posterkit.data.tool import SOME_FAILED, WRONG_CALL, whole
+from posterkit.pipelines.loading import LOAD_FAULTS, family_of, first_line, read_index
+from posterkit.pipelines.presets import DTYPES, hardware
+from posterkit.tasks import TASKS
+from posterkit.training.adapters.folders import resolve
+
+
+def open_adapter(source: str, family: str, dtype: torch.dtype, frozen_text: bool):
+    """The encoders of a checkpoint, without its transformer."""
+    if family == "postercraft":
+        from posterkit.training.adapters.flux import FluxAdapter as Adapter
+    else:
+        from posterkit.training.adapters.qwen import QwenAdapter as Adapter
+    try:
+        return Adapter.from_pretrained(source, frozen_text=frozen_text, encoders_only=True, dtype=dtype)
+    except LOAD_FAULTS as fault:
+        raise ValueError(f"{source}: cannot be loaded: {first_line(fault)}") from None
+
+
+def main(given: argparse.Namespace) -> int:
+    found = PosterDataset(given.input, tasks=given.tasks)
+    found.rows = [sample for row in found.rows for sample in as_samples(row)]
+    if not found.rows:
+        raise ValueError(f"{found.index}: there is no row to encode")
+    tasks = sorted({str(row.get("task")) for row in found.rows})
+    name = given.model or ("mini:postercraft" if tasks == ["text"] else "mini:posteromni")
+    source = resolve(name) if name.startswith("mini:") or Path(name).is_dir() else name
+    family = family_of(name, read_index(source))
+    if family == "posteromni" and (foreign := [task for task in tasks if task not in TASKS]):
+        raise ValueError(f"{name}: draws {', '.join(TASKS)}; the set holds {', '.join(foreign)} too, see --tasks")
+
+    adapter = open_adapter(source, family, DTYPES[given.dtype], given.text == "states")
+    for encoder in (adapter.vae.module, *adapter.readers):
+        encoder.to(hardware(given.device).device)
+
+    faults: dict[int, str] = {}
+    names = []
+    for number, row in enumerate(found.rows):
+        try:
+            names.append(content_name(row, found.files))
+        except (OSError, ValueError, KeyError) as fault:
+            faults[number] = first_line(fault)
+            names.append(f"unreadable-{number}")
+
+    @torch.no_grad()
+    def encode(numbers):
+        encoded = []
+        for number in numbers:
+            try:
+                encoded += [None] if number in faults else adapter.precompute([found[number]])
+            except (OSError, ValueError, KeyError) as fault:
+                faults[number] = first_line(fault)
+                encoded.append(None)
+        return encoded
+
+    key = {"family": family, "text": given.text, "model": adapter.fingerprint()}
+    cache = EncoderCache(given.out, key, names, given.shard)
+    for folder in cache.drop_stale("family", "text") if given.drop_stale else ():
+        print(f"{folder}: dropped, another model's")
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(given.out.name, total=len(names))
+        cache.fill(encode, lambda done, count: bar.update(task, completed=done), given.part)
+    for number, fault in sorted(faults.items()):
+        name = str(found.rows[number].get("id", number))
+        print(f"{found.index.name}: {name}: {fault.removeprefix(f'{name}: ')}", file=sys.stderr)
+    size = sum(path.stat().st_size for path in cache.folder.glob("*.safetensors"))
+    print(f"{cache.folder}: {len(names) - len(faults)} of {len(names)} samples, {size / 1e6:.1f} MB")
+    return SOME_FAILED if faults else 0
+
+
+def part(text: str) -> tuple[int, int]:
+    number, slash, of = text.partition("/")
+    if not (slash and number.isdecimal() and of.isdecimal() and int(number) < int(of)):
+        raise argparse.ArgumentTypeError(f"must be I/N with I from 0 to N - 1, such as 0/2; found {text!r}")
+    return int(number), int(of)
+
+
+if __name__ == "__main__":
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("input", type=Path, metavar="SET", help="the set's folder, or its index file")
+    options.add_argument("--out", type=Path, required=True, metavar="DIR", help="where caches lie, one folder a model")
+    options.add_argument("--model", metavar="M", help="a FLUX.1 or Qwen-Image-Edit folder or hub id (default: mini)")
+    options.add_argument(
+        "--text", choices=("states", "ids"), default="states",
+        help="what frozen text encoders say (default), or token ids for a stage that trains them",
+    )  # fmt: skip
+    options.add_argument("--tasks", nargs="+", metavar="TASK", help="only samples of these")
+    options.add_argument("--drop-stale", action="store_true", help="delete what other models of this family left here")
+    options.add_argument("--part", type=part, default=(0, 1), metavar="I/N", help="this is process I of N (from 0)")
+    options.add_argument("--shard", type=whole, default=512, metavar="N", help="samples in a file (default 512)")
+    options.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1 (default: the best there is)")
+    options.add_argument(
+        "--dtype", choices=DTYPES, default="float32", help="of the text encoders (default float32; bfloat16 is half)"
+    )
+    options.add_argument("--debug", action="store_true", help="show tracebacks")
+    given = options.parse_args()
+    try:
+        sys.exit(main(given))
+    except (OSError, ValueError) as error:
+        if given.debug:
+            raise
+        print(f"posterkit: {error}", file=sys.stderr)
+        sys.exit(WRONG_CALL)
