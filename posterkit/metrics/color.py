@@ -46,10 +46,8 @@ def srgb_to_lab(rgb: NDArray) -> Array:
     Raises:
         ValueError: the last axis is not 3.
     """
-    values = _three(rgb)
-    values = values / 255.0 if rgb.dtype == np.uint8 else values
-    linear = np.where(values > 0.04045, ((np.maximum(values, 0) + 0.055) / 1.055) ** 2.4, values / 12.92)
-    xyz = linear @ RGB_TO_XYZ.T / WHITE
+    linear = _LINEAR[rgb] if rgb.dtype == np.uint8 else _linear(np.asarray(rgb, np.float64))
+    xyz = _three(linear) @ RGB_TO_XYZ.T / WHITE
     f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz * (29 / 6) ** 2 / 3 + 4 / 29)
     x, y, z = np.moveaxis(f, -1, 0)
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
@@ -175,6 +173,14 @@ def named_shares(lab: NDArray) -> Array:
     gaps = ((_three(lab)[..., None, :] - _NAMED) ** 2).sum(-1)
     shares = np.exp(-(gaps - gaps.min(-1, keepdims=True)) / (2 * NAME_WIDTH**2))
     return shares / shares.sum(-1, keepdims=True)
+
+
+def _linear(values: Array) -> Array:
+    """Light from sRGB values in [0, 1] (IEC 61966-2-1)."""
+    return np.where(values > 0.04045, ((np.maximum(values, 0) + 0.055) / 1.055) ** 2.4, values / 12.92)
+
+
+_LINEAR = _linear(np.arange(256) / 255.0)  # of 8-bit values: a look-up costs far less than a power
 
 
 def _three(values: NDArray) -> Array:
