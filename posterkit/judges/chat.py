@@ -7,9 +7,20 @@ from typing import Any, Protocol
 
 from PIL import Image
 
+IMAGE_SIDE = 1024  # pixels; the longer side of what a model is shown, unless told otherwise
+
 
 class AnswerError(OSError):
     """A judge gave no usable answer; the message is one line that says who and why."""
+
+
+def reduced(image: Image.Image, side: int) -> Image.Image:
+    """An RGB copy whose longer side is at most `side` pixels; it is never enlarged."""
+    picture = image.convert("RGB")
+    if max(picture.size) > side:
+        picture = picture.copy()
+        picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return picture
 
 
 class Chat(Protocol):

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from posterkit.brief import Expander, Expansion, PosterBrief, expand, in_quotes
 from posterkit.judges.chat import AnswerError, Chat
+from posterkit.judges.opening import open_chat
 
 INSTRUCTION = """\
 You write prompts for a model that draws posters. Rewrite the user's prompt as one richer prompt in the same language.
@@ -24,27 +25,6 @@ def asking(chat: Chat) -> Expander:
         return chat.ask(INSTRUCTION, f"Prompt: {brief.prompt}\n\nTexts:\n{texts}")
 
     return expander
-
-
-def open_chat(source: str, model: str | None = None, device: str = "cpu") -> Chat:
-    """A language model by its address.
-
-    Args:
-        source: the URL of an OpenAI-compatible endpoint, or a local model's folder or hub id.
-        model: the model's name at the endpoint.
-        device: where a local model runs.
-
-    Raises:
-        AnswerError: a local model cannot be loaded.
-        ValueError: the URL is none, or the key for it cannot be sent.
-    """
-    if source.startswith(("http://", "https://")):
-        from posterkit.judges.endpoint import Endpoint
-
-        return Endpoint(source, model)
-    from posterkit.judges.local import LocalModel
-
-    return LocalModel(source, device=device)
 
 
 def expand_prompt(

@@ -1,16 +1,23 @@
-"""A language model in a local transformers folder, or one of the hub's."""
+"""A language model in a local transformers folder, or one of the hub's; one that sees where its class does."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+from PIL import Image
 
-from posterkit.judges.chat import AnswerError
+from posterkit.judges.answers import one_line
+from posterkit.judges.chat import IMAGE_SIDE, AnswerError, reduced
 
 
 class LocalModel:
-    """A causal language model with a chat template (Qwen3 and alike); safetensors only, no code of its folder runs.
+    """A model with a chat template: Qwen3 and alike for text, Qwen2.5-VL and alike for pictures too.
+
+    Safetensors only, no code of its folder runs, and torchvision is not needed. Several threads may share one; they
+    are answered one after the other.
 
     Args:
         source: a folder, or a hub id.
@@ -19,6 +26,10 @@ class LocalModel:
         temperature: of the sampling; 0 takes the likeliest token each time.
         max_new_tokens: of the answer.
         seed: the same question gets the same answer.
+        image_side: longer side in pixels that pictures are reduced to; what is smaller stays as it is.
+
+    Attributes:
+        sees: whether it can be asked about pictures.
 
     Raises:
         AnswerError: it cannot be loaded, or does not fit on the device.
@@ -33,37 +44,53 @@ class LocalModel:
         temperature: float = 0.6,
         max_new_tokens: int = 4096,
         seed: int = 0,
+        image_side: int = IMAGE_SIDE,
     ) -> None:
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
         self.name = source
         self.temperature, self.max_new_tokens, self.seed = temperature, max_new_tokens, seed
+        self.image_side = image_side
+        self._lock = threading.Lock()
         try:
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-            model: Any = AutoModelForCausalLM.from_pretrained(
-                source, trust_remote_code=False, use_safetensors=True, dtype=dtype or "auto"
-            )
+            self.sees, self._reader, model = _load(source, dtype or "auto")
             self._model = model.to(device).eval()
         except Exception as fault:  # a foreign folder and a device fail in their own ways
             raise AnswerError(f"{source}: cannot load this language model: {_first_line(fault)}") from None
-        if not self._tokenizer.chat_template:
+        if not self._reader.chat_template:
             raise AnswerError(f"{source}: its tokenizer has no chat template; take an instruction-tuned model")
 
-    @torch.no_grad()
-    def ask(self, system: str, user: str) -> str:
-        """The answer to one question, thinking off; AnswerError where there is none."""
+    def ask(
+        self,
+        system: str,
+        user: str,
+        images: Sequence[Image.Image] = (),
+        schema: dict[str, Any] | None = None,
+    ) -> str:
+        """The answer to one question, thinking off; the schema is not enforced, the prompt has to say the form.
+
+        Raises:
+            AnswerError: there is none, or there are pictures and this model reads text alone.
+        """
+        if images and not self.sees:
+            raise AnswerError(f"{self.name}: this language model reads text alone and cannot see pictures")
         try:
-            answer = self._answer(system, user)
+            with self._lock, torch.no_grad():
+                answer = self._answer(system, user, [reduced(image, self.image_side) for image in images])
         except Exception as fault:  # its own template, and a device out of memory
             raise AnswerError(f"{self.name}: this language model fails: {_first_line(fault)}") from None
         if not answer.strip():
             raise AnswerError(f"{self.name}: the answer is empty")
         return answer
 
-    def _answer(self, system: str, user: str) -> str:
-        messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
-        inputs = self._tokenizer.apply_chat_template(
-            messages, add_generation_prompt=True, enable_thinking=False, return_dict=True, return_tensors="pt"
+    def _answer(self, system: str, user: str, pictures: list[Image.Image]) -> str:
+        messages: list[dict[str, Any]] = [{"role": "system", "content": system}, {"role": "user", "content": user}]
+        if self.sees:
+            for message in messages:
+                message["content"] = [{"type": "text", "text": message["content"]}]
+            messages[1]["content"][:0] = [{"type": "image", "image": picture} for picture in pictures]
+        # a template that knows no thoughts would have the word handed on to the picture processor
+        thinking = {"enable_thinking": False} if "enable_thinking" in str(self._reader.chat_template) else {}
+        inputs = self._reader.apply_chat_template(
+            messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt", **thinking
         ).to(self._model.device)
         sampling = (
             {"do_sample": True, "temperature": self.temperature} if self.temperature > 0 else {"do_sample": False}
@@ -72,8 +99,29 @@ class LocalModel:
         with torch.random.fork_rng(devices=on_gpu):
             torch.manual_seed(self.seed)
             made = self._model.generate(**inputs, **sampling, max_new_tokens=self.max_new_tokens)
-        return self._tokenizer.decode(made[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        return self._reader.decode(made[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+
+
+def _load(source: str, dtype: Any) -> tuple[bool, Any, Any]:
+    """Whether the model sees, its processor (or tokenizer, where it does not), and the model."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+
+    config = type(AutoConfig.from_pretrained(source, trust_remote_code=False))
+    options = {"trust_remote_code": False, "use_safetensors": True, "dtype": dtype}
+    if config in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        reader = _without_videos(PROCESSOR_MAPPING[config]).from_pretrained(source, trust_remote_code=False)
+        return True, reader, AutoModelForImageTextToText.from_pretrained(source, **options)
+    reader = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    return False, reader, AutoModelForCausalLM.from_pretrained(source, **options)
+
+
+def _without_videos(processor: Any) -> Any:
+    """The processor class without its part for videos, which needs torchvision; posters are no videos."""
+    attributes = [name for name in processor.get_attributes() if name != "video_processor"]
+    return type(processor.__name__, (processor,), {"get_attributes": classmethod(lambda cls: attributes)})
 
 
 def _first_line(fault: BaseException) -> str:
-    return (str(fault).strip() or type(fault).__name__).split("\n")[0][:200]
+    return one_line((str(fault).strip() or type(fault).__name__).split("\n")[0], 200)

@@ -151,7 +151,7 @@ class Looks:
     @cached_property
     def sharpness(self) -> float:
         """How much of its rise an edge makes within one pixel: 14 % (blurred) is 0, 34 % (crisp) is 1; no edge, 0."""
-        light = np.asarray(Image.fromarray(_reduced(self.poster, LARGE)).convert("L"))
+        light = _reduced(self.poster.convert("L"), LARGE)
         if min(light.shape) < 9:
             return 0.0
         rise = _window(light, np.maximum) - _window(light, np.minimum)

@@ -47,8 +47,8 @@ def open_judge(
         cache: a folder that keeps a model's answers; None asks anew each time. Rules need none.
 
     Raises:
-        AnswerError: a local model cannot be loaded.
-        ValueError: the source cannot be a judge at all.
+        AnswerError: a local model cannot be loaded, or an endpoint that shall name its model does not answer.
+        ValueError: the source cannot be a judge at all: no such one, a URL that is none, a model that cannot see.
     """
     with _OPENING:  # lru_cache alone would load a model twice for two threads
         return _judge(source.strip(), model, device, None if cache is None else str(cache))
@@ -60,4 +60,30 @@ def _judge(source: str, model: str | None, device: str, cache: str | None) -> Ju
         from posterkit.judges.rules import RulesJudge
 
         return RulesJudge(read_text=source == RULES)
-    raise ValueError(source)
+    from posterkit.judges.cached import Cached
+    from posterkit.judges.model import ModelJudge
+
+    chat = _seeing_chat(source, model, device)
+    return ModelJudge(Cached(chat, cache) if cache else chat)
+
+
+def _seeing_chat(source: str, model: str | None, device: str) -> Chat:
+    """A chat for judging: always the likeliest answer, and one that can see."""
+    if source.startswith(("http://", "https://")):
+        from posterkit.judges.endpoint import Endpoint
+
+        endpoint = Endpoint(source, model, temperature=0.0)
+        # records and cache keys carry the model's name, so it is asked for before anything else
+        endpoint.find_model()
+        return endpoint
+    if "://" in source or not ("/" in source or Path(source).is_dir()):
+        raise ValueError(
+            f"judge {source!r}: there is no such judge; use {RULES}, {BLIND}, the http(s) URL of an endpoint, or a "
+            "model's folder or hub id"
+        )
+    from posterkit.judges.local import LocalModel
+
+    local = LocalModel(source, device=device, temperature=0.0)
+    if not local.sees:
+        raise ValueError(f"judge {source}: this model reads text alone; a judge has to see")
+    return local

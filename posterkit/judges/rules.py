@@ -54,7 +54,7 @@ class RulesJudge:
         return tuple(name for name, has in found.items() if has(lines, poster.size))
 
     def caption(self, poster: Image.Image) -> str:
-        """Style, colours and arrangement in English, and each text in straight quotes, as `posterkit.brief` reads it."""
+        """Style, colours and arrangement in English, and each text in quotes as `posterkit.brief` reads them."""
         looks = self._looks(poster)
         medium = "flat" if looks.flat > 0.55 else "detailed" if looks.flat < 0.3 else ""
         light = "dark" if looks.lightness < 35 else "bright" if looks.lightness > 70 else ""

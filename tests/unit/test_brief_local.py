@@ -57,7 +57,7 @@ def test_the_question_is_put_in_the_chat_template_with_thinking_off(folder):
     )
     with contextlib.suppress(AnswerError):  # one token may be no letter
         model.ask("SYSTEM", "USER")
-    read = model._tokenizer.decode(seen[0][0])
+    read = model._reader.decode(seen[0][0])
     assert read == (
         "<|im_start|>system\nSYSTEM<|im_end|>\n<|im_start|>user\nUSER<|im_end|>\n"
         "<|im_start|>assistant\n<think>\n\n</think>\n\n"
