@@ -1,8 +1,12 @@
 """Build a training set for PosterOmni's six tasks: references, mask, target and instruction of each sample.
 
     python data_tools/build_omni.py synthetic --out sets/omni --count 2000 --size 512x768
+    python data_tools/build_omni.py posters/ --out sets/omni --painter mini
+    python data_tools/build_omni.py sets/hq --out sets/omni --segmenter models/sam2 --painter models/inpainting
 
-From the synthetic source every task comes with perfect ground truth and no model at all.
+From the synthetic source every task comes with perfect ground truth and no model at all. A folder of finished posters
+(a caption in NAME.txt beside each), or a set such as filter_posters.py and draw_candidates.py write, is taken apart:
+what a poster shows is segmented, removed and set down elsewhere. The finished poster is always the target, untouched.
 """
 
 from __future__ import annotations
@@ -11,6 +15,10 @@ from dataclasses import dataclass
 
 from posterkit.data import PosterSample, SyntheticPosters
 from posterkit.data.flow import Flow, Outcome
+from posterkit.data.omni.build import BuildTask
+from posterkit.data.omni.parts import PainterAt
+from posterkit.data.omni.posters import FindSubjects, FromPosters, JudgeAt, ReadTexts, open_source
+from posterkit.data.omni.subjects import open_segmenter
 from posterkit.data.schema import encode_for_shards, encode_sample
 from posterkit.data.tool import Options, make_set, run_tool, size, whole
 from posterkit.sizing import Size
@@ -32,25 +40,71 @@ class Synthetic:
         return source.sample(number, task=self.tasks[number % len(self.tasks)])
 
 
+def synthetic(tasks: tuple[str, ...]) -> Flow:
+    size = GIVEN.size or Size(512, 768)
+    source = Synthetic(GIVEN.seed, size, tasks, GIVEN.heldout)
+    settings = {"tool": "build_omni synthetic", "seed": GIVEN.seed, "size": str(size), "tasks": tasks,
+                "heldout": GIVEN.heldout}  # fmt: skip
+    return Flow(source, GIVEN.count or 2000, (), encoder(), settings)
+
+
+def finished(tasks: tuple[str, ...]) -> Flow:
+    if GIVEN.size:
+        raise ValueError("--size: finished posters keep their own size; only synthetic ones are drawn at a size")
+    source = open_source(GIVEN.input, GIVEN.licence, GIVEN.heldout)
+    judge = JudgeAt(GIVEN.judge, GIVEN.judge_model, GIVEN.device or "cpu", GIVEN.answers)
+    painter = PainterAt(GIVEN.painter, GIVEN.steps, GIVEN.device)
+    judge.open(), open_segmenter(GIVEN.segmenter, GIVEN.device), painter.open()  # what cannot work shows before any work
+    steps = (
+        ("texts", ReadTexts(judge)),
+        ("subjects", FindSubjects(GIVEN.segmenter, GIVEN.device)),
+        ("task", BuildTask(GIVEN.seed, painter)),
+    )
+    settings = {"tool": "build_omni", "input": GIVEN.input, "seed": GIVEN.seed, "tasks": tasks, "heldout": GIVEN.heldout,
+                "judge": GIVEN.judge, "judge_model": GIVEN.judge_model, "segmenter": GIVEN.segmenter,
+                "painter": GIVEN.painter, "steps": GIVEN.steps, "licence": GIVEN.licence,
+                "inputs": source.fingerprint}  # fmt: skip
+    count = GIVEN.count or len(source.names) * len(tasks)
+    names = [f"{source.names[n // len(tasks) % len(source.names)]} {tasks[n % len(tasks)]}" for n in range(count)]
+    return Flow(FromPosters(source, tasks), count, steps, encoder(), settings, names)
+
+
+def encoder():
+    return encode_sample if GIVEN.layout == "folder" else encode_for_shards
+
+
 def main() -> Outcome:
     tasks = tuple(get_task(name).name for name in GIVEN.tasks)
-    source = Synthetic(GIVEN.seed, GIVEN.size, tasks, GIVEN.heldout)
-    settings = {"tool": "build_omni synthetic", "seed": GIVEN.seed, "size": str(GIVEN.size), "tasks": tasks,
-                "heldout": GIVEN.heldout}  # fmt: skip
-    encode = encode_sample if GIVEN.layout == "folder" else encode_for_shards
-    return make_set(Flow(source, GIVEN.count, (), encode, settings), GIVEN)
+    return make_set(synthetic(tasks) if GIVEN.input == "synthetic" else finished(tasks), GIVEN)
 
 
 if __name__ == "__main__":
     options = Options(__doc__)
-    options.add_argument("input", choices=("synthetic",), help="where posters come from")
-    options.add_argument("--count", type=whole, default=2000, metavar="N", help="samples (default 2000)")
+    options.add_argument("input", help='a folder of posters, a set of task "text", or "synthetic"')
     options.add_argument(
-        "--size", type=size, default=Size(512, 768), metavar="WxH", help="of targets (default 512x768)"
+        "--count", type=whole, metavar="N", help="samples (default: each poster once a task, or 2000 synthetic)"
     )
+    options.add_argument("--size", type=size, metavar="WxH", help="of synthetic targets (default 512x768)")
     options.add_argument("--tasks", nargs="+", default=list(TASKS), metavar="TASK", help="default: all six")
     options.add_argument(
         "--heldout", type=int, default=20, metavar="N", help="every N-th sample; 0 for none (default 20)"
     )
+    options.add_argument("--licence", default="unknown", help="SPDX name of the posters' licence, for the rows")
+    options.add_argument(
+        "--segmenter", default="rules", metavar="WHO", help="who finds subjects: rules (default), or a SAM-2 folder"
+    )
+    options.add_argument(
+        "--painter", default="mini", metavar="WHO",
+        help="who paints over what is taken off: mini (default), a Qwen-Image-Edit or diffusers inpainting folder, or "
+        "none (colours and texture of the rim, no model: quick)",
+    )  # fmt: skip
+    options.add_argument("--steps", type=whole, metavar="N", help="of the painter (default: the checkpoint's own)")
+    options.add_argument(
+        "--judge", default="rules", metavar="WHO",
+        help="who reads texts and writes captions where a poster has none: rules (default), a URL, or a folder",
+    )  # fmt: skip
+    options.add_argument("--judge-model", metavar="NAME", help="the model's name at the endpoint")
+    options.add_argument("--answers", metavar="DIR", help="keeps a model's answers; none is asked for twice")
+    options.add_argument("--device", metavar="NAME", help="where models run (default: the best there is)")
     GIVEN = options.parse_args()
     run_tool(main, GIVEN.debug)
