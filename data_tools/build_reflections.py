@@ -1,0 +1,39 @@
+"""Build reflections: several posters for a prompt, and what would bring the others to the best (PosterCraft stage 4).
+
+    python data_tools/build_reflections.py prompts.txt --out sets/reflect
+    python data_tools/build_reflections.py sets/prompts --out sets/reflect --model FLUX --lora stage3/lora \\
+        --judge http://localhost:8000/v1 --answers answers/ --threads 8
+
+Prompts come from a text file (one a line), a .jsonl file, or a set. The judge's aesthetics, text and content together
+choose the best of each prompt; each of the others becomes a row with a content and a style suggestion that never
+speak of a second picture. Train the generator with draft and words as input and the best as target, and a critic
+with the draft as input and the words as answer.
+"""
+
+from __future__ import annotations
+
+from posterkit.data.candidate_options import CandidateOptions, draw_step, judge_of, settings_of, wanted_of
+from posterkit.data.candidates import Appraise
+from posterkit.data.flow import Flow, Outcome
+from posterkit.data.mining import EncodeReflection, Gate, Suggest
+from posterkit.data.tool import make_set, run_tool
+
+
+def main() -> Outcome:
+    wanted = wanted_of(GIVEN, turns=GIVEN.candidates - 1)
+    draw, judge = draw_step(GIVEN, wanted), judge_of(GIVEN)
+    steps = (
+        ("draw", draw),
+        ("judge", Appraise(judge, whole=True)),
+        ("best", Gate(GIVEN.gate_text, GIVEN.gate_content)),
+        ("suggest", Suggest(judge)),
+    )
+    settings = {"tool": "build_reflections", **settings_of(GIVEN, wanted, draw)}
+    encode = EncodeReflection(draw.model.source, alike=GIVEN.layout == "webdataset")
+    return make_set(Flow(wanted, len(wanted), steps, encode, settings, wanted.names), GIVEN)
+
+
+if __name__ == "__main__":
+    options = CandidateOptions(__doc__, candidates=6, gate_text=0.0, gate_content=0.0)
+    GIVEN = options.parse_args()
+    run_tool(main, GIVEN.debug)
