@@ -33,10 +33,13 @@ from posterkit.data.hq_posters import (
     list_posters,
     settle,
 )
+from posterkit.data.near_copies import BITS
 from posterkit.data.tool import Options, make_set, run_shown, run_tool, whole
 from posterkit.judges.opening import BLIND, RULES
 
-LEAST = {RULES: 0.3, "clip": 0.25}  # of the rules' own scale, and HPSv2's, as PosterCraft has it
+# of the rules' own scale, on which drawn posters have about 0.85 and blurred or washed-out ones less than 0.4; and of
+# HPSv2's, PosterCraft's own
+LEAST_BY_RULES, LEAST_BY_CLIP = 0.4, 0.25
 
 
 def main() -> Outcome:
@@ -44,10 +47,10 @@ def main() -> Outcome:
     names = list_posters(folder)
     if GIVEN.out.resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"{GIVEN.out}: lies in {folder}, whose pictures are the input; take a folder outside")
-    rules = RULES if read else BLIND
-    judge = JudgeAt(rules if GIVEN.judge == RULES else GIVEN.judge, GIVEN.judge_model, GIVEN.device, GIVEN.answers)
-    scorer = JudgeAt(rules) if GIVEN.aesthetics == RULES else ClipAt(GIVEN.aesthetics, GIVEN.device)
-    least = LEAST["clip" if isinstance(scorer, ClipAt) else RULES] if GIVEN.least is None else GIVEN.least
+    rules, answers = RULES if read else BLIND, str(GIVEN.answers or GIVEN.out / ".answers")
+    judge = JudgeAt(rules if GIVEN.judge == RULES else GIVEN.judge, GIVEN.judge_model, GIVEN.device, answers)
+    scorer = JudgeAt(rules, answers=answers) if GIVEN.aesthetics == RULES else ClipAt(GIVEN.aesthetics, GIVEN.device)
+    least = (LEAST_BY_RULES if GIVEN.aesthetics == RULES else LEAST_BY_CLIP) if GIVEN.least is None else GIVEN.least
     for opened in (judge, scorer):
         opened.open()  # what is no judge shows before any work
 
@@ -76,53 +79,28 @@ def main() -> Outcome:
 
 if __name__ == "__main__":
     options = Options(__doc__)
-    options.add_argument("input", metavar="FOLDER", help="of posters, with its sub-folders")
-    options.add_argument(
-        "--judge",
-        default=RULES,
-        metavar="WHO",
-        help='who looks for blemishes, writes captions and finds texts: "rules" (OCR and measures, the default), the URL of an OpenAI-compatible endpoint with a model that sees, or the folder of a local one',
-    )
-    options.add_argument("--judge-model", metavar="NAME", help="the model's name at the endpoint (default: its first)")
-    options.add_argument(
-        "--answers", metavar="DIR", help="keeps a model's answers; what it said once is not asked again"
-    )
-    options.add_argument(
-        "--aesthetics",
-        default=RULES,
-        metavar="WHO",
-        help='who scores: "rules" (the default), or a folder of a CLIP-like model (HPSv2, PickScore, SigLIP)',
-    )
-    options.add_argument(
-        "--least",
-        type=float,
-        metavar="SCORE",
-        help=f"drop lower ones (default {LEAST[RULES]} by rules, {LEAST['clip']} by a CLIP folder)",
-    )
-    options.add_argument(
-        "--copies",
-        type=int,
-        default=6,
-        metavar="BITS",
-        help="two posters are near copies up to so many of 64 differing bits (default 6)",
-    )
-    options.add_argument(
-        "--shorter-side", type=whole, default=256, metavar="PX", help="drop smaller ones (default 256)"
-    )
-    options.add_argument(
-        "--no-text", action="store_true", help="read no text: quick, but finds no blemishes and no text regions"
-    )
-    options.add_argument(
-        "--threads",
-        type=whole,
-        default=1,
-        metavar="N",
-        help="posters at a time in each process, for a judge that is far away (default 1)",
-    )
-    options.add_argument("--device", default="cpu", help="where local models run (default cpu)")
-    options.add_argument(
-        "--heldout", type=int, default=20, metavar="N", help="hold out every N-th poster; 0 for none (default 20)"
-    )
-    options.add_argument("--licence", default="unknown", help="SPDX name of the posters' licence, for the rows")
+    add = options.add_argument
+    # fmt: off
+    add("input", metavar="FOLDER", help="of posters, with its sub-folders")
+    add("--judge", default=RULES, metavar="WHO",
+        help='who finds blemishes and texts and writes captions: "rules" (OCR and measures, the default), the URL of '
+             "an OpenAI-compatible endpoint with a model that sees, or the folder of a local one")
+    add("--judge-model", metavar="NAME", help="the model's name at the endpoint (default: its first)")
+    add("--answers", type=Path, metavar="DIR",
+        help="keeps what judges said, so that they are not asked again (default: a hidden folder of the set)")
+    add("--aesthetics", default=RULES, metavar="WHO",
+        help='who scores: "rules" (the default), or the folder of a CLIP-like model (HPSv2, PickScore, SigLIP)')
+    add("--least", type=float, metavar="SCORE",
+        help=f"drop what scores lower (default {LEAST_BY_RULES} by rules, {LEAST_BY_CLIP} by a CLIP-like model)")
+    add("--copies", type=int, choices=range(BITS // 2 + 1), default=6, metavar="BITS",
+        help="drop posters whose perceptual hash differs from another's by at most so many of 64 bits (default 6)")
+    add("--shorter-side", type=whole, default=256, metavar="PX", help="drop smaller posters (default 256)")
+    add("--no-text", action="store_true", help="no OCR: quick, but finds no blemishes and no text regions")
+    add("--threads", type=whole, default=1, metavar="N",
+        help="posters at a time in each process, for a judge at an endpoint (default 1)")
+    add("--device", default="cpu", help="where local models run (default cpu)")
+    add("--heldout", type=int, default=20, metavar="N", help="hold out every N-th poster; 0 for none (default 20)")
+    add("--licence", default="unknown", help="SPDX name of the posters' licence, for the rows")
+    # fmt: on
     GIVEN = options.parse_args()
     run_tool(main, GIVEN.debug)

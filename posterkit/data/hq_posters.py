@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -22,10 +22,12 @@ from posterkit.data.flow import Drop
 from posterkit.data.near_copies import find_near_copies, perceptual_hash
 from posterkit.data.schema import DrawnText, PosterSample, Region, encode_sample
 from posterkit.judges.chat import AnswerError
-from posterkit.judges.image_text import ImageTextModel
 from posterkit.judges.judge import Judge, SeenText
 from posterkit.judges.opening import open_judge
 from posterkit.reading import SUFFIXES, read_image, read_image_and_kind, read_size
+
+if TYPE_CHECKING:
+    from posterkit.judges.image_text import ImageTextModel
 
 EXACT, BLEMISHES, NEAR = "exact copies", "credit blocks and watermarks", "near copies"
 _SMALL = 256  # px of the shorter side that are enough for a hash and for a thumbnail
@@ -81,6 +83,12 @@ class JudgeAt:
     def open(self) -> Judge:
         return open_judge(self.source, model=self.model, device=self.device, cache=self.answers)
 
+    def aesthetics(self, poster: Image.Image, caption: str) -> tuple[str, float, str]:
+        """Who scores, the score in [0, 1], and why."""
+        judge = self.open()
+        found = judge.score(poster, caption)
+        return judge.name, found.aesthetics, found.why
+
 
 @dataclass(frozen=True)
 class ClipAt:
@@ -93,9 +101,16 @@ class ClipAt:
         with _OPENING:  # lru_cache alone would load a model twice for two threads
             return _clip(self.source, self.device)
 
+    def aesthetics(self, poster: Image.Image, caption: str) -> tuple[str, float, str]:
+        """Who scores, the cosine in [-1, 1] between poster and caption, and why: the model does not say."""
+        model = self.open()
+        return model.name, model.score([poster], [caption])[0], ""
+
 
 @lru_cache(1)
 def _clip(source: str, device: str) -> ImageTextModel:
+    from posterkit.judges.image_text import ImageTextModel  # torch takes seconds, and rules do without
+
     return ImageTextModel(source, device)
 
 
@@ -287,17 +302,13 @@ class Aesthetics:
 
     def __call__(self, poster: Poster) -> Poster | Drop:
         try:
-            scorer = self.scorer.open()
-            if isinstance(scorer, ImageTextModel):
-                (score,), why = scorer.score([poster.image], [poster.caption]), ""
-            else:
-                found = scorer.score(poster.image, poster.caption)
-                score, why = found.aesthetics, f"; {found.why}" if found.why else ""
+            name, score, why = self.scorer.aesthetics(poster.image, poster.caption)
         except AnswerError as error:
             return Drop("no answer", str(error), poster.image, fault=True)
         if score < self.least:
-            return Drop("low score", f"{scorer.name}: {score:.3f}, at least {self.least:g}{why}", poster.image)
-        return poster.hearing("aesthetics", scorer.name, round(score, 4))
+            detail = f"{name}: {score:.3f}, at least {self.least:g}{'; ' + why if why else ''}"
+            return Drop("low score", detail, poster.image)
+        return poster.hearing("aesthetics", name, round(score, 4))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from PIL import Image
 
 from posterkit.judges.answers import read_answer
 from posterkit.judges.chat import AnswerError, Chat
+from posterkit.metrics.text import Line, TextReader
 
 
 class Cached:
@@ -67,6 +69,29 @@ class Cached:
         asked = json.dumps([self.name, temperature, system, user, pixels, schema], sort_keys=True)
         key = sha256(asked.encode()).hexdigest()
         return self.folder / key[:2] / f"{key}.json"
+
+
+class CachedReader:
+    """A reader of text whose lines are kept in a folder, as safely as `Cached` keeps answers.
+
+    Args:
+        reader: who reads what is not there yet.
+        folder: made where it is not there.
+    """
+
+    def __init__(self, reader: TextReader, folder: str | Path) -> None:
+        self.reader, self.folder = reader, Path(folder)
+
+    def __call__(self, image: Image.Image) -> list[Line]:
+        """The lines on one RGB image, top to bottom."""
+        key = sha256(f"rapidocr {version('rapidocr')} {_digest(image)}".encode()).hexdigest()
+        path = self.folder / key[:2] / f"{key}.json"
+        kept = _read(path)
+        if kept is not None:
+            return [Line(text, tuple(box), score) for text, box, score in json.loads(kept)]
+        lines = self.reader(image)
+        _write(path, {"by": "rapidocr", "user": "lines", "answer": json.dumps(lines, ensure_ascii=False)})
+        return lines
 
 
 def _digest(image: Image.Image) -> str:

@@ -44,7 +44,7 @@ def open_judge(
             an OpenAI-compatible endpoint whose model can see, or the folder or hub id of a local one.
         model: the model's name at the endpoint; None takes its first one.
         device: where a local model runs.
-        cache: a folder that keeps a model's answers; None asks anew each time. Rules need none.
+        cache: a folder that keeps a model's answers, and what the rules read; None asks and reads anew each time.
 
     Raises:
         AnswerError: a local model cannot be loaded, or an endpoint that shall name its model does not answer.
@@ -59,7 +59,7 @@ def _judge(source: str, model: str | None, device: str, cache: str | None) -> Ju
     if source in (RULES, BLIND):
         from posterkit.judges.rules import RulesJudge
 
-        return RulesJudge(read_text=source == RULES)
+        return RulesJudge(read_text=source == RULES, cache=cache)
     from posterkit.judges.cached import Cached
     from posterkit.judges.model import ModelJudge
 

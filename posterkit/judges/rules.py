@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from posterkit.brief import in_quotes, quoted_texts
+from posterkit.judges.cached import CachedReader
 from posterkit.judges.demands import as_asked, demands
 from posterkit.judges.judge import Score, SeenText, Suggestions
 from posterkit.judges.looks import MARGIN, Looks, TextLook
@@ -31,11 +33,12 @@ class RulesJudge:
     Args:
         read_text: without it nothing is read, which is far quicker: there are no texts and no blemishes, and scores
             leave text out (their `text` is 1).
+        cache: a folder that keeps what was read; None reads anew each time.
     """
 
-    def __init__(self, read_text: bool = True) -> None:
+    def __init__(self, read_text: bool = True, cache: str | Path | None = None) -> None:
         self.read_text = read_text
-        self._reader = TextReader()
+        self._reader = CachedReader(TextReader(), cache) if cache else TextReader()
         self._lock = threading.Lock()
         self._read: OrderedDict[bytes, list[Line]] = OrderedDict()
 
