@@ -16,7 +16,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from posterkit.data.dataset import PosterDataset
-from posterkit.data.schema import PosterSample
+from posterkit.data.pairs import as_samples, pictures_of
+from posterkit.data.schema import PosterSample, sample_from_row
 
 _STYLE = Path(__file__).with_suffix(".css")
 _ROLE = {"major": (226, 61, 40), "minor": (240, 168, 32)}
@@ -50,22 +51,21 @@ def write_report(path: str | Path, out: str | Path, *, samples: int = 24, droppe
         ),
         _bars(
             "words in a caption",
-            _binned([len(row.get("caption", "").split()) for row in found.rows], 10),
+            _binned([len(row.get("caption", row.get("prompt", "")).split()) for row in found.rows], 10),
             by_name=True,
         ),
     ]
     shown = _spread(found.rows, samples)
-    cards = [(number, found[number]) for number in shown]
-    charts.insert(
-        4, _bars("size of the shown targets", Counter(f"{s.target.shape[1]}x{s.target.shape[0]}" for _, s in cards))
-    )
+    cards = [(found.rows[number], _samples(found, number)) for number in shown]
+    sizes = Counter(f"{one.target.shape[1]}x{one.target.shape[0]}" for _, samples in cards for one in samples)
+    charts.insert(4, _bars("size of the shown targets", sizes))
     body = [
         f"<h1>{escape(folder.resolve().name)}</h1>",
         f'<p class="sub">{len(found.rows)} samples</p>',
         '<h2>What it holds</h2><div class="charts">', *charts, "</div>",
         _funnel(folder),
         _dropped(folder, dropped),
-        '<h2>Samples</h2><div class="samples">', *(_card(sample) for _, sample in cards), "</div>",
+        '<h2>Samples</h2><div class="samples">', *(_card(row, samples) for row, samples in cards), "</div>",
     ]  # fmt: skip
     page = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(folder.resolve().name)}</title>'
@@ -157,22 +157,38 @@ def _dropped(folder: Path, count: int) -> str:
     return f"<h2>What was dropped</h2>{''.join(parts)}" if parts else ""
 
 
-def _card(sample: PosterSample) -> str:
-    """A sample: its target with the boxes of its texts, what it starts from, and its words."""
+def _samples(found: PosterDataset, number: int) -> list[PosterSample]:
+    """The posters of a row: one, or the two of a pair."""
+    row = found.rows[number]
+    return [sample_from_row(one, lambda name: found.files.read(row, name)) for one in as_samples(row)]
+
+
+def _card(row: dict[str, Any], samples: list[PosterSample]) -> str:
+    """A row: its posters with the boxes of their texts, what they start from, and its words."""
+    keys, sample = pictures_of(row), samples[0]
+    pictures = [_poster(sample) for sample in samples]
+    if keys:
+        named = zip(pictures, keys, strict=True)
+        pictures = [f"<figure>{one}<figcaption>{key}</figcaption></figure>" for one, key in named]
+    pictures += [_image(Image.fromarray(reference), "small") for reference in sample.references]
+    if sample.mask is not None:
+        pictures.append(_image(Image.fromarray(np.asarray(sample.mask)).convert("RGB"), "small"))
+    words = sample.instruction if sample.task != "text" else sample.caption
+    said = f'<span class="tag">{escape(sample.task)}</span> {escape(words)}'
+    more = "".join(f"<p><b>{key}</b> {escape(row[key])}</p>" for key in ("content", "style") if row.get(key))
+    under = escape(str(row.get("id", ""))) + (f", {row['gap']:.3f} apart" if row.get("gap") else "")
+    shown = "".join(pictures)
+    return f'<div class="card"><div class="row">{shown}</div><p>{said}</p>{more}<p class="sub">{under}</p></div>'
+
+
+def _poster(sample: PosterSample) -> str:
     target = Image.fromarray(sample.target)
     scale = 400 / max(target.size)
     target = target.resize((max(1, round(target.width * scale)), max(1, round(target.height * scale))))
     pen = ImageDraw.Draw(target)
     for region in sample.regions:
         pen.rectangle([scale * v for v in region.box], outline=_ROLE.get(region.role, (60, 60, 60)), width=2)
-    pictures = [_image(target)]
-    pictures += [_image(Image.fromarray(reference), "small") for reference in sample.references]
-    if sample.mask is not None:
-        pictures.append(_image(Image.fromarray(np.asarray(sample.mask)).convert("RGB"), "small"))
-    words = sample.instruction if sample.task != "text" else sample.caption
-    said = f'<span class="tag">{escape(sample.task)}</span> {escape(words)}'
-    row, name = "".join(pictures), escape(sample.id)
-    return f'<div class="card"><div class="row">{row}</div><p>{said}</p><p class="sub">{name}</p></div>'
+    return _image(target)
 
 
 def _image(picture: Image.Image, kind: str = "") -> str:

@@ -18,6 +18,8 @@ import numpy as np
 from PIL import Image
 
 from posterkit.data.dataset import INDEX, SetFiles, read_row
+from posterkit.data.pairs import as_samples, pictures_of
+from posterkit.data.validate_pairs import key_faults, picture_faults
 from posterkit.reading import FORMATS, MAX_PIXELS
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS
@@ -135,9 +137,30 @@ def _check_line(number: int, line: str, files: SetFiles) -> _Seen:
         row = read_row(line, "")
     except ValueError as error:
         return _Seen(number, {}, (str(error).removeprefix(": "),))
+    if faults := tuple(key_faults(row)):
+        return _Seen(number, row, faults)
+    first, *rest = as_samples(row)
+    # what both posters of a pair have in common is checked with the first
+    rest = [
+        {"task": "text", **{key: one[key] for key in ("id", "target", "caption", "shard") if key in one}}
+        for one in rest
+    ]
+    checked = [_check_sample(one, files) for one in (first, *rest)]
+    faults = list(dict.fromkeys(fault for found, _ in checked for fault in found))
+    targets = [target for _, target in checked if target is not None]
+    if len(targets) < len(checked):
+        return _Seen(number, row, tuple(faults))
+    if rest:
+        faults += picture_faults(row, *targets)
+    digest = hashlib.md5(np.asarray(targets[0]).tobytes(), usedforsecurity=False).hexdigest()
+    return _Seen(number, row, tuple(faults), Size(*targets[0].size), digest)
+
+
+def _check_sample(row: dict[str, Any], files: SetFiles) -> tuple[list[str], Image.Image | None]:
+    """What is wrong with a sample, and its target where that can be read."""
     faults = list(_key_faults(row))
     if faults:
-        return _Seen(number, row, tuple(faults))
+        return faults, None
     pictures: dict[str, Image.Image] = {}
     for key, name in _named(row):
         try:
@@ -146,12 +169,11 @@ def _check_line(number: int, line: str, files: SetFiles) -> _Seen:
             faults.append(f"{name}: {error}" if name not in str(error) else str(error))
     target, mask = pictures.get("target"), pictures.get("mask")
     if target is None:
-        return _Seen(number, row, tuple(faults))
+        return faults, None
     faults += _mask_faults(row, target, mask)
     faults += _box_faults(row, Size(*target.size))
     faults += _text_faults(row)
-    digest = hashlib.md5(np.asarray(target).tobytes(), usedforsecurity=False).hexdigest()
-    return _Seen(number, row, tuple(faults), Size(*target.size), digest)
+    return faults, target
 
 
 def _key_faults(row: dict[str, Any]) -> Iterator[str]:
@@ -198,7 +220,8 @@ def _named(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _files(row: dict[str, Any]) -> set[str]:
     """The names in a row that may be files, whatever else is wrong with it."""
-    names = [row.get("target"), row.get("mask"), *(row.get("references") or [])]
+    posters = [row.get(key) for key in pictures_of(row) or ("target",)]
+    names = [*posters, row.get("mask"), *(row.get("references") or [])]
     return {name for name in names if isinstance(name, str)}
 
 
