@@ -25,8 +25,11 @@ from posterkit.typeset.compose import typeset
 ASPECTS = (2 / 3, 3 / 2, 1.0, 3 / 4)
 SHEET, SUBJECT, TITLE, TEXT = (252, 252, 252), (176, 176, 176), (96, 96, 96), (140, 140, 140)  # of a wireframe
 TRIES = 12  # texts tried until one fits its box
-# of the canvas; a style reference puts its subject where the target's is not
-CELLS = ((0.08, 0.4, 0.62, 0.92), (0.38, 0.4, 0.92, 0.92), (0.22, 0.34, 0.78, 0.92), (0.22, 0.08, 0.78, 0.66))
+# where a style reference has its subject, as shares of the canvas, and the arrangement of texts that leaves it free
+CELLS = (
+    ((0.08, 0.42, 0.62, 0.92), "top-stack"), ((0.38, 0.42, 0.92, 0.92), "top-stack"),
+    ((0.22, 0.42, 0.78, 0.92), "top-center"), ((0.22, 0.08, 0.78, 0.56), "bottom-center"),
+)  # fmt: skip
 
 
 def layout_driven(poster: Finished, rng: Random, shop: Workshop) -> Draft:
@@ -62,12 +65,13 @@ def style_driven(poster: Finished, rng: Random, shop: Workshop) -> Draft:
     size = fit_area((round(1000 * rng.choice(ASPECTS)), 1000), min(Size(*poster.picture.size).area, 768 * 768))
     ground = ground_of(poster, shop.painter, seed_of(poster.name)).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     canvas = reshaped(ground, size, shop.painter, rng.getrandbits(31))
-    cell = rng.choice(CELLS)
+    cell, archetype = rng.choice(CELLS)
     x0, y0, x1, y1 = (round(part * size[side % 2]) for side, part in enumerate(cell))
     canvas = _filled(canvas, [(x0, y0, x1, y1)], palette_of(poster), drawing_style(poster), rng, shop)
     if poster.texts:
-        lines = [text_like(text.text, text.role == "major", rng) for text in poster.texts[:2]]
-        canvas = typeset(canvas, PosterBrief(texts=list(dict.fromkeys(lines)))).image
+        texts = sorted(poster.texts, key=lambda text: text.role != "major")[:2]
+        lines = [text_like(text.text, number == 0, rng) for number, text in enumerate(texts)]
+        canvas = typeset(canvas, PosterBrief(texts=list(dict.fromkeys(lines))), archetype=archetype).image
     return Draft([np.asarray(canvas)], poster.caption, how="composed from its ground and colours", painted=True)
 
 

@@ -82,7 +82,9 @@ class Rim:
         texture = pixels - np.stack(blurred, -1) / np.maximum(weight, 1e-3)[..., None]
         rows, columns = _mirrored(hole)
         usable = ~hole[rows, columns]
-        made = film + np.where(usable[..., None], np.clip(texture[rows, columns], -0.12, 0.12), 0)
+        # an edge that happens to be mirrored must not stand out from the rest of the texture
+        most = 2.5 * float(np.median(np.abs(texture[~hole])))
+        made = film + np.where(usable[..., None], np.clip(texture[rows, columns], -most, most), 0)
         grain = np.random.default_rng(seed).normal(0, 1 / 510, made.shape[:2])[..., None]
         return _kept(np.clip(made + grain, 0, 1), picture, hole)
 

@@ -20,6 +20,7 @@ Box = tuple[int, int, int, int]
 
 MOST = 4  # subjects of a poster; id_driven takes as many references
 SMALLEST, LARGEST = 0.012, 0.6  # share of the poster that a subject may fill
+BESIDE = 0.15  # of the first subject's area; what is smaller is an ornament
 WORKING_SIDE = 256  # pixels of the longer side that colours are told apart at
 FOREIGN = 40.0  # Lab units from every colour of the border from which a pixel is wholly foreign to it
 SEEN = (0.42, 0.55, 0.7)  # saliency, as a part of its highest, from which something is worth a look; tried in turn
@@ -162,14 +163,24 @@ def _grown_by_color(lab: np.ndarray, seen: np.ndarray, spot: np.ndarray) -> np.n
     surely = ndimage.gaussian_filter(np.where(near, surely, 0.0), 1.2)
     kept, _ = ndimage.label(surely > 0.5)  # type: ignore[misc]
     touching = np.unique(kept[core & (kept > 0)])
-    whole = ndimage.binary_fill_holes(np.isin(kept, touching)) if len(touching) else np.zeros_like(spot)
+    whole = _whole(np.isin(kept, touching)) if len(touching) else np.zeros_like(spot)
     return np.where(whole, np.maximum(surely, 0.55), np.minimum(surely, 0.45))
+
+
+def _whole(mask: np.ndarray) -> np.ndarray:
+    """A thing in one piece: gaps and holes closed, splinters left out."""
+    reach = max(2, round(0.03 * max(mask.shape)))
+    away = ndimage.distance_transform_edt(~np.pad(mask, reach))
+    closed = ndimage.distance_transform_edt(away <= reach) > reach  # type: ignore[operator]
+    mask = ndimage.binary_fill_holes(closed[reach:-reach, reach:-reach] | mask)
+    labels, count = ndimage.label(mask)  # type: ignore[misc]
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    return np.isin(labels, 1 + np.flatnonzero(sizes >= 0.2 * sizes.max(initial=0)))
 
 
 def _rounded(spot: np.ndarray) -> np.ndarray:
     """A spot without holes and frays, `(h, w)`, 0.5 at its outline."""
-    whole = ndimage.binary_fill_holes(ndimage.binary_closing(np.pad(spot, 8), iterations=6))
-    return ndimage.gaussian_filter(np.asarray(whole)[8:-8, 8:-8].astype(np.float64), 0.015 * max(spot.shape))
+    return ndimage.gaussian_filter(_whole(spot).astype(np.float64), 0.015 * max(spot.shape))
 
 
 def _full_size(surely: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -184,7 +195,7 @@ def _fit_for_use(mask: np.ndarray, texts: Sequence[Box], taken: Sequence[Subject
     for other in taken:
         mask &= other.mask == 0
     share = float(mask.mean())
-    if not SMALLEST <= share <= LARGEST:
+    if not SMALLEST <= share <= LARGEST or (taken and share < BESIDE * taken[0].share):
         return None
     if not _stands_free(mask):
         return None
