@@ -13,9 +13,9 @@ with the draft as input and the words as answer.
 from __future__ import annotations
 
 from posterkit.data.candidate_options import CandidateOptions, draw_step, judge_of, settings_of, wanted_of
-from posterkit.data.candidates import Appraise
 from posterkit.data.flow import Flow, Outcome
 from posterkit.data.mining import EncodeReflection, Gate, Suggest
+from posterkit.data.ranking import Appraise
 from posterkit.data.tool import make_set, run_tool
 
 

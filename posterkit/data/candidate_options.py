@@ -7,8 +7,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from posterkit.data.candidates import Draw, ModelAt
 from posterkit.data.hq_posters import JudgeAt
+from posterkit.data.ranking import Draw, ModelAt
 from posterkit.data.tool import Options, size, whole
 from posterkit.data.wanted import TEXT, WantedPosters, read_wanted
 from posterkit.judges.opening import RULES

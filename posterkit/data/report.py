@@ -45,7 +45,9 @@ def write_report(path: str | Path, out: str | Path, *, samples: int = 24, droppe
         _bars("theme", Counter(row.get("theme") or "-" for row in found.rows)),
         _bars("script of the texts", Counter(script for row in found.rows for script in scripts(_texts(row)))),
         _bars("split", Counter(row.get("split", "train") for row in found.rows)),
-        _bars("texts on a poster", Counter(str(len(_texts(row))) for row in found.rows), by_name=True),
+        _bars(
+            "texts on a poster", Counter(str(len(_texts(row))) for row in found.rows if "texts" in row), by_name=True
+        ),
         _bars(
             "letters in a text", _binned([len(text) for row in found.rows for text in _texts(row)], 5), by_name=True
         ),
