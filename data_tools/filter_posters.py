@@ -24,6 +24,7 @@ from posterkit.data.hq_posters import (
     DropKnown,
     EncodePoster,
     JudgeAt,
+    LooksOf,
     Posters,
     Regions,
     Scan,
@@ -49,10 +50,12 @@ def main() -> Outcome:
         raise ValueError(f"{GIVEN.out}: lies in {folder}, whose pictures are the input; take a folder outside")
     rules, answers = RULES if read else BLIND, str(GIVEN.answers or GIVEN.out / ".answers")
     judge = JudgeAt(rules if GIVEN.judge == RULES else GIVEN.judge, GIVEN.judge_model, GIVEN.device, answers)
-    scorer = JudgeAt(rules, answers=answers) if GIVEN.aesthetics == RULES else ClipAt(GIVEN.aesthetics, GIVEN.device)
-    least = (LEAST_BY_RULES if GIVEN.aesthetics == RULES else LEAST_BY_CLIP) if GIVEN.least is None else GIVEN.least
-    for opened in (judge, scorer):
-        opened.open()  # what is no judge shows before any work
+    by_rules = GIVEN.aesthetics == RULES
+    scorer = LooksOf(JudgeAt(rules, answers=answers)) if by_rules else ClipAt(GIVEN.aesthetics, GIVEN.device)
+    least = (LEAST_BY_RULES if by_rules else LEAST_BY_CLIP) if GIVEN.least is None else GIVEN.least
+    judge.open()  # what is no judge shows before any work
+    if isinstance(scorer, ClipAt):
+        scorer.open()
 
     settings = {"tool": "filter_posters", "input": GIVEN.input, "judge": GIVEN.judge, "judge_model": GIVEN.judge_model,
                 "aesthetics": GIVEN.aesthetics, "least": least, "copies": GIVEN.copies, "no_text": GIVEN.no_text,

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from PIL import Image
@@ -28,6 +28,7 @@ from posterkit.reading import SUFFIXES, read_image, read_image_and_kind, read_si
 
 if TYPE_CHECKING:
     from posterkit.judges.image_text import ImageTextModel
+    from posterkit.judges.rules import RulesJudge
 
 EXACT, BLEMISHES, NEAR = "exact copies", "credit blocks and watermarks", "near copies"
 _SMALL = 256  # px of the shorter side that are enough for a hash and for a thumbnail
@@ -83,11 +84,19 @@ class JudgeAt:
     def open(self) -> Judge:
         return open_judge(self.source, model=self.model, device=self.device, cache=self.answers)
 
+
+@dataclass(frozen=True)
+class LooksOf:
+    """The rules' aesthetic score by itself: what `Judge.score` says of it, without the time for content and text."""
+
+    judge: JudgeAt  # rules
+
     def aesthetics(self, poster: Image.Image, caption: str) -> tuple[str, float, str]:
-        """Who scores, the score in [0, 1], and why."""
-        judge = self.open()
-        found = judge.score(poster, caption)
-        return judge.name, found.aesthetics, found.why
+        """Who scores, the score in [0, 1], and why; the caption does not matter."""
+        judge = cast("RulesJudge", self.judge.open())
+        looks = judge.looks(poster)
+        part, value = min(looks.parts().items(), key=lambda part: part[1])
+        return judge.name, looks.aesthetics, f"weakest in {part} ({value:.2f})"
 
 
 @dataclass(frozen=True)
@@ -295,9 +304,9 @@ class Caption:
 
 @dataclass(frozen=True)
 class Aesthetics:
-    """The aesthetic score: a judge's, or the cosine between poster and caption of HPSv2 and its like."""
+    """The aesthetic score: by rules, or the cosine between poster and caption of HPSv2 and its like."""
 
-    scorer: JudgeAt | ClipAt
+    scorer: LooksOf | ClipAt
     least: float
 
     def __call__(self, poster: Poster) -> Poster | Drop:

@@ -39,7 +39,7 @@ class RulesJudge:
     def __init__(self, read_text: bool = True, cache: str | Path | None = None) -> None:
         self.read_text = read_text
         self._reader = CachedReader(TextReader(), cache) if cache else TextReader()
-        self._lock = threading.Lock()
+        self._lock, self._last = threading.Lock(), threading.local()
         self._read: OrderedDict[bytes, list[Line]] = OrderedDict()
 
     @property
@@ -50,6 +50,13 @@ class RulesJudge:
         """What OCR reads, merged into texts, top to bottom; see `posterkit.judges.seen.find_texts` for the roles."""
         return find_texts(self._lines(poster), poster.size)
 
+    def looks(self, poster: Image.Image) -> Looks:
+        """Its measures; worked out once where a thread asks several questions about one poster in a row."""
+        last = getattr(self._last, "seen", None)
+        if last is None or last[0] is not poster:
+            last = self._last.seen = poster, Looks(poster.convert("RGB"), self.texts(poster))
+        return last[1]
+
     def blemishes(self, poster: Image.Image) -> tuple[str, ...]:
         """ "credit block" and "watermark", see `posterkit.judges.seen`; only what OCR can read is found."""
         lines = self._lines(poster)
@@ -58,7 +65,7 @@ class RulesJudge:
 
     def caption(self, poster: Image.Image) -> str:
         """Style, colours and arrangement in English, and each text in quotes as `posterkit.brief` reads them."""
-        looks = self._looks(poster)
+        looks = self.looks(poster)
         medium = "flat" if looks.flat > 0.55 else "detailed" if looks.flat < 0.3 else ""
         light = "dark" if looks.lightness < 35 else "bright" if looks.lightness > 70 else ""
         chroma = "muted" if looks.chroma < 10 else "vivid" if looks.chroma > 32 else ""
@@ -82,7 +89,7 @@ class RulesJudge:
         `posterkit.metrics.text.text_accuracy`. Content is the mean of `posterkit.judges.demands`, 1 where the prompt
         asks nothing that can be measured; objects are not seen.
         """
-        looks = self._looks(poster)
+        looks = self.looks(poster)
         asked = demands(prompt, looks, self._seen(poster))
         content = float(np.mean([demand.met for demand in asked])) if asked else 1.0
         accuracy = self._accuracy(poster, prompt)
@@ -95,8 +102,8 @@ class RulesJudge:
 
     def suggest(self, poster: Image.Image, prompt: str, better: Image.Image | None = None) -> Suggestions:
         """The most pressing things to change, up to three of content and three of style, else what to keep."""
-        looks = self._looks(poster)
-        goal = self._looks(better).parts() if better else {}
+        looks = self.looks(poster)
+        goal = self.looks(better).parts() if better else {}
         content = _text_remedies(self._accuracy(poster, prompt))
         content += [d.remedy for d in sorted(demands(prompt, looks, self._seen(poster)), key=lambda d: d.met)
                     if d.met < 0.7 and not (content and d.remedy.startswith("write "))]  # fmt: skip
@@ -118,9 +125,6 @@ class RulesJudge:
                 if len(self._read) > _KEPT:
                     self._read.popitem(last=False)
             return self._read[key]
-
-    def _looks(self, poster: Image.Image) -> Looks:
-        return Looks(poster.convert("RGB"), self.texts(poster))
 
     def _seen(self, poster: Image.Image) -> tuple[SeenText, ...] | None:
         return self.texts(poster) if self.read_text else None
