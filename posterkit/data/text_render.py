@@ -6,6 +6,7 @@ A sample follows from the set's seed and its own number alone.
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -59,7 +60,17 @@ class Wording:
             frame = rng.choice(self.frames)
             return frame.format(*(rng.choice(self.words) for _ in range(frame.count("{}"))))
         text = self.gap.join(rng.choice(self.words) for _ in range(rng.randint(1, 5)))
-        return rng.choice((text, text.upper(), text[:1].upper() + text[1:]))
+        return rng.choice((text, capitals(text), text[:1].upper() + text[1:]))
+
+
+def capitals(text: str) -> str:
+    """A text in capitals; Greek ones bear no accent (but keep a diaeresis)."""
+    kept, base = "", ""
+    for letter in unicodedata.normalize("NFD", text.upper()):
+        base = base if unicodedata.combining(letter) else letter
+        if letter != "\N{COMBINING ACUTE ACCENT}" or not unicodedata.name(base, "").startswith("GREEK"):
+            kept += letter
+    return unicodedata.normalize("NFC", kept)
 
 
 @cache
@@ -192,7 +203,7 @@ def _instance(canvas: Size, rng: Random, wording: Wording, faces: Sequence[Face]
         return None
     face, turn = rng.choice(able), rng.choices(list(TURNS), list(TURNS.values()))[0]
     if is_unicase(face):
-        text = text.upper()
+        text = capitals(text)
     column, row = rng.randrange(3), rng.randrange(3)
     lines = tuple(shape(line, (face,)) for line in (_broken(text, rng) if turn == "lines" else [text]))
     margin = MARGIN * min(canvas)

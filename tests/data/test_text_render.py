@@ -13,7 +13,15 @@ from PIL import Image
 from skimage import data
 
 from posterkit.data import PosterDataset
-from posterkit.data.text_render import SCRIPTS, Wording, is_unicase, read_wording, render_text, shipped_wording
+from posterkit.data.text_render import (
+    SCRIPTS,
+    Wording,
+    capitals,
+    is_unicase,
+    read_wording,
+    render_text,
+    shipped_wording,
+)
 from posterkit.metrics.text import TextReader, text_accuracy
 from posterkit.typeset.fonts import FACES
 
@@ -77,6 +85,10 @@ def test_a_face_that_draws_small_letters_as_capitals_is_told_in_capitals():
         GROUND, "", Random(1), [Wording(("hello",))], [FACE["BebasNeue-Bold"]], name="a", count=1
     )  # fmt: skip
     assert all(word.isupper() for word in made.texts[0].text.split())
+
+
+def test_greek_capitals_bear_no_accent_and_other_letters_keep_theirs():
+    assert capitals("πορτοκάλι, μαΐου, café, ёлка") == "ΠΟΡΤΟΚΑΛΙ, ΜΑΪΟΥ, CAFÉ, ЁЛКА"
 
 
 def test_a_face_without_a_letter_never_sets_the_text():
