@@ -15,7 +15,8 @@ from posterkit.data.wanted import TEXT, Wanted
 from posterkit.judges.chat import AnswerError
 from posterkit.judges.judge import Suggestions
 from posterkit.judges.model import speaks_of_another
-from posterkit.tasks import TASKS
+from posterkit.sizing import Size
+from posterkit.tasks import TASKS, place
 
 UNEDITED = 1  # the turn of a row whose rejected side is the input
 
@@ -76,7 +77,7 @@ class EncodePair:
         row, files = _shared(wanted, name, self.alike)
         row |= {
             "chosen": _put(files, f"{name}.chosen.png", best.image),
-            "rejected": _put(files, f"{name}.rejected.png", wanted.references[0] if unedited else worst.image),
+            "rejected": _put(files, f"{name}.rejected.png", _unedited(wanted) if unedited else worst.image),
             "kind": "unedited" if unedited else "candidates",
             "gap": None if unedited else round(best.worth - worst.worth, 4),
             **_history(found, self.model),
@@ -141,6 +142,14 @@ class EncodeReflection:
         }
         row["judged"]["suggestions"] = {"by": made.found.judge}
         return row, files
+
+
+def _unedited(wanted: Wanted) -> Image.Image:
+    """The input as it was; what filling has to make is blank in it, whatever a set keeps there."""
+    first = wanted.references[0]
+    if wanted.task != "filling":
+        return first
+    return place(TASKS["filling"], [first], Size(*first.size), wanted.mask)[0][0]
 
 
 def _shared(wanted: Wanted, name: str, alike: bool) -> tuple[Row, dict[str, bytes]]:
