@@ -88,7 +88,10 @@ def _whole(digits: str) -> int:
     return int(digits)
 
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.DOTALL)
+# a string that never closes runs to the end, or each quote mark in it would be tried as the next opening one
+_STRING = r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)'
+_TOKEN = re.compile(_STRING + r"|[{}\[\]]", re.DOTALL)
+_SPARE = re.compile(_STRING + r"|,(?=\s*[}\]])|\b(?:True|False|None)\b", re.DOTALL)
 
 
 def _end(text: str, start: int) -> int:
@@ -109,8 +112,7 @@ def _end(text: str, start: int) -> int:
 def _plain(found: str) -> str:
     """JSON without the commas that end lists, and without Python's names for its constants."""
     words = {"True": "true", "False": "false", "None": "null"}
-    pattern = re.compile(r'"(?:[^"\\]|\\.)*"|,(?=\s*[}\]])|\b(?:True|False|None)\b', re.DOTALL)
-    return pattern.sub(lambda match: "" if match[0] == "," else words.get(match[0], match[0]), found)
+    return _SPARE.sub(lambda match: "" if match[0] == "," else words.get(match[0], match[0]), found)
 
 
 def _fit(value: Any, schema: Schema, at: str) -> Any:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from posterkit.brief import COLORS, PosterBrief, in_quotes, quotes
+from posterkit.brief import COLORS, PosterBrief, in_quotes, quotes, without_quotes
 from posterkit.brief.words import COLOR_WORDS
 from posterkit.judges.judge import SeenText
 from posterkit.judges.looks import Looks
@@ -15,7 +15,8 @@ from posterkit.metrics.text import edit_distance, words
 
 ENOUGH = 0.02  # of the poster; a colour that is named covers at least so much
 _BACKGROUND = re.compile(
-    r"([\w-]+(?: [\w-]+)?) (?:back)?(?:ground|drop)\b|\bbackground(?: in| of|:)? ([\w-]+)|(\w{2,4})(?:的)?背景",
+    r"((?:[\w-]+ ){0,2})\b(?:back)?(?:ground|drop)\b((?:(?: in| of| is|:) [\w-]+)?(?: [\w-]+)?)"
+    r"|(\w{2,4}?)?的?背景(?:[为是：]?(\w{2,4}))?",
     re.IGNORECASE,
 )
 # words for where a text stands -> the half of the poster, across and down, that they mean
@@ -57,10 +58,10 @@ def demands(prompt: str, looks: Looks, texts: Sequence[SeenText] | None) -> list
 
 def background_asked(prompt: str) -> str | None:
     """The colour name that the prompt gives the background; None where it gives none."""
-    for match in _BACKGROUND.finditer(prompt):
-        colors, _ = COLOR_WORDS.take(" ".join(filter(None, match.groups())))
-        if colors:
-            return colors[-1]
+    for match in _BACKGROUND.finditer(without_quotes(prompt)):
+        before, behind, *chinese = (COLOR_WORDS.take(words or "")[0] for words in match.groups())
+        if found := before[-1:] or behind[:1] or chinese[0][-1:] or chinese[1][:1]:
+            return found[0]
     return None
 
 

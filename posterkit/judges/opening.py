@@ -76,7 +76,7 @@ def _seeing_chat(source: str, model: str | None, device: str) -> Chat:
         # records and cache keys carry the model's name, so it is asked for before anything else
         endpoint.find_model()
         return endpoint
-    if "://" in source or not ("/" in source or Path(source).is_dir()):
+    if not source or "://" in source or not ("/" in source or Path(source).is_dir()):
         raise ValueError(
             f"judge {source!r}: there is no such judge; use {RULES}, {BLIND}, the http(s) URL of an endpoint, or a "
             "model's folder or hub id"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
+from chat_server import Behaviour, Server, chat, reply, servers
 
 from posterkit.brief import PosterBrief
 from posterkit.judges.chat import AnswerError
@@ -18,61 +18,12 @@ from posterkit.judges.expand import asking, expand_prompt
 
 PROMPT = 'A jazz poster "JAZZ NIGHT"'
 GOOD = 'A smoky club at night, the title "JAZZ NIGHT" in gold at the top.'
-Behaviour = Callable[[BaseHTTPRequestHandler, dict[str, Any]], None]
-
-
-def reply(handler: BaseHTTPRequestHandler, body: bytes, status: int = 200, **headers: str) -> None:
-    handler.send_response(status)
-    for name, value in {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}.items():
-        handler.send_header(name.replace("_", "-"), value)
-    handler.end_headers()
-    handler.wfile.write(body)
-
-
-def chat(content: Any) -> bytes:
-    return json.dumps({"choices": [{"message": {"role": "assistant", "content": content}}]}).encode()
-
-
-class Server:
-    """Keeps what it was asked, and answers as the test says: the n-th request by the n-th behaviour, then the last."""
-
-    def __init__(self, *behaviours: Behaviour) -> None:
-        self.asked: list[tuple[str, dict[str, str], dict[str, Any]]] = []
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
-                server.asked.append((self.path, dict(self.headers), body))
-                behaviour = behaviours[min(len(server.asked), len(behaviours)) - 1]
-                try:
-                    behaviour(self, body)
-                except OSError:  # the client has hung up
-                    self.close_connection = True
-
-            do_GET = do_POST
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.http.server_port}"
 
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Server]]:
-    running: list[Server] = []
-
-    def start(*behaviours: Behaviour) -> Server:
-        running.append(Server(*behaviours))
-        return running[-1]
-
-    yield start
-    for server in running:
-        server.http.shutdown()
-        server.http.server_close()
+    with servers() as start:
+        yield start
 
 
 def quick(server: Server, **options: Any) -> Endpoint:
