@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 import os
@@ -16,7 +15,8 @@ import numpy as np
 import pytest
 import tiny_flux
 import tiny_qwen
-from chat_server import chat, reply, servers
+from chat_server import servers
+from grey_judge import candidates, grey_judge, level_of
 from PIL import Image
 
 from posterkit import PosterCraftPipeline, PosterOmniPipeline
@@ -34,7 +34,6 @@ from posterkit.tasks import BLANK, TASKS
 
 ROOT = Path(__file__).parents[2]
 AREAS = {"native_area": 64 * 96, "reference_area": 64 * 64, "condition_area": 56 * 56, "num_inference_steps": 2}
-LEVELS = (0, 60, 120, 180, 240)  # the grey of candidate 0 to 4
 WANTED = Wanted("p", "text", "a prompt", "a prompt", "a prompt")
 
 
@@ -57,29 +56,11 @@ def omni(tmp_path_factory) -> Path:
 def judged_by_grey():
     """`judged_by_grey([(aesthetics, text, content), ...])`: a judge that gives candidate n the n-th marks, of ten."""
     with servers() as start:
-
-        def judge(marks: list) -> JudgeAt:
-            def behave(handler, body):
-                if handler.command == "GET":
-                    return reply(handler, b'{"data": [{"id": "grey"}]}')
-                parts = body["messages"][-1]["content"]
-                url = next(part["image_url"]["url"] for part in parts if "image_url" in part)
-                picture = Image.open(io.BytesIO(base64.b64decode(url.split(",", 1)[1])))
-                grey = np.asarray(picture.convert("L")).mean()
-                mark = marks[int(np.argmin([abs(grey - level) for level in LEVELS]))]
-                said = mark if isinstance(mark, str) else json.dumps(
-                    {"why": "so", "aesthetics": mark[0], "text": mark[1], "content": mark[2]}
-                )  # fmt: skip
-                return reply(handler, chat(said))
-
-            return JudgeAt(start(behave).url)
-
-        yield judge
+        yield lambda marks: JudgeAt(grey_judge(start, marks).url)
 
 
 def drawn(count: int, wanted: Wanted = WANTED) -> Drawn:
-    images = tuple(Image.new("RGB", (64, 96), (level,) * 3) for level in LEVELS[:count])
-    return Drawn(wanted, images, tuple(range(100, 100 + count)))
+    return Drawn(wanted, candidates(count), tuple(range(100, 100 + count)))
 
 
 def ranked(judge: JudgeAt, count: int, wanted: Wanted = WANTED) -> Ranked:
@@ -88,14 +69,10 @@ def ranked(judge: JudgeAt, count: int, wanted: Wanted = WANTED) -> Ranked:
     return found
 
 
-def grey(content: bytes) -> int:
-    return int(np.asarray(Image.open(io.BytesIO(content))).mean())
-
-
 def test_the_best_is_chosen_and_the_worst_rejected_and_the_first_of_equals_comes_first(judged_by_grey):
     found = ranked(judged_by_grey([(3, 10, 10), (9, 10, 10), (9, 8, 9), (1, 10, 10), (5, 10, 10)]), 5)
     row, files = EncodePair("some model")(found)
-    assert (grey(files[row["chosen"]]), grey(files[row["rejected"]])) == (60, 180)
+    assert (level_of(files[row["chosen"]]), level_of(files[row["rejected"]])) == (1, 3)
     assert row["gap"] == 0.8 and row["kind"] == "candidates" and row["model"] == "some model"
     assert [(one["number"], one["seed"], one["aesthetics"]) for one in row["candidates"]] == [
         (0, 100, 0.3), (1, 101, 0.9), (2, 102, 0.9), (3, 103, 0.1), (4, 104, 0.5),
