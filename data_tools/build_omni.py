@@ -54,15 +54,19 @@ def finished(tasks: tuple[str, ...]) -> Flow:
     source = open_source(GIVEN.input, GIVEN.licence, GIVEN.heldout)
     judge = JudgeAt(GIVEN.judge, GIVEN.judge_model, GIVEN.device or "cpu", GIVEN.answers)
     painter = PainterAt(GIVEN.painter, GIVEN.steps, GIVEN.device)
-    judge.open(), open_segmenter(GIVEN.segmenter, GIVEN.device), painter.open()  # what cannot work shows before any work
+    (
+        judge.open(),
+        open_segmenter(GIVEN.segmenter, GIVEN.device),
+        painter.open(),
+    )  # what cannot work shows before any work
     steps = (
         ("texts", ReadTexts(judge)),
         ("subjects", FindSubjects(GIVEN.segmenter, GIVEN.device)),
         ("task", BuildTask(GIVEN.seed, painter)),
     )
-    settings = {"tool": "build_omni", "input": GIVEN.input, "seed": GIVEN.seed, "tasks": tasks, "heldout": GIVEN.heldout,
-                "judge": GIVEN.judge, "judge_model": GIVEN.judge_model, "segmenter": GIVEN.segmenter,
-                "painter": GIVEN.painter, "steps": GIVEN.steps, "licence": GIVEN.licence,
+    settings = {"tool": "build_omni", "input": GIVEN.input, "seed": GIVEN.seed, "tasks": tasks,
+                "heldout": GIVEN.heldout, "judge": GIVEN.judge, "judge_model": GIVEN.judge_model,
+                "segmenter": GIVEN.segmenter, "painter": GIVEN.painter, "steps": GIVEN.steps, "licence": GIVEN.licence,
                 "inputs": source.fingerprint}  # fmt: skip
     count = GIVEN.count or len(source.names) * len(tasks)
     names = [f"{source.names[n // len(tasks) % len(source.names)]} {tasks[n % len(tasks)]}" for n in range(count)]
@@ -87,7 +91,11 @@ if __name__ == "__main__":
     options.add_argument("--size", type=size, metavar="WxH", help="of synthetic targets (default 512x768)")
     options.add_argument("--tasks", nargs="+", default=list(TASKS), metavar="TASK", help="default: all six")
     options.add_argument(
-        "--heldout", type=int, default=20, metavar="N", help="every N-th sample; 0 for none (default 20)"
+        "--heldout",
+        type=int,
+        default=20,
+        metavar="N",
+        help="every N-th sample or about one poster in N; 0: none (default 20)",
     )
     options.add_argument("--licence", default="unknown", help="SPDX name of the posters' licence, for the rows")
     options.add_argument(

@@ -8,8 +8,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from posterkit.data.flow import Flow, Outcome
 from posterkit.data.prompts import LANGUAGES, THEMES, PosterPrompts, Writer, check_count, encode_prompt
 from posterkit.data.tool import Options, make_set, run_tool, whole
@@ -42,6 +40,8 @@ if __name__ == "__main__":
     )  # fmt: skip
     options.add_argument("--writer-model", metavar="NAME", help="the writer's name at the endpoint")
     options.add_argument("--device", default="cpu", help="where a local writer runs (default cpu)")
-    options.add_argument("--threads", type=whole, default=1, metavar="N", help="prompts that wait for a writer at once")
+    options.add_argument(
+        "--threads", type=whole, default=1, metavar="N", help="prompts that wait for a writer at once"
+    )
     GIVEN = options.parse_args()
     run_tool(main, GIVEN.debug)

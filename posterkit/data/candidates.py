@@ -1,298 +1,307 @@
-"""Several posters for each prompt by one model, and what a judge says of each."""
+"""Several posters for each prompt, filtered, the best kept (PosterOmni section 4: candidates and their filters)."""
 
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections import OrderedDict
-from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import asdict, dataclass, field, replace
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
+from scipy import ndimage
 
-from posterkit.brief import PosterBrief, words_for
+from posterkit.brief import PosterBrief, quoted_texts
+from posterkit.brief.wording import words_for
+from posterkit.data.dataset import read_rows
 from posterkit.data.flow import Drop
-from posterkit.data.hq_posters import ClipAt, JudgeAt
-from posterkit.data.wanted import TEXT, Wanted
-from posterkit.judges.chat import AnswerError
-from posterkit.judges.judge import Score
+from posterkit.data.hq_posters import ClipAt
+from posterkit.data.poster_scan import JudgeAt
+from posterkit.data.omni.subjects import Box, open_segmenter
+from posterkit.data.prompts import language_of, without_text_sentences
+from posterkit.data.schema import DrawnText, PosterSample, Region
+from posterkit.data.synthetic import background_name
+from posterkit.metrics.color import srgb_to_lab
+from posterkit.metrics.text import text_accuracy
 from posterkit.sizing import Size, fit_area
-from posterkit.tasks import TASKS
+from posterkit.typeset.compose import typeset
 
-_LOADING, _DRAWING = threading.Lock(), threading.Lock()
-
-
-class Once:
-    """Results by key, each made once however many threads ask for it; the last few are kept, errors too."""
-
-    def __init__(self, kept: int = 8) -> None:
-        self.kept = kept
-        self._lock = threading.Lock()
-        self._made: OrderedDict[Any, Future] = OrderedDict()
-
-    def __call__(self, key: Any, make: Callable[[], Any]) -> Any:
-        with self._lock:
-            known = self._made.get(key)
-            future = self._made.setdefault(key, Future())
-            if len(self._made) > self.kept:
-                self._made.popitem(last=False)
-        if known is None:
-            try:
-                future.set_result(make())
-            except Exception as error:
-                future.set_exception(error)
-        return future.result()
-
-    def __reduce__(self) -> tuple[type[Once], tuple[int]]:
-        return Once, (self.kept,)  # another process begins with none
+BLANK = 3.0  # Lab units by which a picture's pixels differ on the mean, below which it is blank
+NOISE = 0.55  # share of a picture's variation that is finer than 2 pixels, above which it has collapsed into noise
+POSTER = Size(2, 3)
 
 
 @dataclass(frozen=True)
-class ModelAt:
-    """A pipeline by its address; each process loads its own.
+class Candidate:
+    """One poster for a prompt.
 
     Attributes:
-        source: a folder, a hub id, or `mini:postercraft` and `mini:posteromni`.
-        transformer: goes in instead of the model's own.
-        loras: `=0.8` behind one is its weight.
-        preset, device, dtype: as `posterkit.pipelines.presets.load_pipeline` takes them.
+        texts: where it was typeset; empty where the model drew them.
+        scores: by question, larger is better.
     """
 
+    picture: Image.Image
+    texts: tuple[DrawnText, ...] = ()
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A prompt and what is left of its candidates.
+
+    Attributes:
+        row: the prompt's, see `PosterPrompt`.
+        lost: why candidates went no further, and how many.
+        judged: who looked at them.
+    """
+
+    row: dict[str, Any]
+    texts: tuple[str, ...]
+    candidates: tuple[Candidate, ...]
+    lost: Counter[str] = field(default_factory=Counter)
+    judged: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def sifted(self, kept: list[Candidate], lost: Counter[str]) -> Drawn | Drop:
+        """What is left; where nothing is, the commonest reason, with the last candidate as thumbnail."""
+        lost = self.lost + lost
+        if kept:
+            return replace(self, candidates=tuple(kept), lost=lost)
+        said = ", ".join(f"{reason} {number}" for reason, number in sorted(lost.items()))
+        return Drop(lost.most_common(1)[0][0], f"{self.row['id']}: {said}", self.candidates[-1].picture)
+
+
+def read_prompts(path: Path) -> tuple[dict[str, Any], ...]:
+    """Prompts as build_prompts.py writes them; any JSON lines with a prompt each will do.
+
+    Raises:
+        ValueError: there are none, or a line has no prompt.
+        FileNotFoundError: there is no such file.
+    """
+    path = path / "prompts.jsonl" if path.is_dir() else path
+    rows = []
+    for number, row in read_rows(path):
+        if not isinstance(row.get("prompt"), str) or not row["prompt"].strip():
+            raise ValueError(f'{path}:{number}: a prompt must be a text under "prompt", found {row.get("prompt")!r}')
+        rows.append({"id": f"prompt-{number:08d}", **row})
+    if not rows:
+        raise ValueError(f"{path}: holds no prompt")
+    return tuple(rows)
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Prompts by number, each with the texts that it asks for."""
+
+    rows: tuple[dict[str, Any], ...]
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(repr(self.rows).encode()).hexdigest()[:16]
+
+    def __getitem__(self, number: int) -> Drawn:
+        row = self.rows[number]
+        return Drawn(row, tuple(row.get("texts") or quoted_texts(row["prompt"])), ())
+
+
+@dataclass(frozen=True)
+class Model:
+    """A PosterCraft or FLUX.1 checkpoint by its name; each process opens its own."""
+
     source: str
-    transformer: str | None = None
-    loras: tuple[str, ...] = ()
-    preset: str | None = None
     device: str | None = None
-    dtype: str | None = None
 
     def open(self) -> Any:
-        """PosterCraftPipeline or PosterOmniPipeline; ValueError where it cannot be loaded."""
-        with _LOADING:  # lru_cache alone would load a model twice for two threads
-            return _pipeline(self)
+        """The pipeline.
 
-    def family(self) -> str:
-        """ "postercraft" draws text to poster, "posteromni" the six image tasks; ValueError where neither opens it."""
-        from posterkit import mini
-        from posterkit.pipelines.loading import family_of, read_index
-
-        name = self.source
-        try:
-            source = mini.path(name.removeprefix("mini:")) if name.startswith("mini:") else name
-        except FileNotFoundError as error:
-            raise ValueError(str(error)) from None
-        return family_of(name, read_index(source))
-
-    def settings(self) -> dict[str, Any]:
-        """What decides what it draws, for a set's settings: names, and the state of each part."""
-        from posterkit import mini
-        from posterkit.pipelines.revision import revision_of
-
-        name = self.source
-        source = mini.path(name.removeprefix("mini:")) if name.startswith("mini:") else name
-        parts = [source, *([self.transformer] if self.transformer else []), *self.loras]
-        return {
-            "model": name, "transformer": self.transformer, "loras": list(self.loras), "preset": self.preset,
-            "dtype": self.dtype, "revision": "+".join(revision_of(part) for part in parts),
-        }  # fmt: skip
+        Raises:
+            ValueError: it cannot be loaded, or makes no posters from words.
+        """
+        return _pipeline(self.source, self.device)
 
 
 @lru_cache(1)
-def _pipeline(model: ModelAt) -> Any:
-    import diffusers.utils.logging
-    import transformers.utils.logging
+def _pipeline(source: str, device: str | None) -> Any:
+    from diffusers.utils import logging
 
+    from posterkit.pipelines.loading import family_of, read_index
     from posterkit.pipelines.presets import load_pipeline
 
-    diffusers.utils.logging.disable_progress_bar()  # the libraries' bars for files and shards would tear ours
-    transformers.utils.logging.disable_progress_bar()
-    pipe = load_pipeline(
-        model.source, transformer=model.transformer, lora=model.loras, preset=model.preset, device=model.device,
-        dtype=model.dtype,
-    )  # fmt: skip
+    logging.disable_progress_bar()
+    if source != "mini" and family_of(source, read_index(source)) != "postercraft":
+        raise ValueError(f"{source}: makes posters from pictures; candidates need a PosterCraft or FLUX.1 checkpoint")
+    pipe = load_pipeline("mini:postercraft" if source == "mini" else source, device=device)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """Posters for one prompt, RGB, and the seed of each."""
-
-    wanted: Wanted
-    images: tuple[Image.Image, ...]
-    seeds: tuple[int, ...]
-
-
-@dataclass(frozen=True)
 class Draw:
-    """A step: `count` posters for each prompt. One call of the model at a time, whatever the number of threads.
+    """The step that draws candidates at the checkpoint's native area, and sets their texts where it is told to.
 
-    A poster follows from the seed, the row's id and its own number alone, not from workers or from other rows.
-    Posters that are drawn together differ from those drawn alone by rounding (`batch` is part of a set's settings).
-
-    Attributes:
-        size: of the posters; None takes the checkpoint's own area in the shape of what the row shows.
-        steps, guidance: None takes the checkpoint's own; for image tasks the guidance is `true_cfg_scale`.
-        typeset: the model draws no text, and the quoted texts are set over its posters.
-        batch: posters in one call of the model.
+    Args:
+        size: of the finished posters; None for the native size.
+        typeset: texts are set with real fonts; else the model draws them.
+        steps: None takes the checkpoint's own.
     """
 
-    model: ModelAt
-    count: int
+    model: Model
     seed: int
-    size: Size | None = None
-    steps: int | None = None
-    guidance: float | None = None
-    typeset: bool = False
-    batch: int = 8
-    once: Once = field(default_factory=Once, compare=False, repr=False)
+    count: int
+    size: Size | None
+    typeset: bool
+    steps: int | None
 
-    def __call__(self, wanted: Wanted) -> Drawn:
-        drawn = self.once(wanted.id, lambda: self._draw(wanted))
-        return replace(drawn, wanted=replace(drawn.wanted, turn=wanted.turn))
-
-    def _draw(self, wanted: Wanted) -> Drawn:
+    def __call__(self, item: Drawn) -> Drawn | Drop:
         import torch
 
-        seeds = tuple(seed_of(self.seed, wanted.id, number) for number in range(self.count))
-        brief = PosterBrief.from_prompt(wanted.words or "")
-        images: list[Image.Image] = []
-        with _DRAWING:
-            pipe = self.model.open()
-            size = self.size or (fit_area(wanted.size, pipe.config.native_area) if wanted.size else None)
-            wanted = fitted(wanted, size) if size else wanted
-            call = self._call(wanted, size, brief.texts)
-            for start in range(0, self.count, self.batch):
-                part = seeds[start : start + self.batch]
-                generators = [torch.Generator().manual_seed(seed) for seed in part]
-                images += pipe(**call, generator=generators, num_images_per_prompt=len(part)).images
-        if self.typeset and brief.texts:
-            from posterkit.typeset.compose import typeset
+        pipe = self.model.open()
+        native = fit_area(self.size or POSTER, pipe.config.get("native_area") or 1024 * 1024)
+        prompt = item.row["prompt"]
+        if self.typeset:
+            prompt = words_for("text", without_text_sentences(prompt) or prompt, item.texts, draws=False)
+        seeds = [hashlib.sha256(f"{self.seed} {item.row['id']} {n}".encode()).digest() for n in range(self.count)]
+        generators = [torch.Generator().manual_seed(int.from_bytes(seed[:7])) for seed in seeds]
+        drawn = []
+        for generator in generators:  # one by one: what a candidate looks like hangs on its own seed alone
+            made = pipe(
+                prompt=prompt, width=native.width, height=native.height, num_inference_steps=self.steps,
+                generator=generator,
+            )  # fmt: skip
+            drawn.append(made.images[0])
+        if self.size:
+            drawn = [picture.resize(self.size, Image.Resampling.LANCZOS) for picture in drawn]
+        if not (self.typeset and item.texts):
+            return replace(item, candidates=tuple(Candidate(picture) for picture in drawn))
+        return self._with_texts(item, drawn)
 
-            images = [typeset(image, brief).image for image in images]
-        return Drawn(wanted, tuple(image.convert("RGB") for image in images), seeds)
-
-    def _call(self, wanted: Wanted, size: Size | None, texts: list[str]) -> dict[str, Any]:
-        """What the pipeline is asked for all posters of a prompt."""
-        words = wanted.words
-        if self.typeset and words is not None:
-            words = words_for(wanted.task, words, texts, False)
-        call: dict[str, Any] = {"prompt": words, "num_inference_steps": self.steps}
-        if size:
-            call |= {"width": size.width, "height": size.height}
-        if wanted.task == TEXT:
-            return {**call, "guidance_scale": self.guidance}
-        if wanted.task == "extending" and wanted.placed:
-            call["anchor"] = wanted.placed[:2]
-        if wanted.task == "filling":
-            call["mask_image"] = wanted.mask
-        return {**call, "task": wanted.task, "image": list(wanted.references), "true_cfg_scale": self.guidance}
-
-
-def fitted(wanted: Wanted, size: Size) -> Wanted:
-    """The same wish for a poster of another size: where reference 0 lies on the poster, it is scaled with it."""
-    if wanted.size in (None, size) or not wanted.references or not TASKS[wanted.task].keeps_pixels:
-        return replace(wanted, size=size)
-    assert wanted.size is not None
-    x, y = size.width / wanted.size.width, size.height / wanted.size.height
-    x0, y0, x1, y1 = wanted.placed or (0, 0, *wanted.size)
-    box = round(x0 * x), round(y0 * y), max(round(x0 * x) + 1, round(x1 * x)), max(round(y0 * y) + 1, round(y1 * y))
-    first = wanted.references[0].resize((box[2] - box[0], box[3] - box[1]), Image.Resampling.LANCZOS)
-    mask = wanted.mask
-    if mask is not None:
-        # a pixel that the mask touches at all is to be made
-        mask = mask.resize(size, Image.Resampling.BOX).point([0] + [255] * 255)
-    placed = box if wanted.placed else None
-    return replace(wanted, size=size, references=(first, *wanted.references[1:]), mask=mask, placed=placed)
-
-
-def seed_of(seed: int, name: str, number: int) -> int:
-    """The seed of candidate `number` of a row, in [0, 2^31)."""
-    return int.from_bytes(hashlib.sha256(f"{seed} {name} {number}".encode()).digest()[:4], "big") >> 1
+    def _with_texts(self, item: Drawn, drawn: list[Image.Image]) -> Drawn | Drop:
+        brief = PosterBrief.from_prompt(item.row["prompt"], item.texts)
+        lettered = []
+        for picture in drawn:
+            try:
+                made = typeset(picture, brief)
+            except ValueError as fault:
+                return Drop("texts do not fit", f"{item.row['id']}: {fault}", picture)
+            texts = tuple(DrawnText(t.text, t.box.pixels(picture.size), t.color, t.font) for t in made.boxes)
+            lettered.append(Candidate(made.image, texts))
+        return replace(item, candidates=tuple(lettered))
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A poster and what it is worth; `worth` is what candidates are ranked by."""
+class EarlyFilter:
+    """The step that drops pictures which no model judge need look at: blank ones, noise, and those without a subject.
 
-    number: int
-    image: Image.Image
-    seed: int
-    score: Score
-    worth: float
+    Args:
+        segmenter: who looks for a subject, see `posterkit.data.omni.subjects`.
+    """
 
-    def row(self) -> dict[str, Any]:
-        """For a set's row, rounded to what a score means."""
-        score = {key: round(v, 4) if isinstance(v, float) else v for key, v in asdict(self.score).items()}
-        return {"number": self.number, "seed": self.seed, "worth": round(self.worth, 4), **score}
+    segmenter: str = "rules"
+    device: str | None = None
 
+    def __call__(self, item: Drawn) -> Drawn | Drop:
+        kept, lost = [], Counter[str]()
+        for candidate in item.candidates:
+            why = self.fault(candidate.picture, [text.box for text in candidate.texts if text.box])
+            lost.update([why] if why else [])
+            kept += [] if why else [candidate]
+        return item.sifted(kept, lost)
 
-@dataclass(frozen=True)
-class Ranked:
-    """All candidates for a prompt, the best one first, and who judged and who ranked them."""
-
-    wanted: Wanted
-    candidates: tuple[Candidate, ...]
-    judge: str
-    ranker: str
-
-    @property
-    def best(self) -> Candidate:
-        return self.candidates[0]
-
-    @property
-    def worst(self) -> Candidate:
-        return self.candidates[-1]
+    def fault(self, picture: Image.Image, texts: list[Box]) -> str | None:
+        """Why a picture is no poster; None where it may be one."""
+        lab = srgb_to_lab(np.asarray(picture))
+        if float(np.linalg.norm(lab - np.median(lab, axis=(0, 1)), axis=2).mean()) < BLANK:
+            return "blank"
+        light = lab[..., 0]
+        fine = light - ndimage.gaussian_filter(light, 2)
+        if float(fine.var()) > NOISE * float(light.var()):
+            return "noise"
+        return None if open_segmenter(self.segmenter, self.device)(picture, texts) else "no subject"
 
 
 @dataclass(frozen=True)
-class Appraise:
-    """A step: every candidate of a prompt before the judge; where it has no answer for one, the row is lost.
+class TextFilter:
+    """The step that reads each candidate and drops those that lack too much of the texts asked for."""
 
-    Attributes:
-        ranker: ranks by how well picture and prompt agree, as HPSv2 does; None leaves that to the judge.
-        whole: without a ranker the judge's aesthetics, text and content count alike; else its aesthetics alone.
+    judge: JudgeAt
+    least: float
+
+    def __call__(self, item: Drawn) -> Drawn | Drop:
+        if not item.texts:
+            return item
+        judge, kept, lost = self.judge.open(), [], Counter[str]()
+        for candidate in item.candidates:
+            seen = judge.texts(candidate.picture)
+            recall = text_recall(item.texts, [text.text for text in seen])
+            if recall < self.least:
+                lost["wrong text" if seen else "no text"] += 1
+                continue
+            texts = candidate.texts or tuple(DrawnText(text.text, text.box) for text in seen)
+            kept.append(replace(candidate, texts=texts, scores={**candidate.scores, "text recall": round(recall, 4)}))
+        return replace(item, judged={**item.judged, "text recall": {"by": judge.name}}).sifted(kept, lost)
+
+
+def text_recall(asked: tuple[str, ...], read: list[str]) -> float:
+    """How much of the texts was read, in [0, 1]: of words; of letters where they are Chinese, which has no blanks."""
+    if language_of("".join(asked)) == "zh":
+        asked, read = tuple(" ".join(text) for text in asked), [" ".join(text) for text in read]
+    return text_accuracy(asked, read).recall
+
+
+@dataclass(frozen=True)
+class ImageTextFilter:
+    """The step that compares each candidate with its prompt by a CLIP-like model."""
+
+    scorer: ClipAt
+    least: float
+
+    def __call__(self, item: Drawn) -> Drawn | Drop:
+        scorer, kept, lost = self.scorer.open(), [], Counter[str]()
+        pictures = [candidate.picture for candidate in item.candidates]
+        for candidate, score in zip(
+            item.candidates, scorer.score(pictures, [item.row["prompt"]] * len(pictures)), strict=True
+        ):
+            if score < self.least:
+                lost["does not fit its prompt"] += 1
+            else:
+                kept.append(replace(candidate, scores={**candidate.scores, "agreement": round(score, 4)}))
+        return replace(item, judged={**item.judged, "agreement": {"by": scorer.name}}).sifted(kept, lost)
+
+
+@dataclass(frozen=True)
+class Best:
+    """The step that keeps the best candidate as a finished poster: by agreement with its prompt, else by a judge.
+
+    Args:
+        made_by: the model's name, for the row's `source`.
     """
 
     judge: JudgeAt
-    ranker: ClipAt | None = None
-    whole: bool = False
-    once: Once = field(default_factory=Once, compare=False, repr=False)
+    licence: str
+    made_by: str
 
-    def __call__(self, drawn: Drawn) -> Ranked | Drop:
-        try:
-            candidates, judge, ranker = self.once(drawn.wanted.id, lambda: self._appraise(drawn))
-        except AnswerError as error:
-            return Drop("judge failed", str(error), side_by_side(*drawn.images), fault=True)
-        return Ranked(drawn.wanted, candidates, judge, ranker)
-
-    def _appraise(self, drawn: Drawn) -> tuple[tuple[Candidate, ...], str, str]:
-        judge = self.judge.open()
-        prompt = drawn.wanted.prompt
-        scores = [judge.score(image, prompt) for image in drawn.images]
-        ranker = judge.name
-        if self.ranker is not None:
-            model = self.ranker.open()
-            worth = model.score(drawn.images, [prompt] * len(drawn.images))
-            ranker = model.name
-        elif self.whole:
-            worth = [(score.aesthetics + score.text + score.content) / 3 for score in scores]
-        else:
-            worth = [score.aesthetics for score in scores]
-        found = zip(range(len(scores)), drawn.images, drawn.seeds, scores, worth, strict=True)
-        # of equals the first drawn comes first
-        ranked = sorted((Candidate(*one) for one in found), key=lambda one: (-one.worth, one.number))
-        return tuple(ranked), judge.name, ranker
-
-
-def side_by_side(*images: Image.Image) -> Image.Image:
-    """Pictures in a row on white, each 320 pixels high, for a thumbnail."""
-    shown = [image.resize((max(1, round(320 * image.width / image.height)), 320)) for image in images]
-    sheet = Image.new("RGB", (sum(image.width + 8 for image in shown) - 8, 320), "white")
-    left = 0
-    for image in shown:
-        sheet.paste(image, (left, 0))
-        left += image.width + 8
-    return sheet
+    def __call__(self, item: Drawn) -> PosterSample:
+        judged, question = dict(item.judged), "agreement"
+        candidates = list(item.candidates)
+        if question not in judged:
+            judge, question = self.judge.open(), "worth"
+            judged[question] = {"by": judge.name}
+            for n, candidate in enumerate(candidates):
+                score = judge.score(candidate.picture, item.row["prompt"])
+                worth = round((score.aesthetics + score.text + score.content) / 3, 4)
+                candidates[n] = replace(candidate, scores={**candidate.scores, question: worth})
+        chosen = max(candidates, key=lambda candidate: candidate.scores[question])
+        judged = {asked: {**answer, "said": chosen.scores[asked]} for asked, answer in judged.items()}
+        drawn = len(candidates) + item.lost.total()
+        judged["candidates"] = {"by": self.made_by, "said": {"drawn": drawn, **dict(sorted(item.lost.items()))}}
+        row, pixels = item.row, np.asarray(chosen.picture)
+        title = item.texts[0] if item.texts else None
+        return PosterSample(
+            id=f"candidate-{row['id']}", task="text", target=pixels, texts=list(chosen.texts),
+            regions=[Region(text.box, "major" if text.text == title else "minor", text.text)
+                     for text in chosen.texts if text.box],
+            caption=row["prompt"], instruction=row["prompt"], words=row["prompt"], theme=row.get("theme") or "",
+            source=self.made_by, licence=self.licence, split=row.get("split") or "train",
+            background=background_name(pixels), style=row.get("style"), judged=judged,
+        )  # fmt: skip

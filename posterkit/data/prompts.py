@@ -181,7 +181,9 @@ def without_text_sentences(prompt: str) -> str:
     kept, start = "", 0
     for at, letter in enumerate(prompt):
         last = at + 1 == len(prompt)
-        if last or (at not in inside and letter in ".!?。！？\n" and (letter in "。！？\n" or prompt[at + 1].isspace())):
+        if last or (
+            at not in inside and letter in ".!?。！？\n" and (letter in "。！？\n" or prompt[at + 1].isspace())
+        ):
             if not inside.intersection(range(start, at + 1)):
                 kept += prompt[start : at + 1]
             start = at + 1

@@ -10,7 +10,7 @@ from posterkit.data.omni import global_tasks, local_tasks
 from posterkit.data.omni.draft import Draft, Unfit, Workshop
 from posterkit.data.omni.motifs import palette_of
 from posterkit.data.omni.parts import PainterAt
-from posterkit.data.omni.posters import Finished, Job
+from posterkit.data.omni.posters import Job
 from posterkit.data.schema import DrawnText, PosterSample, Region
 from posterkit.data.synthetic import background_name
 from posterkit.tasks import TASKS

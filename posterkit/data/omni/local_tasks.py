@@ -11,7 +11,17 @@ from PIL import Image, ImageDraw
 
 from posterkit.brief import in_quotes, quotes
 from posterkit.data.omni.draft import Draft, Unfit, Workshop, seed_of
-from posterkit.data.omni.parts import Cut, cut_subject, cut_text, ground_of, grown, reshaped, set_down, text_area, veiled
+from posterkit.data.omni.parts import (
+    Cut,
+    cut_subject,
+    cut_text,
+    ground_of,
+    grown,
+    reshaped,
+    set_down,
+    text_area,
+    veiled,
+)
 from posterkit.data.omni.portraits import portrait
 from posterkit.data.omni.posters import Finished
 from posterkit.data.omni.rearrange import rearranged

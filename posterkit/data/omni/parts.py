@@ -111,9 +111,7 @@ def veiled(canvas: Image.Image, boxes: Sequence[Box], ink: Color) -> Image.Image
 
 def reshaped(ground: Image.Image, size: tuple[int, int], painter: PainterAt, seed: int) -> Image.Image:
     """A ground in another shape: scaled to lie between cut and contained, what is then missing painted on."""
-    cover, contain = (
-        pick(size[0] / ground.width, size[1] / ground.height) for pick in (max, min)
-    )
+    cover, contain = (pick(size[0] / ground.width, size[1] / ground.height) for pick in (max, min))
     scale = (cover * contain) ** 0.5
     scaled = ground.resize([max(1, round(side * scale)) for side in ground.size], Image.Resampling.LANCZOS)
     x, y = ((whole - part) // 2 for whole, part in zip(size, scaled.size, strict=True))

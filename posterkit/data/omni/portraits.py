@@ -60,9 +60,9 @@ def _posed(cut: Image.Image, size: Size, rng: Random) -> Image.Image:
     corners = matrix @ np.array([[-w, w, w, -w], [-h, -h, h, h]]) / 2
     spans = np.ptp(corners, axis=1)
     fit = rng.uniform(0.62, 0.78) * min(size.width / spans[0], size.height / spans[1])
-    out = [max(8, math.ceil(span * fit)) for span in spans]
+    wide, high = (max(8, math.ceil(float(span) * fit)) for span in spans)
     back = np.linalg.inv(matrix * fit)
-    offset = np.array([w, h]) / 2 - back @ np.array(out) / 2
+    offset = np.array([w, h]) / 2 - back @ np.array([wide, high]) / 2
     # a large cut is reduced first: an affine transform alone samples single pixels
     shrink = min(1.0, 1.3 * fit)
     if shrink < 1:
@@ -72,7 +72,7 @@ def _posed(cut: Image.Image, size: Size, rng: Random) -> Image.Image:
     a, b, c, d = (float(value) for value in back.ravel())
     terms = (a, b, float(offset[0]), c, d, float(offset[1]))
     # premultiplied, so that what is transparent does not bleed into the edge
-    posed = cut.convert("RGBa").transform(out, Image.Transform.AFFINE, terms, Image.Resampling.BICUBIC)
+    posed = cut.convert("RGBa").transform((wide, high), Image.Transform.AFFINE, terms, Image.Resampling.BICUBIC)
     return posed.convert("RGBA").crop(posed.getchannel("a").getbbox())
 
 
@@ -130,7 +130,9 @@ def _windows(pixels: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
     values = pixels.astype(np.uint64)
     for dy, dx in np.ndindex(window, window):
         part = values[dy : dy + rows, dx : dx + columns]
-        hashes += part[..., 0] * weights[dy, dx, 0] + part[..., 1] * weights[dy, dx, 1] + part[..., 2] * weights[dy, dx, 2]
+        hashes += (
+            part[..., 0] * weights[dy, dx, 0] + part[..., 1] * weights[dy, dx, 1] + part[..., 2] * weights[dy, dx, 2]
+        )
         green = pixels[dy : dy + rows, dx : dx + columns, 1]
         low, high = np.minimum(low, green), np.maximum(high, green)
     return hashes, high.astype(int) - low > 12

@@ -15,7 +15,7 @@ from PIL import Image
 from posterkit.brief import in_quotes, quoted_texts
 from posterkit.data.dataset import INDEX, PosterDataset
 from posterkit.data.flow import Drop
-from posterkit.data.hq_posters import JudgeAt, fingerprint, list_posters, own_caption
+from posterkit.data.poster_scan import JudgeAt, fingerprint, list_posters, own_caption
 from posterkit.data.omni.subjects import Subject, open_segmenter
 from posterkit.data.prompts import language_of
 from posterkit.judges.judge import SeenText
@@ -217,7 +217,9 @@ def with_titles(caption: str, texts: tuple[SeenText, ...]) -> str:
     said = " ".join(caption.split())
     missing = [text.text for text in texts if text.role == "major" and " ".join(text.text.split()) not in said]
     for title in dict.fromkeys(missing):
-        words = f"标题写着{in_quotes(title)}。" if language_of(caption) == "zh" else f"The title reads {in_quotes(title)}."
+        words = (
+            f"标题写着{in_quotes(title)}。" if language_of(caption) == "zh" else f"The title reads {in_quotes(title)}."
+        )
         caption = f"{caption} {words}".strip()
     return caption
 

@@ -14,6 +14,8 @@ from scipy import ndimage
 from posterkit.pipelines.keep import color_cast, keep_pixels
 from posterkit.sizing import Size, fit_area
 
+DRAWS_FROM = 256 * 256  # native pixels; a model that paints fewer draws nothing that one could name
+
 
 class Painter(Protocol):
     """Fills holes; what lies outside a hole stays as it is, byte for byte."""
@@ -54,9 +56,12 @@ def open_painter(source: str, steps: int | None = None, device: str | None = Non
     """
     if source == "none":
         return Rim()
+    from diffusers.utils import logging
+
     from posterkit import mini
     from posterkit.pipelines.loading import family_of, read_index
 
+    logging.disable_progress_bar()
     folder = mini.path("posteromni") if source == "mini" else source
     index = read_index(folder)
     try:
@@ -115,9 +120,7 @@ def _reduced(picture: Image.Image, hole: np.ndarray, size: Size) -> tuple[Image.
 
 
 class Omni:
-    """PosterOmni's own filling, at the checkpoint's native area."""
-
-    draws = True
+    """PosterOmni's own filling, at the checkpoint's native area; a small one (mini) only continues what is there."""
 
     def __init__(self, folder: str, name: str, steps: int | None, device: str | None) -> None:
         from posterkit.pipelines.presets import load_pipeline
@@ -125,6 +128,7 @@ class Omni:
         self.name, self.steps = Path(name).name, steps
         self.pipe = load_pipeline(folder, device=device)
         self.pipe.set_progress_bar_config(disable=True)
+        self.draws = self.pipe.config["native_area"] >= DRAWS_FROM
 
     def __call__(self, picture: Image.Image, hole: np.ndarray, prompt: str, seed: int) -> Image.Image:
         import torch

@@ -20,6 +20,7 @@ Box = tuple[int, int, int, int]
 
 MOST = 4  # subjects of a poster; id_driven takes as many references
 SMALLEST, LARGEST = 0.012, 0.6  # share of the poster that a subject may fill
+OUTLINE = 1.2  # Lab units per pixel at the outline; less is a gradient of the ground, not a thing
 BESIDE = 0.15  # of the first subject's area; what is smaller is an ornament
 WORKING_SIDE = 256  # pixels of the longer side that colours are told apart at
 FOREIGN = 40.0  # Lab units from every colour of the border from which a pixel is wholly foreign to it
@@ -76,12 +77,13 @@ class Rules:
         small = _reduced(poster)
         lab = srgb_to_lab(np.asarray(small))
         seen = _saliency(small, poster.size, texts)
+        steps = sum(ndimage.gaussian_gradient_magnitude(lab[..., channel], 1) ** 2 for channel in range(3)) ** 0.5
         found: list[Subject] = []
         for spot in _spots(seen):
             # where colours do not tell the thing from its surroundings, the salient spot itself has to do
             for surely in (_grown_by_color(lab, seen, spot), _rounded(spot)):
                 subject = _fit_for_use(_full_size(surely, poster.size), texts, found)
-                if subject:
+                if subject and float(steps[_rim(surely > 0.5)].mean()) > OUTLINE:
                     found.append(subject)
                     break
         return tuple(found[:MOST])
@@ -150,7 +152,7 @@ def _grown_by_color(lab: np.ndarray, seen: np.ndarray, spot: np.ndarray) -> np.n
     (as GrabCut's colour models, Rother, Kolmogorov and Blake 2004, without its graph), and saliency decides ties.
     """
     reach = max(3, round(0.06 * max(spot.shape)))
-    near = ndimage.binary_dilation(spot, iterations=reach)
+    near = np.asarray(ndimage.binary_dilation(spot, iterations=reach), dtype=bool)
     core = spot & (seen >= np.percentile(seen[spot], 40))
     around = ~near
     if around.sum() < 0.02 * around.size:
@@ -170,9 +172,10 @@ def _grown_by_color(lab: np.ndarray, seen: np.ndarray, spot: np.ndarray) -> np.n
 def _whole(mask: np.ndarray) -> np.ndarray:
     """A thing in one piece: gaps and holes closed, splinters left out."""
     reach = max(2, round(0.03 * max(mask.shape)))
-    away = ndimage.distance_transform_edt(~np.pad(mask, reach))
-    closed = ndimage.distance_transform_edt(away <= reach) > reach  # type: ignore[operator]
-    mask = ndimage.binary_fill_holes(closed[reach:-reach, reach:-reach] | mask)
+    away: Any = ndimage.distance_transform_edt(~np.pad(mask, reach))
+    inside: Any = ndimage.distance_transform_edt(away <= reach)
+    closed = inside > reach
+    mask = np.asarray(ndimage.binary_fill_holes(closed[reach:-reach, reach:-reach] | mask))
     labels, count = ndimage.label(mask)  # type: ignore[misc]
     sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     return np.isin(labels, 1 + np.flatnonzero(sizes >= 0.2 * sizes.max(initial=0)))
@@ -181,6 +184,12 @@ def _whole(mask: np.ndarray) -> np.ndarray:
 def _rounded(spot: np.ndarray) -> np.ndarray:
     """A spot without holes and frays, `(h, w)`, 0.5 at its outline."""
     return ndimage.gaussian_filter(_whole(spot).astype(np.float64), 0.015 * max(spot.shape))
+
+
+def _rim(mask: np.ndarray) -> np.ndarray:
+    """Two pixels on either side of a mask's outline, `(h, w)` bool."""
+    grown, shrunk = ndimage.binary_dilation(mask, iterations=2), ndimage.binary_erosion(mask, iterations=2)
+    return np.asarray(grown, dtype=bool) & ~np.asarray(shrunk, dtype=bool)
 
 
 def _full_size(surely: np.ndarray, size: tuple[int, int]) -> np.ndarray:
