@@ -4,7 +4,8 @@
     python data_tools/cache_encoders.py sets/omni --out cache --model FOLDER --drop-stale
 
 Samples are known by their content, so that a set that grew encodes only what is new. Several processes may fill one
-cache: start each with `--part I/N`. Of a preference or reflection set both posters of each row are encoded.
+cache: start each with `--part I/N`. Of a preference or reflection set both posters of each row are encoded, but none
+of a pair whose rejected side is the unedited input.
 Exits 0 when all is encoded, 1 when some rows cannot be, 2 when the call is wrong.
 """
 
@@ -22,7 +23,7 @@ from posterkit.data import PosterDataset
 from posterkit.data.cache import EncoderCache, content_name
 from posterkit.data.pairs import as_samples
 from posterkit.data.tool import SOME_FAILED, WRONG_CALL, whole
-from posterkit.pipelines.loading import LOAD_FAULTS, family_of, first_line, read_index
+from posterkit.pipelines.loading import LOAD_FAULTS, family_of, first_line, quiet_bars, read_index
 from posterkit.pipelines.presets import DTYPES, hardware
 from posterkit.tasks import TASKS
 from posterkit.training.adapters.folders import resolve
@@ -42,7 +43,8 @@ def open_adapter(source: str, family: str, dtype: torch.dtype, frozen_text: bool
 
 def main(given: argparse.Namespace) -> int:
     found = PosterDataset(given.input, tasks=given.tasks)
-    found.rows = [sample for row in found.rows for sample in as_samples(row)]
+    # an unedited pair is for a reward model, which looks at pictures
+    found.rows = [one for row in found.rows if row.get("kind") != "unedited" for one in as_samples(row)]
     if not found.rows:
         raise ValueError(f"{found.index}: there is no row to encode")
     tasks = sorted({str(row.get("task")) for row in found.rows})
@@ -52,6 +54,7 @@ def main(given: argparse.Namespace) -> int:
     if family == "posteromni" and (foreign := [task for task in tasks if task not in TASKS]):
         raise ValueError(f"{name}: draws {', '.join(TASKS)}; the set holds {', '.join(foreign)} too, see --tasks")
 
+    quiet_bars()
     adapter = open_adapter(source, family, DTYPES[given.dtype], given.text == "states")
     for encoder in (adapter.vae.module, *adapter.readers):
         encoder.to(hardware(given.device).device)

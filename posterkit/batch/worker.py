@@ -99,9 +99,10 @@ class Worker:
     def pipeline(self, kind: str) -> Any:
         """The loaded pipeline of a kind; another kind's is let go first, two big models rarely fit."""
         if self._loaded is None or self._loaded[0] != kind:
+            from posterkit.pipelines.loading import quiet_bars
             from posterkit.pipelines.presets import load_pipeline
 
-            _quiet_bars()
+            quiet_bars()
             self._loaded = None
             s = self.settings
             pipe = load_pipeline(
@@ -147,15 +148,6 @@ class Worker:
             except Exception as error:  # costs only its own row: the others are drawn
                 drawn.append(error)
         return drawn
-
-
-def _quiet_bars() -> None:
-    """The libraries' bars for files and shards would tear ours."""
-    import diffusers.utils.logging
-    import transformers.utils.logging
-
-    diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.disable_progress_bar()
 
 
 def together(plan: Plan) -> tuple[Any, ...]:

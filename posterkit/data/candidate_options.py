@@ -32,7 +32,7 @@ class CandidateOptions(Options):
         said["shard"].help = "rows in a shard; a killed run draws the last shard anew (default 50)"
         add = self.add_argument
         add("input", type=Path, metavar="PROMPTS", help="a text file, a .jsonl file, or a set's folder")
-        add("--task", choices=(TEXT, *TASKS), help="only rows of this task")
+        add("--task", choices=(TEXT, *TASKS), metavar="TASK", help="only rows of this task")
         add("--candidates", type=whole, default=candidates, metavar="N", help=f"of each prompt (default {candidates})")
         model = self.add_argument_group("model")
         add = model.add_argument

@@ -101,13 +101,10 @@ class ModelAt:
 
 @lru_cache(1)
 def _pipeline(model: ModelAt) -> Any:
-    import diffusers.utils.logging
-    import transformers.utils.logging
-
+    from posterkit.pipelines.loading import quiet_bars
     from posterkit.pipelines.presets import load_pipeline
 
-    diffusers.utils.logging.disable_progress_bar()  # the libraries' bars for files and shards would tear ours
-    transformers.utils.logging.disable_progress_bar()
+    quiet_bars()
     pipe = load_pipeline(
         model.source, transformer=model.transformer, lora=model.loras, preset=model.preset, device=model.device,
         dtype=model.dtype,

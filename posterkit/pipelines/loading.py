@@ -40,6 +40,15 @@ def first_line(fault: BaseException) -> str:
     return lines[0][:300] if lines else type(fault).__name__
 
 
+def quiet_bars() -> None:
+    """Turn off the libraries' bars for files and shards, which would tear ours."""
+    import diffusers.utils.logging
+    import transformers.utils.logging
+
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
+
+
 def read_file(model: str, name: str) -> str:
     """A small text file of a folder or a hub repository.
 

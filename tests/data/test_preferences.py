@@ -18,17 +18,19 @@ import tiny_qwen
 from chat_server import servers
 from grey_judge import candidates, grey_judge, level_of
 from PIL import Image
+from tiny_clip import save_clip
 
 from posterkit import PosterCraftPipeline, PosterOmniPipeline
 from posterkit.data import SyntheticPosters, write_sample
 from posterkit.data.flow import Drop
-from posterkit.data.hq_posters import JudgeAt
+from posterkit.data.hq_posters import ClipAt, JudgeAt
 from posterkit.data.mining import UNEDITED, EncodePair, Gap, Gate
 from posterkit.data.pairs import open_preferences
 from posterkit.data.ranking import Appraise, Draw, Drawn, ModelAt, Ranked
 from posterkit.data.report import write_report
 from posterkit.data.validate import validate
 from posterkit.data.wanted import Wanted, read_wanted
+from posterkit.judges.image_text import ImageTextModel
 from posterkit.sizing import Size
 from posterkit.tasks import BLANK, TASKS
 
@@ -103,6 +105,16 @@ def test_the_two_must_lie_further_apart_than_the_gap(judged_by_grey):
 def test_a_judge_without_an_answer_for_one_candidate_costs_the_row(judged_by_grey):
     lost = Appraise(judged_by_grey([(5, 10, 10), "I like it!", (1, 1, 1)]))(drawn(3))
     assert isinstance(lost, Drop) and lost.fault and lost.reason == "judge failed" and "grey" in lost.detail
+
+
+def test_a_clip_folder_ranks_in_the_judge_s_place(judged_by_grey, tmp_path):
+    clip = save_clip(tmp_path)
+    found = Appraise(judged_by_grey([(5, 8, 7)] * 4), ClipAt(str(clip)))(drawn(4))
+    assert isinstance(found, Ranked) and found.ranker == str(clip) and "grey" in found.judge
+    cosines = ImageTextModel(clip).score(candidates(4), [WANTED.prompt] * 4)
+    assert found.best.number == int(np.argmax(cosines)) and found.worst.number == int(np.argmin(cosines))
+    assert found.best.worth - found.worst.worth == pytest.approx(max(cosines) - min(cosines))
+    assert (found.best.score.text, found.best.score.content) == (0.8, 0.7)
 
 
 def test_the_input_as_it_was_is_rejected_with_a_hole_where_filling_has_to_make(judged_by_grey):
