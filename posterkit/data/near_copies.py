@@ -36,16 +36,16 @@ def perceptual_hash(picture: Image.Image) -> int:
 
 
 def find_near_copies(
-    hashes: Sequence[int], pixels: Sequence[int], names: Sequence[str], distance: int
+    hashes: Sequence[int], merits: Sequence[tuple[int, ...]], names: Sequence[str], distance: int
 ) -> dict[int, Copy]:
     """Which pictures to drop so that no two of those that stay differ by `distance` bits or fewer.
 
-    Pictures are taken in order, most pixels first, then by name; one is dropped where a picture that stays is near
-    it. No pair is missed: of `distance + 1` bands of the bits two near hashes have at least one in common.
+    Pictures are taken in order of merit, then by name; one is dropped where a picture that stays is near it. No pair
+    is missed: of `distance + 1` bands of the bits two near hashes have at least one in common.
 
     Args:
         hashes: 64 bits each.
-        pixels: how many each picture has.
+        merits: what makes one better than another, such as its number of pixels; the larger comes first.
         names: of the pictures; the first in the alphabet stays among equals.
         distance: 0 to 32 differing bits; 0 drops equal hashes only.
 
@@ -57,9 +57,9 @@ def find_near_copies(
     """
     if not 0 <= distance <= BITS // 2:
         raise ValueError(f"two hashes may differ by 0 to {BITS // 2} of their {BITS} bits, found {distance}")
-    if not len(hashes) == len(pixels) == len(names):
-        raise ValueError(f"{len(hashes)} hashes, {len(pixels)} pixel counts, {len(names)} names; give as many of each")
-    order = sorted(range(len(hashes)), key=lambda number: (-pixels[number], names[number]))
+    if not len(hashes) == len(merits) == len(names):
+        raise ValueError(f"{len(hashes)} hashes, {len(merits)} merits, {len(names)} names; give as many of each")
+    order = sorted(range(len(hashes)), key=lambda number: ([-merit for merit in merits[number]], names[number]))
     # equal hashes share one fate, so the search is among different ones; first[u] is the first in order with hash u
     ordered = np.asarray([hashes[number] for number in order], np.uint64)
     unique, first, member = np.unique(ordered, return_index=True, return_inverse=True)

@@ -284,10 +284,13 @@ def _box_faults(row: dict[str, Any], size: Size) -> Iterator[str]:
 def _text_faults(row: dict[str, Any]) -> Iterator[str]:
     """Roles are known; what a text model must write stands in the caption, letter for letter."""
     said = _plain(row["caption"])
+    read = "texts" in (row.get("judged") or {})  # off a finished poster, where a reader may be wrong by a letter
     for n, region in enumerate(row.get("regions") or ()):
         if not isinstance(region, dict) or region.get("role") not in ROLES:
             yield f"regions[{n}] needs a role, {' or '.join(ROLES)}; found {region!r}"
-        elif region["role"] == "major" and isinstance(region.get("text"), str) and _plain(region["text"]) not in said:
+        elif read or region["role"] != "major" or not isinstance(region.get("text"), str):
+            continue
+        elif _plain(region["text"]) not in said:
             yield f"the text {region['text']!r} is not in the caption"
 
 

@@ -10,40 +10,18 @@ import pytest
 import tiny_flux
 import torch
 from PIL import Image
-from transformers import (
-    CLIPConfig,
-    CLIPImageProcessorPil,
-    CLIPModel,
-    SiglipConfig,
-    SiglipImageProcessorPil,
-    SiglipModel,
-)
+from tiny_clip import LAYERS, SIDE, TOKENS, VISION, save_clip
+from transformers import CLIPModel, SiglipConfig, SiglipImageProcessorPil, SiglipModel
 
 from posterkit.judges.chat import AnswerError
 from posterkit.judges.image_text import ImageTextModel
 
-SIDE, TOKENS = 32, 24
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # OpenAI's, for CLIP
-LAYERS = {"hidden_size": 32, "intermediate_size": 32, "num_attention_heads": 4, "num_hidden_layers": 2}
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("clip")
-    words = tiny_flux.clip_tokenizer()
-    special = {f"{name}_token_id": getattr(words, f"{name}_token_id") for name in ("bos", "eos", "pad")}
-    torch.manual_seed(0)
-    text = {**LAYERS, **special, "vocab_size": len(words), "max_position_embeddings": TOKENS}
-    vision = {**LAYERS, "image_size": SIDE, "patch_size": 8}
-    CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=16)).save_pretrained(folder)
-    words.save_pretrained(folder)
-    size = {"height": SIDE, "width": SIDE}
-    CLIPImageProcessorPil(size={"shortest_edge": SIDE}, crop_size=size).save_pretrained(folder)
-    # as hub folders name it, and as it stands in folders that are years old
-    file = folder / "preprocessor_config.json"
-    config = json.loads(file.read_text()) | {"image_processor_type": "CLIPImageProcessor"}
-    file.write_text(json.dumps(config | {"feature_extractor_type": "CLIPFeatureExtractor"}))
-    return folder
+    return save_clip(tmp_path_factory.mktemp("clip"))
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +31,7 @@ def siglip(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     special = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 0}
     text = {**LAYERS, **special, "vocab_size": len(words), "max_position_embeddings": TOKENS}
-    vision = {**LAYERS, "image_size": SIDE, "patch_size": 8}
-    SiglipModel(SiglipConfig(text_config=text, vision_config=vision)).save_pretrained(folder)
+    SiglipModel(SiglipConfig(text_config=text, vision_config=VISION)).save_pretrained(folder)
     words.save_pretrained(folder)
     file = folder / "tokenizer_config.json"  # as SigLIP's own tokenizer has it: no attention mask
     file.write_text(json.dumps(json.loads(file.read_text()) | {"model_input_names": ["input_ids"]}))
