@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -84,11 +85,13 @@ class CachedReader:
 
     def __call__(self, image: Image.Image) -> list[Line]:
         """The lines on one RGB image, top to bottom."""
-        key = sha256(f"rapidocr {version('rapidocr')} {_digest(image)}".encode()).hexdigest()
+        how = f"rapidocr {version('rapidocr')} {self.reader.limit} {self.reader.enlarge_to}"
+        key = sha256(f"{how} {_digest(image)}".encode()).hexdigest()
         path = self.folder / key[:2] / f"{key}.json"
         kept = _read(path)
         if kept is not None:
-            return [Line(text, tuple(box), score) for text, box, score in json.loads(kept)]
+            with suppress(ValueError, TypeError):  # damaged inside; it is read again
+                return [Line(text, tuple(box), score) for text, box, score in json.loads(kept)]
         lines = self.reader(image)
         _write(path, {"by": "rapidocr", "user": "lines", "answer": json.dumps(lines, ensure_ascii=False)})
         return lines

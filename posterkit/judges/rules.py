@@ -52,9 +52,11 @@ class RulesJudge:
 
     def looks(self, poster: Image.Image) -> Looks:
         """Its measures; worked out once where a thread asks several questions about one poster in a row."""
+        picture = poster.convert("RGB")
+        key = _digest(picture)  # and not the object, which may be drawn on between two questions
         last = getattr(self._last, "seen", None)
-        if last is None or last[0] is not poster:
-            last = self._last.seen = poster, Looks(poster.convert("RGB"), self.texts(poster))
+        if last is None or last[0] != key:
+            last = self._last.seen = key, Looks(picture, self.texts(poster))
         return last[1]
 
     def blemishes(self, poster: Image.Image) -> tuple[str, ...]:
@@ -118,7 +120,7 @@ class RulesJudge:
         if not self.read_text:
             return []
         picture = poster.convert("RGB")
-        key = sha256(repr(picture.size).encode() + picture.tobytes()).digest()
+        key = _digest(picture)
         with self._lock:  # the reader keeps state while it works
             if key not in self._read:
                 self._read[key] = sure_lines(self._reader(picture))
@@ -134,6 +136,10 @@ class RulesJudge:
             return None
         asked = quoted_texts(prompt)
         return text_accuracy(asked, as_asked(asked, [text.text for text in self.texts(poster)]))
+
+
+def _digest(picture: Image.Image) -> bytes:
+    return sha256(repr(picture.size).encode() + picture.tobytes()).digest()
 
 
 def place(x: float, y: float) -> str:

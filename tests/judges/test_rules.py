@@ -12,6 +12,7 @@ from posterkit.brief import PosterBrief, quoted_texts
 from posterkit.judges.model import speaks_of_another
 from posterkit.judges.rules import RulesJudge
 from posterkit.metrics.arrangement import box_overlap
+from posterkit.metrics.text import Line, TextReader
 from posterkit.typeset.compose import typeset
 
 PROMPT = 'A jazz poster on a green background, "JAZZ NIGHT", "Friday 8 pm", "Blue Note Club"'
@@ -180,3 +181,38 @@ def test_pictures_that_are_not_rgb_and_the_smallest_ones_are_judged_too(judge):
         assert judge.texts(picture) == () and judge.caption(picture)
         assert 0 <= judge.score(picture, 'x "Y"').aesthetics <= 1
         assert judge.suggest(picture, "").content
+
+
+def test_a_poster_that_is_drawn_on_between_two_questions_is_measured_anew(blind):
+    picture = poster(5).copy()
+    before = blind.score(picture, "p").aesthetics
+    picture.paste("white", (0, 0, *SIZE))
+    assert blind.score(picture, "p").aesthetics < before / 2
+
+
+def test_what_was_read_is_kept_on_disk_and_read_again_where_it_is_damaged(tmp_path, monkeypatch):
+    wordy = poster(5)
+    first = RulesJudge(cache=tmp_path).texts(wordy)
+    (entry,) = tmp_path.rglob("*.json")
+    kept = entry.read_bytes()
+    fresh = RulesJudge(cache=tmp_path)
+    monkeypatch.setattr(fresh._reader, "reader", TextReader(limit=None))
+    assert fresh.texts(wordy) == first and "_engine" not in vars(fresh._reader.reader)  # no model was loaded
+    for damage in (b"{}", kept[:-20], b'{"answer": "[[1]]"}', b'{"answer": "["}'):
+        entry.write_bytes(damage)
+        mended, reading = RulesJudge(cache=tmp_path), Reading([("READ ANEW", (0.0, 0.0, 90.0, 20.0), 0.99)])
+        monkeypatch.setattr(mended._reader, "reader", reading)
+        assert [text.text for text in mended.texts(wordy)] == ["READ ANEW"] and reading.count == 1
+
+
+class Reading:
+    """A reader that always reads the same, and counts."""
+
+    limit, enlarge_to = None, 0
+
+    def __init__(self, lines: list) -> None:
+        self.lines, self.count = [Line(*line) for line in lines], 0
+
+    def __call__(self, image: Image.Image) -> list[Line]:
+        self.count += 1
+        return self.lines
