@@ -18,8 +18,8 @@ from posterkit.brief.wording import words_for
 from posterkit.data.dataset import read_rows
 from posterkit.data.flow import Drop
 from posterkit.data.hq_posters import ClipAt
-from posterkit.data.poster_scan import JudgeAt
 from posterkit.data.omni.subjects import Box, open_segmenter
+from posterkit.data.poster_scan import JudgeAt
 from posterkit.data.prompts import language_of, without_text_sentences
 from posterkit.data.schema import DrawnText, PosterSample, Region
 from posterkit.data.synthetic import background_name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from posterkit.data.flow import Row
 
 WORDS = Path(__file__).parent / "words"
 LANGUAGES = ("en", "zh")
+_OPENING = threading.Lock()
 # as it stands in a prompt, by language
 THEMES: dict[str, tuple[str, str]] = {
     "products": ("products", "产品"), "food": ("food", "美食"), "events_travel": ("events and travel", "活动与旅行"),
@@ -252,7 +254,8 @@ class Writer:
             ValueError: it cannot be one at all.
             AnswerError: a local model cannot be loaded.
         """
-        return _chat(self.source, self.model, self.device)
+        with _OPENING:  # lru_cache alone would load a model twice for two threads
+            return _chat(self.source, self.model, self.device)
 
 
 @lru_cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -188,7 +189,7 @@ def test_a_copy_is_told_from_what_is_no_copy():
 def test_each_subject_of_a_poster_is_a_reference_of_its_own():
     second = np.zeros((448, 320), np.uint8)
     second[240:300, 220:300] = 255
-    poster = Finished(**{**vars(COFFEE), "subjects": (*COFFEE.subjects, Subject(second, (220, 240, 300, 300)))})
+    poster = replace(COFFEE, subjects=(*COFFEE.subjects, Subject(second, (220, 240, 300, 300))))
     made = built("id_driven", 1, poster)
     assert len(made.references) == 2 and made.references[0].shape == made.references[1].shape
 
@@ -207,6 +208,14 @@ def test_a_layout_reference_has_the_arrangement_and_neither_content_nor_colours(
             assert arrangement_similarity(reference, sample.target) > arrangement_similarity(other, sample.target)
             assert palette_distance(palette(reference), palette(sample.target)) > 12
         assert copied_share(reference, sample.target) < 0.001
+
+
+def test_small_print_does_not_keep_a_poster_from_being_re_rendered():
+    fine = replace(COFFEE, texts=(*(COFFEE.texts or ()), SeenText("by nobody", (5, 440, 60, 445), "minor")))
+    assert all(built("layout_driven", number, fine).references for number in range(6))
+    tiny = replace(COFFEE, texts=(SeenText("TITLE", (5, 440, 60, 445), "major"),))
+    made = [BuildTask(0, NONE)(Job(number, "layout_driven", tiny)) for number in range(8)]
+    assert {one.reason for one in made if isinstance(one, Drop)} == {"texts too small"}
 
 
 def test_a_wireframe_shows_blocks_where_subject_and_texts_stand():

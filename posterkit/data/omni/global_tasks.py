@@ -109,8 +109,10 @@ def _thing(rng: Random) -> str:
 def _lettered(canvas: Image.Image, poster: Finished, rng: Random) -> Image.Image:
     """Other texts in the boxes of the poster's, each about as long as the one that it stands for.
 
+    Small print whose box holds nothing at a legible size is left out.
+
     Raises:
-        Unfit: no text fits a box at a legible size.
+        Unfit: no text fits a title's box.
     """
     for text in poster.texts or ():
         for _ in range(TRIES):
@@ -122,6 +124,8 @@ def _lettered(canvas: Image.Image, poster: Finished, rng: Random) -> Image.Image
             except ValueError:
                 continue
         else:
+            if text.role == "minor":
+                continue
             raise Unfit("texts too small", f"no text fits the box {text.box} of {text.text!r}")
     return canvas
 

@@ -17,6 +17,7 @@ from posterkit.sizing import Size
 NEUTRALS = ((244, 242, 238), (228, 228, 230), (206, 208, 212), (236, 226, 212), (60, 62, 70), (250, 250, 250))
 WINDOW = 8  # pixels of a side; a window of this size that is found again byte for byte is a copy
 COPIED = 0.001  # share of such windows that chance may bring
+_ODD = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93, 0xA0761D6478BD642F)
 
 
 def portrait(poster: Finished, number: int, size: Size, rng: Random, painter: PainterAt) -> Image.Image:
@@ -114,25 +115,23 @@ def copied_share(picture: np.ndarray, other: np.ndarray, window: int = WINDOW) -
     Returns:
         In [0, 1]; 0 where no window counts.
     """
-    own, counts = _windows(picture, window)
-    theirs, _ = _windows(other, window)
-    if not counts.any():
-        return 0.0
-    return float(np.isin(own[counts], theirs.ravel()).mean())
+    (own, counts), (theirs, count_too) = _windows(picture, window), _windows(other, window)
+    return float(np.isin(own[counts], theirs[count_too]).mean()) if counts.any() else 0.0
 
 
 def _windows(pixels: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
     """A hash of every window, and whether it shows more than about one colour; `(H - w + 1, W - w + 1)` each."""
-    weights = np.random.default_rng(0).integers(1, 2**63, (window, window, 3), dtype=np.uint64) | np.uint64(1)
-    rows, columns = pixels.shape[0] - window + 1, pixels.shape[1] - window + 1
-    hashes = np.zeros((rows, columns), np.uint64)
-    low, high = np.full((rows, columns), 255, np.uint8), np.zeros((rows, columns), np.uint8)
-    values = pixels.astype(np.uint64)
-    for dy, dx in np.ndindex(window, window):
-        part = values[dy : dy + rows, dx : dx + columns]
-        hashes += (
-            part[..., 0] * weights[dy, dx, 0] + part[..., 1] * weights[dy, dx, 1] + part[..., 2] * weights[dy, dx, 2]
-        )
-        green = pixels[dy : dy + rows, dx : dx + columns, 1]
-        low, high = np.minimum(low, green), np.maximum(high, green)
-    return hashes, high.astype(int) - low > 12
+    # a polynomial in two odd numbers, summed over columns, then over rows, all modulo 2^64
+    mixed = pixels.astype(np.uint64) @ np.array([_ODD[0], _ODD[1], _ODD[2]], np.uint64)
+    for axis, base in ((1, _ODD[3]), (0, _ODD[4])):
+        length = mixed.shape[axis] - window + 1
+        total = np.zeros_like(mixed.take(range(length), axis))
+        for step in range(window):
+            part = mixed[:, step : step + length] if axis else mixed[step : step + length]
+            total = total * np.uint64(base) + part
+        mixed = total
+    green = pixels[..., 1]
+    spread = ndimage.maximum_filter(green, window).astype(int) - ndimage.minimum_filter(green, window)
+    # the filters' windows are centred; these begin at the pixel
+    first = window // 2
+    return mixed, spread[first : first + mixed.shape[0], first : first + mixed.shape[1]] > 12

@@ -15,8 +15,8 @@ from PIL import Image
 from posterkit.brief import in_quotes, quoted_texts
 from posterkit.data.dataset import INDEX, PosterDataset
 from posterkit.data.flow import Drop
-from posterkit.data.poster_scan import JudgeAt, fingerprint, list_posters, own_caption
 from posterkit.data.omni.subjects import Subject, open_segmenter
+from posterkit.data.poster_scan import JudgeAt, fingerprint, list_posters, own_caption
 from posterkit.data.prompts import language_of
 from posterkit.judges.judge import SeenText
 from posterkit.metrics.text import edit_distance
