@@ -318,7 +318,7 @@ def test_prompts_of_any_maker_are_read_and_bad_ones_are_named(tmp_path):
     rows = read_prompts(file)
     assert [row["id"] for row in rows] == ["prompt-00000001", "b"] and Prompts(rows)[0].texts == ("HI",)
     file.write_text('{"prompt": ""}\n')
-    with pytest.raises(ValueError, match='mine.jsonl:1: a prompt must be a text under "prompt"'):
+    with pytest.raises(ValueError, match=r'mine\.jsonl:1: a prompt must be a text under "prompt"'):
         read_prompts(file)
 
 
