@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from posterkit.data.hq_posters import JudgeAt
+from posterkit.data.poster_scan import JudgeAt
 from posterkit.data.ranking import Draw, ModelAt
 from posterkit.data.tool import Options, size, whole
 from posterkit.data.wanted import TEXT, WantedPosters, read_wanted

@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from posterkit.data.flow import Drop, Row
-from posterkit.data.hq_posters import JudgeAt
+from posterkit.data.poster_scan import JudgeAt
 from posterkit.data.ranking import Candidate, Ranked, side_by_side
 from posterkit.data.wanted import TEXT, Wanted
 from posterkit.judges.chat import AnswerError

@@ -15,7 +15,9 @@ from PIL import Image
 
 from posterkit.brief import PosterBrief, words_for
 from posterkit.data.flow import Drop
-from posterkit.data.hq_posters import ClipAt, JudgeAt
+from posterkit.data.hq_posters import ClipAt
+from posterkit.data.poster_scan import JudgeAt
+from posterkit.data.prompts import without_text_sentences
 from posterkit.data.wanted import TEXT, Wanted
 from posterkit.judges.chat import AnswerError
 from posterkit.judges.judge import Score
@@ -175,7 +177,7 @@ class Draw:
         """What the pipeline is asked for all posters of a prompt."""
         words = wanted.words
         if self.typeset and words is not None:
-            words = words_for(wanted.task, words, texts, False)
+            words = words_for(wanted.task, without_text_sentences(words) or words, texts, False)
         call: dict[str, Any] = {"prompt": words, "num_inference_steps": self.steps}
         if size:
             call |= {"width": size.width, "height": size.height}

@@ -18,6 +18,7 @@ from posterkit.sizing import Size
 from posterkit.tasks import TASKS
 
 TEXT = "text"
+PROMPTS = "prompts.jsonl"  # the index of a folder of prompts alone
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # it names files, and a dot would end a tar member's key
 
 
@@ -91,15 +92,17 @@ def read_wanted(path: Path, task: str | None = None, turns: int = 1) -> WantedPo
     """What to draw, by a file or folder.
 
     Args:
-        path: a text file with one prompt a line; a .jsonl file of rows with `prompt`, or of a set's rows; or a set's
-            folder. A row of an image task has `references`, and `mask` where the task needs one, relative to its file.
+        path: a text file with one prompt a line; a .jsonl file of rows with `prompt`, or of a set's rows; or the folder
+            of a set or of prompts. A row of an image task has `references`, and `mask` where the task needs one,
+            relative to its file.
         task: only rows of it.
         turns: how many rows are made from each.
 
     Raises:
         ValueError: there is nothing to draw, or text and image tasks are mixed, which no model draws both.
     """
-    path = path / INDEX if path.is_dir() else path
+    if path.is_dir():
+        path = next((path / name for name in (INDEX, PROMPTS) if (path / name).is_file()), path / INDEX)
     if not path.is_file():
         raise ValueError(f"{path}: there is no such file; prompts come from a text file, a .jsonl file or a set")
     try:

@@ -23,9 +23,10 @@ from tiny_clip import save_clip
 from posterkit import PosterCraftPipeline, PosterOmniPipeline
 from posterkit.data import SyntheticPosters, write_sample
 from posterkit.data.flow import Drop
-from posterkit.data.hq_posters import ClipAt, JudgeAt
+from posterkit.data.hq_posters import ClipAt
 from posterkit.data.mining import UNEDITED, EncodePair, Gap, Gate
 from posterkit.data.pairs import open_preferences
+from posterkit.data.poster_scan import JudgeAt
 from posterkit.data.ranking import Appraise, Draw, Drawn, ModelAt, Ranked
 from posterkit.data.report import write_report
 from posterkit.data.validate import validate
@@ -179,6 +180,9 @@ def test_prompts_come_from_lines_rows_and_sets(tmp_path):
     assert [(plain[n].id, plain[n].turn) for n in range(2, 4)] == [("prompt-000003", 0), ("prompt-000003", 1)]
     rows = read_wanted(lines(tmp_path / "a.jsonl", {"id": "x1", "prompt": "a boat", "theme": "sea"}))
     assert (rows[0].id, rows[0].words, rows[0].theme, rows[0].split) == ("x1", "a boat", "sea", "train")
+    (tmp_path / "prompts").mkdir()
+    lines(tmp_path / "prompts" / "prompts.jsonl", {"id": "x2", "prompt": "a car", "texts": ["CAR"], "language": "en"})
+    assert [one.prompt for one in read_wanted(tmp_path / "prompts")] == ["a car"]
     source = SyntheticPosters(seed=6, tasks=("text", "id_driven"), sizes=((64, 96),))
     for number, task in enumerate(("text", "id_driven")):
         write_sample(source.sample(number, task=task), tmp_path / "set")

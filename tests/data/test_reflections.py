@@ -15,9 +15,9 @@ from PIL import Image
 
 from posterkit import PosterCraftPipeline
 from posterkit.data.flow import Drop
-from posterkit.data.hq_posters import JudgeAt
 from posterkit.data.mining import EncodeReflection, Reflected, Suggest
 from posterkit.data.pairs import open_reflections
+from posterkit.data.poster_scan import JudgeAt
 from posterkit.data.ranking import Appraise, Drawn, Ranked
 from posterkit.data.report import write_report
 from posterkit.data.validate import validate
