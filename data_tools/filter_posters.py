@@ -40,8 +40,8 @@ from posterkit.data.poster_scan import (
 from posterkit.data.tool import Options, make_set, run_shown, run_tool, whole
 from posterkit.judges.opening import BLIND, RULES
 
-# on the rules' own scale drawn posters have about 0.85, letters on photographs 0.4 to 0.9, washed-out ones and noise less
-# than 0.3; a CLIP-like model's is PosterCraft's, of HPSv2
+# on the rules' own scale drawn posters have about 0.85, letters on photographs 0.4 to 0.9, washed-out ones and noise
+# less than 0.3; a CLIP-like model's is PosterCraft's, of HPSv2
 LEAST_BY_RULES, LEAST_BY_CLIP = 0.35, 0.25
 
 

@@ -298,7 +298,9 @@ def test_a_clip_folder_scores_by_the_cosine_of_poster_and_caption(some, tmp_path
         zip(("00.jpg", "01.jpg", "02.jpg", "03.jpg"), ImageTextModel(clip).score(pictures, words), strict=True)
     )
     least = sorted(scores.values())[2] - 1e-6
-    done = call(some, "--out", tmp_path / "set", "--no-text", "--aesthetics", clip, "--least", least, "--workers", "1")
+    done = call(
+        some, "--out", tmp_path / "set", "--no-text", "--aesthetics", clip, "--least", str(least), "--workers", "1"
+    )
     assert done.returncode == 0, done.stderr
     kept = {row["source"]: row["judged"]["aesthetics"] for row in lines(tmp_path / "set/samples.jsonl")}
     assert set(kept) == {name for name, score in scores.items() if score >= least} and len(kept) == 2
