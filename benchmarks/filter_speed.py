@@ -4,7 +4,7 @@
 
 Posters are 832x1216 JPEG files in a temporary folder: enlarged synthetic ones and crops of scikit-image's photographs.
 The tool itself runs, both its looks at every file and all that it writes, with one and with two workers in turn; the
-time that it takes for a single poster (start and imports) is taken off. By default every poster is captioned by the
+time that it takes for two posters (start and imports) is taken off. By default every poster is captioned by the
 rules; with --captions each has a NAME.txt.
 """
 
@@ -51,12 +51,12 @@ def make_posters(folder: Path, count: int, captions: bool) -> None:
             (folder / f"{number:05d}.txt").write_text("A poster.\n")
 
 
-def run(folder: Path, workers: int) -> tuple[float, float]:
+def run(folder: Path, workers: int, shard: int) -> tuple[float, float]:
     """Seconds on the clock, and seconds of all processors."""
     with tempfile.TemporaryDirectory() as out:
         tool = [sys.executable, str(ROOT / "data_tools" / "filter_posters.py"), str(folder), "--out", f"{out}/set"]
         before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        options = ["--no-text", "--least", "0", "--workers", str(workers), "--shard", "25"]
+        options = ["--no-text", "--least", "0", "--workers", str(workers), "--shard", str(shard)]
         subprocess.run(
             [*tool, *options], check=True, stdout=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"}
         )
@@ -75,21 +75,21 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=7, help="runs with one and with two workers (default 7)")
     parser.add_argument("--captions", action="store_true", help="with a caption beside each poster")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as all_of_them:
-        make_posters(Path(one), 1, given.captions)
+    with tempfile.TemporaryDirectory() as two, tempfile.TemporaryDirectory() as all_of_them:
+        make_posters(Path(two), 2, given.captions)
         make_posters(Path(all_of_them), given.count, given.captions)
         found: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
         for _ in range(given.pairs):
             for workers, runs in found.items():
-                idle, busy = run(Path(one), workers), run(Path(all_of_them), workers)
+                idle, busy = run(Path(two), workers, 1), run(Path(all_of_them), workers, 25)
                 runs.append((busy[0] - idle[0], busy[1] - idle[1]))
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024  # kB on Linux
-    many = given.count - 1
+    many = given.count - 2
     print(f"{given.count} posters of {SIZE[0]}x{SIZE[1]}, {given.pairs} runs: median (quartiles)")
     for workers, runs in found.items():
         print(f"{workers} worker{'s'[: workers - 1]}: {quartiles([many / clock for clock, _ in runs])} posters/s, "
               f"{quartiles([many / spent for _, spent in runs])} posters/s per core of processor time")  # fmt: skip
-    share = [one[0] / (2 * two[0]) for one, two in zip(found[1], found[2], strict=True)]
+    share = [alone[0] / (2 * both[0]) for alone, both in zip(found[1], found[2], strict=True)]
     print(f"share of linear from 1 to 2 workers: {quartiles(share)}")
     print(f"peak memory of a process: {peak:.0f} MiB")
 
