@@ -92,9 +92,9 @@ def read_wanted(path: Path, task: str | None = None, turns: int = 1) -> WantedPo
     """What to draw, by a file or folder.
 
     Args:
-        path: a text file with one prompt a line; a .jsonl file of rows with `prompt`, or of a set's rows; or the folder
-            of a set or of prompts. A row of an image task has `references`, and `mask` where the task needs one,
-            relative to its file.
+        path: a text file with one prompt a line; a .jsonl file of rows with `prompt`, or of a set's rows; or the
+            folder of a set or of prompts. A row of an image task has `references`, and `mask` where the task needs
+            one, relative to its file.
         task: only rows of it.
         turns: how many rows are made from each.
 
