@@ -21,7 +21,7 @@ from posterkit.data import PosterDataset, PosterSample, SyntheticPosters, write_
 from posterkit.data.flow import Drop
 from posterkit.data.omni.build import BUILDERS, BuildTask
 from posterkit.data.omni.draft import Unfit
-from posterkit.data.omni.parts import PainterAt, cut_subject, ground_of, reshaped
+from posterkit.data.omni.parts import PainterAt, cut_subject, cut_text, ground_of, reshaped
 from posterkit.data.omni.portraits import copied_share
 from posterkit.data.omni.posters import FindSubjects, Finished, FromPosters, Job, open_source, spelt_as_in, with_titles
 from posterkit.data.omni.rearrange import rearranged
@@ -242,6 +242,20 @@ def test_the_cut_subject_is_the_posters_own_pixels():
     pixels, own = np.asarray(cut.picture), np.asarray(COFFEE.picture.crop(cut.box))
     assert pixels.shape[:2] == (199, 219) and pixels[100, 110, 3] == 255 and pixels[0, 0, 3] == 0
     assert (pixels[..., :3] == own).all()
+
+
+def test_a_text_is_cut_without_its_ground_and_with_its_button():
+    text = (COFFEE.texts or ())[0]
+    cut = cut_text(COFFEE, text.box, ground_of(COFFEE, NONE, 0))
+    alpha = np.asarray(cut.picture)[..., 3] / 255
+    own = np.asarray(COFFEE.picture.crop(text.box)).astype(float)
+    assert cut.ink is not None and min(cut.ink) > 200  # the letters are white
+    assert alpha[own.min(2) > 230].mean() > 0.9 > 0.2 > alpha[own.max(2) < 120].mean()
+    button = COFFEE.picture.copy()
+    button.paste((120, 20, 20), (0, 300, 320, 340))
+    ground = Image.new("RGB", button.size, (120, 200, 120))
+    cut = cut_text(replace(COFFEE, picture=button), (40, 310, 200, 330), ground)
+    assert cut.ink is None and np.asarray(cut.picture)[..., 3].min() == 255
 
 
 def test_the_ground_keeps_what_is_neither_subject_nor_text():

@@ -52,6 +52,13 @@ def test_nothing_stands_out_on_an_empty_ground(poster):
     assert Rules()(poster, []) == ()
 
 
+def test_the_button_under_a_text_is_no_subject():
+    poster = disc(box=(90, 80, 230, 220))
+    ImageDraw.Draw(poster).rounded_rectangle((70, 380, 250, 430), 10, fill=(40, 90, 60))
+    (found,) = Rules()(poster, [(85, 392, 235, 418)])
+    assert box_overlap(found.box, (90, 80, 230, 220)) > 0.85
+
+
 def test_sides_that_a_box_touches():
     assert touched_sides((0, 50, 100, 200), (100, 200)) == {"left", "right", "bottom"}
     assert touched_sides((10, 10, 90, 90), (100, 100)) == set()

@@ -26,10 +26,11 @@ ASPECTS = (2 / 3, 3 / 2, 1.0, 3 / 4)
 SHEET, SUBJECT, TITLE, TEXT = (252, 252, 252), (176, 176, 176), (96, 96, 96), (140, 140, 140)  # of a wireframe
 TRIES = 12  # texts tried until one fits its box
 # where a style reference has its subject, as shares of the canvas, and the arrangement of texts that leaves it free
-CELLS = (
+TALL = (
     ((0.08, 0.42, 0.62, 0.92), "top-stack"), ((0.38, 0.42, 0.92, 0.92), "top-stack"),
     ((0.22, 0.42, 0.78, 0.92), "top-center"), ((0.22, 0.08, 0.78, 0.56), "bottom-center"),
 )  # fmt: skip
+WIDE = (((0.54, 0.12, 0.94, 0.9), "left-column"), ((0.06, 0.12, 0.46, 0.9), "right-column"))
 
 
 def layout_driven(poster: Finished, rng: Random, shop: Workshop) -> Draft:
@@ -65,7 +66,7 @@ def style_driven(poster: Finished, rng: Random, shop: Workshop) -> Draft:
     size = fit_area((round(1000 * rng.choice(ASPECTS)), 1000), min(Size(*poster.picture.size).area, 768 * 768))
     ground = ground_of(poster, shop.painter, seed_of(poster.name)).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     canvas = reshaped(ground, size, shop.painter, rng.getrandbits(31))
-    cell, archetype = rng.choice(CELLS)
+    cell, archetype = rng.choice(WIDE if size.aspect > 1.2 else TALL)
     x0, y0, x1, y1 = (round(part * size[side % 2]) for side, part in enumerate(cell))
     canvas = _filled(canvas, [(x0, y0, x1, y1)], palette_of(poster), drawing_style(poster), rng, shop)
     if poster.texts:

@@ -136,8 +136,8 @@ def rescaling(poster: Finished, rng: Random, shop: Workshop) -> Draft:
 
 def _with_texts(canvas: Image.Image, cuts: Sequence[Cut], boxes: Sequence[Box]) -> Image.Image:
     for cut, box in zip(cuts, boxes, strict=True):
-        assert cut.ink is not None
-        canvas = veiled(canvas, [box], cut.ink)
+        if cut.ink:
+            canvas = veiled(canvas, [box], cut.ink)
     for cut, box in zip(cuts, boxes, strict=True):
         set_down(canvas, cut, box)
     return canvas

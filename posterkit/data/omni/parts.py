@@ -18,6 +18,7 @@ from posterkit.typeset.contrast import needed_alpha, sample, underlay
 from posterkit.typeset.raster import tinted
 
 GROUND = "the empty background, nothing on it"  # what a painter is asked for where something was taken off
+BUTTON = 0.65  # share of a text's box that differs from the painted ground, from which it has a ground of its own
 Color = tuple[int, int, int]
 
 
@@ -35,7 +36,7 @@ class PainterAt:
 
 @dataclass(frozen=True)
 class Cut:
-    """Something lifted off a poster: RGBA, the box where it stood; a text's ink too."""
+    """Something lifted off a poster: RGBA, the box where it stood; the ink of a text without a ground of its own."""
 
     picture: Image.Image
     box: Box
@@ -75,12 +76,14 @@ def cut_subject(poster: Finished, number: int) -> Cut:
 
 
 def cut_text(poster: Finished, box: Box, ground: Image.Image) -> Cut:
-    """A text's ink alone: what differs most from the ground behind it, in the box."""
+    """A text's ink alone: what differs most from the ground behind it, in the box; with a button of its own, both."""
     apart = np.abs(np.asarray(poster.picture.crop(box), np.float32) - np.asarray(ground.crop(box), np.float32)).max(2)
     most = max(12.0, float(np.percentile(apart, 96)))
     alpha = np.clip((apart / most - 0.3) / 0.4, 0, 1)
     pixels = np.asarray(poster.picture.crop(box))
     solid = alpha >= 0.99
+    if alpha.mean() > BUTTON:
+        return Cut(_with_alpha(Image.fromarray(pixels), np.full(alpha.shape, 255.0)), box)
     ink = np.median(pixels[solid], axis=0) if solid.any() else np.median(pixels.reshape(-1, 3), axis=0)
     # half-covered pixels are part ground; the ink's own colour takes their place
     colored = np.where(solid[..., None], pixels, ink).astype(np.uint8)

@@ -20,6 +20,7 @@ Box = tuple[int, int, int, int]
 
 MOST = 4  # subjects of a poster; id_driven takes as many references
 SMALLEST, LARGEST = 0.012, 0.6  # share of the poster that a subject may fill
+BUTTON = 0.4  # share of a thing's box that texts cover, from which it is their button or banner
 OUTLINE = 1.2  # Lab units per pixel at the outline; less is a gradient of the ground, not a thing
 BESIDE = 0.15  # of the first subject's area; what is smaller is an ornament
 WORKING_SIDE = 256  # pixels of the longer side that colours are told apart at
@@ -200,13 +201,15 @@ def _full_size(surely: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def _fit_for_use(mask: np.ndarray, texts: Sequence[Box], taken: Sequence[Subject]) -> Subject | None:
     """The subject of a mask; None where it is too small or too large, runs off three sides, or is another one's."""
-    mask = mask & ~_text_cells(mask.shape, (mask.shape[1], mask.shape[0]), texts)
+    lettered = _text_cells(mask.shape, (mask.shape[1], mask.shape[0]), texts)
+    mask = mask & ~lettered
     for other in taken:
         mask &= other.mask == 0
     share = float(mask.mean())
     if not SMALLEST <= share <= LARGEST or (taken and share < BESIDE * taken[0].share):
         return None
-    if not _stands_free(mask):
+    x0, y0, x1, y1 = box_of(mask)
+    if not _stands_free(mask) or lettered[y0:y1, x0:x1].mean() > BUTTON:
         return None
     return Subject(np.where(mask, 255, 0).astype(np.uint8), box_of(mask))
 
