@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -96,17 +97,22 @@ class Looks:
         return float((self._edges < 0.35).mean())
 
     @cached_property
-    def subject(self) -> tuple[float, float]:
+    def _saliency(self) -> Array:
+        return saliency(self.poster).astype(np.float64) ** 2
+
+    @cached_property
+    def weight(self) -> tuple[float, float]:
         """Where what catches the eye has its centre, 0 to 1 from the left and from the top."""
-        seen = saliency(self.poster) ** 2
-        total = float(seen.sum())
-        if total < 1e-9:
-            return 0.5, 0.5
-        h, w = seen.shape
-        return (
-            float((seen.sum(0) * (np.arange(w) + 0.5)).sum() / total / w),
-            float((seen.sum(1) * (np.arange(h) + 0.5)).sum() / total / h),
-        )
+        return _centre(self._saliency)
+
+    @cached_property
+    def subject(self) -> tuple[float, float]:
+        """The same without the texts that were read: about where the picture's main motif is."""
+        seen = self._saliency.copy()
+        for x0, y0, x1, y1 in (text.box for text in self._texts):
+            down, across = seen.shape[0] / self.poster.height, seen.shape[1] / self.poster.width
+            seen[int(y0 * down) : math.ceil(y1 * down), int(x0 * across) : math.ceil(x1 * across)] = 0
+        return _centre(seen)
 
     @cached_property
     def tones(self) -> float:
@@ -142,11 +148,11 @@ class Looks:
         """Half visual weight in the middle from left to right, half quiet margins; 0 where there is nothing to see."""
         if float(self._edges.max()) < EDGE:
             return 0.0
-        weight = 1 - _share(abs(self.subject[0] - 0.5), 0, 0.35)
+        middle = 1 - _share(abs(self.weight[0] - 0.5), 0, 0.35)
         y, x = (max(1, round(side * 0.03)) for side in self._edges.shape)
         rim = np.ones(self._edges.shape, bool)
         rim[y:-y, x:-x] = False
-        return (weight + 1 - _share(float((self._edges[rim] > EDGE).mean()), 0, 0.6)) / 2
+        return (middle + 1 - _share(float((self._edges[rim] > EDGE).mean()), 0, 0.6)) / 2
 
     @cached_property
     def sharpness(self) -> float:
@@ -208,6 +214,15 @@ class Looks:
         margin = min(seen.box[0], seen.box[1], size[0] - seen.box[2], size[1] - seen.box[3]) / min(size)
         name = nearest_color_name(srgb_to_lab(np.asarray(color, np.uint8)))
         return TextLook(seen.text, seen.box, seen.role, name, contrast, busy, margin)
+
+
+def _centre(seen: Array) -> tuple[float, float]:
+    total = float(seen.sum())
+    if total < 1e-9:
+        return 0.5, 0.5
+    h, w = seen.shape
+    x, y = (seen.sum(0) @ (np.arange(w) + 0.5)) / total / w, (seen.sum(1) @ (np.arange(h) + 0.5)) / total / h
+    return float(x), float(y)
 
 
 def _reduced(poster: Image.Image, side: int) -> NDArray[np.uint8]:

@@ -74,6 +74,17 @@ def test_a_subject_in_the_middle_is_better_balanced_than_one_at_the_side():
     assert disc(150).balance > disc(90).balance > disc(50).balance
 
 
+def test_the_subject_is_found_beside_the_texts_and_not_in_them():
+    image = Image.new("RGB", (300, 600), "white")
+    draw = ImageDraw.Draw(image)
+    draw.ellipse((90, 380, 210, 500), fill="navy")
+    draw.text((20, 30), "JAZZ", fill="black", font_size=100)
+    title = SeenText("JAZZ", (15, 30, 285, 150), "major")
+    assert Looks(image, [title]).subject == pytest.approx((0.5, 440 / 600), abs=0.05)
+    assert Looks(image).subject[1] < 0.6  # whoever does not read takes the title for a motif
+    assert Looks(image, [title]).weight == Looks(image).weight
+
+
 def test_grey_is_harmonious_and_every_hue_at_once_is_not():
     hues = Image.fromarray(
         np.stack([np.tile(np.linspace(0, 255, 360), (90, 1)), *np.full((2, 90, 360), 255)], -1).astype(np.uint8), "HSV"
