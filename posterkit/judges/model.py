@@ -24,13 +24,15 @@ from posterkit.judges.questions import (
 
 Found = TypeVar("Found")
 
+# words that give a second picture away; "the poster a", "a reference to jazz" and "two tables" do not
 _PICTURE = r"(?:posters?|images?|pictures?|versions?|designs?|examples?|samples?|one)\b"
 _OTHER_PICTURE = re.compile(
-    rf"\breference\s+{_PICTURE}|\b(?:the|an?)\s+reference\b|\b(?:the\s+other|second|2nd|better|superior|target)\s+{_PICTURE}"
+    rf"\breference\s+{_PICTURE}|\bthe\s+reference\b(?!\s+to)|\b(?:the\s+other|second|2nd|better|superior|target)\s+{_PICTURE}"
     rf"|\banother\s+(?:poster|version)|\b(?:first|1st)\s+{_PICTURE}|\bboth\s+(?:posters|images|pictures|versions|designs)"
-    rf"|\b(?:image|poster|picture|version)\s+(?:[12ab]|one|two)\b|\btwo\s+(?:posters|images|pictures|versions)"
+    r"|\b(?:image|poster|picture|version)\s+(?:[12]\b|(?-i:[AB]\b))|\btwo\s+(?:posters|images|pictures|versions)"
     r"|\bcompar(?:ed|ing)\s+(?:to|with)\b|\bin\s+comparison\b|\bthe\s+better\b|\bthan\s+the\s+(?:other|first|second)\b"
-    r"|参考|另一?(?:张|幅|个|版)|第[一二]?[12]?(?:张|幅)|图片?[一二12](?!\d)|两(?:张|幅)|相比|对比(?:图|海报|之下)|对照|更好的(?:那|图|海报|版|一)",
+    r"|参考|另外?一?(?:张|幅|个|份)的?(?:图|海报|版|作品)|第[一二12](?:张|幅)|(?:^|[^\u4e00-\u9fff]|[比和与如像在按照])图片?[一二12](?!\d)"
+    r"|两(?:张|幅)(?:图|海报|画)|相比|对比(?:图|海报|之下)|对照|更好的(?:那|图|海报|版|一)",
     re.IGNORECASE,
 )
 

@@ -160,6 +160,8 @@ def test_a_critic_that_cannot_keep_the_secret_is_no_critic(serve):
         "图2的构图更好。",
         "学习更好的那张的排版。",
         "两张海报的标题不同。",
+        "另一张图更清晰，如图二所示。",
+        "version A has it",
     ],
 )
 def test_words_that_give_a_second_picture_away_are_caught(words):
@@ -175,6 +177,10 @@ def test_words_that_give_a_second_picture_away_are_caught(words):
         "Raise the contrast of the title against the sky and use a better typeface.",
         "Make both figures larger and give the image more depth.",
         "Place the image of the cup higher.",
+        "Give the poster a warmer tone and the image a frame.",
+        "Include a reference to the festival.",
+        "Picture two musicians side by side.",
+        "添加两张桌子，地图一角放在左边，另一个杯子放在右边。",
         "提高标题与背景的对比度，使用另外一种颜色。",
         "把主体放在图的中央，标题放在第一行。",
     ],
