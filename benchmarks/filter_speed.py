@@ -65,7 +65,7 @@ def run(folder: Path, workers: int, shard: int) -> tuple[float, float]:
 
 
 def quartiles(values: list[float]) -> str:
-    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    low, middle, high = statistics.quantiles(values if len(values) > 1 else values * 2, n=4, method="inclusive")
     return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 
 
