@@ -210,7 +210,8 @@ def _reduced(image: NDArray[np.uint8], keep: NDArray[np.bool_] | None) -> NDArra
 
 
 def _nearest(pixels: Array, centres: Array) -> NDArray[np.intp]:
-    return ((pixels[:, None] - centres[None]) ** 2).sum(2).argmin(1)
+    # |p - c|^2 without |p|^2, which is the same for every centre
+    return ((centres**2).sum(1) - 2 * pixels @ centres.T).argmin(1)
 
 
 def _spread_seeds(pixels: Array, k: int) -> Array:
