@@ -14,11 +14,12 @@ from posterkit.data.omni.posters import Finished
 from posterkit.data.omni.repaint import open_painter
 from posterkit.data.omni.subjects import Box
 from posterkit.layout import Box as Area
-from posterkit.typeset.contrast import needed_alpha, sample, underlay
+from posterkit.typeset.contrast import contrast, needed_alpha, sample, underlay
 from posterkit.typeset.raster import tinted
 
 GROUND = "the empty background, nothing on it"  # what a painter is asked for where something was taken off
 BUTTON = 0.65  # share of a text's box that differs from the painted ground, from which it has a ground of its own
+LEGIBLE = 2.5  # WCAG contrast below which a text is given a veil; posters of all kinds have texts at 3
 Color = tuple[int, int, int]
 
 
@@ -108,6 +109,7 @@ def veiled(canvas: Image.Image, boxes: Sequence[Box], ink: Color) -> Image.Image
     """The canvas with a soft veil behind texts of a colour, as strong as they need to be read; none where they do."""
     tint: Color = (16, 16, 20) if sum(ink) > 382 else (250, 249, 246)
     areas = [Area(*(float(side) for side in box)) for box in boxes]
+    areas = [area for area in areas if contrast(ink, sample(canvas, area)) < LEGIBLE]
     alpha = max((needed_alpha(ink, tint, sample(canvas, area)) for area in areas), default=0.0)
     return tinted(canvas, [(underlay(canvas.size, areas, alpha), tint)]) if alpha > 0 else canvas
 
