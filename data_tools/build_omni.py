@@ -54,11 +54,9 @@ def finished(tasks: tuple[str, ...]) -> Flow:
     source = open_source(GIVEN.input, GIVEN.licence, GIVEN.heldout)
     judge = JudgeAt(GIVEN.judge, GIVEN.judge_model, GIVEN.device or "cpu", GIVEN.answers)
     painter = PainterAt(GIVEN.painter, GIVEN.steps, GIVEN.device)
-    (
-        judge.open(),
-        open_segmenter(GIVEN.segmenter, GIVEN.device),
-        painter.open(),
-    )  # what cannot work shows before any work
+    judge.open()  # what cannot work shows before any work
+    open_segmenter(GIVEN.segmenter, GIVEN.device)
+    painter.open()
     steps = (
         ("texts", ReadTexts(judge)),
         ("subjects", FindSubjects(GIVEN.segmenter, GIVEN.device)),
