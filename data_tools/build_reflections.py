@@ -28,12 +28,13 @@ def main() -> Outcome:
         ("best", Gate(GIVEN.gate_text, GIVEN.gate_content)),
         ("suggest", Suggest(judge)),
     )
-    settings = {"tool": "build_reflections", **settings_of(GIVEN, wanted, draw)}
+    settings = {"tool": "build_reflections", **settings_of(GIVEN, wanted, draw),
+                "gate_text": GIVEN.gate_text, "gate_content": GIVEN.gate_content}  # fmt: skip
     encode = EncodeReflection(draw.model.source, alike=GIVEN.layout == "webdataset")
     return make_set(Flow(wanted, len(wanted), steps, encode, settings, wanted.names), GIVEN)
 
 
 if __name__ == "__main__":
-    options = CandidateOptions(__doc__, candidates=6, gate_text=0.0, gate_content=0.0)
+    options = CandidateOptions(__doc__, candidates=6, gates=(0.0, 0.0))
     GIVEN = options.parse_args()
     run_tool(main, GIVEN.debug)

@@ -36,13 +36,14 @@ def main() -> Outcome:
         ("gap", Gap(GIVEN.gap)),
     )
     settings = {"tool": "mine_preferences", **settings_of(GIVEN, wanted, draw), "ranker": GIVEN.ranker,
-                "gap": GIVEN.gap, "unedited": GIVEN.unedited}  # fmt: skip
+                "gate_text": GIVEN.gate_text, "gate_content": GIVEN.gate_content, "gap": GIVEN.gap,
+                "unedited": GIVEN.unedited}  # fmt: skip
     encode = EncodePair(draw.model.source, alike=GIVEN.layout == "webdataset")
     return make_set(Flow(wanted, len(wanted), steps, encode, settings, wanted.names), GIVEN)
 
 
 if __name__ == "__main__":
-    options = CandidateOptions(__doc__, candidates=5, gate_text=0.8, gate_content=0.5)
+    options = CandidateOptions(__doc__, candidates=5, gates=(0.8, 0.5))
     options.add_argument(
         "--ranker", metavar="FOLDER", help="of a CLIP-like model (HPSv2, PickScore) that ranks instead of the judge"
     )

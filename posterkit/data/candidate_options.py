@@ -1,4 +1,4 @@
-"""What the command lines of `mine_preferences.py` and `build_reflections.py` share: prompts, model, judge."""
+"""What the command lines of tools that draw several posters for each prompt share: prompts, model, judge."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from posterkit.data.drawing import Draw, ModelAt
 from posterkit.data.poster_scan import JudgeAt
-from posterkit.data.ranking import Draw, ModelAt
 from posterkit.data.tool import Options, size, whole
 from posterkit.data.wanted import TEXT, WantedPosters, read_wanted
 from posterkit.judges.opening import RULES
-from posterkit.sizing import check_on_grid
+from posterkit.sizing import Size, check_on_grid
 from posterkit.tasks import TASKS
 
 
@@ -20,10 +20,11 @@ class CandidateOptions(Options):
     """The options of a tool that draws candidates and has them judged.
 
     Args:
-        candidates, gate_text, gate_content: their defaults.
+        candidates: how many of each prompt, where nobody says.
+        gates: the least that the best one's text and content must reach, likewise; None for a tool without gates.
     """
 
-    def __init__(self, description: str | None, *, candidates: int, gate_text: float, gate_content: float) -> None:
+    def __init__(self, description: str | None, *, candidates: int, gates: tuple[float, float] | None = None) -> None:
         super().__init__(description)
         # a model is large: one process, unless each has a card or a share of one
         self.set_defaults(workers=1, shard=50)
@@ -32,7 +33,8 @@ class CandidateOptions(Options):
         said["shard"].help = "rows in a shard; a killed run draws the last shard anew (default 50)"
         add = self.add_argument
         add("input", type=Path, metavar="PROMPTS", help="a text file, a .jsonl file, or a set's folder")
-        add("--task", choices=(TEXT, *TASKS), metavar="TASK", help="only rows of this task")
+        if gates:
+            add("--task", choices=(TEXT, *TASKS), metavar="TASK", help="only rows of this task")
         add("--candidates", type=whole, default=candidates, metavar="N", help=f"of each prompt (default {candidates})")
         model = self.add_argument_group("model")
         add = model.add_argument
@@ -42,7 +44,10 @@ class CandidateOptions(Options):
         add("--size", type=size, metavar="WxH", help="of the posters, multiples of 16 (default: the model's own)")
         add("--steps", type=whole, metavar="N", help="denoising steps (default: the model's own)")
         add("--guidance", type=float, metavar="G", help="its strength (default: the model's own)")
-        add("--typeset", action="store_true", help="the model draws no text; fonts set the quoted texts over it")
+        add(
+            "--typeset", action=argparse.BooleanOptionalAction, default=False,
+            help="the model draws no text; fonts set the quoted texts over it",
+        )  # fmt: skip
         add("--batch", type=whole, default=8, metavar="N", help="candidates in one call of the model (default 8)")
         add("--preset", metavar="P", help="how it fits the card, as posterkit doctor names them")
         add("--device", metavar="D", help="cpu, cuda, cuda:1 (default: the best there is)")
@@ -58,7 +63,7 @@ class CandidateOptions(Options):
         add("--judge-device", default="cpu", metavar="D", help="where a local judge runs (default cpu)")
         add("--answers", metavar="DIR", help="keeps a model's answers; what it said once is not asked again")
         add("--threads", type=whole, default=1, metavar="N", help="prompts at a time before a far judge (default 1)")
-        for name, least in (("text", gate_text), ("content", gate_content)):
+        for name, least in zip(("text", "content"), gates or (), strict=False):
             add(
                 f"--gate-{name}", type=share, default=least, metavar="S",
                 help=f"the least that the judge says of the best poster's {name}, 0 to 1 (default {least:g})",
@@ -83,8 +88,11 @@ def wanted_of(given: argparse.Namespace, turns: int) -> WantedPosters:
     return read_wanted(given.input, given.task, turns)
 
 
-def draw_step(given: argparse.Namespace, wanted: WantedPosters) -> Draw:
+def draw_step(given: argparse.Namespace, wanted: WantedPosters, finish: Size | None = None) -> Draw:
     """The step that draws; the model is loaded here, so that a wrong one shows before any work.
+
+    Args:
+        finish: see `Draw`.
 
     Raises:
         ValueError: it cannot be loaded, does not draw the task, or the size is off its grid.
@@ -100,8 +108,9 @@ def draw_step(given: argparse.Namespace, wanted: WantedPosters) -> Draw:
     if given.workers == 1:
         model.open()
     return Draw(
-        model, given.candidates, given.seed, given.size, given.steps, given.guidance, given.typeset, given.batch
-    )
+        model, given.candidates, given.seed, given.size, given.steps, given.guidance, given.typeset, given.batch,
+        finish,
+    )  # fmt: skip
 
 
 def judge_of(given: argparse.Namespace) -> JudgeAt:
@@ -115,8 +124,6 @@ def settings_of(given: argparse.Namespace, wanted: WantedPosters, draw: Draw) ->
     """What decides what comes out, for a set's settings."""
     rows = repr([row if isinstance(row, dict) else row.detail for row in wanted.rows])
     return {
-        "prompts": hashlib.sha256(rows.encode()).hexdigest()[:16], "seed": given.seed, **draw.model.settings(),
-        "candidates": given.candidates, "batch": given.batch, "size": given.size and str(given.size),
-        "steps": given.steps, "guidance": given.guidance, "typeset": given.typeset, "judge": given.judge,
-        "judge_model": given.judge_model, "gate_text": given.gate_text, "gate_content": given.gate_content,
+        "prompts": hashlib.sha256(rows.encode()).hexdigest()[:16], **draw.settings(), "judge": given.judge,
+        "judge_model": given.judge_model,
     }  # fmt: skip

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from posterkit.brief import PosterBrief, quoted_texts
-from posterkit.brief.wording import words_for
-from posterkit.data.dataset import read_rows
+from posterkit.brief import quoted_texts
+from posterkit.data.drawing import Drawn
 from posterkit.data.flow import Drop
 from posterkit.data.hq_posters import ClipAt
 from posterkit.data.omni.subjects import Box, open_segmenter
 from posterkit.data.poster_scan import JudgeAt
-from posterkit.data.prompts import language_of, without_text_sentences
+from posterkit.data.prompts import language_of
 from posterkit.data.schema import DrawnText, PosterSample, Region
 from posterkit.data.synthetic import background_name
+from posterkit.data.wanted import Wanted
 from posterkit.metrics.color import srgb_to_lab
 from posterkit.metrics.text import text_accuracy
-from posterkit.sizing import Size, fit_area
-from posterkit.typeset.compose import typeset
 
 BLANK = 3.0  # Lab units by which a picture's pixels differ on the mean, below which it is blank
 NOISE = 0.55  # share of a picture's variation that is finer than 2 pixels, above which it has collapsed into noise
-POSTER = Size(2, 3)
 
 
 @dataclass(frozen=True)
@@ -48,145 +42,31 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Sifted:
     """A prompt and what is left of its candidates.
 
     Attributes:
-        row: the prompt's, see `PosterPrompt`.
         lost: why candidates went no further, and how many.
         judged: who looked at them.
     """
 
-    row: dict[str, Any]
-    texts: tuple[str, ...]
+    wanted: Wanted
     candidates: tuple[Candidate, ...]
     lost: Counter[str] = field(default_factory=Counter)
     judged: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def sifted(self, kept: list[Candidate], lost: Counter[str]) -> Drawn | Drop:
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What the poster must say."""
+        return self.wanted.texts if self.wanted.texts is not None else tuple(quoted_texts(self.wanted.prompt))
+
+    def sifted(self, kept: list[Candidate], lost: Counter[str]) -> Sifted | Drop:
         """What is left; where nothing is, the commonest reason, with the last candidate as thumbnail."""
         lost = self.lost + lost
         if kept:
             return replace(self, candidates=tuple(kept), lost=lost)
         said = ", ".join(f"{reason} {number}" for reason, number in sorted(lost.items()))
-        return Drop(lost.most_common(1)[0][0], f"{self.row['id']}: {said}", self.candidates[-1].picture)
-
-
-def read_prompts(path: Path) -> tuple[dict[str, Any], ...]:
-    """Prompts as build_prompts.py writes them; any JSON lines with a prompt each will do.
-
-    Raises:
-        ValueError: there are none, or a line has no prompt.
-        FileNotFoundError: there is no such file.
-    """
-    path = path / "prompts.jsonl" if path.is_dir() else path
-    rows = []
-    for number, row in read_rows(path):
-        if not isinstance(row.get("prompt"), str) or not row["prompt"].strip():
-            raise ValueError(f'{path}:{number}: a prompt must be a text under "prompt", found {row.get("prompt")!r}')
-        rows.append({"id": f"prompt-{number:08d}", **row})
-    if not rows:
-        raise ValueError(f"{path}: holds no prompt")
-    return tuple(rows)
-
-
-@dataclass(frozen=True)
-class Prompts:
-    """Prompts by number, each with the texts that it asks for."""
-
-    rows: tuple[dict[str, Any], ...]
-
-    @property
-    def fingerprint(self) -> str:
-        return hashlib.sha256(repr(self.rows).encode()).hexdigest()[:16]
-
-    def __getitem__(self, number: int) -> Drawn:
-        row = self.rows[number]
-        return Drawn(row, tuple(row.get("texts") or quoted_texts(row["prompt"])), ())
-
-
-@dataclass(frozen=True)
-class Model:
-    """A PosterCraft or FLUX.1 checkpoint by its name; each process opens its own."""
-
-    source: str
-    device: str | None = None
-
-    def open(self) -> Any:
-        """The pipeline.
-
-        Raises:
-            ValueError: it cannot be loaded, or makes no posters from words.
-        """
-        return _pipeline(self.source, self.device)
-
-
-@lru_cache(1)
-def _pipeline(source: str, device: str | None) -> Any:
-    from diffusers.utils import logging
-
-    from posterkit.pipelines.loading import family_of, read_index
-    from posterkit.pipelines.presets import load_pipeline
-
-    logging.disable_progress_bar()
-    if source != "mini" and family_of(source, read_index(source)) != "postercraft":
-        raise ValueError(f"{source}: makes posters from pictures; candidates need a PosterCraft or FLUX.1 checkpoint")
-    pipe = load_pipeline("mini:postercraft" if source == "mini" else source, device=device)
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
-
-
-@dataclass(frozen=True)
-class Draw:
-    """The step that draws candidates at the checkpoint's native area, and sets their texts where it is told to.
-
-    Args:
-        size: of the finished posters; None for the native size.
-        typeset: texts are set with real fonts; else the model draws them.
-        steps: None takes the checkpoint's own.
-    """
-
-    model: Model
-    seed: int
-    count: int
-    size: Size | None
-    typeset: bool
-    steps: int | None
-
-    def __call__(self, item: Drawn) -> Drawn | Drop:
-        import torch
-
-        pipe = self.model.open()
-        native = fit_area(self.size or POSTER, pipe.config.get("native_area") or 1024 * 1024)
-        prompt = item.row["prompt"]
-        if self.typeset:
-            prompt = words_for("text", without_text_sentences(prompt) or prompt, item.texts, draws=False)
-        seeds = [hashlib.sha256(f"{self.seed} {item.row['id']} {n}".encode()).digest() for n in range(self.count)]
-        generators = [torch.Generator().manual_seed(int.from_bytes(seed[:7])) for seed in seeds]
-        drawn = []
-        for generator in generators:  # one by one: what a candidate looks like hangs on its own seed alone
-            made = pipe(
-                prompt=prompt, width=native.width, height=native.height, num_inference_steps=self.steps,
-                generator=generator,
-            )  # fmt: skip
-            drawn.append(made.images[0])
-        if self.size:
-            drawn = [picture.resize(self.size, Image.Resampling.LANCZOS) for picture in drawn]
-        if not (self.typeset and item.texts):
-            return replace(item, candidates=tuple(Candidate(picture) for picture in drawn))
-        return self._with_texts(item, drawn)
-
-    def _with_texts(self, item: Drawn, drawn: list[Image.Image]) -> Drawn | Drop:
-        brief = PosterBrief.from_prompt(item.row["prompt"], item.texts)
-        lettered = []
-        for picture in drawn:
-            try:
-                made = typeset(picture, brief)
-            except ValueError as fault:
-                return Drop("texts do not fit", f"{item.row['id']}: {fault}", picture)
-            texts = tuple(DrawnText(t.text, t.box.pixels(picture.size), t.color, t.font) for t in made.boxes)
-            lettered.append(Candidate(made.image, texts))
-        return replace(item, candidates=tuple(lettered))
+        return Drop(lost.most_common(1)[0][0], said, self.candidates[-1].picture)
 
 
 @dataclass(frozen=True)
@@ -200,7 +80,9 @@ class EarlyFilter:
     segmenter: str = "rules"
     device: str | None = None
 
-    def __call__(self, item: Drawn) -> Drawn | Drop:
+    def __call__(self, drawn: Drawn) -> Sifted | Drop:
+        candidates = map(Candidate, drawn.images, drawn.texts)
+        item = Sifted(drawn.wanted, tuple(candidates))
         kept, lost = [], Counter[str]()
         for candidate in item.candidates:
             why = self.fault(candidate.picture, [text.box for text in candidate.texts if text.box])
@@ -227,7 +109,7 @@ class TextFilter:
     judge: JudgeAt
     least: float
 
-    def __call__(self, item: Drawn) -> Drawn | Drop:
+    def __call__(self, item: Sifted) -> Sifted | Drop:
         if not item.texts:
             return item
         judge, kept, lost = self.judge.open(), [], Counter[str]()
@@ -256,11 +138,11 @@ class ImageTextFilter:
     scorer: ClipAt
     least: float
 
-    def __call__(self, item: Drawn) -> Drawn | Drop:
+    def __call__(self, item: Sifted) -> Sifted | Drop:
         scorer, kept, lost = self.scorer.open(), [], Counter[str]()
         pictures = [candidate.picture for candidate in item.candidates]
         for candidate, score in zip(
-            item.candidates, scorer.score(pictures, [item.row["prompt"]] * len(pictures)), strict=True
+            item.candidates, scorer.score(pictures, [item.wanted.prompt] * len(pictures)), strict=True
         ):
             if score < self.least:
                 lost["does not fit its prompt"] += 1
@@ -281,27 +163,27 @@ class Best:
     licence: str
     made_by: str
 
-    def __call__(self, item: Drawn) -> PosterSample:
+    def __call__(self, item: Sifted) -> PosterSample:
         judged, question = dict(item.judged), "agreement"
         candidates = list(item.candidates)
         if question not in judged:
             judge, question = self.judge.open(), "worth"
             judged[question] = {"by": judge.name}
             for n, candidate in enumerate(candidates):
-                score = judge.score(candidate.picture, item.row["prompt"])
+                score = judge.score(candidate.picture, item.wanted.prompt)
                 worth = round((score.aesthetics + score.text + score.content) / 3, 4)
                 candidates[n] = replace(candidate, scores={**candidate.scores, question: worth})
         chosen = max(candidates, key=lambda candidate: candidate.scores[question])
         judged = {asked: {**answer, "said": chosen.scores[asked]} for asked, answer in judged.items()}
         drawn = len(candidates) + item.lost.total()
         judged["candidates"] = {"by": self.made_by, "said": {"drawn": drawn, **dict(sorted(item.lost.items()))}}
-        row, pixels = item.row, np.asarray(chosen.picture)
+        wanted, pixels = item.wanted, np.asarray(chosen.picture)
         title = item.texts[0] if item.texts else None
         return PosterSample(
-            id=f"candidate-{row['id']}", task="text", target=pixels, texts=list(chosen.texts),
+            id=f"candidate-{wanted.id}", task="text", target=pixels, texts=list(chosen.texts),
             regions=[Region(text.box, "major" if text.text == title else "minor", text.text)
                      for text in chosen.texts if text.box],
-            caption=row["prompt"], instruction=row["prompt"], words=row["prompt"], theme=row.get("theme") or "",
-            source=self.made_by, licence=self.licence, split=row.get("split") or "train",
-            background=background_name(pixels), style=row.get("style"), judged=judged,
+            caption=wanted.prompt, instruction=wanted.prompt, words=wanted.prompt, theme=wanted.theme,
+            source=self.made_by, licence=self.licence, split=wanted.split, background=background_name(pixels),
+            style=wanted.style, judged=judged,
         )  # fmt: skip

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -32,7 +33,8 @@ class Wanted:
         prompt: what a judge holds a poster against.
         words: what the pipeline is told; None for the task's default wording.
         instruction: the words in the task's frame; equal to `prompt` for "text".
-        theme, split, source, licence: as in a sample.
+        texts: what the poster must say; None for what the prompt quotes.
+        theme, style, split, source, licence: as in a sample.
         references: input images, RGB.
         mask: mode L, 255 = to be made; for tasks that keep pixels.
         placed: where reference 0 lies on the poster, in pixels, half open; None for the middle.
@@ -45,7 +47,9 @@ class Wanted:
     prompt: str
     words: str | None
     instruction: str
+    texts: tuple[str, ...] | None = None
     theme: str = ""
+    style: str | None = None
     split: str = "train"
     source: str = ""
     licence: str = "unknown"
@@ -164,7 +168,12 @@ def _fault(row: Row) -> str:
 
 def _wanted(row: Row, folder: Path) -> Wanted:
     prompt = row.get("caption") or row.get("prompt") or ""
-    known = {key: row[key] for key in ("theme", "split", "source", "licence") if isinstance(row.get(key), str)}
+    known: dict[str, Any] = {
+        key: row[key] for key in ("theme", "style", "split", "source", "licence") if isinstance(row.get(key), str)
+    }
+    texts = row.get("texts")
+    if isinstance(texts, list) and all(isinstance(text, str) for text in texts):  # of a prompt; a sample's have boxes
+        known["texts"] = tuple(texts)
     if row["task"] == TEXT:
         return Wanted(row["id"], TEXT, prompt, prompt, prompt, **known)
     files = SetFiles(folder)

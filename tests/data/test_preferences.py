@@ -22,12 +22,13 @@ from tiny_clip import save_clip
 
 from posterkit import PosterCraftPipeline, PosterOmniPipeline
 from posterkit.data import SyntheticPosters, write_sample
+from posterkit.data.drawing import Draw, Drawn, ModelAt
 from posterkit.data.flow import Drop
 from posterkit.data.hq_posters import ClipAt
 from posterkit.data.mining import UNEDITED, EncodePair, Gap, Gate
 from posterkit.data.pairs import open_preferences
 from posterkit.data.poster_scan import JudgeAt
-from posterkit.data.ranking import Appraise, Draw, Drawn, ModelAt, Ranked
+from posterkit.data.ranking import Appraise, Ranked
 from posterkit.data.report import write_report
 from posterkit.data.validate import validate
 from posterkit.data.wanted import Wanted, read_wanted

@@ -21,16 +21,13 @@ from posterkit.data import PosterDataset
 from posterkit.data.candidates import (
     Best,
     Candidate,
-    Draw,
-    Drawn,
     EarlyFilter,
     ImageTextFilter,
-    Model,
-    Prompts,
+    Sifted,
     TextFilter,
-    read_prompts,
     text_recall,
 )
+from posterkit.data.drawing import Draw, Drawn, ModelAt
 from posterkit.data.flow import Drop
 from posterkit.data.hq_posters import ClipAt
 from posterkit.data.poster_scan import JudgeAt
@@ -47,6 +44,7 @@ from posterkit.data.prompts import (
 )
 from posterkit.data.schema import DrawnText, encode_sample
 from posterkit.data.validate import validate
+from posterkit.data.wanted import TEXT, Wanted, read_wanted
 from posterkit.judges.chat import AnswerError
 from posterkit.judges.image_text import ImageTextModel
 from posterkit.pipelines.postercraft import PosterCraftPipeline
@@ -214,8 +212,16 @@ def poster(*texts: str) -> Image.Image:
     return typeset(made, PosterBrief(texts=list(texts)), archetype="top-stack").image if texts else made
 
 
-def drawn(*pictures: Image.Image, prompt='A red disc. It says "HELLO WORLD".') -> Drawn:
-    return Drawn({"id": "p1", "prompt": prompt}, tuple(quoted_texts(prompt)), tuple(map(Candidate, pictures)))
+def wanted(prompt: str, name: str = "p1", **more) -> Wanted:
+    return Wanted(name, TEXT, prompt, prompt, prompt, **more)
+
+
+def drawn(*pictures: Image.Image) -> Drawn:
+    return Drawn(wanted("A red disc."), pictures, tuple(range(len(pictures))), ((),) * len(pictures))
+
+
+def sifted(*pictures: Image.Image, prompt='A red disc. It says "HELLO WORLD".') -> Sifted:
+    return Sifted(wanted(prompt), tuple(map(Candidate, pictures)))
 
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (480, 320, 3), dtype=np.uint8))
@@ -232,20 +238,20 @@ def test_pictures_that_are_no_posters_are_named(picture, why):
 
 def test_the_early_filter_keeps_what_is_left_and_drops_a_prompt_without_any():
     found = EarlyFilter()(drawn(NOISE, poster(), NOISE))
-    assert isinstance(found, Drawn) and len(found.candidates) == 1 and found.lost == {"noise": 2}
+    assert isinstance(found, Sifted) and len(found.candidates) == 1 and found.lost == {"noise": 2}
     lost = EarlyFilter()(drawn(NOISE, NOISE, Image.new("RGB", (320, 480))))
-    assert isinstance(lost, Drop) and lost.reason == "noise" and lost.detail == "p1: blank 1, noise 2"
+    assert isinstance(lost, Drop) and lost.reason == "noise" and lost.detail == "blank 1, noise 2"
     assert lost.picture is not None
 
 
 def test_the_text_filter_asks_for_the_words_of_the_prompt():
     keep = TextFilter(JudgeAt("rules"), 0.7)
-    found = keep(drawn(poster(), poster("HELLO WORLD"), poster("GOODBYE MOON")))
-    assert isinstance(found, Drawn) and len(found.candidates) == 1 and found.lost == {"no text": 1, "wrong text": 1}
+    found = keep(sifted(poster(), poster("HELLO WORLD"), poster("GOODBYE MOON")))
+    assert isinstance(found, Sifted) and len(found.candidates) == 1 and found.lost == {"no text": 1, "wrong text": 1}
     assert found.candidates[0].scores["text recall"] == 1.0
     assert "".join(text.text for text in found.candidates[0].texts).replace(" ", "") == "HELLOWORLD"
-    assert isinstance(keep(drawn(poster("GOODBYE"))), Drop)
-    assert isinstance(keep(drawn(poster("GOODBYE"), prompt="A red disc.")), Drawn)  # nothing was asked for
+    assert isinstance(keep(sifted(poster("GOODBYE"))), Drop)
+    assert isinstance(keep(sifted(poster("GOODBYE"), prompt="A red disc.")), Sifted)  # nothing was asked for
 
 
 def test_chinese_is_compared_letter_by_letter():
@@ -256,11 +262,11 @@ def test_chinese_is_compared_letter_by_letter():
 
 def test_the_image_text_filter_keeps_what_the_model_says_fits(tmp_path):
     folder = str(save_clip(tmp_path / "clip"))
-    item = drawn(poster(), NOISE)
-    said = ImageTextModel(folder).score([poster(), NOISE], [item.row["prompt"]] * 2)
+    item = sifted(poster(), NOISE)
+    said = ImageTextModel(folder).score([poster(), NOISE], [item.wanted.prompt] * 2)
     between = sum(said) / 2
     found = ImageTextFilter(ClipAt(folder), between)(item)
-    assert isinstance(found, Drawn) and found.lost == {"does not fit its prompt": 1}
+    assert isinstance(found, Sifted) and found.lost == {"does not fit its prompt": 1}
     assert found.candidates[0].scores["agreement"] == pytest.approx(max(said), abs=1e-4)
     assert isinstance(ImageTextFilter(ClipAt(folder), 1.1)(item), Drop)
 
@@ -268,8 +274,8 @@ def test_the_image_text_filter_keeps_what_the_model_says_fits(tmp_path):
 def test_the_best_candidate_becomes_a_finished_poster():
     texts = (DrawnText("HELLO WORLD", (20, 20, 300, 90)),)
     weak, strong = (Candidate(poster(), texts, {"agreement": score}) for score in (0.1, 0.3))
-    item = Drawn({"id": "p1", "prompt": 'A disc. "HELLO WORLD".', "theme": "nature", "split": "heldout"},
-                 ("HELLO WORLD",), (weak, strong, weak), Counter(noise=1), {"agreement": {"by": "clip"}})  # fmt: skip
+    item = Sifted(wanted('A disc. "HELLO WORLD".', theme="nature", split="heldout"), (weak, strong, weak),
+                  Counter(noise=1), {"agreement": {"by": "clip"}})  # fmt: skip
     made = Best(JudgeAt("rules"), "CC0-1.0", "tiny")(item)
     assert made.task == "text" and made.caption == 'A disc. "HELLO WORLD".' and made.split == "heldout"
     assert made.judged["agreement"] == {"by": "clip", "said": 0.3}
@@ -279,7 +285,7 @@ def test_the_best_candidate_becomes_a_finished_poster():
 
 
 def test_without_an_image_text_model_a_judge_ranks():
-    made = Best(JudgeAt("rules"), "", "tiny")(drawn(NOISE, poster("HELLO WORLD")))
+    made = Best(JudgeAt("rules"), "", "tiny")(sifted(NOISE, poster("HELLO WORLD")))
     assert (made.target == np.asarray(poster("HELLO WORLD"))).all() and made.judged["worth"]["by"] == "rules"
 
 
@@ -290,43 +296,43 @@ def flux(tmp_path_factory):
     return str(folder)
 
 
+def draw(flux: str, count: int, typeset: bool = False) -> Draw:
+    return Draw(ModelAt(flux, device="cpu"), count, 0, steps=1, typeset=typeset, batch=1, finish=Size(128, 192))
+
+
 def test_a_candidate_hangs_on_its_own_seed_alone(flux):
-    item = Prompts(({"id": "p1", "prompt": 'A disc. "HI".'},))[0]
-    two, three = (Draw(Model(flux, "cpu"), 0, count, Size(128, 192), False, 1)(item) for count in (2, 3))
-    assert isinstance(two, Drawn) and isinstance(three, Drawn) and len(three.candidates) == 3
-    pictures = [np.asarray(candidate.picture) for candidate in (*two.candidates, *three.candidates)]
+    two, three = (draw(flux, count)(wanted('A disc. "HI".')) for count in (2, 3))
+    assert isinstance(two, Drawn) and isinstance(three, Drawn) and len(three.images) == 3
+    pictures = [np.asarray(picture) for picture in (*two.images, *three.images)]
     assert pictures[0].shape == (192, 128, 3)
     assert (pictures[0] == pictures[2]).all() and (pictures[1] == pictures[3]).all()
     assert (pictures[0] != pictures[1]).any()
 
 
 def test_typeset_candidates_carry_the_asked_texts_and_their_boxes(flux):
-    item = Prompts(({"id": "p1", "prompt": 'A disc. It says "HELLO".'},))[0]
-    made = Draw(Model(flux, "cpu"), 0, 1, Size(128, 192), True, 1)(item)
+    made = draw(flux, 1, typeset=True)(wanted('A disc. It says "HELLO".'))
     assert isinstance(made, Drawn)
-    (text,) = made.candidates[0].texts
+    ((text,),) = made.texts
     x0, y0, x1, y1 = text.box or (0, 0, 0, 0)
     assert text.text == "HELLO" and 0 <= x0 < x1 <= 128 and 0 <= y0 < y1 <= 192
-    endless = Prompts(({"id": "p2", "prompt": "x", "texts": ["endless " * 60]},))[0]
-    lost = Draw(Model(flux, "cpu"), 0, 1, Size(128, 192), True, 1)(endless)
+    lost = draw(flux, 1, typeset=True)(wanted("x", "p2", texts=("endless " * 60,)))
     assert isinstance(lost, Drop) and lost.reason == "texts do not fit"
 
 
-def test_prompts_of_any_maker_are_read_and_bad_ones_are_named(tmp_path):
+def test_prompts_of_any_maker_are_read_with_the_texts_that_they_name(tmp_path):
     file = tmp_path / "mine.jsonl"
-    file.write_text('{"prompt": "A \\"HI\\""}\n{"id": "b", "prompt": "B"}\n')
-    rows = read_prompts(file)
-    assert [row["id"] for row in rows] == ["prompt-00000001", "b"] and Prompts(rows)[0].texts == ("HI",)
-    file.write_text('{"prompt": ""}\n')
-    with pytest.raises(ValueError, match=r'mine\.jsonl:1: a prompt must be a text under "prompt"'):
-        read_prompts(file)
+    file.write_text('{"prompt": "A \\"HI\\""}\n{"id": "b", "prompt": "B", "texts": ["HO"], "style": "retro"}\n')
+    first, second = read_wanted(file, TEXT)[0], read_wanted(file, TEXT)[1]
+    assert isinstance(first, Wanted) and isinstance(second, Wanted)
+    assert (first.id, Sifted(first, ()).texts) == ("prompt-000001", ("HI",))
+    assert (second.id, Sifted(second, ()).texts, second.style) == ("b", ("HO",), "retro")
 
 
 @pytest.mark.slow
 def test_candidates_of_mini_become_posters_that_the_six_tasks_start_from(tmp_path):
     run("build_prompts.py", "--out", tmp_path / "prompts", "--count", 4, "--workers", 1)
     for name, workers in (("one", 1), ("two", 2)):
-        made = run("draw_candidates.py", tmp_path / "prompts", "--out", tmp_path / name, "--steps", 6, "--size",
+        made = run("draw_candidates.py", tmp_path / "prompts", "--out", tmp_path / name, "--steps", 6, "--finish",
                    "256x384", "--workers", workers, "--shard", 2, "--clip", save_clip(tmp_path / "clip"),
                    "--agreement", -1)  # fmt: skip
         assert made.returncode == 0, made.stderr
@@ -344,4 +350,4 @@ def test_a_picture_model_is_no_candidate_maker(tmp_path):
     (tmp_path / "p.jsonl").write_text('{"prompt": "A"}\n')
     made = run("draw_candidates.py", tmp_path / "p.jsonl", "--out", tmp_path / "out", "--model",
                ROOT / "posterkit/mini/posteromni")  # fmt: skip
-    assert made.returncode == 2 and "makes posters from pictures" in made.stderr and "Traceback" not in made.stderr
+    assert made.returncode == 2 and "does not draw text" in made.stderr and "Traceback" not in made.stderr

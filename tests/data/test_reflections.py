@@ -14,11 +14,12 @@ from grey_judge import candidates, grey_judge, level, level_of
 from PIL import Image
 
 from posterkit import PosterCraftPipeline
+from posterkit.data.drawing import Drawn
 from posterkit.data.flow import Drop
 from posterkit.data.mining import EncodeReflection, Reflected, Suggest
 from posterkit.data.pairs import open_reflections
 from posterkit.data.poster_scan import JudgeAt
-from posterkit.data.ranking import Appraise, Drawn, Ranked
+from posterkit.data.ranking import Appraise, Ranked
 from posterkit.data.report import write_report
 from posterkit.data.validate import validate
 from posterkit.data.wanted import Wanted
