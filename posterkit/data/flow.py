@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import tarfile
+import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
@@ -154,7 +155,13 @@ def _made(task: _Task, jobs: list[tuple[int, int, int]], workers: int) -> Iterat
 def _begin(task: _Task) -> None:
     global _TASK
     _TASK = task
+    speak_plainly()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the first one ends the others
+
+
+def speak_plainly() -> None:
+    """Warnings are one line each."""
+    warnings.formatwarning = lambda message, *_, **__: f"posterkit: {message}\n"
 
 
 def _work(k: int, start: int, stop: int) -> int:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from posterkit.data.flow import Flow, Layout, Outcome, run_flow
+from posterkit.data.flow import Flow, Layout, Outcome, run_flow, speak_plainly
 from posterkit.sizing import Size
 
 SOME_FAILED, WRONG_CALL = 1, 2
@@ -92,6 +92,7 @@ def print_outcome(outcome: Outcome, out: Path) -> None:
 
 def run_tool(main: Callable[[], Outcome], debug: bool = False) -> NoReturn:
     """Run a tool and exit: 0 all done, 1 some rows failed, 2 the call itself is wrong."""
+    speak_plainly()
     try:
         outcome = main()
     except (ValueError, OSError) as error:

@@ -7,7 +7,7 @@ import difflib
 import sys
 import types
 import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -32,7 +32,11 @@ class RunConfig:
         resume: auto goes on from `last/` if it is there; never refuses to touch a folder that has one.
         batch_size: samples in one forward pass of one process.
         accumulation: forward passes in one optimiser step.
+        optimizer: adamw; adamw8bit and paged_adamw8bit (bitsandbytes, on an NVIDIA card; its state may move to main
+            memory when paged); adafactor, which keeps no first moment.
         learning_rate: peak, after `warmup_steps`.
+        weight_decay: of matrices; biases and norms never decay.
+        betas: of the three kinds of AdamW.
         schedule: constant, or cosine down to a tenth at `max_steps`.
         clip: largest gradient norm.
         ema_decay: decay of the averaged weights at the end of the run; 0 keeps none.
@@ -48,8 +52,10 @@ class RunConfig:
     resume: Literal["auto", "never"] = "auto"
     batch_size: int = 16
     accumulation: int = 1
+    optimizer: Literal["adamw", "adamw8bit", "paged_adamw8bit", "adafactor"] = "adamw"
     learning_rate: float = 1e-4
     weight_decay: float = 0.0
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.99])
     schedule: Literal["constant", "cosine"] = "constant"
     warmup_steps: int = 0
     clip: float = 1.0
@@ -68,6 +74,13 @@ class RunConfig:
             raise ValueError(f"stop_at must lie in 1..max_steps ({self.max_steps}), got {self.stop_at}")
         if self.clip <= 0:
             raise ValueError(f"clip must be above 0, got {self.clip}; a large one clips nothing")
+        if self.learning_rate <= 0 or self.weight_decay < 0:
+            raise ValueError(
+                f"learning_rate must be above 0 and weight_decay at least 0, got {self.learning_rate} and "
+                f"{self.weight_decay}"
+            )
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas takes two numbers in [0, 1), got {self.betas}")
         if self.warmup_steps < 0:
             raise ValueError(f"warmup_steps must be at least 0, got {self.warmup_steps}")
         if not 0 <= self.ema_decay < 1:
@@ -150,8 +163,11 @@ def flat(config: Any) -> dict[str, Any]:
 
 
 def changed_key(before: dict[str, Any], config: Any) -> str | None:
-    """The first key that makes another run of it than `before` (see `flat`), if there is one."""
-    now = flat(config)
+    """The first key that makes another run of it than `before` (see `flat`), if there is one.
+
+    A key that came after the run began has had its default all along.
+    """
+    now, before = flat(config), {**flat(type(config)()), **before}
     return next((k for k in [*now, *before] if k not in FREE and now.get(k) != before.get(k)), None)
 
 

@@ -21,6 +21,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from posterkit.pipelines.presets import hardware
 from posterkit.training.config import RunConfig, changed_key, flat, save_config
+from posterkit.training.optimizers import choose_optimizer, parameter_groups
 from posterkit.training.state import (
     EMA,
     load_state,
@@ -71,6 +72,7 @@ class Run:
         torch.manual_seed(config.seed)  # every process builds the same model; noise is its own
         self.generator = torch.Generator().manual_seed(config.seed * 1000 + self.accelerator.process_index)
         self.step = 0
+        self._optimizer = choose_optimizer(config, self.device, self.print)
         self._losses: list[Tensor] = []
         self._extra: dict[str, float] = {}
         self._stopping = False
@@ -84,9 +86,7 @@ class Run:
         config = self.config
         model.module.to(self.device)
         parameters = [p for p in model.module.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(
-            parameters, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay
-        )
+        self.optimizer = self._optimizer(parameter_groups(model.module, config.weight_decay))
         self.ema = EMA(model.module, config.ema_decay) if config.ema_decay else None
         self.loader = loader
         self._resume(model)

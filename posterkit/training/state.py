@@ -77,7 +77,7 @@ def save_state(
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     save_file({n: p.detach().contiguous() for n, p in _trainable(module)}, temporary / "weights.safetensors")
-    tensors, scalars = _flatten_optimizer(optimizer)
+    tensors, scalars = _flatten_optimizer(module, optimizer)
     save_file(tensors, temporary / "optimizer.safetensors")
     if ema is not None:
         save_file(ema.shadow, temporary / "ema.safetensors")
@@ -109,7 +109,8 @@ def load_state(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer
     """Put a checkpoint back; returns the record.
 
     Raises:
-        ValueError: the checkpoint has other weights than the model, or no EMA where one is asked for.
+        ValueError: the checkpoint has other weights or another optimiser than the run, or no EMA where one is asked
+            for.
     """
     weights = load_file(folder / "weights.safetensors")
     live = dict(_trainable(module))
@@ -120,7 +121,7 @@ def load_state(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer
         for name, value in weights.items():
             live[name].copy_(value)
     record = json.loads((folder / "state.json").read_text())
-    _unflatten_optimizer(optimizer, load_file(folder / "optimizer.safetensors"), record["optimizer"])
+    _unflatten_optimizer(folder, module, optimizer, record["optimizer"])
     if ema is not None:
         if not (folder / "ema.safetensors").is_file():
             raise ValueError(
@@ -135,26 +136,55 @@ def _trainable(module: nn.Module) -> list[tuple[str, Tensor]]:
     return [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
 
 
-def _flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    state = optimizer.state_dict()
-    tensors, scalars = {}, {"groups": state["param_groups"], "state": {}}
-    for index, values in state["state"].items():
+def _flatten_optimizer(
+    module: nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors by their parameter's name, so that they outlive another grouping; and what is no tensor."""
+    names = {parameter: name for name, parameter in module.named_parameters()}
+    tensors: dict[str, Tensor] = {}
+    scalars: dict[str, Any] = {"kind": type(optimizer).__name__, "state": {}}
+    seen: set[int] = set()
+    for parameter, values in optimizer.state.items():
         for key, value in values.items():
             if isinstance(value, Tensor):
-                tensors[f"{index}.{key}"] = value.contiguous()
+                shared = value.data_ptr() in seen  # bitsandbytes' tables, which a file holds once each
+                tensors[f"{names[parameter]}:{key}"] = value.clone() if shared else value.contiguous()
+                seen.add(value.data_ptr())
             else:
-                scalars["state"][f"{index}.{key}"] = value
+                scalars["state"][f"{names[parameter]}:{key}"] = value
     return tensors, scalars
 
 
 def _unflatten_optimizer(
-    optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], scalars: dict[str, Any]
+    folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, scalars: dict[str, Any]
 ) -> None:
+    tensors = load_file(folder / "optimizer.safetensors")
+    names = {parameter: name for name, parameter in module.named_parameters()}
+    ordered = [names[parameter] for group in optimizer.param_groups for parameter in group["params"]]
+    if "groups" in scalars:  # a checkpoint from before names: one group, in the module's order
+        positions = {str(index): name for index, (name, _) in enumerate(_trainable(module))}
+        tensors = {f"{positions[i]}:{key}": t for (i, key), t in ((n.split(".", 1), t) for n, t in tensors.items())}
+    elif scalars["kind"] != type(optimizer).__name__:
+        raise ValueError(
+            f"{folder}: the optimiser was {scalars['kind']}, here it is {type(optimizer).__name__}; go on on the kind "
+            "of machine that the run began on"
+        )
+    indices = {name: index for index, name in enumerate(ordered)}
     state: dict[int, dict[str, Any]] = {}
     for name, value in {**tensors, **scalars["state"]}.items():
-        index, key = name.split(".", 1)
-        state.setdefault(int(index), {})[key] = value
-    optimizer.load_state_dict({"state": state, "param_groups": scalars["groups"]})
+        owner, key = name.rsplit(":", 1)
+        state.setdefault(indices[owner], {})[key] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    if getattr(optimizer, "is_paged", False):
+        _page(optimizer)
+
+
+def _page(optimizer: Any) -> None:
+    """Let the states of a paged bitsandbytes optimiser move to main memory again, which its own loading forgets."""
+    for parameter, values in optimizer.state.items():
+        for key in ("state1", "state2"):
+            paged = optimizer.get_state_buffer(parameter, dtype=values[key].dtype)
+            values[key] = paged.copy_(values[key])
 
 
 def _sync(file: Path) -> None:

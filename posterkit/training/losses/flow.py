@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -21,25 +22,69 @@ def flow_matching_loss(v: Tensor, target: Tensor, weight: Tensor | None = None) 
     Raises:
         ValueError: shapes differ.
     """
-    if v.shape != target.shape:
-        raise ValueError(f"velocity {tuple(v.shape)} and target {tuple(target.shape)} differ in shape")
-    if weight is not None and weight.shape != v.shape[:2]:
-        raise ValueError(f"weight {tuple(weight.shape)} is not one for each token of {tuple(v.shape)}")
-    error = (v.float() - target.float()).square().mean(-1)
+    error = velocity_error(v, target)
     if weight is not None:
+        _check_weight(weight, v)
         error = error * (weight / weight.mean(1, keepdim=True))
     return error.mean()
 
 
+def region_weighted_flow_loss(v: Tensor, target: Tensor, weight: Tensor, power: int = 2) -> Tensor:
+    """Flow-matching loss with a weight per latent patch (PosterCraft equation 2).
+
+    Args:
+        v, target: velocity, `(B, S, C)`, any float dtype; the loss is computed in float32.
+        weight: `(B, S)` in [0, 1], pooled by area from pixels; 1 = background. See `posterkit.training.regions`.
+        power: 2 takes the paper literally (the weight stands inside the norm), 1 weights the squared error.
+
+    Returns:
+        Scalar, mean over batch, patches and channels; not divided by the weights' sum (the paper does not).
+
+    Raises:
+        ValueError: shapes differ, a weight lies outside [0, 1], or the power is neither 1 nor 2.
+    """
+    error = velocity_error(v, target)
+    _check_weight(weight, v)
+    if power not in (1, 2):
+        raise ValueError(f"power must be 1 or 2, got {power}")
+    low, high = weight.aminmax()
+    if not (low >= 0 and high <= 1):
+        raise ValueError(f"weights must lie in [0, 1], found {low.item():g} to {high.item():g}")
+    return (error * weight.float() ** power).mean()
+
+
+def velocity_error(v: Tensor, target: Tensor) -> Tensor:
+    """Squared error of each token, `(B, S)` float32, mean over the channels of `(B, S, C)`.
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    if v.shape != target.shape:
+        raise ValueError(f"velocity {tuple(v.shape)} and target {tuple(target.shape)} differ in shape")
+    return (v.float() - target.float()).square().mean(-1)
+
+
+def add_noise(x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+    """x_t = (1 - t) x_0 + t eps for clean tokens and noise `(B, S, C)` and times `(B,)`."""
+    t = t.view(-1, *[1] * (x0.ndim - 1))
+    return (1 - t) * x0 + t * noise
+
+
 def sample_time(
-    batch: int, generator: torch.Generator, density: Literal["uniform", "logit_normal"] = "uniform", shift: float = 1.0
+    batch: int,
+    generator: torch.Generator,
+    density: Literal["uniform", "logit_normal"] = "uniform",
+    shift: float = 1.0,
+    mean: float = 0.0,
+    spread: float = 1.0,
 ) -> Tensor:
     """Timesteps to train at.
 
     Args:
         batch: B.
-        density: uniform on (0, 1), or sigmoid of a standard normal (SD3 section 3.1).
+        density: uniform on (0, 1) as in PosterCraft's stage 1, or sigmoid of a normal (SD3 section 3.1).
         shift: moves the mass towards noise, see `shift_time`.
+        mean, spread: of the normal; a mean below 0 moves the mass towards the picture.
 
     Returns:
         `(B,)` float32 in (0, 1).
@@ -47,10 +92,27 @@ def sample_time(
     if density == "uniform":
         t = torch.rand(batch, generator=generator)
     else:
-        t = torch.sigmoid(torch.randn(batch, generator=generator))
+        t = torch.sigmoid(mean + spread * torch.randn(batch, generator=generator))
     return shift_time(t, shift).clamp(1e-4, 1 - 1e-4)
 
 
 def shift_time(t: Tensor, shift: float) -> Tensor:
     """s t / (1 + (s - 1) t), the resolution shift of SD3 (section 5.3.2); s = 1 changes nothing."""
     return shift * t / (1 + (shift - 1) * t)
+
+
+def shift_for(
+    tokens: int, base_shift: float = 0.5, max_shift: float = 1.15, base_tokens: int = 256, max_tokens: int = 4096
+) -> float:
+    """The shift that FLUX.1 and Qwen-Image sample a picture of so many image tokens with.
+
+    The defaults are FLUX.1-dev's; a scheduler's config holds them (`base_shift`, `max_shift`, `base_image_seq_len`,
+    `max_image_seq_len`). The logarithm of the shift grows linearly with the tokens.
+    """
+    slope = (max_shift - base_shift) / (max_tokens - base_tokens)
+    return math.exp(base_shift + slope * (tokens - base_tokens))
+
+
+def _check_weight(weight: Tensor, v: Tensor) -> None:
+    if weight.shape != v.shape[:2]:
+        raise ValueError(f"weight {tuple(weight.shape)} is not one for each token of {tuple(v.shape)}")
