@@ -30,6 +30,7 @@ from posterkit.training.state import (
     save_state,
     set_random_state,
 )
+from posterkit.training.strategies import EndToEnd, Group, Strategy
 
 STOPS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and what a cluster sends before it takes the machine away
 
@@ -77,16 +78,23 @@ class Run:
         self._extra: dict[str, float] = {}
         self._stopping = False
 
-    def steps(self, model: Trainee, loader: Loader, sample: Callable[[], Image.Image] | None = None) -> Iterator[Any]:
+    def steps(
+        self, model: Trainee, loader: Loader, strategy: Strategy | None = None,
+        sample: Callable[[], Image.Image] | None = None,
+    ) -> Iterator[Any]:  # fmt: skip
         """Batches until `max_steps` or `stop_at`; around them accumulation, clipping, the step, averages, log, saves.
 
         Args:
+            strategy: says what trains, and what is clipped together; end to end where None.
             sample: makes the picture that is written to `samples/` every `sample_every` steps, from averaged weights.
         """
         config = self.config
         model.module.to(self.device)
-        parameters = [p for p in model.module.parameters() if p.requires_grad]
-        self.optimizer = self._optimizer(parameter_groups(model.module, config.weight_decay))
+        self.strategy = strategy or EndToEnd(model)
+        groups = self.strategy.groups()
+        options = [parameter_groups(nn.ParameterList(group.parameters), config.weight_decay) for group in groups]
+        self.optimizer = self._optimizer([option for of_group in options for option in of_group])
+        self._rates = [group.rate for group, of_group in zip(groups, options, strict=True) for _ in of_group]
         self.ema = EMA(model.module, config.ema_decay) if config.ema_decay else None
         self.loader = loader
         self._resume(model)
@@ -99,7 +107,7 @@ class Run:
             while self.step < last and not self._stops():
                 for _ in range(config.accumulation):
                     yield next(batches)
-                self._update(model, parameters)
+                self._update(model, groups)
                 if self.step % config.log_every == 0 or self.step == last:
                     self._log(last)
                 if self.step % config.save_every == 0 and self.step < last:
@@ -174,15 +182,15 @@ class Run:
         done = min(1.0, step / config.max_steps)
         return config.learning_rate * warm * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done)))
 
-    def _update(self, model: Trainee, parameters: list[nn.Parameter]) -> None:
+    def _update(self, model: Trainee, groups: list[Group]) -> None:
         if self.accelerator.num_processes > 1:
-            gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+            gradients = [p.grad for group in groups for p in group.parameters if p.grad is not None]
             mean = cast(Tensor, self.accelerator.reduce(torch.cat([g.flatten() for g in gradients]), "mean"))
             for gradient, part in zip(gradients, mean.split([g.numel() for g in gradients]), strict=True):
                 gradient.copy_(part.view_as(gradient))
-        self.norm = torch.nn.utils.clip_grad_norm_(parameters, self.config.clip)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate(self.step)
+        self.norms = {g.name: nn.utils.clip_grad_norm_(g.parameters, self.config.clip) for g in groups}
+        for options, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
+            options["lr"] = rate * self.rate(self.step)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.ema is not None:
@@ -194,8 +202,10 @@ class Run:
         loss = torch.stack(self._losses).mean().item() if self._losses else float("nan")
         per_step = (now - self._clock) / max(1, self.step - self._clock_step)
         images = config.batch_size * config.accumulation * self.accelerator.num_processes / max(per_step, 1e-9)
-        row = {"step": self.step, "loss": loss, "grad_norm": float(self.norm), "lr": self.rate(self.step - 1),
-               "images_per_s": round(images, 2), **self._extra}  # fmt: skip
+        norms = {f"grad_norm_{name}": float(norm) for name, norm in self.norms.items()}
+        row = {"step": self.step, "loss": loss, "grad_norm": math.hypot(*norms.values()),
+               "lr": self.rate(self.step - 1), "images_per_s": round(images, 2),
+               **(norms if len(norms) > 1 else {}), **self.strategy.report(), **self._extra}  # fmt: skip
         self._losses.clear()
         self._clock, self._clock_step = now, self.step
         if self.accelerator.is_main_process:

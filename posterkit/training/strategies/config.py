@@ -1,0 +1,56 @@
+"""The config keys of the strategies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from posterkit.training.config import RunConfig
+
+
+@dataclass
+class HalvesConfig:
+    """Where the transformer is cut and what its first half learns; end_to_end reads none of it.
+
+    Attributes:
+        cut: blocks = as many in either half, the first takes the odd one; in both families every block costs the same
+            FLOPs for each token, so this halves the work and the activations. parameters = where the blocks' weights
+            come nearest to half. double_single = where FLUX.1's double-stream blocks end.
+        boundary: number of blocks in the first half, double- and single-stream ones counted as one list; null takes it
+            from `cut`.
+        target: what the first half's output is to tell: input = the transformer's own embedded input (the paper's),
+            anchor = what the weights that the stage began with make of the same input at the same place,
+            frozen = nothing, the first half stays as it is (the same as `strategy: frozen_half`).
+        weight: of the reconstruction beside the task; the paper takes 10 with an error that is not normalised.
+        normalised: divide the error by its target's variance, so that `weight` means the same for every model.
+        early_rate: learning rate of the first half and all before it, as a multiple of `learning_rate`.
+    """
+
+    cut: Literal["blocks", "parameters", "double_single"] = "blocks"
+    boundary: int | None = None
+    target: Literal["input", "anchor", "frozen"] = "input"
+    weight: float = 1.0
+    normalised: bool = True
+    early_rate: float = 1.0
+
+
+@dataclass
+class StrategyConfig(RunConfig):
+    """What a stage has that may train by halves.
+
+    Attributes:
+        strategy: end_to_end; lopt = the task trains the second half of the transformer, a reconstruction the first;
+            frozen_half = the first half does not train.
+        halves: for lopt and frozen_half.
+    """
+
+    strategy: Literal["end_to_end", "lopt", "frozen_half"] = "end_to_end"
+    halves: HalvesConfig = field(default_factory=HalvesConfig)
+
+    def check(self) -> None:
+        super().check()
+        for name in ("weight", "early_rate"):
+            if getattr(self.halves, name) <= 0:
+                raise ValueError(f"halves.{name} must be above 0, got {getattr(self.halves, name)}")
+        if self.strategy == "end_to_end" and self.halves != HalvesConfig():
+            raise ValueError("halves says how to cut the transformer, but strategy is end_to_end; give lopt")

@@ -1,0 +1,209 @@
+"""LoPT, local-learning post-training (arXiv 2605.04913), carried from language models to diffusion transformers.
+
+The paper cuts a transformer at its middle. With h_in and h_out what enters and leaves the first half,
+
+    L_aux = mean (A(h_out) - sg(h_in))^2        what the first half learns, A a small head
+    h_next = sg(h_out)                          what the second half sees
+    L = L_task + weight L_aux
+
+where sg stops the gradient: the forward pass is unchanged, and the task reaches the second half only. Two things are
+ours. A diffusion transformer's blocks also read one vector of time and pooled text, which has to be cut as well, or
+the task would reach the time embedding through it. And L_aux runs backward at the boundary, within the forward pass:
+the two losses share no weight, so the gradients are those of L, but the first half's activations are gone before the
+second half makes its own.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from posterkit.training.strategies.config import HalvesConfig
+from posterkit.training.strategies.end_to_end import Group
+from posterkit.training.strategies.halves import Halves
+
+STREAMS = ("hidden_states", "encoder_hidden_states")  # image and text tokens, as the blocks' arguments call them
+
+
+class FrozenHalf:
+    """Only the second half trains: the cheap alternative that LoPT has to beat. No backward pass in the first half."""
+
+    def __init__(self, model: Any, config: HalvesConfig) -> None:
+        self.model, self.halves = model, Halves(model, config)
+        self.halves.check_trains("second_half")
+        for parameter in self.halves.groups()[0].parameters:
+            parameter.requires_grad_(False)
+
+    def velocity(self, *inputs: Any) -> Tensor:
+        return self.model.velocity(*inputs)
+
+    def groups(self) -> list[Group]:
+        return self.halves.groups()[1:]
+
+    def report(self) -> dict[str, float]:
+        return {}
+
+
+class LoPT:
+    """The task trains the second half of the transformer, a reconstruction the first half and what comes before it.
+
+    Heads live in `model.module["reconstruction"]`, so that a run trains, averages and saves them with its state; what
+    the adapter saves as a pipeline has none. Both targets are read through heads, one for each stream of tokens. For
+    `anchor` this is no luxury: compared directly, the weights that the stage begins with would be at the loss's
+    minimum already, and the first half would never move.
+
+    With `anchor` every step runs the first half once more, without gradients, and its trained weights are kept twice.
+
+    Raises:
+        TypeError, ValueError: as `Halves`, or one half has nothing that trains.
+    """
+
+    def __init__(self, model: Any, config: HalvesConfig, accumulation: int = 1) -> None:
+        """
+        Args:
+            accumulation: forward passes in one optimiser step; the reconstruction is divided by it, as the task is.
+        """
+        self.model, self.config, self.accumulation = model, config, accumulation
+        self.halves = Halves(model, config)
+        self.halves.check_trains("first_half", "second_half")
+        self.transformer = self.halves.transformer
+        self._early = self.halves.groups()[0].parameters
+        self._start = [p.detach().clone() for p in self._early] if config.target == "anchor" else []
+        with torch.random.fork_rng(devices=[]):  # the run's other random numbers are those of end_to_end
+            self.heads = nn.ModuleDict({name: reconstruction_head(self.transformer.inner_dim) for name in STREAMS})
+        model.module["reconstruction"] = self.heads.to(self.transformer.device)
+        self._number = {id(block): number for number, block in enumerate(self.halves.blocks)}
+        self._targets: dict[str, Tensor] = {}
+        self._losses: list[Tensor] = []
+
+    def velocity(self, *inputs: Any) -> Tensor:
+        """The same numbers as the model's own velocity; under it lies the second half's graph alone.
+
+        The reconstruction's gradient has been added when this returns. Each call adds one, so a loss over several
+        calls weighs the reconstruction as often. A text encoder that trains learns from the reconstruction, and its
+        states can serve one call only.
+
+        Raises:
+            FloatingPointError: the reconstruction's loss is not finite.
+            TypeError: the transformer was wrapped or sharded since the strategy was built.
+        """
+        if not torch.is_grad_enabled():
+            return self.model.velocity(*inputs)
+        self.halves.check_plain()
+        self._targets = self._at_the_start(inputs) if self.config.target == "anchor" else {}
+        with self._cut():
+            return self.model.velocity(*inputs)
+
+    def groups(self) -> list[Group]:
+        return self.halves.groups()
+
+    def report(self) -> dict[str, float]:
+        losses, self._losses = self._losses, []
+        return {"reconstruction": torch.stack(losses).mean().item()} if losses else {}
+
+    @contextmanager
+    def _cut(self) -> Iterator[None]:
+        """Let `_call` call every block: where diffusers checkpoints, it calls blocks through a function of its own."""
+        transformer = self.transformer
+        before = transformer.gradient_checkpointing, transformer._gradient_checkpointing_func
+        self._checkpoint = before[1] if before[0] else None
+        transformer.gradient_checkpointing, transformer._gradient_checkpointing_func = True, self._call
+        # the last norm reads the time as well
+        hook = transformer.norm_out.register_forward_pre_hook(lambda _, args: (args[0], args[1].detach()))
+        try:
+            yield
+        finally:
+            hook.remove()
+            transformer.gradient_checkpointing, transformer._gradient_checkpointing_func = before
+            self._targets = {}
+
+    def _call(self, block: nn.Module, *values: Any) -> tuple[Tensor, Tensor]:
+        """One block of the forward pass, behind the boundary on inputs without a past."""
+        number = self._number[id(block)]
+        inputs = dict(zip(list(inspect.signature(type(block).forward).parameters)[1:], values, strict=False))
+        if number == 0 and not self._targets:
+            self._targets = {name: inputs[name].detach() for name in STREAMS}
+        if number == self.halves.boundary:
+            self._learn({name: inputs[name] for name in STREAMS}, inputs.get("encoder_hidden_states_mask"))
+            inputs |= {name: inputs[name].detach() for name in STREAMS}
+        if number >= self.halves.boundary:
+            inputs["temb"] = inputs["temb"].detach()
+        return block(**inputs) if self._checkpoint is None else self._checkpoint(block, *inputs.values())
+
+    def _learn(self, features: dict[str, Tensor], mask: Tensor | None) -> None:
+        """The reconstruction's backward pass; the first half's activations are free after it."""
+        targets, self._targets = self._targets, {}
+        errors = []
+        for name, value in features.items():
+            counts = mask if name == "encoder_hidden_states" else None
+            made = self.heads[name](value.float())
+            errors.append(reconstruction_error(made, targets[name], counts, self.config.normalised))
+        loss = self.config.weight * torch.stack(errors).mean()
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"the reconstruction's loss is {loss.item()}; the last checkpoint is whole")
+        with torch.autocast(loss.device.type, enabled=False):  # a backward pass takes its precision from the forward
+            (loss / self.accumulation).backward()
+        self._losses.append(loss.detach())
+
+    @torch.no_grad()
+    def _at_the_start(self, inputs: tuple[Any, ...]) -> dict[str, Tensor]:
+        """What the first half makes of these inputs with the weights that the stage began with."""
+        found: dict[str, Tensor] = {}
+
+        def stop(_: nn.Module, __: Any, made: tuple[Tensor, Tensor]) -> None:
+            found["encoder_hidden_states"], found["hidden_states"] = made
+            raise _Reached
+
+        hook = self.halves.blocks[self.halves.boundary - 1].register_forward_hook(stop)
+        self._swap()
+        try:
+            self.model.velocity(*inputs)
+        except _Reached:
+            pass
+        finally:
+            hook.remove()
+            self._swap()
+        return found
+
+    def _swap(self) -> None:
+        """Exchange the first half's weights and those that the stage began with; a second call puts them back."""
+        torch.clear_autocast_cache()  # it knows weights by their place in memory, and would take one for the other
+        for index, parameter in enumerate(self._early):
+            start = self._start[index].to(parameter.device)
+            parameter.data, self._start[index] = start, parameter.data
+
+
+class _Reached(Exception):
+    """The forward pass has come as far as it was to go."""
+
+
+def reconstruction_head(width: int) -> nn.Sequential:
+    """LoPT's A, `(B, S, width)` to the same: LayerNorm, width to a quarter, GELU, back to width; near 0 at first."""
+    head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width // 4), nn.GELU(), nn.Linear(width // 4, width))
+    for layer in head:
+        if isinstance(layer, nn.Linear):
+            nn.init.xavier_uniform_(layer.weight, gain=0.1)
+            nn.init.zeros_(layer.bias)
+    return head
+
+
+def reconstruction_error(made: Tensor, target: Tensor, mask: Tensor | None = None, normalised: bool = True) -> Tensor:
+    """Mean squared error in float32, as a share of the target's variance.
+
+    Args:
+        made, target: `(B, S, D)`, any float dtype.
+        mask: `(B, S)` bool, True where a token counts; padding does not. All count where None.
+        normalised: divide by the variance over tokens, mean over channels: 1 is what the mean token would score.
+
+    Returns:
+        Scalar.
+    """
+    made, target = (value.float().flatten(0, 1) if mask is None else value.float()[mask] for value in (made, target))
+    error = F.mse_loss(made, target)
+    return error / target.var(0, correction=0).mean().clamp_min(1e-6) if normalised else error
