@@ -1,0 +1,58 @@
+"""Optimisers by name, and which weights decay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from posterkit.training.config import RunConfig
+
+Groups = list[dict[str, Any]]
+
+
+def choose_optimizer(
+    config: RunConfig, device: torch.device, say: Callable[[str], None] = print
+) -> Callable[[Groups], torch.optim.Optimizer]:
+    """What makes the configured optimiser for some parameter groups; nothing is allocated yet.
+
+    The 8-bit ones are bitsandbytes'. Without an NVIDIA card the same config runs on PyTorch's AdamW and `say` is told
+    so. Adafactor works as in PosterCraft: at the schedule's own rate, neither relative to the step nor to the size of
+    a weight; PyTorch's cannot be told so, transformers' can.
+
+    Raises:
+        SystemExit: there is a card, and bitsandbytes cannot be imported.
+    """
+    betas = tuple(config.betas)
+    if config.optimizer == "adafactor":
+        from transformers.optimization import Adafactor
+
+        return partial(
+            Adafactor, lr=config.learning_rate, scale_parameter=False, relative_step=False, warmup_init=False
+        )
+    if config.optimizer != "adamw":
+        if device.type == "cuda":
+            try:
+                from bitsandbytes import optim  # pyright: ignore[reportMissingImports]
+            except Exception as fault:  # its own library may be missing for this CUDA, in its own ways
+                raise SystemExit(
+                    f"posterkit: optimizer {config.optimizer}: bitsandbytes cannot be imported "
+                    f"({str(fault).strip().splitlines()[0]}); install posterkit[gpu], or take optimizer=adamw"
+                ) from None
+            kind = {"adamw8bit": optim.AdamW8bit, "paged_adamw8bit": optim.PagedAdamW8bit}[config.optimizer]
+            return partial(kind, lr=config.learning_rate, betas=betas)
+        say(f"optimizer {config.optimizer} needs an NVIDIA card; here PyTorch's AdamW does its work, in float32")
+    return partial(torch.optim.AdamW, lr=config.learning_rate, betas=betas)
+
+
+def parameter_groups(module: nn.Module, weight_decay: float) -> Groups:
+    """The trained parameters: matrices, which decay, and vectors (biases, norms, DoRA's magnitudes), which do not."""
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
