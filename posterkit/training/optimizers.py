@@ -26,7 +26,7 @@ def choose_optimizer(
     Raises:
         SystemExit: there is a card, and bitsandbytes cannot be imported.
     """
-    betas = tuple(config.betas)
+    betas = (config.betas[0], config.betas[1])
     if config.optimizer == "adafactor":
         from transformers.optimization import Adafactor
 

@@ -140,7 +140,7 @@ def _flatten_optimizer(
     module: nn.Module, optimizer: torch.optim.Optimizer
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors by their parameter's name, so that they outlive another grouping; and what is no tensor."""
-    names = {parameter: name for name, parameter in module.named_parameters()}
+    names: dict[Tensor, str] = {parameter: name for name, parameter in module.named_parameters()}
     tensors: dict[str, Tensor] = {}
     scalars: dict[str, Any] = {"kind": type(optimizer).__name__, "state": {}}
     seen: set[int] = set()
@@ -159,7 +159,7 @@ def _unflatten_optimizer(
     folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, scalars: dict[str, Any]
 ) -> None:
     tensors = load_file(folder / "optimizer.safetensors")
-    names = {parameter: name for name, parameter in module.named_parameters()}
+    names: dict[Tensor, str] = {parameter: name for name, parameter in module.named_parameters()}
     ordered = [names[parameter] for group in optimizer.param_groups for parameter in group["params"]]
     if "groups" in scalars:  # a checkpoint from before names: one group, in the module's order
         positions = {str(index): name for index, (name, _) in enumerate(_trainable(module))}

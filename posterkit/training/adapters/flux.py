@@ -21,6 +21,7 @@ from posterkit.pipelines.postercraft import PosterCraftPipeline
 from posterkit.sizing import check_on_grid
 from posterkit.training.adapters.autoencoder import Autoencoder
 from posterkit.training.adapters.folders import check_model, fingerprint, pipeline_defaults, save_pipeline
+from posterkit.training.lora import save_adapter, trained_adapter
 from posterkit.training.tokenizers import clip_tokenizer, t5_tokenizer
 
 Encoded = dict[str, Tensor]
@@ -212,5 +213,8 @@ class FluxAdapter:
         return PosterCraftPipeline(**self.parts, vae=self.vae.module, **self.defaults)
 
     def save(self, folder: str | Path) -> None:
-        """A diffusers folder, bfloat16, which stock FluxPipeline opens too."""
-        save_pipeline(self.pipeline(), folder)
+        """A LoRA alone where one trains, else a diffusers folder, bfloat16; stock FluxPipeline opens either."""
+        if name := trained_adapter(self.parts["transformer"]):
+            save_adapter(self.parts["transformer"], name, folder)
+        else:
+            save_pipeline(self.pipeline(), folder)

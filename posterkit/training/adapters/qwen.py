@@ -28,6 +28,7 @@ from posterkit.tasks import TASKS
 from posterkit.training.adapters.alignment import look_at_reference
 from posterkit.training.adapters.autoencoder import Autoencoder
 from posterkit.training.adapters.folders import check_model, fingerprint, pipeline_defaults, save_pipeline
+from posterkit.training.lora import save_adapter, trained_adapter
 from posterkit.training.tokenizers import qwen_tokenizer
 
 Encoded = dict[str, Tensor]
@@ -246,8 +247,14 @@ class QwenAdapter:
         return PosterOmniPipeline(**self.parts, vae=self.vae.module, **self.defaults)
 
     def save(self, folder: str | Path) -> None:
-        """A diffusers folder, bfloat16, which stock QwenImageEditPlusPipeline opens too."""
-        save_pipeline(self.pipeline(), folder)
+        """A LoRA alone where one trains, else a diffusers folder, bfloat16.
+
+        Stock QwenImageEditPlusPipeline opens either.
+        """
+        if name := trained_adapter(self.parts["transformer"]):
+            save_adapter(self.parts["transformer"], name, folder)
+        else:
+            save_pipeline(self.pipeline(), folder)
 
     def _empty_ids(self, grid: Tensor) -> Tensor:
         """The negative prompt's ids `(L,)` beside pictures of this grid; a token of the encoder is 2 x 2 patches."""

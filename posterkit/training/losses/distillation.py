@@ -34,7 +34,7 @@ def expert_for(tasks: Iterable[str]) -> Literal["local", "global"] | None:
     Raises:
         ValueError: the batch mixes groups, is empty, or holds an unknown task.
     """
-    groups = {task_group(task) for task in tasks}
+    groups: set[Group] = {task_group(task) for task in tasks}
     if len(groups) != 1:
         raise ValueError(f"a micro-batch has one teacher, its tasks are of {sorted(groups) or 'no group'}")
     (group,) = groups

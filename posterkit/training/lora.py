@@ -1,0 +1,230 @@
+"""What a stage trains: all weights, or LoRA adapters on one frozen base (peft)."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from peft import LoraConfig, get_peft_model_state_dict
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import nn
+
+from posterkit.training.lora_files import LoraFile, base_of, check_base, linear_layers, read_lora, write_lora
+
+# every attention projection of both families; FLUX.1's single blocks have the first three
+ATTENTION = ("to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
+
+
+@dataclass
+class Trainable:
+    """
+    Attributes:
+        weights: full, or lora or dora on the transformer, whose own weights and text encoders then stay as they are.
+        rank: of a LoRA.
+        alpha: a LoRA's output is scaled by alpha / rank; null takes the rank, a scale of 1.
+        targets: the linear layers that get a LoRA, by the ends of their names.
+        gradient_checkpointing: keep no activations inside a block; its backward pass computes them again.
+    """
+
+    weights: Literal["full", "lora", "dora"] = "full"
+    rank: int = 64
+    alpha: float | None = None
+    targets: list[str] = field(default_factory=lambda: list(ATTENTION))
+    gradient_checkpointing: bool = False
+
+    def check(self) -> None:
+        """Raise ValueError for values that cannot work."""
+        if self.rank < 1:
+            raise ValueError(f"trainable.rank must be at least 1, got {self.rank}")
+        if self.alpha is not None and self.alpha <= 0:
+            raise ValueError(f"trainable.alpha must be above 0, got {self.alpha}")
+        if not self.targets:
+            raise ValueError("trainable.targets names no layer")
+
+
+def set_trainable(module: nn.ModuleDict, trainable: Trainable, name: str = "default") -> None:
+    """Make a model train what the config says; with a LoRA everything else that it holds is frozen.
+
+    Args:
+        module: an adapter's `module`, with the transformer in it.
+        name: of the LoRA.
+
+    Raises:
+        ValueError: a target fits no layer of the transformer.
+    """
+    transformer: Any = module["transformer"]
+    if trainable.gradient_checkpointing:
+        transformer.enable_gradient_checkpointing()
+    if trainable.weights != "full":
+        module.requires_grad_(False)
+        add_adapter(transformer, name, trainable)
+        train_only(transformer, name)
+
+
+def add_adapter(transformer: Any, name: str, trainable: Trainable) -> None:
+    """Put a fresh LoRA on the transformer, in use and frozen; its B is zero, so that nothing changes yet.
+
+    Raises:
+        ValueError: a target fits no linear layer; the nearest one is named.
+    """
+    ends = {".".join(path.split(".")[n:]) for path in linear_layers(transformer) for n in range(path.count(".") + 1)}
+    for target in trainable.targets:
+        if target not in ends:
+            near = difflib.get_close_matches(target, sorted(ends), n=1, cutoff=0)[0]
+            raise ValueError(
+                f'trainable.targets: no linear layer of {type(transformer).__name__} ends in "{target}" '
+                f'(did you mean "{near}"?)'
+            )
+    config = LoraConfig(
+        r=trainable.rank,
+        lora_alpha=trainable.alpha or trainable.rank,  # pyright: ignore[reportArgumentType] - any number will do
+        target_modules=sorted(trainable.targets),
+        use_dora=trainable.weights == "dora",
+    )
+    with _training_kept(transformer):
+        transformer.add_adapter(config, name)
+    for _, parameter in _weights(transformer, name):
+        parameter.data = parameter.data.float()  # whatever the base is kept in
+
+
+def load_adapter(transformer: Any, name: str, source: str | Path) -> None:
+    """Put a saved LoRA on the transformer, frozen; it is in use only if it is the first one.
+
+    Args:
+        source: its file or folder.
+
+    Raises:
+        FileNotFoundError: there is none at `source`.
+        ValueError: it cannot be read, or it was trained on another base.
+    """
+    lora = read_lora(source)
+    check_base(transformer, lora, source)
+    active = transformer.active_adapters() if adapters_of(transformer) else name
+    with _training_kept(transformer):
+        transformer.load_lora_adapter(lora.weights, adapter_name=name, metadata=lora.config or None, prefix=None)
+        transformer.set_adapter(active)
+    for key, parameter in _weights(transformer, name):
+        parameter.data = lora.weights[key].to(parameter.device).float()  # as saved: peft rounds to the base's dtype
+
+
+def save_adapter(transformer: Any, name: str, folder: str | Path) -> None:
+    """Write one adapter as `pytorch_lora_weights.safetensors`, which both stock pipelines and ours load.
+
+    Raises:
+        ValueError: there is no such adapter.
+    """
+    _check_name(transformer, name)
+    config = transformer.peft_config[name]
+    kept = {
+        "r": config.r,
+        "lora_alpha": config.lora_alpha,
+        "target_modules": sorted(config.target_modules),
+        "use_dora": config.use_dora,
+    }
+    weights = get_peft_model_state_dict(transformer, adapter_name=name)
+    write_lora(LoraFile(weights, kept, base_of(transformer)), folder)
+
+
+def train_only(transformer: Any, name: str) -> None:
+    """Run with one adapter and train it alone; base and other adapters are frozen.
+
+    Raises:
+        ValueError: there is no such adapter.
+    """
+    _check_name(transformer, name)
+    transformer.set_adapter(name)
+    transformer.requires_grad_(False)
+    for _, parameter in _weights(transformer, name):
+        parameter.requires_grad_(True)
+
+
+@contextlib.contextmanager
+def using(transformer: Any, name: str | None) -> Iterator[None]:
+    """Run with another adapter, or with None on the bare base, and come back; what trains goes on to train.
+
+    Raises:
+        ValueError: there is no such adapter.
+    """
+    if name is not None:
+        _check_name(transformer, name)
+    layers = [layer for layer in transformer.modules() if isinstance(layer, BaseTunerLayer)]
+    before = [(layer.active_adapters, layer.disable_adapters) for layer in layers]
+    with _training_kept(transformer):
+        try:
+            for layer in layers:
+                layer.set_adapter([name] if name else [])
+                layer.enable_adapters(name is not None)
+            yield
+        finally:
+            for layer, (active, disabled) in zip(layers, before, strict=True):
+                layer.set_adapter(active)
+                layer.enable_adapters(not disabled)
+
+
+@contextlib.contextmanager
+def teacher(transformer: Any, name: str | None) -> Iterator[None]:
+    """As `using`, without gradients: a pass of an expert, or with None of the base, beside the student that trains.
+
+    with teacher(transformer, expert_for(tasks)):
+        wanted = model.velocity(x, t, condition)
+    """
+    with torch.no_grad(), using(transformer, name):
+        yield
+
+
+def fuse_adapter(transformer: Any, name: str) -> None:
+    """Add one adapter to the base's weights and take every adapter off: what a stage after a LoRA stage starts from.
+
+    Raises:
+        ValueError: there is no such adapter.
+    """
+    _check_name(transformer, name)
+    transformer.fuse_lora(adapter_names=[name])
+    transformer.unload_lora()
+
+
+def adapters_of(transformer: Any) -> list[str]:
+    """The names of the LoRAs on a transformer."""
+    return list(getattr(transformer, "peft_config", {}))
+
+
+def trained_adapter(transformer: Any) -> str | None:
+    """The LoRA that trains, if one does."""
+    for name in adapters_of(transformer):
+        if any(parameter.requires_grad for _, parameter in _weights(transformer, name)):
+            return name
+    return None
+
+
+def _check_name(transformer: Any, name: str) -> None:
+    if name not in adapters_of(transformer):
+        held = ", ".join(adapters_of(transformer)) or "none"
+        raise ValueError(f'the transformer has no LoRA "{name}"; it has {held}')
+
+
+def _weights(transformer: Any, name: str) -> Iterator[tuple[str, nn.Parameter]]:
+    """An adapter's parameters, named as in its file."""
+    for path, parameter in transformer.named_parameters():
+        layer, _, rest = path.rpartition(".lora_")
+        kind, *owner = rest.split(".")
+        if layer and owner[0] == name:
+            yield f"{layer}.lora_{kind}" + (".weight" if kind in ("A", "B") else ""), parameter
+
+
+@contextlib.contextmanager
+def _training_kept(transformer: Any) -> Iterator[None]:
+    """What trains, trains afterwards, and nothing else: peft's switches turn gradients on and off as they like."""
+    trained = {parameter for parameter in transformer.parameters() if parameter.requires_grad}
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Already found a `peft_config`")  # several are meant
+            yield
+    finally:
+        for parameter in transformer.parameters():
+            parameter.requires_grad_(parameter in trained)

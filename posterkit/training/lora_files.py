@@ -1,0 +1,146 @@
+"""LoRAs on disk: diffusers' own file format, and the name of the base that a LoRA was trained on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY, LORA_WEIGHT_NAME_SAFE
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+_BASE_KEY = "posterkit_base"  # in the file's metadata, beside diffusers' own
+_PREFIX = "transformer."
+
+
+@dataclass(frozen=True)
+class LoraFile:
+    """A LoRA as it lies on disk.
+
+    Attributes:
+        weights: `<layer>.lora_A.weight` `(rank, in)`, `<layer>.lora_B.weight` `(out, rank)` and, of a DoRA,
+            `<layer>.lora_magnitude_vector` `(out,)`; layers as the transformer names them.
+        config: peft's values (`r`, `lora_alpha`, `target_modules`, `use_dora`); empty for a file of another tool.
+        base: what it was trained on, see `base_of`; empty for a file of another tool.
+    """
+
+    weights: dict[str, Tensor]
+    config: dict[str, Any]
+    base: dict[str, Any]
+
+    @property
+    def scale(self) -> float:
+        """What B A is multiplied with; 1 where the file does not say."""
+        return self.config["lora_alpha"] / self.config["r"] if self.config else 1.0
+
+    @property
+    def layers(self) -> list[str]:
+        """The layers that it changes."""
+        return sorted(key.removesuffix(".lora_A.weight") for key in self.weights if key.endswith(".lora_A.weight"))
+
+
+def write_lora(lora: LoraFile, folder: str | Path) -> None:
+    """Write `pytorch_lora_weights.safetensors`, which both stock pipelines and ours load; dtypes stay as they are."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {f"{_PREFIX}{key}": value for key, value in lora.config.items()}
+    metadata = {
+        "format": "pt",
+        LORA_ADAPTER_METADATA_KEY: json.dumps(config, sort_keys=True),
+        _BASE_KEY: json.dumps(lora.base, sort_keys=True),
+    }
+    weights = {f"{_PREFIX}{key}": value.detach().contiguous().cpu() for key, value in lora.weights.items()}
+    save_file(weights, folder / LORA_WEIGHT_NAME_SAFE, metadata)
+
+
+def read_lora(source: str | Path) -> LoraFile:
+    """Read a LoRA from its file or folder.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is no safetensors file, or holds no LoRA of a transformer.
+    """
+    path = Path(source)
+    path = path / LORA_WEIGHT_NAME_SAFE if path.is_dir() else path
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such LoRA")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - a handle is no mapping
+    except SafetensorError as fault:
+        raise ValueError(f"{path}: not a safetensors file ({fault})") from None
+    config = json.loads(metadata.get(LORA_ADAPTER_METADATA_KEY, "{}"))
+    lora = LoraFile(_of_transformer(weights), _of_transformer(config), json.loads(metadata.get(_BASE_KEY, "{}")))
+    if not lora.layers:
+        raise ValueError(f"{path}: holds no {_PREFIX}*.lora_A.weight, so no LoRA in diffusers' format")
+    return lora
+
+
+def base_of(transformer: Any) -> dict[str, Any]:
+    """Which model an adapter belongs to.
+
+    Returns:
+        name: a hub id, or the last part of a local folder's path; for people.
+        kind: the transformer's class.
+        weights: a hash of all vectors and of the beginning of each matrix, rounded to bfloat16, so that it does not
+            depend on the dtype that the base is loaded in; None where the base is quantised.
+    """
+    digest, whole = hashlib.sha256(), True
+    for path, parameter in sorted(transformer.named_parameters()):
+        if ".lora_" in path:
+            continue
+        whole &= parameter.is_floating_point()
+        start = parameter.detach() if parameter.ndim == 1 else parameter.detach().flatten()[:64]
+        digest.update(f"{path.replace('.base_layer', '')} {tuple(parameter.shape)}".encode())
+        digest.update(start.to(torch.bfloat16).cpu().view(torch.uint8).numpy().tobytes())
+    return {
+        "name": _base_name(transformer.config.get("_name_or_path") or ""),
+        "kind": type(transformer).__name__,
+        "weights": digest.hexdigest()[:16] if whole else None,
+    }
+
+
+def check_base(transformer: Any, lora: LoraFile, source: str | Path) -> None:
+    """Raise ValueError where a LoRA was trained on another base, or its layers are not this one's."""
+    mine = base_of(transformer)
+    for key in ("kind", "weights"):
+        if lora.base.get(key) and mine[key] and lora.base[key] != mine[key]:
+            theirs = " ".join(str(lora.base[k]) for k in ("name", "kind", "weights"))
+            raise ValueError(
+                f"{source}: a LoRA of another base, {theirs}; here is {' '.join(map(str, mine.values()))}"
+            )
+    here = linear_layers(transformer)
+    for layer in lora.layers:
+        if layer not in here:
+            raise ValueError(f"{source}: a LoRA of another base: {mine['kind']} has no linear layer {layer}")
+        found = lora.weights[f"{layer}.lora_B.weight"].shape[0], lora.weights[f"{layer}.lora_A.weight"].shape[1]
+        wanted = here[layer].out_features, here[layer].in_features
+        if found != wanted:
+            raise ValueError(f"{source}: a LoRA of another base: its {layer} is {found}, here it is {wanted}")
+
+
+def linear_layers(transformer: Any) -> dict[str, nn.Linear]:
+    """The transformer's own linear layers by name, with or without adapters on them."""
+    return {
+        path.removesuffix(".base_layer"): layer
+        for path, layer in transformer.named_modules()
+        if isinstance(layer, nn.Linear) and ".lora_" not in path
+    }
+
+
+def _of_transformer(values: dict[str, Any]) -> dict[str, Any]:
+    return {key.removeprefix(_PREFIX): value for key, value in values.items() if key.startswith(_PREFIX)}
+
+
+def _base_name(source: str) -> str:
+    """A hub id as it is; of a local path only its last part, which tells nothing of anybody's folders."""
+    path = Path(source.removesuffix("/transformer"))
+    if not path.is_absolute() and not path.exists():
+        return str(path)
+    return path.parent.name if path.name in ("model", "ema") else path.name
