@@ -12,6 +12,7 @@ what a poster shows is segmented, removed and set down elsewhere. The finished p
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from posterkit.data import PosterSample, SyntheticPosters
 from posterkit.data.flow import Flow, Outcome
@@ -19,6 +20,7 @@ from posterkit.data.omni.build import BuildTask
 from posterkit.data.omni.parts import PainterAt
 from posterkit.data.omni.posters import FindSubjects, FromPosters, JudgeAt, ReadTexts, open_source
 from posterkit.data.omni.subjects import open_segmenter
+from posterkit.data.poster_scan import check_outside
 from posterkit.data.schema import encode_for_shards, encode_sample
 from posterkit.data.tool import Options, make_set, run_tool, size, whole
 from posterkit.sizing import Size
@@ -52,6 +54,7 @@ def finished(tasks: tuple[str, ...]) -> Flow:
     if GIVEN.size:
         raise ValueError("--size: finished posters keep their own size; only synthetic ones are drawn at a size")
     source = open_source(GIVEN.input, GIVEN.licence, GIVEN.heldout)
+    check_outside(GIVEN.out, Path(GIVEN.input))
     judge = JudgeAt(GIVEN.judge, GIVEN.judge_model, GIVEN.device or "cpu", GIVEN.answers)
     painter = PainterAt(GIVEN.painter, GIVEN.steps, GIVEN.device)
     judge.open()  # what cannot work shows before any work

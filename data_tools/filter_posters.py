@@ -32,6 +32,7 @@ from posterkit.data.poster_scan import (
     NEAR,
     JudgeAt,
     Scan,
+    check_outside,
     encode_line,
     fingerprint,
     list_posters,
@@ -48,8 +49,7 @@ LEAST_BY_RULES, LEAST_BY_CLIP = 0.35, 0.25
 def main() -> Outcome:
     folder, read = Path(GIVEN.input), not GIVEN.no_text
     names = list_posters(folder)
-    if GIVEN.out.resolve().is_relative_to(folder.resolve()):
-        raise ValueError(f"{GIVEN.out}: lies in {folder}, whose pictures are the input; take a folder outside")
+    check_outside(GIVEN.out, folder)
     rules, answers = RULES if read else BLIND, str(GIVEN.answers or GIVEN.out / ".answers")
     judge = JudgeAt(rules if GIVEN.judge == RULES else GIVEN.judge, GIVEN.judge_model, GIVEN.device, answers)
     by_rules = GIVEN.aesthetics == RULES

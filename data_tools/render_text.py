@@ -16,11 +16,12 @@ from PIL import Image, ImageOps
 
 from posterkit.data import PosterSample
 from posterkit.data.flow import Drop, Flow, Outcome
+from posterkit.data.poster_scan import check_outside, fingerprint, list_posters, read_own_caption
 from posterkit.data.schema import encode_sample
 from posterkit.data.synthetic import draw_art
 from posterkit.data.text_render import SCRIPTS, Wording, read_wording, render_text, shipped_wording
 from posterkit.data.tool import Options, make_set, run_tool, size, whole
-from posterkit.reading import SUFFIXES, read_image
+from posterkit.reading import read_image
 from posterkit.sizing import Size
 from posterkit.typeset.fonts import FACES, Face, load_face
 
@@ -40,21 +41,20 @@ class Picture:
 class Photos:
     """The photos of a folder, over and over, each time cropped anew."""
 
-    paths: tuple[Path, ...]
+    folder: Path
+    names: tuple[str, ...]
     seed: int
     size: Size
 
     def __getitem__(self, number: int) -> Picture | Drop:
-        path = self.paths[number % len(self.paths)]
+        name = self.names[number % len(self.names)]
         try:
-            image = read_image(path)
-        except ValueError as error:
+            image, caption = read_image(self.folder / name), read_own_caption(self.folder / name)
+        except (OSError, ValueError) as error:
             return Drop("unreadable", str(error), fault=True)
         rng = Random(f"{self.seed} crop {number}")
         image = ImageOps.fit(image, self.size, Image.Resampling.LANCZOS, centering=(rng.random(), rng.random()))
-        words = path.with_suffix(".txt")
-        caption = words.read_text(encoding="utf-8").strip() if words.is_file() else ""
-        return Picture(number, image, caption, "photo", path.name)
+        return Picture(number, image, caption, "photo", name)
 
 
 @dataclass(frozen=True)
@@ -93,19 +93,17 @@ class SetText:
 def main() -> Outcome:
     wordings = [shipped_wording(script) for script in GIVEN.scripts] + [read_wording(path) for path in GIVEN.words]
     faces = tuple(load_face(path) for path in GIVEN.fonts) or FACES
-    paths: tuple[Path, ...] = ()
+    photos = ""
     if GIVEN.input == "synthetic":
         source, count, licence = Art(GIVEN.seed, GIVEN.size), GIVEN.count or 2000, "CC0-1.0"
     else:
         folder = Path(GIVEN.input)
-        paths = tuple(sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES))
-        if not paths:
-            raise ValueError(
-                f"{folder}: holds no picture" if folder.is_dir() else f"{folder}: there is no such folder"
-            )
-        source, count, licence = Photos(paths, GIVEN.seed, GIVEN.size), GIVEN.count or len(paths), GIVEN.licence
+        names, licence = list_posters(folder), GIVEN.licence
+        check_outside(GIVEN.out, folder)
+        source, count = Photos(folder, names, GIVEN.seed, GIVEN.size), GIVEN.count or len(names)
+        photos = fingerprint(folder, names)
     step = SetText(GIVEN.seed, tuple(wordings), faces, GIVEN.texts, licence)
-    inputs = repr((wordings, [face.name for face in faces], [path.name for path in paths]))
+    inputs = repr((wordings, [face.name for face in faces], photos))
     settings = {"tool": "render_text", "input": GIVEN.input, "seed": GIVEN.seed, "size": str(GIVEN.size),
                 "scripts": GIVEN.scripts, "words": [str(path) for path in GIVEN.words],
                 "fonts": [str(path) for path in GIVEN.fonts], "texts": GIVEN.texts, "licence": licence,

@@ -16,7 +16,7 @@ import signal
 import tarfile
 import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -60,6 +60,7 @@ class Flow:
         encode: item -> its row, which has an `id`, and the files that the row names, by name.
         settings: plain JSON that decides what comes out; a folder made with others is refused.
         names: what an item is called before it has a row; its number where None.
+        paths: keys of a row that name files, alone or in a list; another may happen to say the same.
     """
 
     source: Any
@@ -68,6 +69,7 @@ class Flow:
     encode: Callable[[Any], tuple[Row, dict[str, bytes]]]
     settings: dict[str, Any]
     names: Sequence[str] | None = None
+    paths: tuple[str, ...] = ("target", "references", "mask", "chosen", "rejected", "draft")
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,8 @@ def _make_shard(task: _Task, k: int, start: int, stop: int) -> int:
     rows: list[Row] = []
     drops: list[Row] = []
     funnel: Funnel = {}
-    with (_TarShard if task.layout == "webdataset" else _FolderShard)(task.out, k) as shard:
+    tar = task.layout == "webdataset"
+    with _TarShard(task.out, k) if tar else _FolderShard(task.out, k, task.flow.paths) as shard:
         for number, (made, passed) in zip(range(start, stop), _in_order(task, start, stop), strict=True):
             for step in passed:
                 funnel.setdefault(step, {"in": 0, "dropped": {}})["in"] += 1
@@ -230,8 +233,9 @@ def _through(flow: Flow, number: int) -> tuple[Any, list[str]]:
 class _FolderShard:
     """A shard as a folder of files; it gets its name when it is whole."""
 
-    def __init__(self, out: Path, k: int) -> None:
+    def __init__(self, out: Path, k: int, paths: tuple[str, ...]) -> None:
         self.final, self.temporary = out / f"{k:05d}", out / f".{k:05d}.{os.getpid()}.tmp"
+        self.paths = paths
 
     def __enter__(self) -> _FolderShard:
         shutil.rmtree(self.temporary, ignore_errors=True)
@@ -242,7 +246,13 @@ class _FolderShard:
         """Write a sample's files; the row comes back with their paths."""
         for name, content in files.items():
             (self.temporary / name).write_bytes(content)
-        return {key: _moved(value, files, self.final.name) for key, value in row.items()}
+
+        def moved(named: Any) -> Any:
+            if isinstance(named, list):
+                return [moved(one) for one in named]
+            return f"{self.final.name}/{named}" if named in files else named
+
+        return {key: moved(value) if key in self.paths else value for key, value in row.items()}
 
     def __exit__(self, kind: Any, *_: Any) -> None:
         if kind is None and any(self.temporary.iterdir()):
@@ -273,19 +283,11 @@ class _TarShard:
 
     def __exit__(self, kind: Any, *_: Any) -> None:
         try:
-            self.file.close()
-        finally:
+            self.file.close()  # a full disk may show only here
             if kind is None:
                 self.temporary.rename(self.final)
-            else:
-                self.temporary.unlink(missing_ok=True)
-
-
-def _moved(value: Any, files: Iterable[str], folder: str) -> Any:
-    """File names in a row's value with their folder before them."""
-    if isinstance(value, list):
-        return [_moved(one, files, folder) for one in value]
-    return f"{folder}/{value}" if isinstance(value, str) and value in files else value
+        finally:
+            self.temporary.unlink(missing_ok=True)
 
 
 def claim_folder(out: Path, settings: dict[str, Any], shard: int, layout: Layout) -> None:
@@ -305,7 +307,7 @@ def claim_folder(out: Path, settings: dict[str, Any], shard: int, layout: Layout
                 raise ValueError(
                     f"{out}: holds a set made with {key}={found.get(key)}, now {wanted.get(key)}; take another folder"
                 )
-    elif out.is_dir() and any(out.iterdir()):
+    elif out.is_dir() and any(entry.name != ".flow" for entry in out.iterdir()):  # a run may end right here
         raise ValueError(f"{out}: is not empty and holds no set; take another folder")
     else:
         write_whole(path, json.dumps(wanted, indent=1, ensure_ascii=False).encode())

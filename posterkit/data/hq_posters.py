@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from posterkit.data.flow import Drop
-from posterkit.data.poster_scan import SMALL, JudgeAt, Settled, own_caption
+from posterkit.data.poster_scan import SMALL, JudgeAt, Settled, own_caption, read_own_caption
 from posterkit.data.schema import DrawnText, PosterSample, Region, encode_sample
 from posterkit.judges.chat import AnswerError
 from posterkit.judges.judge import SeenText
@@ -96,13 +96,12 @@ class Caption:
     judge: JudgeAt
 
     def __call__(self, poster: Poster) -> Poster | Drop:
-        own = own_caption(poster.path)
         try:
-            words = own.read_text(encoding="utf-8-sig").strip() if own.is_file() else ""
+            words = read_own_caption(poster.path)
         except (OSError, ValueError) as error:
-            return Drop("unreadable caption", f"{own}: {error}", poster.image, fault=True)
+            return Drop("unreadable caption", str(error), poster.image, fault=True)
         if words:
-            return poster.hearing("caption", own.name, words, caption=words)
+            return poster.hearing("caption", own_caption(poster.path).name, words, caption=words)
         try:
             judge = self.judge.open()
             words = judge.caption(poster.image)

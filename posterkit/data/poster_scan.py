@@ -60,6 +60,30 @@ def own_caption(picture: Path) -> Path:
     return picture.with_suffix(".txt")
 
 
+def read_own_caption(picture: Path) -> str:
+    """A poster's own caption; empty where it has none.
+
+    Raises:
+        ValueError: its file is not UTF-8.
+        OSError: it cannot be read.
+    """
+    path = own_caption(picture)
+    try:
+        return path.read_text(encoding="utf-8-sig").strip() if path.is_file() else ""
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: not UTF-8 text") from None
+
+
+def check_outside(out: Path, folder: Path) -> None:
+    """A set among its own input would be taken for input by the next run.
+
+    Raises:
+        ValueError: `out` lies in the folder.
+    """
+    if out.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{out}: lies in {folder}, whose pictures are the input; take a folder outside")
+
+
 @dataclass(frozen=True)
 class JudgeAt:
     """A judge by its address: each process opens its own, see `posterkit.judges.opening.open_judge`."""

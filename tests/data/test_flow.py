@@ -37,7 +37,7 @@ def encode(number: int):
     }
 
 
-FLOW = Flow(range(40), 40, (("halve", halve), ("stumble", stumble)), encode, {"seed": 0})
+FLOW = Flow(range(40), 40, (("halve", halve), ("stumble", stumble)), encode, {"seed": 0}, paths=("target", "more"))
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -73,6 +73,15 @@ def test_every_item_becomes_a_row_or_a_line_that_says_why_not(tmp_path):
     assert dropped["38"]["detail"] == "19 > 14"
     with Image.open(tmp_path / "set" / dropped["1"]["thumbnail"]) as thumbnail:
         assert thumbnail.size == (160, 120)
+
+
+def encode_namesake(number: int):
+    return {"id": "a", "target": "a.png", "source": "a.png"}, {"a.png": b"a"}
+
+
+def test_a_text_that_happens_to_be_a_files_name_stays_as_it_is(tmp_path):
+    run_flow(Flow(range(1), 1, (), encode_namesake, {}), tmp_path / "set")
+    assert rows(tmp_path / "set/samples.jsonl") == [{"id": "a", "target": "00000/a.png", "source": "a.png"}]
 
 
 @pytest.mark.parametrize("layout", ["folder", "webdataset"])
@@ -120,7 +129,7 @@ def test_what_is_made_is_not_made_again_and_a_larger_set_goes_on(tmp_path):
     run_flow(FLOW, tmp_path / "set", shard=10)
     first = (tmp_path / "set/00000/n000.txt").stat().st_mtime_ns
     seen: list[tuple[int, int]] = []
-    more = Flow(range(55), 55, FLOW.steps, encode, {"seed": 0})
+    more = replace(FLOW, source=range(55), count=55)
     run_flow(more, tmp_path / "set", shard=10, progress=lambda done, count: seen.append((done, count)))
     assert seen == [(50, 55), (55, 55)]
     assert (tmp_path / "set/00000/n000.txt").stat().st_mtime_ns == first
@@ -152,6 +161,21 @@ def test_a_full_disk_stops_the_run_and_leaves_whole_shards_only(tmp_path, monkey
     run_flow(FLOW, tmp_path / "set", shard=10)
     run_flow(FLOW, tmp_path / "whole", shard=10)
     assert content(tmp_path / "set") == content(tmp_path / "whole")
+
+
+def test_a_disk_that_is_full_when_a_tar_is_closed_leaves_no_tar(tmp_path, monkeypatch):
+    def full(file: tarfile.TarFile) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(tarfile.TarFile, "close", full)
+        run_flow(FLOW, tmp_path / "set", layout="webdataset")
+    assert not list((tmp_path / "set").glob("*.tar")) and not list((tmp_path / "set").glob(".*.tmp"))
+
+
+def test_a_run_that_ends_before_its_settings_are_written_does_not_lock_the_folder(tmp_path):
+    (tmp_path / "set/.flow").mkdir(parents=True)
+    assert run_flow(FLOW, tmp_path / "set").kept == 14
 
 
 def test_tar_shards_hold_files_and_rows_without_times_or_owners(tmp_path):

@@ -16,7 +16,7 @@ from posterkit.brief import in_quotes, quoted_texts
 from posterkit.data.dataset import INDEX, PosterDataset
 from posterkit.data.flow import Drop
 from posterkit.data.omni.subjects import Subject, open_segmenter
-from posterkit.data.poster_scan import JudgeAt, fingerprint, list_posters, own_caption
+from posterkit.data.poster_scan import JudgeAt, fingerprint, list_posters, read_own_caption
 from posterkit.data.prompts import language_of
 from posterkit.judges.judge import SeenText
 from posterkit.metrics.text import edit_distance
@@ -131,8 +131,7 @@ class Folder:
         """One poster; OSError or ValueError where it cannot be read."""
         name = self.names[number]
         picture = read_image(self.path / name)
-        words = own_caption(self.path / name)
-        caption = words.read_text(encoding="utf-8-sig").strip() if words.is_file() else ""
+        caption = read_own_caption(self.path / name)
         digest = hashlib.sha256(picture.tobytes()).digest()
         held = self.heldout and int.from_bytes(digest[:4]) % self.heldout == 0
         return Finished(name, picture, caption, "poster", name, self.licence, "heldout" if held else "train")
