@@ -57,8 +57,8 @@ class Wording:
     def draw(self, rng: Random) -> str:
         """A frame filled with words, or a random string of one to five of them."""
         if self.frames and rng.random() < 0.5:
-            frame = rng.choice(self.frames)
-            return frame.format(*(rng.choice(self.words) for _ in range(frame.count("{}"))))
+            first, *rest = rng.choice(self.frames).split("{}")  # other braces mean nothing
+            return first + "".join(rng.choice(self.words) + piece for piece in rest)
         text = self.gap.join(rng.choice(self.words) for _ in range(rng.randint(1, 5)))
         return rng.choice((text, capitals(text), text[:1].upper() + text[1:]))
 
@@ -89,11 +89,14 @@ def read_wording(path: Path) -> Wording:
     """A word list: a word or a text in each line, lines with `{}` are frames, lines with # are comments.
 
     Raises:
-        ValueError: the file is missing, or holds no word.
+        ValueError: the file is missing, no UTF-8, or holds no word.
     """
     if not path.is_file():
         raise ValueError(f"{path}: there is no such word list")
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").split("\n")]
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").split("\n")]
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: not UTF-8 text") from None
     found = [line for line in lines if line and not line.startswith("#")]
     words, frames = ([line for line in found if ("{}" in line) is frame] for frame in (False, True))
     if not words:
@@ -233,8 +236,10 @@ def _instance(canvas: Size, rng: Random, wording: Wording, faces: Sequence[Face]
 @cache
 def is_unicase(face: Face) -> bool:
     """Whether a face draws small letters as capitals, so that a caption has to say capitals."""
+    if not face.covers("aegrAEGR"):
+        return False
     small, capital = (shape(letters, (face,)).width for letters in ("aegr", "AEGR"))
-    return face.covers("aegrAEGR") and small == capital
+    return small == capital
 
 
 def _broken(text: str, rng: Random) -> list[str]:

@@ -107,6 +107,21 @@ def test_a_word_list_of_ones_own(tmp_path):
         read_wording(tmp_path / "none.txt")
     with pytest.raises(ValueError, match="there is no such word list"):
         read_wording(tmp_path / "gone.txt")
+    (tmp_path / "latin1.txt").write_bytes("Käse".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"latin1\.txt: not UTF-8"):
+        read_wording(tmp_path / "latin1.txt")
+    (tmp_path / "windows.txt").write_text("poster\n", encoding="utf-8-sig")
+    assert read_wording(tmp_path / "windows.txt").words == ("poster",)
+
+
+def test_braces_of_other_kinds_mean_nothing_in_a_frame():
+    drawn = {Wording(("x",), ("{0} {} } {a}",)).draw(Random(number)) for number in range(20)}
+    assert "{0} x } {a}" in drawn
+
+
+def test_a_script_whose_fonts_have_no_latin_letters_can_be_set():
+    made = render_text(GROUND, "", Random(0), [Wording(("नमस्ते",))], name="a", count=1)
+    assert made.texts[0].text.split()[0] == "नमस्ते"
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -145,6 +160,11 @@ def test_the_tool_makes_the_same_set_with_one_process_and_two_and_names_broken_p
 
 def test_a_wrong_call_is_one_line(tmp_path):
     ended = run(tmp_path / "nothing", "--out", tmp_path / "set")
-    assert (ended.returncode, ended.stderr) == (2, f"posterkit: {tmp_path / 'nothing'}: there is no such folder\n")
+    assert ended.returncode == 2 and ended.stderr.count("\n") == 1
+    assert ended.stderr.startswith(f"posterkit: {tmp_path / 'nothing'}: there is no such folder")
+    (tmp_path / "photos").mkdir()
+    GROUND.save(tmp_path / "photos/a.png")
+    ended = run(tmp_path / "photos", "--out", tmp_path / "photos/set")
+    assert ended.returncode == 2 and "take a folder outside" in ended.stderr and not (tmp_path / "photos/set").exists()
     ended = run("synthetic", "--out", tmp_path / "set", "--size", "12")
     assert ended.returncode == 2 and "must be WIDTHxHEIGHT in pixels" in ended.stderr and ended.stderr.count("\n") == 1
