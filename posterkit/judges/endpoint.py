@@ -126,6 +126,13 @@ class Endpoint:
                 self.model = one_line(name)
             return self.model
 
+    def reach(self) -> None:
+        """AnswerError where nobody answers there; what is answered does not matter, not all endpoints list models."""
+        try:
+            self._client.get(f"{self.url}/models")
+        except httpx.HTTPError as fault:
+            raise AnswerError(f"{self.url}: {one_line(str(fault)) or type(fault).__name__}") from None
+
     def _data_url(self, image: Image.Image) -> str:
         file = io.BytesIO()
         reduced(image, self.image_side).save(file, "JPEG", quality=95, subsampling=0)

@@ -47,7 +47,7 @@ def open_judge(
         cache: a folder that keeps a model's answers, and what the rules read; None asks and reads anew each time.
 
     Raises:
-        AnswerError: a local model cannot be loaded, or an endpoint that shall name its model does not answer.
+        AnswerError: a local model cannot be loaded, or an endpoint does not answer.
         ValueError: the source cannot be a judge at all: no such one, a URL that is none, a model that cannot see.
     """
     with _OPENING:  # lru_cache alone would load a model twice for two threads
@@ -73,8 +73,10 @@ def _seeing_chat(source: str, model: str | None, device: str) -> Chat:
         from posterkit.judges.endpoint import Endpoint
 
         endpoint = Endpoint(source, model, temperature=0.0)
-        # records and cache keys carry the model's name, so it is asked for before anything else
-        endpoint.find_model()
+        if model is None:
+            endpoint.find_model()  # records and cache keys carry the model's name
+        else:
+            endpoint.reach()
         return endpoint
     if not source or "://" in source or not ("/" in source or Path(source).is_dir()):
         raise ValueError(

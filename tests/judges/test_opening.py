@@ -36,8 +36,8 @@ def test_an_endpoint_is_asked_for_its_model_when_it_is_opened_and_judges_at_temp
         assert judge.name == f"seer at {server.url}/v1"
         assert judge.score(POSTER, "p") == judge.score(POSTER, "p")
         assert open_judge(server.url, cache=str(tmp_path)) is judge
-        assert open_judge(server.url, model="other", cache=tmp_path).name.startswith("other at ")
         assert [path for path, *_ in server.asked] == ["/v1/models", "/v1/chat/completions"]
+        assert open_judge(server.url, model="other", cache=tmp_path).name.startswith("other at ")
         assert server.asked[1][2]["temperature"] == 0
     assert len(list(tmp_path.rglob("*.json"))) == 1
 
@@ -55,3 +55,5 @@ def test_a_folder_without_a_model_and_an_endpoint_that_is_not_there_are_errors_o
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     with pytest.raises(AnswerError, match="gave up after 3 tries"):
         open_judge("http://127.0.0.1:9")
+    with pytest.raises(AnswerError, match="refused"):
+        open_judge("http://127.0.0.1:9", model="seer")
