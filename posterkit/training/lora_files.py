@@ -100,7 +100,7 @@ def base_of(transformer: Any) -> dict[str, Any]:
         digest.update(f"{path.replace('.base_layer', '')} {tuple(parameter.shape)}".encode())
         digest.update(start.to(torch.bfloat16).cpu().view(torch.uint8).numpy().tobytes())
     return {
-        "name": _base_name(transformer.config.get("_name_or_path") or ""),
+        "name": _base_name(str(transformer.config.get("_name_or_path") or "")),
         "kind": type(transformer).__name__,
         "weights": digest.hexdigest()[:16] if whole else None,
     }
@@ -141,6 +141,9 @@ def _of_transformer(values: dict[str, Any]) -> dict[str, Any]:
 def _base_name(source: str) -> str:
     """A hub id as it is; of a local path only its last part, which tells nothing of anybody's folders."""
     path = Path(source.removesuffix("/transformer"))
+    for part in path.parts:
+        if part.startswith("models--"):  # in the hub's cache
+            return part.removeprefix("models--").replace("--", "/")
     if not path.is_absolute() and not path.exists():
-        return str(path)
+        return source
     return path.parent.name if path.name in ("model", "ema") else path.name

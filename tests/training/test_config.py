@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from posterkit.training.config import RunConfig, load_config, save_config
+from posterkit.training.config import RunConfig, changed_key, flat, load_config, save_config
 
 
 @dataclass
@@ -60,6 +60,14 @@ def test_a_wrong_value_is_one_clear_line(tmp_path, override, message):
     with pytest.raises(ValueError, match=message) as caught:
         load_config(Stage, write(tmp_path, ""), [override])
     assert "\n" not in str(caught.value)
+
+
+def test_a_key_that_came_after_a_run_began_had_its_default_all_along():
+    before = flat(RunConfig())
+    del before["optimizer"]
+    assert changed_key(before, RunConfig()) is None
+    assert changed_key(before, RunConfig(optimizer="adafactor")) == "optimizer"
+    assert changed_key({**before, "gone": 1}, RunConfig()) == "gone"
 
 
 def test_a_saved_config_loads_to_an_equal_one(tmp_path):

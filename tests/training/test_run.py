@@ -71,6 +71,8 @@ def weights(model: Line) -> torch.Tensor:
         {"accumulation": 3},
         {"ema_decay": 0.9, "schedule": "cosine", "warmup_steps": 3},
         {"precision": "bf16", "sample_every": 2},
+        {"optimizer": "adafactor", "weight_decay": 0.1},
+        {"optimizer": "adamw8bit", "weight_decay": 0.1, "betas": [0.8, 0.95]},
     ],
 )
 def test_stopping_and_going_on_equals_never_stopping_bit_for_bit(tmp_path, settings):

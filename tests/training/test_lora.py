@@ -1,0 +1,495 @@
+"""LoRAs on the real transformers: teachers beside a student, files that other tools load, exact resume."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_flux
+import tiny_qwen
+import torch
+from diffusers import FluxPipeline, FluxTransformer2DModel, QwenImageEditPlusPipeline
+from safetensors.torch import load_file, save_file
+
+from posterkit import PosterCraftPipeline, PosterOmniPipeline
+from posterkit.pipelines.flux_inputs import position_ids
+from posterkit.pipelines.loading import add_loras
+from posterkit.training.adapters.autoencoder import Autoencoder
+from posterkit.training.adapters.flux import FluxAdapter, FluxCondition
+from posterkit.training.adapters.qwen import QwenAdapter, QwenCondition
+from posterkit.training.config import RunConfig
+from posterkit.training.loop import Run
+from posterkit.training.lora import (
+    Trainable,
+    add_adapter,
+    fuse_adapter,
+    load_adapter,
+    save_adapter,
+    set_trainable,
+    teacher,
+    train_only,
+    trained_adapter,
+    using,
+)
+from posterkit.training.lora_files import base_of, read_lora
+from posterkit.training.losses import add_noise, distillation_loss, expert_for, flow_matching_loss, task_group
+
+FILE = "pytorch_lora_weights.safetensors"
+SMALL = Trainable("lora", rank=4, alpha=8.0)
+
+
+def flux(seed: int = 0) -> Any:
+    parts = tiny_flux.components(seed)
+    return FluxAdapter(parts, Autoencoder("flux", parts.pop("vae")), {"max_sequence_length": 16}, frozen_text=True)
+
+
+def qwen(seed: int = 0) -> Any:
+    parts = tiny_qwen.components(seed=seed)
+    areas = {f"{name}_area": 4096 for name in ("native", "reference", "condition")}
+    return QwenAdapter(parts, Autoencoder("qwen", parts.pop("vae")), areas, frozen_text=True)
+
+
+FAMILIES = pytest.mark.parametrize("build", [flux, qwen])
+
+
+@dataclass
+class Batch:
+    """Clean tokens, noise, times and a condition of the right kind."""
+
+    x0: torch.Tensor
+    noise: torch.Tensor
+    t: torch.Tensor
+    condition: Any
+
+    @property
+    def x(self) -> torch.Tensor:
+        return add_noise(self.x0, self.noise, self.t)
+
+    def rows(self, start: int, stop: int) -> Batch:
+        parts = (getattr(self, name)[start:stop] for name in ("x0", "noise", "t"))
+        condition = copy.copy(self.condition)
+        for name in ("prompt", "pooled", "mask", "references"):
+            if hasattr(condition, name):
+                setattr(condition, name, getattr(condition, name)[start:stop])
+        return Batch(*parts, condition)
+
+
+def batch_for(model: Any, seed: int = 0, size: int = 2) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator)
+
+    x0, noise, t = draw(size, 4, 16), draw(size, 4, 16), torch.rand(size, generator=generator)
+    if isinstance(model, FluxAdapter):
+        return Batch(x0, noise, t, FluxCondition(draw(size, 5, 32), draw(size, 32), position_ids(2, 2).float()))
+    shapes = [(1, 2, 2), (1, 2, 2)]
+    mask = torch.ones(size, 5, dtype=torch.bool)
+    return Batch(x0, noise, t, QwenCondition(draw(size, 5, 16), mask, draw(size, 4, 16), shapes))
+
+
+def velocity(model: Any, batch: Batch) -> torch.Tensor:
+    return model.velocity(batch.x, batch.t, batch.condition)
+
+
+def transformer_of(model: Any) -> Any:
+    return model.parts["transformer"]
+
+
+def give_values(transformer: Any, name: str, seed: int) -> None:
+    """Values as after a long training: B is zero in a fresh LoRA."""
+    torch.manual_seed(seed)
+    for path, parameter in transformer.named_parameters():
+        if f".{name}." in path:
+            torch.nn.init.normal_(parameter, std=0.2)
+
+
+def expert_files(model: Any, folder: Path) -> dict[str, Path]:
+    """Two different LoRAs of the model's base."""
+    for seed, name in enumerate(("local", "global")):
+        trained = copy.deepcopy(transformer_of(model))
+        add_adapter(trained, name, SMALL)
+        give_values(trained, name, seed)
+        save_adapter(trained, name, folder / name)
+    return {name: folder / name for name in ("local", "global")}
+
+
+def distilled(model: Any, files: dict[str, Path]) -> Any:
+    """One base, two frozen teachers, a student."""
+    transformer = transformer_of(model)
+    set_trainable(model.module, Trainable("lora", rank=2), "student")
+    for name, file in files.items():
+        load_adapter(transformer, name, file)
+    return transformer
+
+
+@FAMILIES
+def test_one_base_with_three_adapters_teaches_as_two_copies_of_the_model_would(build, tmp_path):
+    model = build()
+    files = expert_files(model, tmp_path)
+    copies = {}
+    for name, file in files.items():
+        copies[name] = build()
+        load_adapter(transformer_of(copies[name]), "only", file)
+    plain = build()
+    set_trainable(plain.module, Trainable("lora", rank=2), "student")
+    transformer = distilled(model, files)
+    for path, parameter in transformer.named_parameters():
+        if ".student." in path:
+            parameter.data = transformer_of(plain).get_parameter(path).data.clone()
+    batch = batch_for(model)
+    for task in ("filling", "style_driven"):
+        v = velocity(model, batch)  # the student's pass may come first
+        with teacher(transformer, expert_for([task])):
+            wanted = velocity(model, batch)
+        with torch.no_grad():
+            expected = velocity(copies[task_group(task)], batch)
+        assert torch.equal(wanted, expected) and not wanted.requires_grad
+        distillation_loss(v, wanted).backward()
+        distillation_loss(velocity(plain, batch), expected).backward()
+        assert transformer.active_adapters() == ["student"] and trained_adapter(transformer) == "student"
+    for path, parameter in transformer.named_parameters():
+        if parameter.requires_grad and parameter.grad is not None:  # Qwen's last block says nothing to the text
+            assert ".student." in path and torch.equal(parameter.grad, transformer_of(plain).get_parameter(path).grad)
+        else:
+            assert parameter.grad is None
+    assert sum(parameter.grad is not None for parameter in transformer.parameters()) >= 22
+
+
+@FAMILIES
+def test_the_bare_base_can_be_asked_and_an_error_inside_still_comes_back(build, tmp_path):
+    model = build()
+    batch = batch_for(model)
+    with torch.no_grad():
+        before = velocity(model, batch)
+    transformer = distilled(model, expert_files(model, tmp_path))
+    give_values(transformer, "student", 5)
+    with torch.no_grad():
+        student = velocity(model, batch)
+    with teacher(transformer, None):
+        assert torch.equal(velocity(model, batch), before)
+    with pytest.raises(KeyError), using(transformer, "local"):
+        raise KeyError
+    with using(transformer, "local"), using(transformer, None):
+        pass
+    with torch.no_grad():
+        assert torch.equal(velocity(model, batch), student)
+    assert not torch.allclose(student, before, atol=1e-4) and trained_adapter(transformer) == "student"
+
+
+def test_distilling_brings_the_student_to_its_teachers_and_leaves_them_alone(tmp_path):
+    model = flux()
+    transformer = distilled(model, expert_files(model, tmp_path))
+    frozen = {n: p.detach().clone() for n, p in transformer.named_parameters() if not p.requires_grad}
+    optimizer = torch.optim.AdamW([p for p in transformer.parameters() if p.requires_grad], lr=2e-2)
+    losses = []
+    for number in range(60):
+        batch, name = batch_for(model, number % 2), ("local", "global")[number % 2]
+        with teacher(transformer, name):
+            wanted = velocity(model, batch)
+        loss = distillation_loss(velocity(model, batch), wanted)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert sum(losses[-2:]) < 0.1 * sum(losses[:2])
+    assert all(torch.equal(p, frozen[n]) for n, p in transformer.named_parameters() if n in frozen)
+
+
+@pytest.mark.parametrize("kind", ["lora", "dora"])
+@pytest.mark.parametrize(
+    ("build", "parts", "pipelines"),
+    [
+        (flux, tiny_flux.components, (FluxPipeline, PosterCraftPipeline)),
+        (qwen, tiny_qwen.components, (QwenImageEditPlusPipeline, PosterOmniPipeline)),
+    ],
+)
+def test_what_is_saved_loads_exactly_into_stock_pipelines_and_ours(build, parts, pipelines, kind, tmp_path):
+    model = build()
+    set_trainable(model.module, Trainable(kind, rank=4, alpha=8.0))
+    give_values(transformer_of(model), "default", 3)
+    model.save(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == [FILE]
+    batch = batch_for(model)
+    with torch.no_grad():
+        expected = velocity(model, batch)
+    again = build()
+    load_adapter(transformer_of(again), "again", tmp_path)
+    for path, parameter in transformer_of(model).named_parameters():
+        assert torch.equal(parameter, transformer_of(again).get_parameter(path.replace(".default.", ".again.")))
+    for pipeline in pipelines:
+        pipe = pipeline(**parts())
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            if pipeline in (PosterCraftPipeline, PosterOmniPipeline):
+                add_loras(pipe, str(tmp_path))
+            else:
+                pipe.load_lora_weights(tmp_path)
+        model.parts["transformer"] = model.module["transformer"] = pipe.transformer
+        with torch.no_grad():
+            assert torch.equal(velocity(model, batch), expected)
+
+
+def test_the_file_says_rank_alpha_and_base(tmp_path):
+    transformer = tiny_flux.transformer()
+    transformer.register_to_config(_name_or_path="black-forest-labs/FLUX.1-dev")
+    add_adapter(transformer, "a", Trainable("lora", rank=4, alpha=2.0, targets=["to_q", "to_v"]))
+    save_adapter(transformer, "a", tmp_path)
+    lora = read_lora(tmp_path / FILE)
+    assert lora.config == {"r": 4, "lora_alpha": 2.0, "target_modules": ["to_q", "to_v"], "use_dora": False}
+    assert lora.scale == 0.5 and lora.base["name"] == "black-forest-labs/FLUX.1-dev"
+    assert lora.base["kind"] == "FluxTransformer2DModel"
+    assert lora.layers == [f"{block}_blocks.0.attn.to_{x}" for block in ("single_transformer", "transformer")
+                           for x in "qv"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("somebody/stage2/ema/transformer", "stage2"),
+        ("somebody/posteromni/transformer", "posteromni"),
+        ("hub/models--black-forest-labs--FLUX.1-dev/snapshots/3de623/transformer", "black-forest-labs/FLUX.1-dev"),
+    ],
+)
+def test_a_base_is_named_without_the_folders_it_lay_in(folder, name, tmp_path):
+    tiny_flux.transformer().save_pretrained(tmp_path / folder)
+    assert base_of(FluxTransformer2DModel.from_pretrained(tmp_path / folder))["name"] == name
+
+
+def test_a_base_is_known_again_in_another_dtype_and_with_adapters_on_it():
+    transformer = tiny_qwen.transformer().to(torch.bfloat16).float()  # as loaded from a bf16 checkpoint
+    known = base_of(transformer)
+    add_adapter(transformer, "a", SMALL)
+    assert base_of(transformer) == known == base_of(transformer.to(torch.bfloat16))
+    with torch.no_grad():
+        transformer.proj_out.weight[0, 0] += 1
+    assert base_of(transformer)["weights"] != known["weights"]
+
+
+def test_an_adapter_of_another_base_is_refused_in_one_line(tmp_path):
+    torch.manual_seed(1)
+    one, other = tiny_flux.transformer(), tiny_flux.transformer()
+    add_adapter(one, "a", SMALL)
+    save_adapter(one, "a", tmp_path)
+    for transformer, said in ((other, "FluxTransformer2DModel"), (tiny_qwen.transformer(), "QwenImageTransformer")):
+        before = set(transformer.state_dict())
+        with pytest.raises(ValueError, match=f"a LoRA of another base, .*; here is .*{said}") as caught:
+            load_adapter(transformer, "b", tmp_path)
+        assert "\n" not in str(caught.value) and set(transformer.state_dict()) == before
+
+
+def test_a_foreign_adapter_that_does_not_fit_names_its_layer(tmp_path):
+    key = "transformer.transformer_blocks.0.attn.to_q"
+    for width, layer, said in ((32, key, None), (48, key, r"to_q is \(32, 48\), here it is \(32, 32\)"),
+                               (32, f"{key}_odd", "has no linear layer")):  # fmt: skip
+        weights = {f"{layer}.lora_A.weight": torch.randn(2, width), f"{layer}.lora_B.weight": torch.randn(32, 2)}
+        save_file(weights, tmp_path / FILE)
+        transformer = tiny_flux.transformer()
+        if said:
+            with pytest.raises(ValueError, match=f"a LoRA of another base: .*{said}"):
+                load_adapter(transformer, "x", tmp_path)
+        else:
+            load_adapter(transformer, "x", tmp_path)
+            layer = transformer.transformer_blocks[0].attn.to_q
+            expected = weights[f"{key}.lora_B.weight"] @ weights[f"{key}.lora_A.weight"]
+            assert torch.allclose(layer.get_delta_weight("x"), expected)
+
+
+def test_bad_files_and_names_are_said_in_one_line(tmp_path):
+    transformer = tiny_flux.transformer()
+    with pytest.raises(FileNotFoundError, match="there is no such LoRA"):
+        load_adapter(transformer, "a", tmp_path)
+    (tmp_path / FILE).write_bytes(b"torn")
+    with pytest.raises(ValueError, match="not a safetensors file"):
+        load_adapter(transformer, "a", tmp_path)
+    save_file({"unet.x.lora_A.weight": torch.ones(1)}, tmp_path / FILE)
+    with pytest.raises(ValueError, match="no LoRA in diffusers' format"):
+        load_adapter(transformer, "a", tmp_path)
+    with pytest.raises(ValueError, match='has no LoRA "a"; it has none'):
+        train_only(transformer, "a")
+    with pytest.raises(ValueError, match=r'ends in "to_qq" \(did you mean "to_q"\?\)'):
+        add_adapter(transformer, "a", Trainable("lora", targets=["to_k", "to_qq"]))
+    add_adapter(transformer, "a", SMALL)
+    with pytest.raises(ValueError, match='has no LoRA "b"; it has a'), using(transformer, "b"):
+        pass
+
+
+@pytest.mark.parametrize("setting", [{"rank": 0}, {"alpha": 0.0}, {"targets": []}])
+def test_settings_that_cannot_work_are_named(setting):
+    with pytest.raises(ValueError, match=f"trainable.{next(iter(setting))}"):
+        Trainable("lora", **setting).check()
+
+
+def test_a_half_precision_base_trains_a_float32_adapter(tmp_path):
+    transformer = tiny_flux.transformer().to(torch.bfloat16)
+    add_adapter(transformer, "a", SMALL)
+    give_values(transformer, "a", 1)
+    save_adapter(transformer, "a", tmp_path)
+    load_adapter(transformer, "b", tmp_path)
+    for path, parameter in transformer.named_parameters():
+        assert parameter.dtype == (torch.float32 if ".lora_" in path else torch.bfloat16)
+        if ".a." in path:
+            assert torch.equal(parameter, transformer.get_parameter(path.replace(".a.", ".b.")))
+
+
+@FAMILIES
+@pytest.mark.parametrize("kind", ["lora", "dora"])
+def test_a_fused_adapter_is_the_same_model_without_one(build, kind):
+    model = build()
+    set_trainable(model.module, Trainable(kind, rank=4))
+    transformer, batch = transformer_of(model), batch_for(model)
+    give_values(transformer, "default", 1)
+    with torch.no_grad():
+        expected = velocity(model, batch)
+        fuse_adapter(transformer, "default")
+        assert torch.allclose(velocity(model, batch), expected, atol=1e-5)
+    assert not any(".lora_" in path for path, _ in transformer.named_parameters())
+    assert trained_adapter(transformer) is None
+
+
+@FAMILIES
+def test_full_weights_train_everything_and_a_lora_nothing_else(build):
+    model = build()
+    set_trainable(model.module, Trainable("full"))
+    assert all(parameter.requires_grad for parameter in model.module.parameters())
+    set_trainable(model.module, SMALL)
+    trained = [path for path, parameter in model.module.named_parameters() if parameter.requires_grad]
+    assert trained and all(".lora_" in path for path in trained)
+
+
+class Batches:
+    """Endless batches that follow from the position alone."""
+
+    def __init__(self, model: Any, size: int = 2) -> None:
+        self.model, self.size, self.position = model, size, 0
+
+    def __iter__(self):
+        while True:
+            self.position += 1
+            yield batch_for(self.model, self.position, self.size)
+
+    def state_dict(self):
+        return {"position": self.position}
+
+    def load_state_dict(self, state):
+        self.position = state["position"]
+
+
+def distil(folder: Path, build: Any, files: dict[str, Path], trainable: Trainable, **settings: Any) -> Any:
+    """A run of the student, whose micro-batches take turns: local, global, text."""
+    config = RunConfig(run_dir=str(folder), learning_rate=0.01, log_every=1, **settings)
+    run, model = Run(config), build()
+    transformer = transformer_of(model)
+    set_trainable(model.module, trainable, "student")
+    for name, file in files.items():
+        load_adapter(transformer, name, file)
+    loader = Batches(model)
+    for batch in run.steps(model, loader):
+        expert = ("local", "global", None)[loader.position % 3]
+        v = velocity(model, batch)
+        if expert is None:
+            run.backward(flow_matching_loss(v, batch.noise - batch.x0))
+        else:
+            with teacher(transformer, expert):
+                wanted = velocity(model, batch)
+            run.backward(distillation_loss(v, wanted))
+    run.finish(model)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("build", "trainable", "settings"),
+    [
+        (flux, Trainable("lora", rank=2), {"accumulation": 2, "ema_decay": 0.9}),
+        (flux, Trainable("dora", rank=2), {"optimizer": "adafactor", "accumulation": 3}),
+        (qwen, Trainable("lora", rank=2, gradient_checkpointing=True), {"ema_decay": 0.9, "schedule": "cosine"}),
+    ],
+)
+def test_a_distillation_run_goes_on_bit_for_bit_and_writes_the_student_alone(build, trainable, settings, tmp_path):
+    files = expert_files(build(), tmp_path / "experts")
+    distil(tmp_path / "whole", build, files, trainable, max_steps=4, **settings)
+    distil(tmp_path / "halves", build, files, trainable, max_steps=4, stop_at=2, **settings)
+    distil(tmp_path / "halves", build, files, trainable, max_steps=4, **settings)
+    kinds = ("weights", "optimizer", *(["ema"] if "ema_decay" in settings else []))
+    for kind in kinds:
+        whole, again = (load_file(tmp_path / run / "last" / f"{kind}.safetensors") for run in ("whole", "halves"))
+        assert whole.keys() == again.keys() and all(torch.equal(whole[key], again[key]) for key in whole)
+        assert whole and all(".student." in key for key in whole)
+    folder = tmp_path / "halves" / ("ema" if "ema" in kinds else "model")
+    assert [file.name for file in folder.iterdir()] == [FILE]
+    kept = load_file(tmp_path / "halves" / "last" / f"{'ema' if 'ema' in kinds else 'weights'}.safetensors")
+    saved = read_lora(folder)
+    assert len(saved.weights) == len(kept)
+    for key, value in kept.items():
+        name = key.removeprefix("transformer.").replace(".student", "")
+        assert torch.equal(saved.weights[name.replace("magnitude_vector.weight", "magnitude_vector")], value)
+
+
+@FAMILIES
+def test_accumulated_clipped_steps_equal_one_large_batch_computed_apart(build, tmp_path):
+    config = RunConfig(run_dir=str(tmp_path), max_steps=3, learning_rate=0.01, accumulation=2, clip=0.05)
+    run, model = Run(config), build()
+    set_trainable(model.module, SMALL)
+    give_values(transformer_of(model), "default", 2)
+    apart = copy.deepcopy(model)
+    apart.module = torch.nn.ModuleDict({"transformer": apart.parts["transformer"]})
+    whole = [batch_for(model, seed, size=4) for seed in range(3)]
+
+    class Halves(Batches):
+        def __iter__(self):
+            for batch in whole:
+                yield from (batch.rows(0, 2), batch.rows(2, 4))
+
+    for batch in run.steps(model, Halves(model)):
+        run.backward(flow_matching_loss(velocity(model, batch), batch.noise - batch.x0))
+    # Qwen's last block says nothing more to the text, whose layers there get no gradient
+    trained = [
+        parameter
+        for path, parameter in apart.module.named_parameters()
+        if parameter.requires_grad and (build is flux or "blocks.1.attn.to_add_out" not in path)
+    ]
+    moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in trained]
+    for number, batch in enumerate(whole, 1):
+        loss = (velocity(apart, batch) - (batch.noise - batch.x0)).square().mean()
+        gradients = torch.autograd.grad(loss, trained)
+        norm = torch.cat([g.flatten() for g in gradients]).norm()
+        assert norm > config.clip  # else nothing is clipped
+        for p, g, (m, s) in zip(trained, gradients, moments, strict=True):
+            g = g * config.clip / norm
+            m.mul_(0.9).add_(0.1 * g)
+            s.mul_(0.99).add_(0.01 * g * g)
+            with torch.no_grad():
+                p -= 0.01 * (m / (1 - 0.9**number)) / ((s / (1 - 0.99**number)).sqrt() + 1e-8)
+    for path, parameter in apart.module.named_parameters():
+        assert torch.allclose(model.module.get_parameter(path), parameter, atol=2e-5), path
+
+
+@FAMILIES
+@pytest.mark.parametrize("kind", ["full", "lora"])
+def test_checkpointing_keeps_fewer_activations_and_the_same_gradients(build, kind):
+    found = []
+    for checkpointing in (False, True):
+        model, kept = build(), {}
+        set_trainable(model.module, Trainable(kind, rank=4, gradient_checkpointing=checkpointing))
+        if kind == "lora":
+            give_values(transformer_of(model), "default", 1)
+        own = {parameter.data_ptr() for parameter in model.module.parameters()}
+
+        def keep(tensor, kept=kept, own=own):
+            if tensor.data_ptr() not in own:
+                kept[tensor.data_ptr()] = tensor.nbytes
+            return tensor
+
+        batch = batch_for(model)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            loss = flow_matching_loss(velocity(model, batch), batch.noise - batch.x0)
+        loss.backward()
+        found.append((sum(kept.values()), [p.grad for p in model.module.parameters() if p.requires_grad]))
+    (plain, gradients), (fewer, again) = found
+    assert fewer < 0.5 * plain
+    for a, b in zip(gradients, again, strict=True):
+        assert (a is None and b is None) or torch.allclose(a, b, atol=1e-6)
