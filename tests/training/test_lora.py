@@ -185,9 +185,9 @@ def test_distilling_brings_the_student_to_its_teachers_and_leaves_them_alone(tmp
     model = flux()
     transformer = distilled(model, expert_files(model, tmp_path))
     frozen = {n: p.detach().clone() for n, p in transformer.named_parameters() if not p.requires_grad}
-    optimizer = torch.optim.AdamW([p for p in transformer.parameters() if p.requires_grad], lr=2e-2)
+    optimizer = torch.optim.AdamW([p for p in transformer.parameters() if p.requires_grad], lr=5e-2)
     losses = []
-    for number in range(60):
+    for number in range(24):
         batch, name = batch_for(model, number % 2), ("local", "global")[number % 2]
         with teacher(transformer, name):
             wanted = velocity(model, batch)
@@ -196,7 +196,7 @@ def test_distilling_brings_the_student_to_its_teachers_and_leaves_them_alone(tmp
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert sum(losses[-2:]) < 0.1 * sum(losses[:2])
+    assert sum(losses[-2:]) < 0.25 * sum(losses[:2])
     assert all(torch.equal(p, frozen[n]) for n, p in transformer.named_parameters() if n in frozen)
 
 

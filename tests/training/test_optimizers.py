@@ -1,4 +1,4 @@
-"""Optimisers by name: first steps by hand, what decays, what a machine without a card takes, what a checkpoint keeps."""
+"""Optimisers by name: first steps by hand, what decays, what runs without a card, what a checkpoint keeps."""
 
 from __future__ import annotations
 
