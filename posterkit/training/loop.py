@@ -92,7 +92,7 @@ class Run:
         model.module.to(self.device)
         self.strategy = strategy or EndToEnd(model)
         groups = self.strategy.groups()
-        options = [parameter_groups(nn.ParameterList(group.parameters), config.weight_decay) for group in groups]
+        options = [parameter_groups(group.parameters, config.weight_decay) for group in groups]
         self.optimizer = self._optimizer([option for of_group in options for option in of_group])
         self._rates = [group.rate for group, of_group in zip(groups, options, strict=True) for _ in of_group]
         self.ema = EMA(model.module, config.ema_decay) if config.ema_decay else None
@@ -124,8 +124,8 @@ class Run:
     @contextlib.contextmanager
     def autocast(self) -> Iterator[None]:
         """The forward pass's precision; on a CPU with plain attention, whose backward pass is the faster one there."""
-        plain = sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else contextlib.nullcontext()
-        with plain, torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+        bf16 = self.config.precision == "bf16"
+        with self._attention(), torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
             yield
 
     def backward(self, loss: Tensor, **extra: float) -> None:
@@ -136,7 +136,8 @@ class Run:
         """
         if not torch.isfinite(loss):
             raise FloatingPointError(f"step {self.step}: the loss is {loss.item()}; the last checkpoint is whole")
-        (loss / self.config.accumulation).backward()
+        with self._attention():  # a block that was checkpointed is computed again as it was computed
+            (loss / self.config.accumulation).backward()
         self._losses.append(loss.detach())
         self._extra = extra
 
@@ -181,6 +182,9 @@ class Run:
             return config.learning_rate * warm
         done = min(1.0, step / config.max_steps)
         return config.learning_rate * warm * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done)))
+
+    def _attention(self) -> contextlib.AbstractContextManager[Any]:
+        return sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else contextlib.nullcontext()
 
     def _update(self, model: Trainee, groups: list[Group]) -> None:
         if self.accelerator.num_processes > 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -48,9 +48,9 @@ def choose_optimizer(
     return partial(torch.optim.AdamW, lr=config.learning_rate, betas=betas)
 
 
-def parameter_groups(module: nn.Module, weight_decay: float) -> Groups:
-    """The trained parameters: matrices, which decay, and vectors (biases, norms, DoRA's magnitudes), which do not."""
-    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+def parameter_groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> Groups:
+    """Those that train: matrices, which decay, and vectors (biases, norms, DoRA's magnitudes), which do not."""
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
     groups = [
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},

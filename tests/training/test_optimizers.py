@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 def optimizer_for(module: nn.Module, say=print, device=CPU, **settings) -> torch.optim.Optimizer:
     config = RunConfig(**settings)
     config.check()
-    return choose_optimizer(config, device, say)(parameter_groups(module, config.weight_decay))
+    return choose_optimizer(config, device, say)(parameter_groups(module.parameters(), config.weight_decay))
 
 
 def step(module: nn.Module, optimizer: torch.optim.Optimizer, seed: int) -> None:
@@ -81,7 +81,7 @@ def test_a_card_without_bitsandbytes_is_told_what_to_install(monkeypatch):
 def test_frozen_weights_are_in_no_group_and_a_group_without_members_is_left_out():
     model = nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3))
     model[0].requires_grad_(False)
-    (group,) = parameter_groups(model, 0.1)
+    (group,) = parameter_groups(model.parameters(), 0.1)
     assert group["params"] == list(model[1].parameters()) and group["weight_decay"] == 0
 
 

@@ -73,14 +73,15 @@ class LoPT:
         self.halves = Halves(model, config)
         self.halves.check_trains("first_half", "second_half")
         self.transformer = self.halves.transformer
-        self._early = self.halves.groups()[0].parameters
+        of_transformer = {id(parameter) for parameter in self.transformer.parameters()}
+        self._early = [p for p in self.halves.groups()[0].parameters if id(p) in of_transformer]
         self._start = [p.detach().clone() for p in self._early] if config.target == "anchor" else []
         with torch.random.fork_rng(devices=[]):  # the run's other random numbers are those of end_to_end
             self.heads = nn.ModuleDict({name: reconstruction_head(self.transformer.inner_dim) for name in STREAMS})
         model.module["reconstruction"] = self.heads.to(self.transformer.device)
         self._number = {id(block): number for number, block in enumerate(self.halves.blocks)}
         self._targets: dict[str, Tensor] = {}
-        self._losses: list[Tensor] = []
+        self._errors: list[Tensor] = []
 
     def velocity(self, *inputs: Any) -> Tensor:
         """The same numbers as the model's own velocity; under it lies the second half's graph alone.
@@ -90,7 +91,7 @@ class LoPT:
         states can serve one call only.
 
         Raises:
-            FloatingPointError: the reconstruction's loss is not finite.
+            FloatingPointError: the reconstruction's error is not finite.
             TypeError: the transformer was wrapped or sharded since the strategy was built.
         """
         if not torch.is_grad_enabled():
@@ -104,8 +105,8 @@ class LoPT:
         return self.halves.groups()
 
     def report(self) -> dict[str, float]:
-        losses, self._losses = self._losses, []
-        return {"reconstruction": torch.stack(losses).mean().item()} if losses else {}
+        errors, self._errors = self._errors, []
+        return {"reconstruction": torch.stack(errors).mean().item()} if errors else {}
 
     @contextmanager
     def _cut(self) -> Iterator[None]:
@@ -144,12 +145,12 @@ class LoPT:
             counts = mask if name == "encoder_hidden_states" else None
             made = self.heads[name](value.float())
             errors.append(reconstruction_error(made, targets[name], counts, self.config.normalised))
-        loss = self.config.weight * torch.stack(errors).mean()
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"the reconstruction's loss is {loss.item()}; the last checkpoint is whole")
-        with torch.autocast(loss.device.type, enabled=False):  # a backward pass takes its precision from the forward
-            (loss / self.accumulation).backward()
-        self._losses.append(loss.detach())
+        error = torch.stack(errors).mean()
+        if not torch.isfinite(error):
+            raise FloatingPointError(f"the reconstruction's error is {error.item()}; the last checkpoint is whole")
+        with torch.autocast(error.device.type, enabled=False):  # a backward pass takes its precision from the forward
+            (self.config.weight * error / self.accumulation).backward()
+        self._errors.append(error.detach())
 
     @torch.no_grad()
     def _at_the_start(self, inputs: tuple[Any, ...]) -> dict[str, Tensor]:
