@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -595,3 +598,64 @@ def test_a_balanced_cut_holds_at_most_two_thirds_for_backward(family):
     whole = saved_bytes(model, lambda: task_loss(model.velocity(x, t, condition)))
     strategy = LoPT(model, HalvesConfig())
     assert saved_bytes(model, lambda: task_loss(strategy.velocity(x, t, condition))) <= 0.65 * whole
+
+
+SCRIPT = """
+import sys
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+sys.path[:0] = sys.argv[3:]
+from test_lopt import Batches, HalvesConfig, LoPT, Run, StrategyConfig, adapter, build_strategy, inputs, task_loss
+
+class Share(Batches):
+    # every process its own of two batches; alone, one after the other
+    def __iter__(self):
+        world, rank = (dist.get_world_size(), dist.get_rank()) if dist.is_initialized() else (1, 0)
+        for index, batch in enumerate(super().__iter__()):
+            if index % world == rank:
+                yield batch
+
+folder, parts = sys.argv[1], int(sys.argv[2])
+config = StrategyConfig(run_dir=folder, max_steps=3, learning_rate=1e-3, accumulation=parts, strategy="lopt", clip=0.1)
+run, model = Run(config), adapter("qwen")
+strategy = build_strategy(config, model)
+for batch in run.steps(model, Share("qwen"), strategy):
+    run.backward(task_loss(strategy.velocity(*batch)))
+run.finish(model)
+assert run.accelerator.num_processes * parts == 2
+
+if parts == 1:
+    from torch.distributed.fsdp import fully_shard
+    wrapped, sharded, later = adapter("qwen"), adapter("qwen"), adapter("qwen")
+    wrapped.module["transformer"] = DistributedDataParallel(wrapped.module["transformer"])
+    whole = adapter("qwen")
+    whole.module = DistributedDataParallel(whole.module)
+    for block in sharded.module["transformer"].transformer_blocks:
+        fully_shard(block)
+    given = LoPT(later, HalvesConfig())
+    fully_shard(later.module["transformer"])
+    for refused in (lambda: LoPT(wrapped, HalvesConfig()), lambda: LoPT(whole, HalvesConfig()),
+                    lambda: LoPT(sharded, HalvesConfig()), lambda: given.velocity(*inputs("qwen"))):
+        try:
+            refused()
+        except TypeError as fault:
+            assert "neither wrapped nor sharded" in str(fault) and "Run averages" in str(fault), fault
+        else:
+            raise AssertionError("a wrapper was taken")
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one_that_takes_both_their_batches(tmp_path):
+    """One reduction a step, after both backward passes; what reduces by itself is refused."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    paths = [str(Path(__file__).parent), str(Path(tiny_flux.__file__).parent)]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    subprocess.run([sys.executable, script, tmp_path / "one", "2", *paths], check=True, timeout=300)
+    subprocess.run([*torchrun, script, tmp_path / "two", "1", *paths], check=True, timeout=300)
+    one, two = (load_file(tmp_path / run / "last" / "weights.safetensors") for run in ("one", "two"))
+    assert any(name.startswith("reconstruction") for name in one)
+    assert all(torch.allclose(one[name], two[name], atol=2e-6) for name in one)
