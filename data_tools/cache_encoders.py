@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,7 +23,7 @@ from rich.progress import Progress
 from posterkit.data import PosterDataset
 from posterkit.data.cache import EncoderCache, content_name
 from posterkit.data.pairs import as_samples
-from posterkit.data.tool import SOME_FAILED, WRONG_CALL, whole
+from posterkit.data.tool import run_tool, whole
 from posterkit.pipelines.loading import LOAD_FAULTS, family_of, first_line, quiet_bars, read_index
 from posterkit.pipelines.presets import DTYPES, hardware
 from posterkit.tasks import TASKS
@@ -64,7 +65,7 @@ def main(given: argparse.Namespace) -> int:
     for number, row in enumerate(found.rows):
         try:
             names.append(content_name(row, found.files))
-        except (OSError, ValueError, KeyError) as fault:
+        except (OSError, ValueError, KeyError, TypeError) as fault:
             faults[number] = first_line(fault)
             names.append(f"unreadable-{number}")
 
@@ -74,7 +75,7 @@ def main(given: argparse.Namespace) -> int:
         for number in numbers:
             try:
                 encoded += [None] if number in faults else adapter.precompute([found[number]])
-            except (OSError, ValueError, KeyError) as fault:
+            except (OSError, ValueError, KeyError, TypeError) as fault:
                 faults[number] = first_line(fault)
                 encoded.append(None)
         return encoded
@@ -92,7 +93,7 @@ def main(given: argparse.Namespace) -> int:
         print(f"{found.index.name}: {name}: {fault.removeprefix(f'{name}: ')}", file=sys.stderr)
     size = sum(path.stat().st_size for path in cache.folder.glob("*.safetensors"))
     print(f"{cache.folder}: {len(names) - len(faults)} of {len(names)} samples, {size / 1e6:.1f} MB")
-    return SOME_FAILED if faults else 0
+    return len(faults)
 
 
 def part(text: str) -> tuple[int, int]:
@@ -121,10 +122,4 @@ if __name__ == "__main__":
     )
     options.add_argument("--debug", action="store_true", help="show tracebacks")
     given = options.parse_args()
-    try:
-        sys.exit(main(given))
-    except (OSError, ValueError) as error:
-        if given.debug:
-            raise
-        print(f"posterkit: {error}", file=sys.stderr)
-        sys.exit(WRONG_CALL)
+    run_tool(partial(main, given), given.debug)

@@ -6,11 +6,10 @@ python data_tools/report.py sets/omni [--out sets/omni/report.html]
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from posterkit.data.report import write_report
-from posterkit.data.tool import WRONG_CALL, whole
+from posterkit.data.tool import run_tool, whole
 
 if __name__ == "__main__":
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -19,8 +18,9 @@ if __name__ == "__main__":
     options.add_argument("--samples", type=whole, default=24, metavar="N", help="shown samples (default 24)")
     given = options.parse_args()
     folder = given.input if given.input.is_dir() else given.input.parent
-    try:
+
+    def main() -> int:
         print(write_report(given.input, given.out or folder / "report.html", samples=given.samples))
-    except (OSError, ValueError) as error:
-        print(f"posterkit: {error}", file=sys.stderr)
-        sys.exit(WRONG_CALL)
+        return 0
+
+    run_tool(main)

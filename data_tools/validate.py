@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
-from posterkit.data.tool import SOME_FAILED, WRONG_CALL, whole
+from posterkit.data.tool import run_tool, whole
 from posterkit.data.validate import validate
 
 if __name__ == "__main__":
@@ -21,14 +20,14 @@ if __name__ == "__main__":
     options.add_argument("--batch-size", type=whole, metavar="B", help="name sizes that fill no batch of B")
     options.add_argument("--workers", type=whole, default=os.cpu_count() or 1, metavar="N", help="default: one a core")
     given = options.parse_args()
-    try:
+
+    def main() -> int:
         found = validate(given.input, workers=given.workers, batch_size=given.batch_size)
-    except FileNotFoundError as error:
-        print(f"posterkit: {error}", file=sys.stderr)
-        sys.exit(WRONG_CALL)
-    for fault in found.faults:
-        print(fault)
-    for name, counts in found.counts.items():
-        print(f"{name}: {', '.join(f'{value} {number}' for value, number in counts.most_common())}")
-    print(f"{given.input}: {found.rows} rows, {len(found.faults)} faults")
-    sys.exit(SOME_FAILED if found.faults else 0)
+        for fault in found.faults:
+            print(fault)
+        for name, counts in found.counts.items():
+            print(f"{name}: {', '.join(f'{value} {number}' for value, number in counts.most_common())}")
+        print(f"{given.input}: {found.rows} rows, {len(found.faults)} faults")
+        return len(found.faults)
+
+    run_tool(main)

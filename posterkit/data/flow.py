@@ -14,13 +14,14 @@ import os
 import shutil
 import signal
 import tarfile
+import threading
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, Literal
 
@@ -158,7 +159,20 @@ def _begin(task: _Task) -> None:
     global _TASK
     _TASK = task
     speak_plainly()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the first one ends the others
+    begin_worker()
+
+
+def begin_worker() -> None:
+    """A worker is its first process's business: it heeds no Ctrl-C, and ends where that one was killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    first = parent_process()
+    assert first is not None
+    first.join()
+    os._exit(1)
 
 
 def speak_plainly() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -69,10 +70,15 @@ def run_shown(flow: Flow, out: Path, given: argparse.Namespace, layout: Layout =
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(out.name, total=flow.count)
-        return run_flow(
-            flow, out, workers=given.workers, threads=getattr(given, "threads", 1), shard=given.shard, layout=layout,
-            progress=lambda done, count: bar.update(task, completed=done, total=count),
-        )  # fmt: skip
+        try:
+            return run_flow(
+                flow, out, workers=given.workers, threads=getattr(given, "threads", 1), shard=given.shard,
+                layout=layout, progress=lambda done, count: bar.update(task, completed=done, total=count),
+            )  # fmt: skip
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise OSError(f"{out}: {error.strerror}; what was made stays, and the same command goes on") from error
 
 
 def print_outcome(outcome: Outcome, out: Path) -> None:
@@ -90,18 +96,22 @@ def print_outcome(outcome: Outcome, out: Path) -> None:
     print(f"{out}: {outcome.kept} samples{dropped}")
 
 
-def run_tool(main: Callable[[], Outcome], debug: bool = False) -> NoReturn:
-    """Run a tool and exit: 0 all done, 1 some rows failed, 2 the call itself is wrong."""
+def run_tool(main: Callable[[], Outcome | int], debug: bool = False) -> NoReturn:
+    """Run a tool and exit: 0 all done, 1 some rows failed, 2 the call itself is wrong.
+
+    Args:
+        main: returns what was made, or how many rows failed.
+    """
     speak_plainly()
     try:
-        outcome = main()
+        made = main()
     except (ValueError, OSError) as error:
         if debug:
             raise
         sys.exit(_said(str(error)))
     except KeyboardInterrupt:
         sys.exit(_said("stopped; what was made stays, and the same command goes on from there"))
-    sys.exit(SOME_FAILED if outcome.faults else 0)
+    sys.exit(SOME_FAILED if (made.faults if isinstance(made, Outcome) else made) else 0)
 
 
 def _said(message: str) -> int:

@@ -125,6 +125,18 @@ def test_killed_and_started_again_is_the_same_to_the_byte(tmp_path, how):
     assert content(tmp_path / "killed") == content(tmp_path / "whole")
 
 
+def test_workers_end_with_the_process_that_started_them(tmp_path):
+    script = tmp_path / "slow.py"
+    script.write_text(SLOW.format(tests=str(Path(__file__).parent)))
+    run = [sys.executable, str(script), str(tmp_path / "killed")]
+    started = subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "killed").glob(".flow/0*.json")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    started.kill()
+    started.communicate(timeout=30)  # they hold its output open as long as they live
+
+
 def test_what_is_made_is_not_made_again_and_a_larger_set_goes_on(tmp_path):
     run_flow(FLOW, tmp_path / "set", shard=10)
     first = (tmp_path / "set/00000/n000.txt").stat().st_mtime_ns
