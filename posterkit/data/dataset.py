@@ -65,6 +65,7 @@ class SetFiles:
 
         Raises:
             FileNotFoundError: it is not there, or its shard is not.
+            ValueError: its shard is damaged.
         """
         shard = row.get("shard")
         if shard is None:
@@ -86,8 +87,11 @@ class SetFiles:
             path = self.folder / shard
             if not path.is_file():
                 raise FileNotFoundError(f"{path}: there is no such file")
-            with tarfile.open(path) as file:
-                self._members[shard] = {member.name: (member.offset_data, member.size) for member in file}
+            try:
+                with tarfile.open(path, "r:") as file:
+                    self._members[shard] = {member.name: (member.offset_data, member.size) for member in file}
+            except tarfile.TarError as error:
+                raise ValueError(f"{path}: damaged tar file ({error})") from None
         return self._members[shard]
 
 

@@ -41,10 +41,10 @@ def write_report(path: str | Path, out: str | Path, *, samples: int = 24, droppe
         raise ValueError(f"{found.index}: the set has no rows")
     folder, out = found.index.parent, Path(out)
     charts = [
-        _bars("task", Counter(row.get("task", "-") for row in found.rows)),
-        _bars("theme", Counter(row.get("theme") or "-" for row in found.rows)),
+        _bars("task", Counter(str(row.get("task", "-")) for row in found.rows)),
+        _bars("theme", Counter(str(row.get("theme") or "-") for row in found.rows)),
         _bars("script of the texts", Counter(script for row in found.rows for script in scripts(_texts(row)))),
-        _bars("split", Counter(row.get("split", "train") for row in found.rows)),
+        _bars("split", Counter(str(row.get("split", "train")) for row in found.rows)),
         _bars(
             "texts on a poster", Counter(str(len(_texts(row))) for row in found.rows if "texts" in row), by_name=True
         ),
@@ -53,7 +53,7 @@ def write_report(path: str | Path, out: str | Path, *, samples: int = 24, droppe
         ),
         _bars(
             "words in a caption",
-            _binned([len(row.get("caption", row.get("prompt", "")).split()) for row in found.rows], 10),
+            _binned([len(str(row.get("caption", row.get("prompt", ""))).split()) for row in found.rows], 10),
             by_name=True,
         ),
     ]
@@ -85,14 +85,15 @@ def scripts(texts: Iterable[str]) -> set[str]:
 
 
 def _texts(row: dict[str, Any]) -> list[str]:
-    return [text["text"] for text in row.get("texts") or ()]
+    texts = row.get("texts") if isinstance(row.get("texts"), list) else []
+    return [text["text"] for text in texts or () if isinstance(text, dict) and isinstance(text.get("text"), str)]
 
 
 def _spread(rows: Sequence[dict[str, Any]], count: int) -> list[int]:
     """Numbers of rows: as many of each task as of another, evenly over the set."""
     by_task: dict[str, list[int]] = defaultdict(list)
     for number, row in enumerate(rows):
-        by_task[row.get("task", "-")].append(number)
+        by_task[str(row.get("task", "-"))].append(number)
     each = max(1, count // len(by_task))
     return [
         numbers[round(n * (len(numbers) - 1) / max(1, min(each, len(numbers)) - 1))]

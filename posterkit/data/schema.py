@@ -185,7 +185,8 @@ def sample_from_row(row: dict[str, Any], read: Callable[[str], bytes]) -> Poster
         read: the bytes of a file that the row names.
 
     Raises:
-        ValueError: the row is no JSON object, or lacks `id`, `task` or `target`; or a picture is damaged.
+        ValueError: the row is no JSON object, lacks `id`, `task` or `target`, or has a value of the wrong kind; or a
+            picture is damaged.
     """
     missing = [key for key in ("id", "task", "target") if not isinstance(row, dict) or key not in row]
     if missing:
@@ -204,24 +205,28 @@ def sample_from_row(row: dict[str, Any], read: Callable[[str], bytes]) -> Poster
     def maybe(value: Any) -> Any:
         return None if value is None else tuple(value)
 
-    return PosterSample(
-        **{key: row[key] for key in _PLAIN if key in row},
-        target=load(row["target"], "RGB"),
-        references=[load(name, "RGB") for name in row.get("references") or ()],
-        mask=load(row["mask"], "L") if row.get("mask") else None,
-        regions=[Region(tuple(r["box"]), r["role"], r["text"]) for r in row.get("regions") or ()],
-        texts=[
-            DrawnText(
-                t["text"],
-                maybe(t.get("box")),
-                maybe(t.get("color")),
-                t.get("font"),
-                tuple(DrawnLine(line["text"], tuple(line["box"])) for line in t.get("lines") or ()),
-            )
-            for t in row.get("texts") or ()
-        ],
-        palette=tuple(tuple(color) for color in row.get("palette") or ()),
-        subject=maybe(row.get("subject")),
-        placed=maybe(row.get("placed")),
-        judged=row.get("judged") or {},
-    )
+    try:
+        return PosterSample(
+            **{key: row[key] for key in _PLAIN if key in row},
+            target=load(row["target"], "RGB"),
+            references=[load(name, "RGB") for name in row.get("references") or ()],
+            mask=load(row["mask"], "L") if row.get("mask") else None,
+            regions=[Region(tuple(r["box"]), r["role"], r["text"]) for r in row.get("regions") or ()],
+            texts=[
+                DrawnText(
+                    t["text"],
+                    maybe(t.get("box")),
+                    maybe(t.get("color")),
+                    t.get("font"),
+                    tuple(DrawnLine(line["text"], tuple(line["box"])) for line in t.get("lines") or ()),
+                )
+                for t in row.get("texts") or ()
+            ],
+            palette=tuple(tuple(color) for color in row.get("palette") or ()),
+            subject=maybe(row.get("subject")),
+            placed=maybe(row.get("placed")),
+            judged=row.get("judged") or {},
+        )
+    except (AttributeError, KeyError, TypeError) as error:
+        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"{row['id']}: a value of the row is of the wrong kind: {what}") from None

@@ -18,7 +18,9 @@ import numpy as np
 from PIL import Image
 
 from posterkit.data.dataset import INDEX, SetFiles, read_row
+from posterkit.data.flow import begin_worker
 from posterkit.data.pairs import as_samples, pictures_of
+from posterkit.data.schema import sample_from_row
 from posterkit.data.validate_pairs import key_faults, picture_faults
 from posterkit.reading import FORMATS, MAX_PIXELS
 from posterkit.sizing import Size
@@ -88,8 +90,10 @@ def validate(path: str | Path, *, workers: int = 1, batch_size: int | None = Non
         row = seen.row
         for key in ("task", "split", "theme"):
             found.counts[key][str(row.get(key) or "-")] += 1
-        ids[row.get("id")].append(where)
-        named[row.get("shard")].update(_files(row))
+        if isinstance(row.get("id"), str):
+            ids[row["id"]].append(where)
+        if isinstance(row.get("shard"), str | None):
+            named[row.get("shard")].update(_files(row))
         if seen.size is not None:
             sizes[seen.size] += 1
             found.counts["size"][str(seen.size)] += 1
@@ -115,7 +119,7 @@ def _each(index: Path, workers: int) -> Iterator[_Seen]:
         for chunk in _chunks(index):
             yield from check(chunk)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), begin_worker) as pool:
         for part in pool.map(check, _chunks(index)):
             yield from part
 
@@ -158,7 +162,7 @@ def _check_line(number: int, line: str, files: SetFiles) -> _Seen:
 
 def _check_sample(row: dict[str, Any], files: SetFiles) -> tuple[list[str], Image.Image | None]:
     """What is wrong with a sample, and its target where that can be read."""
-    faults = list(_key_faults(row))
+    faults = list(_key_faults(row)) or list(_kind_faults(row))
     if faults:
         return faults, None
     pictures: dict[str, Image.Image] = {}
@@ -188,13 +192,17 @@ def _key_faults(row: dict[str, Any]) -> Iterator[str]:
     if any(not isinstance(name, str) or not name for name in row.get("references", [])):
         yield f'"references" must be file names, found {row["references"]!r}'
         return
+    for key in ("mask", "shard"):
+        if not isinstance(row.get(key), str | None):
+            yield f'"{key}" must be a file name, found {row[key]!r}'
+            return
     if row.get("split", "train") not in SPLITS:
         yield f"split {row['split']!r} is unknown; there are {', '.join(SPLITS)}"
     task = row.get("task")
     if task == "text":
         if row.get("references"):
             yield f'task "text" takes no reference, found {len(row["references"])}'
-    elif task in TASKS:
+    elif isinstance(task, str) and task in TASKS:
         accepted, count = TASKS[task].references, len(row.get("references", []))
         if count not in accepted:
             yield f'task "{task}" takes {accepted[0]} to {accepted[-1]} references, found {count}'
@@ -210,6 +218,16 @@ def _key_faults(row: dict[str, Any]) -> Iterator[str]:
                 yield f"{name}: lies outside the set; paths are relative to the index"
 
 
+def _kind_faults(row: dict[str, Any]) -> Iterator[str]:
+    """Whether a sample can be made of the row at all, whatever its pictures are."""
+    pixel = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(pixel, "PNG")
+    try:
+        sample_from_row(row, lambda name: pixel.getvalue())
+    except ValueError as error:
+        yield str(error).removeprefix(f"{row['id']}: ")
+
+
 def _named(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "target", row["target"]
     for number, name in enumerate(row.get("references") or ()):
@@ -221,7 +239,8 @@ def _named(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _files(row: dict[str, Any]) -> set[str]:
     """The names in a row that may be files, whatever else is wrong with it."""
     posters = [row.get(key) for key in pictures_of(row) or ("target",)]
-    names = [*posters, row.get("mask"), *(row.get("references") or [])]
+    references = row.get("references")
+    names = [*posters, row.get("mask"), *(references if isinstance(references, list) else [])]
     return {name for name in names if isinstance(name, str)}
 
 
@@ -298,9 +317,9 @@ def _plain(text: str) -> str:
     return " ".join(text.split())
 
 
-def _repeated(ids: dict[Any, list[str]]) -> Iterator[Fault]:
+def _repeated(ids: dict[str, list[str]]) -> Iterator[Fault]:
     for name, where in ids.items():
-        if len(where) > 1 and isinstance(name, str):
+        if len(where) > 1:
             yield Fault(where[1], f"id {name!r} stands in {len(where)} rows, first in {where[0]}")
 
 
@@ -329,6 +348,10 @@ def _orphans(index: Path, named: dict[str | None, set[str]]) -> Iterator[Fault]:
     for shard in sorted(name for name in named if name is not None):
         if (folder / shard).is_file():
             known = {name.split(".")[0] for name in named[shard]}  # a sample's members begin with its id
-            for name in files.members(shard):
+            try:
+                members = files.members(shard)
+            except ValueError:  # damaged; each of its rows says so
+                continue
+            for name in members:
                 if name.split(".")[0] not in known:
                     yield Fault(f"{shard} {name}", "belongs to no row")

@@ -152,7 +152,7 @@ def _read_line(line: str, number: int, path: Path, seen: set[str]) -> Row | Drop
 def _fault(row: Row) -> str:
     if not isinstance(row["id"], str) or not _NAME.fullmatch(row["id"]):
         return f"id {row['id']!r} cannot name a file; letters, digits, - and _ can"
-    if row["task"] != TEXT and row["task"] not in TASKS:
+    if not isinstance(row["task"], str) or row["task"] not in (TEXT, *TASKS):
         return f"unknown task {row['task']!r}; the tasks are {TEXT}, {', '.join(TASKS)}"
     for key in ("prompt", "caption", "instruction", "words", "theme"):
         if row.get(key) is not None and not isinstance(row[key], str):

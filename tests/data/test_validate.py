@@ -66,6 +66,31 @@ def test_tar_shards_have_the_same_members_for_every_task_and_none_that_belongs_t
     assert faults(folder)[0] == f"00000.tar {source.rows[0]['id']}.png: belongs to no row"
 
 
+def test_a_damaged_tar_shard_is_a_fault_of_each_of_its_rows(sound):
+    source, folder = PosterDataset(sound), sound / "shards"
+    run_flow(Flow(source, len(source), (), encode_for_shards, {}), folder, shard=4, layout="webdataset")
+    shard = folder / "00001.tar"
+    for damage in (shard.read_bytes()[:700], b"no tar"):
+        shard.write_bytes(damage)
+        found = faults(folder)
+        assert {fault.split(" ")[0] for fault in found} == {f"samples.jsonl:{line}" for line in (5, 6, 7)}
+        assert all("00001.tar: damaged tar file" in fault for fault in found), found
+        with pytest.raises(ValueError, match="damaged tar file"):
+            PosterDataset(folder)[6]
+
+
+WRONG_KINDS = {
+    "id": 7, "task": ["text"], "caption": 5, "references": {"a": 1}, "mask": 5, "shard": 5, "texts": [5],
+    "regions": [{"box": None}], "palette": 5, "split": ["a"], "subject": 3,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", WRONG_KINDS)
+def test_a_value_of_the_wrong_kind_is_a_fault_of_its_row_and_no_crash(sound, key):
+    change(sound, 3, **{key: WRONG_KINDS[key]})
+    assert any(fault.startswith("samples.jsonl:3") for fault in faults(sound))
+
+
 def picture(**options):
     """A row's picture replaced by another one."""
 
