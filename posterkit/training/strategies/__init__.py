@@ -1,5 +1,9 @@
 """How far the task's gradient reaches: through the whole model, or through the second half of the transformer only."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from posterkit.training.strategies.config import HalvesConfig, StrategyConfig
 from posterkit.training.strategies.end_to_end import EndToEnd, Group, Strategy
 from posterkit.training.strategies.halves import Halves
@@ -19,7 +23,7 @@ __all__ = [
 ]
 
 
-def build_strategy(config: StrategyConfig, model) -> Strategy:
+def build_strategy(config: StrategyConfig, model: Any) -> Strategy:
     """The strategy that a stage's config asks for; to be built before `run.steps`, which asks it for what trains.
 
         strategy = build_strategy(config, model)
@@ -29,7 +33,7 @@ def build_strategy(config: StrategyConfig, model) -> Strategy:
             run.backward(flow_matching_loss(v, noise - x0))
 
     Args:
-        model: an adapter (`FluxAdapter`, `QwenAdapter`), its LoRA in place.
+        model: an adapter (`FluxAdapter`, `QwenAdapter`), what it trains (a LoRA) in place.
 
     Raises:
         TypeError: halves are asked for and the transformer is none of the two families', or wrapped or sharded.

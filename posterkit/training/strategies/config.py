@@ -52,5 +52,3 @@ class StrategyConfig(RunConfig):
         for name in ("weight", "early_rate"):
             if getattr(self.halves, name) <= 0:
                 raise ValueError(f"halves.{name} must be above 0, got {getattr(self.halves, name)}")
-        if self.strategy == "end_to_end" and self.halves != HalvesConfig():
-            raise ValueError("halves says how to cut the transformer, but strategy is end_to_end; give lopt")
