@@ -45,7 +45,8 @@ def main() -> None:
     parser.add_argument("--one", nargs=2, metavar=("FAMILY", "STRATEGY"), help="print one case as JSON")
     given = parser.parse_args()
     if given.one:
-        print(json.dumps(measure(*given.one, given)))
+        family, strategy = given.one
+        print(json.dumps(measure(family, strategy, given)))
         return
     for family in ("flux", "qwen"):
         print(f"{family}: {given.blocks} blocks of width {32 * given.heads}, {given.rows**2} image tokens")
