@@ -22,8 +22,8 @@ from posterkit.data.omni.posters import FindSubjects, FromPosters, JudgeAt, Read
 from posterkit.data.omni.subjects import open_segmenter
 from posterkit.data.poster_scan import check_outside
 from posterkit.data.schema import encode_for_shards, encode_sample
-from posterkit.data.tool import Options, make_set, run_tool, size, whole
-from posterkit.sizing import Size
+from posterkit.data.tool import Options, every, make_set, run_tool, size, whole
+from posterkit.sizing import Size, check_on_grid
 from posterkit.tasks import TASKS, get_task
 
 
@@ -44,6 +44,7 @@ class Synthetic:
 
 def synthetic(tasks: tuple[str, ...]) -> Flow:
     size = GIVEN.size or Size(512, 768)
+    check_on_grid(*size)
     source = Synthetic(GIVEN.seed, size, tasks, GIVEN.heldout)
     settings = {"tool": "build_omni synthetic", "seed": GIVEN.seed, "size": str(size), "tasks": tasks,
                 "heldout": GIVEN.heldout}  # fmt: skip
@@ -93,7 +94,7 @@ if __name__ == "__main__":
     options.add_argument("--tasks", nargs="+", default=list(TASKS), metavar="TASK", help="default: all six")
     options.add_argument(
         "--heldout",
-        type=int,
+        type=every,
         default=20,
         metavar="N",
         help="every N-th sample or about one poster in N; 0: none (default 20)",

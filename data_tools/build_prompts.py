@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from posterkit.data.flow import Flow, Outcome
 from posterkit.data.prompts import LANGUAGES, THEMES, PosterPrompts, Writer, check_count, encode_prompt
-from posterkit.data.tool import Options, make_set, run_tool, whole
+from posterkit.data.tool import Options, every, make_set, run_tool, whole
 
 
 def main() -> Outcome:
@@ -32,7 +32,7 @@ if __name__ == "__main__":
     options.add_argument("--languages", nargs="+", choices=LANGUAGES, default=list(LANGUAGES), help="default en zh")
     options.add_argument("--themes", nargs="+", choices=THEMES, default=list(THEMES), help="default: all six")
     options.add_argument(
-        "--heldout", type=int, default=20, metavar="N", help="about one of N pairs of entity and style (default 20)"
+        "--heldout", type=every, default=20, metavar="N", help="about one of N pairs of entity and style (default 20)"
     )
     options.add_argument(
         "--writer", default="rules", metavar="WHO",

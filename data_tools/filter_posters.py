@@ -38,7 +38,7 @@ from posterkit.data.poster_scan import (
     list_posters,
     settle,
 )  # fmt: skip
-from posterkit.data.tool import Options, make_set, run_shown, run_tool, whole
+from posterkit.data.tool import Options, every, make_set, run_shown, run_tool, whole
 from posterkit.judges.opening import BLIND, RULES
 
 # on the rules' own scale drawn posters have about 0.85, letters on photographs 0.4 to 0.9, washed-out ones and noise
@@ -104,7 +104,7 @@ if __name__ == "__main__":
     add("--threads", type=whole, default=1, metavar="N",
         help="posters at a time in each process, for a judge at an endpoint (default 1)")
     add("--device", default="cpu", help="where local models run (default cpu)")
-    add("--heldout", type=int, default=20, metavar="N", help="hold out every N-th poster; 0 for none (default 20)")
+    add("--heldout", type=every, default=20, metavar="N", help="hold out every N-th poster; 0 for none (default 20)")
     add("--licence", default="unknown", help="SPDX name of the posters' licence, for the rows")
     # fmt: on
     GIVEN = options.parse_args()

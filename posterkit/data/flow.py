@@ -120,12 +120,16 @@ def run_flow(
         progress: told how many items are through, and of how many.
 
     Raises:
-        ValueError: `out` holds a set made with other settings.
+        ValueError: `out` holds a set made with other settings, or a larger one: a set can grow, but not shrink.
         OSError: nothing can be written, or a worker died; what was made stays.
     """
     task = _Task(flow, Path(out), layout, threads)
     count = flow.count
     claim_folder(task.out, flow.settings, shard, layout)
+    last = max(task.out.glob(".flow/[0-9]*.json"), key=lambda path: int(path.stem), default=None)
+    made = json.loads(last.read_text(encoding="utf-8"))["span"][1] if last else 0
+    if made > count:
+        raise ValueError(f"{out}: holds {made} items, now {count} are asked for; take another folder")
     spans = [(start, min(count, start + shard)) for start in range(0, count, shard)]
     missing = [k for k, span in enumerate(spans) if not _is_made(task.out, k, span)]
     done = count - sum(spans[k][1] - spans[k][0] for k in missing)

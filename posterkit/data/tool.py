@@ -42,11 +42,16 @@ class Options(argparse.ArgumentParser):
         self.exit(WRONG_CALL, f"posterkit: {message} (see {self.prog} --help)\n")
 
 
-def whole(text: str) -> int:
-    """A whole number of at least 1, for argparse."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, found {text!r}")
+def whole(text: str, least: int = 1) -> int:
+    """A whole number of at least `least`, for argparse."""
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, found {text!r}")
     return int(text)
+
+
+def every(text: str) -> int:
+    """One in how many, 0 for none, for argparse."""
+    return whole(text, least=0)
 
 
 def size(text: str) -> Size:

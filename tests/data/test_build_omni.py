@@ -384,13 +384,18 @@ def test_tar_shards_and_the_mini_painter(tmp_path):
     [
         (["nowhere"], "nowhere: there is no such folder"),
         (["{posters}", "--size", "64x64"], "finished posters keep their own size"),
+        (["synthetic", "--size", "100x100"], "off the grid of 16 pixels"),
+        (["{posters}", "--heldout", "-1"], "must be a whole number of at least 0"),
         (["{posters}", "--tasks", "extendin"], "unknown task 'extendin'"),
         (["{posters}", "--painter", "{posters}"], "there is no model_index.json"),
     ],
 )
 def test_a_wrong_call_is_one_line_and_exit_code_two(tmp_path, arguments, says):
-    Image.fromarray(data.coffee()).save(tmp_path / "a.png")
-    made = run(*(part.format(posters=tmp_path) for part in arguments), "--out", tmp_path / "out", "--workers", 1)
+    (tmp_path / "posters").mkdir()
+    Image.fromarray(data.coffee()).save(tmp_path / "posters/a.png")
+    made = run(
+        *(part.format(posters=tmp_path / "posters") for part in arguments), "--out", tmp_path / "out", "--workers", 1
+    )
     assert made.returncode == 2 and says in made.stderr and "Traceback" not in made.stderr
     assert not (tmp_path / "out").exists()
 

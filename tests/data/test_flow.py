@@ -147,6 +147,14 @@ def test_what_is_made_is_not_made_again_and_a_larger_set_goes_on(tmp_path):
     assert (tmp_path / "set/00000/n000.txt").stat().st_mtime_ns == first
 
 
+def test_a_smaller_set_in_the_same_folder_is_refused_and_nothing_of_the_larger_one_is_lost(tmp_path):
+    run_flow(FLOW, tmp_path / "set", shard=10)
+    before = content(tmp_path / "set")
+    with pytest.raises(ValueError, match="holds 40 items, now 35 are asked for"):
+        run_flow(replace(FLOW, source=range(35), count=35), tmp_path / "set", shard=10)
+    assert content(tmp_path / "set") == before
+
+
 def test_another_seed_in_the_same_folder_is_refused(tmp_path):
     run_flow(FLOW, tmp_path / "set", shard=10)
     with pytest.raises(ValueError, match="holds a set made with seed=0, now 1"):
