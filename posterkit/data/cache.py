@@ -82,6 +82,10 @@ class EncoderCache:
     def __len__(self) -> int:
         return len(self.names)
 
+    def has(self, number: int) -> bool:
+        """Whether entry `number` was there when shards were last looked at, as `fill` does."""
+        return self.names[number] in self._entries
+
     def __getitem__(self, number: int) -> Encoded:
         """Entry `number`; its tensors are maps of the file, to be read only.
 

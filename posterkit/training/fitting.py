@@ -1,0 +1,124 @@
+"""Which size a poster of a set is trained at, decided before anything is encoded, and the poster at that size."""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from posterkit.data.cache import content_name
+from posterkit.data.dataset import PosterDataset
+from posterkit.data.schema import Box, PosterSample
+from posterkit.pipelines.loading import first_line
+from posterkit.sizing import Size, buckets, nearest_bucket
+
+SAME_AREA = 0.1  # a poster on the grid whose area differs by less stays as it is
+ENLARGED = 1.5  # more than this and what is learnt is blur
+LONGEST = 3.0  # of the longer side to the shorter one
+_GRID = 16
+_LYING_DOWN = range(5, 9)  # EXIF orientations that exchange width and height
+
+
+class Plan(NamedTuple):
+    """What is made of one row.
+
+    Attributes:
+        name: of its entry in the encoder cache.
+        size: of the target that is encoded.
+        original: of the target on disk.
+    """
+
+    name: str
+    size: Size
+    original: Size
+
+
+def plan_sizes(dataset: PosterDataset, area: int) -> tuple[dict[int, Plan], dict[str, list[str]]]:
+    """A plan for every row that can be trained on, by its number, and the others by the reason, a line each.
+
+    A row is known by its content alone, as `data_tools/cache_encoders.py` knows it, with the size where its target is
+    brought to one.
+
+    Args:
+        area: in pixels; posters of another one, or off the grid of 16 pixels, go to the bucket nearest in shape.
+    """
+    plans: dict[int, Plan] = {}
+    lost: dict[str, list[str]] = {}
+    for number, row in enumerate(dataset.rows):
+        name = str(row.get("id", number))
+        try:
+            original = _size_of(dataset.files.read(row, row["target"]))
+            content = content_name(row, dataset.files)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as fault:
+            lost.setdefault("cannot be read", []).append(f"{name}: {first_line(fault)}")
+            continue
+        size = target_size(original, area)
+        if size == original:
+            plans[number] = Plan(content, original, original)
+        elif reason := _unfit(row, original, size):
+            lost.setdefault(reason, []).append(f"{name}: {original}")
+        else:
+            plans[number] = Plan(f"{content}-{size}", size, original)
+    return plans, lost
+
+
+def target_size(original: Size, area: int) -> Size:
+    """The size that a poster is brought to; its own where it is on the grid and of about that area."""
+    if not any(side % _GRID for side in original) and abs(original.area / area - 1) < SAME_AREA:
+        return original
+    return nearest_bucket(original, buckets(area, _GRID, LONGEST))
+
+
+def fit_sample(sample: PosterSample, size: Size) -> PosterSample:
+    """A poster at a size: scaled until it covers it, what juts out cut off evenly; its boxes go with it.
+
+    References stay: they lie on no target of these tasks. Boxes that were cut off altogether are gone.
+    """
+    height, width = sample.target.shape[:2]
+    if (width, height) == size:
+        return sample
+    scale, (left, top) = _cover(Size(width, height), size)
+    picture = Image.fromarray(sample.target)
+    box = (left / scale, top / scale, (left + size.width) / scale, (top + size.height) / scale)
+    target = np.asarray(picture.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=3.0))
+    regions = [
+        replace(region, box=moved)
+        for region in sample.regions
+        if (moved := move_box(region.box, Size(width, height), size))
+    ]
+    return replace(sample, target=target, regions=regions, texts=[], subject=None, placed=None)
+
+
+def move_box(box: Box, original: Size, size: Size) -> Box | None:
+    """Where a box of the original lies on the fitted poster; None where nothing of it is left."""
+    scale, offset = _cover(original, size)
+    low = [max(0, math.floor(side * scale - cut)) for side, cut in zip(box[:2], offset, strict=True)]
+    high = [min(limit, math.ceil(side * scale - cut)) for side, cut, limit in zip(box[2:], offset, size, strict=True)]
+    return (*low, *high) if low[0] < high[0] and low[1] < high[1] else None
+
+
+def _cover(original: Size, size: Size) -> tuple[float, tuple[float, float]]:
+    """The scale that makes one size cover another, and how much is then cut off at the left and at the top."""
+    scale = max(size.width / original.width, size.height / original.height)
+    return scale, ((original.width * scale - size.width) / 2, (original.height * scale - size.height) / 2)
+
+
+def _unfit(row: dict[str, Any], original: Size, size: Size) -> str | None:
+    if row.get("placed") or row.get("mask"):
+        return f"keeps pixels and is not of about {size.area} pixels on the grid of {_GRID}"
+    if not 1 / LONGEST <= original.aspect <= LONGEST:
+        return f"longer than {LONGEST:g} to 1"
+    if _cover(original, size)[0] > ENLARGED:
+        return f"would be enlarged more than {ENLARGED:g} times"
+    return None
+
+
+def _size_of(content: bytes) -> Size:
+    """Width and height as they are seen, from a file's head."""
+    with Image.open(io.BytesIO(content)) as picture:
+        turned = picture.getexif().get(0x0112) in _LYING_DOWN
+        return Size(picture.height, picture.width) if turned else Size(*picture.size)

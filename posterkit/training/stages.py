@@ -1,0 +1,121 @@
+"""What the stages after the pretraining have in common: their config, the model they start from, plain errors."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import yaml
+from diffusers.loaders.lora_base import LORA_WEIGHT_NAME_SAFE
+
+from posterkit.pipelines.loading import LOAD_FAULTS, Family, family_of, first_line, quiet_bars, read_index
+from posterkit.training.adapters.folders import resolve
+from posterkit.training.lora import Trainable, fuse_adapter, load_adapter, set_trainable
+from posterkit.training.sets import SetConfig
+from posterkit.training.strategies import StrategyConfig
+
+_HUB_ID = re.compile(r"[\w-]+(\.[\w-]+)*/[\w.-]+")  # owner/name
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass
+class StageConfig(StrategyConfig):
+    """What every stage after the pretraining has.
+
+    Attributes:
+        trainable: all weights of the transformer, or a LoRA on it; text encoders and autoencoder are frozen.
+        base: dtype of text encoders and, under a LoRA, of the frozen transformer; weights that train are float32.
+        data: the set.
+        drop_prompt: share of samples whose words are dropped, for classifier-free guidance.
+        time: density of timesteps; `time_shift` moves it towards noise.
+        sample_steps: sampling steps of the pictures on the way; null takes the checkpoint's own.
+    """
+
+    trainable: Trainable = field(default_factory=Trainable)
+    base: Literal["fp32", "bf16"] = "fp32"
+    data: SetConfig = field(default_factory=SetConfig)
+    drop_prompt: float = 0.0
+    time: Literal["uniform", "logit_normal"] = "uniform"
+    time_shift: float = 1.0
+    sample_steps: int | None = None
+
+    def check(self) -> None:
+        super().check()
+        self.trainable.check()
+        self.data.check()
+        if self.init_from is None:
+            raise ValueError("init_from is null; a stage starts from a former stage's run folder or a checkpoint")
+        if self.base == "bf16" and self.trainable.weights == "full":
+            raise ValueError("base is bf16, but trainable.weights is full; weights that train are float32")
+        if not 0 <= self.drop_prompt <= 1:
+            raise ValueError(f"drop_prompt must lie in [0, 1], got {self.drop_prompt}")
+        if self.time_shift <= 0:
+            raise ValueError(f"time_shift must be above 0, got {self.time_shift}")
+
+
+def open_stage(config: StageConfig, family: Family) -> Any:
+    """The model that a stage trains, an adapter with frozen text encoders, and in it what trains.
+
+    Raises:
+        FileNotFoundError: `init_from` names no folder.
+        ValueError: it holds no checkpoint, one of the other family, or one that cannot be loaded; or the LoRA's
+            targets fit no layer.
+    """
+    assert config.init_from is not None
+    quiet_bars()
+    model = open_start(config.init_from, family, DTYPES[config.base])
+    set_trainable(model.module, config.trainable)
+    return model
+
+
+def open_start(name: str, family: Family, dtype: torch.dtype = torch.float32) -> Any:
+    """The adapter of what a stage starts from: a checkpoint, or the run folder of a former stage.
+
+    A former stage that trained a LoRA left that alone: it is added to the weights that the stage itself started from.
+
+    Args:
+        name: a folder, a hub id, or `mini:postercraft`.
+
+    Raises:
+        FileNotFoundError, ValueError: as `open_stage`.
+    """
+    # where run folders are by default, nobody means the hub
+    hub = _HUB_ID.fullmatch(name) and not Path(name).parent.is_dir() and not name.startswith("runs/")
+    folder = Path(name) if hub else Path(resolve(name))
+    if (folder / LORA_WEIGHT_NAME_SAFE).is_file():
+        record = Path(name) / "config.yaml"
+        if not record.is_file():
+            raise ValueError(f"{name}: holds a LoRA alone; give the run folder, whose config.yaml names its base")
+        model = open_start(yaml.safe_load(record.read_text(encoding="utf-8"))["init_from"], family, dtype)
+        load_adapter(model.parts["transformer"], "former", folder)
+        fuse_adapter(model.parts["transformer"], "former")
+        return model
+    if not hub and not (folder / "model_index.json").is_file() and (folder / "last").is_dir():
+        raise ValueError(f"{name}: the run in this folder has not come to its end; start it again, it goes on")
+    found = family_of(name, read_index(str(folder)))
+    if found != family:
+        raise ValueError(f"{name}: is a checkpoint of {found}; this stage trains {family}")
+    if family == "postercraft":
+        from posterkit.training.adapters.flux import FluxAdapter as Adapter
+    else:
+        from posterkit.training.adapters.qwen import QwenAdapter as Adapter
+    try:
+        return Adapter.from_pretrained(folder, frozen_text=True, dtype=dtype)
+    except LOAD_FAULTS as fault:
+        raise ValueError(f"{name}: cannot be loaded: {first_line(fault)}") from None
+
+
+@contextlib.contextmanager
+def setting_up() -> Iterator[None]:
+    """What a call gets wrong ends the program with one line and code 2, before the first step."""
+    try:
+        yield
+    except (ValueError, OSError) as fault:
+        print(f"posterkit: {fault}", file=sys.stderr)
+        raise SystemExit(2) from None
