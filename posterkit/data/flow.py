@@ -167,8 +167,9 @@ def _begin(task: _Task) -> None:
 
 
 def begin_worker() -> None:
-    """A worker is its first process's business: it heeds no Ctrl-C, and ends where that one was killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """A worker ends at once on Ctrl-C, which reaches every process, and where the first process was killed."""
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as in a shell's background
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
