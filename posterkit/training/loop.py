@@ -106,7 +106,8 @@ class Run:
         try:
             while self.step < last and not self._stops():
                 for _ in range(config.accumulation):
-                    yield next(batches)
+                    with self._attention():  # forward and backward alike: checkpointed blocks are computed twice
+                        yield next(batches)
                 self._update(model, groups)
                 if self.step % config.log_every == 0 or self.step == last:
                     self._log(last)
@@ -123,7 +124,7 @@ class Run:
 
     @contextlib.contextmanager
     def autocast(self) -> Iterator[None]:
-        """The forward pass's precision; on a CPU with plain attention, whose backward pass is the faster one there."""
+        """The forward pass's precision."""
         bf16 = self.config.precision == "bf16"
         with self._attention(), torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
             yield
@@ -136,8 +137,7 @@ class Run:
         """
         if not torch.isfinite(loss):
             raise FloatingPointError(f"step {self.step}: the loss is {loss.item()}; the last checkpoint is whole")
-        with self._attention():  # a block that was checkpointed is computed again as it was computed
-            (loss / self.config.accumulation).backward()
+        (loss / self.config.accumulation).backward()
         self._losses.append(loss.detach())
         self._extra = extra
 
@@ -184,6 +184,7 @@ class Run:
         return config.learning_rate * warm * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done)))
 
     def _attention(self) -> contextlib.AbstractContextManager[Any]:
+        """Plain attention on a CPU, where its backward pass is the faster one."""
         return sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else contextlib.nullcontext()
 
     def _update(self, model: Trainee, groups: list[Group]) -> None:
