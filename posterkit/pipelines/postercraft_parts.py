@@ -214,6 +214,7 @@ class PosterCraftParts(DiffusionPipeline, TextualInversionLoaderMixin):
         for ids in self.tokenizer_2(prompts, verbose=False).input_ids:
             if len(ids) > max_sequence_length:
                 rest = self.tokenizer_2.decode(ids[max_sequence_length - 1 : -1])
+                rest = rest if len(rest) <= 200 else f"{rest[:200]}…"
                 logger.warning(
                     f"a text is cut at max_sequence_length = {max_sequence_length} tokens; unread: {rest!r}"
                 )
