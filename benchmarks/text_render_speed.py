@@ -42,7 +42,7 @@ def ours(photos: Path, count: int, texts: int) -> dict[str, float]:
     from posterkit.sizing import Size
     from posterkit.typeset.fonts import FACES
 
-    source = Photos(tuple(sorted(photos.iterdir())), 0, Size(512, 512))
+    source = Photos(photos, tuple(sorted(path.name for path in photos.iterdir())), 0, Size(512, 512))
     step = SetText(0, (shipped_wording("latin"),), FACES, texts, "unknown")
 
     def make(number: int) -> int:
