@@ -19,11 +19,14 @@ from posterkit.data.hq_posters import ClipAt
 from posterkit.data.schema import encode_sample
 from posterkit.data.tool import make_set, run_tool, size
 from posterkit.data.wanted import TEXT, read_wanted
+from posterkit.judges.opening import BLIND
 from posterkit.sizing import Size
 
 
 def main() -> Outcome:
     wanted = read_wanted(GIVEN.input, TEXT)
+    if GIVEN.judge == BLIND:
+        raise ValueError(f"--judge {BLIND}: reads no text, so that every poster with one would be dropped; take rules")
     mini = GIVEN.model is None
     GIVEN.typeset = mini if GIVEN.typeset is None else GIVEN.typeset
     draw = draw_step(GIVEN, wanted, GIVEN.finish or (Size(512, 768) if mini and not GIVEN.size else None))

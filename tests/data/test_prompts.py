@@ -351,3 +351,9 @@ def test_a_picture_model_is_no_candidate_maker(tmp_path):
     made = run("draw_candidates.py", tmp_path / "p.jsonl", "--out", tmp_path / "out", "--model",
                ROOT / "posterkit/mini/posteromni")  # fmt: skip
     assert made.returncode == 2 and "does not draw text" in made.stderr and "Traceback" not in made.stderr
+
+
+def test_a_judge_that_reads_nothing_is_no_filter_of_texts(tmp_path):
+    (tmp_path / "p.jsonl").write_text('{"prompt": "A"}\n')
+    made = run("draw_candidates.py", tmp_path / "p.jsonl", "--out", tmp_path / "out", "--judge", "rules-blind")
+    assert made.returncode == 2 and "reads no text" in made.stderr and not (tmp_path / "out").exists()
