@@ -257,7 +257,7 @@ def encoders_on(model: Any, device: torch.device) -> Iterator[None]:
             part.to(home)
 
 
-class _Order:
+class _Order(Sequence[Any]):
     """A data set in another order, some of it more than once."""
 
     def __init__(self, dataset: EncodedPosters, order: list[int]) -> None:

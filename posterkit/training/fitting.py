@@ -95,10 +95,10 @@ def fit_sample(sample: PosterSample, size: Size) -> PosterSample:
 
 def move_box(box: Box, original: Size, size: Size) -> Box | None:
     """Where a box of the original lies on the fitted poster; None where nothing of it is left."""
-    scale, offset = _cover(original, size)
-    low = [max(0, math.floor(side * scale - cut)) for side, cut in zip(box[:2], offset, strict=True)]
-    high = [min(limit, math.ceil(side * scale - cut)) for side, cut, limit in zip(box[2:], offset, size, strict=True)]
-    return (*low, *high) if low[0] < high[0] and low[1] < high[1] else None
+    scale, (left, top) = _cover(original, size)
+    x0, y0 = max(0, math.floor(box[0] * scale - left)), max(0, math.floor(box[1] * scale - top))
+    x1, y1 = min(size.width, math.ceil(box[2] * scale - left)), min(size.height, math.ceil(box[3] * scale - top))
+    return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
 
 
 def _cover(original: Size, size: Size) -> tuple[float, tuple[float, float]]:

@@ -77,6 +77,8 @@ class Run:
         self._losses: list[Tensor] = []
         self._extra: dict[str, float] = {}
         self._stopping = False
+        self._batch: Any = None
+        self._waited = 0.0  # seconds in which the data kept a step waiting, since the last row of the log
 
     def steps(
         self, model: Trainee, loader: Loader, strategy: Strategy | None = None,
@@ -106,8 +108,11 @@ class Run:
         try:
             while self.step < last and not self._stops():
                 for _ in range(config.accumulation):
+                    asked = time.monotonic()
+                    self._batch = next(batches)
+                    self._waited += time.monotonic() - asked
                     with self._attention():  # forward and backward alike: checkpointed blocks are computed twice
-                        yield next(batches)
+                        yield self._batch
                 self._update(model, groups)
                 if self.step % config.log_every == 0 or self.step == last:
                     self._log(last)
@@ -133,10 +138,12 @@ class Run:
         """Add one forward pass's gradient; `extra` numbers go into the log beside the loss.
 
         Raises:
-            FloatingPointError: the loss is not finite; what was saved before stays.
+            FloatingPointError: the loss is not finite; the batch is named where it has `ids`, what was saved stays.
         """
         if not torch.isfinite(loss):
-            raise FloatingPointError(f"step {self.step}: the loss is {loss.item()}; the last checkpoint is whole")
+            ids = getattr(self._batch, "ids", None)
+            on = f" on the batch {', '.join(ids)}" if ids else ""
+            raise FloatingPointError(f"step {self.step}: the loss is {loss.item()}{on}; the last checkpoint is whole")
         (loss / self.config.accumulation).backward()
         self._losses.append(loss.detach())
         self._extra = extra
@@ -210,8 +217,10 @@ class Run:
         norms = {f"grad_norm_{name}": float(norm) for name, norm in self.norms.items()}
         row = {"step": self.step, "loss": loss, "grad_norm": math.hypot(*norms.values()),
                "lr": self.rate(self.step - 1), "images_per_s": round(images, 2),
+               "data_wait": round(self._waited / max(now - self._clock, 1e-9), 4),
                **(norms if len(norms) > 1 else {}), **self.strategy.report(), **self._extra}  # fmt: skip
         self._losses.clear()
+        self._waited = 0.0
         self._clock, self._clock_step = now, self.step
         if self.accelerator.is_main_process:
             with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:

@@ -29,8 +29,8 @@ class SampleSheet:
     """Makes a sheet of held-out posters, and under each what the model makes of its words; `Run.steps` calls it.
 
     For tasks with references the first of them stands between the two. Beside the sheet lies `<step>.json`: how many
-    of the asked words an OCR model reads on what was made (mean recall and F-score, share of texts that are whole), and
-    on the posters themselves, which is as many as it can read at that size.
+    of the asked words an OCR model reads on what was made (mean recall and F-score, share of texts that are whole),
+    and on the posters themselves, which is as many as it can read at that size.
     """
 
     def __init__(self, model: Any, run: Run, posters: PosterSet, steps: int | None = None) -> None:
