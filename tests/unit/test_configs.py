@@ -14,7 +14,8 @@ from posterkit.pipelines.presets import preset_names, read_preset
 from posterkit.training.config import RunConfig, load_config
 
 ROOT = Path(__file__).resolve().parents[2]
-STAGES = sorted((ROOT / "configs").glob("mini/*.yaml"))
+SIZES = ("mini", "nano", "postercraft", "posteromni")
+STAGES = sorted(path for size in SIZES for path in (ROOT / "configs" / size).glob("*.yaml"))
 
 
 def recipe_of(config: Path):
@@ -29,13 +30,13 @@ def recipe_of(config: Path):
     return module
 
 
-@pytest.mark.parametrize("path", STAGES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", STAGES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_a_stage_config_has_only_known_keys_of_the_right_types(path):
     module = recipe_of(path)
     config_class = next(
         value
         for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, RunConfig) and value is not RunConfig
+        if isinstance(value, type) and issubclass(value, RunConfig) and value.__module__ == module.__name__
     )
     config = load_config(config_class, path)
     assert config.max_steps > 0 and re.match(r"runs/", config.run_dir)

@@ -1,0 +1,271 @@
+"""The data path: which posters are left out, at which size they are seen, in which order, and what is kept on disk."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_qwen
+import torch
+from PIL import Image
+from small_stages import SIZE, save_tiny_flux, write_posters
+
+from posterkit.data import PosterDataset, PosterSample, Region, write_sample
+from posterkit.pipelines.latents import pack
+from posterkit.sizing import Size
+from posterkit.training.adapters.autoencoder import Autoencoder
+from posterkit.training.adapters.qwen import QwenAdapter
+from posterkit.training.batches import Ahead, Mixture, encoded_batches, even_tasks
+from posterkit.training.config import RunConfig
+from posterkit.training.fitting import fit_sample, move_box, plan_sizes, target_size
+from posterkit.training.loop import Run
+from posterkit.training.sets import Posters, SetConfig, open_set
+from posterkit.training.stages import open_start
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Path:
+    return save_tiny_flux(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture
+def run(tmp_path) -> Run:
+    return Run(RunConfig(run_dir=str(tmp_path / "run"), batch_size=2))
+
+
+def qwen() -> QwenAdapter:
+    parts = tiny_qwen.components(seed=0)
+    areas = {"native_area": SIZE[0] * SIZE[1], "reference_area": 3072, "condition_area": 3136}
+    return QwenAdapter(parts, Autoencoder("qwen", parts.pop("vae")), areas, frozen_text=True)
+
+
+def checked(width: int, height: int) -> np.ndarray:
+    """A picture whose left upper quarter is red and whose rest is blue."""
+    picture = np.zeros((height, width, 3), np.uint8)
+    picture[..., 2] = 255
+    picture[: height // 2, : width // 2] = (255, 0, 0)
+    return picture
+
+
+def write(folder: Path, *samples: PosterSample) -> PosterDataset:
+    for sample in samples:
+        write_sample(sample, folder)
+    return PosterDataset(folder)
+
+
+def poster(name: str, width: int, height: int, **more) -> PosterSample:
+    return PosterSample(name, "text", checked(width, height), caption=f"red and blue {name}", **more)
+
+
+def test_posters_are_left_out_for_a_reason_that_is_told(base, run, tmp_path, capsys):
+    posters = write(
+        tmp_path / "set", poster("fits", 64, 96), poster("wide", 96, 64), poster("broad", 96, 64),
+        poster("large", 130, 190), poster("tiny", 20, 30), poster("strip", 400, 60), poster("broken", 64, 96),
+    )  # fmt: skip
+    (tmp_path / "set" / "broken.png").write_bytes(b"no picture")
+    found = open_set(SetConfig(path=str(tmp_path / "set")), run, Posters(SetConfig()))
+    batches = encoded_batches(found, open_start(str(base), "postercraft"), run, SetConfig())
+    said = capsys.readouterr().out
+    for line in (
+        "7 rows, 2 batches an epoch", "64x96 text: 2 posters", "96x64 text: 2 posters",
+        "left out, longer than 3 to 1: 1 (strip: 400x60)",
+        "left out, would be enlarged more than 1.5 times: 1 (tiny: 20x30)", "left out, cannot be read: 1 (broken: ",
+    ):  # fmt: skip
+        assert line in said
+    seen = {name for batch in itertools.islice(batches, 2) for name in batch.ids}
+    assert seen == {"fits", "wide", "broad", "large"} and len(posters) == 7
+
+
+def test_a_bucket_that_fills_no_batch_is_named(base, run, tmp_path, capsys):
+    write(tmp_path / "set", poster("one", 64, 96), poster("two", 64, 96), poster("lonely", 96, 64))
+    found = open_set(SetConfig(path=str(tmp_path / "set")), run, Posters(SetConfig()))
+    encoded_batches(found, open_start(str(base), "postercraft"), run, SetConfig())
+    assert "left out, their bucket fills no batch: 1 (lonely)" in capsys.readouterr().out
+
+
+def test_a_poster_turned_by_its_camera_is_planned_as_it_is_seen(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    write(tmp_path, poster("turned", 96, 64))
+    Image.fromarray(checked(96, 64)).save(tmp_path / "turned.png", exif=exif)
+    plans, lost = plan_sizes(PosterDataset(tmp_path), 64 * 96)
+    assert plans[0].original == plans[0].size == (64, 96) and not lost
+    assert PosterDataset(tmp_path)[0].target.shape == (96, 64, 3)
+
+
+def test_a_poster_is_scaled_to_cover_its_bucket_and_its_boxes_go_with_it():
+    # 200x400 onto 96x160: scaled by 0.48 to 96x192, 16 rows off at the top and at the bottom
+    boxes = [Region((0, 0, 100, 200), "major", "a"), Region((150, 380, 200, 400), "minor", "off")]
+    fitted = fit_sample(poster("p", 200, 400, regions=boxes), Size(96, 160))
+    assert fitted.target.shape == (160, 96, 3)
+    assert [region.box for region in fitted.regions] == [(0, 0, 48, 80)]
+    assert fitted.target[78, 46].tolist() == pytest.approx([255, 0, 0], abs=12)
+    assert fitted.target[82, 46].tolist() == pytest.approx([0, 0, 255], abs=12)
+    assert move_box((50, 100, 60, 120), Size(200, 400), Size(96, 160)) == (24, 32, 29, 42)  # 28.8 and 41.6 rounded up
+
+
+@pytest.mark.parametrize(
+    ("original", "size"),
+    [((832, 1216), (832, 1216)), ((1024, 1024), (1024, 1024)), ((2000, 3000), None), ((832, 1210), None)],
+)
+def test_a_poster_near_a_megapixel_on_the_grid_stays_and_others_find_a_bucket(original, size):
+    found = target_size(Size(*original), 1024 * 1024)
+    assert size is None or found == size
+    assert found.width % 16 == found.height % 16 == 0
+    assert abs(found.area / 1024**2 - 1) < 0.04 and abs(found.aspect / (original[0] / original[1]) - 1) < 0.02
+
+
+def test_every_task_is_drawn_as_often_as_the_largest_one():
+    tasks = ["a"] * 7 + ["b"] * 3 + ["c"]
+    counts = Counter(even_tasks(tasks))
+    assert Counter(tasks[n] for n in counts.elements()) == {"a": 7, "b": 7, "c": 7}
+    assert set(counts) == set(range(11)) and {counts[n] for n in (7, 8, 9)} == {2, 3} and counts[10] == 7
+
+
+def test_batches_of_tasks_hold_one_group_and_every_reference(run, tmp_path):
+    tasks = ("extending", "filling", "id_driven", "style_driven")
+    write_posters(tmp_path / "set", 16, tasks)
+    found = open_set(SetConfig(path=str(tmp_path / "set")), run, Posters(SetConfig()))
+    model = qwen()
+    batches = encoded_batches(found, model, run, SetConfig())
+    rows = {row["id"]: number for number, row in enumerate(found.train.rows)}
+    seen = Counter()
+    for batch in itertools.islice(batches, len(batches.loader.plan(0))):
+        assert batch.tasks.count("style_driven") in (0, len(batch.tasks))
+        seen.update(batch.tasks)
+        samples = [found.train[rows[name]] for name in batch.ids]
+        with torch.no_grad():
+            wanted = model.collate(model.precompute(samples))
+            x0, condition = model.encode(batch)
+            expected, other = model.encode(wanted)
+        assert torch.allclose(x0, expected, atol=2e-3)  # float16, encoded in another company
+        assert torch.allclose(condition.references, other.references, atol=2e-3)
+        assert len(condition.shapes) == 1 + len(samples[0].references)
+        assert torch.allclose(condition.prompt, other.prompt, atol=1e-5)
+    assert set(seen) == set(tasks) and seen["extending"] == seen["filling"] == 4
+
+
+def test_shares_of_regions_stand_beside_the_latents_of_their_own_poster(base, run, tmp_path):
+    left = poster("left", 64, 96, regions=[Region((0, 0, 32, 96), "major", "x")])
+    large = poster("large", 128, 192, regions=[Region((64, 0, 128, 192), "minor", "x")])
+    write(tmp_path / "set", left, large)
+    config = SetConfig(path=str(tmp_path / "set"))
+    model = open_start(str(base), "postercraft")
+    found = open_set(config, run, Posters(config), regions=True)
+    batch = next(iter(encoded_batches(found, model, run, config, regions=True)))
+    assert batch["shares"].shape == (2, 24, 3) and batch["shares"].shape[1] == pack(batch["latents"]).shape[1]
+    for name, shares in zip(batch.ids, batch["shares"], strict=True):
+        covered = shares.reshape(6, 4, 3)
+        role, columns = (0, slice(0, 2)) if name == "left" else (1, slice(2, 4))
+        assert covered[:, columns, role].eq(1).all() and covered.sum() == 12
+
+
+@pytest.mark.slow
+def test_the_tool_that_fills_caches_fills_this_one(base, run, tmp_path, capsys):
+    write_posters(tmp_path / "set", 4)
+    tool = [sys.executable, ROOT / "data_tools" / "cache_encoders.py", tmp_path / "set", "--out", tmp_path / "cache"]
+    subprocess.run([*tool, "--model", base], check=True, timeout=300)
+    config = SetConfig(path=str(tmp_path / "set"), cache=str(tmp_path / "cache"))
+    before = sorted((tmp_path / "cache").rglob("*"))
+    found = open_set(config, run, Posters(config))
+    next(iter(encoded_batches(found, open_start(str(base), "postercraft"), run, config)))
+    assert "encoded" not in capsys.readouterr().out
+    assert sorted((tmp_path / "cache").rglob("*")) == before
+
+
+class Counting:
+    """A loader of numbers that can go on anywhere."""
+
+    def __init__(self, start: int = 0) -> None:
+        self.epoch, self.position = 0, start
+
+    def __iter__(self):
+        while True:
+            self.position += 1
+            yield Number(self.position - 1)
+
+    def state_dict(self):
+        return {"epoch": self.epoch, "position": self.position}
+
+    def load_state_dict(self, state):
+        self.epoch, self.position = state["epoch"], state["position"]
+
+
+class Number(int):
+    def to(self, device):
+        return self
+
+
+def ahead(start: int = 0, content: str = "set") -> Ahead:
+    return Ahead(Counting(start), torch.device("cpu"), content)
+
+
+def test_reading_ahead_does_not_move_the_position():
+    loader = ahead()
+    batches = iter(loader)
+    assert [next(batches) for _ in range(3)] == [0, 1, 2]
+    state = loader.state_dict()
+    assert state["position"] == 3
+    again = ahead()
+    again.load_state_dict(state)
+    assert list(itertools.islice(again, 3)) == [3, 4, 5]
+    batches.close()
+    assert list(itertools.islice(loader, 2)) == [3, 4]  # a second pass goes on where the first one was left
+    with pytest.raises(SystemExit, match="not the one that this run began with"):
+        ahead(content="other set").load_state_dict(state)
+
+
+def test_what_a_reading_thread_meets_is_raised_where_the_batch_is_asked_for():
+    class Broken(Counting):
+        def __iter__(self):
+            yield Number(0)
+            raise OSError("the disk is gone")
+
+    batches = iter(Ahead(Broken(), torch.device("cpu"), "set"))
+    assert next(batches) == 0
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(batches)
+
+
+@pytest.mark.parametrize(("share", "wanted"), [(0.25, 25), (0.0, 0), (1.0, 100), (0.1, 10)])
+def test_a_mixture_takes_its_share_of_text_batches_and_goes_on_anywhere(share, wanted):
+    whole = [int(n) for n in itertools.islice(Mixture(ahead(), ahead(1000), share), 100)]
+    assert sum(n >= 1000 for n in whole) == wanted
+    assert [n for n in whole if n < 1000] == list(range(100 - wanted))
+    first = Mixture(ahead(), ahead(1000), share)
+    begun = [int(n) for n in itertools.islice(first, 37)]
+    second = Mixture(ahead(), ahead(1000), share)
+    second.load_state_dict(first.state_dict())
+    assert begun + [int(n) for n in itertools.islice(second, 63)] == whole
+
+
+def test_a_family_is_told_which_tasks_it_does_not_learn(base, run, tmp_path):
+    write_posters(tmp_path / "set", 2, ("filling",))
+    found = open_set(SetConfig(path=str(tmp_path / "set")), run, Posters(SetConfig()))
+    with pytest.raises(ValueError, match=r"samples\.jsonl: holds samples of filling; postercraft learns text"):
+        encoded_batches(found, open_start(str(base), "postercraft"), run, SetConfig())
+
+
+def test_a_poster_whose_pixels_are_kept_is_not_scaled(run, tmp_path, capsys):
+    mask = np.full((60, 70), 255, np.uint8)
+    sample = PosterSample("off", "filling", checked(70, 60), [checked(70, 60)], mask, instruction="fill")
+    write_posters(tmp_path / "set", 2, ("filling",))
+    write(tmp_path / "set", sample)
+    found = open_set(SetConfig(path=str(tmp_path / "set")), run, Posters(SetConfig()))
+    encoded_batches(found, qwen(), run, SetConfig())
+    assert "left out, keeps pixels and is not of about" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "setting", [{"words": "klingon"}, {"count": 0}, {"sizes": []}, {"sizes": [[64]]}, {"heldout": -1}]
+)
+def test_a_set_that_cannot_be_drawn_is_refused(setting):
+    with pytest.raises(ValueError, match="data"):
+        SetConfig(**setting).check()

@@ -1,0 +1,118 @@
+"""Stage 1 through the real recipe, at nano size: the loss by an independent route, exact resume, what it draws."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import FluxPipeline
+from small_stages import log_of, save_tiny_flux, write_posters, write_stage
+
+from posterkit import PosterCraftPipeline
+from posterkit.data import PosterDataset
+from posterkit.training.lora_files import read_lora
+from posterkit.training.sets import SetConfig, TextOnArt
+
+RECIPE = "stage1_text_render"
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Path:
+    return save_tiny_flux(tmp_path_factory.mktemp("base"))
+
+
+@pytest.mark.parametrize("guidance", [1.0, 3.5])
+def test_the_first_loss_is_the_mean_squared_error_of_stock_parts(base, run_recipe, tmp_path, guidance):
+    posters = write_posters(tmp_path / "set", 1)
+    config = write_stage(tmp_path, "run", base, posters, max_steps=1, batch_size=1, seed=3, guidance=guidance)
+    run_recipe(RECIPE, config)
+    pipe, sample = FluxPipeline.from_pretrained(base), PosterDataset(posters)[0]
+    generator = torch.Generator().manual_seed(3000)
+    with torch.no_grad():
+        picture = pipe.image_processor.preprocess(sample.target[None] / 255.0)  # as the image-to-image pipelines do it
+        latents = pipe.vae.encode(picture.float()).latent_dist.mean
+        latents = ((latents - pipe.vae.config.shift_factor) * pipe.vae.config.scaling_factor).half().float()
+        prompt, pooled, text_ids = pipe.encode_prompt([sample.caption], max_sequence_length=16)
+        torch.rand(1, generator=generator)  # whether the words are dropped
+        t = torch.rand(1, generator=generator)
+        x0 = FluxPipeline._pack_latents(latents, 1, *latents.shape[1:])
+        noise = torch.randn(x0.shape, generator=generator)
+        v = pipe.transformer(
+            hidden_states=torch.lerp(x0, noise, t), timestep=t, guidance=torch.tensor([guidance]),
+            pooled_projections=pooled, encoder_hidden_states=prompt, txt_ids=text_ids,
+            img_ids=FluxPipeline._prepare_latent_image_ids(1, 96 // 16, 64 // 16, "cpu", torch.float32),
+        ).sample  # fmt: skip
+    wanted = np.square(v.numpy().astype(np.float64) - (noise - x0).numpy()).mean()
+    assert log_of(tmp_path / "run")[0]["loss"] == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"ema_decay": 0.9, "accumulation": 2, "optimizer": "adafactor", "drop_prompt": 0.3},
+        {"ema_decay": 0.9, "accumulation": 2, "trainable": {"weights": "dora", "rank": 2}},
+        {"strategy": "lopt", "halves": {"target": "anchor"}},
+    ],
+    ids=["full", "dora", "lopt"],
+)
+def test_a_stopped_run_that_draws_its_own_set_goes_on_bit_for_bit(base, run_recipe, tmp_path, settings):
+    for run, stops in (("whole", [[]]), ("halves", [["stop_at=2"], []])):
+        for stop in stops:
+            run_recipe(RECIPE, write_stage(tmp_path, run, base, None, **settings), *stop)
+    for name in ("weights", "optimizer", *(["ema"] if "ema_decay" in settings else [])):
+        a, b = ((tmp_path / run / "last" / f"{name}.safetensors").read_bytes() for run in ("whole", "halves"))
+        assert a == b
+    assert (tmp_path / "whole" / "set" / "samples.jsonl").read_text() == (
+        tmp_path / "halves" / "set" / "samples.jsonl"
+    ).read_text()
+
+
+def test_the_next_stage_starts_from_the_averaged_weights(base, run_recipe, tmp_path):
+    run_recipe(RECIPE, write_stage(tmp_path, "first", base, None, max_steps=2, ema_decay=0.9))
+    run_recipe("stage2_region_sft", write_stage(
+        tmp_path, "second", tmp_path / "first", write_posters(tmp_path / "set", 2), max_steps=1, learning_rate=1e-12
+    ))  # fmt: skip
+    averaged, last, second = (
+        PosterCraftPipeline.from_pretrained(tmp_path / folder).transformer.state_dict()
+        for folder in ("first/ema", "first/model", "second/model")
+    )
+    assert all(torch.equal(second[name], averaged[name]) for name in second)
+    assert not all(torch.equal(second[name], last[name]) for name in second)
+
+
+def test_a_run_that_has_not_ended_is_no_start(base, run_recipe, tmp_path, capsys):
+    config = write_stage(tmp_path, "first", base, None, save_every=1)
+    with pytest.raises(FloatingPointError):
+        run_recipe(RECIPE, config, "learning_rate=1e30")
+    with pytest.raises(SystemExit):
+        run_recipe(RECIPE, write_stage(tmp_path, "second", tmp_path / "first", None))
+    assert "first: the run in this folder has not come to its end; start it again" in capsys.readouterr().err
+
+
+def test_a_dora_is_left_alone_in_the_run_folder_and_opens_in_stock_diffusers(base, run_recipe, tmp_path):
+    settings = {"trainable": {"weights": "dora", "rank": 2, "targets": ["to_q"]}, "base": "bf16", "precision": "bf16"}
+    run_recipe(RECIPE, write_stage(tmp_path, "run", base, None, max_steps=1, **settings))
+    assert [path.name for path in (tmp_path / "run" / "model").iterdir()] == ["pytorch_lora_weights.safetensors"]
+    assert read_lora(tmp_path / "run" / "model").config["use_dora"]
+    pipe = FluxPipeline.from_pretrained(base)
+    pipe.load_lora_weights(tmp_path / "run" / "model")
+    assert len(pipe.get_active_adapters()) == 1
+
+
+def test_text_on_art_is_held_out_by_number_and_says_what_stands_there():
+    source = TextOnArt(SetConfig(count=5, sizes=[[160, 160]]))
+    samples = [source[number] for number in range(8)]
+    assert [sample.split for sample in samples] == ["train"] * 5 + ["heldout"] * 3
+    assert all(len(sample.texts) == 1 and sample.texts[0].text in sample.caption for sample in samples)
+    assert np.array_equal(TextOnArt(SetConfig(count=5, sizes=[[160, 160]]))[3].target, samples[3].target)
+    assert len({sample.target.tobytes() for sample in samples}) == 8
+
+
+def test_another_set_than_the_one_drawn_is_refused(base, run_recipe, tmp_path, capsys):
+    config = write_stage(tmp_path, "run", base, None, max_steps=1)
+    run_recipe(RECIPE, config)
+    with pytest.raises(SystemExit) as ended:
+        run_recipe(RECIPE, config, "data.count=9")
+    assert ended.value.code == 2 and "holds a set made with count=6, now 9" in capsys.readouterr().err
