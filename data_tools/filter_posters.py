@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from posterkit.data.flow import Flow, Outcome, claim_folder
+from posterkit.data.flow import Flow, Outcome, claim_folder, forget
 from posterkit.data.hq_posters import (
     Aesthetics,
     Caption,
@@ -66,6 +66,8 @@ def main() -> Outcome:
     claim_folder(GIVEN.out, settings, GIVEN.shard, GIVEN.layout)
     scan = Scan(folder, names, GIVEN.shorter_side, judge if read else None)
     run_shown(Flow(scan, len(names), (), encode_line, settings, names), GIVEN.out / ".scan", GIVEN)
+    if GIVEN.retry:  # a poster that is judged at last may be the one that others are copies of
+        forget(GIVEN.out, everything=True)
     settled = settle(GIVEN.out / ".scan", names, GIVEN.copies)
 
     off = " (off: no text is read)"

@@ -104,6 +104,7 @@ def run_flow(
     threads: int = 1,
     shard: int = 1000,
     layout: Layout = "folder",
+    retry: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Outcome:
     """Make what is missing of a set in `out`, then its index.
@@ -117,6 +118,7 @@ def run_flow(
         threads: items at a time in each process, for steps that wait for an answer from elsewhere.
         shard: items in one shard.
         layout: "folder" puts a shard's files into a folder, "webdataset" into a tar file.
+        retry: make shards again that lost broken items.
         progress: told how many items are through, and of how many.
 
     Raises:
@@ -130,6 +132,8 @@ def run_flow(
     made = json.loads(last.read_text(encoding="utf-8"))["span"][1] if last else 0
     if made > count:
         raise ValueError(f"{out}: holds {made} items, now {count} are asked for; take another folder")
+    if retry:
+        forget(task.out)
     spans = [(start, min(count, start + shard)) for start in range(0, count, shard)]
     missing = [k for k, span in enumerate(spans) if not _is_made(task.out, k, span)]
     done = count - sum(spans[k][1] - spans[k][0] for k in missing)
@@ -138,6 +142,17 @@ def run_flow(
         if progress:
             progress(done, count)
     return _write_index(task.out, len(spans))
+
+
+def forget(out: str | Path, everything: bool = False) -> None:
+    """Take back the records of shards that lost broken items, or of all: `run_flow` makes these again."""
+    for path in Path(out).glob(".flow/[0-9]*.json"):
+        dropped = json.loads(path.read_text(encoding="utf-8"))["dropped"]
+        if everything or any(row["fault"] for row in dropped):
+            for row in dropped:
+                if "thumbnail" in row:
+                    (Path(out) / row["thumbnail"]).unlink(missing_ok=True)
+            path.unlink()
 
 
 def _made(task: _Task, jobs: list[tuple[int, int, int]], workers: int) -> Iterator[int]:

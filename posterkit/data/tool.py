@@ -36,6 +36,11 @@ class Options(argparse.ArgumentParser):
         self.add_argument(
             "--layout", choices=("folder", "webdataset"), default="folder", help="pictures in folders, or in tar files"
         )
+        self.add_argument(
+            "--retry",
+            action="store_true",
+            help="go on, and try again what was lost to damaged files and failed judges",
+        )
         self.add_argument("--debug", action="store_true", help="show tracebacks")
 
     def error(self, message: str) -> NoReturn:
@@ -78,7 +83,8 @@ def run_shown(flow: Flow, out: Path, given: argparse.Namespace, layout: Layout =
         try:
             return run_flow(
                 flow, out, workers=given.workers, threads=getattr(given, "threads", 1), shard=given.shard,
-                layout=layout, progress=lambda done, count: bar.update(task, completed=done, total=count),
+                layout=layout, retry=given.retry,
+                progress=lambda done, count: bar.update(task, completed=done, total=count),
             )  # fmt: skip
         except OSError as error:
             if error.errno != errno.ENOSPC:

@@ -309,7 +309,13 @@ def test_a_clip_folder_scores_by_the_cosine_of_poster_and_caption(some, tmp_path
 
 
 @pytest.fixture
-def endpoint() -> Iterator[Server]:
+def speechless() -> set[int]:
+    """Posters that the endpoint's model has no caption for."""
+    return {1}
+
+
+@pytest.fixture
+def endpoint(speechless: set[int]) -> Iterator[Server]:
     """A model that sees a watermark on the third poster, has no caption for the second, and finds one text."""
 
     def answer(handler, body) -> None:
@@ -321,7 +327,7 @@ def endpoint() -> Iterator[Server]:
         elif "major" in words:
             said = {"texts": [{"text": "JAZZ", "box": [100, 200, 900, 400], "role": "major"}]}
         else:
-            said = {"caption": 'A poster that says "JAZZ".'} if order != 1 else {"colour": "none"}
+            said = {"colour": "none"} if order in speechless else {"caption": 'A poster that says "JAZZ".'}
         reply(handler, chat(json.dumps(said)))
 
     seen: dict[str, int] = {}
@@ -329,7 +335,7 @@ def endpoint() -> Iterator[Server]:
         yield start(answer)
 
 
-def test_a_model_at_an_endpoint_judges_and_a_missing_answer_costs_one_poster(some, tmp_path, endpoint):
+def test_a_model_at_an_endpoint_judges_and_a_missing_answer_costs_one_poster(some, tmp_path, endpoint, speechless):
     options = (some, "--judge", f"{endpoint.url}/v1", "--judge-model", "seer", "--least", "0", "--workers", "1")
     options = (*options, "--answers", tmp_path / "answers")
     done = call(*options, "--out", tmp_path / "set")
@@ -347,6 +353,10 @@ def test_a_model_at_an_endpoint_judges_and_a_missing_answer_costs_one_poster(som
     asked = [path for path, *_ in endpoint.asked if path != "/v1/models"]
     assert len(asked) <= 2  # only what it had no answer for
     assert lines(tmp_path / "again/samples.jsonl") == lines(tmp_path / "set/samples.jsonl")
+    speechless.clear()
+    assert call(*options, "--out", tmp_path / "set").returncode == 1  # it is on record
+    assert call(*options, "--out", tmp_path / "set", "--retry").returncode == 0
+    assert [row["source"] for row in lines(tmp_path / "set/samples.jsonl")] == ["00.jpg", "01.jpg", "03.jpg"]
 
 
 def test_a_wrong_call_is_one_line_and_exit_code_2(many, tmp_path):

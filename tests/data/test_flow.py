@@ -137,6 +137,28 @@ def test_workers_end_with_the_process_that_started_them(tmp_path):
     started.communicate(timeout=30)  # they hold its output open as long as they live
 
 
+def test_what_was_broken_can_be_tried_again_and_the_set_is_as_if_it_had_never_been(tmp_path):
+    def stumble_once(number: int):
+        return stumble(number) if not mended else halve(2 * number)
+
+    mended: list[bool] = []
+    flow = replace(FLOW, steps=(("halve", halve), ("stumble", stumble_once)))
+    assert run_flow(flow, tmp_path / "set", shard=10).faults == 1
+    mended.append(True)
+    assert run_flow(flow, tmp_path / "set", shard=10).faults == 1  # what has a record is not made again
+    assert run_flow(flow, tmp_path / "set", shard=10, retry=True).faults == 0
+    names = [row["id"] for row in rows(tmp_path / "set/samples.jsonl")]
+    assert "n011" in names and len(names) == len(set(names))
+    # the broken item alone was in the way: the shard of 20 to 29 was made again, the one of 30 to 39 was not
+    assert [row["id"] for row in rows(tmp_path / "set/dropped.jsonl") if row["reason"] == "large"] == [
+        "30",
+        "32",
+        "34",
+        "36",
+        "38",
+    ]
+
+
 def test_what_is_made_is_not_made_again_and_a_larger_set_goes_on(tmp_path):
     run_flow(FLOW, tmp_path / "set", shard=10)
     first = (tmp_path / "set/00000/n000.txt").stat().st_mtime_ns
