@@ -271,7 +271,7 @@ class _Order(Sequence[Any]):
 
 
 def _check_tasks(dataset: PosterDataset, family: str) -> None:
-    known = ("text",) if family == "postercraft" else tuple(TASKS)
+    known = ("text",) if family == "postercraft" else ("text", *TASKS)
     for task in sorted({str(row.get("task")) for row in dataset.rows}):
         if task not in known:
             raise ValueError(
@@ -283,19 +283,18 @@ def _check_tasks(dataset: PosterDataset, family: str) -> None:
 def _encode(
     model: Any, dataset: PosterDataset, plans: dict[int, Plan], numbers: list[int], faults: dict[int, str]
 ) -> list[dict[str, Tensor] | None]:
-    """What the encoders say of some rows; None, and why, of one that cannot be encoded."""
-    encoded: list[dict[str, Tensor] | None] = []
-    for start in range(0, len(numbers), _TOGETHER):
-        good: list[PosterSample | None] = []
-        for number in numbers[start : start + _TOGETHER]:
-            try:
-                good.append(fit_sample(dataset[number], plans[number].size))
-            except (OSError, ValueError, KeyError, TypeError) as fault:
-                faults[number] = first_line(fault)
-                good.append(None)
-        made = iter(model.precompute([sample for sample in good if sample is not None]))
-        encoded += [None if sample is None else next(made) for sample in good]
-    return encoded
+    """What the encoders say of some rows, many at a time; None, and why, of one that cannot be encoded."""
+    if len(numbers) > _TOGETHER:
+        parts = [numbers[i : i + _TOGETHER] for i in range(0, len(numbers), _TOGETHER)]
+    else:
+        try:
+            return model.precompute([fit_sample(dataset[number], plans[number].size) for number in numbers])
+        except (OSError, ValueError, KeyError, TypeError) as fault:
+            if len(numbers) == 1:
+                faults[numbers[0]] = first_line(fault)
+                return [None]
+        parts = [[number] for number in numbers]
+    return [one for part in parts for one in _encode(model, dataset, plans, part, faults)]
 
 
 def _collate(model: Any, rows: list[tuple[dict[str, Any], dict[str, Tensor], Tensor | None]]) -> Batch:

@@ -263,6 +263,15 @@ def test_a_poster_whose_pixels_are_kept_is_not_scaled(run, tmp_path, capsys):
     assert "left out, keeps pixels and is not of about" in capsys.readouterr().out
 
 
+def test_a_poster_that_the_encoders_refuse_costs_itself_alone(run, tmp_path, capsys):
+    write_posters(tmp_path / "set", 3, ("filling",))
+    write(tmp_path / "set", PosterSample("bare", "id_driven", checked(*SIZE), instruction="show her"))
+    found = open_set(SetConfig(path=str(tmp_path / "set")), run, Posters(SetConfig()))
+    batches = encoded_batches(found, qwen(), run, SetConfig())
+    assert "left out, cannot be encoded: 1 (bare: " in capsys.readouterr().out
+    assert set(next(iter(batches)).ids) <= {row["id"] for row in found.train.rows} - {"bare"}
+
+
 @pytest.mark.parametrize(
     "setting", [{"words": "klingon"}, {"count": 0}, {"sizes": []}, {"sizes": [[64]]}, {"heldout": -1}]
 )
