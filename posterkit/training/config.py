@@ -16,7 +16,9 @@ import yaml
 Config = TypeVar("Config")
 
 # what may differ when a run goes on: where things lie, when it stops and what it tells
-FREE = frozenset(("run_dir", "stop_at", "resume", "log_every", "save_every", "sample_every", "data.cache"))
+FREE = frozenset(
+    ("run_dir", "stop_at", "resume", "log_every", "save_every", "sample_every", "data.cache", "text.cache")
+)
 
 
 @dataclass

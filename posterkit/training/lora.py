@@ -128,7 +128,7 @@ def save_adapter(transformer: Any, name: str, folder: str | Path) -> None:
         "use_dora": config.use_dora,
     }
     weights = get_peft_model_state_dict(transformer, adapter_name=name)
-    write_lora(LoraFile(weights, kept, base_of(transformer)), folder)
+    write_lora(LoraFile(weights, kept, base_of(transformer), name), folder)
 
 
 def train_only(transformer: Any, name: str) -> None:

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 _BASE_KEY = "posterkit_base"  # in the file's metadata, beside diffusers' own
+_NAME_KEY = "posterkit_name"
 _PREFIX = "transformer."
 
 
@@ -27,11 +28,13 @@ class LoraFile:
             `<layer>.lora_magnitude_vector` `(out,)`; layers as the transformer names them.
         config: peft's values (`r`, `lora_alpha`, `target_modules`, `use_dora`); empty for a file of another tool.
         base: what it was trained on, see `base_of`; empty for a file of another tool.
+        name: what it was called where it was trained, an expert's task group; empty for a file of another tool.
     """
 
     weights: dict[str, Tensor]
     config: dict[str, Any]
     base: dict[str, Any]
+    name: str = ""
 
     @property
     def scale(self) -> float:
@@ -53,6 +56,7 @@ def write_lora(lora: LoraFile, folder: str | Path) -> None:
         "format": "pt",
         LORA_ADAPTER_METADATA_KEY: json.dumps(config, sort_keys=True),
         _BASE_KEY: json.dumps(lora.base, sort_keys=True),
+        _NAME_KEY: lora.name,
     }
     weights = {f"{_PREFIX}{key}": value.detach().contiguous().cpu() for key, value in lora.weights.items()}
     save_file(weights, folder / LORA_WEIGHT_NAME_SAFE, metadata)
@@ -76,7 +80,8 @@ def read_lora(source: str | Path) -> LoraFile:
     except SafetensorError as fault:
         raise ValueError(f"{path}: not a safetensors file ({fault})") from None
     config = json.loads(metadata.get(LORA_ADAPTER_METADATA_KEY, "{}"))
-    lora = LoraFile(_of_transformer(weights), _of_transformer(config), json.loads(metadata.get(_BASE_KEY, "{}")))
+    base, name = json.loads(metadata.get(_BASE_KEY, "{}")), metadata.get(_NAME_KEY, "")
+    lora = LoraFile(_of_transformer(weights), _of_transformer(config), base, name)
     if not lora.layers:
         raise ValueError(f"{path}: holds no {_PREFIX}*.lora_A.weight, so no LoRA in diffusers' format")
     return lora

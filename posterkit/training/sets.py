@@ -98,18 +98,21 @@ class PosterSet(NamedTuple):
     heldout: PosterDataset
 
 
-def open_set(config: SetConfig, run: Run, source: Posters | TextOnArt, *, regions: bool = False) -> PosterSet:
+def open_set(
+    config: SetConfig, run: Run, source: Posters | TextOnArt, *, regions: bool = False, name: str = "set"
+) -> PosterSet:
     """The set at `config.path`; where that is null, one drawn from `source` into the run folder, once.
 
     Args:
         regions: the stage needs text boxes with the roles major and minor.
+        name: of a drawn set's folder, in the run folder.
 
     Raises:
         FileNotFoundError: there is no set.
         ValueError: it has no row to train on, or no regions where they are needed, or one of another role; or the run
             folder holds a set that was drawn otherwise.
     """
-    folder = Path(config.path) if config.path else run.folder / "set"
+    folder = Path(config.path) if config.path else run.folder / name
     if config.path is None:
         drawn = {key: value for key, value in asdict(config).items() if key not in ("path", "area", "cache")}
         settings = {"tool": type(source).__name__, **drawn, "tasks": source.tasks}

@@ -59,8 +59,11 @@ class StageConfig(StrategyConfig):
             raise ValueError(f"time_shift must be above 0, got {self.time_shift}")
 
 
-def open_stage(config: StageConfig, family: Family) -> Any:
+def open_stage(config: StageConfig, family: Family, lora: str = "default") -> Any:
     """The model that a stage trains, an adapter with frozen text encoders, and in it what trains.
+
+    Args:
+        lora: the name of the LoRA, where one trains.
 
     Raises:
         FileNotFoundError: `init_from` names no folder.
@@ -70,7 +73,7 @@ def open_stage(config: StageConfig, family: Family) -> Any:
     assert config.init_from is not None
     quiet_bars()
     model = open_start(config.init_from, family, DTYPES[config.base])
-    set_trainable(model.module, config.trainable)
+    set_trainable(model.module, config.trainable, lora)
     return model
 
 

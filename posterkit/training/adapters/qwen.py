@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +125,7 @@ class QwenAdapter:
         return cls(parts, vae or Autoencoder("qwen", pipe.vae.float()), pipeline_defaults(pipe), frozen_text)
 
     def precompute(self, samples: Sequence[PosterSample]) -> list[Encoded]:
-        """Everything that no trained weight touches.
+        """Everything that no trained weight touches; of a text-rendering sample as `as_edit` makes an edit of it.
 
         Returns:
             For each sample the latents of target and references in float16; `made` `(S,)`, the share of each token's
@@ -135,7 +135,7 @@ class QwenAdapter:
         """
         pictures: list[list[np.ndarray]] = []
         rows: list[Encoded] = []
-        for sample in samples:
+        for sample in map(as_edit, samples):
             height, width = sample.target.shape[:2]
             poster = lay_out(
                 TASKS[sample.task],
@@ -263,6 +263,30 @@ class QwenAdapter:
         counts = [*(grid.prod(-1) // 4).tolist(), 0]
         text = "".join(piece + pad * count for piece, count in zip(pieces, counts, strict=True))
         return self.parts["tokenizer"](text, return_tensors="pt")["input_ids"][0].int()
+
+
+def as_edit(sample: PosterSample) -> PosterSample:
+    """A text-rendering sample as a model of edits learns it: its own picture, to be filled where its texts stood.
+
+    The reference is the target, the mask marks the boxes of its texts (the whole picture where a set names none), and
+    the instruction is filling's frame around the caption, which says every letter. Samples of the tasks stay.
+    """
+    if sample.task != "text":
+        return sample
+    mask = np.zeros(sample.target.shape[:2], np.uint8)
+    for region in sample.regions:
+        x0, y0, x1, y1 = (max(0, side) for side in region.box)
+        mask[y0:y1, x0:x1] = 255
+    if not mask.any():
+        mask[:] = 255
+    filling = TASKS["filling"]
+    return replace(
+        sample,
+        task=filling.name,
+        references=[sample.target],
+        mask=mask,
+        instruction=filling.instruction(sample.caption),
+    )
 
 
 def made_share(poster: Poster) -> Tensor:
