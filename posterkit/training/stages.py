@@ -30,7 +30,8 @@ class StageConfig(StrategyConfig):
 
     Attributes:
         trainable: all weights of the transformer, or a LoRA on it; text encoders and autoencoder are frozen.
-        base: dtype of text encoders and, under a LoRA, of the frozen transformer; weights that train are float32.
+        base: dtype of text encoders, so of the states that are kept of their words, and under a LoRA of the frozen
+            transformer; weights that train are float32 in any case.
         data: the set.
         drop_prompt: share of samples whose words are dropped, for classifier-free guidance.
         time: density of timesteps; `time_shift` moves it towards noise.
@@ -51,8 +52,6 @@ class StageConfig(StrategyConfig):
         self.data.check()
         if self.init_from is None:
             raise ValueError("init_from is null; a stage starts from a former stage's run folder or a checkpoint")
-        if self.base == "bf16" and self.trainable.weights == "full":
-            raise ValueError("base is bf16, but trainable.weights is full; weights that train are float32")
         if not 0 <= self.drop_prompt <= 1:
             raise ValueError(f"drop_prompt must lie in [0, 1], got {self.drop_prompt}")
         if self.time_shift <= 0:
@@ -72,18 +71,20 @@ def open_stage(config: StageConfig, family: Family, lora: str = "default") -> An
     """
     assert config.init_from is not None
     quiet_bars()
-    model = open_start(config.init_from, family, DTYPES[config.base])
+    model = open_start(config.init_from, family, DTYPES[config.base], trains=config.trainable.weights == "full")
     set_trainable(model.module, config.trainable, lora)
     return model
 
 
-def open_start(name: str, family: Family, dtype: torch.dtype = torch.float32) -> Any:
+def open_start(name: str, family: Family, dtype: torch.dtype = torch.float32, trains: bool = False) -> Any:
     """The adapter of what a stage starts from: a checkpoint, or the run folder of a former stage.
 
     A former stage that trained a LoRA left that alone: it is added to the weights that the stage itself started from.
 
     Args:
         name: a folder, a hub id, or `mini:postercraft`.
+        dtype: of text encoders and transformer.
+        trains: the transformer is float32 whatever the dtype.
 
     Raises:
         FileNotFoundError, ValueError: as `open_stage`.
@@ -95,7 +96,7 @@ def open_start(name: str, family: Family, dtype: torch.dtype = torch.float32) ->
         record = Path(name) / "config.yaml"
         if not record.is_file():
             raise ValueError(f"{name}: holds a LoRA alone; give the run folder, whose config.yaml names its base")
-        model = open_start(yaml.safe_load(record.read_text(encoding="utf-8"))["init_from"], family, dtype)
+        model = open_start(yaml.safe_load(record.read_text(encoding="utf-8"))["init_from"], family, dtype, trains)
         load_adapter(model.parts["transformer"], "former", folder)
         fuse_adapter(model.parts["transformer"], "former")
         return model
@@ -109,9 +110,12 @@ def open_start(name: str, family: Family, dtype: torch.dtype = torch.float32) ->
     else:
         from posterkit.training.adapters.qwen import QwenAdapter as Adapter
     try:
-        return Adapter.from_pretrained(folder, frozen_text=True, dtype=dtype)
+        model = Adapter.from_pretrained(folder, frozen_text=True, dtype=dtype)
     except LOAD_FAULTS as fault:
         raise ValueError(f"{name}: cannot be loaded: {first_line(fault)}") from None
+    if trains:
+        model.parts["transformer"].float()
+    return model
 
 
 @contextlib.contextmanager

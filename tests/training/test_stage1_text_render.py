@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from diffusers import FluxPipeline
+from safetensors.torch import load_file
 from small_stages import log_of, save_tiny_flux, write_posters, write_stage
 
 from posterkit import PosterCraftPipeline
@@ -16,6 +20,8 @@ from posterkit.training.lora_files import read_lora
 from posterkit.training.sets import SetConfig, TextOnArt
 
 RECIPE = "stage1_text_render"
+ROOT = Path(__file__).resolve().parents[2]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +122,36 @@ def test_another_set_than_the_one_drawn_is_refused(base, run_recipe, tmp_path, c
     with pytest.raises(SystemExit) as ended:
         run_recipe(RECIPE, config, "data.count=9")
     assert ended.value.code == 2 and "holds a set made with count=6, now 9" in capsys.readouterr().err
+
+
+def test_encoders_in_bfloat16_leave_what_trains_in_float32(base, run_recipe, tmp_path):
+    run_recipe(RECIPE, write_stage(tmp_path, "run", base, None, max_steps=1, stop_at=1, base="bf16"))
+    weights = load_file(tmp_path / "run" / "last" / "weights.safetensors")
+    assert {value.dtype for value in weights.values()} == {torch.float32}
+    (shard,) = (tmp_path / "cache").rglob("*.safetensors")
+    kept = load_file(shard)
+    assert {value.dtype for name, value in kept.items() if name.endswith("prompt")} == {torch.bfloat16}
+
+
+@pytest.mark.slow
+def test_two_processes_draw_one_set_and_go_on_bit_for_bit(base, tmp_path):
+    settings = {"ema_decay": 0.9, "batch_size": 1}
+    for run, stops in (("whole", [[]]), ("halves", [["stop_at=2"], []])):
+        config = write_stage(tmp_path, run, base, None, **settings)
+        for stop in stops:
+            call = [*TORCHRUN, ROOT / "train" / f"{RECIPE}.py", "--config", config, *stop]
+            subprocess.run(call, check=True, timeout=300)
+    whole, halves = (load_file(tmp_path / run / "last" / "weights.safetensors") for run in ("whole", "halves"))
+    assert all(torch.equal(value, halves[name]) for name, value in whole.items())
+    record = json.loads((tmp_path / "whole" / "last" / "state.json").read_text())
+    assert len(record["random"]) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", [[], ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1"]])
+def test_the_recipe_runs_alone_on_a_fresh_clone(tmp_path, launcher):
+    call = [sys.executable, *launcher, ROOT / "train" / f"{RECIPE}.py", f"run_dir={tmp_path / 'run'}", "max_steps=2"]
+    done = subprocess.run([*call, "data.count=48", "batch_size=4"], timeout=300, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "taking configs/mini/stage1_text_render.yaml" in done.stdout
+    PosterCraftPipeline.from_pretrained(tmp_path / "run" / "ema")
