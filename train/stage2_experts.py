@@ -51,7 +51,12 @@ class ExpertsConfig(OmniConfig):
         return [task.name for task in TASKS.values() if self.group in (task.group, "joint")]
 
 
+def main() -> None:
+    train(parse_config(ExpertsConfig))
+
+
 def train(config: ExpertsConfig) -> None:
+    """A whole run; the distillation calls it for an expert that it lacks."""
     run = Run(config)
     with setting_up():
         model = open_stage(config, "posteromni", lora=config.group)
@@ -73,4 +78,4 @@ def train(config: ExpertsConfig) -> None:
 
 
 if __name__ == "__main__":
-    train(parse_config(ExpertsConfig))
+    main()
