@@ -307,13 +307,15 @@ def _collate(model: Any, rows: list[tuple[dict[str, Any], dict[str, Tensor], Ten
 
 def _leave_out_bad_regions(dataset: PosterDataset, plans: dict[int, Plan], lost: Lost) -> None:
     for number, plan in list(plans.items()):
-        row = dataset.rows[number]
-        for region in row.get("regions") or ():
-            x0, y0, x1, y1 = region["box"]
-            if not (0 <= x0 < x1 <= plan.original.width and 0 <= y0 < y1 <= plan.original.height):
-                said = f"{row.get('id', number)}: {region['box']} on {plan.original}"
-                lost.setdefault("a region lies off the poster", []).append(said)
-                plans.pop(number, None)
+        width, height = plan.original
+        for region in dataset.rows[number].get("regions") or ():
+            match region.get("box"):
+                case [int(x0), int(y0), int(x1), int(y1)] if 0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height:
+                    continue
+            said = f"{dataset.rows[number].get('id', number)}: {region.get('box')} on {plan.original}"
+            lost.setdefault("a region is no box on the poster", []).append(said)
+            del plans[number]
+            break
 
 
 def _report(

@@ -53,16 +53,15 @@ def plan_sizes(dataset: PosterDataset, area: int) -> tuple[dict[int, Plan], dict
         try:
             original = _size_of(dataset.files.read(row, row["target"]))
             content = content_name(row, dataset.files)
+            size = target_size(original, area)
+            reason = None if size == original else _unfit(row, original, size)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as fault:
             lost.setdefault("cannot be read", []).append(f"{name}: {first_line(fault)}")
             continue
-        size = target_size(original, area)
-        if size == original:
-            plans[number] = Plan(content, original, original)
-        elif reason := _unfit(row, original, size):
+        if reason:
             lost.setdefault(reason, []).append(f"{name}: {original}")
         else:
-            plans[number] = Plan(f"{content}-{size}", size, original)
+            plans[number] = Plan(content if size == original else f"{content}-{size}", size, original)
     return plans, lost
 
 
@@ -76,7 +75,8 @@ def target_size(original: Size, area: int) -> Size:
 def fit_sample(sample: PosterSample, size: Size) -> PosterSample:
     """A poster at a size: scaled until it covers it, what juts out cut off evenly; its boxes go with it.
 
-    References stay: they lie on no target of these tasks. Boxes that were cut off altogether are gone.
+    References stay: they lie on no target of these tasks. Regions that were cut off altogether are gone, and so are the
+    boxes of texts.
     """
     height, width = sample.target.shape[:2]
     if (width, height) == size:
@@ -90,7 +90,8 @@ def fit_sample(sample: PosterSample, size: Size) -> PosterSample:
         for region in sample.regions
         if (moved := move_box(region.box, Size(width, height), size))
     ]
-    return replace(sample, target=target, regions=regions, texts=[], subject=None, placed=None)
+    texts = [replace(text, box=None, lines=()) for text in sample.texts]
+    return replace(sample, target=target, regions=regions, texts=texts, subject=None, placed=None)
 
 
 def move_box(box: Box, original: Size, size: Size) -> Box | None:
@@ -108,12 +109,19 @@ def _cover(original: Size, size: Size) -> tuple[float, tuple[float, float]]:
 
 
 def _unfit(row: dict[str, Any], original: Size, size: Size) -> str | None:
+    """Why a poster cannot be brought to a size, if it cannot."""
     if row.get("placed") or row.get("mask"):
         return f"keeps pixels and is not of about {size.area} pixels on the grid of {_GRID}"
     if not 1 / LONGEST <= original.aspect <= LONGEST:
         return f"longer than {LONGEST:g} to 1"
-    if _cover(original, size)[0] > ENLARGED:
+    scale, (left, top) = _cover(original, size)
+    if scale > ENLARGED:
         return f"would be enlarged more than {ENLARGED:g} times"
+    boxes = (marked.get("box") for marked in (*(row.get("regions") or ()), *(row.get("texts") or ())))
+    for x0, y0, x1, y1 in filter(None, boxes):
+        across, down = min(x0, original.width - x1) * scale - left, min(y0, original.height - y1) * scale - top
+        if min(across, down) < -1:  # a pixel of rounding
+            return "a text would be cut off"
     return None
 
 

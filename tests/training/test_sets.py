@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from small_stages import SIZE, save_tiny_flux, write_posters
 
-from posterkit.data import PosterDataset, PosterSample, Region, write_sample
+from posterkit.data import DrawnText, PosterDataset, PosterSample, Region, write_sample
 from posterkit.pipelines.latents import pack
 from posterkit.sizing import Size
 from posterkit.training.adapters.autoencoder import Autoencoder
@@ -65,22 +65,26 @@ def poster(name: str, width: int, height: int, **more) -> PosterSample:
 
 
 def test_posters_are_left_out_for_a_reason_that_is_told(base, run, tmp_path, capsys):
-    posters = write(
-        tmp_path / "set", poster("fits", 64, 96), poster("wide", 96, 64), poster("broad", 96, 64),
-        poster("large", 130, 190), poster("tiny", 20, 30), poster("strip", 400, 60), poster("broken", 64, 96),
-    )  # fmt: skip
+    sizes = {"fits": (64, 96), "wide": (96, 64), "broad": (96, 64), "large": (130, 190), "tiny": (20, 30),
+             "strip": (400, 60), "broken": (64, 96)}  # fmt: skip
+    cut = poster("cut", 150, 190, texts=[DrawnText("x", (2, 50, 60, 90))])
+    posters = write(tmp_path / "set", cut, *(poster(name, *size) for name, size in sizes.items()))
     (tmp_path / "set" / "broken.png").write_bytes(b"no picture")
     found = open_set(SetConfig(path=str(tmp_path / "set")), run, Posters(SetConfig()))
     batches = encoded_batches(found, open_start(str(base), "postercraft"), run, SetConfig())
     said = capsys.readouterr().out
     for line in (
-        "7 rows, 2 batches an epoch", "64x96 text: 2 posters", "96x64 text: 2 posters",
+        "8 rows, 2 batches an epoch",
+        "64x96 text: 2 posters",
+        "96x64 text: 2 posters",
         "left out, longer than 3 to 1: 1 (strip: 400x60)",
-        "left out, would be enlarged more than 1.5 times: 1 (tiny: 20x30)", "left out, cannot be read: 1 (broken: ",
-    ):  # fmt: skip
+        "left out, would be enlarged more than 1.5 times: 1 (tiny: 20x30)",
+        "left out, a text would be cut off: 1 (cut: 150x190)",
+        "left out, cannot be read: 1 (broken: ",
+    ):
         assert line in said
     seen = {name for batch in itertools.islice(batches, 2) for name in batch.ids}
-    assert seen == {"fits", "wide", "broad", "large"} and len(posters) == 7
+    assert seen == {"fits", "wide", "broad", "large"} and len(posters) == 8
 
 
 def test_a_bucket_that_fills_no_batch_is_named(base, run, tmp_path, capsys):
@@ -103,7 +107,9 @@ def test_a_poster_turned_by_its_camera_is_planned_as_it_is_seen(tmp_path):
 def test_a_poster_is_scaled_to_cover_its_bucket_and_its_boxes_go_with_it():
     # 200x400 onto 96x160: scaled by 0.48 to 96x192, 16 rows off at the top and at the bottom
     boxes = [Region((0, 0, 100, 200), "major", "a"), Region((150, 380, 200, 400), "minor", "off")]
-    fitted = fit_sample(poster("p", 200, 400, regions=boxes), Size(96, 160))
+    said = [DrawnText("a", (0, 0, 100, 200))]
+    fitted = fit_sample(poster("p", 200, 400, regions=boxes, texts=said), Size(96, 160))
+    assert [text.text for text in fitted.texts] == ["a"]
     assert fitted.target.shape == (160, 96, 3)
     assert [region.box for region in fitted.regions] == [(0, 0, 48, 80)]
     assert fitted.target[78, 46].tolist() == pytest.approx([255, 0, 0], abs=12)

@@ -114,7 +114,9 @@ def test_what_a_frozen_half_and_frozen_encoders_hold_does_not_move(base, posters
             assert torch.equal(value, getattr(before, part).get_parameter(name).to(torch.bfloat16).float())
 
 
-def test_after_a_stage_of_lora_comes_one_of_all_weights_with_the_lora_in_them(base, posters, run_recipe, tmp_path):
+def test_after_a_stage_of_lora_comes_one_of_all_weights_with_the_lora_in_them(
+    base, posters, run_recipe, tmp_path, capsys
+):
     first = write_stage(tmp_path, "first", base, posters, max_steps=2, trainable=LORA, learning_rate=0.05)
     run_recipe(RECIPE, first)
     run_recipe(RECIPE, write_stage(tmp_path, "second", tmp_path / "first", posters, max_steps=1, learning_rate=1e-9))
@@ -125,6 +127,9 @@ def test_after_a_stage_of_lora_comes_one_of_all_weights_with_the_lora_in_them(ba
         wanted = before.transformer.get_parameter(f"{layer}.weight") + change
         assert change.abs().max() > 1e-3
         assert torch.allclose(after.transformer.get_parameter(f"{layer}.weight"), wanted, rtol=1e-2, atol=1e-4)
+    with pytest.raises(SystemExit):
+        run_recipe(RECIPE, write_stage(tmp_path, "third", tmp_path / "first" / "model", posters))
+    assert "first/model: holds a LoRA alone; give the run folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -189,7 +194,7 @@ def test_a_box_off_its_poster_costs_that_poster_alone(base, posters, run_recipe,
     marked = with_regions(posters, tmp_path / "marked", change)
     run_recipe(RECIPE, write_stage(tmp_path, "run", base, marked, max_steps=1))
     said = capsys.readouterr().out
-    assert "left out, a region lies off the poster: 1 (train-7-00000001: [0, 0, 65, 9] on 64x96)" in said
+    assert "left out, a region is no box on the poster: 1 (train-7-00000001: [0, 0, 65, 9] on 64x96)" in said
 
 
 def test_a_second_run_in_a_folder_is_refused_and_changes_nothing(base, run_recipe, tmp_path):
