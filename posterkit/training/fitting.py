@@ -75,8 +75,8 @@ def target_size(original: Size, area: int) -> Size:
 def fit_sample(sample: PosterSample, size: Size) -> PosterSample:
     """A poster at a size: scaled until it covers it, what juts out cut off evenly; its boxes go with it.
 
-    References stay: they lie on no target of these tasks. Regions that were cut off altogether are gone, and so are the
-    boxes of texts.
+    References stay: they lie on no target of these tasks. Regions that were cut off altogether are gone, and the boxes
+    of texts.
     """
     height, width = sample.target.shape[:2]
     if (width, height) == size:
