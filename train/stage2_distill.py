@@ -69,6 +69,8 @@ class DistillConfig(OmniConfig):
     def check(self) -> None:
         super().check()
         check_keys(self.experts, GROUPS, "experts")
+        if odd := [value for value in self.experts.values() if not isinstance(value, (str, type(None)))]:
+            raise ValueError(f"experts takes folders, got {odd[0]!r}")
         if self.strength <= 0:
             raise ValueError(f"strength must be above 0, got {self.strength}")
         if self.missing.max_steps < 1 or self.missing.learning_rate <= 0 or self.missing.rank < 1:
@@ -82,7 +84,7 @@ def main() -> None:
         model = open_stage(config, "posteromni", lora="student")
         transformer = model.parts["transformer"]
         for group in sorted(GROUPS, key=lambda group: not config.experts.get(group)):  # what is given is checked first
-            add_expert(transformer, group, config.experts.get(group) or missing_expert(config, group))
+            add_expert(transformer, group, config.experts.get(group) or missing_expert(config, group, run))
         posters, batches = omni_batches(config, list(TASKS), model, run)
         strategy = build_strategy(config, model)
     sheet = SampleSheet(model, run, posters, config.sample_steps)
@@ -120,7 +122,7 @@ def add_expert(transformer: Any, group: str, source: str) -> None:
     load_adapter(transformer, group, folder)
 
 
-def missing_expert(config: DistillConfig, group: Any) -> str:
+def missing_expert(config: DistillConfig, group: Any, run: Run) -> str:
     """Train the expert of a group, or go on with it; returns its run folder."""
     common = {one.name: getattr(config, one.name) for one in fields(OmniConfig)}
     folder = Path(config.run_dir)
@@ -135,6 +137,7 @@ def missing_expert(config: DistillConfig, group: Any) -> str:
         "text": replace(config.text, cache=config.text.cache or cache),
     }
     train_expert(ExpertsConfig(**{**common, **changed}, group=group))
+    run.accelerator.wait_for_everyone()  # the main process alone writes it
     return changed["run_dir"]
 
 

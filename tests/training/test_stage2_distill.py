@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from itertools import permutations
 from pathlib import Path
 
@@ -166,6 +168,19 @@ def test_missing_experts_are_trained_first_and_alike_each_time(stage, run_recipe
         assert one == two
 
 
+@pytest.mark.slow
+def test_two_processes_train_what_is_missing_and_distil_alike(stage, tmp_path):
+    settings = {"experts": {}, "missing": {"max_steps": 2, "learning_rate": 0.05, "rank": 3}, "max_steps": 4}
+    config, train = stage("run", **settings), Path(__file__).parents[2] / "train" / f"{RECIPE}.py"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    drawn = ["data.path=null", "data.sizes=[[64,96]]", "data.count=48", "text.path=null", "text.sizes=[[64,96]]"]
+    command = [*torchrun, str(train), "--config", str(config), *drawn, "text.count=16"]
+    subprocess.run([*command, "stop_at=2"], check=True, timeout=300)
+    subprocess.run(command, check=True, timeout=300)
+    assert [row["step"] for row in log_of(tmp_path / "run")] == [1, 2, 3, 4]
+    assert read_lora(tmp_path / "run" / "model").name == "student"
+
+
 def test_a_next_stage_starts_from_the_run_folder_with_the_student_in_the_weights(base, stage, run_recipe, tmp_path):
     from posterkit.training.lora import Trainable
     from posterkit.training.stages import StageConfig
@@ -189,6 +204,7 @@ def test_experts_of_another_base_group_or_place_are_refused_in_one_line(experts,
         ("experts.global=nowhere", "nowhere: no such folder"),
         (f"experts.global={tmp_path}", "there is no such LoRA"),
         ("experts.golbal=x", 'experts: unknown key "golbal" (did you mean "global"?)'),
+        ("experts.local=5", "experts takes folders, got 5"),
         ("strength=0", "strength must be above 0, got 0.0"),
         ("missing.max_steps=0", "missing takes max_steps and rank of at least 1"),
     ):
