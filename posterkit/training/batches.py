@@ -171,7 +171,8 @@ class Ahead:
             except BaseException as fault:  # to be raised where the batch is asked for
                 ready.put((fault, {}))
 
-        threading.Thread(target=read, daemon=True).start()
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
         try:
             while True:
                 batch, position = ready.get()
@@ -181,6 +182,7 @@ class Ahead:
                 yield batch
         finally:
             ended.set()
+            reader.join()  # a thread inside torch when Python ends takes the program down
 
     def state_dict(self) -> dict[str, Any]:
         return {**self._position, "content": self.content}
