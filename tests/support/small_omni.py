@@ -22,8 +22,13 @@ SEEN = 56 * 84
 
 def save_tiny_qwen(folder: Path, seed: int = 0) -> Path:
     """A Qwen-Image-Edit folder of the real classes, random weights, two blocks."""
-    areas = {"native_area": SIZE[0] * SIZE[1], "reference_area": REFERENCES, "condition_area": SEEN}
-    PosterOmniPipeline(**tiny_qwen.components(seed=seed), **areas, num_inference_steps=2).save_pretrained(folder)
+    numbers: dict[str, Any] = {
+        "native_area": SIZE[0] * SIZE[1],
+        "reference_area": REFERENCES,
+        "condition_area": SEEN,
+        "num_inference_steps": 2,
+    }
+    PosterOmniPipeline(**tiny_qwen.components(seed=seed), **numbers).save_pretrained(folder)
     return folder
 
 
@@ -56,11 +61,11 @@ class StockEdit:
 
     def __init__(self, base: Path, lora: Path | None = None) -> None:
         ours = PosterOmniPipeline.from_pretrained(base)
-        self.pipe = QwenImageEditPlusPipeline(**ours.components)
+        self.pipe: Any = QwenImageEditPlusPipeline(**ours.components)
         system = self.pipe.prompt_template_encode.split("{}")[0]  # dropped; 64 tokens of the real tokenizer
         self.pipe.prompt_template_encode_start_idx = len(self.pipe.tokenizer(system).input_ids)
         if lora:
-            self.pipe.load_lora_weights(lora)
+            self.pipe.load_lora_weights(str(lora))
 
     @torch.no_grad()
     def tokens(self, picture: Image.Image) -> torch.Tensor:
