@@ -13,7 +13,6 @@ import json
 import os
 import shutil
 import signal
-import tarfile
 import threading
 import warnings
 from collections import Counter, deque
@@ -27,8 +26,9 @@ from typing import Any, Literal
 
 from PIL import Image
 
+from posterkit.data.shards import FolderShard, Row, TarShard, write_whole
+
 Layout = Literal["folder", "webdataset"]
-Row = dict[str, Any]
 Funnel = dict[str, dict[str, Any]]
 _THUMBNAIL = (160, 160)
 
@@ -210,7 +210,7 @@ def _make_shard(task: _Task, k: int, start: int, stop: int) -> int:
     drops: list[Row] = []
     funnel: Funnel = {}
     tar = task.layout == "webdataset"
-    with _TarShard(task.out, k) if tar else _FolderShard(task.out, k, task.flow.paths) as shard:
+    with TarShard(task.out, k) if tar else FolderShard(task.out, k, task.flow.paths) as shard:
         for number, (made, passed) in zip(range(start, stop), _in_order(task, start, stop), strict=True):
             for step in passed:
                 funnel.setdefault(step, {"in": 0, "dropped": {}})["in"] += 1
@@ -262,66 +262,6 @@ def _through(flow: Flow, number: int) -> tuple[Any, list[str]]:
         if isinstance(item, Drop):
             break
     return item, passed
-
-
-class _FolderShard:
-    """A shard as a folder of files; it gets its name when it is whole."""
-
-    def __init__(self, out: Path, k: int, paths: tuple[str, ...]) -> None:
-        self.final, self.temporary = out / f"{k:05d}", out / f".{k:05d}.{os.getpid()}.tmp"
-        self.paths = paths
-
-    def __enter__(self) -> _FolderShard:
-        shutil.rmtree(self.temporary, ignore_errors=True)
-        self.temporary.mkdir(parents=True)
-        return self
-
-    def put(self, row: Row, files: dict[str, bytes]) -> Row:
-        """Write a sample's files; the row comes back with their paths."""
-        for name, content in files.items():
-            (self.temporary / name).write_bytes(content)
-
-        def moved(named: Any) -> Any:
-            if isinstance(named, list):
-                return [moved(one) for one in named]
-            return f"{self.final.name}/{named}" if named in files else named
-
-        return {key: moved(value) if key in self.paths else value for key, value in row.items()}
-
-    def __exit__(self, kind: Any, *_: Any) -> None:
-        if kind is None and any(self.temporary.iterdir()):
-            shutil.rmtree(self.final, ignore_errors=True)  # a whole one without a record: killed between the two
-            self.temporary.rename(self.final)
-        else:
-            shutil.rmtree(self.temporary, ignore_errors=True)
-
-
-class _TarShard:
-    """A shard as a WebDataset tar: a sample's files and its row (`ID.json`) one after the other."""
-
-    def __init__(self, out: Path, k: int) -> None:
-        self.final, self.temporary = out / f"{k:05d}.tar", out / f".{k:05d}.{os.getpid()}.tmp"
-
-    def __enter__(self) -> _TarShard:
-        self.file = tarfile.open(self.temporary, "w", format=tarfile.GNU_FORMAT)
-        return self
-
-    def put(self, row: Row, files: dict[str, bytes]) -> Row:
-        """Add a sample; the row comes back with the shard's name."""
-        text = json.dumps(row, ensure_ascii=False).encode()
-        for name, content in {**files, f"{row['id']}.json": text}.items():
-            member = tarfile.TarInfo(name)  # no times and no owners: the same bytes every time
-            member.size = len(content)
-            self.file.addfile(member, io.BytesIO(content))
-        return {**row, "shard": self.final.name}
-
-    def __exit__(self, kind: Any, *_: Any) -> None:
-        try:
-            self.file.close()  # a full disk may show only here
-            if kind is None:
-                self.temporary.rename(self.final)
-        finally:
-            self.temporary.unlink(missing_ok=True)
 
 
 def claim_folder(out: Path, settings: dict[str, Any], shard: int, layout: Layout) -> None:
@@ -379,17 +319,6 @@ def _write_index(out: Path, shards: int) -> Outcome:
         for stale in folder.glob(".*.tmp"):  # of a run that was killed
             shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
     return Outcome(counts["rows"], counts["dropped"], counts["faults"], funnel)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file under another name first, so that nobody ever sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.rename(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _thumbnail(picture: Image.Image) -> bytes:

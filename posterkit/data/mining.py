@@ -8,9 +8,10 @@ from typing import Any
 
 from PIL import Image
 
-from posterkit.data.flow import Drop, Row
+from posterkit.data.flow import Drop
 from posterkit.data.poster_scan import JudgeAt
 from posterkit.data.ranking import Candidate, Ranked, side_by_side
+from posterkit.data.shards import Row
 from posterkit.data.wanted import TEXT, Wanted
 from posterkit.judges.chat import AnswerError
 from posterkit.judges.judge import Suggestions

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from posterkit.brief import PosterBrief, quotes
-from posterkit.data.flow import Row
+from posterkit.data.shards import Row
 
 WORDS = Path(__file__).parent / "words"
 LANGUAGES = ("en", "zh")

@@ -13,8 +13,9 @@ import numpy as np
 from PIL import Image
 
 from posterkit.data.dataset import INDEX, SetFiles, read_row
-from posterkit.data.flow import Drop, Row
+from posterkit.data.flow import Drop
 from posterkit.data.schema import Box, sample_from_row
+from posterkit.data.shards import Row
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS
 
