@@ -61,7 +61,7 @@ class EncoderCache:
 
         Args:
             encode: sample numbers -> one dict of named tensors each, None for what cannot be encoded.
-            progress: told how many samples are there, and of how many.
+            progress: told how many samples are through, and of how many.
             part: this process's number, and how many fill the cache at once; each begins at another place and takes
                 over what the others have written.
         """
@@ -70,13 +70,15 @@ class EncoderCache:
         numbers = sorted(missing.values())
         groups = [numbers[i : i + self.shard] for i in range(0, len(numbers), self.shard)]
         first = len(groups) * part[0] // part[1]
+        done = len(self.names) - len(numbers)
         for group in groups[first:] + groups[:first]:
             self._look()
-            group = [number for number in group if self.names[number] not in self._entries]
-            if group:
-                self._write(group, encode(group))
+            left = [number for number in group if self.names[number] not in self._entries]
+            if left:
+                self._write(left, encode(left))
+            done += len(group)
             if progress:
-                progress(sum(name in self._entries for name in self.names), len(self.names))
+                progress(done, len(self.names))
         return self
 
     def __len__(self) -> int:
