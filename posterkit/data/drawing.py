@@ -8,7 +8,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any
 
 from PIL import Image
@@ -18,10 +17,11 @@ from posterkit.data.flow import Drop
 from posterkit.data.prompts import without_text_sentences
 from posterkit.data.schema import DrawnText
 from posterkit.data.wanted import TEXT, Wanted
+from posterkit.judges.once import opened_once
 from posterkit.sizing import Size, fit_area
 from posterkit.tasks import TASKS
 
-_LOADING, _DRAWING = threading.Lock(), threading.Lock()
+_DRAWING = threading.Lock()
 
 
 class Once:
@@ -69,8 +69,7 @@ class ModelAt:
 
     def open(self) -> Any:
         """PosterCraftPipeline or PosterOmniPipeline; ValueError where it cannot be loaded."""
-        with _LOADING:  # lru_cache alone would load a model twice for two threads
-            return _pipeline(self)
+        return _pipeline(self)
 
     def family(self) -> str:
         """ "postercraft" draws text to poster, "posteromni" the six image tasks; ValueError where neither opens it."""
@@ -98,7 +97,7 @@ class ModelAt:
         }  # fmt: skip
 
 
-@lru_cache(1)
+@opened_once(1)
 def _pipeline(model: ModelAt) -> Any:
     from posterkit.pipelines.loading import quiet_bars
     from posterkit.pipelines.presets import load_pipeline

@@ -5,10 +5,8 @@ What shows only across the whole folder is known by then, see `posterkit.data.po
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,13 +18,12 @@ from posterkit.data.poster_scan import SMALL, JudgeAt, Settled, own_caption, rea
 from posterkit.data.schema import DrawnText, PosterSample, Region, encode_sample
 from posterkit.judges.chat import AnswerError
 from posterkit.judges.judge import SeenText
+from posterkit.judges.once import opened_once
 from posterkit.reading import read_image_and_kind
 
 if TYPE_CHECKING:
     from posterkit.judges.image_text import ImageTextModel
     from posterkit.judges.rules import RulesJudge
-
-_OPENING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -132,8 +129,7 @@ class ClipAt:
     device: str = "cpu"
 
     def open(self) -> ImageTextModel:
-        with _OPENING:  # lru_cache alone would load a model twice for two threads
-            return _clip(self.source, self.device)
+        return _clip(self.source, self.device)
 
     def aesthetics(self, poster: Image.Image, caption: str) -> tuple[str, float, str]:
         """Who scores, the cosine in [-1, 1] between poster and caption, and why: the model does not say."""
@@ -141,7 +137,7 @@ class ClipAt:
         return model.name, model.score([poster], [caption])[0], ""
 
 
-@lru_cache(1)
+@opened_once(1)
 def _clip(source: str, device: str) -> ImageTextModel:
     from posterkit.judges.image_text import ImageTextModel  # torch takes seconds, and rules do without
 

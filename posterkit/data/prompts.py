@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -12,10 +11,10 @@ from typing import Any
 
 from posterkit.brief import PosterBrief, quotes
 from posterkit.data.shards import Row
+from posterkit.judges.once import opened_once
 
 WORDS = Path(__file__).parent / "words"
 LANGUAGES = ("en", "zh")
-_OPENING = threading.Lock()
 # as it stands in a prompt, by language
 THEMES: dict[str, tuple[str, str]] = {
     "products": ("products", "产品"), "food": ("food", "美食"), "events_travel": ("events and travel", "活动与旅行"),
@@ -254,11 +253,10 @@ class Writer:
             ValueError: it cannot be one at all.
             AnswerError: a local model cannot be loaded.
         """
-        with _OPENING:  # lru_cache alone would load a model twice for two threads
-            return _chat(self.source, self.model, self.device)
+        return _chat(self.source, self.model, self.device)
 
 
-@lru_cache
+@opened_once()
 def _chat(source: str, model: str | None, device: str) -> Any:
     from posterkit.judges.opening import open_chat
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-from functools import lru_cache
 from pathlib import Path
 
 from posterkit.judges.chat import Chat
 from posterkit.judges.judge import Judge
+from posterkit.judges.once import opened_once
 
 RULES, BLIND = "rules", "rules-blind"
-_OPENING = threading.Lock()
 
 
 def open_chat(source: str, model: str | None = None, device: str = "cpu") -> Chat:
@@ -50,11 +48,10 @@ def open_judge(
         AnswerError: a local model cannot be loaded, or an endpoint does not answer.
         ValueError: the source cannot be a judge at all: no such one, a URL that is none, a model that cannot see.
     """
-    with _OPENING:  # lru_cache alone would load a model twice for two threads
-        return _judge(source.strip(), model, device, None if cache is None else str(cache))
+    return _judge(source.strip(), model, device, None if cache is None else str(cache))
 
 
-@lru_cache
+@opened_once()
 def _judge(source: str, model: str | None, device: str, cache: str | None) -> Judge:
     if source in (RULES, BLIND):
         from posterkit.judges.rules import RulesJudge

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,6 +10,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from posterkit.judges.once import opened_once
 from posterkit.pipelines.keep import color_cast, keep_pixels
 from posterkit.sizing import Size, fit_area
 
@@ -41,7 +41,7 @@ class Painter(Protocol):
         ...
 
 
-@cache
+@opened_once()
 def open_painter(source: str, steps: int | None = None, device: str | None = None) -> Painter:
     """A painter by its name: "none", "mini", or a folder or hub id; opened once a process.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +11,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from posterkit.judges.once import opened_once
 from posterkit.layout.saliency import people, saliency
 from posterkit.metrics.color import FRAME, lab_to_srgb, palette, srgb_to_lab
 from posterkit.metrics.fidelity import edge_replication
@@ -59,7 +59,7 @@ class Segmenter(Protocol):
         ...
 
 
-@cache
+@opened_once()
 def open_segmenter(source: str, device: str | None = None) -> Segmenter:
     """A segmenter by its name: "rules", or a SAM-2 folder or hub id; opened once a process.
 
