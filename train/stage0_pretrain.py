@@ -134,8 +134,6 @@ def main() -> None:
     cache.fill(encode, progress, part)
     buckets = [model.bucket(row) for row in cache.shapes()]
     loader = BucketedLoader(cache, buckets, config.batch_size, model.collate, config.seed, *part)
-    if lost := sum(loader.dropped.values()):
-        run.print(f"{lost} of {len(cache)} posters wait in each epoch: their geometry does not fill a last batch")
     for batch in run.steps(model, loader, sample=lambda: contact_sheet(model, config)):
         batch = {name: value.to(run.device) for name, value in batch.items()}
         size = len(next(iter(batch.values())))

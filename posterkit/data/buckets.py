@@ -13,18 +13,21 @@ Item = TypeVar("Item")
 class BucketedLoader(Generic[Item]):
     """Endless batches; every batch holds samples of one bucket, every epoch another order.
 
+    All batches are whole and no sample is lost: what an epoch leaves of a bucket begins the bucket's next batch, in a
+    later epoch. In e epochs a sample is drawn e times on average, whatever its bucket's size; a bucket smaller than a
+    batch gives one every few epochs, which then holds samples more than once (with other noise each time).
     Processes share a bucket at every step: batches of another size would let one wait for the other.
 
     Args:
         dataset: anything with `len` and `[index]`.
         buckets: the bucket of each sample (its size, say); batches never mix two.
-        batch_size: B, of each process; what an epoch leaves of a bucket waits for another one's order.
-        seed: the order follows from it and the epoch.
+        batch_size: B, of each process.
         collate: list of samples -> batch.
+        seed: the order follows from it and the epoch.
         rank, world: this process takes part `rank` of every `world * B` samples.
 
     Raises:
-        ValueError: there is no whole batch for every process.
+        ValueError: there is no sample.
     """
 
     def __init__(
@@ -42,28 +45,20 @@ class BucketedLoader(Generic[Item]):
         self.members: dict[Hashable, list[int]] = {}
         for index, bucket in enumerate(buckets):
             self.members.setdefault(bucket, []).append(index)
-        if all(len(indices) < batch_size * world for indices in self.members.values()):
-            sizes = sorted((len(indices) for indices in self.members.values()), reverse=True)
-            raise ValueError(
-                f"{sum(sizes)} samples in buckets of {sizes[:8]}: none fills a batch of {batch_size} "
-                f"for each of {world} process(es)"
-            )
+        if not self.members:
+            raise ValueError("there is no sample to make batches of")
         self.epoch, self.position = 0, 0
 
     @property
-    def dropped(self) -> dict[Hashable, int]:
-        """Samples of each bucket that no batch of an epoch holds, where there are any."""
-        taken = self.batch_size * self.world
-        return {bucket: n for bucket, m in self.members.items() if (n := len(m) % taken)}
+    def taken(self) -> int:
+        """Samples that one step takes, in all processes."""
+        return self.batch_size * self.world
 
     def plan(self, epoch: int) -> list[list[int]]:
-        """All batches of an epoch, each for all processes together."""
-        random = np.random.default_rng((self.seed, epoch))
-        taken, batches = self.batch_size * self.world, []
-        for indices in self.members.values():
-            order = random.permutation(indices).tolist()
-            batches += [order[i : i + taken] for i in range(0, len(order) - taken + 1, taken)]
-        return [batches[i] for i in random.permutation(len(batches))]
+        """All batches of an epoch, each for all processes together; none where a small set has to wait."""
+        batches = [batch for number in range(len(self.members)) for batch in self._of_bucket(number, epoch)]
+        order = np.random.default_rng((self.seed, epoch)).permutation(len(batches))
+        return [batches[i] for i in order]
 
     def __iter__(self) -> Iterator[Any]:
         mine = slice(self.rank * self.batch_size, (self.rank + 1) * self.batch_size)
@@ -80,3 +75,18 @@ class BucketedLoader(Generic[Item]):
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         self.epoch, self.position = state["epoch"], state["position"]
+
+    def _of_bucket(self, number: int, epoch: int) -> list[list[int]]:
+        """A bucket's batches of one epoch: pieces of its stream, which is one shuffled round of it after another."""
+        members, taken = list(self.members.values())[number], self.taken
+        # small buckets must not all wait for the same epoch
+        start = int(np.random.default_rng((self.seed, number, 0)).integers(taken))
+        first, last = ((start + e * len(members)) // taken for e in (epoch, epoch + 1))
+        rounds = range(first * taken // len(members), -(-last * taken // len(members)))
+        stream = [
+            index
+            for round_ in rounds
+            for index in np.random.default_rng((self.seed, number, 1, round_)).permutation(members).tolist()
+        ]
+        skip = first * taken - rounds.start * len(members)
+        return [stream[skip + i * taken : skip + (i + 1) * taken] for i in range(last - first)]
