@@ -65,9 +65,7 @@ class EncoderCache:
             part: this process's number, and how many fill the cache at once; each begins at another place and takes
                 over what the others have written.
         """
-        self._look()
-        missing = {name: number for number, name in reversed(list(enumerate(self.names))) if name not in self._entries}
-        numbers = sorted(missing.values())
+        numbers = self.missing()
         groups = [numbers[i : i + self.shard] for i in range(0, len(numbers), self.shard)]
         first = len(groups) * part[0] // part[1]
         done = len(self.names) - len(numbers)
@@ -80,6 +78,12 @@ class EncoderCache:
             if progress:
                 progress(done, len(self.names))
         return self
+
+    def missing(self) -> list[int]:
+        """The samples that are not encoded, one of each name."""
+        self._look()
+        missing = {name: number for number, name in reversed(list(enumerate(self.names))) if name not in self._entries}
+        return sorted(missing.values())
 
     def __len__(self) -> int:
         return len(self.names)
@@ -140,6 +144,8 @@ class EncoderCache:
         try:
             save_file(flat, temporary)
             temporary.rename(path)
+        except SafetensorError as fault:  # as safetensors says that a disk is full
+            raise OSError(f"{path}: cannot be written ({fault}); what was encoded before stays") from None
         finally:
             temporary.unlink(missing_ok=True)
         self._look()
@@ -168,10 +174,19 @@ def content_name(row: dict[str, Any], files: SetFiles) -> str:
     Raises:
         FileNotFoundError: a picture is not there.
     """
-    said = {key: value for key, value in row.items() if key not in _ASIDE and value not in (None, [], {})}
-    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(said_by(row), sort_keys=True).encode())
+    for key, name in pictures_named(row):
+        digest.update(f"{key} {hashlib.sha256(files.read(row, name)).hexdigest()}".encode())
+    return digest.hexdigest()[:32]
+
+
+def said_by(row: dict[str, Any]) -> dict[str, Any]:
+    """What of a row is encoded, beside its pictures."""
+    return {key: value for key, value in row.items() if key not in _ASIDE and value not in (None, [], {})}
+
+
+def pictures_named(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The key and the name of each picture file of a row."""
     for key in _PICTURES:
         names = row.get(key) or []
-        for name in [names] if isinstance(names, str) else names:
-            digest.update(f"{key} {hashlib.sha256(files.read(row, name)).hexdigest()}".encode())
-    return digest.hexdigest()[:32]
+        yield from ((key, name) for name in ([names] if isinstance(names, str) else names))

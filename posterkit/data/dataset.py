@@ -16,6 +16,9 @@ INDEX = "samples.jsonl"
 class PosterDataset:
     """Samples by number: rows are in memory, pictures are read when they are asked for.
 
+    Attributes:
+        rows: as the index has them; `lines` are their numbers there, from 1.
+
     Args:
         path: the set's folder, or its index file.
         tasks: only samples of these; None for all.
@@ -30,11 +33,12 @@ class PosterDataset:
         path = Path(path)
         self.index = path / INDEX if path.is_dir() else path
         self.files = SetFiles(self.index.parent)
-        self.rows = [
-            row
-            for _, row in read_rows(self.index)
+        found = [
+            (line, row)
+            for line, row in read_rows(self.index)
             if (tasks is None or row.get("task") in tasks) and (split is None or row.get("split", "train") == split)
         ]
+        self.lines, self.rows = [line for line, _ in found], [row for _, row in found]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -59,6 +63,7 @@ class SetFiles:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._members: dict[str, dict[str, tuple[int, int]]] = {}
+        self._stamps: dict[str, tuple[int, int]] = {}  # of tar shards
 
     def read(self, row: dict[str, Any], name: str) -> bytes:
         """The bytes of one file of a row.
@@ -80,6 +85,25 @@ class SetFiles:
         with (self.folder / shard).open("rb") as file:
             file.seek(start)
             return file.read(size)
+
+    def stamp(self, row: dict[str, Any], name: str) -> tuple[int, int]:
+        """Bytes and time of change (nanoseconds) of one file of a row, or of the tar shard that holds it.
+
+        Raises:
+            FileNotFoundError: it is not there.
+        """
+        shard = row.get("shard")
+        if shard in self._stamps:
+            return self._stamps[shard]
+        path = self.folder / (name if shard is None else shard)
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{path}: there is no such file") from None
+        stamp = found.st_size, found.st_mtime_ns
+        if shard is not None:
+            self._stamps[shard] = stamp
+        return stamp
 
     def members(self, shard: str) -> dict[str, tuple[int, int]]:
         """Where each member of a tar shard begins, and its length in bytes."""

@@ -7,12 +7,8 @@ for batch in run.steps(model, batches):
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import queue
-import threading
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,20 +18,16 @@ from torch import Tensor
 from posterkit.data.buckets import BucketedLoader
 from posterkit.data.cache import EncoderCache
 from posterkit.data.dataset import PosterDataset
+from posterkit.data.memo import Memo
 from posterkit.data.schema import PosterSample, Region
-from posterkit.pipelines.loading import first_line
-from posterkit.tasks import TASKS
-from posterkit.training.fitting import Plan, fit_sample, move_box, plan_sizes
-from posterkit.training.loop import Loader, Run
+from posterkit.training.ahead import Ahead
+from posterkit.training.data_report import FILE, Lost, beyond_limit, keep_report, leave_out, report_lines, report_of
+from posterkit.training.encoding import check_tasks, encode_set, encoders_on
+from posterkit.training.fitting import Plan, move_box, plan_sizes
+from posterkit.training.loop import Run
 from posterkit.training.losses import task_group
 from posterkit.training.regions import region_shares
 from posterkit.training.sets import PosterSet, SetConfig
-
-Lost = dict[str, list[str]]
-
-FAMILIES = {"flux": "postercraft", "qwen": "posteromni"}
-_TOGETHER = 16  # posters in memory while they are encoded
-_SHOWN = 3  # examples of what was left out, for each reason
 
 
 class Batch(dict[str, Tensor]):
@@ -54,44 +46,47 @@ class Batch(dict[str, Tensor]):
         return Batch({name: tensor.to(device) for name, tensor in self.items()}, self.ids, self.tasks)
 
 
-def encoded_batches(posters: PosterSet, model: Any, run: Run, config: SetConfig, *, regions: bool = False) -> Ahead:
+def encoded_batches(
+    posters: PosterSet, model: Any, run: Run, config: SetConfig, *, regions: bool = False, name: str = "data"
+) -> Ahead:
     """Endless batches on the run's device; their order follows from the run's seed and can be resumed anywhere.
 
     Every poster is encoded once and kept on disk under a hash of its content, in the very cache that
     `data_tools/cache_encoders.py` fills. A batch holds posters of one size and of one task group. All tasks of the set
-    are drawn alike often: an epoch has as many samples of each as the largest one has. What is left out is printed.
+    are drawn alike often: an epoch has as many samples of each as the largest one has. What is left out, and which
+    captions are cut, is printed and kept in `run_dir/data_report.json`.
 
     Args:
-        model: an adapter whose text encoders are frozen.
+        model: an adapter whose text encoders are frozen; with `config.keep` "ids" they stay on the run's device.
         regions: batches have `shares`, `(B, S, 3)`, see `posterkit.training.regions.region_shares`.
+        name: of the set's part of the config, for messages.
 
     Raises:
-        ValueError: the model's family does not know a task of the set, or no batch can be filled.
+        ValueError: the model's family does not know a task of the set, or nothing is left to train on.
+        OSError: the disk is too small for what the encoders say.
     """
     dataset = posters.train
-    family = FAMILIES[model.vae.family]
-    _check_tasks(dataset, family)
-    plans, lost = plan_sizes(dataset, config.area or model.defaults["native_area"])
+    check_tasks(dataset, model)
+    part = run.accelerator.process_index, run.accelerator.num_processes
+    folder = Path(config.cache or run.folder / "cache")
+    memo = Memo(folder / "known", dataset, part[0], run.print)
+    if part[1] > 1:  # every process reads its part of the pictures
+        memo.learn(range(part[0], len(dataset), part[1]))
+        run.accelerator.wait_for_everyone()
+        memo.load()
+    plans, lost = plan_sizes(memo, config.area or model.defaults["native_area"])
     if regions:
         _leave_out_bad_regions(dataset, plans, lost)
-    numbers = sorted(plans)
-    key = {"family": family, "text": "states", "model": model.fingerprint()}
-    cache = EncoderCache(config.cache or run.folder / "cache", key, [plans[number].name for number in numbers])
-    part = run.accelerator.process_index, run.accelerator.num_processes
-    faults: dict[int, str] = {}
+    _check_any(run, dataset, len(plans), lost)
     with encoders_on(model, run.device):
-        cache.fill(
-            lambda places: _encode(model, dataset, plans, [numbers[place] for place in places], faults),
-            lambda done, count: run.print(f"encoded {done} of {count} posters"),
-            part,
+        cache, numbers = encode_set(
+            model, dataset, plans, lost, folder, keep=config.keep, option=f"{name}.keep=ids", part=part, say=run.print
         )
     run.accelerator.wait_for_everyone()
-    for number in (number for place, number in enumerate(numbers) if not cache.has(place)):
-        name = str(dataset.rows[number].get("id", number))
-        said = faults.get(number, "another process says why").removeprefix(f"{name}: ")
-        lost.setdefault("cannot be encoded", []).append(f"{name}: {said}")
-    numbers = [number for place, number in enumerate(numbers) if cache.has(place)]
-    cache.names = [plans[number].name for number in numbers]
+    _check_any(run, dataset, len(numbers), lost)
+    if config.keep == "ids":
+        for reader in model.readers:
+            reader.to(run.device)
     encoded = EncodedPosters(dataset, cache, plans, numbers, regions)
     order = even_tasks([str(dataset.rows[number]["task"]) for number in numbers])
     shapes = [model.bucket(row) for row in cache.shapes()]
@@ -104,7 +99,10 @@ def encoded_batches(posters: PosterSet, model: Any, run: Run, config: SetConfig,
         run.config.seed,
         *part,
     )
-    _report(run, dataset, loader, [numbers[place] for place in order], plans, lost)
+    if run.accelerator.is_main_process:
+        overlong = beyond_limit(model, dataset, numbers)
+        rows = [numbers[place] for place in order]
+        _tell(run, report_of(dataset, loader, rows, lost, overlong, model.length, model.vae.family == "flux"))
     return Ahead(loader, run.device, "\n".join(cache.names[place] for place in order))
 
 
@@ -137,98 +135,6 @@ class EncodedPosters:
         return region_shares(PosterSample(str(row["id"]), str(row["task"]), blank, regions=found))
 
 
-class Ahead:
-    """A loader whose next batches a thread reads and moves to the device while the model works on this one.
-
-    Its position is that of the batches which were handed out, not of those which were read.
-
-    Args:
-        loader: batches of CPU tensors.
-        content: what the positions mean; a run does not go on over another set.
-        depth: batches read ahead.
-    """
-
-    def __init__(self, loader: BucketedLoader, device: torch.device, content: str, depth: int = 2) -> None:
-        self.loader, self.device, self.depth = loader, device, depth
-        self.content = hashlib.sha256(content.encode()).hexdigest()[:16]
-        self._position = loader.state_dict()
-
-    def __iter__(self) -> Iterator[Batch]:
-        ready: queue.Queue[tuple[Any, dict[str, int]]] = queue.Queue(self.depth)
-        ended = threading.Event()
-        self.loader.load_state_dict(self._position)
-
-        def read() -> None:
-            try:
-                for batch in self.loader:
-                    item = batch.to(self.device), self.loader.state_dict()
-                    while not ended.is_set():
-                        with contextlib.suppress(queue.Full):
-                            ready.put(item, timeout=0.1)
-                            break
-                    if ended.is_set():
-                        return
-            except BaseException as fault:  # to be raised where the batch is asked for
-                ready.put((fault, {}))
-
-        reader = threading.Thread(target=read, daemon=True)
-        reader.start()
-        try:
-            while True:
-                batch, position = ready.get()
-                if isinstance(batch, BaseException):
-                    raise batch
-                self._position = position
-                yield batch
-        finally:
-            ended.set()
-            reader.join()  # a thread inside torch when Python ends takes the program down
-
-    def state_dict(self) -> dict[str, Any]:
-        return {**self._position, "content": self.content}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on at a position.
-
-        Raises:
-            SystemExit: it is one of another set.
-        """
-        if state.get("content") != self.content:
-            raise SystemExit("posterkit: the set is not the one that this run began with; take another run_dir")
-        self._position = {name: state[name] for name in ("epoch", "position")}
-
-
-class Mixture:
-    """Batches of a second loader between those of the first, evenly spread: text rendering beside the tasks.
-
-    Which loader a step takes hangs on its number alone, so that all processes take the same one.
-
-    Args:
-        share: of steps that take the second loader, in [0, 1].
-    """
-
-    def __init__(self, first: Loader, second: Loader, share: float) -> None:
-        if not 0 <= share <= 1:
-            raise ValueError(f"a share lies in [0, 1], got {share}")
-        self.first, self.second, self.share = first, second, share
-        self.step = 0
-
-    def __iter__(self) -> Iterator[Any]:
-        loaders = iter(self.first), iter(self.second)
-        while True:
-            takes_second = int((self.step + 1) * self.share + 1e-9) > int(self.step * self.share + 1e-9)
-            self.step += 1
-            yield next(loaders[takes_second])
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"step": self.step, "first": self.first.state_dict(), "second": self.second.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.step = state["step"]
-        self.first.load_state_dict(state["first"])
-        self.second.load_state_dict(state["second"])
-
-
 def even_tasks(tasks: Sequence[str], seed: int = 0) -> list[int]:
     """Sample numbers in which every task stands as often as the most frequent one: the others are repeated.
 
@@ -245,20 +151,6 @@ def even_tasks(tasks: Sequence[str], seed: int = 0) -> list[int]:
     return sorted(even)
 
 
-@contextlib.contextmanager
-def encoders_on(model: Any, device: torch.device) -> Iterator[None]:
-    """Autoencoder and frozen text encoders on the device for a while; else they leave its memory to what trains."""
-    parts = [model.vae.module, *model.readers]
-    before = [next(part.parameters()).device for part in parts]
-    try:
-        for part in parts:
-            part.to(device)
-        yield
-    finally:
-        for part, home in zip(parts, before, strict=True):
-            part.to(home)
-
-
 class _Order(Sequence[Any]):
     """A data set in another order, some of it more than once."""
 
@@ -270,33 +162,6 @@ class _Order(Sequence[Any]):
 
     def __getitem__(self, place: int) -> Any:
         return self.dataset[self.order[place]]
-
-
-def _check_tasks(dataset: PosterDataset, family: str) -> None:
-    known = ("text",) if family == "postercraft" else ("text", *TASKS)
-    for task in sorted({str(row.get("task")) for row in dataset.rows}):
-        if task not in known:
-            raise ValueError(
-                f"{dataset.index}: holds samples of {task}; {family} learns {', '.join(known)}; see data.tasks"
-            )
-
-
-@torch.no_grad()
-def _encode(
-    model: Any, dataset: PosterDataset, plans: dict[int, Plan], numbers: list[int], faults: dict[int, str]
-) -> list[dict[str, Tensor] | None]:
-    """What the encoders say of some rows, many at a time; None, and why, of one that cannot be encoded."""
-    if len(numbers) > _TOGETHER:
-        parts = [numbers[i : i + _TOGETHER] for i in range(0, len(numbers), _TOGETHER)]
-    else:
-        try:
-            return model.precompute([fit_sample(dataset[number], plans[number].size) for number in numbers])
-        except (OSError, ValueError, KeyError, TypeError) as fault:
-            if len(numbers) == 1:
-                faults[numbers[0]] = first_line(fault)
-                return [None]
-        parts = [[number] for number in numbers]
-    return [one for part in parts for one in _encode(model, dataset, plans, part, faults)]
 
 
 def _collate(model: Any, rows: list[tuple[dict[str, Any], dict[str, Tensor], Tensor | None]]) -> Batch:
@@ -314,33 +179,26 @@ def _leave_out_bad_regions(dataset: PosterDataset, plans: dict[int, Plan], lost:
             match region.get("box"):
                 case [int(x0), int(y0), int(x1), int(y1)] if 0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height:
                     continue
-            said = f"{dataset.rows[number].get('id', number)}: {region.get('box')} on {plan.original}"
-            lost.setdefault("a region is no box on the poster", []).append(said)
+            found = f"{region.get('box')} on {plan.original}"
+            leave_out(lost, "have a region that is no box on the poster", dataset, number, found)
             del plans[number]
             break
 
 
-def _report(
-    run: Run, dataset: PosterDataset, loader: BucketedLoader, numbers: list[int], plans: dict[int, Plan], lost: Lost
-) -> None:
-    """How many posters each bucket holds, and what no step will see and why.
+def _check_any(run: Run, dataset: PosterDataset, count: int, lost: Lost) -> None:
+    """Raise ValueError, after the report, where no row is left."""
+    if count:
+        return
+    if run.accelerator.is_main_process:
+        _tell(run, report_of(dataset, None, [], lost))
+    reason, found = max(lost.items(), key=lambda item: len(item[1]))
+    first = found[0]
+    raise ValueError(
+        f"{dataset.index}:{first.line}: {first.id}: {reason} ({first.found}), and so on: none of {len(dataset)} rows "
+        f"is left to train on; {run.folder / FILE} names all"
+    )
 
-    Args:
-        numbers: rows in the loader's order.
-    """
-    run.print(f"{dataset.index}: {len(dataset)} rows, {len(loader.plan(0))} batches an epoch")
-    counts: Counter[str] = Counter()
-    waiting: Counter[str] = Counter()
-    for kind, members in loader.members.items():
-        rows = [numbers[place] for place in members]
-        name = f"{plans[rows[0]].size} {task_group(dataset.rows[rows[0]]['task'])}"
-        if len(members) < loader.batch_size * loader.world:
-            lost.setdefault("their bucket fills no batch", []).extend(str(dataset.rows[row].get("id")) for row in rows)
-        else:
-            counts[name] += len(members)
-            waiting[name] += loader.dropped.get(kind, 0)
-    for name, count in sorted(counts.items()):
-        run.print(f"  {name}: {count} posters" + (f", {waiting[name]} wait in each epoch" if waiting[name] else ""))
-    for reason, found in sorted(lost.items()):
-        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-        run.print(f"  left out, {reason}: {len(found)} ({'; '.join(found[:_SHOWN])}{more})")
+
+def _tell(run: Run, report: dict[str, Any]) -> None:
+    for line in report_lines(report, keep_report(report, run.folder)):
+        run.print(line)

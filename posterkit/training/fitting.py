@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import functools
 import math
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -10,17 +10,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from posterkit.data.cache import content_name
-from posterkit.data.dataset import PosterDataset
+from posterkit.data.memo import Memo
 from posterkit.data.schema import Box, PosterSample
 from posterkit.pipelines.loading import first_line
 from posterkit.sizing import Size, buckets, nearest_bucket
+from posterkit.training.data_report import Lost, leave_out
 
 SAME_AREA = 0.1  # a poster on the grid whose area differs by less stays as it is
 ENLARGED = 1.5  # more than this and what is learnt is blur
 LONGEST = 3.0  # of the longer side to the shorter one
+CANNOT_READ = "cannot be read"
 _GRID = 16
-_LYING_DOWN = range(5, 9)  # EXIF orientations that exchange width and height
 
 
 class Plan(NamedTuple):
@@ -37,34 +37,36 @@ class Plan(NamedTuple):
     original: Size
 
 
-def plan_sizes(dataset: PosterDataset, area: int) -> tuple[dict[int, Plan], dict[str, list[str]]]:
-    """A plan for every row that can be trained on, by its number, and the others by the reason, a line each.
+def plan_sizes(memo: Memo, area: int) -> tuple[dict[int, Plan], Lost]:
+    """A plan for every row that can be trained on, by its number, and what is left out of the set and why.
 
-    A row is known by its content alone, as `data_tools/cache_encoders.py` knows it, with the size where its target is
-    brought to one.
+    A row is known by its content alone, with the size where its target is brought to one.
 
     Args:
+        memo: of the set; its pictures are read where they changed since an earlier start.
         area: in pixels; posters of another one, or off the grid of 16 pixels, go to the bucket nearest in shape.
     """
+    dataset = memo.dataset
     plans: dict[int, Plan] = {}
-    lost: dict[str, list[str]] = {}
+    lost: Lost = {}
     for number, row in enumerate(dataset.rows):
-        name = str(row.get("id", number))
         try:
-            original = _size_of(dataset.files.read(row, row["target"]))
-            content = content_name(row, dataset.files)
+            content, original = memo.facts(number)
             size = target_size(original, area)
             reason = None if size == original else _unfit(row, original, size)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as fault:
-            lost.setdefault("cannot be read", []).append(f"{name}: {first_line(fault)}")
+            said = f"{fault} is missing" if isinstance(fault, KeyError) else first_line(fault)
+            leave_out(lost, CANNOT_READ, dataset, number, said)
             continue
         if reason:
-            lost.setdefault(reason, []).append(f"{name}: {original}")
+            leave_out(lost, reason, dataset, number, str(original))
         else:
             plans[number] = Plan(content if size == original else f"{content}-{size}", size, original)
+    memo.save()
     return plans, lost
 
 
+@functools.cache
 def target_size(original: Size, area: int) -> Size:
     """The size that a poster is brought to; its own where it is on the grid and of about that area."""
     if not any(side % _GRID for side in original) and abs(original.area / area - 1) < SAME_AREA:
@@ -123,10 +125,3 @@ def _unfit(row: dict[str, Any], original: Size, size: Size) -> str | None:
         if min(across, down) < -1:  # a pixel of rounding
             return "a text would be cut off"
     return None
-
-
-def _size_of(content: bytes) -> Size:
-    """Width and height as they are seen, from a file's head."""
-    with Image.open(io.BytesIO(content)) as picture:
-        turned = picture.getexif().get(0x0112) in _LYING_DOWN
-        return Size(picture.height, picture.width) if turned else Size(*picture.size)

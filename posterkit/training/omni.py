@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from posterkit.training.batches import Mixture, encoded_batches
+from posterkit.training.ahead import Mixture
+from posterkit.training.batches import encoded_batches
 from posterkit.training.loop import Loader, Run
 from posterkit.training.lora import Trainable
 from posterkit.training.sets import Posters, PosterSet, SetConfig, TextOnArt, open_set
@@ -51,4 +52,4 @@ def omni_batches(config: OmniConfig, tasks: Sequence[str], model: Any, run: Run)
     if not config.text_share:
         return posters, batches
     text = open_set(replace(config.text, tasks=["text"]), run, TextOnArt(config.text), name="text")
-    return posters, Mixture(batches, encoded_batches(text, model, run, config.text), config.text_share)
+    return posters, Mixture(batches, encoded_batches(text, model, run, config.text, name="text"), config.text_share)

@@ -15,7 +15,7 @@ from posterkit.data.schema import PosterSample
 from posterkit.metrics.text import TextReader, text_accuracy
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS
-from posterkit.training.batches import encoders_on
+from posterkit.training.encoding import encoders_on
 from posterkit.training.fitting import fit_sample, target_size
 from posterkit.training.loop import Run
 from posterkit.training.sets import PosterSet

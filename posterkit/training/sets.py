@@ -15,6 +15,8 @@ from posterkit.data.schema import PosterSample, encode_sample
 from posterkit.data.synthetic import SyntheticPosters, title_words
 from posterkit.data.synthetic.poster import draw_art
 from posterkit.data.text_render import SCRIPTS, Wording, render_text, shipped_wording
+from posterkit.tasks import TASKS
+from posterkit.training.adapters.frozen import Keep
 from posterkit.training.loop import Run
 from posterkit.training.regions import ROLES
 
@@ -30,6 +32,8 @@ class SetConfig:
         area: pixels that posters of a set on disk are brought to, in buckets of about that area whose sides are
             multiples of 16; null takes the checkpoint's native area. A poster within a tenth of it stays as it is.
         cache: folder for what the frozen encoders return; null takes `run_dir/cache`.
+        keep: what of a poster's words is kept there: the text encoders' states, or token ids alone, which are far
+            smaller; the encoders then stay on the device and run in every step, to the same numbers.
         count, seed, sizes: of a drawn set: how many posters, which ones, and their widths and heights in pixels, drawn
             uniformly.
         heldout: of a drawn set: how many posters more are drawn for the sample sheets; no step sees them.
@@ -40,6 +44,7 @@ class SetConfig:
     tasks: list[str] | None = None
     area: int | None = None
     cache: str | None = None
+    keep: Keep = "states"
     count: int = 1024
     seed: int = 0
     sizes: list[list[int]] = field(default_factory=lambda: [[128, 192], [192, 128], [160, 160]])
@@ -114,34 +119,58 @@ def open_set(
     """
     folder = Path(config.path) if config.path else run.folder / name
     if config.path is None:
-        drawn = {key: value for key, value in asdict(config).items() if key not in ("path", "area", "cache")}
+        drawn = {key: value for key, value in asdict(config).items() if key not in ("path", "area", "cache", "keep")}
         settings = {"tool": type(source).__name__, **drawn, "tasks": source.tasks}
         if run.accelerator.is_main_process:
             outcome = run_flow(Flow(source, config.count + config.heldout, (), encode_sample, settings), folder)
             run.print(f"{folder}: {outcome.kept} posters drawn, {outcome.dropped} dropped")
         run.accelerator.wait_for_everyone()
+    if not folder.exists():
+        raise FileNotFoundError(f"{folder}: there is no such folder; a set is one that the data tools write")
     if folder.is_dir() and not (folder / INDEX).is_file():
         raise FileNotFoundError(f"{folder}: there is no set here; a set has its rows in {INDEX}")
     train, heldout = (PosterDataset(folder, tasks=config.tasks, split=split) for split in ("train", "heldout"))
     if not train.rows:
         tasks = f" of {', '.join(config.tasks)}" if config.tasks else ""
-        raise ValueError(f"{train.index}: there is no row{tasks} to train on")
+        kept = f"; all {len(heldout)} are of the split heldout" if heldout.rows else ""
+        raise ValueError(f"{train.index}: there is no row{tasks} to train on{kept}")
+    _check_rows(train)
     if regions:
         _check_regions(train)
     return PosterSet(train, heldout)
+
+
+def _check_rows(dataset: PosterDataset) -> None:
+    """Raise ValueError for a row without an id of its own, or without words."""
+    seen: dict[str, int] = {}
+    for line, row in zip(dataset.lines, dataset.rows, strict=True):
+        where, name = f"{dataset.index}:{line}", row.get("id")
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"{where}: its id is {name!r}; a row has a string of its own there")
+        if name in seen:
+            raise ValueError(f"{where}: the id {name!r} is that of line {seen[name]} too; every row has its own")
+        seen[name] = line
+        key = "instruction" if row.get("task") in TASKS else "caption"
+        words = row.get(key)
+        if not isinstance(words, str) or not words.strip():
+            found = f"the {key} is {words!r}" if key in row else f"there is no {key}"
+            raise ValueError(
+                f"{where}: {name}: {found}; a row of task {row.get('task')} says there what is to be drawn"
+            )
 
 
 def _check_regions(dataset: PosterDataset) -> None:
     """A poster without text has no region, but a set without any was never marked."""
     if not any(row.get("regions") for row in dataset.rows):
         raise ValueError(f"{dataset.index}: no row has regions; this stage needs text boxes with a role, {_ROLES}")
-    for row in dataset.rows:
-        for number, region in enumerate(row.get("regions") or ()):
+    for line, row in zip(dataset.lines, dataset.rows, strict=True):
+        where, regions = f"{dataset.index}:{line}: {row.get('id')}", row.get("regions") or []
+        if not isinstance(regions, list):
+            raise ValueError(f"{where}: regions is {regions!r}; it takes a list of boxes with a role, {_ROLES}")
+        for number, region in enumerate(regions):
             role = region.get("role") if isinstance(region, dict) else None
             if role not in ROLES:
-                raise ValueError(
-                    f"{dataset.index}: {row.get('id')}: regions[{number}] has the role {role!r}; accepted are {_ROLES}"
-                )
+                raise ValueError(f"{where}: regions[{number}] has the role {role!r}; accepted are {_ROLES}")
 
 
 _ROLES = " and ".join(ROLES)

@@ -16,11 +16,13 @@ from PIL import Image
 from small_stages import SIZE, save_tiny_flux, write_posters
 
 from posterkit.data import DrawnText, PosterDataset, PosterSample, Region, write_sample
+from posterkit.data.memo import Memo
 from posterkit.pipelines.latents import pack
 from posterkit.sizing import Size
 from posterkit.training.adapters.autoencoder import Autoencoder
 from posterkit.training.adapters.qwen import QwenAdapter
-from posterkit.training.batches import Ahead, Mixture, encoded_batches, even_tasks
+from posterkit.training.ahead import Ahead, Mixture
+from posterkit.training.batches import encoded_batches, even_tasks
 from posterkit.training.config import RunConfig
 from posterkit.training.fitting import fit_sample, move_box, plan_sizes, target_size
 from posterkit.training.loop import Run
@@ -74,24 +76,28 @@ def test_posters_are_left_out_for_a_reason_that_is_told(base, run, tmp_path, cap
     batches = encoded_batches(found, open_start(str(base), "postercraft"), run, SetConfig())
     said = capsys.readouterr().out
     for line in (
-        "8 rows, 2 batches an epoch",
+        "8 rows, 4 to train on, about 2 batches of 2 an epoch",
         "64x96 text: 2 posters",
         "96x64 text: 2 posters",
-        "left out, longer than 3 to 1: 1 (strip: 400x60)",
-        "left out, would be enlarged more than 1.5 times: 1 (tiny: 20x30)",
-        "left out, a text would be cut off: 1 (cut: 150x190)",
-        "left out, cannot be read: 1 (broken: ",
+        "left out: 4, all named in ",
+        "1 longer than 3 to 1: strip (400x60)",
+        "1 would be enlarged more than 1.5 times: tiny (20x30)",
+        "1 a text would be cut off: cut (150x190)",
+        "1 cannot be read: broken (",
     ):
         assert line in said
     seen = {name for batch in itertools.islice(batches, 2) for name in batch.ids}
     assert seen == {"fits", "wide", "broad", "large"} and len(posters) == 8
 
 
-def test_a_bucket_that_fills_no_batch_is_named(base, run, tmp_path, capsys):
+def test_a_poster_whose_shape_is_rare_is_trained_on_and_named(base, run, tmp_path, capsys):
     write(tmp_path / "set", poster("one", 64, 96), poster("two", 64, 96), poster("lonely", 96, 64))
     found = open_set(SetConfig(path=str(tmp_path / "set")), run, Posters(SetConfig()))
-    encoded_batches(found, open_start(str(base), "postercraft"), run, SetConfig())
-    assert "left out, their bucket fills no batch: 1 (lonely)" in capsys.readouterr().out
+    batches = encoded_batches(found, open_start(str(base), "postercraft"), run, SetConfig())
+    said = capsys.readouterr().out
+    assert "of these 1 poster in 1 shape of fewer than a batch, which comes every few epochs" in said
+    seen = Counter(name for batch in itertools.islice(batches, 3) for name in batch.ids)  # two epochs
+    assert seen == {"one": 2, "two": 2, "lonely": 2}
 
 
 def test_a_poster_turned_by_its_camera_is_planned_as_it_is_seen(tmp_path):
@@ -99,7 +105,7 @@ def test_a_poster_turned_by_its_camera_is_planned_as_it_is_seen(tmp_path):
     exif[0x0112] = 6  # turned by a quarter
     write(tmp_path, poster("turned", 96, 64))
     Image.fromarray(checked(96, 64)).save(tmp_path / "turned.png", exif=exif)
-    plans, lost = plan_sizes(PosterDataset(tmp_path), 64 * 96)
+    plans, lost = plan_sizes(Memo(tmp_path / "known", PosterDataset(tmp_path)), 64 * 96)
     assert plans[0].original == plans[0].size == (64, 96) and not lost
     assert PosterDataset(tmp_path)[0].target.shape == (96, 64, 3)
 
@@ -255,7 +261,7 @@ def test_a_mixture_takes_its_share_of_text_batches_and_goes_on_anywhere(share, w
 def test_a_family_is_told_which_tasks_it_does_not_learn(base, run, tmp_path):
     write_posters(tmp_path / "set", 2, ("filling",))
     found = open_set(SetConfig(path=str(tmp_path / "set")), run, Posters(SetConfig()))
-    with pytest.raises(ValueError, match=r"samples\.jsonl: holds samples of filling; postercraft learns text"):
+    with pytest.raises(ValueError, match=r"samples\.jsonl:1: .*: holds a sample of filling; postercraft learns text"):
         encoded_batches(found, open_start(str(base), "postercraft"), run, SetConfig())
 
 
@@ -266,7 +272,7 @@ def test_a_poster_whose_pixels_are_kept_is_not_scaled(run, tmp_path, capsys):
     write(tmp_path / "set", sample)
     found = open_set(SetConfig(path=str(tmp_path / "set")), run, Posters(SetConfig()))
     encoded_batches(found, qwen(), run, SetConfig())
-    assert "left out, keeps pixels and is not of about" in capsys.readouterr().out
+    assert "1 keeps pixels and is not of about" in capsys.readouterr().out
 
 
 def test_a_poster_that_the_encoders_refuse_costs_itself_alone(run, tmp_path, capsys):
@@ -274,7 +280,7 @@ def test_a_poster_that_the_encoders_refuse_costs_itself_alone(run, tmp_path, cap
     write(tmp_path / "set", PosterSample("bare", "id_driven", checked(*SIZE), instruction="show her"))
     found = open_set(SetConfig(path=str(tmp_path / "set")), run, Posters(SetConfig()))
     batches = encoded_batches(found, qwen(), run, SetConfig())
-    assert "left out, cannot be encoded: 1 (bare: " in capsys.readouterr().out
+    assert "1 cannot be encoded: bare (" in capsys.readouterr().out
     assert set(next(iter(batches)).ids) <= {row["id"] for row in found.train.rows} - {"bare"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from posterkit.pipelines.postercraft import PosterCraftPipeline
 from posterkit.sizing import check_on_grid
 from posterkit.training.adapters.autoencoder import Autoencoder
 from posterkit.training.adapters.folders import check_model, fingerprint, pipeline_defaults, save_pipeline
+from posterkit.training.adapters.frozen import Keep, frozen_forward
 from posterkit.training.lora import save_adapter, trained_adapter
 from posterkit.training.tokenizers import clip_tokenizer, t5_tokenizer
 
@@ -113,12 +115,15 @@ class FluxAdapter:
         copied.module.eval().requires_grad_(False)
         return copied
 
-    def precompute(self, samples: Sequence[PosterSample]) -> list[Encoded]:
+    def precompute(self, samples: Sequence[PosterSample], keep: Keep | None = None) -> list[Encoded]:
         """Everything that no trained weight touches.
 
+        Args:
+            keep: states of frozen text encoders, or token ids; None means states where they are frozen.
+
         Returns:
-            For each sample its latents in float16, and of its caption the token ids, or from frozen text encoders the
-            states: `prompt` `(L, D)` and `pooled` `(P,)` in their dtype.
+            For each sample its latents in float16, and of its caption the token ids `t5` and `clip`, or the states:
+            `prompt` `(L, D)` and `pooled` `(P,)` in the text encoders' dtype.
 
         Raises:
             ValueError: a target's sides are no multiples of 16.
@@ -126,7 +131,7 @@ class FluxAdapter:
         for sample in samples:
             check_on_grid(sample.target.shape[1], sample.target.shape[0])
         latents = self.vae.encode_each([sample.target for sample in samples])
-        if self.frozen_text:
+        if (keep or self.keeps) == "states":
             states = [self.states(*self.tokenize([sample.caption])) for sample in samples]
             texts = [{"prompt": a[0].cpu(), "pooled": b[0].cpu()} for a, b in states]
         else:
@@ -134,11 +139,29 @@ class FluxAdapter:
             texts = [{"t5": a, "clip": b} for a, b in zip(*ids, strict=True)]
         return [{"latents": x, **text} for x, text in zip(latents, texts, strict=True)]
 
+    @property
+    def keeps(self) -> Keep:
+        return "states" if self.frozen_text else "ids"
+
     def states(self, t5: Tensor, clip: Tensor) -> tuple[Tensor, Tensor]:
         """T5 states `(B, L, D)` and CLIP's pooled state `(B, P)` of token ids, on the text encoders' device."""
         pooling, reading = self.readers
-        prompt = reading(t5.long().to(reading.device))[0]
-        return prompt, pooling(clip.long().to(pooling.device)).pooler_output
+        with frozen_forward(reading.device) if self.frozen_text else contextlib.nullcontext():
+            prompt = reading(t5.long().to(reading.device))[0]
+            return prompt, pooling(clip.long().to(pooling.device)).pooler_output
+
+    def text_of(self, row: dict[str, Any]) -> str:
+        """The words that the text encoders read of a set's row."""
+        return row.get("caption", "")
+
+    def beyond_limit(self, texts: Sequence[str]) -> list[str]:
+        """Of each text the end that T5 does not read, since it has more than `max_sequence_length` tokens; else ""."""
+        read = self.parts["tokenizer_2"](list(texts), return_offsets_mapping=True, verbose=False)
+        rest = []
+        for text, offsets in zip(texts, read["offset_mapping"], strict=True):
+            kept = offsets[: self.length - 1]  # the last place is the end mark's
+            rest.append(text[max((end for _, end in kept), default=0) :] if len(offsets) > self.length else "")
+        return rest
 
     def tokenize(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
         """Token ids of T5 `(B, L)` and CLIP `(B, 77 or fewer)`, padded as the pipeline pads."""
@@ -149,9 +172,10 @@ class FluxAdapter:
             clip(prompts, max_length=clip.model_max_length, **options).input_ids.int(),
         )
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, keep: Keep | None = None) -> str:
         """Keys what `precompute` returned."""
-        return fingerprint(self.parts, self.defaults, self.vae.fingerprint(), self.readers if self.frozen_text else ())
+        readers = self.readers if (keep or self.keeps) == "states" else ()
+        return fingerprint(self.parts, self.defaults, self.vae.fingerprint(), readers)
 
     def bucket(self, row: Encoded) -> tuple[int, ...]:
         return tuple(row["latents"].shape)
@@ -167,7 +191,7 @@ class FluxAdapter:
         """
         latents = batch["latents"].float()
         if self.frozen_text:
-            prompt, pooled = batch["prompt"].to(latents), batch["pooled"].to(latents)
+            prompt, pooled = (state.to(latents) for state in self._frozen_states(batch))
             if drop is not None:
                 empty, empty_pooled = (state.to(latents) for state in self._empty)
                 prompt = torch.where(drop[:, None, None], empty, prompt)
@@ -182,20 +206,29 @@ class FluxAdapter:
         rows, columns = (side // 2 for side in latents.shape[-2:])
         return pack(latents), FluxCondition(prompt, pooled, position_ids(rows, columns).to(latents))
 
+    def _frozen_states(self, batch: Encoded) -> tuple[Tensor, Tensor]:
+        """T5's and CLIP's states of a batch's captions; of token ids one by one, as they would have been kept."""
+        if "prompt" in batch:
+            return batch["prompt"], batch["pooled"]
+        said = [self.states(*ids) for ids in zip(batch["t5"].split(1), batch["clip"].split(1), strict=True)]
+        prompts, pooled = zip(*said, strict=True)
+        return torch.cat(prompts), torch.cat(pooled)
+
     @cached_property
     def _empty(self) -> tuple[Tensor, Tensor]:
         """What frozen text encoders say of the empty caption."""
-        with torch.no_grad():
-            return self.states(*self.tokenize([""]))
+        return self.states(*self.tokenize([""]))
 
     def velocity(self, x: Tensor, t: Tensor, condition: FluxCondition, guidance: Tensor | None = None) -> Tensor:
         """Predicted velocity `(B, S, C)` at noisy tokens `x` and times `t` `(B,)`.
 
         Args:
-            guidance: `(B,)`, the guidance that a guidance-distilled transformer is told; 1 where None.
+            guidance: `(B,)`, what a guidance-distilled transformer is told, 1 where None; others are not told it.
         """
         transformer = self.module["transformer"]
-        if transformer.config.guidance_embeds and guidance is None:
+        if not transformer.config.guidance_embeds:  # FLUX.1-schnell cannot be told
+            guidance = None
+        elif guidance is None:
             guidance = torch.ones_like(t)
         return transformer(
             hidden_states=x,

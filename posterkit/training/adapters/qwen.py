@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,16 @@ from posterkit.data.schema import PosterSample
 from posterkit.pipelines.instruction import TEMPLATE, instruction_text, prefix_length
 from posterkit.pipelines.latents import pack
 from posterkit.pipelines.posteromni import PosterOmniPipeline
+from posterkit.pipelines.posteromni_parts import LONGEST
 from posterkit.pipelines.processor import Qwen2VLProcessor
-from posterkit.pipelines.references import Areas, Poster, lay_out
+from posterkit.pipelines.references import Areas, lay_out
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS
 from posterkit.training.adapters.alignment import look_at_reference
 from posterkit.training.adapters.autoencoder import Autoencoder
+from posterkit.training.adapters.edits import as_edit, made_share
 from posterkit.training.adapters.folders import check_model, fingerprint, pipeline_defaults, save_pipeline
+from posterkit.training.adapters.frozen import Keep, frozen_forward
 from posterkit.training.lora import save_adapter, trained_adapter
 from posterkit.training.tokenizers import qwen_tokenizer
 
@@ -69,6 +73,7 @@ class QwenAdapter:
         if frozen_text:
             self.readers[0].eval().requires_grad_(False)
         self.prefix = prefix_length(parts["tokenizer"])
+        self.length = defaults.get("max_sequence_length", LONGEST)
         areas = (defaults[f"{name}_area"] for name in ("native", "reference", "condition"))
         self.areas = Areas(*areas)
 
@@ -124,14 +129,16 @@ class QwenAdapter:
         parts = {name: getattr(pipe, name) for name in names}
         return cls(parts, vae or Autoencoder("qwen", pipe.vae.float()), pipeline_defaults(pipe), frozen_text)
 
-    def precompute(self, samples: Sequence[PosterSample]) -> list[Encoded]:
+    def precompute(self, samples: Sequence[PosterSample], keep: Keep | None = None) -> list[Encoded]:
         """Everything that no trained weight touches; of a text-rendering sample as `as_edit` makes an edit of it.
+
+        Args:
+            keep: states of a frozen text encoder, or token ids; None means states where it is frozen.
 
         Returns:
             For each sample the latents of target and references in float16; `made` `(S,)`, the share of each token's
-            pixels that the task does not keep; token ids and the encoder's picture patches, or from a frozen text
-            encoder the states of the instruction and of the negative prompt, `prompt` and `empty` `(L, D)` each, in
-            its dtype.
+            pixels that the task does not keep; token ids and the encoder's picture patches, or the states of the
+            instruction and of the negative prompt, `prompt` and `empty` `(L, D)` each, in the text encoder's dtype.
         """
         pictures: list[list[np.ndarray]] = []
         rows: list[Encoded] = []
@@ -150,7 +157,7 @@ class QwenAdapter:
             inputs = self.read(poster.instruction, poster.pictures)
             ids, empty = inputs["input_ids"][0].int(), self._empty_ids(inputs["image_grid_thw"])
             seen = {"patches": inputs["pixel_values"].half(), "grid": inputs["image_grid_thw"].int()}
-            if self.frozen_text:
+            if (keep or self.keeps) == "states":
                 said = {
                     name: self.states(one[None], **seen)[0].cpu() for name, one in (("prompt", ids), ("empty", empty))
                 }
@@ -168,9 +175,33 @@ class QwenAdapter:
         text = instruction_text(instruction, len(pictures))
         return self.parts["processor"](text=[text], images=pictures, return_tensors="pt")
 
-    def fingerprint(self) -> str:
+    @property
+    def keeps(self) -> Keep:
+        return "states" if self.frozen_text else "ids"
+
+    def text_of(self, row: dict[str, Any]) -> str:
+        """The instruction that the text encoder reads of a set's row."""
+        return (
+            TASKS["filling"].instruction(row.get("caption", ""))
+            if row["task"] == "text"
+            else row.get("instruction", "")
+        )
+
+    def beyond_limit(self, texts: Sequence[str]) -> list[str]:
+        """Of each text what lies beyond `max_sequence_length` tokens, else "".
+
+        It is learnt all the same, but a call of the pipeline has its instruction refused.
+        """
+        read = self.parts["tokenizer"](list(texts), return_offsets_mapping=True, verbose=False)
+        return [
+            text[offsets[self.length - 1][1] :] if len(offsets) > self.length else ""
+            for text, offsets in zip(texts, read["offset_mapping"], strict=True)
+        ]
+
+    def fingerprint(self, keep: Keep | None = None) -> str:
         """Keys what `precompute` returned."""
-        return fingerprint(self.parts, self.defaults, self.vae.fingerprint(), self.readers if self.frozen_text else ())
+        readers = self.readers if (keep or self.keeps) == "states" else ()
+        return fingerprint(self.parts, self.defaults, self.vae.fingerprint(), readers)
 
     def bucket(self, row: Encoded) -> tuple[tuple[int, ...], ...]:
         return tuple(tuple(row[name].shape) for name in sorted(row) if name.startswith("latents"))
@@ -181,7 +212,7 @@ class QwenAdapter:
             for name in rows[0]
             if name == "made" or name.startswith("latents")
         }
-        if self.frozen_text:
+        if "prompt" in rows[0]:
             # one length for both, so that either can stand in for the other
             both = [row[name] for name in ("prompt", "empty") for row in rows]
             batch["prompt"], batch["empty"] = pad_sequence(both, batch_first=True).chunk(2)
@@ -200,11 +231,13 @@ class QwenAdapter:
         Args:
             drop: `(B,)` bool; these instructions are replaced by the negative prompt `" "`; references stay.
         """
-        if self.frozen_text:
+        if "prompt" in batch:
             states, mask = batch["prompt"].float(), batch["mask"]
             if drop is not None:
                 states = torch.where(drop[:, None, None], batch["empty"].float(), states)
                 mask = torch.where(drop[:, None], batch["empty_mask"], mask)
+        elif self.frozen_text:
+            states, mask = self._frozen_states(batch, drop)
         else:
             ids = batch["ids"].long()
             if drop is not None:
@@ -222,13 +255,31 @@ class QwenAdapter:
         """What the text encoder makes of token ids `(B, L)`, -1 = padding, and pictures: `(B, L - prefix, D)`."""
         (encoder,) = self.readers
         ids, mask = ids.long().to(encoder.device), (ids >= 0).to(encoder.device)
-        found = encoder.model(
-            input_ids=ids.masked_fill(~mask, self.parts["tokenizer"].pad_token_id),
-            attention_mask=mask.long(),
-            pixel_values=patches.to(encoder.device, encoder.dtype),
-            image_grid_thw=grid.long().to(encoder.device),
-        )[0]
+        with frozen_forward(encoder.device) if self.frozen_text else contextlib.nullcontext():
+            found = encoder.model(
+                input_ids=ids.masked_fill(~mask, self.parts["tokenizer"].pad_token_id),
+                attention_mask=mask.long(),
+                pixel_values=patches.to(encoder.device, encoder.dtype),
+                image_grid_thw=grid.long().to(encoder.device),
+            )[0]
         return found[:, self.prefix :]
+
+    def _frozen_states(self, batch: Encoded, drop: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What the frozen text encoder says of a batch's token ids, float32 `(B, L, D)`, and `(B, L)`, not padding.
+
+        One by one, and as long as instruction or negative prompt of any of them: as states would have been kept.
+        """
+        count = len(batch["ids"])
+        grids = batch["grid"].split(len(batch["grid"]) // count)
+        patches = batch["patches"].split([int(grid.prod(-1).sum()) for grid in grids])
+        length = max(batch["ids"].shape[1], batch["empty_ids"].shape[1]) - self.prefix
+        states = []
+        for number in range(count):
+            ids = batch["empty_ids" if drop is not None and drop[number] else "ids"][number]
+            states.append(self.states(ids[None, ids >= 0], patches[number], grids[number])[0].float())
+        lengths = torch.tensor([len(one) for one in states], device=states[0].device)
+        padded = torch.stack([nn.functional.pad(one, (0, 0, 0, length - len(one))) for one in states])
+        return padded, torch.arange(length, device=lengths.device) < lengths[:, None]
 
     def velocity(self, x: Tensor, t: Tensor, condition: QwenCondition) -> Tensor:
         """Predicted velocity `(B, S, C)` at noisy tokens `x` and times `t` `(B,)`."""
@@ -263,36 +314,3 @@ class QwenAdapter:
         counts = [*(grid.prod(-1) // 4).tolist(), 0]
         text = "".join(piece + pad * count for piece, count in zip(pieces, counts, strict=True))
         return self.parts["tokenizer"](text, return_tensors="pt")["input_ids"][0].int()
-
-
-def as_edit(sample: PosterSample) -> PosterSample:
-    """A text-rendering sample as a model of edits learns it: its own picture, to be filled where its texts stood.
-
-    The reference is the target, the mask marks the boxes of its texts (the whole picture where a set names none), and
-    the instruction is filling's frame around the caption, which says every letter. Samples of the tasks stay.
-    """
-    if sample.task != "text":
-        return sample
-    mask = np.zeros(sample.target.shape[:2], np.uint8)
-    for region in sample.regions:
-        x0, y0, x1, y1 = (max(0, side) for side in region.box)
-        mask[y0:y1, x0:x1] = 255
-    if not mask.any():
-        mask[:] = 255
-    filling = TASKS["filling"]
-    return replace(
-        sample,
-        task=filling.name,
-        references=[sample.target],
-        mask=mask,
-        instruction=filling.instruction(sample.caption),
-    )
-
-
-def made_share(poster: Poster) -> Tensor:
-    """`(S,)` in [0, 1]: how much of each patch token is to be made; 1 where the task keeps no pixels."""
-    rows, columns = poster.size.height // 16, poster.size.width // 16
-    if poster.region is None:
-        return torch.ones(rows * columns)
-    made = torch.from_numpy(np.asarray(poster.region) / np.float32(255))
-    return made.reshape(rows, 16, columns, 16).mean((1, 3)).flatten()
