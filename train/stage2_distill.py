@@ -26,13 +26,14 @@ from stage2_experts import train as train_expert
 from posterkit.tasks import TASKS
 from posterkit.training.adapters.folders import resolve
 from posterkit.training.config import check_keys, parse_config
+from posterkit.training.faults import setting_up
 from posterkit.training.loop import Run
 from posterkit.training.lora import load_adapter, teacher
 from posterkit.training.lora_files import read_lora
 from posterkit.training.losses import add_noise, distillation_loss, expert_for, flow_matching_loss, sample_time
 from posterkit.training.omni import OmniConfig, omni_batches
 from posterkit.training.sampling import SampleSheet
-from posterkit.training.stages import open_stage, setting_up
+from posterkit.training.stages import open_stage
 from posterkit.training.strategies import build_strategy
 
 GROUPS = ("local", "global")

@@ -13,12 +13,16 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 
+from posterkit.training.curves import can_draw_curves
+from posterkit.training.faults import WrongCall
+
 Config = TypeVar("Config")
 
 # what may differ when a run goes on: where things lie, when it stops and what it tells
 FREE = frozenset(
-    ("run_dir", "stop_at", "resume", "log_every", "save_every", "sample_every", "data.cache", "text.cache")
-)
+    ("run_dir", "stop_at", "resume", "processes", "skip", "dry_run", "log_every", "save_every", "sample_every",
+     "tracker", "data.cache", "text.cache")
+)  # fmt: skip
 
 
 @dataclass
@@ -43,7 +47,13 @@ class RunConfig:
         clip: largest gradient norm.
         ema_decay: decay of the averaged weights at the end of the run; 0 keeps none.
         precision: bf16 runs the forward pass under autocast; weights stay float32.
-        log_every, save_every, sample_every: in optimiser steps; 0 turns sampling off.
+        log_every, save_every, sample_every: in optimiser steps; 0 turns sampling off. A run that samples does so
+            before its first step and after its last one too.
+        tracker: auto writes curves and sample sheets for TensorBoard where it is installed (posterkit[train]),
+            tensorboard insists on it, none writes none.
+        processes: how many are to train together; null takes as many as the launcher started, if it says so.
+        skip: ids of samples; a batch that holds one of them is left out. For one that a loss became nan on.
+        dry_run: `--dry-run`; show what would train, what memory it takes, and one batch, and take no step.
     """
 
     run_dir: str = "runs/run"
@@ -66,6 +76,10 @@ class RunConfig:
     log_every: int = 20
     save_every: int = 500
     sample_every: int = 0
+    tracker: Literal["auto", "tensorboard", "none"] = "auto"
+    processes: int | None = None
+    skip: list[str] = field(default_factory=list)
+    dry_run: bool = False
 
     def check(self) -> None:
         """Raise ValueError for values that cannot work together; stages add their own."""
@@ -87,10 +101,18 @@ class RunConfig:
             raise ValueError(f"warmup_steps must be at least 0, got {self.warmup_steps}")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must lie in [0, 1), got {self.ema_decay}")
+        if self.processes is not None and self.processes < 1:
+            raise ValueError(f"processes must be at least 1, got {self.processes}")
+        if self.tracker == "tensorboard" and not can_draw_curves():
+            raise ValueError("tracker is tensorboard, which is not installed; pip install 'posterkit[train]'")
+
+    def enough(self, count: int) -> int:
+        """How many of so many samples are to be prepared: all, and for a dry run those of a few batches."""
+        return min(count, 8 * self.batch_size) if self.dry_run else count
 
 
 def parse_config(cls: type[Config], argv: list[str] | None = None) -> Config:
-    """Read `[--config FILE] [key=value ...]` into the dataclass `cls`.
+    """Read `[--config FILE] [--dry-run] [key=value ...]` into the dataclass `cls`.
 
     Without `--config` the recipe's own small config is taken: `configs/mini/<recipe>.yaml`. Ends the program with
     code 2 and one line if anything is wrong.
@@ -103,9 +125,8 @@ def parse_config(cls: type[Config], argv: list[str] | None = None) -> Config:
             path = recipe.resolve().parent.parent / "configs" / "mini" / f"{recipe.stem}.yaml"
             print(f"{recipe.name}: no --config given, taking configs/mini/{path.name}", flush=True)
         return load_config(cls, path, overrides)
-    except (ValueError, OSError) as error:
-        print(f"posterkit: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    except (ValueError, OSError) as fault:
+        raise WrongCall(fault) from None
 
 
 def load_config(cls: type[Config], path: str | Path, overrides: typing.Sequence[str] = ()) -> Config:
@@ -192,8 +213,10 @@ def _split(argv: list[str]) -> tuple[Path | None, list[str]]:
             path = Path(value)
         elif argument.startswith("--config="):
             path = Path(argument.removeprefix("--config="))
+        elif argument == "--dry-run":
+            overrides.append("dry_run=true")
         elif argument.startswith("-"):
-            raise ValueError(f"unknown option {argument}; give --config FILE and key=value pairs")
+            raise ValueError(f"unknown option {argument}; give --config FILE, --dry-run and key=value pairs")
         else:
             overrides.append(argument)
     return path, overrides

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
+import os
 import re
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -15,13 +13,15 @@ import yaml
 from diffusers.loaders.lora_base import LORA_WEIGHT_NAME_SAFE
 
 from posterkit.pipelines.loading import LOAD_FAULTS, Family, family_of, first_line, quiet_bars, read_index
+from posterkit.pipelines.presets import hardware, use_attention
 from posterkit.training.adapters.folders import resolve
 from posterkit.training.lora import Trainable, fuse_adapter, load_adapter, set_trainable
+from posterkit.training.quantised import quantise_base
 from posterkit.training.sets import SetConfig
 from posterkit.training.strategies import StrategyConfig
 
 _HUB_ID = re.compile(r"[\w-]+(\.[\w-]+)*/[\w.-]+")  # owner/name
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "nf4": torch.bfloat16}  # that a base is loaded in
 
 
 @dataclass
@@ -31,7 +31,9 @@ class StageConfig(StrategyConfig):
     Attributes:
         trainable: all weights of the transformer, or a LoRA on it; text encoders and autoencoder are frozen.
         base: dtype of text encoders, so of the states that are kept of their words, and under a LoRA of the frozen
-            transformer; weights that train are float32 in any case.
+            transformer; weights that train are float32 in any case. nf4 = 4 bits, for a LoRA on a small card.
+        attention: native = PyTorch's; xformers, flash (flash-attn) = where a real call of it works on the card, else
+            PyTorch's, which is said. PosterOmni's padding masks are left to PyTorch. Not yet run on a GPU.
         data: the set.
         drop_prompt: share of samples whose words are dropped, for classifier-free guidance.
         time: density of timesteps; `time_shift` moves it towards noise.
@@ -39,7 +41,8 @@ class StageConfig(StrategyConfig):
     """
 
     trainable: Trainable = field(default_factory=Trainable)
-    base: Literal["fp32", "bf16"] = "fp32"
+    base: Literal["fp32", "bf16", "nf4"] = "fp32"
+    attention: Literal["native", "xformers", "flash"] = "native"
     data: SetConfig = field(default_factory=SetConfig)
     drop_prompt: float = 0.0
     time: Literal["uniform", "logit_normal"] = "uniform"
@@ -52,6 +55,8 @@ class StageConfig(StrategyConfig):
         self.data.check()
         if self.init_from is None:
             raise ValueError("init_from is null; a stage starts from a former stage's run folder or a checkpoint")
+        if self.base == "nf4" and self.trainable.weights == "full":
+            raise ValueError("base is nf4, which is frozen; it takes trainable.weights=lora or dora, not full")
         if not 0 <= self.drop_prompt <= 1:
             raise ValueError(f"drop_prompt must lie in [0, 1], got {self.drop_prompt}")
         if self.time_shift <= 0:
@@ -67,11 +72,21 @@ def open_stage(config: StageConfig, family: Family, lora: str = "default") -> An
     Raises:
         FileNotFoundError: `init_from` names no folder.
         ValueError: it holds no checkpoint, one of the other family, or one that cannot be loaded; or the LoRA's
-            targets fit no layer.
+            targets fit no layer; or bitsandbytes does not work here and the base is to be in 4 bits.
     """
     assert config.init_from is not None
     quiet_bars()
     model = open_start(config.init_from, family, DTYPES[config.base], trains=config.trainable.weights == "full")
+    device, transformer = hardware().device, model.parts["transformer"]
+    if config.base == "nf4":
+        quantise_base(model, device)
+    if config.attention != "native":
+        dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
+        fault = "its padding masks are left to PyTorch"
+        if family == "postercraft":
+            fault = use_attention(transformer, config.attention, device, dtype, trains=True)
+        if fault and os.environ.get("RANK", "0") == "0":
+            print(f"attention {config.attention} is not used ({fault}); PyTorch's own is", flush=True)
     set_trainable(model.module, config.trainable, lora)
     return model
 
@@ -116,13 +131,3 @@ def open_start(name: str, family: Family, dtype: torch.dtype = torch.float32, tr
     if trains:
         model.parts["transformer"].float()
     return model
-
-
-@contextlib.contextmanager
-def setting_up() -> Iterator[None]:
-    """What a call gets wrong ends the program with one line and code 2, before the first step."""
-    try:
-        yield
-    except (ValueError, OSError) as fault:
-        print(f"posterkit: {fault}", file=sys.stderr)
-        raise SystemExit(2) from None

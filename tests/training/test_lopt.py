@@ -265,7 +265,7 @@ def test_a_reconstruction_that_is_not_finite_stops_before_any_gradient():
     strategy = LoPT(model, HalvesConfig())
     with torch.no_grad():
         model.module["transformer"].x_embedder.weight.fill_(float("nan"))
-    with pytest.raises(FloatingPointError, match="error is nan; the last checkpoint is whole"):
+    with pytest.raises(FloatingPointError, match="error is nan"):
         strategy.velocity(*inputs("flux"))
     assert not gradients(model.module)
 

@@ -147,7 +147,7 @@ class LoPT:
             errors.append(reconstruction_error(made, targets[name], counts, self.config.normalised))
         error = torch.stack(errors).mean()
         if not torch.isfinite(error):
-            raise FloatingPointError(f"the reconstruction's error is {error.item()}; the last checkpoint is whole")
+            raise FloatingPointError(f"the reconstruction's error is {error.item()}")
         with torch.autocast(error.device.type, enabled=False):  # a backward pass takes its precision from the forward
             (self.config.weight * error / self.accumulation).backward()
         self._errors.append(error.detach())
