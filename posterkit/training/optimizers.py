@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor, zeros
 
 from posterkit.training.config import RunConfig
 
@@ -28,11 +29,7 @@ def choose_optimizer(
     """
     betas = (config.betas[0], config.betas[1])
     if config.optimizer == "adafactor":
-        from transformers.optimization import Adafactor
-
-        return partial(
-            Adafactor, lr=config.learning_rate, scale_parameter=False, relative_step=False, warmup_init=False
-        )
+        return partial(_adafactor, lr=config.learning_rate)
     if config.optimizer != "adamw":
         if device.type == "cuda":
             try:
@@ -56,3 +53,18 @@ def parameter_groups(parameters: Iterable[nn.Parameter], weight_decay: float) ->
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
+
+
+def _adafactor(groups: Groups, lr: float) -> torch.optim.Optimizer:
+    """Transformers' Adafactor; of sharded weights its rows are sharded too, and its columns whole everywhere."""
+    from transformers.optimization import Adafactor
+
+    optimizer = Adafactor(groups, lr=lr, scale_parameter=False, relative_step=False, warmup_init=False)
+    for parameter in (one for group in optimizer.param_groups for one in group["params"]):
+        if isinstance(parameter, DTensor) and parameter.ndim > 1:
+            # what its first step would make, but not as parts of a whole
+            mesh, shape = parameter.device_mesh, parameter.shape
+            rows = zeros(shape[:-1], device_mesh=mesh, placements=parameter.placements)
+            columns = zeros((*shape[:-2], shape[-1]), device_mesh=mesh)
+            optimizer.state[parameter].update(step=0, exp_avg_sq_row=rows, exp_avg_sq_col=columns, RMS=0)
+    return optimizer

@@ -11,8 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from posterkit.training.sharding import like, whole
 
 SEAL = "sealed.json"  # written last; a folder without it, or with another size in it, was torn
 
@@ -66,21 +70,32 @@ def set_random_state(state: dict[str, Any], generator: torch.Generator) -> None:
 
 
 def save_state(
-    folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, ema: EMA | None, record: dict[str, Any]
+    folder: Path,
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    ema: EMA | None,
+    record: dict[str, Any],
+    main: bool = True,
 ) -> None:
     """Write `folder` whole or not at all: to a temporary name, sealed, then renamed; the one before stays until then.
 
     Args:
         record: JSON values: step, sampler position, random state.
+        main: this process writes. Sharded tensors are put together in its main memory, file after file, and all the
+            others have to call this too.
     """
     temporary = folder.with_name(folder.name + ".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    save_file({n: p.detach().contiguous() for n, p in _trainable(module)}, temporary / "weights.safetensors")
+    if main:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
     tensors, scalars = _flatten_optimizer(module, optimizer)
-    save_file(tensors, temporary / "optimizer.safetensors")
-    if ema is not None:
-        save_file(ema.shadow, temporary / "ema.safetensors")
+    files = {"weights": dict(_trainable(module)), "optimizer": tensors, "ema": ema.shadow if ema else {}}
+    for name, values in files.items():
+        if (kept := _put_together(values, main)) or (name == "optimizer" and main):
+            save_file(kept, temporary / f"{name}.safetensors")
+        del kept
+    if not main:
+        return
     (temporary / "state.json").write_text(json.dumps({**record, "optimizer": scalars}))
     sizes = {file.name: file.stat().st_size for file in temporary.iterdir()}
     for file in temporary.iterdir():
@@ -112,14 +127,7 @@ def load_state(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer
         ValueError: the checkpoint has other weights or another optimiser than the run, or no EMA where one is asked
             for.
     """
-    weights = load_file(folder / "weights.safetensors")
-    live = dict(_trainable(module))
-    if weights.keys() != live.keys():
-        odd = sorted(weights.keys() ^ live.keys())[0]
-        raise ValueError(f"{folder}: the checkpoint does not fit the model (first difference: {odd})")
-    with torch.no_grad():
-        for name, value in weights.items():
-            live[name].copy_(value)
+    _fill(folder / "weights.safetensors", dict(_trainable(module)))
     record = json.loads((folder / "state.json").read_text())
     _unflatten_optimizer(folder, module, optimizer, record["optimizer"])
     if ema is not None:
@@ -127,9 +135,30 @@ def load_state(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer
             raise ValueError(
                 f"{folder}: the checkpoint keeps no EMA; go on with ema_decay=0 or start a run of its own"
             )
-        for name, value in load_file(folder / "ema.safetensors").items():
-            ema.shadow[name].copy_(value)
+        _fill(folder / "ema.safetensors", ema.shadow)
     return record
+
+
+@torch.no_grad()
+def _fill(file: Path, live: dict[str, Tensor]) -> None:
+    """Copy a file's tensors, one after the other, and of sharded ones this process's part."""
+    with safe_open(file, framework="pt") as saved:
+        names = set(saved.keys())
+        if names != live.keys():
+            odd = sorted(names ^ live.keys())[0]
+            raise ValueError(f"{file.parent}: the checkpoint does not fit the model (first difference: {odd})")
+        for name in names:
+            live[name].copy_(like(saved.get_tensor(name), live[name]))
+
+
+def _put_together(tensors: dict[str, Tensor], main: bool) -> dict[str, Tensor]:
+    """Whole tensors for a file, in the main process; sharded ones move to main memory as they come."""
+    kept = {}
+    for name, tensor in tensors.items():
+        value = whole(tensor.detach())
+        if main:
+            kept[name] = (value.cpu() if isinstance(tensor, DTensor) else value).contiguous()
+    return kept
 
 
 def _trainable(module: nn.Module) -> list[tuple[str, Tensor]]:
@@ -147,9 +176,10 @@ def _flatten_optimizer(
     for parameter, values in optimizer.state.items():
         for key, value in values.items():
             if isinstance(value, Tensor):
-                shared = value.data_ptr() in seen  # bitsandbytes' tables, which a file holds once each
-                tensors[f"{names[parameter]}:{key}"] = value.clone() if shared else value.contiguous()
-                seen.add(value.data_ptr())
+                place = 0 if isinstance(value, DTensor) else value.data_ptr()
+                shared = place in seen  # bitsandbytes' tables, which a file holds once each
+                tensors[f"{names[parameter]}:{key}"] = value.clone() if shared and place else value
+                seen.add(place)
             else:
                 scalars["state"][f"{names[parameter]}:{key}"] = value
     return tensors, scalars
@@ -158,22 +188,29 @@ def _flatten_optimizer(
 def _unflatten_optimizer(
     folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, scalars: dict[str, Any]
 ) -> None:
-    tensors = load_file(folder / "optimizer.safetensors")
     names: dict[Tensor, str] = {parameter: name for name, parameter in module.named_parameters()}
-    ordered = [names[parameter] for group in optimizer.param_groups for parameter in group["params"]]
-    if "groups" in scalars:  # a checkpoint from before names: one group, in the module's order
-        positions = {str(index): name for index, (name, _) in enumerate(_trainable(module))}
-        tensors = {f"{positions[i]}:{key}": t for (i, key), t in ((n.split(".", 1), t) for n, t in tensors.items())}
-    elif scalars["kind"] != type(optimizer).__name__:
+    ordered = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    indices = {names[parameter]: index for index, parameter in enumerate(ordered)}
+    positions = [name for name, _ in _trainable(module)]
+    if "groups" not in scalars and scalars["kind"] != type(optimizer).__name__:
         raise ValueError(
             f"{folder}: the optimiser was {scalars['kind']}, here it is {type(optimizer).__name__}; go on on the kind "
             "of machine that the run began on"
         )
-    indices = {name: index for index, name in enumerate(ordered)}
     state: dict[int, dict[str, Any]] = {}
-    for name, value in {**tensors, **scalars["state"]}.items():
+    for name, value in scalars["state"].items():
         owner, key = name.rsplit(":", 1)
         state.setdefault(indices[owner], {})[key] = value
+    with safe_open(folder / "optimizer.safetensors", framework="pt") as saved:
+        for name in saved.keys():  # noqa: SIM118 - a handle is no mapping
+            if "groups" in scalars:  # a checkpoint from before names: one group, in the module's order
+                position, key = name.split(".", 1)
+                owner = positions[int(position)]
+            else:
+                owner, key = name.rsplit(":", 1)
+            parameter = ordered[indices[owner]]
+            sharded = optimizer.state.get(parameter, {}).get(key, parameter)
+            state.setdefault(indices[owner], {})[key] = like(saved.get_tensor(name), sharded)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     if getattr(optimizer, "is_paged", False):
         _page(optimizer)
