@@ -2,11 +2,13 @@
 
     python data_tools/cache_encoders.py sets/omni --out cache                      # by the shipped mini checkpoint
     python data_tools/cache_encoders.py sets/omni --out cache --model FOLDER --drop-stale
+    python data_tools/cache_encoders.py sets/text --out cache --model FOLDER --keep ids    # for data.keep=ids
 
-Samples are known by their content, so that a set that grew encodes only what is new. Several processes may fill one
-cache: start each with `--part I/N`. Of a preference or reflection set both posters of each row are encoded, but none
-of a pair whose rejected side is the unedited input.
-Exits 0 when all is encoded, 1 when some rows cannot be, 2 when the call is wrong.
+Posters are brought to the sizes that a stage asks for, so that a stage with `data.cache` and the same `data.area` and
+`data.keep` encodes nothing. Samples are known by their content: a set that grew encodes only what is new. Several
+processes may fill one cache: start each with `--part I/N`. Of a preference or reflection set both posters of each row
+are encoded, but none of a pair whose rejected side is the unedited input.
+Exits 0 when all is encoded, 1 when some rows cannot be read or encoded, 2 when the call is wrong.
 """
 
 from __future__ import annotations
@@ -21,23 +23,25 @@ from rich.console import Console
 from rich.progress import Progress
 
 from posterkit.data import PosterDataset
-from posterkit.data.cache import EncoderCache, content_name
+from posterkit.data.memo import Memo
 from posterkit.data.pairs import as_samples
 from posterkit.data.tool import run_tool, whole
 from posterkit.pipelines.loading import LOAD_FAULTS, family_of, first_line, quiet_bars, read_index
 from posterkit.pipelines.presets import DTYPES, hardware
-from posterkit.tasks import TASKS
 from posterkit.training.adapters.folders import resolve
+from posterkit.training.adapters.frozen import KEEPS
+from posterkit.training.encoding import CANNOT, check_tasks, encode_set, open_cache
+from posterkit.training.fitting import CANNOT_READ, plan_sizes
 
 
-def open_adapter(source: str, family: str, dtype: torch.dtype, frozen_text: bool):
+def open_adapter(source: str, family: str, dtype: torch.dtype):
     """The encoders of a checkpoint, without its transformer."""
     if family == "postercraft":
         from posterkit.training.adapters.flux import FluxAdapter as Adapter
     else:
         from posterkit.training.adapters.qwen import QwenAdapter as Adapter
     try:
-        return Adapter.from_pretrained(source, frozen_text=frozen_text, encoders_only=True, dtype=dtype)
+        return Adapter.from_pretrained(source, frozen_text=True, encoders_only=True, dtype=dtype)
     except LOAD_FAULTS as fault:
         raise ValueError(f"{source}: cannot be loaded: {first_line(fault)}") from None
 
@@ -45,55 +49,43 @@ def open_adapter(source: str, family: str, dtype: torch.dtype, frozen_text: bool
 def main(given: argparse.Namespace) -> int:
     found = PosterDataset(given.input, tasks=given.tasks)
     # an unedited pair is for a reward model, which looks at pictures
-    found.rows = [one for row in found.rows if row.get("kind") != "unedited" for one in as_samples(row)]
+    wanted = [pair for pair in zip(found.lines, found.rows, strict=True) if pair[1].get("kind") != "unedited"]
+    single = [(line, one) for line, row in wanted for one in as_samples(row)]
+    found.lines, found.rows = [line for line, _ in single], [row for _, row in single]
     if not found.rows:
         raise ValueError(f"{found.index}: there is no row to encode")
-    tasks = sorted({str(row.get("task")) for row in found.rows})
-    name = given.model or ("mini:postercraft" if tasks == ["text"] else "mini:posteromni")
+    tasks = {str(row.get("task")) for row in found.rows}
+    name = given.model or ("mini:postercraft" if tasks == {"text"} else "mini:posteromni")
     source = resolve(name) if name.startswith("mini:") or Path(name).is_dir() else name
-    family = family_of(name, read_index(source))
-    if family == "posteromni" and (foreign := [task for task in tasks if task not in TASKS]):
-        raise ValueError(f"{name}: draws {', '.join(TASKS)}; the set holds {', '.join(foreign)} too, see --tasks")
-
     quiet_bars()
-    adapter = open_adapter(source, family, DTYPES[given.dtype], given.text == "states")
+    adapter = open_adapter(source, family_of(name, read_index(source)), DTYPES[given.dtype])
+    check_tasks(found, adapter, "--tasks")
     for encoder in (adapter.vae.module, *adapter.readers):
         encoder.to(hardware(given.device).device)
 
-    faults: dict[int, str] = {}
-    names = []
-    for number, row in enumerate(found.rows):
-        try:
-            names.append(content_name(row, found.files))
-        except (OSError, ValueError, KeyError, TypeError) as fault:
-            faults[number] = first_line(fault)
-            names.append(f"unreadable-{number}")
-
-    @torch.no_grad()
-    def encode(numbers):
-        encoded = []
-        for number in numbers:
-            try:
-                encoded += [None] if number in faults else adapter.precompute([found[number]])
-            except (OSError, ValueError, KeyError, TypeError) as fault:
-                faults[number] = first_line(fault)
-                encoded.append(None)
-        return encoded
-
-    key = {"family": family, "text": given.text, "model": adapter.fingerprint()}
-    cache = EncoderCache(given.out, key, names, given.shard)
+    plans, lost = plan_sizes(
+        Memo(given.out / "known", found, given.part[0], print), given.area or adapter.defaults["native_area"]
+    )
+    cache = open_cache(adapter, plans, given.out, given.keep, given.shard)
     for folder in cache.drop_stale("family", "text") if given.drop_stale else ():
         print(f"{folder}: dropped, another model's")
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(given.out.name, total=len(names))
-        cache.fill(encode, lambda done, count: bar.update(task, completed=done), given.part)
-    for number, fault in sorted(faults.items()):
-        name = str(found.rows[number].get("id", number))
-        print(f"{found.index.name}: {name}: {fault.removeprefix(f'{name}: ')}", file=sys.stderr)
+        task = bar.add_task(given.out.name, total=len(plans))
+        numbers = encode_set(
+            adapter, found, plans, lost, cache, option="--keep ids", part=given.part,
+            progress=lambda done, count: bar.update(task, completed=done),
+        )  # fmt: skip
+    for reason, rows in sorted(lost.items()):
+        for row in rows:
+            said = row.found if reason in FAULTS else f"left out, {reason} ({row.found})"
+            print(f"{found.index.name}:{row.line}: {row.id}: {said}", file=sys.stderr)
     size = sum(path.stat().st_size for path in cache.folder.glob("*.safetensors"))
-    print(f"{cache.folder}: {len(names) - len(faults)} of {len(names)} samples, {size / 1e6:.1f} MB")
-    return len(faults)
+    print(f"{cache.folder}: {len(numbers)} of {len(found)} samples, {size / 1e6:.1f} MB")
+    return sum(len(lost.get(reason, ())) for reason in FAULTS)
+
+
+FAULTS = (CANNOT_READ, CANNOT)
 
 
 def part(text: str) -> tuple[int, int]:
@@ -109,9 +101,12 @@ if __name__ == "__main__":
     options.add_argument("--out", type=Path, required=True, metavar="DIR", help="where caches lie, one folder a model")
     options.add_argument("--model", metavar="M", help="a FLUX.1 or Qwen-Image-Edit folder or hub id (default: mini)")
     options.add_argument(
-        "--text", choices=("states", "ids"), default="states",
-        help="what frozen text encoders say (default), or token ids for a stage that trains them",
+        "--keep", choices=KEEPS, default="states",
+        help="what frozen text encoders say (default), or token ids for a stage that runs or trains them",
     )  # fmt: skip
+    options.add_argument(
+        "--area", type=whole, metavar="PX", help="pixels of a poster, as data.area (default: the checkpoint's own)"
+    )
     options.add_argument("--tasks", nargs="+", metavar="TASK", help="only samples of these")
     options.add_argument("--drop-stale", action="store_true", help="delete what other models of this family left here")
     options.add_argument("--part", type=part, default=(0, 1), metavar="I/N", help="this is process I of N (from 0)")

@@ -47,7 +47,7 @@ class EncoderCache:
         self.folder = Path(folder) / hashlib.sha256(text.encode()).hexdigest()[:16]
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "key.json").write_text(text)
-        self.names, self.shard = names, shard
+        self.key, self.names, self.shard = key, names, shard
         self._files: dict[str, Any] = {}  # open shards by their file's name
         self._entries: dict[str, tuple[Any, list[str]]] = {}  # a sample's shard, and what its tensors are called
 

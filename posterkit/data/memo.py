@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from posterkit.data.cache import content_name, pictures_named, said_by
 from posterkit.data.dataset import PosterDataset, SetFiles
+from posterkit.pipelines.loading import first_line
 from posterkit.sizing import Size
 
 _RECORD = np.dtype([("mark", "V16"), ("content", "V16"), ("width", "<u4"), ("height", "<u4")])
@@ -81,7 +82,7 @@ class Memo:
         row, files = self.dataset.rows[number], self.dataset.files
         mark, newest = _mark(row, files)
         if mark not in self._known:
-            size = size_of(files.read(row, row["target"]))
+            size = _size_of(files.read(row, row["target"]), row["target"])
             self._known[mark] = Facts(content_name(row, files), size)
             self.read += 1
             if newest < time.time() - _SETTLED:
@@ -119,13 +120,6 @@ class Memo:
         self._saved = self.read
 
 
-def size_of(content: bytes) -> Size:
-    """Width and height of a picture as they are seen, from a file's head."""
-    with Image.open(io.BytesIO(content)) as picture:
-        turned = picture.getexif().get(0x0112) in _LYING_DOWN
-        return Size(picture.height, picture.width) if turned else Size(*picture.size)
-
-
 def _mark(row: dict[str, Any], files: SetFiles) -> tuple[bytes, float]:
     """A hash of what a row says and of its files' names, sizes and times; and the newest of these times."""
     stamps = [(key, name, *files.stamp(row, name)) for key, name in pictures_named(row)]
@@ -146,3 +140,18 @@ def _unsealed(path: Path) -> dict[bytes, Facts]:
         mark.tobytes(): Facts(content.tobytes().hex(), Size(int(width), int(height)))
         for mark, content, width, height in np.frombuffer(records, _RECORD)
     }
+
+
+def _size_of(content: bytes, name: str) -> Size:
+    """Width and height of a picture as they are seen, from a file's head.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as picture:
+            turned = picture.getexif().get(0x0112) in _LYING_DOWN
+            return Size(picture.height, picture.width) if turned else Size(*picture.size)
+    except (OSError, SyntaxError) as fault:
+        said = "no picture" if isinstance(fault, UnidentifiedImageError) else first_line(fault)
+        raise ValueError(f"{name}: damaged image ({said})") from None

@@ -7,6 +7,7 @@ for batch in run.steps(model, batches):
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from posterkit.data.memo import Memo
 from posterkit.data.schema import PosterSample, Region
 from posterkit.training.ahead import Ahead
 from posterkit.training.data_report import FILE, Lost, beyond_limit, keep_report, leave_out, report_lines, report_of
-from posterkit.training.encoding import check_tasks, encode_set, encoders_on
+from posterkit.training.encoding import check_tasks, encode_set, encoders_on, open_cache
 from posterkit.training.fitting import Plan, move_box, plan_sizes
 from posterkit.training.loop import Run
 from posterkit.training.losses import task_group
@@ -78,10 +79,11 @@ def encoded_batches(
     if regions:
         _leave_out_bad_regions(dataset, plans, lost)
     _check_any(run, dataset, len(plans), lost)
+    if run.config.dry_run:
+        plans = _few(run, dataset, plans)
+    cache = open_cache(model, plans, folder, config.keep)
     with encoders_on(model, run.device):
-        cache, numbers = encode_set(
-            model, dataset, plans, lost, folder, keep=config.keep, option=f"{name}.keep=ids", part=part, say=run.print
-        )
+        numbers = encode_set(model, dataset, plans, lost, cache, option=f"{name}.keep=ids", part=part, say=run.print)
     run.accelerator.wait_for_everyone()
     _check_any(run, dataset, len(numbers), lost)
     if config.keep == "ids":
@@ -99,7 +101,7 @@ def encoded_batches(
         run.config.seed,
         *part,
     )
-    if run.accelerator.is_main_process:
+    if run.accelerator.is_main_process and not run.config.dry_run:
         overlong = beyond_limit(model, dataset, numbers)
         rows = [numbers[place] for place in order]
         _tell(run, report_of(dataset, loader, rows, lost, overlong, model.length, model.vae.family == "flux"))
@@ -183,6 +185,21 @@ def _leave_out_bad_regions(dataset: PosterDataset, plans: dict[int, Plan], lost:
             leave_out(lost, "have a region that is no box on the poster", dataset, number, found)
             del plans[number]
             break
+
+
+def _few(run: Run, dataset: PosterDataset, plans: dict[int, Plan]) -> dict[int, Plan]:
+    """The rows that a dry run encodes: enough for a batch of the size and task that most rows have."""
+    kinds = Counter((plan.size, dataset.rows[number]["task"]) for number, plan in plans.items())
+    most = kinds.most_common(1)[0][0]
+    alike = [number for number, plan in plans.items() if (plan.size, dataset.rows[number]["task"]) == most]
+    chosen = alike[: run.config.enough(len(alike))]
+    samples = len(even_tasks([str(dataset.rows[number]["task"]) for number in plans]))
+    taken = run.config.batch_size * run.accelerator.num_processes
+    run.print(
+        f"{dataset.index}: {len(plans)} posters of {len(dataset)} rows, an epoch is {samples / taken:.0f} batches of "
+        f"{taken}; {len(chosen)} of {most[0]}, {most[1]}, are looked at"
+    )
+    return {number: plans[number] for number in chosen}
 
 
 def _check_any(run: Run, dataset: PosterDataset, count: int, lost: Lost) -> None:

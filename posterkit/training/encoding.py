@@ -25,16 +25,34 @@ _TOGETHER = 16  # posters in memory while they are encoded
 _FAULTS = (OSError, ValueError, KeyError, TypeError)
 
 
-def check_tasks(dataset: PosterDataset, model: Any) -> None:
-    """Raise ValueError where a set holds samples that the model's family does not learn."""
+def check_tasks(dataset: PosterDataset, model: Any, option: str = "data.tasks") -> None:
+    """Raise ValueError where a set holds samples that the model's family does not learn.
+
+    Args:
+        option: how a user leaves them out.
+    """
     family = FAMILIES[model.vae.family]
     known = ("text",) if family == "postercraft" else ("text", *TASKS)
     for line, row in zip(dataset.lines, dataset.rows, strict=True):
         if row.get("task") not in known:
             raise ValueError(
                 f"{dataset.index}:{line}: {row.get('id')}: holds a sample of {row.get('task')}; {family} learns "
-                f"{', '.join(known)}; see data.tasks"
+                f"{', '.join(known)}; see {option}"
             )
+
+
+def open_cache(
+    model: Any, plans: dict[int, Plan], folder: str | Path, keep: Keep = "states", shard: int = 512
+) -> EncoderCache:
+    """The cache of what a model's encoders say of planned rows, in the order of their numbers.
+
+    Args:
+        folder: where caches lie.
+        keep: states of the text encoders, or token ids for a step that runs them.
+        shard: samples in one file.
+    """
+    key = {"family": FAMILIES[model.vae.family], "text": keep, "model": model.fingerprint(keep)}
+    return EncoderCache(folder, key, [plans[number].name for number in sorted(plans)], shard)
 
 
 def encode_set(
@@ -42,46 +60,44 @@ def encode_set(
     dataset: PosterDataset,
     plans: dict[int, Plan],
     lost: Lost,
-    folder: str | Path,
+    cache: EncoderCache,
     *,
-    keep: Keep = "states",
     option: str = "data.keep=ids",
     part: tuple[int, int] = (0, 1),
-    shard: int = 512,
     say: Callable[[str], None] = print,
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[EncoderCache, list[int]]:
-    """What the encoders say of a set's rows, on disk; encoded is what was not there.
+) -> list[int]:
+    """Put what the encoders say of a set's rows into their cache; encoded is what is not there.
 
     Args:
         model: an adapter whose encoders are where they work.
         plans: of the rows that are encoded.
         lost: gets what cannot be encoded.
-        folder: where caches lie.
-        keep: states of the text encoders, or token ids for a step that runs them.
+        cache: of `open_cache`; what cannot be encoded has no place in it any more.
         option: how a user asks for token ids.
         part: as `EncoderCache.fill` takes it.
         progress: as `EncoderCache.fill` takes it.
 
     Returns:
-        The cache, and the numbers of its rows; those that cannot be encoded are left out.
+        The numbers of the rows in the cache, in its order.
 
     Raises:
         OSError: the disk is too small; nothing has been written.
     """
-    numbers = sorted(plans)
-    key = {"family": FAMILIES[model.vae.family], "text": keep, "model": model.fingerprint(keep)}
-    cache = EncoderCache(folder, key, [plans[number].name for number in numbers], shard)
-    faults: dict[int, str] = {}
+    numbers, faults = sorted(plans), dict[int, str]()
     missing = [numbers[place] for place in cache.missing()]
     if missing:
-        _check_space(model, dataset, plans, missing, cache.folder, keep, option, say)
+        _check_space(model, dataset, plans, missing, cache, option, say)
     cache.fill(
-        lambda places: _encode(model, dataset, plans, [numbers[place] for place in places], keep, faults),
+        lambda places: _encode(model, dataset, plans, [numbers[place] for place in places], cache.key["text"], faults),
         progress or (lambda done, count: say(f"encoded {done} of {count} posters")),
         part,
     )
-    return cache, [*_kept(cache, dataset, numbers, plans, faults, lost)]
+    kept = [number for place, number in enumerate(numbers) if cache.has(place)]
+    for number in sorted({*numbers} - {*kept}):
+        leave_out(lost, CANNOT, dataset, number, faults.get(number, "another process says why"))
+    cache.names = [plans[number].name for number in kept]
+    return kept
 
 
 @contextlib.contextmanager
@@ -96,19 +112,6 @@ def encoders_on(model: Any, device: torch.device) -> Iterator[None]:
     finally:
         for part, home in zip(parts, before, strict=True):
             part.to(home)
-
-
-def _kept(
-    cache: EncoderCache, dataset: PosterDataset, numbers: list[int], plans: dict[int, Plan], faults: dict[int, str],
-    lost: Lost,
-) -> Iterator[int]:  # fmt: skip
-    """The rows that are in the cache, which then holds no other place."""
-    for place, number in enumerate(numbers):
-        if cache.has(place):
-            yield number
-        else:
-            leave_out(lost, CANNOT, dataset, number, faults.get(number, "another process says why"))
-    cache.names = [plans[number].name for place, number in enumerate(numbers) if cache.has(place)]
 
 
 @torch.no_grad()
@@ -130,7 +133,7 @@ def _encode(
 
 
 def _check_space(
-    model: Any, dataset: PosterDataset, plans: dict[int, Plan], missing: list[int], folder: Path, keep: Keep,
+    model: Any, dataset: PosterDataset, plans: dict[int, Plan], missing: list[int], cache: EncoderCache,
     option: str, say: Callable[[str], None],
 ) -> None:  # fmt: skip
     """Say how much the cache will take, measured on one poster of the set, and end where the disk has less.
@@ -138,19 +141,19 @@ def _check_space(
     Raises:
         OSError: it has.
     """
+    keep, free = cache.key["text"], shutil.disk_usage(cache.folder).free
     needed = _bytes_of(model, dataset, plans, missing, keep)
     if needed is None:
         return
-    free = shutil.disk_usage(folder).free
-    say(f"{folder}: {len(missing)} posters to encode, about {_shown(needed)} on disk; {_shown(free)} are free")
+    say(f"{cache.folder}: {len(missing)} posters to encode, about {_shown(needed)} on disk; {_shown(free)} are free")
     if needed <= free:
         return
     other = "free some, give the cache another place, or take fewer posters"
     if keep == "states" and (smaller := _bytes_of(model, dataset, plans, missing, "ids")):
         other = f"{option} needs about {_shown(smaller)} and runs the frozen text encoders in every step"
     raise OSError(
-        f"{folder}: the disk has {_shown(free)} free; what the encoders say of {len(missing)} posters needs about "
-        f"{_shown(needed)}; {other}"
+        f"{cache.folder}: {_shown(free)} of the disk are free; what the encoders say of {len(missing)} posters needs "
+        f"about {_shown(needed)}; {other}"
     )
 
 

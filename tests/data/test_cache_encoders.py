@@ -117,12 +117,12 @@ def test_the_command_says_what_is_wrong(craft, omni, tmp_path):
     folder = a_set(tmp_path / "set", ("text",), 3)
     rows = [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
     (folder / rows[0]["target"]).write_bytes(b"\x89PNG broken")
-    Image.new("RGB", (70, 96)).save(folder / rows[1]["target"])
+    Image.new("RGB", (400, 96)).save(folder / rows[1]["target"])
     damaged = run(folder, "--out", tmp_path / "cache", "--model", craft)
     assert damaged.returncode == 1 and "1 of 3 samples" in damaged.stdout
-    assert f"samples.jsonl: {rows[0]['id']}: {rows[0]['target']}: damaged image" in damaged.stderr
-    assert f"{rows[1]['id']}: size 70x96 is off the grid of 16 pixels" in damaged.stderr
-    wrong = run(folder, "--out", tmp_path / "cache", "--model", omni)
-    assert wrong.returncode == 2 and "the set holds text too, see --tasks" in wrong.stderr
+    assert f"samples.jsonl:1: {rows[0]['id']}: {rows[0]['target']}: damaged image (no picture)" in damaged.stderr
+    assert f"samples.jsonl:2: {rows[1]['id']}: left out, longer than 3 to 1 (400x96)" in damaged.stderr
+    wrong = run(a_set(tmp_path / "omni", ("filling",), 1), "--out", tmp_path / "cache", "--model", craft)
+    assert wrong.returncode == 2 and "holds a sample of filling; postercraft learns text; see --tasks" in wrong.stderr
     assert "Traceback" not in damaged.stderr + wrong.stderr
     assert run(tmp_path / "none", "--out", tmp_path / "cache").returncode == 2

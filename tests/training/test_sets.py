@@ -13,6 +13,7 @@ import pytest
 import tiny_qwen
 import torch
 from PIL import Image
+from small_omni import save_tiny_qwen
 from small_stages import SIZE, save_tiny_flux, write_posters
 
 from posterkit.data import DrawnText, PosterDataset, PosterSample, Region, write_sample
@@ -179,17 +180,40 @@ def test_shares_of_regions_stand_beside_the_latents_of_their_own_poster(base, ru
         assert covered[:, columns, role].eq(1).all() and covered.sum() == 12
 
 
+def encoded_by_tool(base: Path, folder: Path, *options: str) -> list[Path]:
+    """What lies in `folder/cache` after the tool's run over `folder/set`."""
+    tool = [sys.executable, ROOT / "data_tools" / "cache_encoders.py", folder / "set", "--out", folder / "cache"]
+    subprocess.run([*tool, "--model", base, *options], check=True, timeout=300)
+    return sorted((folder / "cache").rglob("*.safetensors"))
+
+
 @pytest.mark.slow
-def test_the_tool_that_fills_caches_fills_this_one(base, run, tmp_path, capsys):
+@pytest.mark.parametrize("keep", ["states", "ids"])
+def test_the_tool_that_fills_caches_fills_this_one(base, run, tmp_path, capsys, keep):
     write_posters(tmp_path / "set", 4)
-    tool = [sys.executable, ROOT / "data_tools" / "cache_encoders.py", tmp_path / "set", "--out", tmp_path / "cache"]
-    subprocess.run([*tool, "--model", base], check=True, timeout=300)
-    config = SetConfig(path=str(tmp_path / "set"), cache=str(tmp_path / "cache"))
-    before = sorted((tmp_path / "cache").rglob("*"))
+    write(tmp_path / "set", poster("large", 130, 190), poster("odd", 70, 100))  # brought to a bucket by both
+    before = encoded_by_tool(base, tmp_path, "--keep", keep)
+    config = SetConfig(path=str(tmp_path / "set"), cache=str(tmp_path / "cache"), keep=keep)
     found = open_set(config, run, Posters(config))
     next(iter(encoded_batches(found, open_start(str(base), "postercraft"), run, config)))
-    assert "encoded" not in capsys.readouterr().out
-    assert sorted((tmp_path / "cache").rglob("*")) == before
+    said = capsys.readouterr().out
+    assert "6 to train on" in said and "encode" not in said
+    assert sorted((tmp_path / "cache").rglob("*.safetensors")) == before
+
+
+@pytest.mark.slow
+def test_the_tool_encodes_rendered_text_as_posteromni_learns_it(run, tmp_path, capsys):
+    base = save_tiny_qwen(tmp_path / "base")
+    write_posters(tmp_path / "set", 2, ("filling",))
+    write_posters(tmp_path / "set", 3)
+    before = encoded_by_tool(base, tmp_path)
+    for tasks in (["filling"], ["text"]):
+        config = SetConfig(path=str(tmp_path / "set"), cache=str(tmp_path / "cache"), tasks=tasks)
+        found = open_set(config, run, Posters(config))
+        next(iter(encoded_batches(found, open_start(str(base), "posteromni"), run, config)))
+    said = capsys.readouterr().out
+    assert "2 to train on" in said and "3 to train on" in said and "encode" not in said
+    assert sorted((tmp_path / "cache").rglob("*.safetensors")) == before
 
 
 class Counting:
