@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+UNQUANTISED = "posterkit_unquantised"  # a transformer's attribute: its `base_of` before it was quantised
 _BASE_KEY = "posterkit_base"  # in the file's metadata, beside diffusers' own
 _NAME_KEY = "posterkit_name"
 _PREFIX = "transformer."
@@ -67,7 +68,7 @@ def read_lora(source: str | Path) -> LoraFile:
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: it is no safetensors file, or holds no LoRA of a transformer.
+        ValueError: it is no safetensors file, cut short, or holds no LoRA of a transformer or one with parts missing.
     """
     path = Path(source)
     path = path / LORA_WEIGHT_NAME_SAFE if path.is_dir() else path
@@ -79,12 +80,32 @@ def read_lora(source: str | Path) -> LoraFile:
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - a handle is no mapping
     except SafetensorError as fault:
         raise ValueError(f"{path}: not a safetensors file ({fault})") from None
-    config = json.loads(metadata.get(LORA_ADAPTER_METADATA_KEY, "{}"))
-    base, name = json.loads(metadata.get(_BASE_KEY, "{}")), metadata.get(_NAME_KEY, "")
-    lora = LoraFile(_of_transformer(weights), _of_transformer(config), base, name)
+    try:
+        config, base = (json.loads(metadata.get(key, "{}")) for key in (LORA_ADAPTER_METADATA_KEY, _BASE_KEY))
+    except json.JSONDecodeError as fault:
+        raise ValueError(f"{path}: what it says of itself is not JSON ({fault})") from None
+    lora = LoraFile(_of_transformer(weights), _of_transformer(config), base, metadata.get(_NAME_KEY, ""))
     if not lora.layers:
         raise ValueError(f"{path}: holds no {_PREFIX}*.lora_A.weight, so no LoRA in diffusers' format")
+    for layer in lora.layers:
+        if fault := _fault_of_layer(lora, layer):
+            raise ValueError(f"{path}: {layer}: {fault}")
     return lora
+
+
+def _fault_of_layer(lora: LoraFile, layer: str) -> str | None:
+    """What is wrong with a layer's parts, which have to be `(rank, in)`, `(out, rank)` and, of a DoRA, `(out,)`."""
+    dora = lora.config.get("use_dora", any(key.endswith("lora_magnitude_vector") for key in lora.weights))
+    names = ["lora_A.weight", "lora_B.weight", *(["lora_magnitude_vector"] if dora else [])]
+    parts = [lora.weights.get(f"{layer}.{name}") for name in names]
+    for part, name in zip(parts, names, strict=True):
+        if part is None:
+            return f"has no {name}"
+    shapes = [tuple(part.shape) for part in parts if part is not None]
+    fits = [len(shape) for shape in shapes] == [2, 2, 1][: len(shapes)] and shapes[0][0] == shapes[1][1]
+    if fits and all(shape[0] == shapes[1][0] for shape in shapes[2:]):
+        return None
+    return f"its parts have the shapes {', '.join(map(str, shapes))}, no {'DoRA' if dora else 'LoRA'}'s"
 
 
 def base_of(transformer: Any) -> dict[str, Any]:
@@ -94,8 +115,11 @@ def base_of(transformer: Any) -> dict[str, Any]:
         name: a hub id, or the last part of a local folder's path; for people.
         kind: the transformer's class.
         weights: a hash of all vectors and of the beginning of each matrix, rounded to bfloat16, so that it does not
-            depend on the dtype that the base is loaded in; None where the base is quantised.
+            depend on the dtype that the base is loaded in; of a base that was quantised here, the hash from before;
+            None of one that came quantised.
     """
+    if (before := getattr(transformer, UNQUANTISED, None)) is not None:
+        return before
     digest, whole = hashlib.sha256(), True
     for path, parameter in sorted(transformer.named_parameters()):
         if ".lora_" in path:
@@ -121,6 +145,10 @@ def check_base(transformer: Any, lora: LoraFile, source: str | Path) -> None:
                 f"{source}: a LoRA of another base, {theirs}; here is {' '.join(map(str, mine.values()))}"
             )
     here = linear_layers(transformer)
+    for target in lora.config.get("target_modules", ()):
+        for layer in here:
+            if (layer == target or layer.endswith(f".{target}")) and layer not in lora.layers:
+                raise ValueError(f"{source}: a LoRA of {target} that has no {layer}: of another base, or cut short")
     for layer in lora.layers:
         if layer not in here:
             raise ValueError(f"{source}: a LoRA of another base: {mine['kind']} has no linear layer {layer}")

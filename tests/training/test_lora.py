@@ -13,7 +13,8 @@ import tiny_flux
 import tiny_qwen
 import torch
 from diffusers import FluxPipeline, FluxTransformer2DModel, QwenImageEditPlusPipeline
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import load, load_file, save_file
 
 from posterkit import PosterCraftPipeline, PosterOmniPipeline
 from posterkit.pipelines.flux_inputs import position_ids
@@ -316,6 +317,48 @@ def test_bad_files_and_names_are_said_in_one_line(tmp_path):
     add_adapter(transformer, "a", SMALL)
     with pytest.raises(ValueError, match='has no LoRA "b"; it has a'), using(transformer, "b"):
         pass
+
+
+@pytest.mark.parametrize("kind", ["lora", "dora"])
+def test_a_file_with_parts_missing_is_refused_in_one_line_and_leaves_the_transformer_alone(tmp_path, kind):
+    one = tiny_flux.transformer()
+    add_adapter(one, "a", Trainable(kind, rank=4))
+    save_adapter(one, "a", tmp_path)
+    file = tmp_path / FILE
+    whole = file.read_bytes()
+    weights = load(whole)  # no view of a file that is cut short below
+    with safe_open(file, framework="pt") as saved:
+        metadata = saved.metadata()
+    layer = "transformer.transformer_blocks.0.attn.to_q"
+
+    def without(*ends: str) -> dict:
+        return {key: value for key, value in weights.items() if not key.endswith(ends)}
+
+    cases: list[tuple[Any, str]] = [
+        (whole[: len(whole) // 2], "not a safetensors file"),
+        (without(f"{layer}.lora_B.weight"), "transformer_blocks.0.attn.to_q: has no lora_B"),
+        (without(f"{layer}.lora_A.weight", f"{layer}.lora_B.weight", f"{layer}.lora_magnitude_vector"),
+         "a LoRA of to_q that has no transformer_blocks.0.attn.to_q"),
+        ({**weights, f"{layer}.lora_B.weight": torch.ones(32, 3)}, r"have the shapes \(4, 32\), \(32, 3\)"),
+        ({**weights, f"{layer}.lora_A.weight": torch.ones(4)}, "to_q: its parts have the shapes"),
+    ]  # fmt: skip
+    if kind == "dora":
+        cases += [
+            (without(f"{layer}.lora_magnitude_vector"), "to_q: has no lora_magnitude_vector"),
+            ({**weights, f"{layer}.lora_magnitude_vector": torch.ones(31)}, "no DoRA's"),
+        ]
+    for content, said in cases:
+        if isinstance(content, bytes):
+            file.write_bytes(content)
+        else:
+            save_file(content, file, metadata)
+        before = set(one.state_dict())
+        with pytest.raises(ValueError, match=said) as caught:
+            load_adapter(one, "b", tmp_path)
+        assert "\n" not in str(caught.value) and set(one.state_dict()) == before
+    save_file(weights, file, {**metadata, "lora_adapter_metadata": "{"})
+    with pytest.raises(ValueError, match="what it says of itself is not JSON"):
+        load_adapter(one, "b", tmp_path)
 
 
 @pytest.mark.parametrize("setting", [{"rank": 0}, {"alpha": 0.0}, {"targets": []}])
