@@ -28,7 +28,7 @@ from posterkit.training.adapters.folders import resolve
 from posterkit.training.config import check_keys, parse_config
 from posterkit.training.faults import setting_up
 from posterkit.training.loop import Run
-from posterkit.training.lora import load_adapter, teacher
+from posterkit.training.lora import add_adapter, load_adapter, teacher, train_only
 from posterkit.training.lora_files import read_lora
 from posterkit.training.losses import add_noise, distillation_loss, expert_for, flow_matching_loss, sample_time
 from posterkit.training.omni import OmniConfig, omni_batches
@@ -85,6 +85,11 @@ def main() -> None:
         model = open_stage(config, "posteromni", lora="student")
         transformer = model.parts["transformer"]
         for group in sorted(GROUPS, key=lambda group: not config.experts.get(group)):  # what is given is checked first
+            if config.dry_run and not config.experts.get(group):
+                add_adapter(transformer, group, replace(config.trainable, rank=config.missing.rank, alpha=None))
+                train_only(transformer, "student")
+                run.print(f"the {group} expert would be trained first; a blank one takes its place")
+                continue
             add_expert(transformer, group, config.experts.get(group) or missing_expert(config, group, run))
         posters, batches = omni_batches(config, list(TASKS), model, run)
         strategy = build_strategy(config, model)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from posterkit.data.buckets import BucketedLoader
+from posterkit.training.faults import WrongCall
 from posterkit.training.loop import Loader
 
 
@@ -69,10 +70,10 @@ class Ahead:
         """Go on at a position.
 
         Raises:
-            SystemExit: it is one of another set.
+            WrongCall: it is one of another set.
         """
         if state.get("content") != self.content:
-            raise SystemExit("posterkit: the set is not the one that this run began with; take another run_dir")
+            raise WrongCall("the set is not the one that this run began with; take another run_dir")
         self._position = {name: state[name] for name in ("epoch", "position")}
 
 

@@ -82,6 +82,10 @@ class Run:
         self._sharded = sharded and self.accelerator.num_processes > 1
         self._main = self.accelerator.is_main_process
         check_processes(config.processes, self.accelerator.num_processes)
+        if config.dry_run:
+            from posterkit.training.dry_run import check_on_disk
+
+            check_on_disk(config)
         with setting_up():
             if self._main:  # for all processes of the run
                 hold_folder(self.folder)

@@ -18,6 +18,7 @@ from posterkit.tasks import TASKS
 from posterkit.training.encoding import encoders_on
 from posterkit.training.fitting import fit_sample, target_size
 from posterkit.training.loop import Run
+from posterkit.training.saving import written_whole
 from posterkit.training.sets import PosterSet
 
 _COUNT = 8
@@ -50,8 +51,9 @@ class SampleSheet:
                 made.append(np.asarray(self._draw(pipe, sample, number).convert("RGB")))
         pairs = list(zip(self.samples, made, strict=True))
         found = {"made": self._read(pairs), "posters": self._asked}
-        path = self.run.folder / "samples" / f"{self.run.step:07d}.json"
-        path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        if self.run.accelerator.is_main_process:
+            with written_whole(self.run.folder / "samples" / f"{self.run.step:07d}.json") as path:
+                path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         if found["made"]:
             self.run.print(
                 f"step {self.run.step}: {found['made']['recall']:.0%} of the asked words are read on the samples, "
