@@ -113,7 +113,8 @@ class Autoencoder:
                 for layer in self.module.modules():
                     if type(layer).__name__ == "QwenImageCausalConv3d" and layer.weight.shape[2] > 1:
                         layer.weight[:, :, :-1] = 0
-        copy.deepcopy(self.module).to(torch.bfloat16).save_pretrained(folder)
+        # diffusers' own `to` warns of parts that are to stay float32, though there are none
+        torch.nn.Module.to(copy.deepcopy(self.module), torch.bfloat16).save_pretrained(folder)
 
     def _numbers(self, like: Tensor) -> tuple[Tensor, Tensor]:
         config = self.module.config

@@ -68,7 +68,7 @@ def save_pipeline(pipe: DiffusionPipeline, folder: str | Path) -> None:
     kept = {name: [tensor.detach().clone() for tensor in _tensors(module)] for name, module in live.items()}
     try:
         for module in live.values():
-            module.to(torch.bfloat16)
+            torch.nn.Module.to(module, torch.bfloat16)  # diffusers' own warns of float32 parts, though there are none
         pipe.save_pretrained(folder, safe_serialization=True)
     finally:
         for name, module in live.items():
