@@ -101,20 +101,39 @@ def _ram_gb() -> float:
         return 0.0
 
 
-def xformers_fault(device: torch.device, dtype: torch.dtype = torch.bfloat16) -> str | None:
-    """Why xformers cannot be used, found out by one real call; None where it can.
+def use_attention(
+    transformer: Any, backend: str, device: torch.device, dtype: torch.dtype = torch.bfloat16, trains: bool = False
+) -> str | None:
+    """Give a transformer one of diffusers' attention backends if a real call of it works, else PyTorch's own.
 
-    An import proves little: its wheels load beside a torch that they were not built for, and fail at the first call.
+    An import proves little: wheels load beside a torch that they were not built for, and fail at the first call.
+
+    Args:
+        backend: such as "xformers" or "flash".
+        dtype: of queries, keys and values.
+        trains: the backward pass has to work as well.
+
+    Returns:
+        Why it cannot be used; None where it can.
     """
-    try:
-        from xformers.ops import memory_efficient_attention  # pyright: ignore[reportMissingImports]
+    from diffusers.models.attention_dispatch import dispatch_attention_fn
 
-        q, k, v = torch.randn(3, 1, 64, 2, 128, device=device, dtype=dtype)
-        made = memory_efficient_attention(q, k, v)
-        q, k, v = (part.transpose(1, 2) for part in (q, k, v))
-        expected = torch.nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2)
-        torch.testing.assert_close(made, expected, atol=2e-2, rtol=2e-2)
+    try:
+        transformer.set_attention_backend(backend)
+        generator = torch.Generator(device).manual_seed(0)
+        drawn = torch.randn(3, 1, 64, 2, 128, device=device, dtype=dtype, generator=generator)
+        inputs = [one.requires_grad_(trains) for one in drawn]
+        made = dispatch_attention_fn(*inputs, backend=backend)  # pyright: ignore[reportArgumentType] - its name will do
+        expected = dispatch_attention_fn(*inputs, backend="native")  # pyright: ignore[reportArgumentType]
+        pairs = [(made, expected)]
+        if trains:
+            pairs += zip(
+                *(torch.autograd.grad(one.float().square().sum(), inputs) for one in (made, expected)), strict=True
+            )
+        for one, other in pairs:
+            torch.testing.assert_close(one, other, atol=2e-2, rtol=2e-2)
     except Exception as fault:  # a broken build fails in its own ways
+        transformer.set_attention_backend("native")
         return first_line(fault)
     return None
 
@@ -277,10 +296,8 @@ def _place(pipe: Any, plan: Preset, machine: Hardware, family: Family, dtype: to
         _say_once(f"no graphics card is used: {str(dtype).removeprefix('torch.')} on the CPU with PyTorch's attention")
         return
     if machine.device.type == "cuda" and family == "postercraft":  # Qwen's padding masks are left to PyTorch
-        fault = xformers_fault(machine.device, dtype)
-        if fault is None:
-            pipe.transformer.set_attention_backend("xformers")
-        else:
+        fault = use_attention(pipe.transformer, "xformers", machine.device, dtype)
+        if fault is not None:
             _say_once(f"xformers is not used ({fault}); PyTorch's own attention is")
     if plan.tile_vae:
         pipe.vae.enable_tiling()

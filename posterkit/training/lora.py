@@ -15,7 +15,15 @@ from peft import LoraConfig, get_peft_model_state_dict
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
-from posterkit.training.lora_files import LoraFile, base_of, check_base, linear_layers, read_lora, write_lora
+from posterkit.training.lora_files import (
+    UNQUANTISED,
+    LoraFile,
+    base_of,
+    check_base,
+    linear_layers,
+    read_lora,
+    write_lora,
+)
 
 # every attention projection of both families; FLUX.1's single blocks have the first three
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
@@ -182,9 +190,11 @@ def fuse_adapter(transformer: Any, name: str) -> None:
     """Add one adapter to the base's weights and take every adapter off: what a stage after a LoRA stage starts from.
 
     Raises:
-        ValueError: there is no such adapter.
+        ValueError: there is no such adapter, or the base is quantised: its sum with a LoRA would be rounded to 4 bits.
     """
     _check_name(transformer, name)
+    if getattr(transformer, UNQUANTISED, None) is not None:
+        raise ValueError(f'the LoRA "{name}" is not added to a base in 4 bits; load the base in base=bf16 for it')
     transformer.fuse_lora(adapter_names=[name])
     transformer.unload_lora()
 

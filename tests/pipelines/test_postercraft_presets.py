@@ -302,8 +302,14 @@ def test_an_unknown_device_or_dtype_is_one_clear_line(base, options, message):
         load_pipeline(base, **options)
 
 
-def test_xformers_is_judged_by_a_call_so_on_the_cpu_it_never_counts():
-    assert presets.xformers_fault(torch.device("cpu"))
+@pytest.mark.parametrize("trains", [False, True])
+def test_an_attention_is_judged_by_a_call_so_xformers_never_counts_on_the_cpu(trains):
+    transformer = tiny_flux.transformer()
+    for backend, works in (("native", True), ("xformers", False), ("flash", False)):
+        fault = presets.use_attention(transformer, backend, torch.device("cpu"), trains=trains)
+        assert (fault is None) == works
+        processors = [part.processor for part in transformer.modules() if hasattr(part, "processor")]
+        assert processors and all(one._attention_backend == "native" for one in processors)
 
 
 @pytest.mark.parametrize(
