@@ -8,7 +8,7 @@ Neither paper trains this part: both systems start from a base model. The shippe
 from __future__ import annotations
 
 import hashlib
-import time
+import itertools
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -19,25 +19,31 @@ from PIL import Image
 from posterkit.data import SyntheticPosters, caption_vocabulary
 from posterkit.data.buckets import BucketedLoader
 from posterkit.data.cache import EncoderCache
+from posterkit.data.dataset import PosterDataset
 from posterkit.tasks import TASKS
+from posterkit.training.adapters import adapter_class
 from posterkit.training.adapters.autoencoder import Autoencoder
 from posterkit.training.adapters.folders import resolve
 from posterkit.training.config import RunConfig, parse_config
+from posterkit.training.faults import setting_up
 from posterkit.training.loop import Run
-from posterkit.training.losses import flow_matching_loss, sample_time
+from posterkit.training.losses import flow_matching_loss, guided_velocity, sample_time
+from posterkit.training.tokenizers import words_of
 
 
 @dataclass
 class DataConfig:
     """
     Attributes:
+        path: a set's folder, as the data tools write it; null draws synthetic posters.
         count: synthetic posters in the set; they are encoded once and seen again every epoch.
-        seed: which posters.
+        seed: which synthetic posters.
         tasks: drawn uniformly.
-        sizes: width and height of targets in pixels, drawn uniformly.
+        sizes: width and height of synthetic targets in pixels, drawn uniformly.
         cache: folder for what the frozen encoders return.
     """
 
+    path: str | None = None
     count: int = 20000
     seed: int = 0
     tasks: list[str] = field(default_factory=lambda: ["text"])
@@ -80,43 +86,46 @@ class PretrainConfig(RunConfig):
             raise ValueError("guidance takes [lowest, highest], and FLUX.1 (family: postercraft) alone is told it")
         if self.init_from is None and self.autoencoder is None:
             raise ValueError("a fresh model needs `autoencoder`, the vae folder to work in")
-        for folder in filter(None, (self.init_from, self.autoencoder)):
-            resolve(folder)
 
 
 def build(config: PretrainConfig):
     """The adapter: fresh from the config, or from a former run or checkpoint."""
-    if config.family == "postercraft":
-        from posterkit.training.adapters.flux import FluxAdapter as Adapter
-    else:
-        from posterkit.training.adapters.qwen import QwenAdapter as Adapter
+    Adapter = adapter_class(config.family)
     kind = {"postercraft": "flux", "posteromni": "qwen"}[config.family]
     vae = Autoencoder.from_pretrained(kind, resolve(config.autoencoder)) if config.autoencoder else None
     if config.init_from:
         return Adapter.from_pretrained(resolve(config.init_from), vae)
     assert vae is not None
-    words = caption_vocabulary()
+    posters = open_posters(config, "train")
+    words = words_of(r["caption"] for r in posters.rows) if config.data.path else caption_vocabulary()
     frames = [task.instruction(None) for task in TASKS.values()]
     texts = [*frames, *(f" {word}" for word in words), *(f" {word.capitalize()}" for word in words)]
     return Adapter.from_config(config.model, vae, texts)
 
 
+def open_posters(config: PretrainConfig, split: str):
+    """The posters of a split by number: of the set at `data.path`, or synthetic ones."""
+    data = config.data
+    if data.path:
+        return PosterDataset(data.path, tasks=data.tasks, split=split)
+    sizes = tuple((w, h) for w, h in data.sizes)
+    if split == "heldout":
+        return SyntheticPosters(seed=1, tasks=tuple(data.tasks), split=split)
+    return SyntheticPosters(seed=data.seed, tasks=tuple(data.tasks), sizes=sizes)
+
+
 def main() -> None:
     config = parse_config(PretrainConfig)
     run = Run(config)
-    model = build(config)
+    with setting_up():
+        model = build(config)
     model.vae.module.to(run.device)
     teacher = None
     if config.guidance:
         teacher = model.frozen_copy()
         teacher.module.to(run.device)
-    sizes = tuple((w, h) for w, h in config.data.sizes)
-    source = SyntheticPosters(seed=config.data.seed, tasks=tuple(config.data.tasks), sizes=sizes)
-    started = time.monotonic()
-
-    def progress(done: int, count: int) -> None:
-        if done % 4096 < 512 or done == count:
-            run.print(f"encoded {done}/{count} posters, {time.monotonic() - started:.0f} s")
+    source = open_posters(config, "train")
+    count = len(source) if isinstance(source, PosterDataset) else config.data.count
 
     @torch.no_grad()
     def encode(indices):
@@ -125,13 +134,16 @@ def main() -> None:
 
     key = {name: value for name, value in vars(config.data).items() if name not in ("count", "cache")}
     drawn = hashlib.sha256()
-    for sample in (source.sample(0, task=task) for task in config.data.tasks):  # how each task is drawn counts
-        drawn.update(b"".join([sample.instruction.encode(), sample.target.tobytes(), *map(bytes, sample.references)]))
+    if isinstance(source, PosterDataset):
+        drawn.update(source.index.read_bytes())
+    else:
+        for sample in (source.sample(0, task=task) for task in config.data.tasks):  # how each task is drawn counts
+            drawn.update(b"".join([sample.instruction.encode(), *map(bytes, (sample.target, *sample.references))]))
     key |= {"drawn": drawn.hexdigest()[:16], "family": config.family, "model": model.fingerprint()}
     key |= {"precision": config.precision}
     part = run.accelerator.process_index, run.accelerator.num_processes
-    cache = EncoderCache(config.data.cache, key, [f"{n:08d}" for n in range(config.data.count)])
-    cache.fill(encode, progress, part)
+    cache = EncoderCache(config.data.cache, key, [f"{n:08d}" for n in range(config.enough(count))])
+    cache.fill(encode, lambda done, count: run.print(f"encoded {done} of {count} posters"), part)
     buckets = [model.bucket(row) for row in cache.shapes()]
     loader = BucketedLoader(cache, buckets, config.batch_size, model.collate, config.seed, *part)
     for batch in run.steps(model, loader, sample=lambda: contact_sheet(model, config)):
@@ -156,22 +168,13 @@ def main() -> None:
     run.finish(model)
 
 
-@torch.no_grad()
-def guided_velocity(teacher, batch, x, t, g) -> torch.Tensor:
-    """What classifier-free guidance at scales `g` `(B,)` makes of the teacher's velocity, `(B, S, C)`."""
-    prompted = teacher.velocity(x, t, teacher.encode(batch)[1])
-    empty = teacher.velocity(x, t, teacher.encode(batch, torch.ones_like(g, dtype=torch.bool))[1])
-    return empty + g[:, None, None] * (prompted - empty)
-
-
 def contact_sheet(model, config: PretrainConfig) -> Image.Image:
     """Twelve held-out posters by the weights as they are; references stand above what was made from them."""
-    source = SyntheticPosters(seed=1, tasks=tuple(config.data.tasks), split="heldout")
+    source = open_posters(config, "heldout")
     pipe = model.pipeline()
     pipe.set_progress_bar_config(disable=True)
     columns = []
-    for index in range(12):
-        sample = source.sample(index, task=config.data.tasks[index % len(config.data.tasks)])
+    for index, sample in enumerate(itertools.islice(source, 12)):
         generator = torch.Generator().manual_seed(index)
         height, width = sample.target.shape[:2]
         common = {"width": width, "height": height, "num_inference_steps": 12, "generator": generator}

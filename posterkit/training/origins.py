@@ -46,14 +46,15 @@ class Origin(NamedTuple):
 
 def origin_of(config: RunConfig) -> Origin:
     """Follow `init_from` through the run folders of former stages down to what everything began with."""
-    stages: list[str] = []
+    runs: list[Path] = []
     start = config.init_from
     while start:
         run = next((one for one in (Path(start), Path(start).parent) if (one / "config.yaml").is_file()), None)
-        if run is None:
+        if run is None or run.resolve() in runs:  # a folder that was renamed may name itself
             break
-        stages.insert(0, run.resolve().name)
+        runs.insert(0, run.resolve())
         start = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8")).get("init_from")
+    stages = [run.name for run in runs]
     if not start:
         # all weights were made by this repository from its own synthetic posters
         return Origin(None, stages, _APACHE, None)

@@ -23,6 +23,12 @@ CLIP_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 LETTERS = "".join(map(chr, [*range(33, 127), *range(0xA1, 0x180), *range(0x391, 0x3CA), *range(0x410, 0x450)]))
 
 
+def words_of(captions: Iterable[str]) -> list[str]:
+    """The words to plan for a set's captions, sorted, in small letters; what stands in quotes is to be spelt."""
+    said = " ".join(re.sub('"[^"]*"', "", caption.lower()) for caption in captions)
+    return sorted(set(re.findall(r"[^\W\d_]+", said)))
+
+
 def qwen_tokenizer(texts: Iterable[str]) -> Qwen2Tokenizer:
     """A byte-level Qwen2 tokenizer in which every word of `texts` is one token.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from posterkit.tasks import TASKS
@@ -60,3 +61,20 @@ def distillation_loss(v: Tensor, teacher: Tensor, strength: float = 1.0) -> Tens
         ValueError: shapes differ.
     """
     return strength * velocity_error(v, teacher.detach()).mean()
+
+
+@torch.no_grad()
+def guided_velocity(teacher: Any, batch: dict[str, Tensor], x: Tensor, t: Tensor, g: Tensor) -> Tensor:
+    """What classifier-free guidance makes of a teacher's velocity, v_empty + g (v_prompt - v_empty), `(B, S, C)`.
+
+    A model that is told g and learns this velocity needs one forward pass where guidance needs two, as FLUX.1-dev.
+
+    Args:
+        teacher: an adapter that does not train.
+        batch: what its `encode` takes.
+        x, t: noisy tokens `(B, S, C)` and times `(B,)`.
+        g: guidance scales, `(B,)`.
+    """
+    prompted = teacher.velocity(x, t, teacher.encode(batch)[1])
+    empty = teacher.velocity(x, t, teacher.encode(batch, torch.ones_like(g, dtype=torch.bool))[1])
+    return empty + g[:, None, None] * (prompted - empty)

@@ -1,0 +1,177 @@
+"""What the replication trains: sets of glyph posters, bases, and the arms of each seed, by the recipes themselves."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from nano_measures import measure_postercraft, measure_posteromni, measure_retention
+
+from posterkit.data.flow import Flow, run_flow
+from posterkit.data.glyphs import GlyphPosters
+from posterkit.data.schema import PosterSample, encode_sample
+from posterkit.tasks import TASKS
+from posterkit.training.lora_files import read_lora, write_lora
+from posterkit.training.merging import linear_merge, svd_merge
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNS = Path("runs/nano")
+STOPS = (25, 50, 75, 100, 150)  # steps at which a run that is tuned on a narrow set is measured
+Measures = dict[str, float]
+Measure = Callable[..., Measures]
+
+
+@dataclass(frozen=True)
+class Split:
+    """The first `count` posters to train on, the others held out."""
+
+    source: GlyphPosters
+    count: int
+
+    def __getitem__(self, number: int) -> PosterSample:
+        if number < self.count:
+            return self.source[number]
+        return GlyphPosters(self.source.seed, self.source.tasks, "heldout", self.source.told)[number - self.count]
+
+
+SIX = tuple(TASKS)
+SETS = {
+    "base": Split(GlyphPosters(told=0.33), 8192),
+    "base_omni": Split(GlyphPosters(tasks=SIX, told=0.33), 12288),
+    "base_told": Split(GlyphPosters(seed=5, told=0.6), 8192),
+    "base_omni_told": Split(GlyphPosters(seed=6, tasks=SIX, told=0.6), 12288),
+    "letters": Split(GlyphPosters(seed=1, bare=True), 4096),
+    "posters": Split(GlyphPosters(seed=2), 4096),
+    "posters_misread": Split(GlyphPosters(seed=2, wrong=0.25), 4096),
+    "brand": Split(GlyphPosters(seed=3, brand=True), 1024),
+    "omni": Split(GlyphPosters(seed=4, tasks=SIX), 6144),
+}
+BASES = {  # run folder: config, in this order
+    "base_postercraft_first": "stage0_pretrain",
+    "base_posteromni_first": "stage0_pretrain_posteromni",
+    "base_postercraft": "stage0_pretrain_told",
+    "base_posteromni": "stage0_pretrain_posteromni_told",
+}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One training of one seed, or none, and what is measured after it.
+
+    Attributes:
+        recipe: in `train/`, with the config of the same name; None where nothing is trained.
+        changes: overrides; `{run}` stands for the folder of the seed.
+        measure: of the run folder.
+        needs: arms whose weights it begins with.
+        stops: steps at which the run stops and is measured, as `<measure>_<step>`; at its end only where empty.
+        folder: the run's, where it goes on with another arm's.
+        start: the run folder (or base) that is measured where nothing is trained.
+    """
+
+    recipe: str | None
+    measure: Measure
+    changes: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    stops: tuple[int, ...] = ()
+    folder: str | None = None
+    start: str | None = None
+
+
+def _tuned(*changes: str) -> Arm:
+    """Plain fine-tuning on one brand's posters, where a model can forget all others."""
+    brand = ("init_from=runs/nano/base_postercraft", "data.path=runs/nano/sets/brand", "major=1", "minor=1")
+    changes = (*brand, f"max_steps={STOPS[-1]}", *changes)
+    return Arm("stage2_region_sft", measure_retention, changes, stops=STOPS)
+
+
+_AFTER_STAGE_1 = "init_from={run}/stage1"
+_PLAIN = ("major=1", "minor=1")
+_MISREAD = "data.path=runs/nano/sets/posters_misread"
+_EXPERTS = ("experts.local={run}/expert_local", "experts.global={run}/expert_global")
+_BOTH = ("expert_local", "expert_global")
+_JOINT = ("group=joint", "trainable.rank=16", "max_steps=460")
+ARMS = {
+    "postercraft": Arm(None, measure_postercraft, start="runs/nano/base_postercraft"),
+    "stage1": Arm("stage1_text_render", measure_postercraft),
+    "region_sft": Arm("stage2_region_sft", measure_postercraft, (_AFTER_STAGE_1,), ("stage1",)),
+    "plain_sft": Arm("stage2_region_sft", measure_postercraft, (_AFTER_STAGE_1, *_PLAIN), ("stage1",)),
+    "region_sft_misread": Arm("stage2_region_sft", measure_postercraft, (_AFTER_STAGE_1, _MISREAD), ("stage1",)),
+    "plain_sft_misread": Arm(
+        "stage2_region_sft", measure_postercraft, (_AFTER_STAGE_1, _MISREAD, *_PLAIN), ("stage1",)
+    ),
+    "posteromni": Arm(None, measure_posteromni, start="runs/nano/base_posteromni"),
+    "expert_local": Arm("stage2_experts", measure_posteromni, ("group=local",)),
+    "expert_global": Arm("stage2_experts", measure_posteromni, ("group=global", "max_steps=100")),
+    "joint": Arm("stage2_experts", measure_posteromni, (*_JOINT, "stop_at=300")),
+    "joint_longer": Arm("stage2_experts", measure_posteromni, _JOINT, ("joint",), folder="joint"),
+    "distilled": Arm("stage2_distill", measure_posteromni, _EXPERTS, _BOTH),
+    "distilled_no_text": Arm(
+        "stage2_distill", measure_posteromni, (*_EXPERTS, "text_share=0", "max_steps=128"), _BOTH
+    ),
+    "merged_linear": Arm(None, measure_posteromni, needs=_BOTH),
+    "merged_svd": Arm(None, measure_posteromni, needs=_BOTH),
+    "untuned": Arm(None, measure_retention, start="runs/nano/base_postercraft"),
+    "end_to_end": _tuned(),
+    "frozen_half": _tuned("strategy=frozen_half"),
+    "lopt_input": _tuned("strategy=lopt"),
+    "lopt_anchor": _tuned("strategy=lopt", "halves.target=anchor"),
+}  # fmt: skip
+
+
+def make_set(name: str) -> None:
+    """Draw a set, once; what is there is taken."""
+    split = SETS[name]
+    held = 8 * len(split.source.tasks)
+    settings = {"tool": "GlyphPosters", "count": split.count, **asdict(split.source)}
+    run_flow(Flow(split, split.count + held, (), encode_sample, settings), RUNS / "sets" / name)
+
+
+def run_recipe(config: str, changes: list[str]) -> float:
+    """Run a recipe to its end with its nano config; returns the CPU seconds that it took."""
+    recipe = ROOT / "train" / f"{'stage0_pretrain' if config.startswith('stage0') else config}.py"
+    sys.argv = [str(recipe), "--config", str(ROOT / "configs" / "nano" / f"{config}.yaml"), *changes]
+    sys.path.insert(0, str(recipe.parent))
+    torch.set_num_threads(1)
+    started = time.process_time()
+    runpy.run_path(str(recipe), run_name="__main__")
+    return time.process_time() - started
+
+
+def folder_of(name: str, seed: int) -> Path:
+    """Where an arm's run lies."""
+    return RUNS / f"seed{seed}" / (ARMS[name].folder or name)
+
+
+def trained(name: str, seed: int) -> bool:
+    """Whether an arm's weights are there for others to begin with."""
+    arm = ARMS[name]
+    return arm.recipe is None or (folder_of(name, seed) / "model").is_dir()
+
+
+def train_arm(name: str, seed: int, stop: int | None = None) -> float:
+    """Train an arm, or go on with it as far as a stop; returns CPU seconds."""
+    arm = ARMS[name]
+    assert arm.recipe is not None
+    run = RUNS / f"seed{seed}"
+    changes = [change.format(run=run) for change in arm.changes]
+    changes += [f"seed={seed}", f"run_dir={folder_of(name, seed)}"] + ([f"stop_at={stop}"] if stop else [])
+    return run_recipe(arm.recipe, changes)
+
+
+def measure_arm(name: str, seed: int) -> Measures:
+    """Measure an arm's weights as they are; those of a merge are made first."""
+    torch.set_num_threads(1)
+    arm, folder = ARMS[name], folder_of(name, seed)
+    if name.startswith("merged"):
+        experts = [read_lora(folder_of(expert, seed) / "ema") for expert in arm.needs]
+        merged = linear_merge(experts) if name == "merged_linear" else svd_merge(experts, 16)
+        write_lora(merged, folder / "model")
+        (folder / "config.yaml").write_text("init_from: runs/nano/base_posteromni\n", encoding="utf-8")
+    if arm.measure is measure_retention:
+        return arm.measure(arm.start or str(folder), seed)
+    return arm.measure(arm.start or str(folder), seed, folder / "sheet.png")

@@ -1,0 +1,159 @@
+"""What a nano model does, measured on held-out glyph posters: letters that can be read, colours that are right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+import torch
+from mini_report import draw
+from numpy.typing import NDArray
+from PIL import Image
+
+from posterkit.data.glyphs import GlyphPosters
+from posterkit.data.schema import PosterSample
+from posterkit.metrics.color import srgb_to_lab
+from posterkit.metrics.glyphs import glyph_accuracy, read_glyphs
+from posterkit.metrics.text import TextReader, text_accuracy
+from posterkit.tasks import TASKS
+from posterkit.training.losses import add_noise
+from posterkit.training.losses.flow import velocity_error
+from posterkit.training.regions import region_shares
+from posterkit.training.stages import open_start
+
+Picture = NDArray[np.uint8]
+POSTERS, OF_TASK, READ, LOSSES = 96, 32, 32, 64  # held-out posters: of text, of each task, read by OCR, of a loss
+TIMES = (0.15, 0.35, 0.55, 0.75, 0.95)
+
+
+def measure_postercraft(folder: str, seed: int, sheet: Path | None = None) -> dict[str, float]:
+    """Text to poster.
+
+    Returns:
+        letters: share of the titles' letters that template matching reads at their place.
+        ocr: similarity of what an OCR model reads and the title, both in [0, 1].
+        background: mean distance in Lab from the poster that was asked for, outside its texts.
+        loss_title, loss_background: held-out velocity error of tokens with and without large letters.
+    """
+    model = open_start(folder, "postercraft")
+    samples = [GlyphPosters(seed, split="heldout")[number] for number in range(POSTERS)]
+    pictures = draw(_pipe(model), "text", samples, [[]] * len(samples), {"batch": 32, "seed": seed, "steps": None})
+    reader = TextReader(enlarge_to=384)
+    asked = [
+        (sample.texts[0].text, reader(picture)) for sample, picture in zip(samples[:READ], pictures, strict=False)
+    ]
+    losses = velocity_losses(model, samples[:LOSSES], seed)
+    _save(sheet, samples, pictures)
+    return {
+        "letters": mean(map(letters, samples, pictures)),
+        "ocr": mean(text_accuracy([title], [line.text for line in lines]).similarity for title, lines in asked),
+        "background": mean(
+            distance(picture, sample.target, ~texts_of(sample))
+            for sample, picture in zip(samples, pictures, strict=True)
+        ),
+        "loss_title": float((losses * (shares := _titles(samples[:LOSSES]))).sum() / shares.sum()),
+        "loss_background": float((losses * (1 - shares)).sum() / (1 - shares).sum()),
+    }
+
+
+def measure_posteromni(folder: str, seed: int, sheet: Path | None = None) -> dict[str, float]:
+    """The six tasks.
+
+    Returns:
+        Of each task and as `local` and `global`, the mean over a group's tasks: mean distance in Lab from the poster
+        that was asked for, over what the task makes; letters: share of the titles' letters that can be read, where
+        the title had to be made from words.
+    """
+    model = open_start(folder, "posteromni")
+    pipe, found, read, shown = _pipe(model), {}, [], []
+    for task in TASKS:
+        samples = [GlyphPosters(seed, (task,), "heldout")[number] for number in range(OF_TASK)]
+        references = [list(sample.references) for sample in samples]
+        pictures = draw(pipe, task, samples, references, {"batch": 32, "seed": seed, "steps": None})
+        pairs = list(zip(samples, pictures, strict=True))
+        found[task] = mean(distance(picture, sample.target, made_of(sample)) for sample, picture in pairs)
+        read += [letters(sample, picture) for sample, picture in pairs if '"' in (sample.words or "")]
+        shown += pairs[:6]
+    for group in ("local", "global"):
+        found[group] = mean(found[task.name] for task in TASKS.values() if task.group == group)
+    _save(sheet, *zip(*shown, strict=True))
+    return {**found, "letters": mean(read)}
+
+
+def measure_retention(folder: str, seed: int) -> dict[str, float]:
+    """Held-out velocity error on the narrow set that a model was tuned on (`task`), and on all others (`others`)."""
+    model = open_start(folder, "postercraft")
+    narrow, others = (GlyphPosters(seed, split="heldout", brand=brand) for brand in (True, False))
+    return {
+        name: float(velocity_losses(model, [source[number] for number in range(LOSSES)], seed).mean())
+        for name, source in (("task", narrow), ("others", others))
+    }
+
+
+@torch.no_grad()
+def velocity_losses(model: Any, samples: list[PosterSample], seed: int) -> torch.Tensor:
+    """Squared velocity error of every token, `(B, S)`, mean over five times; the same noise for every model."""
+    model.module.eval()
+    x0, condition = model.encode(model.collate(model.precompute(samples)))
+    generator = torch.Generator().manual_seed(seed)
+    found = []
+    for time in TIMES:
+        noise, t = torch.randn(x0.shape, generator=generator), torch.full((len(samples),), time)
+        found.append(velocity_error(model.velocity(add_noise(x0, noise, t), t, condition), noise - x0))
+    return torch.stack(found).mean(0)
+
+
+def letters(sample: PosterSample, picture: Picture) -> float:
+    """Share of the title's letters that stand at their place on a picture."""
+    title = sample.texts[0]
+    return glyph_accuracy(read_glyphs(picture, [line.box for line in title.lines]), title.text)
+
+
+def distance(a: Picture, b: Picture, where: NDArray[np.bool_]) -> float:
+    """Mean distance in CIE Lab over some pixels."""
+    return float(np.linalg.norm(srgb_to_lab(a[where]) - srgb_to_lab(b[where]), axis=-1).mean())
+
+
+def texts_of(sample: PosterSample) -> NDArray[np.bool_]:
+    """`(H, W)`, True inside the boxes of texts."""
+    found = np.zeros(sample.target.shape[:2], dtype=bool)
+    for x0, y0, x1, y1 in (region.box for region in sample.regions):
+        found[y0:y1, x0:x1] = True
+    return found
+
+
+def made_of(sample: PosterSample) -> NDArray[np.bool_]:
+    """`(H, W)`, True where the task makes the picture."""
+    return np.ones(sample.target.shape[:2], dtype=bool) if sample.mask is None else sample.mask > 127
+
+
+def _titles(samples: list[PosterSample]) -> torch.Tensor:
+    """`(B, S)`: how much of each token a title covers."""
+    shares = torch.stack([region_shares(sample) for sample in samples])
+    return shares[..., 0] + shares[..., 2]
+
+
+def _pipe(model: Any) -> Any:
+    pipe = model.pipeline()
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def _save(path: Path | None, samples: Any, pictures: Any) -> None:
+    """A sheet: the reference if there is one, what was asked for, and under it what was made."""
+    if path is None:
+        return
+    columns = []
+    for sample, picture in list(zip(samples, pictures, strict=True))[:36]:
+        tiles = []
+        for shown in (*sample.references[:1], sample.target, picture):
+            tile = np.full((100, 100, 3), 255, np.uint8)
+            tile[: shown.shape[0], : shown.shape[1]] = shown
+            tiles.append(tile if sample.references else tile[:, :68])
+        columns.append(np.concatenate(tiles))
+    rows = [np.concatenate(columns[start : start + 12], 1) for start in range(0, len(columns), 12)]
+    rows = [row for row in rows if row.shape == rows[0].shape]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.concatenate(rows)).save(path)

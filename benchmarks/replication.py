@@ -1,0 +1,290 @@
+"""The published claims about training, tried at a size that trains in minutes: arms, paired seeds, verdicts.
+
+    python benchmarks/replication.py                  # go on at the first arm that is missing, then print the table
+    python benchmarks/replication.py --table          # print the table of what is there, write docs/replication.md
+
+Sets, bases and runs go to runs/nano; what was measured goes to benchmarks/replication/<arm>-<seed>.json, a file for
+each arm as soon as it ends. All arms of a seed begin with one base and see the same posters in the same order and the
+same noise; two arms of one thread each run at a time. A verdict hangs on the paired 95 % t-interval of the difference
+alone: it agrees where all of the interval has the published sign, it disagrees where all of it has the other one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "replication"
+HEAVY = ["diffusers.pipelines.flux.pipeline_flux", "posterkit.training.adapters.flux", "nano_arms",
+         "posterkit.training.adapters.qwen", "posterkit.training.sampling", "posterkit.training.omni"]  # fmt: skip
+
+
+BEGIN, END = "<!-- table -->", "<!-- end -->"
+SHOWN = {
+    "postercraft": ("postercraft", "stage1", "plain_sft", "region_sft"),
+    "posteromni": ("posteromni", "expert_local", "expert_global", "joint", "distilled", "merged_svd"),
+}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A published claim as a difference between two arms.
+
+    Attributes:
+        text: what it says, as a row of the table.
+        source: where it is published, and how large it is there.
+        measure: what is compared; `others@task` is read off the curve at equal task loss.
+        arm, than: the difference is the first's measure less the second's.
+        sign: +1 or -1, what the claim says of the difference.
+    """
+
+    text: str
+    source: str
+    measure: str
+    arm: str
+    than: str
+    sign: int
+
+
+_CRAFT, _OMNI = "PosterCraft table 1", "PosterOmni ablation"
+CLAIMS = (
+    Claim("stage 1 raises text accuracy over the base", f"{_CRAFT}: +.064 to +.068", "letters", "stage1",
+          "postercraft", 1),
+    Claim("the same, read by OCR", f"{_CRAFT}: +.064 to +.068", "ocr", "stage1", "postercraft", 1),
+    Claim("region-aware SFT has better text than plain SFT", "PosterCraft 3.2, no figure", "letters", "region_sft",
+          "plain_sft", 1),
+    Claim("region-aware SFT has better backgrounds than plain SFT", "PosterCraft 3.2, no figure", "background",
+          "region_sft", "plain_sft", -1),
+    Claim("the same of text, where captions misread a quarter of the letters", "our probe", "letters",
+          "region_sft_misread", "plain_sft_misread", 1),
+    Claim("the same of backgrounds, with such captions", "our probe", "background", "region_sft_misread",
+          "plain_sft_misread", -1),
+    Claim("the local expert falls on the global tasks", f"{_OMNI}: -.65", "global", "expert_local", "posteromni", 1),
+    Claim("the global expert falls on the local tasks", f"{_OMNI}: -.93", "local", "expert_global", "posteromni", 1),
+    Claim("distilled above joint, local tasks", f"{_OMNI}: +.06", "local", "distilled", "joint", -1),
+    Claim("distilled above joint, global tasks", f"{_OMNI}: +.10", "global", "distilled", "joint", -1),
+    Claim("the same, joint with the student's steps besides, local", f"{_OMNI}: +.06", "local", "distilled",
+          "joint_longer", -1),
+    Claim("the same, joint with the student's steps besides, global", f"{_OMNI}: +.10", "global", "distilled",
+          "joint_longer", -1),
+    Claim("the text term helps the local tasks", f"{_OMNI}: +.04", "local", "distilled", "distilled_no_text", -1),
+    Claim("the text term helps the global tasks", f"{_OMNI}: +.07", "global", "distilled", "distilled_no_text", -1),
+    Claim("the text term keeps the letters", "PosterOmni 3.3, no figure", "letters", "distilled",
+          "distilled_no_text", 1),
+    Claim("merging below distilling, linear, local", "PosterOmni 3.3, no figure", "local", "merged_linear",
+          "distilled", 1),
+    Claim("merging below distilling, linear, global", "PosterOmni 3.3, no figure", "global", "merged_linear",
+          "distilled", 1),
+    Claim("merging below distilling, SVD, local", "PosterOmni 3.3, no figure", "local", "merged_svd", "distilled", 1),
+    Claim("merging below distilling, SVD, global", "PosterOmni 3.3, no figure", "global", "merged_svd",
+          "distilled", 1),
+    Claim("LoPT (input) forgets less than end to end at equal task loss", "LoPT: GSM8K 72.1 against 46.6",
+          "others@task", "lopt_input", "end_to_end", -1),
+    Claim("LoPT (anchor) forgets less than end to end", "ours", "others@task", "lopt_anchor", "end_to_end", -1),
+    Claim("LoPT (input) forgets less than a frozen first half", "what it has to beat", "others@task", "lopt_input",
+          "frozen_half", -1),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The paired differences of a claim, one for each seed, their mean and its 95 % t-interval."""
+
+    differences: list[float]
+    mean: float
+    low: float
+    high: float
+
+    def verdict(self, sign: int) -> str:
+        if self.low * sign > 0 and self.high * sign > 0:
+            return "agrees"
+        return "disagrees" if self.low * sign < 0 and self.high * sign < 0 else "cannot tell"
+
+
+def paired(first: Sequence[float], second: Sequence[float]) -> Finding:
+    """Paired differences and the mean's 95 % interval by Student's t.
+
+    Raises:
+        ValueError: fewer than two pairs, or not as many of either.
+    """
+    from scipy import stats
+
+    if len(first) != len(second) or len(first) < 2:
+        raise ValueError(f"pairs are needed, at least two; got {len(first)} and {len(second)} values")
+    differences = [a - b for a, b in zip(first, second, strict=True)]
+    mean = sum(differences) / len(differences)
+    error = float(stats.sem(differences))
+    reach = float(stats.t.ppf(0.975, len(differences) - 1)) * error
+    return Finding(differences, mean, mean - reach, mean + reach)
+
+
+def at_equal_task(curves: Sequence[Sequence[tuple[float, float]]]) -> list[float]:
+    """The other loss of each run at a task loss that all of them reach, read off between two measurements.
+
+    Args:
+        curves: for each run its (task loss, other loss), in the order of training, from one common start.
+    """
+    level = max(min(task for task, _ in curve) for curve in curves)
+    found = []
+    for curve in curves:
+        for (before, left), (after, right) in itertools.pairwise(curve):
+            if before >= level >= after:
+                found.append(left + (right - left) * (before - level) / max(before - after, 1e-12))
+                break
+        else:
+            raise ValueError(f"a run never comes to the task loss {level:.4f} that all others reach")
+    return found
+
+
+# --- running ------------------------------------------------------------------------------------------------------
+
+
+def result(name: str, seed: int) -> Path:
+    return RESULTS / f"{name}-{seed}.json"
+
+
+def run_missing(seeds: Sequence[int], only: Sequence[str]) -> None:
+    """Train and measure every arm without a result, two at a time, each in processes of its own."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(HEAVY)
+    with ProcessPoolExecutor(2, context, max_tasks_per_child=1) as processes, ThreadPoolExecutor(2) as threads:
+        from nano_arms import ARMS, BASES, RUNS, SETS, make_set, run_recipe, trained
+
+        for name in SETS:
+            processes.submit(make_set, name).result()
+        for pair in (list(BASES)[:2], list(BASES)[2:]):
+            missing = [BASES[name] for name in pair if not (RUNS / name / "model").is_dir()]
+            for job in [processes.submit(run_recipe, config, []) for config in missing]:
+                job.result()
+        arms = [(name, seed) for seed in seeds for name in ARMS if not only or name in only]
+        waiting = [arm for arm in arms if not result(*arm).is_file()]
+        for name, seed in list(waiting):  # weights that others begin with may be gone where results are not
+            waiting += [(n, seed) for n in ARMS[name].needs if not trained(n, seed) and (n, seed) not in waiting]
+        running: dict[Future[None], tuple[str, int]] = {}
+        while waiting or running:
+            blocked = {*waiting, *running.values()}
+            for name, seed in list(waiting):
+                if len(running) < 2 and not any((n, seed) in blocked for n in ARMS[name].needs):
+                    waiting.remove((name, seed))
+                    running[threads.submit(run_arm, processes, name, seed)] = (name, seed)
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for job in done:
+                job.result()
+                del running[job]
+
+
+def run_arm(processes: ProcessPoolExecutor, name: str, seed: int) -> None:
+    """Train and measure one arm, and write its result."""
+    from nano_arms import ARMS, measure_arm, train_arm
+
+    arm, measures, seconds, started = ARMS[name], {}, 0.0, time.monotonic()
+    for stop in arm.stops or (None,):
+        if arm.recipe:
+            seconds += processes.submit(train_arm, name, seed, stop).result()
+        found = processes.submit(measure_arm, name, seed).result()
+        measures |= {f"{measure}_{stop}" if stop else measure: value for measure, value in found.items()}
+    record = {"arm": name, "seed": seed, "recipe": arm.recipe, "changes": list(arm.changes),
+              "train_cpu_seconds": round(seconds, 1), "measures": measures}  # fmt: skip
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    result(name, seed).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    told = "  ".join(f"{measure} {value:.3f}" for measure, value in list(measures.items())[-4:])
+    print(
+        f"{name} seed {seed}: {time.monotonic() - started:.0f} s, {seconds:.0f} of them training  {told}", flush=True
+    )
+
+
+# --- the table ----------------------------------------------------------------------------------------------------
+
+
+def measured(name: str) -> dict[int, dict[str, Any]]:
+    """The measures of an arm by seed."""
+    records = (json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob(f"{name}-*.json")))
+    return {record["seed"]: record["measures"] for record in records}
+
+
+def finding(claim: Claim) -> Finding | None:
+    """What the results say of a claim; None with fewer than two seeds."""
+    first, second = measured(claim.arm), measured(claim.than)
+    seeds = sorted({*first} & {*second})
+    if len(seeds) < 2:
+        return None
+    if claim.measure != "others@task":
+        return paired([first[s][claim.measure] for s in seeds], [second[s][claim.measure] for s in seeds])
+    base = {s: (found["task"], found["others"]) for s, found in measured("untuned").items()}
+    seeds = [s for s in seeds if s in base]
+    pairs = [at_equal_task([[base[s], *_curve(first[s])], [base[s], *_curve(second[s])]]) for s in seeds]
+    return paired([a for a, _ in pairs], [b for _, b in pairs])
+
+
+def _curve(measures: dict[str, float]) -> list[tuple[float, float]]:
+    steps = sorted(int(name.removeprefix("task_")) for name in measures if name.startswith("task_"))
+    return [(measures[f"task_{step}"], measures[f"others_{step}"]) for step in steps]
+
+
+def table() -> str:
+    """The claims, what was found and the verdicts, as Markdown."""
+    lines = ["| claim | published | measure | paired difference, 95 % t-interval | seeds | verdict |",
+             "|---|---|---|---|---|---|"]  # fmt: skip
+    for claim in CLAIMS:
+        found = finding(claim)
+        if found is None:
+            lines.append(f"| {claim.text} | {claim.source} | {claim.measure} | not run | | |")
+            continue
+        wanted = "above 0" if claim.sign > 0 else "below 0"
+        lines.append(
+            f"| {claim.text} | {claim.source} | {claim.measure}, expected {wanted} | "
+            f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f}) | {len(found.differences)} | "
+            f"**{found.verdict(claim.sign)}** |"
+        )
+    return "\n".join(lines)
+
+
+def write_page() -> None:
+    """Put table and pictures into docs/replication.md, whose text is written by hand."""
+    from nano_arms import folder_of
+    from replication_plots import forest, retention, stages
+
+    page = ROOT / "docs" / "replication.md"
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    page.write_text(f"{before}{BEGIN}\n{table()}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    forest([(claim, found) for claim in CLAIMS if (found := finding(claim))], page.with_suffix(".png"))
+    base = measured("untuned")
+    curves = {
+        name: [[(base[seed]["task"], base[seed]["others"]), *_curve(found)] for seed, found in measured(name).items()]
+        for name in ("end_to_end", "frozen_half", "lopt_input", "lopt_anchor")
+    }
+    retention(curves, page.with_name("replication_retention.png"))
+    for family, arms in SHOWN.items():
+        sheets = {name: sheet for name in arms if (sheet := folder_of(name, 0) / "sheet.png").is_file()}
+        if len(sheets) == len(arms):  # the runs may lie on another machine
+            tile, pick = ((68, 100), range(12)) if family == "postercraft" else ((100, 100), range(0, 36, 3))
+            stages(sheets, page.with_name(f"replication_{family}.png"), 12, tile, pick)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=5, help="paired seeds (default 5)")
+    parser.add_argument("--arms", nargs="*", default=[], help="only these")
+    parser.add_argument("--table", action="store_true", help="run nothing")
+    options = parser.parse_args()
+    if not options.table:
+        run_missing(range(options.seeds), options.arms)
+    print(table())
+    write_page()
+
+
+if __name__ == "__main__":
+    main()

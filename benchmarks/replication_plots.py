@@ -1,0 +1,111 @@
+"""The pictures of docs/replication.md: every claim's paired differences, LoPT's curves, what each stage draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+COLORS = {"agrees": "#1a7f4b", "disagrees": "#c0392b", "cannot tell": "#7f8c8d"}
+UNITS = (
+    (("letters", "ocr"), "share of letters read"),
+    (("local", "global", "background"), "distance from the poster asked for, Lab"),
+    (("others@task",), "held-out loss on all other posters"),
+)
+
+
+def forest(rows: Sequence[tuple[Any, Any]], path: Path) -> None:
+    """A row for each claim: a dot for each seed, the interval of the mean, green to the side that the claim expects.
+
+    Args:
+        rows: claims with their findings.
+    """
+    panels = [(unit, [row for row in rows if row[0].measure in names]) for names, unit in UNITS]
+    panels = [(unit, found) for unit, found in panels if found]
+    heights = [len(found) + 1.2 for _, found in panels]
+    figure, axes = plt.subplots(
+        len(panels), 1, figsize=(10, 0.42 * sum(heights) + 0.6), height_ratios=heights, squeeze=False
+    )
+    for axis, (unit, found) in zip(axes[:, 0], panels, strict=True):
+        for place, (claim, finding) in enumerate(found):
+            color = COLORS[finding.verdict(claim.sign)]
+            y = len(found) - place
+            axis.plot([finding.low, finding.high], [y, y], color=color, linewidth=3, solid_capstyle="butt")
+            axis.plot(finding.differences, [y] * len(finding.differences), "o", color=color, markersize=4, alpha=0.5)
+            axis.plot([finding.mean], [y], "|", color=color, markersize=14, markeredgewidth=2.5)
+        axis.axvline(0, color="black", linewidth=0.8)
+        names = [f"{claim.text}  {'→' if claim.sign > 0 else '←'}" for claim, _ in found]
+        axis.set_yticks(range(len(found), 0, -1), names, fontsize=8)
+        axis.set_ylim(0.3, len(found) + 0.7)
+        axis.set_xlabel(f"paired difference: {unit}", fontsize=8)
+        axis.tick_params(axis="x", labelsize=8)
+        for side in ("top", "right", "left"):
+            axis.spines[side].set_visible(False)
+        axis.tick_params(axis="y", length=0)
+    handles = [plt.Line2D([], [], color=color, linewidth=3, label=verdict) for verdict, color in COLORS.items()]
+    figure.legend(handles=handles, ncols=3, loc="upper right", frameon=False, fontsize=8)
+    figure.tight_layout(rect=(0, 0, 1, 0.97))
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def retention(curves: dict[str, list[list[tuple[float, float]]]], path: Path) -> None:
+    """Task loss against the loss on all other posters while a model is tuned on a narrow set.
+
+    Args:
+        curves: for each strategy its runs, a list of (task loss, other loss) each.
+    """
+    figure, axis = plt.subplots(figsize=(7, 4.2))
+    for (name, runs), color in zip(curves.items(), ("#c0392b", "#7f8c8d", "#1a5fb4", "#1a7f4b"), strict=False):
+        for run in runs:
+            axis.plot(*zip(*run, strict=True), color=color, linewidth=0.6, alpha=0.4)
+        middle = [tuple(map(mean, zip(*points, strict=True))) for points in zip(*runs, strict=True)]
+        axis.plot(*zip(*middle, strict=True), "o-", color=color, label=name.replace("_", " "), markersize=4)
+    axis.invert_xaxis()
+    axis.set_xlabel("held-out loss on the brand's posters, the task (training goes to the right)", fontsize=9)
+    axis.set_ylabel("held-out loss on all other posters", fontsize=9)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False, fontsize=9)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def stages(sheets: dict[str, Path], path: Path, columns: int, tile: tuple[int, int], pick: Sequence[int]) -> None:
+    """What each arm of seed 0 drew, a row each, under what was asked for.
+
+    Args:
+        sheets: arm -> its sheet, of `columns` tiles a row; each tile is (reference,) asked, made.
+        tile: width and height of one of these.
+        pick: numbers of the posters to show.
+    """
+    width, height = tile
+    rows: list[tuple[str, np.ndarray]] = []
+    for name, sheet in sheets.items():
+        picture = np.asarray(Image.open(sheet).convert("RGB"))
+        layers = 2 if width < 100 else 3
+        cut = [
+            [
+                picture[(number // columns * layers + layer) * height :, number % columns * width :][:height, :width]
+                for number in pick
+            ]
+            for layer in range(layers)
+        ]
+        if not rows:
+            rows += [(label, np.concatenate(row, 1)) for label, row in zip(
+                ("asked for",) if layers == 2 else ("reference", "asked for"), cut, strict=False)]  # fmt: skip
+        rows.append((name.replace("_", " "), np.concatenate(cut[-1], 1)))
+    made = Image.new("RGB", (150 + rows[0][1].shape[1], (height + 6) * len(rows)), "white")
+    font, draw = ImageFont.load_default(14), ImageDraw.Draw(made)
+    for place, (label, row) in enumerate(rows):
+        made.paste(Image.fromarray(row), (150, place * (height + 6)))
+        draw.text((8, place * (height + 6) + height // 2 - 10), label, fill="black", font=font)
+    made.save(path)
