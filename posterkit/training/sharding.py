@@ -22,7 +22,7 @@ from posterkit.training.config import RunConfig
 from posterkit.training.faults import WrongCall
 
 _ACCEPTED = "take configs/accelerate/fsdp2.yaml, zero2.yaml or ddp.yaml, or torchrun"
-# what accelerate's launcher may set beside FSDP, and a run would pass over: each process would train as if alone
+# what accelerate's launcher may set beside FSDP, and a run would pass over
 _OTHERS = {
     "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
     "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
