@@ -19,6 +19,7 @@ import argparse
 import hashlib
 import multiprocessing
 import os
+import resource
 import runpy
 import signal
 import subprocess
@@ -138,6 +139,9 @@ def compare(row: str, overrides: Sequence[str], folder: Path) -> list[dict[str, 
     go("killed", "save_every=1", death="step")
     go("killed", "save_every=1", death="save")
     go("killed", "save_every=1")
+    for name in ("stopped", "killed"):
+        if f"resumed at step {STOP} " not in (place / f"{name}.log").read_text():
+            raise RuntimeError(f"{row}: {place / name} did not go on from step {STOP}")
     return [hashes(place / name) for name in ("whole", "stopped", "killed")]
 
 
@@ -162,7 +166,9 @@ def main() -> None:
                 equal = len(set(digests)) == 1
                 same &= equal
                 print(f"| {row} | {kind} | {' | '.join(digests)} | {'yes' if equal else '**no**'} |", flush=True)
-    print(f"\n{time.monotonic() - started:.0f} s")
+    spent = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    cpu = sum(one.ru_utime + one.ru_stime for one in spent)
+    print(f"\n{time.monotonic() - started:.0f} s, {cpu:.0f} s of CPU")
     raise SystemExit(not same)
 
 
