@@ -312,7 +312,9 @@ class Run:
         path = self.folder / "samples" / f"{self.step:07d}.png"
         self.model.module.eval()
         kept = random_state(self.generator)  # a picture on the way must not change the run
-        precision = self.autocast() if self._sharded else contextlib.nullcontext()
+        # parts of several dtypes draw together: encoders and a frozen base in `base`, what trains in float32
+        several = (self._sharded and self.config.precision == "bf16") or getattr(self.config, "base", "fp32") != "fp32"
+        precision = torch.autocast(self.device.type, torch.bfloat16, enabled=several)
         with self.log.aside(), writing(self.folder, "a sample sheet", self._main):
             path.parent.mkdir(exist_ok=True)
             with torch.no_grad(), self.averaged(self.model), parted_again(self.model.module), precision:
