@@ -37,18 +37,20 @@ class Ahead:
         ended = threading.Event()
         self.loader.load_state_dict(self._position)
 
+        def hand_over(item: tuple[Any, dict[str, int]]) -> None:
+            while not ended.is_set():
+                with contextlib.suppress(queue.Full):
+                    ready.put(item, timeout=0.1)
+                    return
+
         def read() -> None:
             try:
                 for batch in self.loader:
-                    item = batch.to(self.device), self.loader.state_dict()
-                    while not ended.is_set():
-                        with contextlib.suppress(queue.Full):
-                            ready.put(item, timeout=0.1)
-                            break
+                    hand_over((batch.to(self.device), self.loader.state_dict()))
                     if ended.is_set():
                         return
             except BaseException as fault:  # to be raised where the batch is asked for
-                ready.put((fault, {}))
+                hand_over((fault, {}))
 
         reader = threading.Thread(target=read, daemon=True)
         reader.start()

@@ -107,7 +107,8 @@ def report_lines(report: dict[str, Any], where: Path) -> list[str]:
     """
     taken, found = report["samples_a_batch"], report["left_out"]
     said = f"{report['set']}: {report['rows']} rows, {report['posters']} to train on"
-    lines = [f"{said}, about {report['batches_an_epoch']:g} batches of {taken} an epoch" if taken else said]
+    batches = f"{report['batches_an_epoch']:g} batch{'es' * (report['batches_an_epoch'] != 1)}"
+    lines = [f"{said}, about {batches} of {taken} an epoch" if taken else said]
     lines += [f"  {line}" for line in _bucket_lines(report["buckets"], taken)]
     if found:
         lines.append(f"  left out: {sum(map(len, found.values()))}, all named in {where}")
@@ -170,13 +171,13 @@ def _overlong_lines(found: dict[str, Any]) -> list[str]:
         return []
     if not found["cut"]:
         return [
-            f"{len(rows)} instructions have more than {found['tokens']} tokens; they are learnt whole, but the "
-            f"pipeline refuses as long ones: {_listed([row['id'] for row in rows[:_SHOWN]], len(rows))}"
+            f"instructions of more than {found['tokens']} tokens: {len(rows)}, learnt whole, but the pipeline refuses "
+            f"them: {_listed([row['id'] for row in rows[:_SHOWN]], len(rows))}"
         ]
     losing = [row for row in rows if row["texts"]]
     shown = (losing + [row for row in rows if not row["texts"]])[:_SHOWN]
     lines = [
-        f"{len(rows)} captions have more than {found['tokens']} tokens and lose their end; "
+        f"captions of more than {found['tokens']} tokens, which lose their end: {len(rows)}; "
         f"{len(losing) or 'none'} of them lose{'s' * (len(losing) < 2)} a text that the poster shows"
     ]
     for row in shown:

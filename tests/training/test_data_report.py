@@ -87,9 +87,8 @@ def test_posteromni_says_which_instructions_the_pipeline_would_refuse(omni, run,
     )  # fmt: skip
     posters = open_set(SetConfig(path=str(tmp_path / "set")), run, Posters(SetConfig()))
     encoded_batches(posters, omni, run, SetConfig())
-    assert "1 instructions have more than 512 tokens; they are learnt whole, but the pipeline refuses" in (
-        capsys.readouterr().out
-    )
+    said = capsys.readouterr().out
+    assert "instructions of more than 512 tokens: 1, learnt whole, but the pipeline refuses them: p1" in said
     assert [row["id"] for row in report(run)["beyond_limit"]["rows"]] == ["p1"]
     with pytest.raises(ValueError, match="at most 512 fit"):
         omni.pipeline().check_instructions([long])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -183,7 +185,7 @@ def test_shares_of_regions_stand_beside_the_latents_of_their_own_poster(base, ru
 def encoded_by_tool(base: Path, folder: Path, *options: str) -> list[Path]:
     """What lies in `folder/cache` after the tool's run over `folder/set`."""
     tool = [sys.executable, ROOT / "data_tools" / "cache_encoders.py", folder / "set", "--out", folder / "cache"]
-    subprocess.run([*tool, "--model", base, *options], check=True, timeout=300)
+    subprocess.run([*tool, "--model", base, *options], check=True, timeout=900)
     return sorted((folder / "cache").rglob("*.safetensors"))
 
 
@@ -268,6 +270,21 @@ def test_what_a_reading_thread_meets_is_raised_where_the_batch_is_asked_for():
     assert next(batches) == 0
     with pytest.raises(OSError, match="the disk is gone"):
         next(batches)
+
+
+def test_a_fault_behind_a_full_queue_does_not_keep_a_run_from_ending():
+    class Broken(Counting):
+        def __iter__(self):
+            yield from (Number(n) for n in range(3))  # one is taken, two lie ready
+            raise OSError("the disk is gone")
+
+    batches = iter(Ahead(Broken(), torch.device("cpu"), "set"))
+    assert next(batches) == 0
+    time.sleep(0.3)
+    closing = threading.Thread(target=batches.close, daemon=True)
+    closing.start()
+    closing.join(10)
+    assert not closing.is_alive()
 
 
 @pytest.mark.parametrize(("share", "wanted"), [(0.25, 25), (0.0, 0), (1.0, 100), (0.1, 10)])
