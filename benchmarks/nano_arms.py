@@ -21,7 +21,7 @@ from posterkit.training.merging import linear_merge, svd_merge
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNS = Path("runs/nano")
-STOPS = (25, 50, 75, 100, 150)  # steps at which a run that is tuned on a narrow set is measured
+STOPS = (20, 40, 70, 100)  # steps at which a run that is tuned on a narrow set is measured
 Measures = dict[str, float]
 Measure = Callable[..., Measures]
 
@@ -94,7 +94,7 @@ _PLAIN = ("major=1", "minor=1")
 _MISREAD = "data.path=runs/nano/sets/posters_misread"
 _EXPERTS = ("experts.local={run}/expert_local", "experts.global={run}/expert_global")
 _BOTH = ("expert_local", "expert_global")
-_JOINT = ("group=joint", "trainable.rank=16", "max_steps=460")
+_JOINT = ("group=joint", "trainable.rank=16", "max_steps=720")
 ARMS = {
     "postercraft": Arm(None, measure_postercraft, start="runs/nano/base_postercraft"),
     "stage1": Arm("stage1_text_render", measure_postercraft),
@@ -106,12 +106,12 @@ ARMS = {
     ),
     "posteromni": Arm(None, measure_posteromni, start="runs/nano/base_posteromni"),
     "expert_local": Arm("stage2_experts", measure_posteromni, ("group=local",)),
-    "expert_global": Arm("stage2_experts", measure_posteromni, ("group=global", "max_steps=100")),
-    "joint": Arm("stage2_experts", measure_posteromni, (*_JOINT, "stop_at=300")),
+    "expert_global": Arm("stage2_experts", measure_posteromni, ("group=global", "max_steps=180")),
+    "joint": Arm("stage2_experts", measure_posteromni, (*_JOINT, "stop_at=540")),
     "joint_longer": Arm("stage2_experts", measure_posteromni, _JOINT, ("joint",), folder="joint"),
     "distilled": Arm("stage2_distill", measure_posteromni, _EXPERTS, _BOTH),
     "distilled_no_text": Arm(
-        "stage2_distill", measure_posteromni, (*_EXPERTS, "text_share=0", "max_steps=128"), _BOTH
+        "stage2_distill", measure_posteromni, (*_EXPERTS, "text_share=0", "max_steps=144"), _BOTH
     ),
     "merged_linear": Arm(None, measure_posteromni, needs=_BOTH),
     "merged_svd": Arm(None, measure_posteromni, needs=_BOTH),
