@@ -160,7 +160,8 @@ def _pictures(run: Run, shown: dict[str, Path]) -> str:
     weights = "the averaged weights" if run.ema else "the weights"
     for name, sheet in shown.items():
         step = int(sheet.stem)
-        lines.append(f"{'Before the first step' if step == 0 else f'After step {step}, by {weights}'}:\n\n![]({name})")
+        when = "Before the first step" if step == 0 else f"After step {step}, by {weights}"
+        lines.append(f"{when}:\n\n![sample sheet of step {step}]({name})")
     if table := text_recall(run.folder):
         lines.append(f"How much of the asked text an OCR model reads on them:\n\n{table}")
     return "\n\n".join(lines)
