@@ -18,7 +18,8 @@ COLORS = {"agrees": "#1a7f4b", "disagrees": "#c0392b", "cannot tell": "#7f8c8d"}
 UNITS = (
     (("letters", "ocr"), "share of letters read"),
     (("local", "global", "background"), "distance from the poster asked for, Lab"),
-    (("others@task",), "held-out loss on all other posters"),
+    (("loss_local", "loss_global", "loss_background"), "held-out velocity error"),
+    (("others@task",), "held-out velocity error on all other posters"),
 )
 
 
