@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny_flux
 import torch
@@ -16,9 +17,11 @@ from accelerate.commands.config.config_args import ClusterConfig, load_config_fr
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from accelerate.utils import DistributedType
 from accelerate.utils.launch import prepare_multi_gpu_env
-from diffusers import FluxTransformer2DModel, QwenImageTransformer2DModel
+from diffusers import FluxPipeline, FluxTransformer2DModel, QwenImageTransformer2DModel
+from PIL import Image
 from safetensors.torch import load_file
 from small_halves import adapter, inputs, task_loss
+from small_stages import save_tiny_flux, write_posters, write_stage
 
 from posterkit.training.config import RunConfig
 from posterkit.training.loop import Run
@@ -40,6 +43,7 @@ import torch.distributed as dist
 from PIL import Image
 from torch.distributed.tensor import DTensor
 sys.path[:0] = sys.argv[2:]
+from conftest import recipe
 from small_halves import adapter, inputs, task_loss
 from test_sharding import FSDP2, SETTINGS, Share
 from posterkit.training.loop import Run
@@ -84,6 +88,12 @@ train("moved", "flux", False, stop_at=2)
 train("moved", "flux", True)
 train("bf16", "flux", False, precision="bf16")
 train("bf16_sharded", "flux", True, precision="bf16", checkpointing=True)
+
+for name, sharded in (("stage", False), ("stage_sharded", True)):  # the recipe itself, which draws with the pipeline
+    os.environ.update(FSDP2 if sharded else dict.fromkeys(FSDP2, "false"))
+    sys.argv = ["train/stage1_text_render.py", "--config", f"{root}/{name}.yaml"]
+    recipe("stage1_text_render").main()
+    dist.barrier()
 """
 
 
@@ -112,6 +122,10 @@ def runs(tmp_path_factory) -> Path:
     """The run folders of SCRIPT on two processes."""
     root = tmp_path_factory.mktemp("runs")
     (root / "script.py").write_text(SCRIPT)
+    base, posters = save_tiny_flux(root / "base"), write_posters(root / "set", 6, heldout=2)
+    trainable = {"weights": "full", "gradient_checkpointing": True}
+    for name in ("stage", "stage_sharded"):
+        write_stage(root, name, base, posters, max_steps=2, sample_every=2, ema_decay=0.9, trainable=trainable)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     paths = [str(Path(__file__).parent), str(Path(tiny_flux.__file__).parent)]
     subprocess.run([*torchrun, root / "script.py", root, *paths], check=True, timeout=1800)
@@ -165,6 +179,17 @@ def test_weights_that_stay_whole_until_the_backward_pass_end_as_those_that_do_no
     for file in ("weights", "ema"):
         one, other = (state(runs / "flux" / run, file) for run in ("sharded", "zero2"))
         assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.slow
+def test_all_processes_draw_the_samples_of_a_sharded_stage_and_one_writes_them(runs):
+    sheets = [
+        np.asarray(Image.open(runs / run / "samples" / "0000002.png"), np.float32)
+        for run in ("stage", "stage_sharded")
+    ]
+    assert sheets[0].std() > 1 and np.abs(sheets[0] - sheets[1]).max() <= 1
+    assert losses(runs / "stage_sharded") == [pytest.approx(row, rel=1e-5) for row in losses(runs / "stage")]
+    assert FluxPipeline.from_pretrained(runs / "stage_sharded" / "ema").transformer.config.num_layers == 2
 
 
 @pytest.mark.slow

@@ -172,3 +172,10 @@ def test_a_call_that_cannot_work_ends_with_one_line_and_code_2(
     error = capsys.readouterr().err
     assert ended.value.code == 2 and said in error and error.count("posterkit:") == 1
     assert not (tmp_path / "run" / "last").exists()
+
+
+def test_a_base_in_bfloat16_under_a_lora_in_float32_draws_its_samples(base, posters, texts, run_recipe, tmp_path):
+    settings = {"precision": "bf16", "sample_every": 1, "max_steps": 1}
+    run_recipe(RECIPE, stage(tmp_path, "run", base, posters, texts, **settings), "base=bf16")
+    with Image.open(tmp_path / "run" / "samples" / "0000001.png") as sheet:
+        assert np.asarray(sheet).std() > 0
