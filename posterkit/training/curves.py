@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import time
@@ -59,7 +60,8 @@ class Curves:
         self._summary(step, image("samples", pixels, dataformats="HWC"))
 
     def close(self) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # what a full disk did not take has been told
+            self._file.close()
 
     def _summary(self, step: int, summary: Any) -> None:
         self._write(self._event(wall_time=time.time(), step=step, summary=summary))

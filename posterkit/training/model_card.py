@@ -136,7 +136,7 @@ def sets_of(config: RunConfig, run_folder: Path) -> dict[str, str]:
     """What a run learnt from: each of its sets, how many posters, and under which licences."""
     found = {}
     for name, one in vars(config).items():
-        unused = name == "text" and not vars(config)["text_share"]
+        unused = name == "text" and not getattr(config, "text_share", 1.0)
         if unused or not (hasattr(one, "count") and hasattr(one, "seed")):
             continue
         title = {"data": "posters", "text": "rendered text"}.get(name, name)
@@ -219,7 +219,7 @@ def _training(run: Run) -> str:
         names = [name for name in ("step", *_FIGURES) if name in rows[-1]]
         picked = [rows[0], rows[-1]] if len(rows) > 1 else rows
         table = [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
-        table += [f"| {' | '.join(f'{row[name]:.5g}' for name in names)} |" for row in picked]
+        table += [f"| {' | '.join(f'{row[name]:.5g}' if name in row else '' for name in names)} |" for row in picked]
         lines.append("The first and the last row of its log, means since the row before:\n\n" + "\n".join(table))
     config = yaml.safe_dump(_without_folders(flat(run.config)), sort_keys=False)
     lines.append(f"<details><summary>Every setting</summary>\n\n```yaml\n{config}```\n\n</details>")
