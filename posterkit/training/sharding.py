@@ -133,7 +133,7 @@ def gathered(model: Any, main: bool) -> Iterator[None]:
     All processes must enter; only the main one then has something to save. Does nothing to what is not sharded.
     """
     sharded: Any = dict(model.module.named_children()).get("transformer")
-    if not isinstance(sharded, FSDPModule):
+    if FSDPModule not in type(sharded).__mro__:
         yield
         return
     weights = {}
