@@ -120,6 +120,8 @@ ARMS = {
     "frozen_half": _tuned("strategy=frozen_half"),
     "lopt_input": _tuned("strategy=lopt"),
     "lopt_anchor": _tuned("strategy=lopt", "halves.target=anchor"),
+    "lopt_input_slow": _tuned("strategy=lopt", "halves.early_rate=0.02"),
+    "lopt_anchor_slow": _tuned("strategy=lopt", "halves.target=anchor", "halves.early_rate=0.02"),
 }  # fmt: skip
 
 

@@ -95,8 +95,15 @@ CLAIMS = (
     Claim("LoPT to its anchor forgets less than end to end", "ours", "others@task", "lopt_anchor", "end_to_end", -1),
     Claim("LoPT forgets less than a frozen first half", "what it has to beat", "others@task", "lopt_input",
           "frozen_half", -1),
-    Claim("LoPT to its anchor forgets less than a frozen first half", "what it has to beat", "others@task",
-          "lopt_anchor", "frozen_half", -1),
+    Claim("LoPT, the first half at a fiftieth of the rate, forgets less than end to end", "our probe", "others@task",
+          "lopt_input_slow", "end_to_end", -1),
+    Claim("the same than a frozen first half", "our probe", "others@task", "lopt_input_slow", "frozen_half", -1),
+    Claim("the same to its anchor, than end to end", "our probe", "others@task", "lopt_anchor_slow", "end_to_end",
+          -1),
+    Claim("the same to its anchor, than a frozen first half", "our probe", "others@task", "lopt_anchor_slow",
+          "frozen_half", -1),
+    Claim("a frozen first half forgets less than end to end", "no figure", "others@task", "frozen_half",
+          "end_to_end", -1),
 )  # fmt: skip
 
 
@@ -135,12 +142,17 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Finding:
 def at_equal_task(curves: Sequence[Sequence[tuple[float, float]]]) -> list[float]:
     """The other loss of each run at a task loss that all of them reach, read off between two measurements.
 
+    A run that begins below that loss counts with what it began with: the other one only ever made the task worse.
+
     Args:
         curves: for each run its (task loss, other loss), in the order of training, from one common start.
     """
-    level = max(min(task for task, _ in curve) for curve in curves)
+    level = max(min(task for task, _ in curve[1:]) for curve in curves)
     found = []
     for curve in curves:
+        if curve[0][0] <= level:
+            found.append(curve[0][1])
+            continue
         for (before, left), (after, right) in itertools.pairwise(curve):
             if before >= level >= after:
                 found.append(left + (right - left) * (before - level) / max(before - after, 1e-12))
