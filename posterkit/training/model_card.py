@@ -74,7 +74,9 @@ def family_of_model(model: Any) -> Family | None:
 def lora_of(model: Any) -> Any:
     """peft's config of the LoRA that a model trains, or None."""
     transformer: Any = getattr(model, "parts", {}).get("transformer")
-    name = trained_adapter(transformer) if transformer is not None else None
+    if transformer is None:
+        return None
+    name = trained_adapter(transformer)
     return transformer.peft_config[name] if name else None
 
 
