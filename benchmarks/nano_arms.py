@@ -6,7 +6,7 @@ import runpy
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -36,15 +36,15 @@ class Split:
     def __getitem__(self, number: int) -> PosterSample:
         if number < self.count:
             return self.source[number]
-        return GlyphPosters(self.source.seed, self.source.tasks, "heldout", self.source.told)[number - self.count]
+        return replace(self.source, split="heldout")[number - self.count]
 
 
 SIX = tuple(TASKS)
 SETS = {
     "base": Split(GlyphPosters(told=0.33), 8192),
-    "base_omni": Split(GlyphPosters(tasks=SIX, told=0.33), 12288),
+    "base_omni": Split(GlyphPosters(tasks=SIX, told=0.33, early=True), 12288),
     "base_told": Split(GlyphPosters(seed=5, told=0.6), 8192),
-    "base_omni_told": Split(GlyphPosters(seed=6, tasks=SIX, told=0.6), 12288),
+    "base_omni_told": Split(GlyphPosters(seed=6, tasks=SIX, told=0.6, early=True), 12288),
     "letters": Split(GlyphPosters(seed=1, bare=True), 4096),
     "posters": Split(GlyphPosters(seed=2), 4096),
     "posters_misread": Split(GlyphPosters(seed=2, wrong=0.25), 4096),
@@ -69,7 +69,6 @@ class Arm:
         measure: of the run folder.
         needs: arms whose weights it begins with.
         stops: steps at which the run stops and is measured, as `<measure>_<step>`; at its end only where empty.
-        folder: the run's, where it goes on with another arm's.
         start: the run folder (or base) that is measured where nothing is trained.
     """
 
@@ -78,7 +77,6 @@ class Arm:
     changes: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     stops: tuple[int, ...] = ()
-    folder: str | None = None
     start: str | None = None
 
 
@@ -94,7 +92,7 @@ _PLAIN = ("major=1", "minor=1")
 _MISREAD = "data.path=runs/nano/sets/posters_misread"
 _EXPERTS = ("experts.local={run}/expert_local", "experts.global={run}/expert_global")
 _BOTH = ("expert_local", "expert_global")
-_JOINT = ("group=joint", "trainable.rank=16", "max_steps=720")
+_JOINT = ("group=joint", "trainable.rank=16")
 ARMS = {
     "postercraft": Arm(None, measure_postercraft, start="runs/nano/base_postercraft"),
     "stage1": Arm("stage1_text_render", measure_postercraft),
@@ -106,12 +104,12 @@ ARMS = {
     ),
     "posteromni": Arm(None, measure_posteromni, start="runs/nano/base_posteromni"),
     "expert_local": Arm("stage2_experts", measure_posteromni, ("group=local",)),
-    "expert_global": Arm("stage2_experts", measure_posteromni, ("group=global", "max_steps=180")),
-    "joint": Arm("stage2_experts", measure_posteromni, (*_JOINT, "stop_at=540")),
-    "joint_longer": Arm("stage2_experts", measure_posteromni, _JOINT, ("joint",), folder="joint"),
+    "expert_global": Arm("stage2_experts", measure_posteromni, ("group=global", "max_steps=150")),
+    "joint": Arm("stage2_experts", measure_posteromni, (*_JOINT, "max_steps=450")),
+    "joint_longer": Arm("stage2_experts", measure_posteromni, (*_JOINT, "max_steps=600")),
     "distilled": Arm("stage2_distill", measure_posteromni, _EXPERTS, _BOTH),
     "distilled_no_text": Arm(
-        "stage2_distill", measure_posteromni, (*_EXPERTS, "text_share=0", "max_steps=144"), _BOTH
+        "stage2_distill", measure_posteromni, (*_EXPERTS, "text_share=0", "max_steps=120"), _BOTH
     ),
     "merged_linear": Arm(None, measure_posteromni, needs=_BOTH),
     "merged_svd": Arm(None, measure_posteromni, needs=_BOTH),
@@ -146,7 +144,7 @@ def run_recipe(config: str, changes: list[str]) -> float:
 
 def folder_of(name: str, seed: int) -> Path:
     """Where an arm's run lies."""
-    return RUNS / f"seed{seed}" / (ARMS[name].folder or name)
+    return RUNS / f"seed{seed}" / name
 
 
 def trained(name: str, seed: int) -> bool:
