@@ -90,7 +90,7 @@ def test_the_next_stage_starts_from_the_averaged_weights(base, run_recipe, tmp_p
 
 def test_a_run_that_has_not_ended_is_no_start(base, run_recipe, tmp_path, capsys):
     config = write_stage(tmp_path, "first", base, None, save_every=1)
-    with pytest.raises(SystemExit, match="is not finite|the loss is"):
+    with pytest.raises(SystemExit, match=r"is not finite|the loss is"):
         run_recipe(RECIPE, config, "learning_rate=1e30")
     with pytest.raises(SystemExit):
         run_recipe(RECIPE, write_stage(tmp_path, "second", tmp_path / "first", None))

@@ -135,7 +135,7 @@ def test_what_is_written_is_a_lora_that_knows_its_group_and_stock_pipelines_load
     assert (
         lora.name == "global"
         and lora.config["r"] == 2
-        and [file.name for file in folder.iterdir()] == ["pytorch_lora_weights.safetensors"]
+        and [file.name for file in folder.rglob("*.safetensors")] == ["pytorch_lora_weights.safetensors"]
     )
     assert all(lora.weights[f"{layer}.lora_B.weight"].abs().max() > 0 for layer in lora.layers if "to_q" in layer)
     pipe = QwenImageEditPlusPipeline(**PosterOmniPipeline.from_pretrained(base).components)
@@ -160,7 +160,7 @@ def test_what_is_written_is_a_lora_that_knows_its_group_and_stock_pipelines_load
         ("data.tasks=[filling]", "data.tasks holds filling; this run learns layout_driven, style_driven"),
         ("group=local", "holds no sample of extending, filling, id_driven; see data.tasks"),
         ("init_from=mini:postercraft", "is a checkpoint of postercraft; this stage trains posteromni"),
-        ("text.path=nowhere", "nowhere: there is no such file"),
+        ("text.path=nowhere", "nowhere: there is no such folder"),
         ("trainable.targets=[to_qq]", 'ends in "to_qq" (did you mean "to_q"?)'),
     ],
 )

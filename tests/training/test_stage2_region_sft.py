@@ -14,6 +14,7 @@ from small_stages import log_of, save_tiny_flux, write_posters, write_stage
 
 from posterkit.data import PosterDataset
 from posterkit.training.lora_files import read_lora
+from posterkit.training.state import newest_state
 
 RECIPE = "stage2_region_sft"
 
@@ -142,10 +143,9 @@ def test_after_a_stage_of_lora_comes_one_of_all_weights_with_the_lora_in_them(
         ("init_from=runs/nowhere", "runs/nowhere: no such folder"),
         ("init_from=null", "a stage starts from"),
         ("init_from=mini:posteromni", "mini:posteromni: is a checkpoint of posteromni; this stage trains postercraft"),
-        ("data.path=nowhere", "nowhere: there is no such file"),
+        ("data.path=nowhere", "nowhere: there is no such folder"),
         ("trainable={weights: lora, targets: [to_qq]}", 'ends in "to_qq" (did you mean "to_q"?)'),
         ("data.tasks=[filling]", "there is no row of filling to train on"),
-        ("batch_size=64", "none fills a batch of 64"),
     ],
 )
 def test_a_call_that_cannot_work_ends_with_one_line_and_code_2(
@@ -194,7 +194,7 @@ def test_a_box_off_its_poster_costs_that_poster_alone(base, posters, run_recipe,
     marked = with_regions(posters, tmp_path / "marked", change)
     run_recipe(RECIPE, write_stage(tmp_path, "run", base, marked, max_steps=1))
     said = capsys.readouterr().out
-    assert "left out, a region is no box on the poster: 1 (train-7-00000001: [0, 0, 65, 9] on 64x96)" in said
+    assert "1 have a region that is no box on the poster: train-7-00000001 ([0, 0, 65, 9] on 64x96)" in said
 
 
 def test_a_second_run_in_a_folder_is_refused_and_changes_nothing(base, run_recipe, tmp_path):
@@ -207,15 +207,18 @@ def test_a_second_run_in_a_folder_is_refused_and_changes_nothing(base, run_recip
     with pytest.raises(SystemExit, match=r"begun with minor=0\.2, now 0\.3"):
         run_recipe(RECIPE, config, "minor=0.3")
     with pytest.raises(SystemExit, match="the set is not the one that this run began with"):
-        write_posters(posters, 1)  # a row more
+        rows = (posters / "samples.jsonl").read_text().splitlines()
+        (posters / "samples.jsonl").write_text("".join(f"{row}\n" for row in rows[:-1]))
         run_recipe(RECIPE, config)
     assert (tmp_path / "run" / "last" / "weights.safetensors").read_bytes() == kept
 
 
 def test_a_loss_that_is_not_finite_stops_and_names_the_batch(base, posters, run_recipe, tmp_path):
     config = write_stage(tmp_path, "run", base, posters, learning_rate=1e30)
-    with pytest.raises(FloatingPointError, match="the loss is nan on the batch train-7-0000000"):
+    with pytest.raises(SystemExit, match="the loss is nan on the batch train-7-0000000") as ended:
         run_recipe(RECIPE, config)
+    assert ended.value.code == 1
+    assert (tmp_path / "run" / "bad_batch.json").is_file() and newest_state(tmp_path / "run" / "last")
 
 
 def test_the_sheet_shows_held_out_posters_and_counts_their_words(base, posters, run_recipe, tmp_path):
