@@ -142,23 +142,24 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Finding:
 def at_equal_task(curves: Sequence[Sequence[tuple[float, float]]]) -> list[float]:
     """The other loss of each run at a task loss that all of them reach, read off between two measurements.
 
-    A run that begins below that loss counts with what it began with: the other one only ever made the task worse.
+    A run that begins below that loss counts with what it began with, and the other one, which only ever made the task
+    worse, with where it made it least so.
 
     Args:
         curves: for each run its (task loss, other loss), in the order of training, from one common start.
     """
-    level = max(min(task for task, _ in curve[1:]) for curve in curves)
+    best = [min(curve[1:]) for curve in curves]
+    level = max(task for task, _ in best)
     found = []
-    for curve in curves:
-        if curve[0][0] <= level:
+    for curve, (task, other) in zip(curves, best, strict=True):
+        if task == level:
+            found.append(other)
+        elif curve[0][0] <= level:
             found.append(curve[0][1])
-            continue
-        for (before, left), (after, right) in itertools.pairwise(curve):
-            if before >= level >= after:
-                found.append(left + (right - left) * (before - level) / max(before - after, 1e-12))
-                break
         else:
-            raise ValueError(f"a run never comes to the task loss {level:.4f} that all others reach")
+            pairs = itertools.pairwise(curve)
+            (before, left), (after, right) = next(pair for pair in pairs if pair[0][0] >= level >= pair[1][0])
+            found.append(left + (right - left) * (before - level) / (before - after))
     return found
 
 

@@ -1,0 +1,94 @@
+"""What the replication's verdicts hang on: paired intervals, and losses read off at equal task loss."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import stats
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def replication(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    module = importlib.import_module("replication")
+    monkeypatch.setattr(module, "RESULTS", tmp_path)
+    yield module
+    for name in ("replication", "replication_plots", "nano_arms", "nano_measures", "mini_report"):
+        sys.modules.pop(name, None)
+
+
+def test_the_interval_is_that_of_the_paired_t_test(replication):
+    first, second = [0.71, 0.64, 0.80, 0.69, 0.75], [0.60, 0.62, 0.70, 0.66, 0.64]
+    found = replication.paired(first, second)
+    expected = stats.ttest_rel(first, second).confidence_interval(0.95)
+    assert found.mean == pytest.approx(np.mean(first) - np.mean(second))
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "sign", "verdict"),
+    [(0.1, 0.3, 1, "agrees"), (0.1, 0.3, -1, "disagrees"), (-0.3, -0.1, -1, "agrees"), (-0.1, 0.3, 1, "cannot tell")],
+)
+def test_a_verdict_needs_the_whole_interval_on_one_side(replication, low, high, sign, verdict):
+    assert replication.Finding([], (low + high) / 2, low, high).verdict(sign) == verdict
+
+
+def test_one_seed_makes_no_interval(replication):
+    with pytest.raises(ValueError, match="at least two"):
+        replication.paired([0.5], [0.4])
+
+
+def test_losses_are_read_off_where_the_slower_run_ends(replication):
+    fast = [(1.0, 0.10), (0.6, 0.30), (0.2, 0.50)]
+    slow = [(1.0, 0.10), (0.8, 0.15), (0.4, 0.25)]
+    # the slow one ends at 0.4, where the fast one is half way between 0.6 and 0.2
+    assert replication.at_equal_task([fast, slow]) == pytest.approx([0.40, 0.25])
+
+
+def test_a_run_that_only_made_the_task_worse_meets_the_other_where_it_began(replication):
+    wrecked = [(0.5, 0.1), (2.0, 3.0), (0.9, 1.5)]
+    learnt = [(0.5, 0.1), (0.4, 0.2), (0.3, 0.3)]
+    assert replication.at_equal_task([wrecked, learnt]) == pytest.approx([1.5, 0.1])
+
+
+def test_a_claim_is_found_from_the_results_on_disk_by_seed(replication, tmp_path):
+    rows = {"stage1": {0: 0.8, 1: 0.9, 2: 0.85, 7: 0.1}, "postercraft": {0: 0.6, 1: 0.65, 2: 0.7}}
+    for arm, of_seed in rows.items():
+        for seed, letters in of_seed.items():
+            record = {"arm": arm, "seed": seed, "measures": {"letters": letters, "ocr": letters}}
+            (tmp_path / f"{arm}-{seed}.json").write_text(json.dumps(record))
+    claim = next(claim for claim in replication.CLAIMS if claim.measure == "letters" and claim.arm == "stage1")
+    found = replication.finding(claim)
+    assert found.differences == pytest.approx([0.2, 0.25, 0.15])  # seed 7 has no partner
+    assert "| 3 | **agrees** |" in replication.table()
+    assert "not run" in replication.table()
+
+
+def test_every_claim_compares_arms_and_measures_that_there_are(replication):
+    arms = importlib.import_module("nano_arms").ARMS
+    for claim in replication.CLAIMS:
+        assert claim.arm in arms and claim.than in arms and claim.sign in (1, -1)
+        assert arms[claim.arm].measure is arms[claim.than].measure
+    for arm in arms.values():
+        assert all(need in arms for need in arm.needs)
+        assert arm.recipe is None or (BENCHMARKS.parent / "configs" / "nano" / f"{arm.recipe}.yaml").is_file()
+
+
+def test_the_pictures_of_the_page_are_drawn(replication, tmp_path):
+    plots = importlib.import_module("replication_plots")
+    claims = [replication.CLAIMS[0], next(c for c in replication.CLAIMS if c.measure == "others@task")]
+    found = [(claim, replication.Finding([0.1, 0.3], 0.2, 0.05, 0.35)) for claim in claims]
+    plots.forest(found, tmp_path / "claims.png")
+    curves = [[(1.0, 0.1), (0.5, 0.2)], [(1.0, 0.1), (0.4, 0.3)]]
+    plots.retention({"end_to_end": curves, "frozen_half": curves}, tmp_path / "curves.png")
+    for name in ("claims.png", "curves.png"):
+        picture = np.asarray(Image.open(tmp_path / name).convert("L"))
+        assert picture.shape[1] > 600 and picture.std() > 5
