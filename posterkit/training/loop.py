@@ -27,7 +27,7 @@ from posterkit.training.guard import check_processes, check_same_run, hold_folde
 from posterkit.training.log import RunLog
 from posterkit.training.optimizers import choose_optimizer, parameter_groups
 from posterkit.training.saving import writing, written_whole
-from posterkit.training.sharding import asks_for_sharding, clip_norm, gathered, parted_again, shard
+from posterkit.training.sharding import asks_for_sharding, clip_norm, shard
 from posterkit.training.state import (
     EMA,
     load_state,
@@ -79,7 +79,7 @@ class Run:
         sharded = asks_for_sharding(config)
         self.accelerator = Accelerator(cpu=hardware().device.type != "cuda")
         self.device = self.accelerator.device
-        self._sharded = sharded and self.accelerator.num_processes > 1
+        self.sharded = sharded and self.accelerator.num_processes > 1
         self._main = self.accelerator.is_main_process
         check_processes(config.processes, self.accelerator.num_processes)
         if config.dry_run:
@@ -121,7 +121,7 @@ class Run:
             RunFailed: it was told to stop, a loss or a gradient is not finite, or the disk takes no more.
         """
         config = self.config
-        if self._sharded:
+        if self.sharded:
             shard(model, self.device, config.precision == "bf16")
         else:
             model.module.to(self.device)
@@ -213,19 +213,12 @@ class Run:
         Raises:
             RunFailed: the disk takes no more.
         """
-        from posterkit.training.model_card import write_card
+        from posterkit.training.results import write_weights
 
         if self.config.dry_run:
             return
         self._save()
-        model.module.eval()
-        for name in ("model", "ema") if self.ema else ("model",):
-            weights = self.averaged(model) if name == "ema" else contextlib.nullcontext()
-            with writing(self.folder, f"{name}/", self._main), weights, gathered(model, self._main):
-                if self._main:
-                    with written_whole(self.folder / name) as folder:
-                        model.save(folder)
-                        write_card(folder, model, self, averaged=name == "ema")
+        write_weights(self, model)
         self.print(f"done: {self.step} steps; weights in {self.folder / ('ema' if self.ema else 'model')}")
 
     def print(self, text: str) -> None:
@@ -280,7 +273,7 @@ class Run:
     def _update(self) -> None:
         if self._any(self._fault is not None):
             self._fail()
-        if self.accelerator.num_processes > 1 and not self._sharded:  # sharded ones are averaged as they arise
+        if self.accelerator.num_processes > 1 and not self.sharded:  # sharded ones are averaged as they arise
             gradients = [p.grad for group in self.groups for p in group.parameters if p.grad is not None]
             mean = cast(Tensor, self.accelerator.reduce(torch.cat([g.flatten() for g in gradients]), "mean"))
             for gradient, part in zip(gradients, mean.split([g.numel() for g in gradients]), strict=True):
@@ -306,25 +299,10 @@ class Run:
                 self.log.row(figures, {**norms, **self.strategy.report()})
 
     def _sample(self, sample: Callable[[], Image.Image] | None) -> None:
-        # of sharded weights every process draws the same picture, with all of them
-        if not self.config.sample_every or sample is None or not (self._main or self._sharded):
-            return
-        path = self.folder / "samples" / f"{self.step:07d}.png"
-        self.model.module.eval()
-        kept = random_state(self.generator)  # a picture on the way must not change the run
-        # parts of several dtypes draw together: encoders and a frozen base in `base`, what trains in float32
-        several = (self._sharded and self.config.precision == "bf16") or getattr(self.config, "base", "fp32") != "fp32"
-        precision = torch.autocast(self.device.type, torch.bfloat16, enabled=several)
-        with self.log.aside(), writing(self.folder, "a sample sheet", self._main):
-            path.parent.mkdir(exist_ok=True)
-            with torch.no_grad(), self.averaged(self.model), parted_again(self.model.module), precision:
-                picture = sample()
-            if self._main:
-                with written_whole(path) as file:
-                    picture.save(file)
-                self.log.picture(self.step, picture, path.with_suffix(".json"))
-        set_random_state(kept, self.generator)
-        self.model.module.train()
+        from posterkit.training.results import write_sheet
+
+        if self.config.sample_every and sample is not None:
+            write_sheet(self, sample)
 
     def _position(self) -> dict[str, Any]:
         """What decides the batches and noise to come, in this process."""

@@ -34,6 +34,7 @@ _CALLS: dict[Family, tuple[str, str]] = {
         'image = pipe(image=[photo], prompt="...").images[0]',
     ),
 }
+_RECALLS = 12  # rows of the table of text recall, evenly over the run
 _FIGURES = ("loss", "grad_norm", "lr", "images_per_s", "tokens_per_s", "memory_gib", "data_wait")
 
 
@@ -172,7 +173,9 @@ def _pictures(run: Run, shown: dict[str, Path]) -> str:
 def text_recall(run_folder: Path) -> str:
     """A table of the text that was read on the sample sheets, by step; empty where none was."""
     rows = []
-    for file in sorted((run_folder / "samples").glob("[0-9]*.json")):
+    files = sorted((run_folder / "samples").glob("[0-9]*.json"))
+    every = -(-len(files) // _RECALLS)
+    for file in [*files[:-1:every], *files[-1:]] if files else []:
         found = json.loads(file.read_text(encoding="utf-8"))
         if made := found["made"]:
             rows.append(f"| {int(file.stem)} | {made['recall']:.0%} | {made['f_score']:.2f} | {made['exact']:.0%} |")
@@ -193,12 +196,10 @@ def _use(model: Any, origin: Origin) -> str:
         return f"## Use\n\n```python\n{code}\n```"
     ours, stock = _PIPELINES[family]
     called, stock_called = _CALLS[family]
-    processor = ', processor=posterkit.load_processor("path/to/this/folder")' if family == "posteromni" else ""
     source, load = '"path/to/this/folder"', ""
     if lora_of(model):
         base = "the run folder's model/ of " + origin.stages[-1] if origin.stages else origin.base
         source, load = f'"{base}"', '\npipe.load_lora_weights("path/to/this/folder")'
-        processor = ""
     if source == f'"{origin.base}"' and str(origin.base).startswith("mini:"):
         source = f'mini.path("{str(origin.base).removeprefix("mini:")}")'
     imported = f"{ours}, mini" if source.startswith("mini.") else ours
@@ -208,8 +209,9 @@ def _use(model: Any, origin: Origin) -> str:
     with_stock = f"from diffusers import {stock}\n{also}\n{opened}\n{stock_called}"
     code = [f"```python\n{one}\n```" for one in (with_ours, with_stock)]
     text = "\n\n".join(["## Use", "With posterkit:", code[0], "With diffusers:", code[1]])
-    if processor:
-        text += f"\n\nWithout torchvision `{stock}.from_pretrained` also takes `{processor[2:]}`."
+    if family == "posteromni":
+        text += f"\n\nWithout torchvision `{stock}.from_pretrained` also takes "
+        text += f"`processor=posterkit.load_processor({source})`."
     return text
 
 
