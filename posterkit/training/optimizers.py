@@ -11,6 +11,7 @@ from torch import nn
 from torch.distributed.tensor import DTensor, zeros
 
 from posterkit.training.config import RunConfig
+from posterkit.training.faults import WrongCall
 
 Groups = list[dict[str, Any]]
 
@@ -25,7 +26,7 @@ def choose_optimizer(
     a weight; PyTorch's cannot be told so, transformers' can.
 
     Raises:
-        SystemExit: there is a card, and bitsandbytes cannot be imported.
+        WrongCall: there is a card, and bitsandbytes cannot be imported.
     """
     betas = (config.betas[0], config.betas[1])
     if config.optimizer == "adafactor":
@@ -35,8 +36,8 @@ def choose_optimizer(
             try:
                 from bitsandbytes import optim  # pyright: ignore[reportMissingImports]
             except Exception as fault:  # its own library may be missing for this CUDA, in its own ways
-                raise SystemExit(
-                    f"posterkit: optimizer {config.optimizer}: bitsandbytes cannot be imported "
+                raise WrongCall(
+                    f"optimizer {config.optimizer}: bitsandbytes cannot be imported "
                     f"({str(fault).strip().splitlines()[0]}); install posterkit[gpu], or take optimizer=adamw"
                 ) from None
             kind = {"adamw8bit": optim.AdamW8bit, "paged_adamw8bit": optim.PagedAdamW8bit}[config.optimizer]
