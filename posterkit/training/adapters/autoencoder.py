@@ -114,7 +114,9 @@ class Autoencoder:
                     if type(layer).__name__ == "QwenImageCausalConv3d" and layer.weight.shape[2] > 1:
                         layer.weight[:, :, :-1] = 0
         # diffusers' own `to` warns of parts that are to stay float32, though there are none
-        torch.nn.Module.to(copy.deepcopy(self.module), torch.bfloat16).save_pretrained(folder)
+        module: Any = copy.deepcopy(self.module)
+        torch.nn.Module.to(module, torch.bfloat16)
+        module.save_pretrained(folder)
 
     def _numbers(self, like: Tensor) -> tuple[Tensor, Tensor]:
         config = self.module.config
