@@ -18,9 +18,9 @@ from posterkit.metrics.color import srgb_to_lab
 from posterkit.metrics.glyphs import glyph_accuracy, read_glyphs
 from posterkit.metrics.text import TextReader, text_accuracy
 from posterkit.tasks import TASKS
+from posterkit.training.feed.regions import region_shares
 from posterkit.training.losses import add_noise
 from posterkit.training.losses.flow import velocity_error
-from posterkit.training.regions import region_shares
 from posterkit.training.stages import open_start
 
 Picture = NDArray[np.uint8]

@@ -26,8 +26,10 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "replication"
-HEAVY = ["diffusers.pipelines.flux.pipeline_flux", "posterkit.training.adapters.flux", "nano_arms",
-         "posterkit.training.adapters.qwen", "posterkit.training.sampling", "posterkit.training.omni"]  # fmt: skip
+HEAVY = [  # read once, so that the processes of the arms need not
+    "diffusers.pipelines.flux.pipeline_flux", "posterkit.training.adapters.flux", "posterkit.training.adapters.qwen",
+    "posterkit.training.follow.sampling", "posterkit.training.feed.omni", "nano_arms",
+]  # fmt: skip
 
 
 BEGIN, END = "<!-- table -->", "<!-- end -->"

@@ -20,7 +20,7 @@ from posterkit.data.flow import Flow, run_flow
 from posterkit.data.memo import Memo
 from posterkit.data.schema import encode_for_shards, encode_sample
 from posterkit.data.synthetic import SyntheticPosters
-from posterkit.training.fitting import plan_sizes
+from posterkit.training.feed.fitting import plan_sizes
 
 
 def main() -> None:

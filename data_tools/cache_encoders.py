@@ -30,8 +30,8 @@ from posterkit.pipelines.loading import LOAD_FAULTS, family_of, first_line, quie
 from posterkit.pipelines.presets import DTYPES, hardware
 from posterkit.training.adapters.folders import resolve
 from posterkit.training.adapters.frozen import KEEPS
-from posterkit.training.encoding import CANNOT, check_tasks, encode_set, open_cache
-from posterkit.training.fitting import CANNOT_READ, plan_sizes
+from posterkit.training.feed.encoding import CANNOT, check_tasks, encode_set, open_cache
+from posterkit.training.feed.fitting import CANNOT_READ, plan_sizes
 
 
 def open_adapter(source: str, family: str, dtype: torch.dtype):

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 
 import torch
 
-from posterkit.training.batches import encoded_batches
 from posterkit.training.config import parse_config
 from posterkit.training.faults import setting_up
+from posterkit.training.feed.batches import encoded_batches
+from posterkit.training.feed.sets import TextOnArt, open_set
+from posterkit.training.follow.sampling import SampleSheet
 from posterkit.training.loop import Run
 from posterkit.training.losses import add_noise, flow_matching_loss, sample_time
-from posterkit.training.sampling import SampleSheet
-from posterkit.training.sets import TextOnArt, open_set
 from posterkit.training.stages import StageConfig, open_stage
 from posterkit.training.strategies import build_strategy
 

@@ -23,8 +23,8 @@ from posterkit.pipelines.presets import hardware
 from posterkit.training.bad_batch import BatchFault, all_finite, write_bad_batch
 from posterkit.training.config import RunConfig, flat, save_config
 from posterkit.training.faults import RunFailed, WrongCall, setting_up
+from posterkit.training.follow.log import RunLog
 from posterkit.training.guard import check_processes, check_same_run, hold_folder
-from posterkit.training.log import RunLog
 from posterkit.training.optimizers import choose_optimizer, parameter_groups
 from posterkit.training.saving import writing, written_whole
 from posterkit.training.sharding import asks_for_sharding, clip_norm, shard
@@ -83,7 +83,7 @@ class Run:
         self._main = self.accelerator.is_main_process
         check_processes(config.processes, self.accelerator.num_processes)
         if config.dry_run:
-            from posterkit.training.dry_run import check_on_disk
+            from posterkit.training.follow.dry_run import check_on_disk
 
             check_on_disk(config)
         with setting_up():
@@ -213,7 +213,7 @@ class Run:
         Raises:
             RunFailed: the disk takes no more.
         """
-        from posterkit.training.results import write_weights
+        from posterkit.training.follow.results import write_weights
 
         if self.config.dry_run:
             return
@@ -246,7 +246,7 @@ class Run:
                 self._open.callback(signal.signal, number, signal.signal(number, self._on_interrupt))
 
     def _dry_run(self, batch: Any) -> Iterator[Any]:
-        from posterkit.training.dry_run import DryRun
+        from posterkit.training.follow.dry_run import DryRun
 
         self._batch = batch
         with writing(self.folder, "dry_run.png", self._main):
@@ -299,7 +299,7 @@ class Run:
                 self.log.row(figures, {**norms, **self.strategy.report()})
 
     def _sample(self, sample: Callable[[], Image.Image] | None) -> None:
-        from posterkit.training.results import write_sheet
+        from posterkit.training.follow.results import write_sheet
 
         if self.config.sample_every and sample is not None:
             write_sheet(self, sample)

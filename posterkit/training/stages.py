@@ -15,9 +15,9 @@ from diffusers.loaders.lora_base import LORA_WEIGHT_NAME_SAFE
 from posterkit.pipelines.loading import LOAD_FAULTS, Family, family_of, first_line, quiet_bars, read_index
 from posterkit.pipelines.presets import hardware, use_attention
 from posterkit.training.adapters.folders import resolve
+from posterkit.training.feed.sets import SetConfig
 from posterkit.training.lora import Trainable, fuse_adapter, load_adapter, set_trainable
 from posterkit.training.quantised import quantise_base
-from posterkit.training.sets import SetConfig
 from posterkit.training.strategies import StrategyConfig
 
 _HUB_ID = re.compile(r"[\w-]+(\.[\w-]+)*/[\w.-]+")  # owner/name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 import pytest
@@ -40,7 +41,7 @@ def test_an_epoch_of_whole_batches_sees_every_sample_once():
 def test_a_bucket_smaller_than_a_batch_gives_one_every_few_epochs():
     made = BucketedLoader(range(17), ["large"] * 16 + ["lonely"], 4, list)
     lonely = [epoch for epoch in range(40) if any(16 in batch for batch in made.plan(epoch))]
-    assert len(lonely) == 10 and {b - a for a, b in zip(lonely, lonely[1:], strict=False)} == {4}
+    assert len(lonely) == 10 and {b - a for a, b in itertools.pairwise(lonely)} == {4}
     assert all([16] * 4 in made.plan(epoch) for epoch in lonely)
 
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from posterkit.data import SyntheticPosters
 from posterkit.data.schema import PosterSample, Region
 from posterkit.pipelines.latents import pack
-from posterkit.training.regions import region_shares, region_weights
+from posterkit.training.feed.regions import region_shares, region_weights
 
 
 def poster(width: int, height: int, *regions: tuple) -> PosterSample:

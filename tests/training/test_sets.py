@@ -24,12 +24,12 @@ from posterkit.pipelines.latents import pack
 from posterkit.sizing import Size
 from posterkit.training.adapters.autoencoder import Autoencoder
 from posterkit.training.adapters.qwen import QwenAdapter
-from posterkit.training.ahead import Ahead, Mixture
-from posterkit.training.batches import encoded_batches, even_tasks
 from posterkit.training.config import RunConfig
-from posterkit.training.fitting import fit_sample, move_box, plan_sizes, target_size
+from posterkit.training.feed.ahead import Ahead, Mixture
+from posterkit.training.feed.batches import encoded_batches, even_tasks
+from posterkit.training.feed.fitting import fit_sample, move_box, plan_sizes, target_size
+from posterkit.training.feed.sets import Posters, SetConfig, open_set
 from posterkit.training.loop import Run
-from posterkit.training.sets import Posters, SetConfig, open_set
 from posterkit.training.stages import open_start
 
 ROOT = Path(__file__).resolve().parents[2]

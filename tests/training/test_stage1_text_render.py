@@ -16,8 +16,8 @@ from small_stages import log_of, save_tiny_flux, write_posters, write_stage
 
 from posterkit import PosterCraftPipeline
 from posterkit.data import PosterDataset
+from posterkit.training.feed.sets import SetConfig, TextOnArt
 from posterkit.training.lora_files import read_lora
-from posterkit.training.sets import SetConfig, TextOnArt
 
 RECIPE = "stage1_text_render"
 ROOT = Path(__file__).resolve().parents[2]

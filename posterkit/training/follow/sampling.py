@@ -15,11 +15,11 @@ from posterkit.data.schema import PosterSample
 from posterkit.metrics.text import TextReader, text_accuracy
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS
-from posterkit.training.encoding import encoders_on
-from posterkit.training.fitting import fit_sample, target_size
+from posterkit.training.feed.encoding import encoders_on
+from posterkit.training.feed.fitting import fit_sample, target_size
+from posterkit.training.feed.sets import PosterSet
 from posterkit.training.loop import Run
 from posterkit.training.saving import written_whole
-from posterkit.training.sets import PosterSet
 
 _COUNT = 8
 _TILE = 256  # pixels, the larger side of a picture on the sheet

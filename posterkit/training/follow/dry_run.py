@@ -20,9 +20,9 @@ from torch.distributed.tensor import DTensor
 
 from posterkit.pipelines.presets import hardware
 from posterkit.training.config import RunConfig, flat
-from posterkit.training.dry_picture import picture_of_batch
 from posterkit.training.faults import WrongCall
-from posterkit.training.log import GIB, memory_bytes
+from posterkit.training.follow.dry_picture import picture_of_batch
+from posterkit.training.follow.log import GIB, memory_bytes
 from posterkit.training.saving import written_whole
 
 if TYPE_CHECKING:

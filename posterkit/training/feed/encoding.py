@@ -16,8 +16,8 @@ from posterkit.data.dataset import PosterDataset
 from posterkit.pipelines.loading import first_line
 from posterkit.tasks import TASKS
 from posterkit.training.adapters.frozen import Keep
-from posterkit.training.data_report import Lost, leave_out
-from posterkit.training.fitting import Plan, fit_sample
+from posterkit.training.feed.data_report import Lost, leave_out
+from posterkit.training.feed.fitting import Plan, fit_sample
 
 FAMILIES = {"flux": "postercraft", "qwen": "posteromni"}
 CANNOT = "cannot be encoded"

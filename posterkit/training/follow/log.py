@@ -18,9 +18,9 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from posterkit.training.config import RunConfig
-from posterkit.training.curves import Curves, can_draw_curves
+from posterkit.training.follow.curves import Curves, can_draw_curves
+from posterkit.training.follow.screen import Lines, Screen, screen_for
 from posterkit.training.saving import written_whole
-from posterkit.training.screen import Lines, Screen, screen_for
 
 ROWS = "metrics.jsonl"
 GIB = 2**30

@@ -16,9 +16,9 @@ from torch import nn
 from posterkit.data.dataset import INDEX, PosterDataset
 from posterkit.pipelines.loading import Family
 from posterkit.training.config import RunConfig, flat
-from posterkit.training.log import ROWS
+from posterkit.training.follow.log import ROWS
+from posterkit.training.follow.origins import Origin, origin_of
 from posterkit.training.lora import trained_adapter
-from posterkit.training.origins import Origin, origin_of
 
 if TYPE_CHECKING:
     from posterkit.training.loop import Run

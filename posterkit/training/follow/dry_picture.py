@@ -14,7 +14,7 @@ from torch import Tensor
 
 from posterkit.data.dataset import INDEX, PosterDataset
 from posterkit.training.config import RunConfig
-from posterkit.training.regions import PATCH, region_weights
+from posterkit.training.feed.regions import PATCH, region_weights
 
 _TILE = 256  # pixels, the larger side of a picture
 _SHOWN = 8  # samples

@@ -14,7 +14,7 @@ from posterkit.data.memo import Memo
 from posterkit.data.schema import Box, PosterSample
 from posterkit.pipelines.loading import first_line
 from posterkit.sizing import Size, buckets, nearest_bucket
-from posterkit.training.data_report import Lost, leave_out
+from posterkit.training.feed.data_report import Lost, leave_out
 
 SAME_AREA = 0.1  # a poster on the grid whose area differs by less stays as it is
 ENLARGED = 1.5  # more than this and what is learnt is blur

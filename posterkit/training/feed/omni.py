@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from posterkit.training.ahead import Mixture
-from posterkit.training.batches import encoded_batches
+from posterkit.training.feed.ahead import Mixture
+from posterkit.training.feed.batches import encoded_batches
+from posterkit.training.feed.sets import Posters, PosterSet, SetConfig, TextOnArt, open_set
 from posterkit.training.loop import Loader, Run
 from posterkit.training.lora import Trainable
-from posterkit.training.sets import Posters, PosterSet, SetConfig, TextOnArt, open_set
 from posterkit.training.stages import StageConfig
 
 

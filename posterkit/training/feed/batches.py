@@ -21,14 +21,22 @@ from posterkit.data.cache import EncoderCache
 from posterkit.data.dataset import PosterDataset
 from posterkit.data.memo import Memo
 from posterkit.data.schema import PosterSample, Region
-from posterkit.training.ahead import Ahead
-from posterkit.training.data_report import FILE, Lost, beyond_limit, keep_report, leave_out, report_lines, report_of
-from posterkit.training.encoding import check_tasks, encode_set, encoders_on, open_cache
-from posterkit.training.fitting import Plan, move_box, plan_sizes
+from posterkit.training.feed.ahead import Ahead
+from posterkit.training.feed.data_report import (
+    FILE,
+    Lost,
+    beyond_limit,
+    keep_report,
+    leave_out,
+    report_lines,
+    report_of,
+)
+from posterkit.training.feed.encoding import check_tasks, encode_set, encoders_on, open_cache
+from posterkit.training.feed.fitting import Plan, move_box, plan_sizes
+from posterkit.training.feed.regions import region_shares
+from posterkit.training.feed.sets import PosterSet, SetConfig
 from posterkit.training.loop import Run
 from posterkit.training.losses import task_group
-from posterkit.training.regions import region_shares
-from posterkit.training.sets import PosterSet, SetConfig
 
 
 class Batch(dict[str, Tensor]):
@@ -59,7 +67,7 @@ def encoded_batches(
 
     Args:
         model: an adapter whose text encoders are frozen; with `config.keep` "ids" they stay on the run's device.
-        regions: batches have `shares`, `(B, S, 3)`, see `posterkit.training.regions.region_shares`.
+        regions: batches have `shares`, `(B, S, 3)`, see `posterkit.training.feed.regions.region_shares`.
         name: of the set's part of the config, for messages.
 
     Raises:

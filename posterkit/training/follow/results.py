@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image
 
-from posterkit.training.model_card import write_card
+from posterkit.training.follow.model_card import write_card
 from posterkit.training.saving import writing, written_whole
 from posterkit.training.sharding import gathered, parted_again
 from posterkit.training.state import random_state, set_random_state

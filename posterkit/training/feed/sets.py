@@ -17,8 +17,8 @@ from posterkit.data.synthetic.poster import draw_art
 from posterkit.data.text_render import SCRIPTS, Wording, render_text, shipped_wording
 from posterkit.tasks import TASKS
 from posterkit.training.adapters.frozen import Keep
+from posterkit.training.feed.regions import ROLES
 from posterkit.training.loop import Run
-from posterkit.training.regions import ROLES
 
 TITLES = "titles"
 
