@@ -39,6 +39,9 @@ SHOWN = {
 }
 
 
+TUNED = ("end_to_end", "frozen_half", "lopt_input", "lopt_anchor", "lopt_input_slow", "lopt_anchor_slow")
+
+
 @dataclass(frozen=True)
 class Claim:
     """A published claim as a difference between two arms.
@@ -282,14 +285,14 @@ def write_page() -> None:
     base = measured("untuned")
     curves = {
         name: [[(base[seed]["task"], base[seed]["others"]), *_curve(found)] for seed, found in measured(name).items()]
-        for name in ("end_to_end", "frozen_half", "lopt_input", "lopt_anchor")
+        for name in TUNED
     }
     retention(curves, page.with_name("replication_retention.png"))
     for family, arms in SHOWN.items():
         sheets = {name: sheet for name in arms if (sheet := folder_of(name, 0) / "sheet.png").is_file()}
         if len(sheets) == len(arms):  # the runs may lie on another machine
             tile, pick = ((68, 100), range(12)) if family == "postercraft" else ((100, 100), range(0, 36, 3))
-            stages(sheets, page.with_name(f"replication_{family}.png"), 12, tile, pick)
+            stages(sheets, page.with_name(f"replication_{family}.jpg"), 12, tile, pick)
 
 
 def main() -> None:

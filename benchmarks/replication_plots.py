@@ -59,22 +59,28 @@ def forest(rows: Sequence[tuple[Any, Any]], path: Path) -> None:
 
 
 def retention(curves: dict[str, list[list[tuple[float, float]]]], path: Path) -> None:
-    """Task loss against the loss on all other posters while a model is tuned on a narrow set.
+    """Task loss against the loss on all other posters while a model is tuned on a narrow set; the slow ones enlarged.
 
     Args:
         curves: for each strategy its runs, a list of (task loss, other loss) each.
     """
-    figure, axis = plt.subplots(figsize=(7, 4.2))
-    for (name, runs), color in zip(curves.items(), ("#c0392b", "#7f8c8d", "#1a5fb4", "#1a7f4b"), strict=False):
-        for run in runs:
-            axis.plot(*zip(*run, strict=True), color=color, linewidth=0.6, alpha=0.4)
-        middle = [tuple(map(mean, zip(*points, strict=True))) for points in zip(*runs, strict=True)]
-        axis.plot(*zip(*middle, strict=True), "o-", color=color, label=name.replace("_", " "), markersize=4)
-    axis.invert_xaxis()
-    axis.set_xlabel("held-out loss on the brand's posters, the task (training goes to the right)", fontsize=9)
-    axis.set_ylabel("held-out loss on all other posters", fontsize=9)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, fontsize=9)
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2))
+    colors = dict(zip(curves, ("#c0392b", "#7f8c8d", "#1a5fb4", "#1a7f4b", "#62a0ea", "#57b880"), strict=False))
+    slow = [name for name in curves if name.endswith("_slow") or not name.startswith("lopt")]
+    shown = ([name for name in curves if not name.endswith("_slow")], "one learning rate"), (slow, "a slow first half")
+    for axis, (names, title) in zip(axes, shown, strict=True):
+        for name in names:
+            for run in curves[name]:
+                axis.plot(*zip(*run, strict=True), color=colors[name], linewidth=0.6, alpha=0.35)
+            middle = [tuple(map(mean, zip(*points, strict=True))) for points in zip(*curves[name], strict=True)]
+            label = name.removesuffix("_slow").replace("_", " ").replace("lopt", "LoPT,")
+            axis.plot(*zip(*middle, strict=True), "o-", color=colors[name], label=label, markersize=4)
+        axis.invert_xaxis()
+        axis.set_title(f"LoPT with {title}", fontsize=9)
+        axis.set_xlabel("held-out loss on the brand's posters (the task)", fontsize=9)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.legend(frameon=False, fontsize=8)
+    axes[0].set_ylabel("held-out loss on all other posters", fontsize=9)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     plt.close(figure)
@@ -103,10 +109,10 @@ def stages(sheets: dict[str, Path], path: Path, columns: int, tile: tuple[int, i
         if not rows:
             rows += [(label, np.concatenate(row, 1)) for label, row in zip(
                 ("asked for",) if layers == 2 else ("reference", "asked for"), cut, strict=False)]  # fmt: skip
-        rows.append((name.replace("_", " "), np.concatenate(cut[-1], 1)))
+        rows.append(("base" if name.startswith("poster") else name.replace("_", " "), np.concatenate(cut[-1], 1)))
     made = Image.new("RGB", (150 + rows[0][1].shape[1], (height + 6) * len(rows)), "white")
     font, draw = ImageFont.load_default(14), ImageDraw.Draw(made)
     for place, (label, row) in enumerate(rows):
         made.paste(Image.fromarray(row), (150, place * (height + 6)))
         draw.text((8, place * (height + 6) + height // 2 - 10), label, fill="black", font=font)
-    made.save(path)
+    made.save(path, quality=92)
