@@ -51,10 +51,12 @@ check: $(VENV)/.dev  ## lint, types, import rule
 slow: $(VENV)/.dev  ## everything, with the slow tests and, where there is a card, the GPU tests
 	$(BIN)/python -m pytest -q -m "slow or gpu or not slow"
 
-bench: $(VENV)/.dev  ## speed and quality figures
+bench: $(VENV)/.dev  ## speed, memory and quality figures, resumed runs
 	$(BIN)/python benchmarks/synthetic_speed.py
 	$(BIN)/python benchmarks/pipeline_speed.py
 	$(BIN)/python benchmarks/mini_report.py
+	$(BIN)/python benchmarks/resume_hashes.py
+	$(BIN)/python benchmarks/lopt_memory.py
 
 docs: $(VENV)/.dev  ## check that every file and command named in the docs exists
 	$(BIN)/python -m pytest -q tests/unit/test_docs.py
