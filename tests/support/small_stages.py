@@ -16,7 +16,7 @@ SIZE = (64, 96)
 
 
 def save_tiny_flux(folder: Path, guidance: bool = True) -> Path:
-    """A FLUX.1 folder of the real classes, random weights, two blocks of each kind; told guidance as dev is, or not."""
+    """A FLUX.1 folder of the real classes, random weights, two blocks of each kind; `guidance`: dev, else schnell."""
     parts = tiny_flux.components(layers=2, single_layers=2, guidance=guidance)
     numbers = {"native_area": SIZE[0] * SIZE[1], "max_sequence_length": 16, "num_inference_steps": 2}
     PosterCraftPipeline(**parts, **numbers).save_pretrained(folder)
