@@ -107,7 +107,8 @@ def report_lines(report: dict[str, Any], where: Path) -> list[str]:
     """
     taken, found = report["samples_a_batch"], report["left_out"]
     said = f"{report['set']}: {report['rows']} rows, {report['posters']} to train on"
-    batches = f"{report['batches_an_epoch']:g} batch{'es' * (report['batches_an_epoch'] != 1)}"
+    count = report["batches_an_epoch"]
+    batches = f"{round(count) if count > 9 else round(count, 1):g} batch{'es' * (count != 1)}"
     lines = [f"{said}, about {batches} of {taken} an epoch" if taken else said]
     lines += [f"  {line}" for line in _bucket_lines(report["buckets"], taken)]
     if found:
