@@ -14,6 +14,7 @@ from diffusers.loaders.lora_base import LORA_WEIGHT_NAME_SAFE
 
 from posterkit.pipelines.loading import LOAD_FAULTS, Family, family_of, first_line, quiet_bars, read_index
 from posterkit.pipelines.presets import hardware, use_attention
+from posterkit.training.adapters import adapter_class
 from posterkit.training.adapters.folders import resolve
 from posterkit.training.feed.sets import SetConfig
 from posterkit.training.lora import Trainable, fuse_adapter, load_adapter, set_trainable
@@ -120,12 +121,8 @@ def open_start(name: str, family: Family, dtype: torch.dtype = torch.float32, tr
     found = family_of(name, read_index(str(folder)))
     if found != family:
         raise ValueError(f"{name}: is a checkpoint of {found}; this stage trains {family}")
-    if family == "postercraft":
-        from posterkit.training.adapters.flux import FluxAdapter as Adapter
-    else:
-        from posterkit.training.adapters.qwen import QwenAdapter as Adapter
     try:
-        model = Adapter.from_pretrained(folder, frozen_text=True, dtype=dtype)
+        model = adapter_class(family).from_pretrained(folder, frozen_text=True, dtype=dtype)
     except LOAD_FAULTS as fault:
         raise ValueError(f"{name}: cannot be loaded: {first_line(fault)}") from None
     if trains:
