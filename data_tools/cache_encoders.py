@@ -28,6 +28,7 @@ from posterkit.data.pairs import as_samples
 from posterkit.data.tool import run_tool, whole
 from posterkit.pipelines.loading import LOAD_FAULTS, family_of, first_line, quiet_bars, read_index
 from posterkit.pipelines.presets import DTYPES, hardware
+from posterkit.training.adapters import adapter_class
 from posterkit.training.adapters.folders import resolve
 from posterkit.training.adapters.frozen import KEEPS
 from posterkit.training.feed.encoding import CANNOT, check_tasks, encode_set, open_cache
@@ -36,12 +37,8 @@ from posterkit.training.feed.fitting import CANNOT_READ, plan_sizes
 
 def open_adapter(source: str, family: str, dtype: torch.dtype):
     """The encoders of a checkpoint, without its transformer."""
-    if family == "postercraft":
-        from posterkit.training.adapters.flux import FluxAdapter as Adapter
-    else:
-        from posterkit.training.adapters.qwen import QwenAdapter as Adapter
     try:
-        return Adapter.from_pretrained(source, frozen_text=True, encoders_only=True, dtype=dtype)
+        return adapter_class(family).from_pretrained(source, frozen_text=True, encoders_only=True, dtype=dtype)
     except LOAD_FAULTS as fault:
         raise ValueError(f"{source}: cannot be loaded: {first_line(fault)}") from None
 
