@@ -42,9 +42,8 @@ class Split:
 SIX = tuple(TASKS)
 SETS = {
     "base": Split(GlyphPosters(told=0.33), 8192),
-    "base_omni": Split(GlyphPosters(tasks=SIX, told=0.33, early=True), 12288),
+    "base_omni": Split(GlyphPosters(tasks=SIX, told=0.5), 12288),
     "base_told": Split(GlyphPosters(seed=5, told=0.6), 8192),
-    "base_omni_told": Split(GlyphPosters(seed=6, tasks=SIX, told=0.6, early=True), 12288),
     "letters": Split(GlyphPosters(seed=1, bare=True), 4096),
     "posters": Split(GlyphPosters(seed=2), 4096),
     "posters_misread": Split(GlyphPosters(seed=2, wrong=0.25), 4096),
@@ -53,9 +52,8 @@ SETS = {
 }
 BASES = {  # run folder: config, in this order
     "base_postercraft_first": "stage0_pretrain",
-    "base_posteromni_first": "stage0_pretrain_posteromni",
+    "base_posteromni": "stage0_pretrain_posteromni",
     "base_postercraft": "stage0_pretrain_told",
-    "base_posteromni": "stage0_pretrain_posteromni_told",
 }
 
 

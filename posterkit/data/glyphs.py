@@ -61,7 +61,6 @@ class GlyphPosters:
         wrong: share of the letters in captions that are not those on the poster, as with machine-written captions.
         brand: one colour, motif and arrangement for all, only the letters differ: a narrow set.
         bare: no small print: clean text over pictures, as in PosterCraft's stage 1.
-        early: four motifs, six colours and two textures only: what a base has seen that is to learn the others.
     """
 
     seed: int = 0
@@ -71,7 +70,6 @@ class GlyphPosters:
     wrong: float = 0.0
     brand: bool = False
     bare: bool = False
-    early: bool = False
 
     def __getitem__(self, number: int) -> PosterSample:
         rng = Random(f"{self.seed} {self.split} glyphs {number}")
@@ -90,10 +88,9 @@ class GlyphPosters:
         )  # fmt: skip
 
     def _draw(self, rng: Random) -> Glyphs:
-        shapes, hues, textures = (SHAPES[:4], HUES[:6], TEXTURES[:2]) if self.early else (SHAPES, HUES, TEXTURES)
-        hue, ground = rng.sample(hues, 2)
+        hue, ground = rng.sample(HUES, 2)
         poster = Glyphs(
-            rng.choice(shapes), hue, ground, rng.choice(textures), rng.choice(tuple(SIDES)), rng.choice(ENDS),
+            rng.choice(SHAPES), hue, ground, rng.choice(TEXTURES), rng.choice(tuple(SIDES)), rng.choice(ENDS),
             "".join(rng.choices(ALPHABET, k=3)), "".join(rng.choices("abcdefghijklmnopqrstuvwxyz    ", k=22)),
         )  # fmt: skip
         if self.brand:
