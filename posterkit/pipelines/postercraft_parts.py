@@ -6,12 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from diffusers import DiffusionPipeline
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.loaders import TextualInversionLoaderMixin
-from diffusers.pipelines.flux.pipeline_flux import calculate_shift, retrieve_timesteps
 from diffusers.utils import logging, scale_lora_layers, unscale_lora_layers
 from diffusers.utils.torch_utils import get_module_execution_device, randn_tensor
 from PIL import Image
@@ -20,6 +18,7 @@ from posterkit.pipelines.checks import Sampling, check_generators, check_latents
 from posterkit.pipelines.flux_inputs import check_texts, count_prompts, feedback_text, position_ids
 from posterkit.pipelines.latents import pack
 from posterkit.pipelines.references import read_image
+from posterkit.pipelines.timesteps import set_timesteps
 from posterkit.sizing import SHAPE_TOLERANCE, Size, check_on_grid, fit_area
 
 logger = logging.get_logger(__name__)
@@ -268,19 +267,7 @@ class PosterCraftParts(DiffusionPipeline, TextualInversionLoaderMixin):
         self, num_inference_steps: int, sigmas: list[float] | None, image_tokens: int, device: torch.device
     ) -> torch.Tensor:
         """Timesteps `(T,)`, shifted by the number of noise tokens (a draft's tokens do not count)."""
-        config = self.scheduler.config
-        mu = calculate_shift(
-            image_tokens,
-            config.get("base_image_seq_len", 256),
-            config.get("max_image_seq_len", 4096),
-            config.get("base_shift", 0.5),
-            config.get("max_shift", 1.15),
-        )
-        spaced = np.linspace(1.0, 1 / num_inference_steps, num_inference_steps) if sigmas is None else sigmas
-        if config.get("use_flow_sigmas", False):
-            spaced = None
-        timesteps, _ = retrieve_timesteps(self.scheduler, num_inference_steps, device, sigmas=spaced, mu=mu)  # type: ignore[arg-type]
-        return timesteps  # type: ignore[return-value]
+        return set_timesteps(self.scheduler, num_inference_steps, image_tokens, device, sigmas)
 
     @contextmanager
     def _text_lora_scale(self, scale: float | None) -> Iterator[None]:

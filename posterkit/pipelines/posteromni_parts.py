@@ -6,11 +6,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
-from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit_plus import calculate_shift, retrieve_timesteps
 from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 from torch import Tensor
@@ -21,6 +19,7 @@ from posterkit.pipelines.instruction import encode_instructions, pad
 from posterkit.pipelines.latents import encode_pixels, pack
 from posterkit.pipelines.processor import Qwen2VLProcessor
 from posterkit.pipelines.references import Poster, match_negatives
+from posterkit.pipelines.timesteps import set_timesteps
 from posterkit.sizing import Size
 from posterkit.tasks import Anchor, get_task
 
@@ -241,19 +240,7 @@ class PosterOmniParts(DiffusionPipeline):
         self, size: Size, num_inference_steps: int, sigmas: Sequence[float] | None, device: torch.device | str
     ) -> Tensor:
         """Set the scheduler for a poster of `size` (larger ones stay noisy longer) and return its timesteps."""
-        spaced: Any = (
-            np.linspace(1.0, 1 / num_inference_steps, num_inference_steps) if sigmas is None else list(sigmas)
-        )
-        config = self.scheduler.config
-        shift = calculate_shift(
-            size.area // self.patch**2,
-            config.get("base_image_seq_len", 256),
-            config.get("max_image_seq_len", 4096),
-            config.get("base_shift", 0.5),
-            config.get("max_shift", 1.15),
-        )
-        timesteps: Any
-        timesteps, _ = retrieve_timesteps(self.scheduler, num_inference_steps, device, sigmas=spaced, mu=shift)
+        timesteps = set_timesteps(self.scheduler, num_inference_steps, size.area // self.patch**2, device, sigmas)
         self.scheduler.set_begin_index(0)  # it need not look the first timestep up, which would wait for the device
         return timesteps
 
