@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from posterkit.data.buckets import BucketedLoader
 from posterkit.training.faults import WrongCall
 from posterkit.training.loop import Loader
 
@@ -27,17 +26,17 @@ class Ahead:
         depth: batches read ahead.
     """
 
-    def __init__(self, loader: BucketedLoader, device: torch.device, content: str, depth: int = 2) -> None:
+    def __init__(self, loader: Loader, device: torch.device, content: str, depth: int = 2) -> None:
         self.loader, self.device, self.depth = loader, device, depth
         self.content = hashlib.sha256(content.encode()).hexdigest()[:16]
         self._position = loader.state_dict()
 
     def __iter__(self) -> Iterator[Any]:
-        ready: queue.Queue[tuple[Any, dict[str, int]]] = queue.Queue(self.depth)
+        ready: queue.Queue[tuple[Any, dict[str, Any]]] = queue.Queue(self.depth)
         ended = threading.Event()
         self.loader.load_state_dict(self._position)
 
-        def hand_over(item: tuple[Any, dict[str, int]]) -> None:
+        def hand_over(item: tuple[Any, dict[str, Any]]) -> None:
             while not ended.is_set():
                 with contextlib.suppress(queue.Full):
                     ready.put(item, timeout=0.1)

@@ -179,7 +179,8 @@ def check_on_disk(config: RunConfig) -> None:
         if not names or not isinstance(value, str) or value.startswith("mini:") or Path(value).exists():
             continue
         try:
-            if isinstance(try_to_load_from_cache(value, "model_index.json"), str):
+            known = (try_to_load_from_cache(value, name) for name in ("model_index.json", "config.json"))
+            if any(isinstance(path, str) for path in known):
                 continue
             hint = f" (fetch it by: hf download {value})" if key == "init_from" and value.count("/") == 1 else ""
         except HFValidationError:

@@ -83,13 +83,14 @@ def lora_of(model: Any) -> Any:
 
 def _front_matter(model: Any, origin: Origin) -> dict[str, Any]:
     family, lora = family_of_model(model), lora_of(model)
-    head: dict[str, Any] = {**origin.licence, "library_name": "diffusers"}
+    head: dict[str, Any] = {**origin.licence, "library_name": "transformers" if hasattr(model, "use") else "diffusers"}
     if origin.base and "/" in origin.base and not origin.base.startswith("mini:"):
         head["base_model"] = origin.base
         head["base_model_relation"] = "adapter" if lora else "finetune"
     if family:
         head["pipeline_tag"] = {"postercraft": "text-to-image", "posteromni": "image-to-image"}[family]
-    kind = {"postercraft": "flux", "posteromni": "qwen-image-edit", None: "autoencoder"}[family]
+    other = getattr(model, "kind", "autoencoder")
+    kind = {"postercraft": "flux", "posteromni": "qwen-image-edit", None: other}[family]
     head["tags"] = ["posterkit", "poster", kind, *(["lora", "template:sd-lora"] if lora else [])]
     if origin.scripts is not None:
         head["posterkit"] = {"scripts": origin.scripts}
@@ -111,6 +112,8 @@ def _facts(model: Any, run: Run, origin: Origin, averaged: bool) -> str:
         kind = "DoRA" if lora.use_dora else "LoRA"
         layers = ", ".join(f"`{name}`" for name in sorted(lora.target_modules))
         weights = f"{kind} of rank {lora.r}, alpha {lora.lora_alpha:g}, on {layers}; {_count(trained)} parameters"
+    elif hasattr(model, "what_trains"):
+        weights = f"{model.what_trains}; {_count(trained)} parameters"
     else:
         names = [name for name, part in _named(model.module) if any(p.requires_grad for p in part.parameters())]
         weights = f"all of {' and '.join(f'`{name}`' for name in names)}; {_count(trained)} parameters trained"
@@ -189,6 +192,8 @@ def text_recall(run_folder: Path) -> str:
 def _use(model: Any, origin: Origin) -> str:
     family = family_of_model(model)
     if family is None:
+        if hasattr(model, "use"):
+            return f"## Use\n\n```python\n{model.use}\n```"
         kind = type(getattr(model, "module", model)).__name__
         if not hasattr(model, "family"):
             return ""

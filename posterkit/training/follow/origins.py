@@ -25,6 +25,9 @@ _LICENCES = {
     "Qwen/Qwen-Image-Edit": _APACHE,
     "Qwen/Qwen-Image-Edit-2509": _APACHE,
     "Qwen/Qwen-Image-Edit-2511": _APACHE,
+    "Qwen/Qwen2.5-VL-7B-Instruct": _APACHE,
+    "Qwen/Qwen3-VL-4B-Instruct": _APACHE,
+    "Qwen/Qwen3-VL-8B-Instruct": _APACHE,
 }
 
 

@@ -1,0 +1,332 @@
+"""Pairs of posters, or of wishes, of which one is better: what a reward model learns from (PosterOmni section 3.4).
+
+Comparisons that somebody judged come from a set that `data_tools/mine_preferences.py` wrote. All others are free: made
+of a good poster and what is known to be worse. Judgement n of a set follows from the seed and n alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+
+from posterkit.brief import quoted_texts
+from posterkit.data.dataset import INDEX, PosterDataset, read_rows
+from posterkit.data.pairs import open_preferences, pictures_of
+from posterkit.data.schema import Box, PosterSample
+from posterkit.metrics.text import TextReader
+from posterkit.rewards import Asked
+from posterkit.rewards.scorer import Scorer, inputs_of
+from posterkit.tasks import TASKS
+from posterkit.training.config import check_keys
+from posterkit.training.feed import weakening
+from posterkit.training.feed.ahead import Ahead
+from posterkit.training.feed.batches import Batch
+from posterkit.training.feed.sets import Posters, SetConfig, open_set
+from posterkit.training.loop import Run
+
+KINDS = ("candidates", "unedited", "wrong_task", "wrong_text", "text_error", "noise", "illegible", "text_blur",
+         "text_mask", "blank")  # fmt: skip
+ON_LINES = ("illegible", "text_blur", "text_mask")  # what is done to lines of text
+_TRIES = 50
+Read = Callable[[int], tuple[PosterSample, PosterSample | None]]
+
+
+@dataclass
+class JudgementConfig:
+    """
+    Attributes:
+        path: a set's folder: pairs as `mine_preferences.py` writes them, or finished posters, of which free pairs are
+            made; null draws synthetic posters into `run_dir/set`.
+        tasks: only rows of these; null for all.
+        count, seed, sizes: of a drawn set: how many posters, which ones, and their widths and heights in pixels.
+        heldout: posters that no step sees: drawn, or where a set on disk holds none out, its last ones.
+    """
+
+    path: str | None = None
+    tasks: list[str] | None = None
+    count: int = 1024
+    seed: int = 0
+    sizes: list[list[int]] = field(default_factory=lambda: [[128, 192], [192, 128], [160, 160]])
+    heldout: int = 128
+
+    def check(self) -> None:
+        """Raise ValueError for values that cannot work."""
+        SetConfig(count=self.count, heldout=self.heldout, sizes=self.sizes).check()
+        if self.heldout < 2:
+            raise ValueError(f"data.heldout must be at least 2: the scores are held against them; got {self.heldout}")
+
+
+def check_kinds(kinds: dict[str, Any]) -> None:
+    """Raise ValueError for shares that cannot be drawn from."""
+    check_keys(kinds, KINDS, "kinds")
+    for name, share in kinds.items():
+        if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share < float("inf"):
+            raise ValueError(f"kinds.{name} takes a share of at least 0, got {share!r}")
+    if not sum(kinds.values()):
+        raise ValueError(f"kinds leaves nothing to learn from; it takes shares of {', '.join(KINDS)}")
+
+
+class Side(NamedTuple):
+    """A poster, uint8 `(H, W, 3)`, and what it was asked to be."""
+
+    asked: Asked
+    poster: np.ndarray
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One of two sides is better.
+
+    Attributes:
+        id: of the row that it was made of.
+        kind: one of `KINDS`; "candidates" were judged, the others are free.
+        why: what is wrong with the rejected side.
+    """
+
+    id: str
+    kind: str
+    chosen: Side
+    rejected: Side
+    why: str
+
+
+class GoodPosters:
+    """Posters that are as they should be, by number, and for some the one that was judged worse.
+
+    Args:
+        rows: as the set's index has them.
+        read: poster `number`, and the rejected one or None.
+    """
+
+    def __init__(self, rows: Sequence[dict[str, Any]], read: Read) -> None:
+        self.rows, self.read = rows, read
+        self.of_task: dict[str, list[int]] = {}
+        for number, row in enumerate(rows):
+            self.of_task.setdefault(str(row["task"]), []).append(number)
+        self.quotes = [quoted_texts(str(row.get("instruction") or row.get("caption") or row.get("prompt") or ""))
+                       for row in rows]  # fmt: skip
+        self.titles = sorted({texts[0] for texts in self.quotes if texts})
+        self.letters = weakening.letters_of([text for texts in self.quotes for text in texts])
+        self._lines: dict[int, list[Box]] = {}
+        self._reader = TextReader(enlarge_to=512)
+
+    def part(self, numbers: Sequence[int]) -> GoodPosters:
+        return GoodPosters([self.rows[number] for number in numbers], lambda place: self.read(numbers[place]))
+
+    def fit(self, kind: str) -> list[int]:
+        """The numbers of posters that a judgement of a kind can be made of."""
+        rules: dict[str, Callable[[int], bool]] = {
+            "candidates": self._was_compared,
+            "unedited": lambda number: self.rows[number]["task"] in TASKS,
+            "wrong_task": lambda number: len(self.of_task) > 1,
+            "wrong_text": lambda number: bool(self.quotes[number]) and len(self.titles) > 1,
+            "text_error": lambda number: bool(self.changeable(number)),
+            **dict.fromkeys(ON_LINES, self._has_lines),
+        }
+        rule = rules.get(kind, lambda number: True)
+        return [number for number in range(len(self.rows)) if rule(number)]
+
+    def changeable(self, number: int) -> list[int]:
+        """Which of a prompt's quotes one character can be changed in."""
+        texts = enumerate(self.quotes[number])
+        return [place for place, text in texts if weakening.text_error(Random(0), text, self.letters)]
+
+    def lines(self, number: int, poster: PosterSample) -> list[Box]:
+        """Boxes of the lines of text on a poster: the set's, else where an OCR model reads some."""
+        if number not in self._lines:
+            found = [line.box for text in poster.texts for line in text.lines]
+            found = found or [text.box for text in poster.texts if text.box]
+            if not poster.texts:
+                read = [line.box for line in self._reader(poster.target)]
+                found = [(max(0, int(x0)), max(0, int(y0)), int(x1) + 1, int(y1) + 1) for x0, y0, x1, y1 in read]
+            self._lines[number] = [box for box in found if box[2] > box[0] and box[3] > box[1]]
+        return self._lines[number]
+
+    def _was_compared(self, number: int) -> bool:
+        row = self.rows[number]
+        return "rejected" in row and row.get("kind", "candidates") == "candidates"
+
+    def _has_lines(self, number: int) -> bool:
+        row = self.rows[number]
+        return any(text.get("box") for text in row["texts"]) if "texts" in row else bool(self.quotes[number])
+
+
+class Judgements:
+    """Judgement n of good posters.
+
+    Attributes:
+        shares: of the kinds, those alone that something can be made of; the others are `missing`.
+
+    Args:
+        evenly: the kinds in turn, whatever their shares, as for posters that are held out.
+
+    Raises:
+        ValueError: no kind is left.
+    """
+
+    def __init__(self, good: GoodPosters, kinds: dict[str, float], seed: int, evenly: bool = False) -> None:
+        self.good, self.seed, self.evenly = good, seed, evenly
+        asked = {kind: share for kind, share in kinds.items() if share > 0}
+        self.fit = {kind: numbers for kind in asked if (numbers := good.fit(kind))}
+        self.missing = [kind for kind in asked if kind not in self.fit]
+        self.shares = {kind: asked[kind] for kind in self.fit}
+        if not self.shares:
+            raise ValueError(f"no pair of the kinds {', '.join(asked)} can be made of this set")
+
+    def __getitem__(self, number: int) -> Judgement:
+        """Judgement `number`.
+
+        Raises:
+            ValueError: a picture is damaged, or no text can be found on many posters whose texts are to be spoilt.
+        """
+        rng = Random(f"{self.seed} judgement {number}")
+        names = list(self.shares)
+        kind = names[number % len(names)] if self.evenly else rng.choices(names, list(self.shares.values()))[0]
+        for _ in range(_TRIES):  # in place of a poster on which no line is read another one is taken
+            if made := self._make(kind, rng.choice(self.fit[kind]), rng):
+                return made
+        raise ValueError(f"kinds.{kind}: none of {_TRIES} posters bears a text that could be spoilt; leave it out")
+
+    def _make(self, kind: str, number: int, rng: Random) -> Judgement | None:
+        sample, worse = self.good.read(number)
+        asked = replace(Asked.of(sample), prompt=sample.instruction or sample.caption)
+        right = Side(asked, sample.target)
+        if worse is not None and kind == "candidates":
+            gap = self.good.rows[number].get("gap")
+            wrong = Side(asked, worse.target), "judged worse" if gap is None else f"judged worse by {gap:g}"
+        elif kind == "unedited":
+            wrong = Side(asked, np.asarray(inputs_of(asked)[0])), "the input as it was"
+        elif kind == "wrong_task":
+            task = rng.choice([task for task in self.good.of_task if task != sample.task])
+            other, _ = self.good.read(rng.choice(self.good.of_task[task]))
+            wrong = Side(asked, other.target), f"a poster for {task}, not {sample.task}"
+        elif kind in ("wrong_text", "text_error"):
+            wrong = self._misquoted(kind, number, right, rng)
+        else:
+            wrong = self._weakened(kind, number, sample, asked, rng)
+        return wrong and Judgement(sample.id, kind, right, *wrong)
+
+    def _misquoted(self, kind: str, number: int, right: Side, rng: Random) -> tuple[Side, str] | None:
+        """The same poster, asked for another text than it shows."""
+        texts, place, what = self.good.quotes[number], 0, "text"
+        if kind == "wrong_text":
+            text = rng.choice([title for title in self.good.titles if title != texts[0]])
+        else:
+            place = rng.choice(self.good.changeable(number))
+            text, what = weakening.text_error(rng, texts[place], self.good.letters) or ("", "")
+        prompt = weakening.requote(right.asked.prompt, place, text)
+        if prompt is None:
+            return None
+        asked = replace(right.asked, prompt=prompt, texts=tuple(quoted_texts(prompt)))
+        return Side(asked, right.poster), f'wrong {what}: asked for "{text}", shows "{texts[place]}"'
+
+    def _weakened(
+        self, kind: str, number: int, sample: PosterSample, asked: Asked, rng: Random
+    ) -> tuple[Side, str] | None:
+        poster = sample.target
+        if kind == "noise":
+            step = rng.choice(weakening.NOISE_STEPS)
+            return Side(asked, weakening.noised(poster, step, rng.randrange(2**32))), f"noise at t = {step}"
+        if kind == "blank":
+            return Side(asked, weakening.blank(poster)), "blank"
+        lines = self.good.lines(number, sample)
+        if not lines:
+            return None
+        if kind == "illegible":
+            made, (width, height) = weakening.illegible(poster, lines)
+            return Side(asked, made), f"reduced to {width}x{height}: no text can be read"
+        if kind == "text_blur":
+            return Side(asked, weakening.text_blurred(poster, lines)), f"lines of text that are blurred: {len(lines)}"
+        return Side(asked, weakening.text_masked(poster, lines)), f"lines of text that are covered: {len(lines)}"
+
+
+class JudgedBatch(Batch):
+    """What `Scorer.score` takes: the chosen sides, then the rejected ones in the same order; `tasks` are the kinds."""
+
+    pictures: list[list[Image.Image]]  # both sides of each pair
+
+    def to(self, device: torch.device) -> JudgedBatch:
+        moved = JudgedBatch({name: tensor.to(device) for name, tensor in self.items()}, self.ids, self.tasks)
+        moved.pictures = self.pictures
+        return moved
+
+
+def judged_batches(judgements: Judgements, model: Scorer, run: Run) -> Ahead:
+    """Endless batches on the run's device, read ahead; their order follows from the run's seed."""
+    rank, world = run.accelerator.process_index, run.accelerator.num_processes
+    batches = JudgedBatches(judgements, model, run.config.batch_size, rank, world)
+    content = "\n".join(str(row["id"]) for row in judgements.good.rows)
+    return Ahead(batches, run.device, f"{judgements.shares} {content}")
+
+
+class JudgedBatches:
+    """Endless batches of judgements; process `rank` of `world` takes every `world`-th one."""
+
+    def __init__(self, judgements: Judgements, model: Scorer, size: int, rank: int, world: int) -> None:
+        self.judgements, self.model, self.size, self.rank, self.world = judgements, model, size, rank, world
+        self.position = 0
+
+    def __iter__(self) -> Iterator[JudgedBatch]:
+        while True:
+            first = (self.position * self.world + self.rank) * self.size
+            self.position += 1
+            yield self.batch([self.judgements[number] for number in range(first, first + self.size)])
+
+    def batch(self, pairs: list[Judgement]) -> JudgedBatch:
+        sides = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
+        tensors = self.model.collate([self.model.read(asked, Image.fromarray(made)) for asked, made in sides])
+        batch = JudgedBatch(tensors, [pair.id for pair in pairs], [pair.kind for pair in pairs])
+        batch.pictures = [[Image.fromarray(side.poster) for side in (pair.chosen, pair.rejected)] for pair in pairs]
+        return batch
+
+    def state_dict(self) -> dict[str, int]:
+        return {"epoch": 0, "position": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.position = state["position"]
+
+
+def open_good_posters(config: JudgementConfig, run: Run) -> tuple[GoodPosters, GoodPosters]:
+    """The posters to learn from, and those held out.
+
+    Raises:
+        FileNotFoundError: there is no set.
+        ValueError: it has too few rows.
+    """
+    if config.path and (Path(config.path) / INDEX).is_file() and _holds_pairs(Path(config.path)):
+        train, heldout = (_of_pairs(Path(config.path), split, config.tasks) for split in ("train", "heldout"))
+    else:
+        settings = SetConfig(path=config.path, tasks=config.tasks, count=config.count, seed=config.seed,
+                             sizes=config.sizes, heldout=config.heldout)  # fmt: skip
+        posters = open_set(settings, run, Posters(settings, tuple(config.tasks or ("text", *TASKS))))
+        train, heldout = (_of_samples(one) for one in posters)
+    if not heldout.rows:
+        cut = max(0, len(train.rows) - config.heldout)
+        train, heldout = train.part(range(cut)), train.part(range(cut, len(train.rows)))
+        run.print(f"{config.path}: holds nothing out; its last {len(heldout.rows)} posters are held out")
+    if not train.rows or not heldout.rows:
+        raise ValueError(f"{config.path}: too few rows: {len(train.rows)} to learn from, {len(heldout.rows)} held out")
+    return train, heldout
+
+
+def _holds_pairs(folder: Path) -> bool:
+    return any(pictures_of(row) for _, row in islice(read_rows(folder / INDEX), 1))
+
+
+def _of_samples(posters: PosterDataset) -> GoodPosters:
+    return GoodPosters(posters.rows, lambda number: (posters[number], None))
+
+
+def _of_pairs(folder: Path, split: str, tasks: list[str] | None) -> GoodPosters:
+    pairs = open_preferences(folder, split)
+    numbers = [number for number, row in enumerate(pairs.rows) if tasks is None or row.get("task") in tasks]
+    good = GoodPosters(pairs.rows, lambda number: (pairs[number].chosen, pairs[number].rejected))
+    return good.part(numbers)

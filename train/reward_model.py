@@ -1,0 +1,119 @@
+"""The reward model, PosterOmni: how good a poster is for what was asked (PosterOmni section 3.4).
+
+    accelerate launch train/reward_model.py --config configs/mini/reward_model.yaml
+
+A vision-language model reads the pictures that go in, the words and the poster; a light head says a score r. It
+learns from pairs of which one side is better (Bradley-Terry):
+
+    L = -E log sigmoid(r(chosen) - r(rejected))
+
+Judged pairs come from `data_tools/mine_preferences.py`. The others are free (`kinds`): the untouched input, which
+makes doing nothing worthless; a poster for another task; words that the poster does not show; and BPO's bootstraps: a
+poster under noise or with its text spoilt, a single character of the asked text changed. At the end held-out pairs of
+every kind are told apart: `heldout.json`, `heldout.jsonl` (each pair and what is wrong with it), `calibration.png`,
+`pairs.png`. `posterkit.rewards.learned.Learned("run folder")` is the reward. `kinds.unedited=0` and `prompt=false` are
+the paper's ablations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from posterkit.pipelines.loading import quiet_bars
+from posterkit.rewards.scorer import Scorer
+from posterkit.training.config import RunConfig, parse_config
+from posterkit.training.faults import WrongCall, setting_up
+from posterkit.training.feed.judgements import (
+    KINDS,
+    JudgementConfig,
+    Judgements,
+    check_kinds,
+    judged_batches,
+    open_good_posters,
+)
+from posterkit.training.follow.held_out import tell_apart
+from posterkit.training.loop import Run
+from posterkit.training.lora import Trainable
+from posterkit.training.losses import bradley_terry_loss
+from posterkit.training.stages import DTYPES
+
+
+@dataclass
+class RewardModelConfig(RunConfig):
+    """
+    Attributes:
+        data: pairs, or posters of which free pairs are made.
+        kinds: how often each kind of pair is drawn, relative to the others; one that is not named is never drawn.
+        prompt: whether the words are part of the input.
+        area: pixels that each picture is brought to before the model reads it.
+        base: dtype of a backbone that is frozen under a LoRA; one that trains is float32.
+        trainable: all weights of the backbone, or a LoRA on it; the head trains in any case.
+        heldout_pairs: of each kind, told apart at the end.
+    """
+
+    data: JudgementConfig = field(default_factory=JudgementConfig)
+    kinds: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(KINDS, 1.0))
+    prompt: bool = True
+    area: int = 28 * 28 * 24
+    base: Literal["fp32", "bf16"] = "fp32"
+    trainable: Trainable = field(default_factory=lambda: Trainable(targets=["q_proj", "k_proj", "v_proj", "o_proj"]))
+    heldout_pairs: int = 40
+
+    def check(self) -> None:
+        super().check()
+        self.data.check()
+        self.trainable.check()
+        check_kinds(self.kinds)
+        if self.init_from is None:
+            raise ValueError("init_from is null; a reward model starts from a vision-language model")
+        if self.base == "bf16" and self.trainable.weights == "full":
+            raise ValueError("base is bf16, which is frozen; it takes trainable.weights=lora or dora, not full")
+        if self.area < 1 or self.heldout_pairs < 1:
+            raise ValueError(f"area and heldout_pairs must be at least 1, got {self.area} and {self.heldout_pairs}")
+
+
+def main() -> None:
+    config = parse_config(RewardModelConfig)
+    run = Run(config)
+    with setting_up():
+        if run.sharded:
+            raise WrongCall(
+                "the reward model's weights are not sharded; train a LoRA with configs/accelerate/ddp.yaml"
+            )
+        model = open_scorer(config)
+        train, heldout = open_good_posters(config.data, run)
+        judgements = Judgements(train, config.kinds, config.seed)
+        checks = Judgements(heldout, dict.fromkeys(KINDS, 1.0), config.seed + 1, evenly=True)
+    if judgements.missing:
+        run.print(f"{', '.join(judgements.missing)}: nothing in this set to make such pairs of; left out")
+
+    for batch in run.steps(model, judged_batches(judgements, model, run)):
+        with run.autocast():
+            chosen, rejected = model.score(batch).chunk(2)
+        loss, figures = bradley_terry_loss(chosen, rejected)
+        run.backward(loss, **figures)
+
+    if run.accelerator.is_main_process:
+        pairs = [checks[number] for number in range(config.heldout_pairs * len(checks.shares))]
+        with run.averaged(model):
+            tell_apart(model, pairs, run)
+    run.finish(model)
+
+
+def open_scorer(config: RewardModelConfig) -> Scorer:
+    """The backbone with a fresh head, and in it what trains."""
+    assert config.init_from is not None
+    quiet_bars()
+    model = Scorer(config.init_from, area=config.area, prompt=config.prompt, dtype=DTYPES[config.base])
+    trainable = config.trainable
+    if trainable.weights != "full":
+        dora = trainable.weights == "dora"
+        model.add_lora(trainable.rank, trainable.alpha or trainable.rank, trainable.targets, dora)
+    if trainable.gradient_checkpointing:
+        model.module["backbone"].gradient_checkpointing_enable({"use_reentrant": False})
+    return model
+
+
+if __name__ == "__main__":
+    main()
