@@ -51,6 +51,8 @@ def picture_of_batch(batch: Any, model: Any, config: RunConfig, run_folder: Path
 def _pictures(batch: Any, model: Any, config: RunConfig) -> list[list[Image.Image]]:
     if isinstance(batch, Tensor):
         return [[_image(one)] for one in batch[:_SHOWN]]
+    if hasattr(batch, "pictures"):
+        return batch.pictures[:_SHOWN]
     names = sorted(name for name in batch if name.startswith("latents"))
     decoded = [_decode(model.vae, batch[name][:_SHOWN]) for name in names]
     columns = [list(column) for column in zip(*decoded, strict=True)]
