@@ -24,6 +24,7 @@ from posterkit.training.lora_files import (
     read_lora,
     write_lora,
 )
+from posterkit.training.state import KEPT
 
 # every attention projection of both families; FLUX.1's single blocks have the first three
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
@@ -197,6 +198,37 @@ def fuse_adapter(transformer: Any, name: str) -> None:
         raise ValueError(f'the LoRA "{name}" is not added to a base in 4 bits; load the base in base=bf16 for it')
     transformer.fuse_lora(adapter_names=[name])
     transformer.unload_lora()
+
+
+def add_follower(transformer: Any, name: str, leader: str, trainable: Trainable) -> None:
+    """Put a LoRA on the transformer that is equal to another one and follows it without a gradient.
+
+    It is not in use, and a run's checkpoints keep it. See `follow_adapter`.
+
+    Raises:
+        ValueError: there is no such leader.
+    """
+    _check_name(transformer, leader)
+    add_adapter(transformer, name, trainable)
+    for _, parameter in _weights(transformer, name):
+        setattr(parameter, KEPT, True)
+    follow_adapter(transformer, name, leader, 0.0)
+    with _training_kept(transformer):
+        transformer.set_adapter(leader)
+
+
+@torch.no_grad()
+def follow_adapter(transformer: Any, name: str, leader: str, decay: float) -> None:
+    """follower <- decay follower + (1 - decay) leader, weight by weight; decay 0 copies.
+
+    Raises:
+        ValueError: there is no such adapter.
+    """
+    for one in (name, leader):
+        _check_name(transformer, one)
+    led = dict(_weights(transformer, leader))
+    for key, weight in _weights(transformer, name):
+        weight.lerp_(led[key].to(weight), 1 - decay)
 
 
 def adapters_of(transformer: Any) -> list[str]:

@@ -19,6 +19,7 @@ from torch.distributed.tensor import DTensor
 from posterkit.training.sharding import like, whole
 
 SEAL = "sealed.json"  # written last; a folder without it, or with another size in it, was torn
+KEPT = "kept_in_checkpoints"  # marks a parameter that follows the trained ones without a gradient
 
 
 class EMA:
@@ -89,7 +90,7 @@ def save_state(
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
     tensors, scalars = _flatten_optimizer(module, optimizer)
-    files = {"weights": dict(_trainable(module)), "optimizer": tensors, "ema": ema.shadow if ema else {}}
+    files = {"weights": dict(_changing(module)), "optimizer": tensors, "ema": ema.shadow if ema else {}}
     for name, values in files.items():
         if (kept := _put_together(values, main)) or (name == "optimizer" and main):
             save_file(kept, temporary / f"{name}.safetensors")
@@ -127,7 +128,7 @@ def load_state(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer
         ValueError: the checkpoint has other weights or another optimiser than the run, or no EMA where one is asked
             for.
     """
-    _fill(folder / "weights.safetensors", dict(_trainable(module)))
+    _fill(folder / "weights.safetensors", dict(_changing(module)))
     record = json.loads((folder / "state.json").read_text())
     _unflatten_optimizer(folder, module, optimizer, record["optimizer"])
     if ema is not None:
@@ -161,8 +162,12 @@ def _put_together(tensors: dict[str, Tensor], main: bool) -> dict[str, Tensor]:
     return kept
 
 
-def _trainable(module: nn.Module) -> list[tuple[str, Tensor]]:
-    return [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
+def _changing(module: nn.Module) -> list[tuple[str, Tensor]]:
+    return [
+        (name, parameter)
+        for name, parameter in module.named_parameters()
+        if parameter.requires_grad or hasattr(parameter, KEPT)
+    ]
 
 
 def _flatten_optimizer(
@@ -191,7 +196,7 @@ def _unflatten_optimizer(
     names: dict[Tensor, str] = {parameter: name for name, parameter in module.named_parameters()}
     ordered = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     indices = {names[parameter]: index for index, parameter in enumerate(ordered)}
-    positions = [name for name, _ in _trainable(module)]
+    positions = [name for name, _ in _changing(module)]
     if "groups" not in scalars and scalars["kind"] != type(optimizer).__name__:
         raise ValueError(
             f"{folder}: the optimiser was {scalars['kind']}, here it is {type(optimizer).__name__}; go on on the kind "

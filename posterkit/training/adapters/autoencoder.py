@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, AutoencoderKLQwenImage
+from PIL import Image
 from torch import Tensor
 
 from posterkit.training.adapters.folders import hash_weights
@@ -129,6 +130,12 @@ class Autoencoder:
 def images_to_tensor(pictures: Sequence[np.ndarray]) -> Tensor:
     """uint8 `(H, W, 3)` pictures of one size to `(B, 3, H, W)` float in [-1, 1]."""
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def tensor_to_images(pixels: Tensor) -> list[Image.Image]:
+    """`(B, 3, H, W)` in about [-1, 1] to RGB pictures; what lies beyond is cut off."""
+    values = ((pixels.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().byte()
+    return [Image.fromarray(one.permute(1, 2, 0).numpy()) for one in values]
 
 
 def _single_frame(layer: Any) -> Callable[[Tensor], Tensor]:

@@ -43,6 +43,10 @@ class FluxCondition:
     pooled: Tensor
     image_ids: Tensor
 
+    def take(self, rows: Tensor) -> FluxCondition:
+        """The condition of some samples, `(R,)` numbers of them, in that order and any number of times."""
+        return FluxCondition(self.prompt[rows], self.pooled[rows], self.image_ids)
+
 
 class FluxAdapter:
     """The parts of a FLUX.1 pipeline, and the verbs a stage calls.

@@ -55,6 +55,10 @@ class QwenCondition:
     references: Tensor
     shapes: list[Shape]
 
+    def take(self, rows: Tensor) -> QwenCondition:
+        """The condition of some samples, `(R,)` numbers of them, in that order and any number of times."""
+        return QwenCondition(self.prompt[rows], self.mask[rows], self.references[rows], self.shapes)
+
 
 class QwenAdapter:
     """The parts of a Qwen-Image-Edit pipeline, and the verbs a stage calls.

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from posterkit.data.dataset import INDEX, PosterDataset
+from posterkit.training.adapters.autoencoder import tensor_to_images
 from posterkit.training.config import RunConfig
 from posterkit.training.feed.regions import PATCH, region_weights
 
@@ -50,7 +51,7 @@ def picture_of_batch(batch: Any, model: Any, config: RunConfig, run_folder: Path
 
 def _pictures(batch: Any, model: Any, config: RunConfig) -> list[list[Image.Image]]:
     if isinstance(batch, Tensor):
-        return [[_image(one)] for one in batch[:_SHOWN]]
+        return [[one] for one in tensor_to_images(batch[:_SHOWN])]
     if hasattr(batch, "pictures"):
         return batch.pictures[:_SHOWN]
     names = sorted(name for name in batch if name.startswith("latents"))
@@ -65,13 +66,7 @@ def _pictures(batch: Any, model: Any, config: RunConfig) -> list[list[Image.Imag
 @torch.no_grad()
 def _decode(vae: Any, latents: Tensor) -> list[Image.Image]:
     device = next(vae.module.parameters()).device
-    return [_image(vae.decode(one[None].float().to(device))[0]) for one in latents]
-
-
-def _image(picture: Tensor) -> Image.Image:
-    """Of `(3, H, W)` in [-1, 1]."""
-    pixels = ((picture.float().cpu().clamp(-1, 1) + 1) * 127.5).round().byte()
-    return Image.fromarray(pixels.permute(1, 2, 0).numpy())
+    return [tensor_to_images(vae.decode(one[None].float().to(device)))[0] for one in latents]
 
 
 def _tile(picture: Image.Image) -> Image.Image:

@@ -34,8 +34,8 @@ class RunLog:
     padding too, since it costs the same. Passes without gradients (a teacher's, those of sample sheets) and blocks
     that are computed again for their backward pass count nothing. A model without a transformer has no such figure.
     `memory_gib` is the largest amount of the card's memory that tensors have held since the start, or without a card
-    what the process holds of main memory. `data_wait` is the share of the time in which steps waited for data. Time
-    for pictures and checkpoints is in none of these rates.
+    what the process holds of main memory. `data_wait` is the share of the time in which steps waited for data, or for
+    what drawn posters are worth. Time for pictures and checkpoints is in none of these rates.
     """
 
     def __init__(self, folder: Path, config: RunConfig, accelerator: Accelerator) -> None:
@@ -78,6 +78,13 @@ class RunLog:
         asked = time.monotonic()
         yield
         self._waited += time.monotonic() - asked
+
+    @contextlib.contextmanager
+    def working(self) -> Iterator[None]:
+        """While what a step waits for is the model's own work: posters that it draws to learn from."""
+        began = time.monotonic()
+        yield
+        self._waited -= time.monotonic() - began
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:

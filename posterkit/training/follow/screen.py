@@ -16,7 +16,7 @@ _EVERY = 0.25  # seconds between two pictures of the bar
 
 # figures by their name in the log: how they are written, in the order of the lines
 _SHOWN = {
-    "loss": "loss {:.4f}", "grad_norm": "grad {:.2f}", "images_per_s": "{:.1f} images/s",
+    "loss": "loss {:.4f}", "reward": "reward {:.3f}", "grad_norm": "grad {:.2f}", "images_per_s": "{:.1f} images/s",
     "tokens_per_s": "{:.0f} tokens/s", "memory_gib": "{:.1f} GiB", "data_wait": "wait {:.0%}",
 }  # fmt: skip
 

@@ -1,0 +1,1 @@
+"""Posters that a model draws while it learns: samplers, groups of a prompt, what they are worth."""

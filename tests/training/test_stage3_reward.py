@@ -1,0 +1,192 @@
+"""Learning from rewards through the real recipe, at nano size: what is drawn, what counts, exact resume, refusals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_qwen
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from small_omni import save_tiny_qwen, write_tasks
+from small_stages import log_of, save_tiny_flux, write_posters, write_stage
+
+from posterkit import PosterCraftPipeline, PosterOmniPipeline
+from posterkit.data import PosterDataset
+from posterkit.metrics.diversity import diversity
+from posterkit.training.adapters.flux import FluxAdapter
+from posterkit.training.adapters.qwen import QwenAdapter
+from posterkit.training.lora import Trainable, add_adapter, add_follower, follow_adapter, using
+from posterkit.training.rollouts.groups import best_and_worst
+from posterkit.training.rollouts.samplers import draw, sampling_times, walk
+
+RECIPE = "stage3_reward"
+ROLLOUTS = {"images": 3, "draws": 2, "steps": 3, "least_std": 0.0}
+LORA = {"weights": "lora", "rank": 2}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Path:
+    return save_tiny_qwen(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="module")
+def posters(tmp_path_factory) -> Path:
+    tasks = {"layout_driven": [0, 1, 2], "style_driven": [0, 1, 2]}
+    return write_tasks(tmp_path_factory.mktemp("set"), tasks, heldout=1)
+
+
+@pytest.fixture(scope="module")
+def flux(tmp_path_factory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("flux")
+    return save_tiny_flux(folder / "base"), write_posters(folder / "set", 4)
+
+
+def stage(folder: Path, run: str, base: Path, posters: Path, **overrides: Any) -> Path:
+    common: dict[str, Any] = {"rollouts": ROLLOUTS, "trainable": LORA, "reward": {"source": "aesthetics"}}
+    common |= {"batch_size": 1, "dpo": {"gap": 0.0}}
+    return write_stage(folder, run, base, posters, **{**common, **overrides})
+
+
+def weights_of(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "model" / "pytorch_lora_weights.safetensors")
+
+
+@pytest.mark.parametrize("family", ["postercraft", "posteromni"])
+def test_a_drawn_poster_is_the_pipelines_own(family, base, posters, flux):
+    folder, data = (base, posters) if family == "posteromni" else flux
+    model: Any = (QwenAdapter if family == "posteromni" else FluxAdapter).from_pretrained(folder, frozen_text=True)
+    sample = PosterDataset(data)[0]
+    batch = model.collate(model.precompute([sample]))
+    with torch.no_grad():
+        x0, condition = model.encode(batch)
+        noise = torch.randn(x0.shape, generator=torch.Generator().manual_seed(3))
+        told = () if family == "posteromni" else (torch.full((1,), 2.0),)
+        times = sampling_times(model.parts["scheduler"], 4, x0.shape[1])
+        drawn = draw(lambda x, t: model.velocity(x, t, condition, *told), noise, times)
+    height, width = sample.target.shape[:2]
+    options: Any = {"width": width, "height": height, "num_inference_steps": 4, "output_type": "latent"}
+    if family == "posteromni":
+        pipe: Any = PosterOmniPipeline.from_pretrained(folder)
+        wanted = pipe(image=[Image.fromarray(r) for r in sample.references], prompt=sample.words, task=sample.task,
+                      true_cfg_scale=1.0, latents=noise, **options).images  # fmt: skip
+    else:
+        pipe = PosterCraftPipeline.from_pretrained(folder)
+        wanted = pipe(prompt=sample.caption, guidance_scale=2.0, latents=noise, **options).images
+    wanted = wanted if isinstance(wanted, torch.Tensor) else wanted[0]
+    assert (drawn.flatten() - wanted.float().flatten()).abs().max() < 2e-3  # what is cached is rounded to float16
+    assert (drawn - noise).abs().mean() > 0.1
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"objective": "nft", "ema_decay": 0.9, "rollouts": {**ROLLOUTS, "decay": 2}},
+        {"objective": "nft", "rollouts": {**ROLLOUTS, "updates": 2}},
+        {"objective": "dpo"},
+        {"objective": "grpo", "rollouts": {**ROLLOUTS, "updates": 2}, "grpo": {"kl": 0.1}},
+    ],
+    ids=["nft", "nft-two-updates", "dpo", "grpo"],
+)
+def test_a_stopped_run_goes_on_bit_for_bit(base, posters, run_recipe, tmp_path, settings):
+    whole, parts = (stage(tmp_path, run, base, posters, max_steps=4, **settings) for run in ("whole", "parts"))
+    run_recipe(RECIPE, whole)
+    for stop in (1, 3):
+        run_recipe(RECIPE, parts, f"stop_at={stop}")
+    run_recipe(RECIPE, parts)
+    one, other = weights_of(tmp_path / "whole"), weights_of(tmp_path / "parts")
+    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+    assert any(value.abs().max() > 0 for name, value in one.items() if "lora_B" in name)
+    kept = load_file(tmp_path / "whole" / "last" / "weights.safetensors")
+    assert any(".old." in name for name in kept) == (settings["objective"] != "dpo")
+
+
+def test_postercraft_learns_from_rewards_too(flux, run_recipe, tmp_path):
+    config = stage(tmp_path, "run", *flux, family="postercraft", objective="dpo", max_steps=2,
+                   rollouts={**ROLLOUTS, "guidance": 3.0}, sample_every=2)  # fmt: skip
+    run_recipe(RECIPE, config)
+    rows = log_of(tmp_path / "run")
+    assert abs(rows[0]["loss"] - np.log(2)) < 1e-5, "at the start the model is its reference"
+    assert 0 < rows[0]["reward"] < 1 and rows[0]["diversity"] > 0 and "chosen_error" in rows[0]
+    assert (tmp_path / "run" / "samples" / "0000002.png").is_file()
+
+
+def test_the_first_step_of_nft_comes_from_its_sampler(base, posters, run_recipe, tmp_path):
+    run_recipe(RECIPE, stage(tmp_path, "run", base, posters, max_steps=1))
+    row = log_of(tmp_path / "run")[0]
+    assert row["from_old"] == 0 and row["kl"] == 0 and row["norm_ratio"] == pytest.approx(1)
+    assert row["kept"] == 1 and row["reward_failed"] == 0
+
+
+def test_the_ratio_of_grpos_first_update_is_one(base, posters, run_recipe, tmp_path):
+    run_recipe(RECIPE, stage(tmp_path, "run", base, posters, objective="grpo", max_steps=1))
+    row = log_of(tmp_path / "run")[0]
+    assert row["ratio"] == pytest.approx(1, abs=1e-6) and row["clipped"] == 0
+
+
+def test_a_follower_is_its_leaders_copy_and_lags_behind_it():
+    model: Any = tiny_qwen.components()["transformer"]
+    add_adapter(model, "default", Trainable("lora", rank=2))
+    for path, parameter in model.named_parameters():
+        if ".lora_" in path:
+            torch.nn.init.normal_(parameter)
+    add_follower(model, "old", "default", Trainable("lora", rank=2))
+    own = {p: v for p, v in model.named_parameters() if ".lora_" in p}
+    pairs = [(own[p], own[p.replace(".old.", ".default.")]) for p in own if ".old." in p]
+    assert pairs and all(torch.equal(*pair) for pair in pairs)
+    before = [follower.clone() for follower, _ in pairs]
+    with torch.no_grad():
+        for _, leader in pairs:
+            leader.add_(1.0)
+    follow_adapter(model, "old", "default", 0.75)
+    for was, (follower, _) in zip(before, pairs, strict=True):
+        assert torch.allclose(follower, was + 0.25, atol=1e-6)
+    with using(model, "old"):
+        assert model.active_adapters() == ["old"]
+    assert model.active_adapters() == ["default"]
+
+
+def test_best_and_worst_are_marked_where_they_lie_far_enough_apart():
+    nan = float("nan")
+    rewards = torch.tensor([[0.1, 0.9, 0.5], [0.5, 0.55, 0.52], [nan, 0.2, 0.8], [nan, nan, 0.3]])
+    wanted = [[True, True, False], [False] * 3, [False, True, True], [False] * 3]
+    assert best_and_worst(rewards, 0.1).tolist() == wanted
+
+
+def test_random_steps_without_noise_are_the_odes():
+    noise = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0))
+    times = torch.linspace(1, 0, 6)
+    found = draw(lambda x, t: x * t[:, None, None], noise, times)
+    nearly = walk(lambda x, t: x * t[:, None, None], noise, times, 1e-4, torch.Generator().manual_seed(1))
+    assert torch.allclose(nearly.states[-1], found, atol=1e-3) and nearly.states.shape == (6, 2, 5, 3)
+    assert nearly.log_probs.shape == (5, 2)
+
+
+def test_diversity_is_the_mean_distance_of_pairs():
+    black, white = np.zeros((40, 30, 3), np.uint8), np.full((40, 30, 3), 255, np.uint8)
+    assert diversity([black, black]) == 0
+    assert diversity([black, white]) == pytest.approx(100, abs=0.1)  # of lightness
+    assert diversity([black, white, white]) == pytest.approx(200 / 3, abs=0.1)
+    with pytest.raises(ValueError, match="at least two"):
+        diversity([black])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"trainable": {"weights": "full"}}, "the reference is the model without"),
+        ({"strategy": "lopt"}, "accepted: end_to_end, frozen_half"),
+        ({"rollouts": {**ROLLOUTS, "updates": 3}}, "a multiple of rollouts.updates"),
+        ({"rollouts": {**ROLLOUTS, "images": 1}}, "rollouts.images must be at least 2"),
+        ({"rollouts": {**ROLLOUTS, "guidance": 3.0}}, "PosterOmni takes null"),
+        ({"accumulation": 5}, "accumulation follows from rollouts, here 4"),
+        ({"objective": "ppo"}, "nft"),
+    ],
+)
+def test_what_cannot_work_is_refused_in_a_line(base, posters, run_recipe, tmp_path, change, said, capsys):
+    with pytest.raises(SystemExit):
+        run_recipe(RECIPE, stage(tmp_path, "run", base, posters, **change))
+    assert said in capsys.readouterr().err
