@@ -50,9 +50,9 @@ class Cached:
         Raises:
             OSError: the folder cannot be written.
         """
-        pixels = [_digest(image) for image in images]
+        pixels = [digest(image) for image in images]
         path = self._path(system, user, pixels, schema)
-        kept = _read(path)
+        kept = read_entry(path)
         if kept is not None:
             return kept
         answer = self.chat.ask(system, user, images, schema)
@@ -62,7 +62,7 @@ class Cached:
             except AnswerError:
                 return answer  # the caller sees for himself that it does not fit
         # an endpoint may learn its model's name only by asking; that name is the one to keep the answer under
-        _write(self._path(system, user, pixels, schema), {"by": self.name, "user": user, "answer": answer})
+        write_entry(self._path(system, user, pixels, schema), {"by": self.name, "user": user, "answer": answer})
         return answer
 
     def _path(self, system: str, user: str, pixels: list[str], schema: dict[str, Any] | None) -> Path:
@@ -86,23 +86,25 @@ class CachedReader:
     def __call__(self, image: Image.Image) -> list[Line]:
         """The lines on one RGB image, top to bottom."""
         how = f"rapidocr {version('rapidocr')} {self.reader.limit} {self.reader.enlarge_to}"
-        key = sha256(f"{how} {_digest(image)}".encode()).hexdigest()
+        key = sha256(f"{how} {digest(image)}".encode()).hexdigest()
         path = self.folder / key[:2] / f"{key}.json"
-        kept = _read(path)
+        kept = read_entry(path)
         if kept is not None:
             with suppress(ValueError, TypeError):  # damaged inside; it is read again
                 return [Line(text, tuple(box), score) for text, box, score in json.loads(kept)]
         lines = self.reader(image)
-        _write(path, {"by": "rapidocr", "user": "lines", "answer": json.dumps(lines, ensure_ascii=False)})
+        write_entry(path, {"by": "rapidocr", "user": "lines", "answer": json.dumps(lines, ensure_ascii=False)})
         return lines
 
 
-def _digest(image: Image.Image) -> str:
+def digest(image: Image.Image) -> str:
+    """What a picture's pixels are known by."""
     picture = image.convert("RGB")
     return f"{picture.width}x{picture.height} {sha256(picture.tobytes()).hexdigest()}"
 
 
-def _read(path: Path) -> str | None:
+def read_entry(path: Path) -> str | None:
+    """The answer in a file that `write_entry` wrote; None where there is none, or it is damaged."""
     try:
         answer = json.loads(path.read_bytes())["answer"]
     except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
@@ -110,7 +112,8 @@ def _read(path: Path) -> str | None:
     return answer if isinstance(answer, str) else None
 
 
-def _write(path: Path, entry: dict[str, str]) -> None:
+def write_entry(path: Path, entry: dict[str, str]) -> None:
+    """Write a file as a whole, whoever else writes it: `answer`, and what people want to know of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # a name of its own for each writer; the rename is what makes it whole
     handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")

@@ -1,0 +1,125 @@
+"""Which cheat scores what under each reward: cheats in rows, rewards in columns, and the finished poster above all.
+
+    OMP_NUM_THREADS=1 python benchmarks/hack_table.py [--count 24] [--fast] [--mini]
+
+Synthetic held-out posters of all seven tasks, `--count` of each; the means are over the rows that a reward judges. The
+second table holds the default composed reward, task by task. `--mini` lets the shipped PosterOmni draw as well.
+Markdown goes to stdout, the figures to benchmarks/hack_table.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+from PIL import Image
+
+from posterkit.data import SyntheticPosters
+from posterkit.data.schema import PosterSample
+from posterkit.rewards import Asked, open_reward
+from posterkit.rewards.cached import CachedReward
+from posterkit.rewards.cheats import CHEATS, cheat
+from posterkit.rewards.compose import TEXT, Composed
+from posterkit.rewards.keeping import canvas_of
+from posterkit.rewards.part import NOTHING_TO_JUDGE
+from posterkit.tasks import TASKS
+
+OUT = Path(__file__).with_suffix(".json")
+SIZE, REFERENCES = (416, 608), 288 * 432  # px of a poster, and the area of its references
+FINISHED, ANOTHER, MINI = "the finished poster", "another poster", "a mini draw"
+RULES, GENERIC = "rules", "generic"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=24, help="posters of each task")
+    parser.add_argument("--fast", action="store_true", help="OCR at its fast setting")
+    parser.add_argument("--mini", action="store_true", help="let the shipped PosterOmni draw too")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        # every part is asked for once a poster, whichever reward it is in
+        composed = {name: open_reward(name, fast=given.fast) for name in (RULES, GENERIC)}
+        for reward in composed.values():
+            assert isinstance(reward, Composed)
+            reward.rewards = {name: CachedReward(part, folder) for name, part in reward.rewards.items()}
+        columns = {**composed[RULES].rewards, **composed}  # type: ignore[union-attr]
+        found: dict[str, dict[str, list[tuple[str, float]]]] = defaultdict(lambda: defaultdict(list))
+        for task in (TEXT, *TASKS):
+            drawn = SyntheticPosters(seed=11, size=SIZE, tasks=(task,), split="heldout", reference_area=REFERENCES)
+            samples = [drawn[number] for number in range(given.count)]
+            for name, posters in _posters(samples, given.mini):
+                rows = [Asked.of(sample) for sample, poster in zip(samples, posters, strict=True) if poster]
+                for column, reward in columns.items():
+                    worths = reward([poster for poster in posters if poster], rows)
+                    judged = [worth.value for worth in worths if worth.why != NOTHING_TO_JUDGE]
+                    found[name][column] += [(task, value) for value in judged]
+    means = {name: {column: _mean(values) for column, values in row.items()} for name, row in found.items()}
+    tasks = {name: {t: _mean(row[RULES], t) for t in (TEXT, *TASKS)} for name, row in found.items()}
+    settings = {"count": given.count, "size": SIZE, "fast": given.fast}
+    OUT.write_text(json.dumps({"settings": settings, "rewards": means, "rules by task": tasks}, indent=1) + "\n")
+    print(_markdown(means), _markdown(tasks), sep="\n\n")
+
+
+def _posters(samples: list[PosterSample], mini: bool) -> Iterator[tuple[str, list[Image.Image | None]]]:
+    """Name by name, one poster for each sample; None where the task leaves no room for it."""
+    yield FINISHED, [Image.fromarray(sample.target) for sample in samples]
+    others = [*samples[1:], samples[0]]
+    yield ANOTHER, [_keeping(sample, other.target) for sample, other in zip(samples, others, strict=True)]
+    if mini and samples[0].task != TEXT:
+        yield MINI, _drawn(samples)
+    for name in CHEATS:
+        posters = [cheat(name, Asked.of(sample)) for sample in samples]
+        if any(posters):
+            yield name, posters
+
+
+def _keeping(sample: PosterSample, picture: np.ndarray) -> Image.Image:
+    """A picture in the place of the poster, with the pixels that are kept."""
+    row = Asked.of(sample)
+    if row.mask is None:
+        return Image.fromarray(picture)
+    canvas, made = canvas_of(row)
+    return Image.fromarray(np.where(made[..., None], picture, canvas))
+
+
+def _drawn(samples: list[PosterSample]) -> list[Image.Image | None]:
+    import torch
+
+    from posterkit import PosterOmniPipeline, mini
+
+    pipe = PosterOmniPipeline.from_pretrained(mini.path("posteromni"))
+    pipe.set_progress_bar_config(disable=True)
+    size, drawn = (128, 192), []
+    for number, sample in enumerate(samples):
+        mask = Image.fromarray(sample.mask) if sample.mask is not None and sample.task == "filling" else None
+        made = pipe(
+            task=sample.task, image=[Image.fromarray(one) for one in sample.references], prompt=sample.words,
+            mask_image=mask, width=size[0], height=size[1], generator=torch.Generator().manual_seed(number),
+        ).images[0]  # fmt: skip
+        large = np.asarray(made.resize((sample.target.shape[1], sample.target.shape[0]), Image.Resampling.BICUBIC))
+        drawn.append(_keeping(sample, large))
+    return drawn
+
+
+def _mean(values: list[tuple[str, float]], task: str | None = None) -> float | None:
+    those = [value for of, value in values if task in (None, of)]
+    return round(fmean(those), 3) if those else None
+
+
+def _markdown(table: dict[str, dict[str, float | None]]) -> str:
+    columns = list(dict.fromkeys(column for row in table.values() for column in row))
+    lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for name, row in table.items():
+        shown = ["–" if (value := row.get(column)) is None else f"{value:.2f}" for column in columns]
+        lines.append(f"| {name} | " + " | ".join(shown) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

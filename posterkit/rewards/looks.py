@@ -1,0 +1,106 @@
+"""Does it look good, and does it show what was asked? By rules, by a CLIP-like model, by a judge that sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+import numpy as np
+from PIL import Image
+
+from posterkit.judges.demands import demands
+from posterkit.judges.judge import Judge
+from posterkit.judges.looks import Looks
+from posterkit.judges.seen import find_texts
+from posterkit.rewards.part import Part, check_count, share
+from posterkit.rewards.worth import Asked, Worth
+from posterkit.rewards.writing import poster_lines
+
+COSINES = 0.0, 0.4  # of CLIP-like models; HPSv2's best posters lie near 0.3, SigLIP's lower, hardly any above
+
+
+class Aesthetics(Part):
+    """The rules judge's aesthetics: colour, order, balance, sharpness, tones, and legibility where there is text.
+
+    What hacks it: any finished poster, whatever was asked for, the input among them; a few large crisp shapes in two
+    strong colours are enough. A blank picture, noise and blur are not.
+    """
+
+    def __init__(self, fast: bool = False) -> None:
+        self.fast, self.name = fast, "aesthetics-fast" if fast else "aesthetics"
+
+    def judge(self, poster: Image.Image, row: Asked) -> Worth:
+        looks = Looks(poster, find_texts(poster_lines(self.fast)(poster), poster.size))
+        parts = {name: float(value) for name, value in looks.parts().items()}
+        weakest = min(parts, key=lambda name: parts[name])
+        return Worth(looks.aesthetics, parts, f"weakest in {weakest} ({parts[weakest]:.2f})")
+
+
+class Agreement(Part):
+    """What can be measured of a prompt without seeing objects: quoted texts and their places, background, colours.
+
+    What hacks it: objects are not seen, so the right ground with the right words is worth 1.
+    """
+
+    def __init__(self, fast: bool = False) -> None:
+        self.fast, self.name = fast, "agreement-fast" if fast else "agreement"
+
+    def judge(self, poster: Image.Image, row: Asked) -> Worth:
+        texts = find_texts(poster_lines(self.fast)(poster), poster.size)
+        asked = demands(row.prompt, Looks(poster, texts), texts)
+        value = float(np.mean([demand.met for demand in asked])) if asked else 1.0
+        return Worth(value, {"demands": value}, "; ".join(demand.remedy for demand in asked if demand.met < 0.5))
+
+
+class ClipReward:
+    """How well picture and caption agree, by a CLIP-like folder: HPSv2, PickScore, SigLIP (PosterCraft section 3.3).
+
+    The cosine from 0 to 0.4 is the worth from 0 to 1; the model is loaded at the first call.
+
+    What hacks it: such models reward strong colour and contrast and read text poorly; optimised alone they drift to
+    one glossy look.
+    """
+
+    def __init__(self, source: str, device: str = "cpu") -> None:
+        self.source, self.device = source, device
+        self.name = f"clip {source}"
+
+    def __call__(self, images: Sequence[Image.Image], rows: Sequence[Asked]) -> list[Worth]:
+        check_count(self.name, images, rows)
+        cosines = self._model.score(images, [row.caption or row.prompt for row in rows])
+        return [Worth(worth := share(cosine, *COSINES), {"agreement": worth}) for cosine in cosines]
+
+    @cached_property
+    def _model(self):
+        from posterkit.judges.image_text import ImageTextModel
+
+        return ImageTextModel(self.source, self.device)
+
+
+class JudgeReward:
+    """A judge that sees: a VLM folder or an OpenAI-compatible endpoint; the mean of its three marks.
+
+    What hacks it: a judge believes what it can read; a poster that bears praise or instructions may raise its marks,
+    and small misspellings escape it. Keep OCR beside it.
+
+    Args:
+        open_judge: called at the first poster.
+        only: one of the marks in place of the mean of all.
+    """
+
+    def __init__(self, name: str, open_judge: Callable[[], Judge], only: str | None = None) -> None:
+        self.name, self._open, self.only = f"{only or 'judge'} by {name}", open_judge, only
+
+    def __call__(self, images: Sequence[Image.Image], rows: Sequence[Asked]) -> list[Worth]:
+        check_count(self.name, images, rows)
+        worths = []
+        for image, row in zip(images, rows, strict=True):
+            score = self._judge.score(image, row.caption or row.prompt)
+            parts = {name: float(getattr(score, name)) for name in ("aesthetics", "text", "content")}
+            value = parts[self.only] if self.only else float(np.mean(list(parts.values())))
+            worths.append(Worth(value, parts, score.why))
+        return worths
+
+    @cached_property
+    def _judge(self) -> Judge:
+        return self._open()

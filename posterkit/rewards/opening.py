@@ -1,0 +1,194 @@
+"""Rewards by a short spec."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from posterkit.rewards.worth import Reward
+from posterkit.tasks import TASKS
+
+RULES, GENERIC, GLYPHS = "rules", "generic", "glyphs"
+PARTS = (
+    "text", GLYPHS, "aesthetics", "agreement", "identity", "preservation", "layout", "style", "completion",
+)  # fmt: skip
+REMOTE = "reward+"  # before the URL of a reward that `posterkit.rewards.serve` serves
+_WEIGHT = re.compile(r"(?P<name>.+):(?P<weight>\d*\.?\d+)")
+_LEARNED = "scorer.json"  # what the folder of a reward model holds
+
+
+def open_reward(
+    source: str = RULES,
+    *,
+    fast: bool = False,
+    device: str = "cpu",
+    model: str | None = None,
+    cache: str | Path | None = None,
+    sources: Mapping[str, str] | None = None,
+) -> Reward:
+    """A reward by its spec. Cheap: models are loaded at the first poster.
+
+    Args:
+        source: one of
+            "rules": the default, composed per task (see `posterkit.rewards.compose`);
+            "generic": aesthetics and agreement with the prompt, whatever the task;
+            a part: text, glyphs (letters of glyph posters), aesthetics, agreement, identity, preservation, layout,
+            style, completion;
+            several with weights, the same for every task: "text:0.6+aesthetics:0.4";
+            the folder of a reward model that `train/reward_model.py` left, of a CLIP-like model (HPSv2, SigLIP), of a
+            vision model (DINOv2: identity), or of a language model that sees; or a hub id of one of the latter three;
+            "http://host:8000/v1": an OpenAI-compatible endpoint whose model sees;
+            "reward+http://host:8990": a reward that another machine serves (`python -m posterkit.rewards.serve`).
+        fast: OCR at its fast setting.
+        device: where models run.
+        model: the model's name at an endpoint.
+        cache: a folder that keeps the worths; a second pass over the same posters costs nothing.
+        sources: of parts that a model is to judge in place of the rules. text, aesthetics and agreement take a language
+            model that sees, by folder or endpoint, the latter two a CLIP-like folder too; identity takes that or a
+            vision model's; text takes "glyphs".
+
+    Raises:
+        ValueError: there is no such reward or part; the nearest one is named.
+        FileNotFoundError: a folder holds no reward model.
+    """
+    opened = _Opening(fast, device, model, dict(sources or {})).open(source.strip())
+    if cache is None:
+        return opened
+    from posterkit.rewards.cached import CachedReward
+
+    return CachedReward(opened, cache)
+
+
+class _Opening:
+    def __init__(self, fast: bool, device: str, model: str | None, sources: dict[str, str]) -> None:
+        for part in sources:
+            if part not in ("text", "aesthetics", "agreement", "identity"):
+                raise ValueError(
+                    f"reward: no model can judge {part!r}; text, aesthetics, agreement and identity take one"
+                )
+        self.fast, self.device, self.model, self.sources = fast, device, model, sources
+
+    def open(self, source: str) -> Reward:
+        from posterkit.rewards.compose import BLIND, GATES, TEXT, WEIGHTS, Composed
+
+        if source == RULES:
+            names = list(dict.fromkeys(part for parts in WEIGHTS.values() for part in parts))
+            return Composed(RULES, {name: self.part(name) for name in names}, WEIGHTS, GATES)
+        if source == GENERIC:
+            same = dict.fromkeys((TEXT, *TASKS), BLIND)
+            return Composed(GENERIC, {name: self.part(name) for name in BLIND}, same)
+        weights = _weighed(source)
+        if len(weights) == 1:
+            return self.part(next(iter(weights)))
+        rewards = {name: self.part(name) for name in weights}
+        return Composed(source, rewards, dict.fromkeys((TEXT, *TASKS), weights))
+
+    def part(self, name: str) -> Reward:
+        """One reward alone."""
+        if name in self.sources:
+            return self._by_model(name, self.sources[name])
+        if name in PARTS:
+            return self._by_rules(name)
+        if name.startswith(REMOTE):
+            from posterkit.rewards.remote import RemoteReward
+
+            return RemoteReward(name.removeprefix(REMOTE))
+        return self._by_model(None, name)
+
+    def _by_rules(self, name: str) -> Reward:
+        from posterkit.rewards.completion import Completion
+        from posterkit.rewards.keeping import Preservation
+        from posterkit.rewards.likeness import Identity, Layout, Style
+        from posterkit.rewards.looks import Aesthetics, Agreement
+        from posterkit.rewards.writing import GlyphReward, TextReward
+
+        made: dict[str, Callable[[], Reward]] = {
+            "text": lambda: TextReward(self.fast), GLYPHS: GlyphReward, "aesthetics": lambda: Aesthetics(self.fast),
+            "agreement": lambda: Agreement(self.fast), "identity": Identity, "preservation": Preservation,
+            "layout": lambda: Layout(self.fast), "style": Style, "completion": Completion,
+        }  # fmt: skip
+        return made[name]()
+
+    def _by_model(self, part: str | None, source: str) -> Reward:
+        """A part judged by a model, or what a model says on the whole."""
+        if part == "text" and source == GLYPHS:
+            return self._by_rules(GLYPHS)
+        kind = kind_of(source)
+        if kind == "learned" and part is None:
+            from posterkit.rewards.learned import Learned
+
+            return Learned(source, device=self.device)  # pyright: ignore[reportReturnType]  # its name is cached
+        if kind == "clip" and part in (None, "aesthetics", "agreement"):
+            from posterkit.rewards.looks import ClipReward
+
+            return ClipReward(source, self.device)
+        if kind in ("clip", "vision") and part in (None, "identity"):
+            from posterkit.rewards.features import FeatureIdentity
+
+            return FeatureIdentity(source, self.device)
+        if kind == "judge" and part != "identity":
+            from posterkit.judges.opening import open_judge
+            from posterkit.rewards.looks import JudgeReward
+
+            only = {"agreement": "content"}.get(part or "", part)
+            name = f"{self.model} at {source}" if self.model else source
+            return JudgeReward(name, lambda: open_judge(source, model=self.model, device=self.device), only)
+        raise ValueError(f"reward {part}: {source} is a {_KINDS[kind]}, which cannot judge that")
+
+
+_KINDS = {
+    "learned": "reward model", "clip": "model of pictures and texts", "vision": "vision model",
+    "judge": "language model",
+}  # fmt: skip
+
+
+def kind_of(source: str) -> str:
+    """What a folder, hub id or URL is: learned, clip, vision or judge.
+
+    Raises:
+        ValueError: it is none of them; the nearest name of a reward is named.
+    """
+    if source.startswith(("http://", "https://")):
+        return "judge"
+    folder = Path(source)
+    if any((folder / inner / _LEARNED).is_file() for inner in ("ema", "model", "")):
+        return "learned"
+    config = folder / "config.json"
+    if config.is_file():
+        told = json.loads(config.read_text(encoding="utf-8"))
+    elif not folder.exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", source):
+        from transformers import PretrainedConfig
+
+        told, _ = PretrainedConfig.get_config_dict(source)
+    elif folder.is_dir():
+        raise ValueError(f"reward {source}: the folder holds no model; a config.json or {_LEARNED} tells one")
+    else:
+        known = (RULES, GENERIC, *PARTS)
+        near = difflib.get_close_matches(source, known, n=1, cutoff=0)[0]
+        raise ValueError(
+            f"reward {source!r}: there is no such reward (did you mean {near!r}?); use {', '.join(known)}, several "
+            "with weights as in text:0.6+aesthetics:0.4, a model's folder or hub id, or a URL"
+        )
+    if any(name.endswith(("ForConditionalGeneration", "ForCausalLM")) for name in told.get("architectures") or ()):
+        return "judge"
+    return "clip" if {"text_config", "vision_config"} <= told.keys() else "vision"
+
+
+def _weighed(source: str) -> dict[str, float]:
+    """The parts of a sum and their weights; 1 where none is said.
+
+    Raises:
+        ValueError: a part stands twice or is empty.
+    """
+    found: dict[str, float] = {}
+    # the plus of "reward+http" joins nothing
+    for piece in re.split(r"\+(?!https?://)", source):
+        match = None if re.search(r"//[^/]*:\d+$", piece) else _WEIGHT.fullmatch(piece.strip())
+        name = (match["name"] if match else piece).strip()
+        if not name or name in found:
+            raise ValueError(f"reward {source!r}: {f'{name!r} stands twice' if name else 'a part has no name'}")
+        found[name] = float(match["weight"]) if match else 1.0
+    return found
