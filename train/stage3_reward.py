@@ -43,6 +43,7 @@ from posterkit.training.losses import (
 from posterkit.training.rollouts.epochs import Rollout, RolloutConfig, Rollouts
 from posterkit.training.rollouts.scoring import RewardSource, open_rewards
 from posterkit.training.rollouts.velocities import OLD, Velocities
+from posterkit.training.rollouts.watch import Watch
 from posterkit.training.stages import StageConfig, open_stage
 from posterkit.training.strategies import build_strategy
 
@@ -182,7 +183,7 @@ def main() -> None:
         how = {"nft": {}, "dpo": {"sampler": None, "gap": config.dpo.gap}, "grpo": {"level": config.grpo.level}}
         rewards = open_rewards(config.reward, run)
         rollouts = Rollouts(config.rollouts, run, model, posters, prompts, rewards, v, **how[config.objective])
-    sheet = SampleSheet(model, run, posters, config.sample_steps)
+    sheet = SampleSheet(model, run, posters, config.sample_steps, Watch(run, rewards))
 
     for rollout in run.steps(model, rollouts, strategy, sheet):
         with run.autocast():

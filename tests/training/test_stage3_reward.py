@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,19 @@ from safetensors.torch import load_file
 from small_omni import save_tiny_qwen, write_tasks
 from small_stages import log_of, save_tiny_flux, write_posters, write_stage
 
-from posterkit import PosterCraftPipeline, PosterOmniPipeline
+from posterkit import PosterBrief, PosterCraftPipeline, PosterOmniPipeline, typeset
 from posterkit.data import PosterDataset
+from posterkit.data.schema import DrawnText
 from posterkit.metrics.diversity import diversity
+from posterkit.rewards import Worth
 from posterkit.training.adapters.flux import FluxAdapter
 from posterkit.training.adapters.qwen import QwenAdapter
+from posterkit.training.config import RunConfig
+from posterkit.training.loop import Run
 from posterkit.training.lora import Trainable, add_adapter, add_follower, follow_adapter, using
 from posterkit.training.rollouts.groups import best_and_worst
 from posterkit.training.rollouts.samplers import draw, sampling_times, walk
+from posterkit.training.rollouts.watch import Watch, paired_change
 
 RECIPE = "stage3_reward"
 ROLLOUTS = {"images": 3, "draws": 2, "steps": 3, "least_std": 0.0}
@@ -190,3 +197,44 @@ def test_what_cannot_work_is_refused_in_a_line(base, posters, run_recipe, tmp_pa
     with pytest.raises(SystemExit):
         run_recipe(RECIPE, stage(tmp_path, "run", base, posters, **change))
     assert said in capsys.readouterr().err
+
+
+def test_a_change_is_one_of_pairs_and_nans_do_not_count():
+    change, error = paired_change([0.5, 0.4, float("nan"), 0.2], [0.6, 0.6, 0.9, 0.5])
+    assert change == pytest.approx(0.2) and error == pytest.approx(0.1 / 3**0.5)
+    assert paired_change([float("nan")], [1.0]) == (0.0, 0.0)
+
+
+def test_a_reward_that_is_paid_for_with_text_and_variety_is_called_out(base, posters, tmp_path, capsys):
+    class Higher:
+        """A reward that each sheet meets again, higher."""
+
+        value = 0.4
+
+        def submit(self, images, rows):
+            self.value += 0.1
+            return self
+
+        def result(self):
+            return [Worth(self.value)] * 3
+
+    config = RunConfig(run_dir=str(tmp_path / "run"))
+    run, blank = Run(config), np.full((96, 64, 3), 255, np.uint8)
+    watch = Watch(run, Higher())
+    samples = [replace(PosterDataset(posters)[0], task="text", instruction='A poster with the title "JAZZ".')] * 3
+    drawn = np.asarray(typeset(Image.new("RGB", (320, 480), "white"), PosterBrief(texts=["JAZZ"])).image)
+    asked = [replace(sample, texts=[DrawnText("JAZZ")], references=[], mask=None) for sample in samples]
+    (run.folder / "samples").mkdir(parents=True)
+    first = watch(asked, [drawn] * 3)
+    assert first["reward"] == pytest.approx([0.5] * 3) and min(first["text"]) > 0.9
+    (run.folder / "samples" / "0000000.json").write_text(json.dumps({"heldout": first}))
+    (run.folder / "metrics.jsonl").write_text(
+        "".join(json.dumps({"step": n, "diversity": 20.0 - n}) + "\n" for n in range(12))
+    )
+    run.step = 12
+    watch(asked, [blank] * 3)
+    said = capsys.readouterr().out
+    assert "HACKING? held-out text accuracy fell by" in said and "diversity fell from 18.0 to 11.0" in said
+    watch.rewards.value = 0.1
+    watch(asked, [blank] * 3)
+    assert "HACKING" not in capsys.readouterr().out, "a reward that falls is not hacked"

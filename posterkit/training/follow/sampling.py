@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from statistics import mean
 from typing import Any
@@ -26,6 +27,9 @@ _TILE = 256  # pixels, the larger side of a picture on the sheet
 _READABLE = 512  # the reader sees smaller posters enlarged to this
 
 
+Watch = Callable[[Sequence[PosterSample], Sequence[np.ndarray]], dict[str, list[float]]]
+
+
 class SampleSheet:
     """Makes a sheet of held-out posters, and under each what the model makes of its words; `Run.steps` calls it.
 
@@ -34,8 +38,10 @@ class SampleSheet:
     and on the posters themselves, which is as many as it can read at that size.
     """
 
-    def __init__(self, model: Any, run: Run, posters: PosterSet, steps: int | None = None) -> None:
-        self.model, self.run = model, run
+    def __init__(
+        self, model: Any, run: Run, posters: PosterSet, steps: int | None = None, watch: Watch | None = None
+    ) -> None:
+        self.model, self.run, self.watch = model, run, watch
         self.options = {} if steps is None else {"num_inference_steps": steps}
         shown = posters.heldout if posters.heldout.rows else posters.train
         if not posters.heldout.rows and run.config.sample_every:
@@ -50,7 +56,9 @@ class SampleSheet:
             for number, sample in enumerate(self.samples):
                 made.append(np.asarray(self._draw(pipe, sample, number).convert("RGB")))
         pairs = list(zip(self.samples, made, strict=True))
-        found = {"made": self._read(pairs), "posters": self._asked}
+        found: dict[str, Any] = {"made": self._read(pairs), "posters": self._asked}
+        if self.watch:
+            found["heldout"] = self.watch(self.samples, made)
         if self.run.accelerator.is_main_process:
             with written_whole(self.run.folder / "samples" / f"{self.run.step:07d}.json") as path:
                 path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
