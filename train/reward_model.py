@@ -18,7 +18,7 @@ the paper's ablations.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from posterkit.pipelines.loading import quiet_bars
 from posterkit.rewards.scorer import Scorer
@@ -28,7 +28,7 @@ from posterkit.training.feed.judgements import (
     KINDS,
     JudgementConfig,
     Judgements,
-    check_kinds,
+    Kinds,
     judged_batches,
     open_good_posters,
 )
@@ -44,7 +44,7 @@ class RewardModelConfig(RunConfig):
     """
     Attributes:
         data: pairs, or posters of which free pairs are made.
-        kinds: how often each kind of pair is drawn, relative to the others; one that is not named is never drawn.
+        kinds: how often each kind of pair is drawn; one that is not named is not.
         prompt: whether the words are part of the input.
         area: pixels that each picture is brought to before the model reads it.
         base: dtype of a backbone that is frozen under a LoRA; one that trains is float32.
@@ -53,7 +53,7 @@ class RewardModelConfig(RunConfig):
     """
 
     data: JudgementConfig = field(default_factory=JudgementConfig)
-    kinds: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(KINDS, 1.0))
+    kinds: Kinds = field(default_factory=Kinds)
     prompt: bool = True
     area: int = 28 * 28 * 24
     base: Literal["fp32", "bf16"] = "fp32"
@@ -64,7 +64,7 @@ class RewardModelConfig(RunConfig):
         super().check()
         self.data.check()
         self.trainable.check()
-        check_kinds(self.kinds)
+        self.kinds.check()
         if self.init_from is None:
             raise ValueError("init_from is null; a reward model starts from a vision-language model")
         if self.base == "bf16" and self.trainable.weights == "full":
@@ -84,7 +84,7 @@ def main() -> None:
         model = open_scorer(config)
         train, heldout = open_good_posters(config.data, run)
         judgements = Judgements(train, config.kinds, config.seed)
-        checks = Judgements(heldout, dict.fromkeys(KINDS, 1.0), config.seed + 1, evenly=True)
+        checks = Judgements(heldout, Kinds(*[1.0] * len(KINDS)), config.seed + 1, evenly=True)
     if judgements.missing:
         run.print(f"{', '.join(judgements.missing)}: nothing in this set to make such pairs of; left out")
 

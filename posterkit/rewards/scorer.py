@@ -1,7 +1,8 @@
 """A vision-language model whose answer is a number: how good a poster is for what was asked (PosterOmni's R_omni).
 
-The conversation is: the pictures that go in, the words, the poster. A layer on the last token's state says the score.
-It is the last token's because the model reads from left to right: no other one has seen words, inputs and poster.
+The conversation is: the pictures that go in, the words, the poster. The score is read from the mean state of the
+tokens from the poster on, the last one among them. The model reads from left to right: only these have seen inputs and
+words beside the poster. The last one alone would do for a large model; a small one hardly looks at pictures there.
 """
 
 from __future__ import annotations
@@ -156,9 +157,12 @@ class Scorer:
             mm_token_type_ids=(ids == backbone.config.image_token_id).int(),
             use_cache=False,
         )[0]
-        last = states[torch.arange(len(ids), device=ids.device), known.sum(1) - 1]
-        with torch.autocast(last.device.type, enabled=False):
-            return self.module["head"](last.float())[:, 0]
+        places = torch.arange(ids.shape[1], device=ids.device)
+        begins = ((ids == backbone.config.vision_start_token_id) * places).amax(1, keepdim=True)  # of the poster
+        pooled = (known & (places >= begins)).float()
+        with torch.autocast(ids.device.type, enabled=False):
+            mean = (pooled[..., None] * states.float()).sum(1) / pooled.sum(1, keepdim=True)
+            return self.module["head"](mean)[:, 0]
 
     @torch.no_grad()
     def scores(self, rows: Sequence[Asked], posters: Sequence[Image.Image], at_once: int = 8) -> Tensor:

@@ -25,18 +25,52 @@ from posterkit.metrics.text import TextReader
 from posterkit.rewards import Asked
 from posterkit.rewards.scorer import Scorer, inputs_of
 from posterkit.tasks import TASKS
-from posterkit.training.config import check_keys
 from posterkit.training.feed import weakening
 from posterkit.training.feed.ahead import Ahead
 from posterkit.training.feed.batches import Batch
 from posterkit.training.feed.sets import Posters, SetConfig, open_set
 from posterkit.training.loop import Run
 
-KINDS = ("candidates", "unedited", "wrong_task", "wrong_text", "text_error", "noise", "illegible", "text_blur",
-         "text_mask", "blank")  # fmt: skip
 ON_LINES = ("illegible", "text_blur", "text_mask")  # what is done to lines of text
 _TRIES = 50
 Read = Callable[[int], tuple[PosterSample, PosterSample | None]]
+
+
+@dataclass
+class Kinds:
+    """How often each kind of pair is drawn, relative to the others: what the rejected side is.
+
+    Attributes:
+        candidates: the poster that was judged worse.
+        unedited: the input as it was.
+        wrong_task: a poster for another task.
+        wrong_text, text_error: the same poster, where another text is asked for, or the same but for one character.
+        noise: the poster under BPO's diffusion noise.
+        illegible, text_blur, text_mask: it with all of it reduced, or its lines of text blurred, or covered.
+        blank: a canvas of its mean colour.
+    """
+
+    candidates: float = 0.0
+    unedited: float = 0.0
+    wrong_task: float = 0.0
+    wrong_text: float = 0.0
+    text_error: float = 0.0
+    noise: float = 0.0
+    illegible: float = 0.0
+    text_blur: float = 0.0
+    text_mask: float = 0.0
+    blank: float = 0.0
+
+    def check(self) -> None:
+        """Raise ValueError for shares that cannot be drawn from."""
+        for name, share in vars(self).items():
+            if not 0 <= share < float("inf"):
+                raise ValueError(f"kinds.{name} takes a share of at least 0, got {share}")
+        if not any(vars(self).values()):
+            raise ValueError(f"kinds leaves nothing to learn from; it takes shares of {', '.join(KINDS)}")
+
+
+KINDS = tuple(vars(Kinds()))
 
 
 @dataclass
@@ -62,16 +96,6 @@ class JudgementConfig:
         SetConfig(count=self.count, heldout=self.heldout, sizes=self.sizes).check()
         if self.heldout < 2:
             raise ValueError(f"data.heldout must be at least 2: the scores are held against them; got {self.heldout}")
-
-
-def check_kinds(kinds: dict[str, Any]) -> None:
-    """Raise ValueError for shares that cannot be drawn from."""
-    check_keys(kinds, KINDS, "kinds")
-    for name, share in kinds.items():
-        if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share < float("inf"):
-            raise ValueError(f"kinds.{name} takes a share of at least 0, got {share!r}")
-    if not sum(kinds.values()):
-        raise ValueError(f"kinds leaves nothing to learn from; it takes shares of {', '.join(KINDS)}")
 
 
 class Side(NamedTuple):
@@ -172,10 +196,10 @@ class Judgements:
         ValueError: no kind is left.
     """
 
-    def __init__(self, good: GoodPosters, kinds: dict[str, float], seed: int, evenly: bool = False) -> None:
+    def __init__(self, good: GoodPosters, kinds: Kinds, seed: int, evenly: bool = False) -> None:
         self.good, self.seed, self.evenly = good, seed, evenly
-        asked = {kind: share for kind, share in kinds.items() if share > 0}
-        self.fit = {kind: numbers for kind in asked if (numbers := good.fit(kind))}
+        asked = {kind: share for kind, share in vars(kinds).items() if share > 0}
+        self.fit = {kind: numbers for kind in asked if (numbers := good.fit(kind)) and self._can_spoil(kind, numbers)}
         self.missing = [kind for kind in asked if kind not in self.fit]
         self.shares = {kind: asked[kind] for kind in self.fit}
         if not self.shares:
@@ -194,6 +218,12 @@ class Judgements:
             if made := self._make(kind, rng.choice(self.fit[kind]), rng):
                 return made
         raise ValueError(f"kinds.{kind}: none of {_TRIES} posters bears a text that could be spoilt; leave it out")
+
+    def _can_spoil(self, kind: str, numbers: list[int]) -> bool:
+        """Whether lines are found on any of the first posters, where the kind takes lines."""
+        return kind not in ON_LINES or any(
+            self.good.lines(number, self.good.read(number)[0]) for number in numbers[:_TRIES]
+        )
 
     def _make(self, kind: str, number: int, rng: Random) -> Judgement | None:
         sample, worse = self.good.read(number)
