@@ -16,7 +16,7 @@ posters for each prompt, and a reward says what each is worth. What is learnt fr
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from torch import Tensor
@@ -25,23 +25,17 @@ from posterkit.tasks import TASKS
 from posterkit.training.config import parse_config
 from posterkit.training.faults import setting_up
 from posterkit.training.feed.batches import encoded_batches
+from posterkit.training.feed.pairs import open_pairs, pair_batches
 from posterkit.training.feed.sets import Posters, open_set
 from posterkit.training.follow.sampling import SampleSheet
 from posterkit.training.loop import Run
 from posterkit.training.lora import Trainable, add_follower
-from posterkit.training.losses import (
-    add_noise,
-    dpo_loss,
-    nft_loss,
-    optimality,
-    policy_loss,
-    sample_time,
-    sde_step,
-    step_kl,
-    step_log_prob,
-)
-from posterkit.training.rollouts.epochs import Rollout, RolloutConfig, Rollouts
+from posterkit.training.losses import add_noise, dpo_loss, nft_loss, optimality, policy_loss, sample_time
+from posterkit.training.losses.grpo import sde_step, step_kl, step_log_prob
+from posterkit.training.rollouts.epochs import Rollouts
+from posterkit.training.rollouts.groups import Lesson, Rollout, RolloutConfig
 from posterkit.training.rollouts.scoring import RewardSource, open_rewards
+from posterkit.training.rollouts.stored import StoredPairs
 from posterkit.training.rollouts.velocities import OLD, Velocities
 from posterkit.training.rollouts.watch import Watch
 from posterkit.training.stages import StageConfig, open_stage
@@ -68,10 +62,12 @@ class NFTConfig:
 class DPOConfig:
     """
     Attributes:
+        pairs: a set that data_tools/mine_preferences.py wrote, whose posters the reference drew; null draws them here.
         beta: how far the model may leave its reference, the smaller the farther; for errors that are means.
-        gap: best and worst of a group differ by more than this.
+        gap: best and worst of a group that is drawn here differ by more than this.
     """
 
+    pairs: str | None = None
     beta: float = 100.0
     gap: float = 0.025
 
@@ -97,7 +93,7 @@ class RewardConfig(StageConfig):
         objective: nft, dpo or grpo; each has a part of its own in the config.
         family: what `init_from` is a checkpoint of.
         reward: what posters are worth.
-        rollouts: how posters are drawn. `accumulation` follows from it.
+        rollouts: how posters are drawn. `accumulation` follows from it, but with pairs from disk.
     """
 
     objective: Literal["nft", "dpo", "grpo"] = "nft"
@@ -119,6 +115,10 @@ class RewardConfig(StageConfig):
             raise ValueError("strategy is lopt, whose first half learns from data; accepted: end_to_end, frozen_half")
         if self.family == "posteromni" and self.rollouts.guidance is not None:
             raise ValueError("rollouts.guidance is for guidance-distilled PosterCraft models; PosterOmni takes null")
+        if self.dpo.pairs and self.objective != "dpo":
+            raise ValueError(f"dpo.pairs is for objective=dpo; {self.objective} draws its own posters")
+        if self.dpo.pairs:
+            return
         passes = self.rollouts.draws // self.rollouts.updates * self.rollouts.passes
         if self.accumulation not in (1, passes):
             raise ValueError(f"accumulation follows from rollouts, here {passes}; got {self.accumulation}")
@@ -140,8 +140,8 @@ def nft(config: RewardConfig, run: Run, rollout: Rollout, v: Velocities) -> Loss
     return nft_loss(*velocities, x, x0, t, r, options.beta, options.clip, options.kl)
 
 
-def dpo(config: RewardConfig, run: Run, rollout: Rollout, v: Velocities) -> Loss:
-    x0, condition, pairs = rollout.x0, rollout.condition, len(rollout.x0) // 2
+def dpo(config: RewardConfig, run: Run, lesson: Lesson, v: Velocities) -> Loss:
+    x0, condition, pairs = lesson.x0, lesson.condition, len(lesson.x0) // 2
     t = sample_time(pairs, run.generator, config.time, config.time_shift).to(x0).repeat(2)
     noise = run.noise_like(x0[:pairs]).repeat(2, 1, 1)  # both sides of a pair share time and noise
     x = add_noise(x0, noise, t)
@@ -162,11 +162,7 @@ def grpo(config: RewardConfig, run: Run, rollout: Rollout, v: Velocities) -> Los
     return loss + options.kl * far, {**figures, "kl": far.item()}
 
 
-OBJECTIVES: dict[str, Callable[[RewardConfig, Run, Rollout, Velocities], Loss]] = {
-    "nft": nft,
-    "dpo": dpo,
-    "grpo": grpo,
-}
+OBJECTIVES: dict[str, Callable[..., Loss]] = {"nft": nft, "dpo": dpo, "grpo": grpo}
 
 
 def main() -> None:
@@ -176,19 +172,22 @@ def main() -> None:
         model = open_stage(config, config.family)
         if config.objective != "dpo":
             add_follower(model.parts["transformer"], OLD, "default", config.trainable)
-        posters = open_set(config.data, run, Posters(config.data, config.tasks))
-        prompts = encoded_batches(posters, model, run, config.data)
-        strategy = build_strategy(config, model)
+        rewards, strategy = open_rewards(config.reward, run), build_strategy(config, model)
         v = Velocities(model, strategy, config.rollouts.guidance)
-        how = {"nft": {}, "dpo": {"sampler": None, "gap": config.dpo.gap}, "grpo": {"level": config.grpo.level}}
-        rewards = open_rewards(config.reward, run)
-        rollouts = Rollouts(config.rollouts, run, model, posters, prompts, rewards, v, **how[config.objective])
+        if config.dpo.pairs:
+            posters = open_pairs(replace(config.data, path=config.dpo.pairs))
+            lessons = StoredPairs(run, model, pair_batches(posters, model, run, config.data))
+        else:
+            posters = open_set(config.data, run, Posters(config.data, config.tasks))
+            prompts = encoded_batches(posters, model, run, config.data)
+            how = {"nft": {}, "dpo": {"sampler": None, "gap": config.dpo.gap}, "grpo": {"level": config.grpo.level}}
+            lessons = Rollouts(config.rollouts, run, model, posters, prompts, rewards, v, **how[config.objective])
     sheet = SampleSheet(model, run, posters, config.sample_steps, Watch(run, rewards))
 
-    for rollout in run.steps(model, rollouts, strategy, sheet):
+    for lesson in run.steps(model, lessons, strategy, sheet):
         with run.autocast():
-            loss, figures = OBJECTIVES[config.objective](config, run, rollout, v)
-        run.backward(loss * rollout.share, **rollout.figures, **figures)
+            loss, figures = OBJECTIVES[config.objective](config, run, lesson, v)
+        run.backward(loss * lesson.share, **lesson.figures, **figures)
 
     run.finish(model)
 

@@ -17,7 +17,7 @@ from small_omni import save_tiny_qwen, write_tasks
 from small_stages import log_of, save_tiny_flux, write_posters, write_stage
 
 from posterkit import PosterBrief, PosterCraftPipeline, PosterOmniPipeline, typeset
-from posterkit.data import PosterDataset
+from posterkit.data import PosterDataset, SyntheticPosters
 from posterkit.data.schema import DrawnText
 from posterkit.metrics.diversity import diversity
 from posterkit.rewards import Worth
@@ -238,3 +238,45 @@ def test_a_reward_that_is_paid_for_with_text_and_variety_is_called_out(base, pos
     watch.rewards.value = 0.1
     watch(asked, [blank] * 3)
     assert "HACKING" not in capsys.readouterr().out, "a reward that falls is not hacked"
+
+
+def write_pairs(folder: Path, count: int, alike: int | None = None) -> Path:
+    """A set of preference pairs as data_tools/mine_preferences.py writes it; one with the same picture twice."""
+    source, lines = SyntheticPosters(seed=7, size=(64, 96)), []
+    folder.mkdir(parents=True)
+    for number in range(count):
+        for side, shown in (("chosen", 2 * number), ("rejected", 2 * number + (number != alike))):
+            Image.fromarray(source[shown].target).save(folder / f"{number}-{side}.png")
+        lines.append({"id": f"pair-{number}", "task": "text", "prompt": f"a poster, number {number}", "gap": 0.1,
+                      "kind": "candidates", "chosen": f"{number}-chosen.png", "rejected": f"{number}-rejected.png",
+                      "instruction": f"a poster, number {number}"})  # fmt: skip
+    lines.append({**lines[0], "id": "left", "kind": "unedited"})
+    (folder / "samples.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+def test_dpo_on_pairs_from_disk_is_the_closed_form_and_resumes(flux, run_recipe, tmp_path, capsys):
+    pairs = write_pairs(tmp_path / "pairs", 4, alike=3)
+    options = {"family": "postercraft", "objective": "dpo", "max_steps": 3, "batch_size": 3}
+    options |= {"rollouts": {"guidance": 2.0}, "dpo": {"pairs": str(pairs), "beta": 7.0}}
+    whole, parts = (stage(tmp_path, run, flux[0], flux[1], **options) for run in ("whole", "parts"))
+    run_recipe(RECIPE, whole)
+    said = capsys.readouterr().out
+    assert "have the same picture on both sides" in said
+    run_recipe(RECIPE, parts, "stop_at=1")
+    run_recipe(RECIPE, parts)
+    one, other = weights_of(tmp_path / "whole"), weights_of(tmp_path / "parts")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    rows = log_of(tmp_path / "whole")
+    assert abs(rows[0]["loss"] - np.log(2)) < 1e-5 and rows[0]["accuracy"] == 0 and rows[2]["loss"] != rows[0]["loss"]
+
+
+def test_pairs_for_another_objective_and_sets_without_pairs_are_refused(flux, run_recipe, tmp_path, capsys):
+    base, posters = flux
+    options: dict[str, Any] = {"family": "postercraft", "rollouts": {"guidance": 2.0}}
+    faults = {"nft": "dpo.pairs is for objective=dpo; nft draws", "dpo": "is no preference pair; data_tools/mine"}
+    for objective, said in faults.items():
+        config = stage(tmp_path, objective, base, posters, objective=objective, dpo={"pairs": str(posters)}, **options)
+        with pytest.raises(SystemExit):
+            run_recipe(RECIPE, config)
+        assert said in capsys.readouterr().err

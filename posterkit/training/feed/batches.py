@@ -75,6 +75,36 @@ def encoded_batches(
         OSError: the disk is too small for what the encoders say.
     """
     dataset = posters.train
+    encoded, lost = encode_posters(dataset, model, run, config, regions=regions, name=name)
+    part = run.accelerator.process_index, run.accelerator.num_processes
+    cache, numbers = encoded.cache, encoded.numbers
+    order = even_tasks([str(dataset.rows[number]["task"]) for number in numbers])
+    shapes = [model.bucket(row) for row in cache.shapes()]
+    kinds = [(task_group(dataset.rows[numbers[place]]["task"]), shapes[place]) for place in order]
+    loader = BucketedLoader(
+        _Order(encoded, order),
+        kinds,
+        run.config.batch_size,
+        lambda rows: collate_rows(model, rows),
+        run.config.seed,
+        *part,
+    )
+    if run.accelerator.is_main_process and not run.config.dry_run:
+        overlong = beyond_limit(model, dataset, numbers)
+        rows = [numbers[place] for place in order]
+        tell_report(run, report_of(dataset, loader, rows, lost, overlong, model.length, model.vae.family == "flux"))
+    return Ahead(loader, run.device, "\n".join(cache.names[place] for place in order))
+
+
+def encode_posters(
+    dataset: PosterDataset, model: Any, run: Run, config: SetConfig, *, regions: bool = False, name: str = "data"
+) -> tuple[EncodedPosters, Lost]:
+    """A set's posters through the frozen encoders, and what is left out; see `encoded_batches`.
+
+    Raises:
+        ValueError: the model's family does not know a task of the set, or nothing is left to train on.
+        OSError: the disk is too small for what the encoders say.
+    """
     check_tasks(dataset, model)
     part = run.accelerator.process_index, run.accelerator.num_processes
     folder = Path(config.cache or run.folder / "cache")
@@ -97,23 +127,7 @@ def encoded_batches(
     if config.keep == "ids":
         for reader in model.readers:
             reader.to(run.device)
-    encoded = EncodedPosters(dataset, cache, plans, numbers, regions)
-    order = even_tasks([str(dataset.rows[number]["task"]) for number in numbers])
-    shapes = [model.bucket(row) for row in cache.shapes()]
-    kinds = [(task_group(dataset.rows[numbers[place]]["task"]), shapes[place]) for place in order]
-    loader = BucketedLoader(
-        _Order(encoded, order),
-        kinds,
-        run.config.batch_size,
-        lambda rows: _collate(model, rows),
-        run.config.seed,
-        *part,
-    )
-    if run.accelerator.is_main_process and not run.config.dry_run:
-        overlong = beyond_limit(model, dataset, numbers)
-        rows = [numbers[place] for place in order]
-        _tell(run, report_of(dataset, loader, rows, lost, overlong, model.length, model.vae.family == "flux"))
-    return Ahead(loader, run.device, "\n".join(cache.names[place] for place in order))
+    return EncodedPosters(dataset, cache, plans, numbers, regions), lost
 
 
 class EncodedPosters:
@@ -127,13 +141,17 @@ class EncodedPosters:
     def __len__(self) -> int:
         return len(self.numbers)
 
+    def row(self, place: int) -> dict[str, Any]:
+        """As the set's index has it."""
+        return self.dataset.rows[self.numbers[place]]
+
     def __getitem__(self, place: int) -> tuple[dict[str, Any], dict[str, Tensor], Tensor | None]:
         """The row, what was encoded, and `(S, 3)` shares.
 
         Raises:
             ValueError: a region lies off its poster.
         """
-        row = self.dataset.rows[self.numbers[place]]
+        row = self.row(place)
         return row, self.cache[place], self._shares(row, self.plans[self.numbers[place]]) if self.regions else None
 
     def _shares(self, row: dict[str, Any], plan: Plan) -> Tensor:
@@ -174,7 +192,8 @@ class _Order(Sequence[Any]):
         return self.dataset[self.order[place]]
 
 
-def _collate(model: Any, rows: list[tuple[dict[str, Any], dict[str, Tensor], Tensor | None]]) -> Batch:
+def collate_rows(model: Any, rows: list[tuple[dict[str, Any], dict[str, Tensor], Tensor | None]]) -> Batch:
+    """A batch of encoded posters of one shape."""
     tensors = model.collate([encoded for _, encoded, _ in rows])
     shares = [share for _, _, share in rows if share is not None]
     if shares:
@@ -215,7 +234,7 @@ def _check_any(run: Run, dataset: PosterDataset, count: int, lost: Lost) -> None
     if count:
         return
     if run.accelerator.is_main_process:
-        _tell(run, report_of(dataset, None, [], lost))
+        tell_report(run, report_of(dataset, None, [], lost))
     reason, found = max(lost.items(), key=lambda item: len(item[1]))
     first = found[0]
     raise ValueError(
@@ -224,6 +243,7 @@ def _check_any(run: Run, dataset: PosterDataset, count: int, lost: Lost) -> None
     )
 
 
-def _tell(run: Run, report: dict[str, Any]) -> None:
+def tell_report(run: Run, report: dict[str, Any]) -> None:
+    """Print what is to be said of a set, and keep it in the run folder."""
     for line in report_lines(report, keep_report(report, run.folder)):
         run.print(line)

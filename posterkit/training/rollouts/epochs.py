@@ -24,7 +24,7 @@ from posterkit.training.feed.sets import PosterSet
 from posterkit.training.loop import Run
 from posterkit.training.lora import follow_adapter
 from posterkit.training.losses.nft import group_advantages, kept_groups, sampler_decay
-from posterkit.training.rollouts.groups import Drawn, Rollout, RolloutConfig, Step, Verdict, best_and_worst
+from posterkit.training.rollouts.groups import Drawn, Lesson, Rollout, RolloutConfig, Step, Verdict, best_and_worst
 from posterkit.training.rollouts.samplers import draw, sampling_times, walk
 from posterkit.training.rollouts.velocities import OLD, Velocities
 
@@ -170,18 +170,18 @@ class Rollouts:
                 rows = rows.view(-1, 2)
                 rows = torch.where(verdict.rewards[own][rows].diff() > 0, rows.flip(1), rows).T.flatten()
             rows = rows if len(rows) else torch.arange(1 if self.gap is None else 2)
-            order = torch.stack([torch.randperm(self.config.steps, generator=generator) for _ in rows])
-            device = one.x0.device
-            for place in range(self.config.passes):
-                at = order[:, place]
-                now, then = one.times[at].to(device), one.times[at + 1].to(device)
-                step = None
+            rows = rows.to(one.x0.device)
+            names = ([said[n] for n in rows.tolist()] for said in (one.ids, one.tasks))
+            batch = Batch({"latents": one.latents[rows]}, *names)
+            lesson = Lesson(batch, one.x0[rows], one.condition.take(rows), share, figures)
+            order = torch.stack([torch.randperm(self.config.steps, generator=generator) for _ in rows]).to(rows)
+            times, advantages = one.times.to(one.x0), verdict.advantages[own].to(one.x0)[rows]
+            for at in order.T[: self.config.passes]:
+                now, then, step = times[at], times[at + 1], None
                 if one.walk is not None:
-                    states, on = one.walk.states, rows.to(device)
-                    at = at.to(device)
-                    step = Step(states[at, on], states[at + 1, on], then - now, one.walk.log_probs[at, on])
-                advantages = verdict.advantages[own][rows].to(device)
-                found.append(Rollout(one, rows.to(device), now, advantages, share, figures, step))
+                    states = one.walk.states
+                    step = Step(states[at, rows], states[at + 1, rows], then - now, one.walk.log_probs[at, rows])
+                found.append(Rollout(lesson, now, advantages, step))
         return found
 
     def _figures(self, drawn: list[Drawn], verdict: Verdict) -> dict[str, float]:

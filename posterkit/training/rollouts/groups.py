@@ -61,30 +61,36 @@ class RolloutConfig:
         return max(1, int(0.99 * self.steps))
 
 
-class Rollout(Batch):
-    """Posters that the model drew, for one pass of learning; only such as can teach something.
+class Lesson(Batch):
+    """Posters for one pass of learning; only such as can teach something. As a batch it holds their `latents`.
 
     Attributes:
-        x0: their tokens, `(R, S, C)`.
+        x0: their tokens, `(R, S, C)`; of pairs the chosen ones, then in the same order the rejected ones.
         condition: theirs, as `model.velocity` takes it.
-        t: `(R,)`, for each poster one of the times it was drawn at, in an order of its own.
-        advantages: `(R,)`, how much better each is than its group.
         share: how many there are, as a multiple of the mean over the epoch's batches; 0 for one that stands in where
             no poster is left.
-        step: the random step that led from `t` on, where posters are drawn in such.
         figures: of the epoch, for the log.
     """
 
     def __init__(
-        self, posters: Drawn, rows: Tensor, t: Tensor, advantages: Tensor, share: float, figures: dict[str, float],
-        step: Step | None,
-    ) -> None:  # fmt: skip
-        numbers = rows.tolist()
-        super().__init__(
-            {"latents": posters.latents[rows]}, [posters.ids[n] for n in numbers], [posters.tasks[n] for n in numbers]
-        )
-        self.x0, self.condition = posters.x0[rows], posters.condition.take(rows)
-        self.t, self.advantages, self.share, self.figures, self.step = t, advantages, share, figures, step
+        self, batch: Batch, x0: Tensor, condition: Any, share: float = 1.0, figures: dict[str, float] | None = None
+    ) -> None:
+        super().__init__(batch, batch.ids, batch.tasks)
+        self.x0, self.condition, self.share, self.figures = x0, condition, share, figures or {}
+
+
+class Rollout(Lesson):
+    """Posters that the model drew, and what they are worth.
+
+    Attributes:
+        t: `(R,)`, for each poster one of the times it was drawn at, in an order of its own.
+        advantages: `(R,)`, how much better each is than its group.
+        step: the random step that led from `t` on, where posters are drawn in such.
+    """
+
+    def __init__(self, lesson: Lesson, t: Tensor, advantages: Tensor, step: Step | None) -> None:
+        super().__init__(lesson, lesson.x0, lesson.condition, lesson.share, lesson.figures)
+        self.t, self.advantages, self.step = t, advantages, step
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,109 @@
+"""Batches of preference pairs from disk: the chosen posters, then in the same order the rejected ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from posterkit.data.buckets import BucketedLoader
+from posterkit.data.dataset import PosterDataset
+from posterkit.data.pairs import as_samples, pictures_of
+from posterkit.training.feed.ahead import Ahead
+from posterkit.training.feed.batches import Batch, EncodedPosters, collate_rows, encode_posters, tell_report
+from posterkit.training.feed.data_report import leave_out, report_of
+from posterkit.training.feed.sets import PosterSet, SetConfig
+from posterkit.training.loop import Run
+from posterkit.training.losses import task_group
+
+
+class PairedPosters(PosterDataset):
+    """The two posters of each pair of candidates as samples of their own: chosen, rejected, chosen, and so on.
+
+    Pairs whose rejected side is the unedited input are for reward models; they are no two posters of one size.
+
+    Raises:
+        FileNotFoundError: there is no set.
+        ValueError: it holds a row that is no preference pair.
+    """
+
+    def __init__(self, config: SetConfig, split: str) -> None:
+        assert config.path is not None
+        super().__init__(config.path, tasks=config.tasks, split=split)
+        for line, row in zip(self.lines, self.rows, strict=True):
+            if pictures_of(row) != ("chosen", "rejected"):
+                raise ValueError(
+                    f"{self.index}:{line}: {row.get('id')}: is no preference pair; data_tools/mine_preferences.py "
+                    "writes such a set"
+                )
+        kept = [n for n, row in enumerate(self.rows) if row.get("kind", "candidates") == "candidates"]
+        self.lines = [self.lines[n] for n in kept for _ in range(2)]
+        self.rows = [side for n in kept for side in as_samples(self.rows[n])]
+
+
+def open_pairs(config: SetConfig) -> PosterSet:
+    """The pairs at `config.path`; see `PairedPosters`.
+
+    Raises:
+        FileNotFoundError: there is no set.
+        ValueError: it holds no pair to train on.
+    """
+    train, heldout = PairedPosters(config, "train"), PairedPosters(config, "heldout")
+    if not train.rows:
+        raise ValueError(f"{train.index}: there is no pair of candidates to train on")
+    return PosterSet(train, heldout)
+
+
+def pair_batches(posters: PosterSet, model: Any, run: Run, config: SetConfig) -> Ahead:
+    """Endless batches of `batch_size` pairs, `(2B, ...)`, on the run's device; as `encoded_batches`.
+
+    A pair is left out whose sides are the same picture, do not go to one size, or of which one cannot be used.
+
+    Raises:
+        ValueError: nothing is left to train on.
+        OSError: the disk is too small for what the encoders say.
+    """
+    encoded, lost = encode_posters(posters.train, model, run, config)
+    shapes = [model.bucket(row) for row in encoded.cache.shapes()]
+    place_of = {number: place for place, number in enumerate(encoded.numbers)}
+    pairs: list[tuple[int, int]] = []
+    for number in range(0, len(posters.train), 2):
+        sides = place_of.get(number), place_of.get(number + 1)
+        if sides[0] is None or sides[1] is None:
+            continue  # the report names the side that is missing
+        if encoded.cache.names[sides[0]] == encoded.cache.names[sides[1]]:
+            leave_out(lost, "have the same picture on both sides", posters.train, number, "one content")
+        elif shapes[sides[0]] != shapes[sides[1]]:
+            leave_out(lost, "have sides of two sizes", posters.train, number, f"{shapes[sides[0]]}")
+        else:
+            pairs.append((sides[0], sides[1]))
+    if not pairs:
+        reasons = "; ".join(f"{len(found)} {reason}" for reason, found in sorted(lost.items()))
+        raise ValueError(f"{posters.train.index}: none of {len(posters.train) // 2} pairs is left: {reasons}")
+    kinds = [(task_group(str(encoded.row(a)["task"])), shapes[a]) for a, _ in pairs]
+    part = run.accelerator.process_index, run.accelerator.num_processes
+    loader = BucketedLoader(
+        _Pairs(encoded, pairs),
+        kinds,
+        run.config.batch_size,
+        lambda sides: _collate(model, sides),
+        run.config.seed,
+        *part,
+    )
+    if run.accelerator.is_main_process and not run.config.dry_run:
+        tell_report(run, report_of(posters.train, loader, [encoded.numbers[a] for a, _ in pairs], lost))
+    return Ahead(loader, run.device, "\n".join(f"{encoded.cache.names[a]} {encoded.cache.names[b]}" for a, b in pairs))
+
+
+class _Pairs(Sequence[Any]):
+    def __init__(self, encoded: EncodedPosters, pairs: list[tuple[int, int]]) -> None:
+        self.encoded, self.pairs = encoded, pairs
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, place: int) -> Any:
+        return [self.encoded[side] for side in self.pairs[place]]
+
+
+def _collate(model: Any, pairs: Sequence[Any]) -> Batch:
+    return collate_rows(model, [pair[side] for side in (0, 1) for pair in pairs])
