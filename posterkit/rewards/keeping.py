@@ -106,7 +106,7 @@ def _step(lab: NDArray[np.float64], truth: NDArray[np.float64], made: Mask) -> f
 
 def _copied(lab: NDArray[np.float64], filling: NDArray[np.float64], made: Mask) -> float:
     """The part of a filling's telling pixels that the poster repeats; 0 where less than a hundredth tells."""
-    ground = np.median(filling[made], axis=0)
+    ground = np.median(lab[made], axis=0)  # the poster's own: on its ground every filling agrees with it
     telling = made & (np.linalg.norm(filling - ground, axis=2) > TELLING)
     if telling.sum() < 0.01 * made.sum():
         return 0.0

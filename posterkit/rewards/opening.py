@@ -46,9 +46,9 @@ def open_reward(
         device: where models run.
         model: the model's name at an endpoint.
         cache: a folder that keeps the worths; a second pass over the same posters costs nothing.
-        sources: of parts that a model is to judge in place of the rules. text, aesthetics and agreement take a language
-            model that sees, by folder or endpoint, the latter two a CLIP-like folder too; identity takes that or a
-            vision model's; text takes "glyphs".
+        sources: of parts that a model is to judge in place of the rules. text, aesthetics and agreement take a model
+            that sees and answers, by folder or endpoint, the latter two a CLIP-like folder too; identity takes that
+            or a vision model's; text takes "glyphs".
 
     Raises:
         ValueError: there is no such reward or part; the nearest one is named.
@@ -185,7 +185,7 @@ def _weighed(source: str) -> dict[str, float]:
     """
     found: dict[str, float] = {}
     # the plus of "reward+http" joins nothing
-    for piece in re.split(r"\+(?!https?://)", source):
+    for piece in re.split(r"(?<!\breward)\+", source):
         match = None if re.search(r"//[^/]*:\d+$", piece) else _WEIGHT.fullmatch(piece.strip())
         name = (match["name"] if match else piece).strip()
         if not name or name in found:

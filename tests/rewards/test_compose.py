@@ -1,0 +1,156 @@
+"""Several rewards as one, their spec, and their cache."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from odd_rewards import Odd
+from PIL import Image
+
+from posterkit.rewards import Asked, Worth, open_reward
+from posterkit.rewards.cached import CachedReward
+from posterkit.rewards.compose import TEXT, WEIGHTS, Composed, Gate
+from posterkit.tasks import TASKS
+
+POSTER, ROW = Image.new("RGB", (8, 8), (51, 0, 0)), Asked("text", "")
+
+
+class Fixed:
+    """Always the same worth; counts its posters."""
+
+    def __init__(self, value: float, parts: dict[str, float] | None = None, why: str = "so it is") -> None:
+        self.value, self.parts, self.why, self.asked = value, parts if parts is not None else {"a": value}, why, 0
+        self.name = f"fixed {value}"
+
+    def __call__(self, images, rows):
+        self.asked += len(rows)
+        return [Worth(self.value, self.parts, self.why) for _ in rows]
+
+
+def test_the_whole_is_the_weighted_mean_and_keeps_the_parts():
+    whole = Composed("both", {"a": Fixed(0.2), "b": Fixed(0.8)}, {"text": {"a": 1, "b": 3}})
+    (worth,) = whole([POSTER], [ROW])
+    assert worth.value == pytest.approx(0.65)  # (0.2 + 3 * 0.8) / 4
+    assert worth.parts == {"a": 0.2, "b": 0.8, "a/a": 0.2, "b/a": 0.8}
+    assert worth.why == "a 0.20 (so it is)"
+
+
+def test_below_a_gate_the_whole_is_capped_and_says_so():
+    rewards = {"a": Fixed(0.1), "b": Fixed(1.0)}
+    table = {"text": {"a": 1, "b": 9}}
+    capped = Composed("g", rewards, table, [Gate("a", 0.2, 0.3)])([POSTER], [ROW])[0]
+    assert capped.value == 0.3 and "a below 0.2" in capped.why
+    assert Composed("g", rewards, table, [Gate("a", 0.2)])([POSTER], [ROW])[0].value == 0
+    assert Composed("g", rewards, table, [Gate("a", 0.1)])([POSTER], [ROW])[0].value == pytest.approx(0.91)
+
+
+def test_what_there_is_nothing_to_judge_of_weighs_nothing():
+    silent = Fixed(1.0, {}, "nothing to judge")
+    assert Composed("s", {"a": silent, "b": Fixed(0.4)}, {"text": {"a": 9, "b": 1}})([POSTER], [ROW])[0].value == 0.4
+
+
+def test_only_the_rows_of_a_task_ask_its_parts():
+    a, b = Fixed(0.2), Fixed(0.8)
+    table = {"text": {"a": 1}, "filling": {"a": 1, "b": 1}}
+    worths = Composed("t", {"a": a, "b": b}, table)([POSTER] * 3, [ROW, replace(ROW, task="filling"), ROW])
+    assert [worth.value for worth in worths] == [0.2, 0.5, 0.2] and (a.asked, b.asked) == (3, 1)
+    with pytest.raises(ValueError, match=r"'extending'.*text, filling"):
+        Composed("t", {"a": a, "b": b}, table)([POSTER], [replace(ROW, task="extending")])
+
+
+def test_a_part_that_is_no_number_makes_the_whole_none():
+    worth = Composed("n", {"a": Fixed(float("nan")), "b": Fixed(1.0)}, {"text": {"a": 1, "b": 1}})([POSTER], [ROW])[0]
+    assert np.isnan(worth.value)
+
+
+def test_the_name_changes_with_everything_that_decides_the_worth():
+    rewards = {"a": Fixed(0.1), "b": Fixed(0.9)}
+    made = [
+        Composed("x", rewards, {"text": {"a": 1, "b": 1}}),
+        Composed("x", rewards, {"text": {"a": 1, "b": 2}}),
+        Composed("x", rewards, {"text": {"a": 1, "b": 1}}, [Gate("a", 0.2)]),
+        Composed("x", {**rewards, "a": Fixed(0.2)}, {"text": {"a": 1, "b": 1}}),
+    ]
+    assert len({reward.name for reward in made}) == 4
+    assert made[0].name == Composed("x", rewards, {"text": {"a": 1, "b": 1}}).name
+    assert open_reward("rules", fast=True).name != open_reward("rules").name
+
+
+def test_the_default_knows_all_seven_tasks_and_the_generic_one_looks_at_none():
+    rules, generic = open_reward("rules"), open_reward("generic")
+    assert isinstance(rules, Composed) and isinstance(generic, Composed)
+    assert set(rules.weights) == set(WEIGHTS) == {TEXT, *TASKS}
+    for parts in WEIGHTS.values():
+        assert sum(parts.values()) == pytest.approx(1)
+    assert {gate.part for gate in rules.gates} <= set(rules.rewards)
+    assert {tuple(parts) for parts in generic.weights.values()} == {("aesthetics", "agreement")}
+
+
+def test_a_sum_of_parts_weighs_them_as_it_says():
+    both = open_reward("text:0.6+aesthetics:0.4")
+    assert isinstance(both, Composed) and both.weights["filling"] == {"text": 0.6, "aesthetics": 0.4}
+    assert open_reward("style").name == "style"
+    assert open_reward("rules", sources={"text": "glyphs"}).rewards["text"].name == "glyphs"  # type: ignore[attr-defined]
+    far = open_reward("text:2+reward+http://host:8990:0.5")
+    assert isinstance(far, Composed) and far.weights["text"] == {"text": 2.0, "reward+http://host:8990": 0.5}
+    plain = open_reward("text+http://host:8990")
+    assert isinstance(plain, Composed) and plain.weights["text"] == {"text": 1.0, "http://host:8990": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("rulez", "did you mean 'rules'"),
+        ("text:0.6+astethics:0.4", "did you mean 'aesthetics'"),
+        ("text+text", "'text' stands twice"),
+        ("text:0+style", "above 0"),
+        ("text++style", "no name"),
+        ("", "no name"),
+        ("reward+ftp://host", "http"),
+    ],
+)
+def test_a_mistyped_reward_is_refused_and_the_nearest_one_named(source, said):
+    with pytest.raises(ValueError, match=said) as error:
+        open_reward(source)
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_without_a_model_and_a_part_that_no_model_judges_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="holds no model"):
+        open_reward(str(tmp_path))
+    with pytest.raises(ValueError, match="no model can judge 'layout'"):
+        open_reward("rules", sources={"layout": str(tmp_path)})
+
+
+def test_a_second_pass_scores_nothing_and_another_poster_row_or_reward_does(tmp_path):
+    inner = Fixed(0.25, {"a": 0.5}, "why")
+    reward = CachedReward(inner, tmp_path)
+    first = reward([POSTER, POSTER], [ROW, replace(ROW, prompt="else")])
+    assert inner.asked == 2
+    assert CachedReward(inner, tmp_path)([POSTER], [replace(ROW, id="another name")]) == first[:1]
+    assert inner.asked == 2
+    reward([Image.new("RGB", (8, 8), (52, 0, 0))], [ROW])
+    reward([POSTER], [replace(ROW, references=(np.zeros((2, 2, 3), np.uint8),))])
+    reward([POSTER], [replace(ROW, references=(np.ones((2, 2, 3), np.uint8),))])
+    assert inner.asked == 5
+    for file in tmp_path.rglob("*.json"):
+        file.write_text(file.read_text()[:30])
+    assert reward([POSTER], [ROW]) == first[:1] and inner.asked == 6
+
+
+def test_a_worth_that_is_no_number_is_not_kept(tmp_path):
+    for _ in range(2):
+        (worth,) = CachedReward(Odd(), tmp_path)([POSTER], [Asked("text", "nan")])
+        assert np.isnan(worth.value)
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_opening_the_default_reward_loads_neither_torch_nor_the_ocr():
+    told = "import sys; from posterkit.rewards import open_reward; open_reward('rules').name; " \
+           "print([name for name in ('torch', 'transformers', 'rapidocr') if name in sys.modules])"  # fmt: skip
+    made = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert made.stdout.strip() == "[]"

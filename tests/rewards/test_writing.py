@@ -1,0 +1,92 @@
+"""Whether a poster says what it was asked to say: real letters, read by the real OCR."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from posterkit.data.glyphs import GlyphPosters
+from posterkit.data.schema import DrawnText, PosterSample
+from posterkit.metrics.glyphs import CELL
+from posterkit.rewards import Asked, Worth
+from posterkit.rewards.writing import GlyphReward, TextReward, accuracy
+from posterkit.typeset.fonts import FACES
+
+
+def poster(*lines: str) -> Image.Image:
+    picture = Image.new("RGB", (400, 600), "white")
+    draw, face = ImageDraw.Draw(picture), ImageFont.truetype(str(FACES[0].path), 48)
+    for n, line in enumerate(lines):
+        draw.text((30, 40 + 90 * n), line, font=face, fill="black")
+    return picture
+
+
+def test_the_right_words_are_worth_1_whatever_their_order():
+    (worth,) = TextReward()([poster("FRIDAY", "JAZZ NIGHT")], [Asked("text", "", ("JAZZ NIGHT", "FRIDAY"))])
+    assert worth.value == 1 and worth.why == ""
+    assert set(worth.parts) == {"recall", "precision", "f_score", "similarity", "exact"}
+
+
+def test_the_misspelt_the_missing_and_the_extra_words_are_named():
+    (worth,) = TextReward()([poster("JAZZ NIGTH", "CAFE")], [Asked("text", "", ("JAZZ NIGHT", "TUESDAY"))])
+    assert (
+        '"night" reads "nigth"' in worth.why and "missing: tuesday" in worth.why and "not asked for: cafe" in worth.why
+    )
+    assert worth.parts["recall"] == pytest.approx(1 / 3) and worth.parts["precision"] == pytest.approx(1 / 3)
+
+
+def test_nothing_asked_and_nothing_written_is_worth_1_and_something_written_is_not():
+    asked = Asked("text", "A poster without a text.", ())
+    blank, written = TextReward()([poster(), poster("SALE TODAY")], [asked, asked])
+    assert blank == Worth(1.0, dict.fromkeys(blank.parts, 1.0), "")
+    assert written.value < 0.6 and written.parts["precision"] == 0
+
+
+def test_without_texts_in_the_row_the_quotes_of_the_prompt_are_asked_for():
+    rows = [Asked("text", 'A poster that says "JAZZ NIGHT".'), Asked("text", "A poster of a whale.")]
+    quoted, unknown = TextReward()([poster("JAZZ NIGHT")] * 2, rows)
+    assert quoted.value == 1 and not TextReward().applies(rows[1])
+    assert unknown.parts == {} and unknown.why == "nothing to judge"
+
+
+def test_words_that_nobody_dictated_are_forgiven_as_many_as_are_spare_and_no_more():
+    # 1 of 3 words right: precision 1/3, recall 1; F = 2 * 1/3 / (4/3) = 0.5
+    assert accuracy(["JAZZ"], ["JAZZ", "doors open"]).f_score == pytest.approx(0.5)
+    assert accuracy(["JAZZ"], ["JAZZ", "doors open"], spare=1).f_score == pytest.approx(2 / 3)
+    assert accuracy(["JAZZ"], ["doors open", "JAZZ"], spare=2).f_score == 1
+    assert accuracy(["JAZZ"], ["JAZZ", "JAZZ JAZZ"], spare=1).precision == pytest.approx(1 / 2)
+
+
+def test_the_fast_setting_reads_large_letters_as_well():
+    (worth,) = TextReward(fast=True)([poster("JAZZ NIGHT")], [Asked("text", "", ("JAZZ NIGHT",))])
+    assert worth.value == 1 and TextReward(fast=True).name != TextReward().name
+
+
+def test_a_glyph_posters_letters_are_worth_the_share_that_stands_at_its_place():
+    sample = next(s for s in (GlyphPosters(3)[n] for n in range(20)) if len(set(s.texts[0].text)) == 3)
+    asked = Asked.of(sample)
+    x0, y0, _, y1 = sample.regions[0].box
+    spoilt = sample.target.copy()
+    spoilt[y0:y1, x0 : x0 + CELL[0]] = spoilt[y0:y1, x0 + CELL[0] : x0 + 2 * CELL[0]]  # the second letter twice
+    right, one_wrong, flat = GlyphReward()(
+        [Image.fromarray(one) for one in (sample.target, spoilt, np.full_like(sample.target, 90))], [asked] * 3
+    )
+    assert right.value == 1 and one_wrong.value == pytest.approx(2 / 3) and flat.value == 0
+    letters = sample.texts[0].text
+    assert one_wrong.why == f'"{letters[1]}{letters[1]}{letters[2]}" instead of "{letters}"'
+    assert not GlyphReward().applies(Asked("text", "a title", (), regions=asked.regions, size=asked.size))
+
+
+def test_a_sample_asks_for_what_its_model_can_know():
+    target = np.zeros((90, 60, 3), np.uint8)
+    mask = np.zeros((90, 60), np.uint8)
+    mask[60:] = 255
+    texts = [DrawnText("JAZZ", (5, 5, 50, 20)), DrawnText("Book now", (5, 70, 50, 80))]
+    told = {"target": target, "texts": texts, "mask": mask, "references": [target]}
+    kept = Asked.of(PosterSample("a", "filling", **told, instruction="Fill the empty area."))
+    assert kept.texts == ("JAZZ",) and kept.spare == 2
+    both = Asked.of(PosterSample("a", "filling", **told, instruction='Fill it. "Book now" at the bottom.'))
+    assert both.texts == ("JAZZ", "Book now") and both.spare == 0
+    nothing = Asked.of(PosterSample("a", "text", target, instruction="A poster without text."))
+    assert nothing.texts == () and nothing.size == (60, 90)

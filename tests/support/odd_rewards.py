@@ -1,0 +1,46 @@
+"""Rewards that misbehave, as a user's own may; by module, so that worker processes can import them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+
+from PIL import Image
+
+from posterkit.rewards import Asked, Worth
+
+
+class Odd:
+    """Worth is the red of the first pixel / 255; what the row's prompt says happens instead."""
+
+    name = "odd"
+
+    def __call__(self, images: Sequence[Image.Image], rows: Sequence[Asked]) -> list[Worth]:
+        prompts = [row.prompt for row in rows]
+        if "raise" in prompts:
+            raise RuntimeError("no such\nfont")
+        if "hang" in prompts:
+            time.sleep(60)
+        if "die" in prompts:
+            os._exit(3)
+        worths = [Worth(_red(image) / 255, {"red": _red(image) / 255}) for image in images]
+        worths = [Worth(float("nan")) if p == "nan" else Worth(1.5) if p == "high" else w
+                  for p, w in zip(prompts, worths, strict=True)]  # fmt: skip
+        return worths[1:] if "short" in prompts else worths
+
+
+class Slow:
+    """Takes a third of a second a row."""
+
+    name = "slow"
+
+    def __call__(self, images: Sequence[Image.Image], rows: Sequence[Asked]) -> list[Worth]:
+        time.sleep(0.3 * len(rows))
+        return [Worth(0.5) for _ in rows]
+
+
+def _red(image: Image.Image) -> int:
+    pixel = image.getpixel((0, 0))
+    assert isinstance(pixel, tuple)
+    return int(pixel[0])
