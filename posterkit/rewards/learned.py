@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -40,14 +39,15 @@ class Learned:
         if "scale" not in self.scorer.settings:
             raise ValueError(f"{self.folder / CONFIG}: scale and offset are missing; the run has not come to its end")
         self.scorer.module.to(device)
+        digest = hashlib.sha256()
+        for file in (self.folder / CONFIG, self.folder / WEIGHTS, *sorted((self.folder / BACKBONE).glob("*.safe*"))):
+            digest.update(file.read_bytes())
+        self._name = f"learned-{digest.hexdigest()[:12]}"
 
-    @cached_property
+    @property
     def name(self) -> str:
         """`learned-` and a hash of its weights and settings."""
-        digest = hashlib.sha256()
-        for file in (self.folder / CONFIG, self.folder / WEIGHTS, *sorted((self.folder / BACKBONE).rglob("*.s*"))):
-            digest.update(file.read_bytes())
-        return f"learned-{digest.hexdigest()[:12]}"
+        return self._name
 
     def __call__(self, images: Sequence[Image.Image], rows: Sequence[Asked]) -> list[Worth]:
         """One worth for each poster; `parts` has it under `learned`, `why` says the score itself.
