@@ -14,6 +14,7 @@ import json
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import fmean
 
@@ -40,30 +41,40 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=24, help="posters of each task")
     parser.add_argument("--fast", action="store_true", help="OCR at its fast setting")
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--mini", action="store_true", help="let the shipped PosterOmni draw too")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        # every part is asked for once a poster, whichever reward it is in
-        composed = {name: open_reward(name, fast=given.fast) for name in (RULES, GENERIC)}
-        for reward in composed.values():
-            assert isinstance(reward, Composed)
-            reward.rewards = {name: CachedReward(part, folder) for name, part in reward.rewards.items()}
-        columns = {**composed[RULES].rewards, **composed}  # type: ignore[union-attr]
-        found: dict[str, dict[str, list[tuple[str, float]]]] = defaultdict(lambda: defaultdict(list))
-        for task in (TEXT, *TASKS):
-            drawn = SyntheticPosters(seed=11, size=SIZE, tasks=(task,), split="heldout", reference_area=REFERENCES)
-            samples = [drawn[number] for number in range(given.count)]
-            for name, posters in _posters(samples, given.mini):
-                rows = [Asked.of(sample) for sample, poster in zip(samples, posters, strict=True) if poster]
-                for column, reward in columns.items():
-                    worths = reward([poster for poster in posters if poster], rows)
-                    judged = [worth.value for worth in worths if worth.why != NOTHING_TO_JUDGE]
-                    found[name][column] += [(task, value) for value in judged]
+    found: dict[str, dict[str, list[tuple[str, float]]]] = defaultdict(lambda: defaultdict(list))
+    with ProcessPoolExecutor(given.workers) as pool:
+        asked = [(task, given.count, given.fast, given.mini) for task in (TEXT, *TASKS)]
+        for (task, *_), scored in zip(asked, pool.map(_score, asked), strict=True):
+            for name, column, values in scored:
+                found[name][column] += [(task, value) for value in values]
     means = {name: {column: _mean(values) for column, values in row.items()} for name, row in found.items()}
     tasks = {name: {t: _mean(row[RULES], t) for t in (TEXT, *TASKS)} for name, row in found.items()}
     settings = {"count": given.count, "size": SIZE, "fast": given.fast}
     OUT.write_text(json.dumps({"settings": settings, "rewards": means, "rules by task": tasks}, indent=1) + "\n")
     print(_markdown(means), _markdown(tasks), sep="\n\n")
+
+
+def _score(asked: tuple[str, int, bool, bool]) -> list[tuple[str, str, list[float]]]:
+    """Cheat, reward, and its worths over the posters of one task."""
+    task, count, fast, mini = asked
+    drawn = SyntheticPosters(seed=11, size=SIZE, tasks=(task,), split="heldout", reference_area=REFERENCES)
+    samples, found = [drawn[number] for number in range(count)], []
+    with tempfile.TemporaryDirectory() as folder:
+        # every part is asked for once a poster, whichever reward it is in
+        composed = {name: open_reward(name, fast=fast) for name in (RULES, GENERIC)}
+        for reward in composed.values():
+            assert isinstance(reward, Composed)
+            reward.rewards = {name: CachedReward(part, folder) for name, part in reward.rewards.items()}
+        columns = {**composed[RULES].rewards, **composed}  # type: ignore[attr-defined]
+        for name, posters in _posters(samples, mini):
+            pairs = [(poster, Asked.of(sample)) for sample, poster in zip(samples, posters, strict=True) if poster]
+            for column, reward in columns.items():
+                worths = reward([poster for poster, _ in pairs], [row for _, row in pairs])
+                found.append((name, column, [worth.value for worth in worths if worth.why != NOTHING_TO_JUDGE]))
+    return found
 
 
 def _posters(samples: list[PosterSample], mini: bool) -> Iterator[tuple[str, list[Image.Image | None]]]:

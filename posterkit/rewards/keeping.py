@@ -19,8 +19,8 @@ Mask = NDArray[np.bool_]
 WORST_PSNR, BEST_PSNR = 15.0, 40.0  # dB; below the one nothing is left, above the other nobody sees a difference
 SAME = 4.0  # Lab units; pixels nearer than that were copied
 TELLING = 12.0  # Lab units from the ground; only such pixels tell a copied filling from an empty ground
-COPIED = 0.75, 0.97  # of the telling pixels: from which part on a filling was copied, and wholly so
-SEAM = 25.0  # Lab units of a step at the seam, beyond what the kept pixels have, that counts as wholly broken
+COPIED = 0.75, 0.97  # of the pixels that tell: from which part on a filling was copied, and wholly so
+SEAM = 15.0  # Lab units of a step at the seam, beyond what the kept pixels have, that counts as wholly broken
 
 
 def canvas_of(row: Asked) -> tuple[Picture, Mask]:
@@ -78,15 +78,18 @@ def made_parts(poster: Picture, canvas: Picture, made: Mask) -> dict[str, float]
     """How far a made area was really made; each in [0, 1].
 
     Returns:
+        filled: 0 where the area is still blank, as it went in.
         seam: 1 where colours go on over the seam as they do elsewhere, 0 where there is a step all around.
         drawn: 0 where the area is what needs no model: the edge's pixels drawn out, or the kept part mirrored. Only
             what stands out from the ground tells; 1 where nothing would.
     """
     lab, truth = srgb_to_lab(poster), srgb_to_lab(canvas)
+    blank = np.linalg.norm(lab[made] - srgb_to_lab(np.array(BLANK, np.uint8)), axis=1) < SAME
     drawn = 1.0
     for filling in (edge_replication(canvas, made), mirrored(canvas, made)):
         drawn = min(drawn, 1 - share(_copied(lab, srgb_to_lab(filling), made), *COPIED))
-    return {"seam": 1 - share(_step(lab, truth, made), 2.0, SEAM), "drawn": drawn}
+    seam = 1 - share(_step(lab, truth, made), 2.0, SEAM)
+    return {"filled": 1 - share(float(blank.mean()), *COPIED), "seam": seam, "drawn": drawn}
 
 
 def _step(lab: NDArray[np.float64], truth: NDArray[np.float64], made: Mask) -> float:

@@ -41,6 +41,11 @@ class PosterLines:
                     self._read.popitem(last=False)
             return self._read[key]
 
+    def forget(self) -> None:
+        """Read every poster anew from here on."""
+        with self._lock:
+            self._read.clear()
+
 
 @opened_once()
 def poster_lines(fast: bool = False) -> PosterLines:

@@ -117,8 +117,9 @@ def test_a_made_area_that_needs_no_model_is_worth_nothing():
     poster, row = extended()
     canvas, made = canvas_of(row)
     assert (canvas[0, 0] == BLANK).all() and made[0, 0] and not made[60, 50]
-    assert made_parts(np.asarray(poster), canvas, made) == {"seam": 1.0, "drawn": 1.0}
-    assert made_parts(canvas, canvas, made)["seam"] < 0.2
+    assert made_parts(np.asarray(poster), canvas, made) == {"filled": 1.0, "seam": 1.0, "drawn": 1.0}
+    untouched = made_parts(canvas, canvas, made)
+    assert untouched["filled"] == 0 and untouched["seam"] < 0.2
     rows = np.clip(np.arange(180), 50, 129)[:, None]
     drawn_out = np.asarray(poster)[rows, np.clip(np.arange(120), 20, 89)]
     assert made_parts(drawn_out, canvas, made)["drawn"] == 0

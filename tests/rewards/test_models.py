@@ -1,0 +1,89 @@
+"""Rewards by models: tiny folders of the real classes, and a real endpoint on loopback."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from chat_server import chat, reply, servers
+from PIL import Image
+from tiny_clip import SIDE, VISION, save_clip
+from transformers import (
+    BitImageProcessorPil,
+    CLIPImageProcessorPil,
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    Dinov2Config,
+    Dinov2Model,
+)
+
+from posterkit.judges.image_text import ImageTextModel
+from posterkit.rewards import Asked, open_reward
+from posterkit.rewards.features import windows
+from posterkit.rewards.opening import kind_of
+
+REFERENCE = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8).repeat(6, 0).repeat(6, 1)
+POSTERS = [Image.fromarray(REFERENCE).resize((64, 96)), Image.new("RGB", (64, 96), "navy")]
+ROWS = [Asked("id_driven", "the prompt", (), (REFERENCE,), caption="a poster of a lake")] * 2
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """One of each kind."""
+    made = {name: tmp_path_factory.mktemp(name) for name in ("dino", "eyes")}
+    torch.manual_seed(0)
+    side = {"height": SIDE, "width": SIDE}
+    Dinov2Model(
+        Dinov2Config(hidden_size=32, num_attention_heads=4, num_hidden_layers=2, image_size=SIDE, patch_size=8)
+    ).save_pretrained(made["dino"])
+    BitImageProcessorPil(size=side, crop_size=side).save_pretrained(made["dino"])
+    CLIPVisionModel(CLIPVisionConfig(**VISION)).save_pretrained(made["eyes"])
+    CLIPImageProcessorPil(size={"shortest_edge": SIDE}, crop_size=side).save_pretrained(made["eyes"])
+    made["clip"] = save_clip(tmp_path_factory.mktemp("clip"))
+    return {name: str(folder) for name, folder in made.items()}
+
+
+def test_a_folder_is_known_by_its_config(folders):
+    assert {name: kind_of(folder) for name, folder in folders.items()} == {
+        "dino": "vision", "eyes": "vision", "clip": "clip",
+    }  # fmt: skip
+
+
+def test_a_clip_folder_gives_the_cosine_with_the_caption_of_which_0_4_is_full(folders):
+    worths = open_reward(folders["clip"])(POSTERS, ROWS)
+    cosines = ImageTextModel(folders["clip"]).score(POSTERS, ["a poster of a lake"] * 2)
+    assert [worth.value for worth in worths] == pytest.approx([min(1, max(0, cosine / 0.4)) for cosine in cosines])
+
+
+@pytest.mark.parametrize("kind", ["dino", "eyes", "clip"])
+def test_identity_by_features_is_1_where_a_window_is_the_reference_and_less_elsewhere(folders, kind):
+    reward = open_reward("identity", sources={"identity": folders[kind]})
+    poster = Image.new("RGB", (96, 96), "white")
+    poster.paste(Image.fromarray(REFERENCE), (0, 48))  # a half of it, at the bottom left: one of the windows
+    there, elsewhere = reward([poster, POSTERS[1]], ROWS)
+    assert there.value == pytest.approx(1, abs=1e-4) and elsewhere.value < there.value
+    assert np.asarray(poster.crop((0, 48, 48, 96))).tobytes() in [np.asarray(one).tobytes() for one in windows(poster)]
+    assert len(windows(poster)) == 14
+
+
+def test_an_endpoint_gives_its_three_marks_or_the_one_that_a_part_wants():
+    marks = {"why": "too dark", "aesthetics": 5, "text": 10, "content": 0}
+
+    def answering(handler, body):
+        reply(handler, chat(json.dumps(marks)) if body else b'{"data": [{"id": "seer"}]}')
+
+    with servers() as start:
+        url = f"{start(answering).url}/v1"
+        (whole,) = open_reward(url)(POSTERS[:1], ROWS[:1])
+        assert whole.value == pytest.approx(0.5) and whole.why == "too dark"
+        assert whole.parts == {"aesthetics": 0.5, "text": 1.0, "content": 0.0}
+        for part, mark in (("aesthetics", 0.5), ("text", 1.0), ("agreement", 0.0)):
+            assert open_reward(part, sources={part: url})(POSTERS[:1], ROWS[:1])[0].value == mark
+
+
+def test_a_model_that_cannot_judge_a_part_is_refused(folders):
+    with pytest.raises(ValueError, match="vision model, which cannot judge that"):
+        open_reward("rules", sources={"aesthetics": folders["dino"]})
+    assert open_reward("rules", sources={"aesthetics": folders["clip"], "identity": folders["dino"]}).name
