@@ -24,14 +24,8 @@ from posterkit.pipelines.loading import quiet_bars
 from posterkit.rewards.scorer import Scorer
 from posterkit.training.config import RunConfig, parse_config
 from posterkit.training.faults import WrongCall, setting_up
-from posterkit.training.feed.judgements import (
-    KINDS,
-    JudgementConfig,
-    Judgements,
-    Kinds,
-    judged_batches,
-    open_good_posters,
-)
+from posterkit.training.feed.good_posters import JudgementConfig, open_good_posters
+from posterkit.training.feed.judgements import KINDS, Judgements, Kinds, judged_batches
 from posterkit.training.follow.held_out import tell_apart
 from posterkit.training.loop import Run
 from posterkit.training.lora import Trainable

@@ -16,14 +16,8 @@ from posterkit.data.dataset import PosterDataset
 from posterkit.metrics.text import edit_distance
 from posterkit.tasks import BLANK, TASKS
 from posterkit.training.config import RunConfig
-from posterkit.training.feed.judgements import (
-    KINDS,
-    GoodPosters,
-    JudgementConfig,
-    Judgements,
-    Kinds,
-    open_good_posters,
-)
+from posterkit.training.feed.good_posters import GoodPosters, JudgementConfig, open_good_posters
+from posterkit.training.feed.judgements import KINDS, Judgements, Kinds
 from posterkit.training.feed.weakening import (
     illegible,
     letters_of,
