@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -104,7 +105,7 @@ def _drawn(samples: list[PosterSample]) -> list[Image.Image | None]:
 
     from posterkit import PosterOmniPipeline, mini
 
-    pipe = PosterOmniPipeline.from_pretrained(mini.path("posteromni"))
+    pipe: Any = PosterOmniPipeline.from_pretrained(mini.path("posteromni"))
     pipe.set_progress_bar_config(disable=True)
     size, drawn = (128, 192), []
     for number, sample in enumerate(samples):
@@ -113,7 +114,7 @@ def _drawn(samples: list[PosterSample]) -> list[Image.Image | None]:
             task=sample.task, image=[Image.fromarray(one) for one in sample.references], prompt=sample.words,
             mask_image=mask, width=size[0], height=size[1], generator=torch.Generator().manual_seed(number),
         ).images[0]  # fmt: skip
-        large = np.asarray(made.resize((sample.target.shape[1], sample.target.shape[0]), Image.Resampling.BICUBIC))
+        large = np.asarray(made.resize(SIZE, Image.Resampling.BICUBIC))
         drawn.append(_keeping(sample, large))
     return drawn
 

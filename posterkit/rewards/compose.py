@@ -81,7 +81,8 @@ class Composed:
                     raise ValueError(f"reward {label}: the weight of {part} in {task} must be above 0, got {weight:g}")
                 if part not in rewards:
                     raise ValueError(f"reward {label}: {task} weighs {part!r}; there are {', '.join(rewards)}")
-        self.label, self.rewards, self.weights, self.gates = label, dict(rewards), weights, tuple(gates)
+        self.label, self.weights, self.gates = label, weights, tuple(gates)
+        self.rewards: dict[str, Reward] = dict(rewards)
 
     @property
     def name(self) -> str:

@@ -59,9 +59,10 @@ class RemoteReward:
         """
         if self._name is None:
             told = self._exchange("GET", "/reward", None)
-            if not isinstance(told, dict) or not isinstance(told.get("name"), str):
+            name = told.get("name") if isinstance(told, dict) else None
+            if not isinstance(name, str):
                 raise RewardError(f"{self.url}: serves no reward of posterkit")
-            self._name = told["name"]
+            self._name = name
         return self._name
 
     def __call__(self, images: Sequence[Image.Image], rows: Sequence[Asked]) -> list[Worth]:

@@ -43,6 +43,7 @@ def test_a_row_with_all_its_pictures_comes_out_of_json_as_it_went_in():
     )  # fmt: skip
     (image,), (same,) = unpack(pack([RED], [row]))
     assert image.tobytes() == RED.tobytes()
+    assert same.mask is not None and row.mask is not None
     assert np.array_equal(same.references[0], row.references[0]) and np.array_equal(same.mask, row.mask)
     for name in ("task", "prompt", "texts", "placed", "regions", "size", "caption", "spare", "id"):
         assert getattr(same, name) == getattr(row, name)
