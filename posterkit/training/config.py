@@ -21,7 +21,7 @@ Config = TypeVar("Config")
 # what may differ when a run goes on: where things lie, when it stops and what it tells
 FREE = frozenset(
     ("run_dir", "stop_at", "resume", "processes", "skip", "dry_run", "log_every", "save_every", "sample_every",
-     "tracker", "data.cache", "text.cache")
+     "tracker", "data.cache", "text.cache", "reward.cache", "reward.workers", "reward.device")
 )  # fmt: skip
 
 

@@ -193,6 +193,15 @@ class Run:
         """Standard normal noise from the run's own generator, so that a resumed run draws the same."""
         return torch.randn(x.shape, generator=self.generator).to(x)
 
+    def afterwards(self, call: Callable[[], None]) -> None:
+        """Have something called when the steps are over, however they end."""
+        self._open.callback(call)
+
+    def stop(self, why: str) -> NoReturn:
+        """End the run before its time, in all processes at the same place, with everything saved."""
+        self._save()
+        raise RunFailed(f"{why}; step {self.step} is saved, the same command goes on from there", self._main)
+
     @contextlib.contextmanager
     def averaged(self, model: Trainee) -> Iterator[None]:
         """The averaged weights in place of the live ones, where the run keeps any."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from posterkit.data import PosterDataset, SyntheticPosters
 from posterkit.data.schema import DrawnText
 from posterkit.metrics.diversity import diversity
 from posterkit.rewards import Worth
+from posterkit.rewards.guarded import Guarded
+from posterkit.rewards.serve import RewardServer
 from posterkit.training.adapters.flux import FluxAdapter
 from posterkit.training.adapters.qwen import QwenAdapter
 from posterkit.training.config import RunConfig
@@ -33,6 +36,7 @@ from posterkit.training.rollouts.watch import Watch, paired_change
 RECIPE = "stage3_reward"
 ROLLOUTS = {"images": 3, "draws": 2, "steps": 3, "least_std": 0.0}
 LORA = {"weights": "lora", "rank": 2}
+REWARD = {"source": "aesthetics", "workers": 0}
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +57,11 @@ def flux(tmp_path_factory) -> tuple[Path, Path]:
 
 
 def stage(folder: Path, run: str, base: Path, posters: Path, **overrides: Any) -> Path:
-    common: dict[str, Any] = {"rollouts": ROLLOUTS, "trainable": LORA, "reward": {"source": "aesthetics"}}
+    common: dict[str, Any] = {
+        "rollouts": ROLLOUTS,
+        "trainable": LORA,
+        "reward": {"source": "aesthetics", "workers": 0},
+    }
     common |= {"batch_size": 1, "dpo": {"gap": 0.0}}
     return write_stage(folder, run, base, posters, **{**common, **overrides})
 
@@ -280,3 +288,46 @@ def test_pairs_for_another_objective_and_sets_without_pairs_are_refused(flux, ru
         with pytest.raises(SystemExit):
             run_recipe(RECIPE, config)
         assert said in capsys.readouterr().err
+
+
+@pytest.fixture
+def served():
+    """A served reward that goes away after `left` answers; where that is None it stays."""
+    server: Any = RewardServer(Guarded("style", workers=0), port=0)
+    server.left, answering = None, server.RequestHandlerClass
+
+    class Leaving(answering):
+        def do_POST(self) -> None:
+            if self.server.left == 0:
+                self.close_connection = True
+                return
+            self.server.left = self.server.left and self.server.left - 1
+            super().do_POST()
+
+    server.RequestHandlerClass = Leaving
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.slow
+def test_a_reward_that_goes_away_stops_the_run_which_goes_on_as_if_it_had_not(
+    base, posters, run_recipe, tmp_path, served, capsys
+):
+    reward = {"source": f"reward+http://127.0.0.1:{served.server_port}", "workers": 0, "limit": 1.0}
+    options: dict[str, Any] = {"max_steps": 3, "reward": reward, "rollouts": {**ROLLOUTS, "draws": 1, "decay": 2}}
+    run_recipe(RECIPE, stage(tmp_path, "whole", base, posters, **options))
+    config = stage(tmp_path, "parts", base, posters, **options)
+    served.left = 2
+    with pytest.raises(SystemExit) as ended:
+        run_recipe(RECIPE, config)
+    told = capsys.readouterr().err
+    assert ended.value.code == 1 and "the same command goes on from there" in told and "rows failed" in told
+    assert "step 2 is saved" in told
+    served.left = None
+    run_recipe(RECIPE, config)
+    one, other = weights_of(tmp_path / "whole"), weights_of(tmp_path / "parts")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    kept = [load_file(tmp_path / run / "last" / "weights.safetensors") for run in ("whole", "parts")]
+    assert all(torch.equal(kept[0][name], kept[1][name]) for name in kept[0])

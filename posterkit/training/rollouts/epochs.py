@@ -13,6 +13,8 @@ from accelerate.utils import gather_object
 from posterkit.metrics.diversity import diversity
 from posterkit.pipelines.latents import unpack
 from posterkit.rewards import Asked
+from posterkit.rewards.guarded import Guarded
+from posterkit.rewards.remote import RewardError
 from posterkit.sizing import Size
 from posterkit.training.adapters.autoencoder import tensor_to_images
 from posterkit.training.faults import RunFailed
@@ -40,7 +42,6 @@ class Rollouts:
 
     Args:
         prompts: encoded batches of the posters' set; only the condition is used.
-        rewards: `submit(images, rows)` gives what `result()` waits for: a `Worth` for each image, or None.
         sampler: the LoRA that draws; None draws with the base alone, which never changes.
         level: of the noise of random steps, taken by the model as it is, whatever `decay` says; None draws by the ODE.
         gap: learn from the best and the worst poster of each group that lie further apart than this, as pairs.
@@ -50,7 +51,7 @@ class Rollouts:
     """
 
     def __init__(
-        self, config: RolloutConfig, run: Run, model: Any, posters: PosterSet, prompts: Ahead, rewards: Any,
+        self, config: RolloutConfig, run: Run, model: Any, posters: PosterSet, prompts: Ahead, rewards: Guarded,
         velocities: Velocities, *, sampler: str | None = OLD, level: float | None = None, gap: float | None = None,
     ) -> None:  # fmt: skip
         self.config, self.run, self.model, self.prompts, self.rewards = config, run, model, prompts, rewards
@@ -58,7 +59,7 @@ class Rollouts:
         self.velocity = velocities.old if sampler else velocities.reference
         self.posters = posters.train
         self._number = {str(row["id"]): number for number, row in enumerate(self.posters.rows)}
-        self.epoch, self.done = 0, 0
+        self.epoch, self.done, self.followed = 0, 0, 0  # epoch, its passes so far, the epoch that the sampler is of
         self._began = prompts.state_dict()
 
     def __iter__(self) -> Iterator[Rollout]:
@@ -76,16 +77,20 @@ class Rollouts:
 
     def state_dict(self) -> dict[str, Any]:
         if self.done == self.config.draws * self.config.passes:
-            return {"epoch": self.epoch + 1, "done": 0, "prompts": self.prompts.state_dict()}
-        return {"epoch": self.epoch, "done": self.done, "prompts": self._began}
+            at = {"epoch": self.epoch + 1, "done": 0, "prompts": self.prompts.state_dict()}
+        else:
+            at = {"epoch": self.epoch, "done": self.done, "prompts": self._began}
+        return {**at, "followed": self.followed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.epoch, self.done, self._began = state["epoch"], state["done"], state["prompts"]
+        self.epoch, self.done, self.followed = state["epoch"], state["done"], state["followed"]
+        self._began = state["prompts"]
         self.prompts.load_state_dict(state["prompts"])
 
     def _epoch(self, prompts: Iterator[Batch]) -> list[Rollout]:
         """All passes of one epoch, batch after batch."""
-        if self.sampler and self.epoch and not self.done:
+        if self.sampler and self.followed < self.epoch:
+            self.followed = self.epoch
             decay = 0.0 if self.level is not None else sampler_decay(self.run.step, self.config.decay)
             follow_adapter(self.model.parts["transformer"], self.sampler, "default", decay)
         process = self.run.accelerator.process_index
@@ -141,8 +146,14 @@ class Rollouts:
         return [asked for asked in map(Asked.of, samples) for _ in range(self.config.images)]
 
     def _judge(self, drawn: list[Drawn]) -> Verdict:
-        for one in drawn:
-            one.worths = one.pending.result()
+        fault = ""
+        try:
+            for one in drawn:
+                one.worths = one.pending.result()
+        except RewardError as error:
+            fault = str(error)
+        if faults := [said for said in gather_object([fault]) if said]:
+            self.run.stop(faults[0])
         rewards = torch.tensor([worth.value if worth else torch.nan for one in drawn for worth in one.worths])
         everywhere = [torch.tensor(values) for values in gather_object([rewards.tolist()])]
         of_all = torch.cat(everywhere)

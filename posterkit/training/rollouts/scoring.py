@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from posterkit.rewards.opening import RULES, open_reward
+from posterkit.rewards.guarded import Guarded
+from posterkit.rewards.opening import RULES
 from posterkit.training.loop import Run
 
 
@@ -13,31 +14,44 @@ from posterkit.training.loop import Run
 class RewardSource:
     """
     Attributes:
-        source: a reward's spec, see `posterkit.rewards.opening.open_reward`.
+        source: a reward's spec, see `posterkit.rewards.opening.open_reward`: rules, a sum of parts such as
+            text:0.6+aesthetics:0.4, a model's folder, an endpoint, or reward+http://host:port.
+        sources: of parts that a model is to judge in place of the rules.
+        model: its name at an endpoint.
+        device: where models run.
+        fast: OCR at its fast setting.
+        cache: a folder that keeps what was said of posters; null keeps nothing, since no poster is drawn twice.
+        workers: processes that score while the next posters are drawn; 0 scores in this one.
+        limit: seconds that one poster may take.
+        tolerated: share of the last posters whose reward may fail; beyond it the run stops.
     """
 
     source: str = RULES
+    sources: dict[str, Any] = field(default_factory=dict)
+    model: str | None = None
+    device: str = "cpu"
+    fast: bool = False
+    cache: str | None = None
+    workers: int = 1
+    limit: float = 60.0
+    tolerated: float = 0.1
 
     def check(self) -> None:
         """Raise ValueError for values that cannot work."""
+        if self.workers < 0 or self.limit <= 0 or not 0 <= self.tolerated <= 1:
+            raise ValueError("reward takes workers of at least 0, a limit above 0 and tolerated in [0, 1]")
 
 
-class _Now:
-    def __init__(self, found: list[Any]) -> None:
-        self._found = found
+def open_rewards(config: RewardSource, run: Run) -> Guarded:
+    """The reward of a stage; its workers end with the run.
 
-    def result(self) -> list[Any]:
-        return self._found
-
-
-class _InProcess:
-    def __init__(self, reward: Any) -> None:
-        self.reward = reward
-
-    def submit(self, images: Any, rows: Any) -> _Now:
-        return _Now(self.reward(images, rows))
-
-
-def open_rewards(config: RewardSource, run: Run) -> Any:
-    """The reward of a stage."""
-    return _InProcess(open_reward(config.source))
+    Raises:
+        ValueError: there is no such reward.
+        FileNotFoundError: a folder holds no reward model.
+    """
+    rewards = Guarded(
+        config.source, workers=config.workers, limit=config.limit, tolerated=config.tolerated, fast=config.fast,
+        device=config.device, model=config.model, cache=config.cache, sources=config.sources,
+    )  # fmt: skip
+    run.afterwards(rewards.close)
+    return rewards

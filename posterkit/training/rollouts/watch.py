@@ -13,6 +13,7 @@ from PIL import Image
 
 from posterkit.data.schema import PosterSample
 from posterkit.rewards import Asked
+from posterkit.rewards.remote import RewardError
 from posterkit.rewards.writing import TextReward
 from posterkit.training.follow.log import ROWS
 from posterkit.training.loop import Run
@@ -40,7 +41,11 @@ class Watch:
     def __call__(self, samples: Sequence[PosterSample], pictures: Sequence[np.ndarray]) -> dict[str, list[float]]:
         """What held-out posters are worth: `reward` and `text`, a number for each, nan where there is none."""
         images, rows = [Image.fromarray(picture) for picture in pictures], [Asked.of(sample) for sample in samples]
-        worths = self.rewards.submit(images, rows).result()
+        try:
+            worths = self.rewards.submit(images, rows).result()
+        except RewardError as error:
+            self.run.print(f"the sample sheet has no rewards: {error}")
+            return {}
         texts = self._text(images, rows)
         found = {
             "reward": [worth.value if worth else float("nan") for worth in worths],
