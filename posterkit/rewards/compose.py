@@ -38,7 +38,14 @@ WEIGHTS: dict[str, dict[str, float]] = {
     TEXT: {"text": 0.45, "aesthetics": 0.3, "agreement": 0.25},
     "extending": {"text": 0.15, "aesthetics": 0.25, "preservation": 0.25, "completion": 0.35},
     "filling": {"text": 0.2, "aesthetics": 0.15, "preservation": 0.3, "completion": 0.35},
-    "rescaling": {"text": 0.25, "aesthetics": 0.2, "identity": 0.15, "style": 0.15, "completion": 0.25},
+    "rescaling": {
+        "text": 0.2,
+        "aesthetics": 0.2,
+        "agreement": 0.1,
+        "identity": 0.15,
+        "style": 0.15,
+        "completion": 0.2,
+    },
     "id_driven": {"text": 0.2, "aesthetics": 0.15, "agreement": 0.15, "identity": 0.35, "completion": 0.15},
     "layout_driven": {"text": 0.2, "aesthetics": 0.15, "agreement": 0.15, "layout": 0.35, "completion": 0.15},
     "style_driven": {"text": 0.2, "aesthetics": 0.15, "agreement": 0.15, "style": 0.35, "completion": 0.15},
@@ -47,6 +54,7 @@ GATES: tuple[Gate, ...] = (
     Gate("completion", 0.25, 0.2),
     Gate("aesthetics", 0.15, 0.2),
     Gate("preservation", 0.3, 0.2),
+    Gate("agreement", 0.3, 0.4),
     Gate("identity", 0.5, 0.4),
     Gate("style", 0.4, 0.4),
 )

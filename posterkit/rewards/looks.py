@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import numpy as np
 from PIL import Image
 
+from posterkit.judges.chat import reduced
 from posterkit.judges.demands import demands
 from posterkit.judges.judge import Judge
 from posterkit.judges.looks import Looks
 from posterkit.judges.seen import find_texts
+from posterkit.metrics.arrangement import OTHER
+from posterkit.metrics.color import border_color, srgb_to_lab
 from posterkit.rewards.part import Part, check_count, share
 from posterkit.rewards.worth import Asked, Worth
 from posterkit.rewards.writing import poster_lines
 
+PICTURE = 0.05  # of a poster; so much beside the words is a picture
+SIDE = 256  # px; the longer side at which that is measured
 COSINES = 0.0, 0.4  # of CLIP-like models; HPSv2's best posters lie near 0.3, SigLIP's lower, hardly any above
 
 
@@ -39,7 +45,10 @@ class Aesthetics(Part):
 class Agreement(Part):
     """What can be measured of a prompt without seeing objects: quoted texts and their places, background, colours.
 
-    What hacks it: objects are not seen, so the right ground with the right words is worth 1.
+    Words on an empty ground show nothing of a prompt: the mean is taken as far as there is a picture beside them, a
+    twentieth of the poster that stands out from its border. (So a poster of type alone is worth nothing here.)
+
+    What hacks it: objects are not seen, so the right ground with the right words and any shapes is worth 1.
     """
 
     def __init__(self, fast: bool = False) -> None:
@@ -48,8 +57,25 @@ class Agreement(Part):
     def judge(self, poster: Image.Image, row: Asked) -> Worth:
         texts = find_texts(poster_lines(self.fast)(poster), poster.size)
         asked = demands(row.prompt, Looks(poster, texts), texts)
-        value = float(np.mean([demand.met for demand in asked])) if asked else 1.0
-        return Worth(value, {"demands": value}, "; ".join(demand.remedy for demand in asked if demand.met < 0.5))
+        parts = {
+            "demands": float(np.mean([demand.met for demand in asked])) if asked else 1.0,
+            "picture": share(_beside(poster, [text.box for text in texts]), 0, PICTURE),
+        }
+        said = [] if parts["picture"] > 0.5 else ["draw a picture beside the words"]
+        said += [demand.remedy for demand in asked if demand.met < 0.5]
+        return Worth(parts["demands"] * parts["picture"], parts, "; ".join(said))
+
+
+def _beside(poster: Image.Image, boxes: Sequence[tuple[int, int, int, int]]) -> float:
+    """The part of a poster that stands out from its border and is no text."""
+    picture = reduced(poster, SIDE)
+    lab = srgb_to_lab(pixels := np.asarray(picture))
+    shown = np.linalg.norm(lab - border_color(pixels), axis=2) > OTHER
+    free = np.ones((picture.height, picture.width), dtype=bool)
+    scale = picture.width / poster.width
+    for x0, y0, x1, y1 in boxes:
+        free[int(y0 * scale) : math.ceil(y1 * scale) + 1, int(x0 * scale) : math.ceil(x1 * scale) + 1] = False
+    return float((shown & free).mean())
 
 
 class ClipReward:
