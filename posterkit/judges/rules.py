@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -106,15 +107,7 @@ class RulesJudge:
         """The most pressing things to change, up to three of content and three of style, else what to keep."""
         looks = self.looks(poster)
         goal = self.looks(better).parts() if better else {}
-        content = _text_remedies(self._accuracy(poster, prompt))
-        content += [d.remedy for d in sorted(demands(prompt, looks, self._seen(poster)), key=lambda d: d.met)
-                    if d.met < 0.7 and not (content and d.remedy.startswith("write "))]  # fmt: skip
-        style = _text_style(looks) + _style(looks, goal)
-        kept = f"keep the {looks.background} background and the arrangement, and refine the edges and the spacing"
-        return Suggestions(
-            _sentences(content[:3] or ["keep what it shows and says, and work out the main subject in finer detail"]),
-            _sentences(style[:3] or [kept]),
-        )
+        return put_together(looks, *remedies(looks, prompt, self._seen(poster), goal))
 
     def _lines(self, poster: Image.Image) -> list[Line]:
         if not self.read_text:
@@ -132,10 +125,39 @@ class RulesJudge:
         return self.texts(poster) if self.read_text else None
 
     def _accuracy(self, poster: Image.Image, prompt: str) -> TextAccuracy | None:
-        if not self.read_text:
-            return None
-        asked = quoted_texts(prompt)
-        return text_accuracy(asked, as_asked(asked, [text.text for text in self.texts(poster)]))
+        return accuracy_of(prompt, self._seen(poster))
+
+
+def remedies(
+    looks: Looks, prompt: str, texts: Sequence[SeenText] | None, goal: dict[str, float] | None = None
+) -> tuple[list[str], list[str]]:
+    """What to change in a poster, the most pressing first: of its content, and of its style.
+
+    Args:
+        looks: of the poster, with the texts on it.
+        texts: what stands on it; None where nothing was read, and nothing is said of texts then.
+        goal: parts of looks that can be had; what falls behind them counts as weak.
+    """
+    content = _text_remedies(accuracy_of(prompt, texts))
+    content += [d.remedy for d in sorted(demands(prompt, looks, texts), key=lambda d: d.met)
+                if d.met < 0.7 and not (content and d.remedy.startswith("write "))]  # fmt: skip
+    return content, _text_style(looks) + _style(looks, goal or {})
+
+
+def put_together(looks: Looks, content: Sequence[str], style: Sequence[str]) -> Suggestions:
+    """Up to three remedies of each kind as sentences, else what to keep."""
+    kept = "refine the edges and the spacing"
+    if not content:  # else it may be the background or the arrangement that is to change
+        kept = f"keep the {looks.background} background and the arrangement, and {kept}"
+    return Suggestions(_sentences(content[:3] or ["keep what it shows and says"]), _sentences(style[:3] or [kept]))
+
+
+def accuracy_of(prompt: str, texts: Sequence[SeenText] | None) -> TextAccuracy | None:
+    """How well the texts on a poster match what the prompt quotes; None where nothing was read."""
+    if texts is None:
+        return None
+    asked = quoted_texts(prompt)
+    return text_accuracy(asked, as_asked(asked, [text.text for text in texts]))
 
 
 def _digest(picture: Image.Image) -> bytes:
@@ -175,7 +197,7 @@ def _listed(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _sentences(orders: list[str]) -> str:
+def _sentences(orders: Sequence[str]) -> str:
     return " ".join(f"{order[0].upper()}{order[1:]}." for order in orders)
 
 
