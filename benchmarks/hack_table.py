@@ -34,6 +34,7 @@ from posterkit.tasks import TASKS
 
 OUT = Path(__file__).with_suffix(".json")
 SIZE, REFERENCES = (416, 608), 288 * 432  # px of a poster, and the area of its references
+NATIVE = (128, 192)  # px that the shipped model draws at
 FINISHED, ANOTHER, MINI = "the finished poster", "another poster", "a mini draw"
 RULES, GENERIC = "rules", "generic"
 
@@ -107,15 +108,21 @@ def _drawn(samples: list[PosterSample]) -> list[Image.Image | None]:
 
     pipe: Any = PosterOmniPipeline.from_pretrained(mini.path("posteromni"))
     pipe.set_progress_bar_config(disable=True)
-    size, drawn = (128, 192), []
+    drawn = []
     for number, sample in enumerate(samples):
-        mask = Image.fromarray(sample.mask) if sample.mask is not None and sample.task == "filling" else None
+        photos, where = [Image.fromarray(one) for one in sample.references], {}
+        if sample.task == "filling":
+            where = {"mask_image": Image.fromarray(np.asarray(sample.mask))}
+        elif sample.placed is not None:
+            x0, y0, x1, y1 = (
+                round(side * to / of) for side, to, of in zip(sample.placed, NATIVE * 2, SIZE * 2, strict=True)
+            )
+            photos, where = [photos[0].resize((x1 - x0, y1 - y0))], {"anchor": (x0, y0)}
         made = pipe(
-            task=sample.task, image=[Image.fromarray(one) for one in sample.references], prompt=sample.words,
-            mask_image=mask, width=size[0], height=size[1], generator=torch.Generator().manual_seed(number),
+            task=sample.task, image=photos, prompt=sample.words, width=NATIVE[0], height=NATIVE[1],
+            generator=torch.Generator().manual_seed(number), **where,
         ).images[0]  # fmt: skip
-        large = np.asarray(made.resize(SIZE, Image.Resampling.BICUBIC))
-        drawn.append(_keeping(sample, large))
+        drawn.append(_keeping(sample, np.asarray(made.resize(SIZE, Image.Resampling.BICUBIC))))
     return drawn
 
 
