@@ -146,9 +146,9 @@ def remedies(
 
 def put_together(looks: Looks, content: Sequence[str], style: Sequence[str]) -> Suggestions:
     """Up to three remedies of each kind as sentences, else what to keep."""
-    kept = "refine the edges and the spacing"
-    if not content:  # else it may be the background or the arrangement that is to change
-        kept = f"keep the {looks.background} background and the arrangement, and {kept}"
+    kept = f"keep the {looks.background} background and the arrangement, and refine the edges and the spacing"
+    if content:  # it may be these that are to change
+        kept = "keep the style"
     return Suggestions(_sentences(content[:3] or ["keep what it shows and says"]), _sentences(style[:3] or [kept]))
 
 

@@ -34,18 +34,21 @@ class FluxCondition:
     """What the transformer sees beside the noisy tokens.
 
     Attributes:
-        prompt: T5 states, `(B, L, D)`.
-        pooled: CLIP's pooled state, `(B, P)`.
-        image_ids: `(S, 3)` positions of the image tokens.
+        prompt: T5 states, `(B, L, D)`; with feedback `(B, 2 L, D)`, the feedback's behind the prompt's.
+        pooled: CLIP's pooled state of the prompt, `(B, P)`.
+        image_ids: `(S, 3)` positions of the image tokens; with a draft `(2 S, 3)`.
+        draft: clean tokens of the poster to be improved, `(B, S, C)`, or None.
     """
 
     prompt: Tensor
     pooled: Tensor
     image_ids: Tensor
+    draft: Tensor | None = None
 
     def take(self, rows: Tensor) -> FluxCondition:
         """The condition of some samples, `(R,)` numbers of them, in that order and any number of times."""
-        return FluxCondition(self.prompt[rows], self.pooled[rows], self.image_ids)
+        draft = None if self.draft is None else self.draft[rows]
+        return FluxCondition(self.prompt[rows], self.pooled[rows], self.image_ids, draft)
 
 
 class FluxAdapter:
@@ -187,11 +190,15 @@ class FluxAdapter:
     def collate(self, rows: list[Encoded]) -> Encoded:
         return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
 
-    def encode(self, batch: Encoded, drop: Tensor | None = None) -> tuple[Tensor, FluxCondition]:
+    def encode(
+        self, batch: Encoded, drop: Tensor | None = None, drop_feedback: Tensor | None = None
+    ) -> tuple[Tensor, FluxCondition]:
         """Clean tokens `(B, S, C)` and the condition.
 
         Args:
-            drop: `(B,)` bool; these captions are replaced by the empty one.
+            batch: with drafts what `precompute` returned of them too, their captions the feedback, each name with
+                `_draft` behind it; for frozen text encoders.
+            drop, drop_feedback: `(B,)` bool; these captions, or feedbacks, are replaced by the empty one.
         """
         latents = batch["latents"].float()
         if self.frozen_text:
@@ -207,8 +214,17 @@ class FluxAdapter:
                 t5 = torch.where(drop[:, None], empty_t5, t5)
                 clip = torch.where(drop[:, None], empty_clip, clip)
             prompt, pooled = self.states(t5, clip)
-        rows, columns = (side // 2 for side in latents.shape[-2:])
-        return pack(latents), FluxCondition(prompt, pooled, position_ids(rows, columns).to(latents))
+        cells = [side // 2 for side in latents.shape[-2:]]
+        condition = FluxCondition(prompt, pooled, position_ids(*cells).to(latents))
+        if "latents_draft" in batch:
+            said = {name.removesuffix("_draft"): value for name, value in batch.items() if name.endswith("_draft")}
+            feedback = self._frozen_states(said)[0].to(latents)
+            if drop_feedback is not None:
+                feedback = torch.where(drop_feedback[:, None, None], self._empty[0].to(latents), feedback)
+            condition.prompt = torch.cat([prompt, feedback], dim=1)
+            condition.draft = pack(said["latents"].float())
+            condition.image_ids = torch.cat([condition.image_ids, position_ids(*cells, image=1).to(latents)])
+        return pack(latents), condition
 
     def _frozen_states(self, batch: Encoded) -> tuple[Tensor, Tensor]:
         """T5's and CLIP's states of a batch's captions; of token ids one by one, as they would have been kept."""
@@ -234,8 +250,8 @@ class FluxAdapter:
             guidance = None
         elif guidance is None:
             guidance = torch.ones_like(t)
-        return transformer(
-            hidden_states=x,
+        velocity = transformer(
+            hidden_states=x if condition.draft is None else torch.cat([x, condition.draft], dim=1),
             timestep=t,
             guidance=guidance,
             pooled_projections=condition.pooled,
@@ -244,6 +260,7 @@ class FluxAdapter:
             img_ids=condition.image_ids,
             return_dict=False,
         )[0]
+        return velocity[:, : x.shape[1]]
 
     def pipeline(self) -> PosterCraftPipeline:
         """The live weights as a PosterCraftPipeline."""

@@ -1,0 +1,159 @@
+"""Batches of reflections: drafts, what to change in them, and better posters for the same prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from posterkit.data.buckets import BucketedLoader
+from posterkit.data.dataset import PosterDataset
+from posterkit.data.flow import Flow, run_flow
+from posterkit.data.pairs import as_samples, pictures_of
+from posterkit.pipelines.flux_inputs import feedback_text
+from posterkit.training.feed.ahead import Ahead
+from posterkit.training.feed.batches import Batch, EncodedPosters, encode_posters, tell_report
+from posterkit.training.feed.data_report import beyond_limit, leave_out, report_of
+from posterkit.training.feed.drafts import DraftsOfPosters, encode_drafted
+from posterkit.training.feed.sets import PosterSet, SetConfig
+from posterkit.training.loop import Run
+from posterkit.training.losses import task_group
+
+
+class ReflectedPosters(PosterDataset):
+    """Both posters of each reflection as samples of their own: target, draft, target, and so on.
+
+    A target's caption is the prompt, a draft's its feedback, which T5 reads apart from the prompt: so what the
+    encoders say of either is kept once, and the drafts of one prompt share their target.
+
+    Raises:
+        FileNotFoundError: there is no set.
+        ValueError: it holds a row that is no reflection, or one without an id or a prompt.
+    """
+
+    def __init__(self, path: str | Path, tasks: Sequence[str] | None, split: str) -> None:
+        super().__init__(path, tasks=tasks, split=split)
+        for line, row in zip(self.lines, self.rows, strict=True):
+            where = f"{self.index}:{line}: {row.get('id')}"
+            if pictures_of(row) != ("draft", "target"):
+                raise ValueError(f"{where}: is no reflection; data_tools/build_reflections.py writes such a set")
+            for key in ("id", "prompt"):
+                if not isinstance(row.get(key), str) or not row[key].strip():
+                    raise ValueError(f"{where}: its {key} is {row.get(key)!r}; a reflection has words there")
+        self.lines = [line for line in self.lines for _ in range(2)]
+        self.rows = [side for row in self.rows for side in _sides(row)]
+
+
+def open_reflected(config: SetConfig, run: Run) -> PosterSet:
+    """The reflections at `config.path`; where that is null, some drawn into the run folder, once.
+
+    Raises:
+        FileNotFoundError: there is no set.
+        ValueError: it holds no reflection to train on, or something else; or the run folder holds a set that was
+            drawn otherwise.
+    """
+    folder = Path(config.path) if config.path else run.folder / "set"
+    if config.path is None:
+        source, unused = DraftsOfPosters(config), ("path", "tasks", "area", "cache", "keep", "words")
+        drawn = {key: value for key, value in asdict(config).items() if key not in unused}
+        settings = {"tool": type(source).__name__, **drawn}
+        if run.accelerator.is_main_process:
+            run.print(f"{folder}: drawing {config.count + config.heldout} posters and drafts of them")
+            run_flow(Flow(source, config.count + config.heldout, (), encode_drafted, settings), folder)
+        run.accelerator.wait_for_everyone()
+    train, heldout = (ReflectedPosters(folder, config.tasks, split) for split in ("train", "heldout"))
+    if not train.rows:
+        raise ValueError(f"{train.index}: there is no reflection to train on")
+    return PosterSet(train, heldout)
+
+
+def reflection_batches(posters: PosterSet, model: Any, run: Run, config: SetConfig) -> Ahead:
+    """Endless batches of `batch_size` reflections on the run's device; as `encoded_batches`.
+
+    What `model.precompute` returns of a target has its own name in a batch, of a draft and its feedback the name with
+    `_draft` behind it. A reflection is left out that suggests nothing, whose draft and target are the same picture or
+    do not go to one size, or of which one cannot be used.
+
+    Raises:
+        ValueError: the model's family does not know a task of the set, or nothing is left to train on.
+        OSError: the disk is too small for what the encoders say.
+    """
+    dataset = posters.train
+    encoded, lost = encode_posters(dataset, model, run, config)
+    shapes = [model.bucket(row) for row in encoded.cache.shapes()]
+    place_of = {number: place for place, number in enumerate(encoded.numbers)}
+    pairs: list[tuple[int, int]] = []
+    for number in range(0, len(dataset), 2):
+        target, draft = place_of.get(number), place_of.get(number + 1)
+        if target is None or draft is None:
+            continue  # the report names the side that is missing
+        if not dataset.rows[number + 1]["caption"]:
+            leave_out(lost, "suggest nothing", dataset, number, "content and style are empty")
+        elif _same_picture(dataset, number):
+            leave_out(lost, "have the same picture as draft and target", dataset, number, "one content")
+        elif shapes[target] != shapes[draft]:
+            leave_out(lost, "have a draft of another size", dataset, number, f"{shapes[draft]} for {shapes[target]}")
+        else:
+            pairs.append((target, draft))
+    # a reflection of which both posters are lost counts once
+    lost = {reason: list({one.line: one for one in found}.values()) for reason, found in lost.items()}
+    if not pairs:
+        reasons = "; ".join(f"{len(found)} {reason}" for reason, found in sorted(lost.items()))
+        raise ValueError(f"{dataset.index}: none of {len(dataset) // 2} reflections is left: {reasons}")
+    loader = BucketedLoader(
+        _Reflections(encoded, pairs),
+        [(task_group(str(encoded.row(target)["task"])), shapes[target]) for target, _ in pairs],
+        run.config.batch_size,
+        lambda rows: _collate(model, rows),
+        run.config.seed,
+        run.accelerator.process_index,
+        run.accelerator.num_processes,
+    )
+    if run.accelerator.is_main_process and not run.config.dry_run:
+        overlong = beyond_limit(model, dataset, sorted(encoded.numbers[side] for pair in pairs for side in pair))
+        numbers = [encoded.numbers[target] for target, _ in pairs]
+        report = report_of(dataset, loader, numbers, lost, overlong, model.length)
+        tell_report(run, {**report, "rows": len(dataset) // 2})
+    names = encoded.cache.names
+    return Ahead(loader, run.device, "\n".join(f"{names[target]} {names[draft]}" for target, draft in pairs))
+
+
+class _Reflections(Sequence[Any]):
+    def __init__(self, encoded: EncodedPosters, pairs: list[tuple[int, int]]) -> None:
+        self.encoded, self.pairs = encoded, pairs
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, place: int) -> Any:
+        target, draft = self.pairs[place]
+        return self.encoded.row(target), self.encoded.cache[target], self.encoded.cache[draft]
+
+
+def _collate(model: Any, rows: Sequence[Any]) -> Batch:
+    tensors, drafts = (model.collate([row[side] for row in rows]) for side in (1, 2))
+    tensors |= {f"{name}_draft": value for name, value in drafts.items()}
+    return Batch(tensors, [str(row["id"]) for row, *_ in rows], [str(row["task"]) for row, *_ in rows])
+
+
+def _sides(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """A reflection's target and draft as rows of samples; the draft's caption is empty where nothing is suggested."""
+    draft, target = as_samples(row)
+    said: Any = [row.get("content"), row.get("style")]
+    try:
+        feedback = feedback_text(said)
+    except ValueError:
+        feedback = ""
+    return [{**target, "id": row["id"]}, {**draft, "id": row["id"], "caption": feedback}]
+
+
+def _same_picture(dataset: PosterDataset, number: int) -> bool:
+    """Whether a reflection's two files hold the same; they are only read where they are of one size."""
+    files, row = dataset.files, dataset.rows[number]
+    names, shard = [one["target"] for one in dataset.rows[number : number + 2]], row.get("shard")
+    if shard:
+        sizes = {files.members(shard)[name][1] for name in names}
+    else:
+        sizes = {files.stamp(row, name)[0] for name in names}
+    return len(sizes) == 1 and files.read(row, names[0]) == files.read(row, names[1])
