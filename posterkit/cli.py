@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import io
 import logging
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from posterkit.batch.jobs import Job
     from posterkit.batch.plan import Settings
     from posterkit.batch.worker import Worker
+    from posterkit.judges.judge import Judge
 
 DONE, SOME_FAILED, INTERRUPTED = 0, 1, 130
 
@@ -54,7 +56,11 @@ def generate(args: argparse.Namespace) -> int:
     """One poster from a prompt, or again from a poster's own record."""
     from posterkit.batch.jobs import Fault, Job, checked
     from posterkit.batch.worker import Worker
+    from posterkit.cli_progress import note
 
+    _check_choice(args)
+    if args.critic and not args.refine:
+        raise ValueError("--critic suggests what --refine N shall change; say how many rounds")
     outputs = _outputs(args)
     job, settings, record = Job("generate"), _settings(args), None
     if args.from_image:
@@ -63,12 +69,15 @@ def generate(args: argparse.Namespace) -> int:
         job, recorded, record = job_of(args.from_image)
         _keep(outputs, [args.from_image, *job.images, job.mask])
         settings = _override(recorded, settings)
-    changes = _given(args, "width", "height", "seed", "steps", "guidance", "negative_prompt")
+    changes = _given(args, "width", "height", "seed", "steps", "guidance", "negative_prompt", "best_of")
     if args.prompt is not None:
         changes |= {"prompt": args.prompt, "expanded": None}
     if args.text:
         changes["texts"] = tuple(args.text)
-    job = dataclasses.replace(job, **changes)
+    if job.feedback and changes:
+        note("a changed poster is drawn anew, without the suggestions that refined the old one")
+        changes["feedback"] = ()
+    job = dataclasses.replace(job, refine=args.refine, **changes)
     if record is None and not (job.prompt.strip() or job.texts):
         raise ValueError("generate needs a PROMPT, --text or --from-image")
     job = checked(job)
@@ -85,12 +94,13 @@ def transform(args: argparse.Namespace) -> int:
     from posterkit.batch.worker import Worker
     from posterkit.reading import read_size
 
+    _check_choice(args)
     outputs = _outputs(args)
     _keep(outputs, [*args.images, args.mask])
     for source in (*args.images, *([args.mask] if args.mask else [])):
         read_size(source)
     anchor = parse_anchor(args.anchor) if args.anchor else None
-    changes = _given(args, "width", "height", "seed", "steps", "guidance", "negative_prompt")
+    changes = _given(args, "width", "height", "seed", "steps", "guidance", "negative_prompt", "best_of")
     texts, images = tuple(args.text or ()), tuple(args.images)
     job = checked(Job("transform", args.task, args.prompt or "", texts, images, args.mask, anchor, **changes))
     if isinstance(job, Fault):
@@ -113,6 +123,7 @@ def batch(args: argparse.Namespace) -> int:
     common = Common(
         args.task, args.prompt or "", tuple(args.text or ()), parse_anchor(args.anchor) if args.anchor else None,
         args.width, args.height, args.steps, args.guidance, args.negative_prompt, args.seed or 0,
+        args.best_of,
     )  # fmt: skip
     jobs = read_jobs(args.source, common, skip=args.output)
     with BatchProgress() as progress:
@@ -143,7 +154,12 @@ def doctor(args: argparse.Namespace) -> int:
 
 
 def _make_one(job: Job, worker: Worker, outputs: list[Path], record: dict[str, Any] | None) -> int:
+    from posterkit.batch.choosing import Scorer, draw_best
+    from posterkit.batch.jobs import NoneScored
     from posterkit.batch.plan import kind_of
+    from posterkit.batch.refining import redraw, refine, untaught
+    from posterkit.batch.worker import posters_at_once
+    from posterkit.cli_info import choice_lines
     from posterkit.cli_progress import note, steps
 
     if job.seed is None:
@@ -152,18 +168,48 @@ def _make_one(job: Job, worker: Worker, outputs: list[Path], record: dict[str, A
     inputs = worker.read(plan)
     if record is not None:
         _compare(record, plan.checkpoint.revision)
-    with steps(plan.steps, f"loading {plan.checkpoint.name}") as show:
+    if (job.refine or job.feedback) and (line := untaught(plan)):
+        note(line)
+    with contextlib.ExitStack() as stack:
+        scorer = stack.enter_context(Scorer(worker.settings)) if job.refine or plan.best_of > 1 else None
+        critic = _critic(worker.settings) if job.refine else None
+        show = stack.enter_context(steps(f"loading {plan.checkpoint.name}"))
         worker.pipeline(kind_of(job.task))
-        show.begin(f"drawing {plan.native}")
-        drawn = worker.draw([(plan, inputs)], show.step)[0]
-    if isinstance(drawn, Exception):
-        raise drawn
+        at_once = posters_at_once(plan)
+        show.begin(f"drawing {plan.native}", -(-plan.best_of // at_once) * plan.steps)
+        drawn = draw_best(worker, [(plan, inputs)], scorer, at_once, show.step)[0]
+        if isinstance(drawn, NoneScored):
+            print(f"posterkit: {drawn}", file=sys.stderr)
+            return SOME_FAILED
+        if isinstance(drawn, Exception):
+            raise drawn
+        show.begin("refining", plan.steps)
+        for said in job.feedback:
+            drawn = redraw(worker, plan, inputs, drawn, said, show.step)
+        if scorer and critic:
+            drawn = refine(worker, plan, inputs, drawn, critic, scorer, show.step)
     for line in drawn.notes:
         note(line)
     for path in outputs:
         drawn.save(path)
-        print(f"{path}  {plan.finished}, seed {plan.seed}")
+        print(f"{path}  {plan.finished}, seed {drawn.seed}")
+    for name, value in choice_lines(drawn.record):
+        print(f"  {name}: {value}")
     return DONE
+
+
+def _critic(settings: Settings) -> Judge:
+    from posterkit.batch.plan import RULES
+    from posterkit.judges.opening import open_judge
+    from posterkit.pipelines.presets import hardware
+
+    return open_judge(settings.critic or RULES, device=str(hardware(settings.device).device))
+
+
+def _check_choice(args: argparse.Namespace) -> None:
+    """A reward has something to compare."""
+    if args.reward and (args.best_of or 1) < 2 and not getattr(args, "refine", None):
+        raise ValueError("--reward chooses between posters; ask for several with --best-of N, or for --refine N")
 
 
 def _compare(record: dict[str, Any], revision: str) -> None:
@@ -190,8 +236,9 @@ def _settings(args: argparse.Namespace) -> Settings:
     from posterkit.batch.plan import Settings
 
     return Settings(
-        args.model, args.transformer, args.lora, args.preset, args.device, args.dtype, args.native, args.draw_text
-    )
+        args.model, args.transformer, args.lora, args.preset, args.device, args.dtype, args.native, args.draw_text,
+        args.reward, getattr(args, "critic", None),
+    )  # fmt: skip
 
 
 def _override(recorded: Settings, given: Settings) -> Settings:

@@ -49,8 +49,11 @@ def _lines(record: dict[str, Any]) -> list[tuple[str, str]]:
     size = f"{row['width']}x{row['height']}"
     if enlarged["resampler"] != "none":
         size += f", drawn at {drawn['size'][0]}x{drawn['size'][1]}, enlarged by {enlarged['resampler']}"
+    seed = row["seed"]
+    if chosen := record.get("chosen"):
+        seed = f"{chosen['seed']}, the best of {len(chosen['candidates'])} from {seed}"
     lines += [
-        ("anchor", row["anchor"]), ("size", size), ("seed", row["seed"]), ("steps", row["steps"]),
+        ("anchor", row["anchor"]), ("size", size), ("seed", seed), ("steps", row["steps"]),
         ("guidance", row["guidance"]), ("negative prompt", row["negative_prompt"]),
         ("texts are", ("drawn by the model" if row["draw_text"] else "typeset") if row["texts"] else None),
         ("model", f"{model['name']}, revision {model['revision']}"), ("transformer", model["transformer"]),
@@ -58,4 +61,33 @@ def _lines(record: dict[str, Any]) -> list[tuple[str, str]]:
         ("times redrawn", record["source_depth"]), ("row id", record["id"]),
         ("versions", ", ".join(f"{part} {version}" for part, version in versions.items())),
     ]  # fmt: skip
+    lines += choice_lines(record)
     return [(name, str(value)) for name, value in lines if value not in (None, "")]
+
+
+def choice_lines(record: dict[str, Any]) -> list[tuple[str, str]]:
+    """Which candidates there were and what they are worth, and what a critic made of the poster."""
+    lines = []
+    if chosen := record.get("chosen"):
+        candidates = chosen["candidates"]
+        lines.append((f"best of {len(candidates)}", f"seed {chosen['seed']}, {chosen['value']:.3f} by {chosen['by']}"))
+        lines += [(f"seed {row['seed']}", _worth(row)) for row in candidates]
+    for said in record["row"].get("feedback", ()):
+        lines.append(("redrawn", " ".join(said)))
+    if refined := record.get("refined"):
+        rounds = refined["rounds"]
+        kept = sum(row["kept"] for row in rounds)
+        told = f"{kept} of {len(rounds)} rounds kept, critic {refined['critic']}, values by {refined['by']}"
+        lines += [("refined", told), ("draft", _worth(refined["draft"]))]
+        for number, row in enumerate(rounds, start=1):
+            lines.append((f"round {number}", f"{'kept' if row['kept'] else 'not kept'}, {_worth(row)}"))
+            lines += [("  content", row["content"]), ("  style", row["style"])]
+    return lines
+
+
+def _worth(row: dict[str, Any]) -> str:
+    """A value, what it is made of, and why; or why there is none."""
+    if "fault" in row:
+        return f"left out: {row['fault']}"
+    parts = ", ".join(f"{name} {value:.2f}" for name, value in row["parts"].items() if "/" not in name)
+    return f"{row['value']:.3f}" + (f" ({parts})" if parts else "") + (f": {row['why']}" if row["why"] else "")

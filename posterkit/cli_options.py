@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from posterkit import __version__
-from posterkit.batch.jobs import MAX_SIDE
+from posterkit.batch.jobs import MAX_SIDE, MOST
 from posterkit.tasks import ANCHORS, TASKS
 
 WRONG_CALL = 2
@@ -37,6 +37,14 @@ def make_parser() -> argparse.ArgumentParser:
         "--expand", metavar="HOW",
         help='enrich the prompt first: "rules", the URL of an OpenAI-compatible endpoint, or a local model folder',
     )  # fmt: skip
+    group = command.add_argument_group("a second look")
+    group.add_argument(
+        "--refine", type=_whole(1, MOST), metavar="N",
+        help="redraw it by a critic's suggestions, at most N times, as long as the reward likes it better",
+    )  # fmt: skip
+    group.add_argument(
+        "--critic", metavar="SPEC", help="who suggests: rules (default), a folder or an endpoint of a model that sees"
+    )
 
     command = _command(commands, "transform", "One poster from images.", one)
     command.add_argument("task", choices=TASKS, metavar="TASK", help=", ".join(TASKS))
@@ -44,6 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
     command.add_argument("--prompt", help="what to make; quoted parts are texts")
     command.add_argument("--mask", type=Path, metavar="IMAGE", help="filling: white = make this")
     _add_anchor(command)
+    _refuse_refine(command)
 
     many = "A folder of images or a manifest of rows; what is made already stays, and so does every file of yours."
     command = _command(commands, "batch", many, [*common, _shared_options()])
@@ -51,8 +60,9 @@ def make_parser() -> argparse.ArgumentParser:
     command.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="the folder of the posters")
     command.add_argument("--task", help="for rows that name none: " + ", ".join(TASKS))
     command.add_argument("--prompt", help="for rows that have none")
-    command.add_argument("--batch-size", type=_whole(1), metavar="N", help="rows drawn in one call")
+    command.add_argument("--batch-size", type=_whole(1), metavar="N", help="posters drawn in one call")
     _add_anchor(command)
+    _refuse_refine(command)
 
     command = _command(commands, "info", "What a poster's record says.", common)
     command.add_argument("poster", type=Path, metavar="POSTER", help="a PNG that posterkit made")
@@ -115,6 +125,18 @@ def _shared_options() -> argparse.ArgumentParser:
         "--typeset", dest="draw_text", action="store_false", default=None,
         help="set the texts in real fonts (the default with mini)",
     )  # fmt: skip
+    group = options.add_argument_group("the best of several")
+    group.add_argument(
+        "--best-of",
+        type=_whole(1, MOST),
+        metavar="N",
+        help="draw N posters from seeds one after the other, keep the best",
+    )
+    group.add_argument(
+        "--reward", metavar="SPEC",
+        help="who says which is best: rules (default), a part such as text, text:0.6+aesthetics:0.4, a reward model's "
+        "folder, or a URL",
+    )  # fmt: skip
     group = options.add_argument_group("the model")
     group.add_argument("--model", metavar="MODEL", help="a diffusers folder or hub id (default: the shipped mini)")
     group.add_argument("--transformer", metavar="MODEL", help="take the transformer from here")
@@ -130,6 +152,18 @@ def _add_anchor(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--anchor", metavar="PLACE", help=f"extending: where the photo goes: {places}, or x,y in pixels"
     )
+
+
+def _refuse_refine(command: argparse.ArgumentParser) -> None:
+    """--refine where it cannot be, so that the error says where it can."""
+    command.add_argument("--refine", "--critic", action=_GenerateOnly, help=argparse.SUPPRESS)
+
+
+class _GenerateOnly(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *rest: Any) -> NoReturn:
+        parser.error(
+            f"{rest[-1]} works with posterkit generate: PosterCraft takes a draft to be improved, PosterOmni does not"
+        )
 
 
 def _whole(low: int, high: int | None = None) -> Any:

@@ -21,21 +21,21 @@ def note(line: str) -> None:
 class Steps:
     """The bar of one poster: it waits while the model loads, then counts denoising steps."""
 
-    def __init__(self, progress: Progress, total: int, words: str) -> None:
-        self._progress, self._total = progress, total
+    def __init__(self, progress: Progress, words: str) -> None:
+        self._progress = progress
         self._task = progress.add_task(words, total=None)
 
-    def begin(self, words: str) -> None:
-        self._progress.reset(self._task, total=self._total, description=words)
+    def begin(self, words: str, total: int) -> None:
+        self._progress.reset(self._task, total=total, description=words)
 
     def step(self, done: int) -> None:
         self._progress.update(self._task, completed=done)
 
 
 @contextmanager
-def steps(total: int, words: str) -> Iterator[Steps]:
+def steps(words: str) -> Iterator[Steps]:
     with _progress() as progress:
-        yield Steps(progress, total, words)
+        yield Steps(progress, words)
 
 
 class BatchProgress:

@@ -7,27 +7,26 @@ import signal
 import time
 import warnings
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
-from posterkit.batch.jobs import Fault, Job
-from posterkit.batch.metadata import atomic, is_foreign, record_id, write_png
+from posterkit.batch.choosing import Scorer, draw_best
+from posterkit.batch.jobs import Fault, Job, reason
+from posterkit.batch.metadata import atomic, is_foreign, read_record, record_id, write_png
 from posterkit.batch.plan import Plan, kind_of
 from posterkit.batch.sheet import Frame, contact_sheet
-from posterkit.batch.worker import Inputs, Worker, together
+from posterkit.batch.worker import Inputs, Worker, posters_at_once, together
 
 LEDGER, SHEET = "ledger.jsonl", "contact_sheet.png"
 ON_SHEET = 400  # posters; more become stamps
-_SMALL = 256 * 256  # native pixels up to which several posters at once pay; from about 1 MP they gain next to nothing
-_AT_ONCE = 8
 
 
 @dataclass
 class Entry:
-    """A row's line in the ledger."""
+    """A row's line in the ledger; the kept seed and its value where a reward chose from several."""
 
     row: str
     out: str | None
@@ -36,6 +35,8 @@ class Entry:
     status: str
     why: str = ""
     seconds: float | None = None
+    seed: int | None = None
+    value: float | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -71,11 +72,26 @@ def run_local(
     Args:
         out: the output folder; gets the posters, the ledger and the contact sheet.
         seed: see `make_plan`.
-        at_once: rows drawn in one call; None: 8 for a checkpoint that draws small, else 1.
+        at_once: posters drawn in one call; None: 8 for a checkpoint that draws small, else 1.
 
     Raises:
-        ValueError: the model cannot be found or loaded, or the ledger's name is that of another file.
+        ValueError: the model or the reward cannot be found or loaded, or the ledger's name is that of another file.
+        OSError: nobody answers where the reward is served.
     """
+    chooses = any(isinstance(job, Job) and (job.best_of or 1) > 1 for job in jobs)
+    with Scorer(worker.settings) if chooses else nullcontext() as scorer:
+        return _run(jobs, worker, out, reporter, seed, at_once, scorer)
+
+
+def _run(
+    jobs: Sequence[Job | Fault],
+    worker: Worker,
+    out: Path,
+    reporter: Reporter,
+    seed: int,
+    at_once: int | None,
+    scorer: Scorer | None,
+) -> Outcome:
     out.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(out / LEDGER)
     outcome = Outcome()
@@ -97,8 +113,8 @@ def run_local(
             settle(index, plan)
         elif record_id(out / _name(plan)) == plan.id:
             # a line that a sudden end kept from the ledger is made up for here
-            known = ledger.done(plan.id, _name(plan))
-            entries[index] = replace(known, row=plan.job.where) if known else _entry(plan, "done")
+            known = ledger.done(plan.id, _name(plan)) or _chosen(_entry(plan, "done"), read_record(out / _name(plan)))
+            entries[index] = replace(known, row=plan.job.where)
             outcome.before += 1
         elif why := _in_the_way(out / _name(plan), inputs):
             settle(index, _entry(plan, "failed", why))
@@ -114,7 +130,7 @@ def run_local(
                 if interrupted():
                     outcome.left += len(group)
                     continue
-                for index, entry in _make(group, worker, out):
+                for index, entry in _make(group, worker, out, scorer, at_once or posters_at_once(group[0][1])):
                     settle(index, entry)
     ledger.rewrite([entry for entry in entries if entry is not None])
     done = [(jobs[i], e) for i, e in enumerate(entries) if e is not None and e.status == "done"]
@@ -180,13 +196,16 @@ def _groups(pending: Sequence[tuple[int, Plan]], at_once: int | None) -> Iterato
     for index, plan in sorted(pending, key=lambda item: (kind_of(item[1].job.task) != "text", item[0])):
         groups.setdefault(together(plan), []).append((index, plan))
     for group in groups.values():
-        size = at_once or (_AT_ONCE if group[0][1].native.area <= _SMALL else 1)
+        plan = group[0][1]
+        size = max(1, (at_once or posters_at_once(plan)) // plan.best_of)
         for first in range(0, len(group), size):
             yield group[first : first + size]
 
 
-def _make(group: Sequence[tuple[int, Plan]], worker: Worker, out: Path) -> Iterator[tuple[int, Entry]]:
-    """Draw and write a group; where the group fails its rows are tried one by one."""
+def _make(
+    group: Sequence[tuple[int, Plan]], worker: Worker, out: Path, scorer: Scorer | None, at_once: int
+) -> Iterator[tuple[int, Entry]]:
+    """Draw and write a group; where the group fails its rows are tried one by one, poster by poster."""
     began = time.perf_counter()
     ready: list[tuple[int, Plan, Inputs]] = []
     for index, plan in group:
@@ -198,26 +217,26 @@ def _make(group: Sequence[tuple[int, Plan]], worker: Worker, out: Path) -> Itera
         return
     worker.pipeline(kind_of(ready[0][1].job.task))  # outside the rows' own troubles
     try:
-        drawn = worker.draw([(plan, inputs) for _, plan, inputs in ready])
+        drawn = draw_best(worker, [(plan, inputs) for _, plan, inputs in ready], scorer, at_once)
     except Exception as error:
-        if len(ready) == 1:
+        if len(ready) * min(at_once, ready[0][1].best_of) == 1:
             index, plan, _ = ready[0]
-            yield index, _entry(plan, "failed", _reason(error), time.perf_counter() - began)
+            yield index, _entry(plan, "failed", reason(error), time.perf_counter() - began)
             return
         for index, plan, _ in ready:
-            yield from _make([(index, plan)], worker, out)
+            yield from _make([(index, plan)], worker, out, scorer, 1)
         return
     seconds = (time.perf_counter() - began) / len(ready)
     for (index, plan, _), poster in zip(ready, drawn, strict=True):
         if isinstance(poster, Exception):
-            yield index, _entry(plan, "failed", _reason(poster), seconds)
+            yield index, _entry(plan, "failed", reason(poster), seconds)
             continue
         try:
             poster.save(out / _name(plan))
         except (OSError, ValueError) as error:
             yield index, _entry(plan, "failed", f"{out / _name(plan)}: cannot be written ({error})", seconds)
             continue
-        entry = _entry(plan, "done", seconds=seconds)
+        entry = _chosen(_entry(plan, "done", seconds=seconds), poster.record)
         entry.notes = poster.notes
         yield index, entry
 
@@ -233,7 +252,7 @@ def _in_the_way(target: Path, inputs: Collection[Path]) -> str | None:
 
 def _write_sheet(done: Sequence[tuple[Job | Fault, Entry]], out: Path, inputs: Collection[Path]) -> Path | None:
     frames = [
-        Frame(out / entry.out, Path(entry.out).stem, (entry.task or "").replace("_", " "), job.images)
+        Frame(out / entry.out, Path(entry.out).stem, _under(entry, job), job.images)
         for job, entry in done[:ON_SHEET]
         if entry.out and isinstance(job, Job)
     ]
@@ -275,10 +294,16 @@ def _entry(plan: Plan, status: str, why: str = "", seconds: float | None = None)
     return Entry(plan.job.where, plan.job.out, plan.id, plan.job.task, status, why, rounded)
 
 
+def _chosen(entry: Entry, record: dict[str, Any]) -> Entry:
+    chosen = record.get("chosen", {})
+    return replace(entry, seed=chosen.get("seed"), value=chosen.get("value"))
+
+
+def _under(entry: Entry, job: Job) -> str:
+    """What stands under a poster's name on the sheet."""
+    task = (entry.task or "").replace("_", " ")
+    return task if entry.value is None else f"{task}, best of {job.best_of}: {entry.value:.2f}"
+
+
 def _line(entry: Entry) -> str:
     return json.dumps(asdict(entry)) + "\n"  # in ASCII, since a file name need not be UTF-8
-
-
-def _reason(error: Exception) -> str:
-    text = (str(error) or type(error).__name__).strip().splitlines()[0]
-    return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"

@@ -11,6 +11,7 @@ from posterkit.tasks import ANCHORS, TASKS, Anchor
 
 TEXT = "text"
 MAX_SIDE = 16384  # pixels; more is a typing mistake
+MOST = 1000  # candidates for one poster
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,10 @@ class Job:
         anchor: where extending puts the photo: one of the nine positions, or x, y in pixels of the finished poster.
         width, height: the finished poster, in pixels.
         out: the result's file name, relative to the output folder.
+        best_of: how many seeds are drawn, from `seed` upwards; the one that a reward likes best is kept.
         expanded: what prompt expansion made of the prompt; never in a manifest.
+        refine: rounds in which a critic's suggestions may improve the poster; never in a manifest.
+        feedback: suggestions by which the poster is redrawn, one round after the other; only from a poster's record.
     """
 
     where: str = ""
@@ -42,7 +46,10 @@ class Job:
     negative_prompt: str | None = None
     lora: str | None = None
     out: str | None = None
+    best_of: int | None = None
     expanded: str | None = None
+    refine: int | None = None
+    feedback: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,10 @@ class Fault:
 
     where: str
     why: str
+
+
+class NoneScored(Exception):
+    """No candidate for a poster could be drawn and scored."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,7 @@ class Common:
     guidance: float | None = None
     negative_prompt: str | None = None
     seed: int = field(default=0)
+    best_of: int | None = None
 
 
 def checked(job: Job) -> Job | Fault:
@@ -94,6 +106,8 @@ def checked(job: Job) -> Job | Fault:
             faults.append(f"task {task.name!r} takes no mask; filling does")
     if any("\ud800" <= letter <= "\udfff" for text in _words(job) for letter in text):
         faults.append("the words are not Unicode text; write them in UTF-8")
+    if job.refine and job.task != TEXT:
+        faults.append(f"task {job.task!r} cannot be refined, its model takes no draft; text posters can")
     if job.anchor is not None and job.task != "extending":
         faults.append(f"task {job.task!r} takes no anchor; extending does")
     return Fault(job.where, "; ".join(faults)) if faults else job
@@ -110,10 +124,16 @@ def with_common(job: Job, common: Common) -> Job:
         changes |= {"width": common.width, "height": common.height}
     if job.anchor is None and job.task == "extending":
         changes["anchor"] = common.anchor
-    for name in ("steps", "guidance", "negative_prompt"):
+    for name in ("steps", "guidance", "negative_prompt", "best_of"):
         if getattr(job, name) is None:
             changes[name] = getattr(common, name)
     return replace(job, **changes)
+
+
+def reason(error: Exception) -> str:
+    """Why a poster could not be made, in one line."""
+    text = (str(error) or type(error).__name__).strip().splitlines()[0]
+    return text if isinstance(error, (ValueError, NoneScored)) else f"{type(error).__name__}: {text}"
 
 
 def parse_anchor(text: str) -> Anchor:

@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from posterkit.batch.folder import read_folder
-from posterkit.batch.jobs import MAX_SIDE, TEXT, Common, Fault, Job, checked, parse_anchor, with_common
+from posterkit.batch.jobs import MAX_SIDE, MOST, TEXT, Common, Fault, Job, checked, parse_anchor, with_common
 from posterkit.tasks import ANCHORS, Anchor
 
-ROW_KEYS = tuple(f.name for f in fields(Job) if f.name not in ("where", "expanded"))
+ROW_KEYS = tuple(f.name for f in fields(Job) if f.name not in ("where", "expanded", "refine", "feedback"))
 
 
 def read_jobs(source: Path, common: Common, skip: Path | None = None) -> list[Job | Fault]:
@@ -57,7 +57,7 @@ def parse_row(row: Any, where: str, base: Path, common: Common) -> Job | Fault:
         anchor=_anchor(given["anchor"]) if "anchor" in given else None,
         lora=_lora(given.get("lora"), base),
         out=str(_result(given["out"])) if "out" in given else None,
-        **{key: given.get(key) for key in ("width", "height", "seed", "steps", "guidance", "negative_prompt")},
+        **{key: given[key] for key in _PLAIN if key in given},
     )
     return checked(with_common(job, common))
 
@@ -175,6 +175,7 @@ def _result(out: str) -> PurePosixPath:
     return PurePosixPath(out.replace("\\", "/"))
 
 
+_PLAIN = ("width", "height", "seed", "steps", "guidance", "negative_prompt", "best_of")  # as they stand in the row
 _SIDE = f"a whole number of pixels from 16 to {MAX_SIDE}"
 _CHECKS = {
     "task": (_is_text, "a task name"),
@@ -190,5 +191,6 @@ _CHECKS = {
     "guidance": (lambda value: _is_number(value) and 0 <= value <= 100, "a number from 0 to 100"),
     "negative_prompt": (_is_text, "a text"),
     "lora": (_is_text, "a file or folder name"),
+    "best_of": (lambda value: _is_int(value) and 1 <= value <= MOST, f"a whole number from 1 to {MOST}"),
     "out": (_is_result, "a .png name inside the output folder"),
 }

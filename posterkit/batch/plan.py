@@ -27,6 +27,7 @@ GRID = 16
 _ABOUT = 1.25  # times the native area; rounding to the grid stays below, down to two cells a side
 # a model that draws fewer pixels than this cannot spell; its texts are typeset unless asked otherwise
 SPELLS_FROM = 512 * 512
+RULES = "rules"  # the reward and the critic where none is named
 _MINI = {"text": "postercraft", "image": "posteromni"}
 _KINDS = {"postercraft": "text", "posteromni": "image"}
 
@@ -40,6 +41,8 @@ class Settings:
         transformer: a folder or hub id whose transformer replaces the model's.
         native: the poster keeps the size that the model draws at.
         draw_text: texts are drawn by the diffusion model instead of typeset; None leaves it to the checkpoint.
+        reward: who says which poster is better, see `posterkit.rewards.open_reward`; None means the rules.
+        critic: who says what would make one better, see `posterkit.judges.opening.open_judge`; None means the rules.
     """
 
     model: str | None = None
@@ -50,6 +53,8 @@ class Settings:
     dtype: str | None = None
     native: bool = False
     draw_text: bool | None = None
+    reward: str | None = None
+    critic: str | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,7 @@ class Plan:
         words: the prompt as the pipeline gets it.
         brief: what to set over the drawing; None where no text is, or the model draws it.
         row: the resolved row, JSON-able.
+        best_of: how many seeds are drawn, from `seed` upwards.
     """
 
     job: Job
@@ -101,6 +107,7 @@ class Plan:
     seed: int
     steps: int
     guidance: float
+    best_of: int = 1
 
 
 def kind_of(task: str) -> str:
@@ -181,12 +188,28 @@ def make_plan(job: Job, settings: Settings, checkpoint: Checkpoint, seed: int = 
         "negative_prompt": job.negative_prompt, "lora": from_anywhere(job.lora), "expanded": job.expanded,
         "native": settings.native, "draw_text": drawn, "dtype": settings.dtype, "preset": settings.preset,
     }  # fmt: skip
+    row |= _chosen_by(job, settings)
     revision = checkpoint.revision + (f"+l{revision_of(job.lora)}" if job.lora else "")
     # a LoRA counts by what it holds, which its revision says, not by where it lies
     return Plan(
         job, content_id(row | {"lora": None}, revision, posterkit.__version__), row, checkpoint, settings, finished,
         native, box, words, replace(brief, texts=by_hand) if by_hand else None, seed, steps, guidance,
+        job.best_of or 1,
     )  # fmt: skip
+
+
+def _chosen_by(job: Job, settings: Settings) -> dict[str, Any]:
+    """The keys of a row that is chosen from several, refined, or redrawn; others keep the ids that they had."""
+    several, keys = (job.best_of or 1) > 1, {}
+    if several:
+        keys["best_of"] = job.best_of
+    if job.refine:
+        keys |= {"refine": job.refine, "critic": from_anywhere(settings.critic or RULES)}
+    if several or job.refine:
+        keys["reward"] = from_anywhere(settings.reward or RULES)
+    if job.feedback:
+        keys["feedback"] = [list(said) for said in job.feedback]
+    return keys
 
 
 def finished_size(job: Job, photo: Size | None) -> Size:

@@ -71,6 +71,8 @@ def with_relative_paths(record: dict[str, Any], folder: Path) -> dict[str, Any]:
 def job_of(poster: str | Path) -> tuple[Job, Settings, dict[str, Any]]:
     """The job and the settings that made a poster, and its whole record.
 
+    Of several candidates it is the kept one's job; what a critic suggested is taken from the record.
+
     Raises:
         ValueError: the file carries no record, or a picture that it was made from is gone or has changed.
     """
@@ -87,8 +89,10 @@ def job_of(poster: str | Path) -> tuple[Job, Settings, dict[str, Any]]:
             tuple(_source(image, poster) for image in row["images"]),
             _source(row["mask"], poster) if row["mask"] else None,
             tuple(anchor) if isinstance(anchor, list) else anchor,
-            **{key: row[key] for key in ("width", "height", "seed", "steps", "guidance", "negative_prompt", "lora")},
+            **{key: row[key] for key in ("width", "height", "steps", "guidance", "negative_prompt", "lora")},
+            seed=record["chosen"]["seed"] if "chosen" in record else row["seed"],
             expanded=row["expanded"],
+            feedback=_feedback(record),
         )
         found = Settings(
             model["name"], model["transformer"], model["lora"], settings["preset"], settings["device"],
@@ -97,6 +101,13 @@ def job_of(poster: str | Path) -> tuple[Job, Settings, dict[str, Any]]:
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{poster}: its record is damaged ({error!r})") from None
     return job, found, record
+
+
+def _feedback(record: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
+    """The suggestions that led from the draft to the poster that was kept."""
+    rounds = record.get("refined", {}).get("rounds", ())
+    kept = [(one["content"], one["style"]) for one in rounds if one["kept"]]
+    return tuple(tuple(said) for said in [*record["row"].get("feedback", ()), *kept])
 
 
 def _source(file: dict[str, str], poster: Path) -> Path:

@@ -25,6 +25,8 @@ from posterkit.typeset.compose import typeset
 from posterkit.typeset.poster import TypesetPoster
 
 REFERENCE = (2048, 2048)  # pixels; no model looks at a reference any closer
+_SMALL = 256 * 256  # native pixels up to which several posters at once pay; from about 1 MP they gain next to nothing
+_AT_ONCE = 8
 
 
 @dataclass
@@ -38,6 +40,7 @@ class Inputs:
         canvas, region: at the finished size, for tasks that keep pixels.
         depth: how many times posterkit has drawn the sources already.
         notes: warnings of the reading.
+        draft, feedback: a poster to be redrawn as the model drew it, and what shall change in it.
     """
 
     references: list[Image.Image] = field(default_factory=list)
@@ -47,6 +50,8 @@ class Inputs:
     region: Image.Image | None = None
     depth: int = 0
     notes: list[str] = field(default_factory=list)
+    draft: Image.Image | None = None
+    feedback: tuple[str, ...] = ()
 
 
 @dataclass
@@ -58,12 +63,16 @@ class Drawn:
         record: what its file says about it.
         lettered: the typeset poster, for SVG and PDF; None where no text was asked for.
         notes: warnings that came up.
+        drawing: what the model drew, at its own size.
+        seed: what it was drawn from.
     """
 
     image: Image.Image
     record: dict[str, Any]
     lettered: Any
     notes: list[str]
+    drawing: Image.Image
+    seed: int
 
     def save(self, path: str | Path) -> None:
         """Write a PNG with its record, an SVG or a PDF, by the name's ending.
@@ -153,7 +162,12 @@ class Worker:
 def together(plan: Plan) -> tuple[Any, ...]:
     """Plans with equal keys can be drawn in one call."""
     job = plan.job
-    return (job.task, plan.native, plan.steps, plan.guidance, job.negative_prompt is None, job.lora)
+    return (job.task, plan.native, plan.steps, plan.guidance, job.negative_prompt is None, job.lora, plan.best_of)
+
+
+def posters_at_once(plan: Plan) -> int:
+    """How many posters of a plan's size one call of the pipeline draws."""
+    return _AT_ONCE if plan.native.area <= _SMALL else 1
 
 
 def _anchor(plan: Plan) -> tuple[int, int] | str:
@@ -236,6 +250,9 @@ def _call(work: Sequence[tuple[Plan, Inputs]], on_step: Callable[[int], None] | 
             call["preserve"] = False
         if first.job.task == "extending":
             call["anchor"] = [inputs.anchor for _, inputs in work]
+    if work[0][1].draft is not None:
+        call |= {"draft_image": [inputs.draft for _, inputs in work]}
+        call["feedback"] = [list(inputs.feedback) for _, inputs in work]
     if on_step is not None:
         call["callback_on_step_end"] = lambda _pipe, step, _time, tensors: on_step(step + 1) or tensors
     return call
@@ -255,7 +272,7 @@ def _finish(plan: Plan, inputs: Inputs, drawn: Image.Image, made: dict[str, Any]
         image = lettered.image.convert("RGB")
     boxes = None if lettered is None else lettered.boxes
     record = record_of(plan, drawn.size, resampler, made, boxes, inputs.depth)
-    return Drawn(image, record, lettered, notes)
+    return Drawn(image, record, lettered, notes, drawn, plan.seed)
 
 
 def _save_vector(drawn: Drawn, path: Path) -> None:

@@ -106,19 +106,7 @@ def card_scripts(model: str) -> tuple[str, ...] | None:
 
     The card's `posterkit: {scripts: [...]}` counts, else its `language`. An empty list means that it cannot spell.
     """
-    try:
-        card = read_file(model, "README.md")
-    except ValueError:
-        return None
-    parts = card.split("---", 2)
-    if card.lstrip()[:3] != "---" or len(parts) < 3:
-        return None
-    try:
-        head = yaml.safe_load(parts[1])
-    except yaml.YAMLError:
-        return None
-    if not isinstance(head, dict):
-        return None
+    head = _card_head(model)
     ours = head.get("posterkit")
     if isinstance(ours, dict) and isinstance(ours.get("scripts"), list):
         return tuple(str(script) for script in ours["scripts"])
@@ -127,6 +115,24 @@ def card_scripts(model: str) -> tuple[str, ...] | None:
     if not isinstance(languages, list) or not languages:
         return None
     return tuple(dict.fromkeys(s for tag in languages for s in _SCRIPTS_OF.get(str(tag).split("-")[0], ("latin",))))
+
+
+def card_recipe(model: str) -> str | None:
+    """The recipe that a model or a LoRA was trained by last, by its card; None where the card does not say."""
+    ours = _card_head(model).get("posterkit")
+    recipe = ours.get("recipe") if isinstance(ours, dict) else None
+    return recipe if isinstance(recipe, str) else None
+
+
+def _card_head(model: str) -> dict[str, Any]:
+    """The front matter of a card in a folder, beside a file, or of a hub repository; empty where there is none."""
+    try:
+        card = read_file(str(Path(model).parent) if Path(model).is_file() else model, "README.md")
+        parts = card.split("---", 2)
+        head = yaml.safe_load(parts[1]) if card.lstrip()[:3] == "---" and len(parts) == 3 else None
+    except (ValueError, yaml.YAMLError):
+        return {}
+    return head if isinstance(head, dict) else {}
 
 
 def load_transformer(source: str, model: str, family: Family, dtype: Any, quantization: Any = None) -> Any:

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections import Counter
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -55,7 +56,7 @@ def write_card(folder: Path, model: Any, run: Run, averaged: bool = False) -> No
     for name, sheet in shown.items():
         shutil.copyfile(sheet, folder / name)
     parts = [
-        f"---\n{yaml.safe_dump(_front_matter(model, origin), sort_keys=False)}---",
+        f"---\n{yaml.safe_dump(_front_matter(model, origin, config), sort_keys=False)}---",
         f"# {run.folder.resolve().name}",
         _what(config),
         _facts(model, run, origin, averaged),
@@ -81,7 +82,7 @@ def lora_of(model: Any) -> Any:
     return transformer.peft_config[name] if name else None
 
 
-def _front_matter(model: Any, origin: Origin) -> dict[str, Any]:
+def _front_matter(model: Any, origin: Origin, config: RunConfig) -> dict[str, Any]:
     family, lora = family_of_model(model), lora_of(model)
     head: dict[str, Any] = {**origin.licence, "library_name": "transformers" if hasattr(model, "use") else "diffusers"}
     if origin.base and "/" in origin.base and not origin.base.startswith("mini:"):
@@ -92,17 +93,26 @@ def _front_matter(model: Any, origin: Origin) -> dict[str, Any]:
     other = getattr(model, "kind", "autoencoder")
     kind = {"postercraft": "flux", "posteromni": "qwen-image-edit", None: other}[family]
     head["tags"] = ["posterkit", "poster", kind, *(["lora", "template:sd-lora"] if lora else [])]
-    if origin.scripts is not None:
-        head["posterkit"] = {"scripts": origin.scripts}
+    ours: dict[str, Any] = {} if origin.scripts is None else {"scripts": origin.scripts}
+    if module := _recipe(config):
+        ours["recipe"] = Path(str(module.__file__)).stem
+    if ours:
+        head["posterkit"] = ours
     return head
 
 
 def _what(config: RunConfig) -> str:
     """The first paragraph of the recipe, which says what the stage is."""
-    module = sys.modules.get(type(config).__module__)
-    if type(config) is RunConfig or not module or not module.__doc__:
+    module = _recipe(config)
+    if not module or not module.__doc__:
         return "Trained by posterkit."
     return " ".join(module.__doc__.strip().split("\n\n")[0].split())
+
+
+def _recipe(config: RunConfig) -> ModuleType | None:
+    """The recipe that a config belongs to."""
+    module = sys.modules.get(type(config).__module__)
+    return None if type(config) is RunConfig or not getattr(module, "__file__", None) else module
 
 
 def _facts(model: Any, run: Run, origin: Origin, averaged: bool) -> str:
