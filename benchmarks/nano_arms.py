@@ -106,6 +106,7 @@ ARMS = {
     "joint": Arm("stage2_experts", measure_posteromni, (*_JOINT, "max_steps=450")),
     "joint_longer": Arm("stage2_experts", measure_posteromni, (*_JOINT, "max_steps=600")),
     "distilled": Arm("stage2_distill", measure_posteromni, _EXPERTS, _BOTH),
+    "distilled_longer": Arm("stage2_distill", measure_posteromni, (*_EXPERTS, "max_steps=450"), _BOTH),
     "distilled_no_text": Arm(
         "stage2_distill", measure_posteromni, (*_EXPERTS, "text_share=0", "max_steps=120"), _BOTH
     ),

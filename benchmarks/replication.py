@@ -93,6 +93,7 @@ CLAIMS = (
     *_of_groups("distilled above joint", f"{_OMNI}: +.06, +.10", "distilled", "joint", -1),
     *_of_groups("distilled above joint with the student's steps besides", f"{_OMNI}: +.06, +.10", "distilled",
                 "joint_longer", -1),
+    *_of_groups("distilled three times as long above joint", "our probe", "distilled_longer", "joint", -1),
     *_of_groups("the text term helps", f"{_OMNI}: +.04, +.07", "distilled", "distilled_no_text", -1),
     Claim("the text term keeps the letters", _UNSAID, "letters", "distilled", "distilled_no_text", 1),
     *_of_groups("linear merging below distilling", _UNSAID, "merged_linear", "distilled", 1),
