@@ -159,7 +159,7 @@ def _make_one(job: Job, worker: Worker, outputs: list[Path], record: dict[str, A
     from posterkit.batch.plan import kind_of
     from posterkit.batch.refining import redraw, refine, untaught
     from posterkit.batch.worker import posters_at_once
-    from posterkit.cli_info import choice_lines
+    from posterkit.cli_info import choice_summary
     from posterkit.cli_progress import note, steps
 
     if job.seed is None:
@@ -193,8 +193,8 @@ def _make_one(job: Job, worker: Worker, outputs: list[Path], record: dict[str, A
     for path in outputs:
         drawn.save(path)
         print(f"{path}  {plan.finished}, seed {drawn.seed}")
-    for name, value in choice_lines(drawn.record):
-        print(f"  {name}: {value}")
+    for line in choice_summary(drawn.record):
+        print(line)
     return DONE
 
 

@@ -61,27 +61,36 @@ def _lines(record: dict[str, Any]) -> list[tuple[str, str]]:
         ("times redrawn", record["source_depth"]), ("row id", record["id"]),
         ("versions", ", ".join(f"{part} {version}" for part, version in versions.items())),
     ]  # fmt: skip
-    lines += choice_lines(record)
+    lines += _choice_lines(record)
     return [(name, str(value)) for name, value in lines if value not in (None, "")]
 
 
-def choice_lines(record: dict[str, Any]) -> list[tuple[str, str]]:
-    """Which candidates there were and what they are worth, and what a critic made of the poster."""
+def choice_summary(record: dict[str, Any]) -> list[str]:
+    """What was chosen, and what refining came to, a line each."""
     lines = []
     if chosen := record.get("chosen"):
-        candidates = chosen["candidates"]
-        lines.append((f"best of {len(candidates)}", f"seed {chosen['seed']}, {chosen['value']:.3f} by {chosen['by']}"))
-        lines += [(f"seed {row['seed']}", _worth(row)) for row in candidates]
-    for said in record["row"].get("feedback", ()):
-        lines.append(("redrawn", " ".join(said)))
+        values = ", ".join(f"{row['value']:.3f}" if "value" in row else "left out" for row in chosen["candidates"])
+        lines.append(f"best of {len(chosen['candidates'])}: {chosen['value']:.3f} by {chosen['by']} (of {values})")
     if refined := record.get("refined"):
-        rounds = refined["rounds"]
-        kept = sum(row["kept"] for row in rounds)
-        told = f"{kept} of {len(rounds)} rounds kept, critic {refined['critic']}, values by {refined['by']}"
-        lines += [("refined", told), ("draft", _worth(refined["draft"]))]
-        for number, row in enumerate(rounds, start=1):
-            lines.append((f"round {number}", f"{'kept' if row['kept'] else 'not kept'}, {_worth(row)}"))
-            lines += [("  content", row["content"]), ("  style", row["style"])]
+        draft, rounds = refined["draft"], refined["rounds"]
+        kept = [row for row in rounds if row["kept"]]
+        told = f"{draft['value']:.3f} to {kept[-1]['value']:.3f}" if kept else "the draft is kept"
+        lines.append(f"refined: {told}, {len(kept)} of {len(rounds)} rounds better by {refined['by']}")
+    return lines
+
+
+def _choice_lines(record: dict[str, Any]) -> list[tuple[str, str]]:
+    """Each candidate and each round, with what it is worth."""
+    lines = [(line.partition(": ")[0], line.partition(": ")[2]) for line in choice_summary(record)]
+    lines += [(f"seed {row['seed']}", _worth(row)) for row in record.get("chosen", {}).get("candidates", ())]
+    lines += [("redrawn", " ".join(said)) for said in record["row"].get("feedback", ())]
+    refined = record.get("refined")
+    if refined is None:
+        return lines
+    lines += [("critic", refined["critic"]), ("draft", _worth(refined["draft"]))]
+    for number, row in enumerate(refined["rounds"], start=1):
+        lines.append((f"round {number}", f"{'kept' if row['kept'] else 'not kept'}, {_worth(row)}"))
+        lines += [("  content", row["content"]), ("  style", row["style"])]
     return lines
 
 
