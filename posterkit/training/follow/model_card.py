@@ -35,6 +35,13 @@ _CALLS: dict[Family, tuple[str, str]] = {
         'image = pipe(image=[photo], prompt="...").images[0]',
     ),
 }
+# calls that a recipe teaches beside its family's
+_TAUGHT = {
+    "stage4_reflect": (
+        'draft = pipe(prompt="...").images[0]\n'
+        'image = pipe(prompt="...", draft_image=draft, feedback=["what to change", "in which style"]).images[0]'
+    )
+}
 _RECALLS = 12  # rows of the table of text recall, evenly over the run
 _FIGURES = ("loss", "grad_norm", "lr", "images_per_s", "tokens_per_s", "memory_gib", "data_wait")
 
@@ -61,7 +68,7 @@ def write_card(folder: Path, model: Any, run: Run, averaged: bool = False) -> No
         _what(config),
         _facts(model, run, origin, averaged),
         _pictures(run, shown),
-        _use(model, origin),
+        _use(model, origin, config),
         _training(run),
     ]
     (folder / "README.md").write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
@@ -199,7 +206,7 @@ def text_recall(run_folder: Path) -> str:
     return "\n".join(["| step | words read | F-score | texts read whole |", "|---|---|---|---|", *rows])
 
 
-def _use(model: Any, origin: Origin) -> str:
+def _use(model: Any, origin: Origin, config: RunConfig) -> str:
     family = family_of_model(model)
     if family is None:
         if hasattr(model, "use"):
@@ -211,6 +218,8 @@ def _use(model: Any, origin: Origin) -> str:
         return f"## Use\n\n```python\n{code}\n```"
     ours, stock = _PIPELINES[family]
     called, stock_called = _CALLS[family]
+    if module := _recipe(config):
+        called = _TAUGHT.get(Path(str(module.__file__)).stem, called)
     source, load = '"path/to/this/folder"', ""
     if lora_of(model):
         base = "the run folder's model/ of " + origin.stages[-1] if origin.stages else origin.base
