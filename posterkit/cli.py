@@ -58,7 +58,7 @@ def generate(args: argparse.Namespace) -> int:
     from posterkit.batch.worker import Worker
     from posterkit.cli_progress import note
 
-    _check_choice(args)
+    _check_reward(args, several=(args.best_of or 1) > 1 or bool(args.refine))
     if args.critic and not args.refine:
         raise ValueError("--critic suggests what --refine N shall change; say how many rounds")
     outputs = _outputs(args)
@@ -94,7 +94,7 @@ def transform(args: argparse.Namespace) -> int:
     from posterkit.batch.worker import Worker
     from posterkit.reading import read_size
 
-    _check_choice(args)
+    _check_reward(args, several=(args.best_of or 1) > 1)
     outputs = _outputs(args)
     _keep(outputs, [*args.images, args.mask])
     for source in (*args.images, *([args.mask] if args.mask else [])):
@@ -111,7 +111,7 @@ def transform(args: argparse.Namespace) -> int:
 def batch(args: argparse.Namespace) -> int:
     """A folder of images or a manifest of rows; what is made already stays."""
     from posterkit.batch.engines import LEDGER, run_local
-    from posterkit.batch.jobs import Common, parse_anchor
+    from posterkit.batch.jobs import Common, Job, parse_anchor
     from posterkit.batch.manifest import read_jobs
     from posterkit.batch.worker import Worker
     from posterkit.cli_progress import BatchProgress
@@ -126,6 +126,7 @@ def batch(args: argparse.Namespace) -> int:
         args.best_of,
     )  # fmt: skip
     jobs = read_jobs(args.source, common, skip=args.output)
+    _check_reward(args, several=any(isinstance(job, Job) and (job.best_of or 1) > 1 for job in jobs))
     with BatchProgress() as progress:
         outcome = run_local(jobs, Worker(_settings(args)), args.output, progress, common.seed, args.batch_size)
     print(f"{outcome.made} made, {outcome.before} made before, {len(outcome.failed)} failed, of {len(jobs)} rows")
@@ -168,7 +169,7 @@ def _make_one(job: Job, worker: Worker, outputs: list[Path], record: dict[str, A
     inputs = worker.read(plan)
     if record is not None:
         _compare(record, plan.checkpoint.revision)
-    if (job.refine or job.feedback) and (line := untaught(plan)):
+    if job.refine and (line := untaught(plan)):
         note(line)
     with contextlib.ExitStack() as stack:
         scorer = stack.enter_context(Scorer(worker.settings)) if job.refine or plan.best_of > 1 else None
@@ -206,10 +207,10 @@ def _critic(settings: Settings) -> Judge:
     return open_judge(settings.critic or RULES, device=str(hardware(settings.device).device))
 
 
-def _check_choice(args: argparse.Namespace) -> None:
-    """A reward has something to compare."""
-    if args.reward and (args.best_of or 1) < 2 and not getattr(args, "refine", None):
-        raise ValueError("--reward chooses between posters; ask for several with --best-of N, or for --refine N")
+def _check_reward(args: argparse.Namespace, several: bool) -> None:
+    if args.reward and not several:
+        also = " or --refine N" if args.command == "generate" else ""
+        raise ValueError(f"--reward chooses between posters; ask for several with --best-of N{also}")
 
 
 def _compare(record: dict[str, Any], revision: str) -> None:

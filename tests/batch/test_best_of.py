@@ -104,14 +104,18 @@ def test_a_candidate_that_cannot_be_scored_is_left_out_and_without_any_there_is_
         (["generate", "x", "--best-of", "0"], "--best-of: must be a whole number from 1 to 1000, found 0"),
         (["generate", "x", "--best-of", "2", "--reward", "rulse"], "did you mean 'rules'?"),
         (["generate", "x", "--reward", "text"], "--reward chooses between posters"),
-        (["transform", "extending", "x.png", "--reward", "text"], "--reward chooses between posters"),
+        (["transform", "extending", "x.png", "--reward", "text"], "ask for several with --best-of N\n"),
+        (["batch", "jobs.jsonl", "--reward", "text"], "--reward chooses between posters"),
         (["generate", "x", "--best-of", "2", "--reward", "reward+http://"], "names a host"),
     ],
 )
 def test_what_cannot_choose_is_refused_in_a_line(
-    argv: list[str], said: str, tmp_path: Path, craft: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(*argv, "--model", craft, "-o", tmp_path / "a.png") == 2
+    argv: list[str], said: str, tmp_path: Path, craft: str, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    manifest(tmp_path, {"prompt": "x"})
+    assert run(*argv, "--model", craft, "-o", "a.png") == 2
     err = capsys.readouterr().err
     assert said in err and err.count("\n") == 1 and not (tmp_path / "a.png").exists()
 

@@ -64,6 +64,8 @@ def test_a_row_says_everything_about_a_poster() -> None:
         ({"prompt": "x", "width": 8}, "width must be a whole number of pixels from 16 to 16384, found 8"),
         ({"prompt": "x", "height": "big"}, 'height must be a whole number of pixels from 16 to 16384, found "big"'),
         ({"prompt": "x", "steps": True}, "steps must be a whole number from 1 to 1000, found true"),
+        ({"prompt": "x", "best_of": 0}, "best_of must be a whole number from 1 to 1000, found 0"),
+        ({"prompt": "x", "refine": 2}, 'unknown key "refine"'),
         ({"prompt": "x", "seed": -1}, "seed must be a whole number of at least 0"),
         ({"prompt": "x", "guidance": "hot"}, "guidance must be a number from 0 to 100"),
         ({"prompt": "x", "texts": "TITLE"}, "texts must be a list of non-empty texts"),
@@ -87,10 +89,11 @@ def test_several_faults_of_a_row_come_together() -> None:
 
 
 def test_the_command_line_fills_in_what_a_row_leaves_out() -> None:
-    common = Common("extending", "shared", ("T",), "top", 100, 200, 9, 1.5, "no", 3)
+    common = Common("extending", "shared", ("T",), "top", 100, 200, 9, 1.5, "no", 3, 4)
     found = job({"images": ["a.png"]}, common)
     assert (found.task, found.prompt, found.texts, found.anchor) == ("extending", "shared", ("T",), "top")
     assert (found.width, found.height, found.steps, found.guidance, found.negative_prompt) == (100, 200, 9, 1.5, "no")
+    assert found.best_of == 4 and job({"images": ["a.png"], "best_of": 2}, common).best_of == 2
 
 
 def test_a_row_with_one_side_does_not_take_the_other_from_the_command_line() -> None:
