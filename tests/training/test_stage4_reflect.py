@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -111,8 +110,10 @@ def test_the_first_loss_is_that_of_the_pipelines_own_velocity(base, run_recipe, 
     "settings",
     [
         {"ema_decay": 0.9, "accumulation": 2, "drop_prompt": 0.3, "drop_feedback": 0.3},
-        {"strategy": "lopt", "trainable": {**LORA, "gradient_checkpointing": True}},
-        {"trainable": {"weights": "full"}, "optimizer": "adafactor"},
+        pytest.param(
+            {"strategy": "lopt", "trainable": {**LORA, "gradient_checkpointing": True}}, marks=pytest.mark.slow
+        ),
+        pytest.param({"trainable": {"weights": "full"}, "optimizer": "adafactor"}, marks=pytest.mark.slow),
     ],
     ids=["lora", "lopt", "full"],
 )
@@ -239,7 +240,7 @@ def test_a_drawn_draft_differs_from_its_target_and_says_in_what(drawn):
     assert kinds.keys() <= {*REDRAWN, *WEAKENED} and len(kinds) > 4
     for one in drawn:
         assert one.flaws and one.draft.shape == one.target.shape and not np.array_equal(one.draft, one.target)
-        assert (one.said.content == "Keep what it shows and says.") == (not set(one.flaws) & REDRAWN.keys())
+        assert one.said.content != "Keep what it shows and says." or not set(one.flaws) & REDRAWN.keys()
 
 
 def made_of(flaw: str, monkeypatch: pytest.MonkeyPatch, count: int = 4) -> list[drafts.Drafted]:
@@ -291,13 +292,13 @@ def test_a_title_that_is_to_move_stands_elsewhere_and_the_prompt_names_the_place
         ("blurred", "Draw edges crisply"),
         ("faded", "Take stronger colours"),
         ("flat", "Use a wider range from dark to light"),
-        ("faint texts", "Raise the contrast of|Set the texts in a colour that stands out"),
+        ("faint texts", "Raise the contrast of"),
         ("cluttered", "Reduce the clutter"),
     ],
 )
 def test_a_weakness_is_named_and_measured(monkeypatch, flaw, order):
-    made = made_of(flaw, monkeypatch, 3)
-    assert all(re.search(order, one.said.style) for one in made)
+    made = made_of(flaw, monkeypatch, 2)
+    assert all(order in one.said.style for one in made)
     for one in made:
         a, b = (np.asarray(Image.fromarray(picture).convert("HSV"), float) for picture in (one.draft, one.target))
         rough = [np.abs(np.diff(picture[..., 2], axis=0)).mean() for picture in (a, b)]

@@ -97,9 +97,13 @@ def encoded_batches(
 
 
 def encode_posters(
-    dataset: PosterDataset, model: Any, run: Run, config: SetConfig, *, regions: bool = False, name: str = "data"
-) -> tuple[EncodedPosters, Lost]:
+    dataset: PosterDataset, model: Any, run: Run, config: SetConfig, *, regions: bool = False, name: str = "data",
+    sides: int = 1,
+) -> tuple[EncodedPosters, Lost]:  # fmt: skip
     """A set's posters through the frozen encoders, and what is left out; see `encoded_batches`.
+
+    Args:
+        sides: posters that make one sample of a batch: two of a pair.
 
     Raises:
         ValueError: the model's family does not know a task of the set, or nothing is left to train on.
@@ -118,7 +122,7 @@ def encode_posters(
         _leave_out_bad_regions(dataset, plans, lost)
     _check_any(run, dataset, len(plans), lost)
     if run.config.dry_run:
-        plans = _few(run, dataset, plans)
+        plans = _few(run, dataset, plans, sides)
     cache = open_cache(model, plans, folder, config.keep)
     with encoders_on(model, run.device):
         numbers = encode_set(model, dataset, plans, lost, cache, option=f"{name}.keep=ids", part=part, say=run.print)
@@ -214,13 +218,13 @@ def _leave_out_bad_regions(dataset: PosterDataset, plans: dict[int, Plan], lost:
             break
 
 
-def _few(run: Run, dataset: PosterDataset, plans: dict[int, Plan]) -> dict[int, Plan]:
+def _few(run: Run, dataset: PosterDataset, plans: dict[int, Plan], sides: int) -> dict[int, Plan]:
     """The rows that a dry run encodes: enough for a batch of the size and task that most rows have."""
     kinds = Counter((plan.size, dataset.rows[number]["task"]) for number, plan in plans.items())
     most = kinds.most_common(1)[0][0]
     alike = [number for number, plan in plans.items() if (plan.size, dataset.rows[number]["task"]) == most]
-    chosen = alike[: run.config.enough(len(alike))]
-    samples = len(even_tasks([str(dataset.rows[number]["task"]) for number in plans]))
+    chosen = alike[: run.config.enough(len(alike) // sides) * sides]
+    samples = len(even_tasks([str(dataset.rows[number]["task"]) for number in plans])) // sides
     taken = run.config.batch_size * run.accelerator.num_processes
     run.print(
         f"{dataset.index}: {len(plans)} posters of {len(dataset)} rows, an epoch is {samples / taken:.0f} batches of "

@@ -7,6 +7,7 @@ the texts on both, so that a model learns the words that this critic will tell i
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
@@ -44,6 +45,18 @@ _BOTH = 0.3  # of the drafts are redrawn and weakened
 _WEAKENED = 0.35  # are weakened only
 _SAME = 0.1  # of a part of the looks; less is no difference, to the critic too
 _LETTERS = letters_of(title_words())
+# flaw -> what the critic says of it, at the beginning of a sentence
+_NAMED = {
+    "background": "Make the background",
+    "arrangement": "Move .+ to the ",
+    "words": "Spell|Add the missing|Remove the words",
+    "subject": "Show",
+    "blurred": "Draw edges crisply",
+    "faded": "Take stronger colours",
+    "flat": "Use a wider range",
+    "faint texts": "Raise the contrast",
+    "cluttered": "Reduce the clutter",
+}
 
 
 @dataclass(frozen=True)
@@ -99,10 +112,10 @@ def draw_reflection(rng: Random, size: Size, name: str, split: str) -> Drafted |
     content, style = orders(draft, target, prompt)
     if redrawn == "subject":  # the critic does not see what a picture shows
         content.insert(0, f"show {content_of(rng, poster)}")
-    if bool(redrawn) != bool(content) or bool(weakened) > bool(style):
-        return None
     flaws = tuple(flaw for flaw in (redrawn, weakened) if flaw)
     said = put_together(_looks(draft), content, style)
+    if not all(re.search(_NAMED[flaw], f"{said.content} {said.style}") for flaw in flaws):
+        return None
     return Drafted(name, split, poster.theme, prompt, draft.image, target.image, said, flaws)
 
 

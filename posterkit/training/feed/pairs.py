@@ -62,7 +62,7 @@ def pair_batches(posters: PosterSet, model: Any, run: Run, config: SetConfig) ->
         ValueError: nothing is left to train on.
         OSError: the disk is too small for what the encoders say.
     """
-    encoded, lost = encode_posters(posters.train, model, run, config)
+    encoded, lost = encode_posters(posters.train, model, run, config, sides=2)
     shapes = [model.bucket(row) for row in encoded.cache.shapes()]
     place_of = {number: place for place, number in enumerate(encoded.numbers)}
     pairs: list[tuple[int, int]] = []

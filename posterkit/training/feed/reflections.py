@@ -80,7 +80,7 @@ def reflection_batches(posters: PosterSet, model: Any, run: Run, config: SetConf
         OSError: the disk is too small for what the encoders say.
     """
     dataset = posters.train
-    encoded, lost = encode_posters(dataset, model, run, config)
+    encoded, lost = encode_posters(dataset, model, run, config, sides=2)
     shapes = [model.bucket(row) for row in encoded.cache.shapes()]
     place_of = {number: place for place, number in enumerate(encoded.numbers)}
     pairs: list[tuple[int, int]] = []
