@@ -89,5 +89,5 @@ def untaught(plan: Plan) -> str | None:
         return None
     return (
         f"{settings.lora or plan.checkpoint.name} was not trained to redraw a draft by suggestions ({RECIPE}): "
-        "refining works, but hardly ever helps"
+        "what it redraws is better by chance alone"
     )
