@@ -45,7 +45,7 @@ def main() -> None:
         model = open_stage(config, "postercraft")
         batches = encoded_batches(posters, model, run, config.data)
         strategy = build_strategy(config, model)
-    sheet = SampleSheet(model, run, posters, config.sample_steps)
+    sheet = SampleSheet(model, run, posters)
 
     for batch in run.steps(model, batches, strategy, sheet):
         size = len(batch.ids)

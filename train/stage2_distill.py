@@ -93,7 +93,7 @@ def main() -> None:
             add_expert(transformer, group, config.experts.get(group) or missing_expert(config, group, run))
         posters, batches = omni_batches(config, list(TASKS), model, run)
         strategy = build_strategy(config, model)
-    sheet = SampleSheet(model, run, posters, config.sample_steps)
+    sheet = SampleSheet(model, run, posters)
 
     for batch in run.steps(model, batches, strategy, sheet):
         size, expert = len(batch.ids), expert_for(batch.tasks)

@@ -63,7 +63,7 @@ def train(config: ExpertsConfig) -> None:
         model = open_stage(config, "posteromni", lora=config.group)
         posters, batches = omni_batches(config, config.tasks, model, run)
         strategy = build_strategy(config, model)
-    sheet = SampleSheet(model, run, posters, config.sample_steps)
+    sheet = SampleSheet(model, run, posters)
 
     for batch in run.steps(model, batches, strategy, sheet):
         size = len(batch.ids)

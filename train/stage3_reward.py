@@ -182,7 +182,7 @@ def main() -> None:
             prompts = encoded_batches(posters, model, run, config.data)
             how = {"nft": {}, "dpo": {"sampler": None, "gap": config.dpo.gap}, "grpo": {"level": config.grpo.level}}
             lessons = Rollouts(config.rollouts, run, model, posters, prompts, rewards, v, **how[config.objective])
-    sheet = SampleSheet(model, run, posters, config.sample_steps, Watch(run, rewards))
+    sheet = SampleSheet(model, run, posters, Watch(run, rewards))
 
     for lesson in run.steps(model, lessons, strategy, sheet):
         with run.autocast():

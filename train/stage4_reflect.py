@@ -56,7 +56,7 @@ def main() -> None:
         model = open_stage(config, "postercraft", lora="reflect")
         batches = reflection_batches(reflections, model, run, config.data)
         strategy = build_strategy(config, model)
-    sheet = Redraws(model, run, reflections, config.sample_steps)
+    sheet = Redraws(model, run, reflections)
 
     for batch in run.steps(model, batches, strategy, sheet):
         size = len(batch.ids)

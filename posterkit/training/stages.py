@@ -39,6 +39,7 @@ class StageConfig(StrategyConfig):
         drop_prompt: share of samples whose words are dropped, for classifier-free guidance.
         time: density of timesteps; `time_shift` moves it towards noise.
         sample_steps: sampling steps of the pictures on the way; null takes the checkpoint's own.
+        sample_guidance: what a guidance-distilled transformer is told for them; null takes the checkpoint's own.
     """
 
     trainable: Trainable = field(default_factory=Trainable)
@@ -49,6 +50,7 @@ class StageConfig(StrategyConfig):
     time: Literal["uniform", "logit_normal"] = "uniform"
     time_shift: float = 1.0
     sample_steps: int | None = None
+    sample_guidance: float | None = None
 
     def check(self) -> None:
         super().check()

@@ -36,8 +36,8 @@ class Redraws(SampleSheet):
         posters: of `open_reflected`.
     """
 
-    def __init__(self, model: Any, run: Run, posters: PosterSet, steps: int | None = None) -> None:
-        super().__init__(model, run, posters, steps, watch=self.compare)
+    def __init__(self, model: Any, run: Run, posters: PosterSet) -> None:
+        super().__init__(model, run, posters, watch=self.compare)
 
     def __call__(self) -> Image.Image:
         sheet, font = super().__call__(), ImageFont.load_default(13)

@@ -38,11 +38,11 @@ class SampleSheet:
     and on the posters themselves, which is as many as it can read at that size.
     """
 
-    def __init__(
-        self, model: Any, run: Run, posters: PosterSet, steps: int | None = None, watch: Watch | None = None
-    ) -> None:
+    def __init__(self, model: Any, run: Run, posters: PosterSet, watch: Watch | None = None) -> None:
         self.model, self.run, self.watch = model, run, watch
-        self.options = {} if steps is None else {"num_inference_steps": steps}
+        config: Any = run.config
+        options = {"num_inference_steps": config.sample_steps, "guidance_scale": config.sample_guidance}
+        self.options = {name: value for name, value in options.items() if value is not None}
         shown = posters.heldout if posters.heldout.rows else posters.train
         if not posters.heldout.rows and run.config.sample_every:
             run.print(f"{shown.index}: holds nothing out; the sample sheets show posters that the run learns from")
