@@ -42,6 +42,9 @@ SMALL = ["data.count=6", "data.sizes=[[128, 192]]", "data.cache={folder}/cache"]
 STAGE = [*SMALL, "data.heldout=0", "drop_prompt=0.5"]
 TEXT = ["text.count=6", "text.sizes=[[128, 192]]", "text.heldout=0", "text.cache={folder}/cache", "text_share=0.5"]
 OMNI = [*STAGE, "data.count=16", *TEXT]
+DRAWN = ["rollouts.images=2", "rollouts.draws=4", "rollouts.updates=2", "rollouts.steps=2", "rollouts.least_std=0",
+         "dpo.gap=0", "reward.source=aesthetics", "reward.workers=0"]  # fmt: skip
+REWARD = [*SMALL, "data.heldout=0", "data.count=12", *DRAWN]
 ROWS = {
     "stage0_autoencoder": ["crop=32"],
     "stage0_pretrain": SMALL,
@@ -50,7 +53,13 @@ ROWS = {
     "stage2_region_sft": STAGE,
     "stage2_experts": [*OMNI, "group=local"],
     "stage2_distill": [*OMNI, "experts.local={folder}/expert_local", "experts.global={folder}/expert_global"],
+    "reward_model": ["data.count=8", "data.heldout=8", "data.sizes=[[128, 192]]", "heldout_pairs=2"],
+    "stage3_reward objective=nft": REWARD,
+    "stage3_reward objective=dpo": [*REWARD, "objective=dpo"],
+    "stage3_reward objective=grpo": [*REWARD, "objective=grpo"],
+    "stage4_reflect": STAGE,
     "stage1_text_render on two processes": [*STAGE, "data.count=8"],
+    "stage3_reward on two processes": [*REWARD, "data.tasks=[style_driven]"],
 }
 FILES = {"weights": "weights", "averages": "ema", "optimiser": "optimizer"}
 Death = Literal["step", "save", "no"]
