@@ -94,7 +94,7 @@ class Theirs:
 
     def __init__(self) -> None:
         self.model = QwenAdapter.from_pretrained(mini.path("posteromni"), frozen_text=True)
-        targets = list(ATTENTION)
+        targets: list[str] = list(ATTENTION)
         self.transformer: Any = get_peft_model(
             self.model.parts["transformer"], LoraConfig(r=RANK, lora_alpha=64, target_modules=targets)
         )
