@@ -109,6 +109,11 @@ class RewardConfig(StageConfig):
         super().check()
         self.reward.check()
         self.rollouts.check()
+        for key in ("nft.beta", "nft.clip", "dpo.beta", "grpo.clip", "grpo.level"):
+            objective, name = key.split(".")
+            value = getattr(getattr(self, objective), name)
+            if not value > 0:
+                raise ValueError(f"{key} must be above 0, got {value}")
         if self.trainable.weights == "full":
             raise ValueError("trainable.weights is full; the reference is the model without its lora or dora")
         if self.strategy == "lopt":

@@ -112,16 +112,22 @@ class RunConfig:
 
 
 def parse_config(cls: type[Config], argv: list[str] | None = None) -> Config:
-    """Read `[--config FILE] [--dry-run] [key=value ...]` into the dataclass `cls`.
+    """Read `[--config FILE] [--dry-run] [key=value ...]` into the dataclass `cls`; `--help` says what the recipe does.
 
     Without `--config` the recipe's own small config is taken: `configs/mini/<recipe>.yaml`. Ends the program with
     code 2 and one line if anything is wrong.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
+    recipe = Path(sys.argv[0])
+    if "--help" in argv or "-h" in argv:
+        print(f"python {recipe} [--config FILE] [--dry-run] [key=value ...]\n\n{sys.modules['__main__'].__doc__}")
+        print(
+            f"Keys and their small values: configs/mini/{recipe.stem}.yaml; all of them: config.yaml in a run folder."
+        )
+        raise SystemExit(0)
     try:
         path, overrides = _split(argv)
         if path is None:
-            recipe = Path(sys.argv[0])
             path = recipe.resolve().parent.parent / "configs" / "mini" / f"{recipe.stem}.yaml"
             print(f"{recipe.name}: no --config given, taking configs/mini/{path.name}", flush=True)
         return load_config(cls, path, overrides)

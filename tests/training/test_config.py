@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from posterkit.training.config import RunConfig, changed_key, flat, load_config, save_config
+from posterkit.training.config import RunConfig, changed_key, flat, load_config, parse_config, save_config
 
 
 @dataclass
@@ -74,3 +74,10 @@ def test_a_saved_config_loads_to_an_equal_one(tmp_path):
     config = load_config(Stage, write(tmp_path, "mode: b\ndata: {names: [q]}\n"))
     save_config(config, tmp_path / "again.yaml")
     assert load_config(Stage, tmp_path / "again.yaml") == config
+
+
+def test_help_says_how_to_call_a_recipe_and_ends_well(capsys):
+    with pytest.raises(SystemExit) as ended:
+        parse_config(RunConfig, ["--help"])
+    assert ended.value.code == 0
+    assert "[--config FILE] [--dry-run] [key=value ...]" in capsys.readouterr().out

@@ -199,6 +199,9 @@ def test_diversity_is_the_mean_distance_of_pairs():
         ({"rollouts": {**ROLLOUTS, "guidance": 3.0}}, "PosterOmni takes null"),
         ({"accumulation": 5}, "accumulation follows from rollouts, here 4"),
         ({"objective": "ppo"}, "nft"),
+        ({"nft": {"beta": 0.0}}, "nft.beta must be above 0, got 0.0"),
+        ({"dpo": {"beta": -3.0}}, "dpo.beta must be above 0, got -3.0"),
+        ({"grpo": {"clip": -1.0}}, "grpo.clip must be above 0, got -1.0"),
     ],
 )
 def test_what_cannot_work_is_refused_in_a_line(base, posters, run_recipe, tmp_path, change, said, capsys):
