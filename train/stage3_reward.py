@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Literal
 
 from torch import Tensor
@@ -109,11 +110,10 @@ class RewardConfig(StageConfig):
         super().check()
         self.reward.check()
         self.rollouts.check()
-        for key in ("nft.beta", "nft.clip", "dpo.beta", "grpo.clip", "grpo.level"):
-            objective, name = key.split(".")
-            value = getattr(getattr(self, objective), name)
-            if not value > 0:
-                raise ValueError(f"{key} must be above 0, got {value}")
+        for key in ("nft.beta", "nft.clip", "dpo.beta", "grpo.clip", "grpo.level", "nft.kl", "dpo.gap", "grpo.kl"):
+            value, may_be_0 = attrgetter(key)(self), key.endswith(("kl", "gap"))
+            if value < 0 or (value == 0 and not may_be_0):
+                raise ValueError(f"{key} must be {'at least' if may_be_0 else 'above'} 0, got {value}")
         if self.trainable.weights == "full":
             raise ValueError("trainable.weights is full; the reference is the model without its lora or dora")
         if self.strategy == "lopt":
@@ -124,8 +124,7 @@ class RewardConfig(StageConfig):
             raise ValueError(f"dpo.pairs is for objective=dpo; {self.objective} draws its own posters")
         if self.dpo.pairs:
             return
-        passes = self.rollouts.draws // self.rollouts.updates * self.rollouts.passes
-        if self.accumulation not in (1, passes):
+        if self.accumulation not in (1, passes := self.rollouts.passes_a_step):
             raise ValueError(f"accumulation follows from rollouts, here {passes}; got {self.accumulation}")
         self.accumulation = passes
 

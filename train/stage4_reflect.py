@@ -52,8 +52,8 @@ def main() -> None:
     config = parse_config(ReflectConfig)
     run = Run(config)
     with setting_up():
-        reflections = open_reflected(config.data, run)
         model = open_stage(config, "postercraft", lora="reflect")
+        reflections = open_reflected(config.data, run)
         batches = reflection_batches(reflections, model, run, config.data)
         strategy = build_strategy(config, model)
     sheet = Redraws(model, run, reflections)

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from posterkit.pipelines.loading import quiet_bars
 from posterkit.rewards.scorer import BACKBONE, CONFIG, WEIGHTS, Scorer
 from posterkit.rewards.worth import Asked, Worth
 
@@ -35,6 +36,7 @@ class Learned:
     ) -> None:
         folders = (Path(source) / "ema", Path(source) / "model", Path(source))
         self.folder = next((folder for folder in folders if (folder / CONFIG).is_file()), Path(source))
+        quiet_bars()
         self.scorer = Scorer.from_folder(self.folder, dtype)
         if "scale" not in self.scorer.settings:
             raise ValueError(f"{self.folder / CONFIG}: scale and offset are missing; the run has not come to its end")

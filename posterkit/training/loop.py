@@ -228,7 +228,11 @@ class Run:
             return
         self._save()
         write_weights(self, model)
-        self.print(f"done: {self.step} steps; weights in {self.folder / ('ema' if self.ema else 'model')}")
+        where = f"weights in {self.folder / ('ema' if self.ema else 'model')}"
+        if self.step < self.config.max_steps:
+            self.print(f"stopped at step {self.step} of {self.config.max_steps}, as stop_at says; {where}")
+        else:
+            self.print(f"done: {self.step} steps; {where}")
 
     def print(self, text: str) -> None:
         """One line, from the main process only."""

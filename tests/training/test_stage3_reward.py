@@ -201,6 +201,7 @@ def test_diversity_is_the_mean_distance_of_pairs():
         ({"objective": "ppo"}, "nft"),
         ({"nft": {"beta": 0.0}}, "nft.beta must be above 0, got 0.0"),
         ({"dpo": {"beta": -3.0}}, "dpo.beta must be above 0, got -3.0"),
+        ({"nft": {"kl": -1.0}}, "nft.kl must be at least 0, got -1.0"),
         ({"grpo": {"clip": -1.0}}, "grpo.clip must be above 0, got -1.0"),
     ],
 )

@@ -60,6 +60,11 @@ class RolloutConfig:
         """Forward passes that learn from each poster: 99 of a hundred of the sampler's times, as published."""
         return max(1, int(0.99 * self.steps))
 
+    @property
+    def passes_a_step(self) -> int:
+        """Forward passes in one optimiser step."""
+        return self.draws // self.updates * self.passes
+
 
 class Lesson(Batch):
     """Posters for one pass of learning; only such as can teach something. As a batch it holds their `latents`.
