@@ -274,7 +274,7 @@ def test_dpo_on_pairs_from_disk_is_the_closed_form_and_resumes(flux, run_recipe,
     whole, parts = (stage(tmp_path, run, flux[0], flux[1], **options) for run in ("whole", "parts"))
     run_recipe(RECIPE, whole)
     said = capsys.readouterr().out
-    assert "have the same picture on both sides" in said
+    assert "have the same picture on both sides" in said and "4 rows, 3 to train on" in said
     run_recipe(RECIPE, parts, "stop_at=1")
     run_recipe(RECIPE, parts)
     one, other = weights_of(tmp_path / "whole"), weights_of(tmp_path / "parts")

@@ -76,6 +76,8 @@ def pair_batches(posters: PosterSet, model: Any, run: Run, config: SetConfig) ->
             leave_out(lost, "have sides of two sizes", posters.train, number, f"{shapes[sides[0]]}")
         else:
             pairs.append((sides[0], sides[1]))
+    # a pair of which both posters are lost counts once
+    lost = {reason: list({one.line: one for one in found}.values()) for reason, found in lost.items()}
     if not pairs:
         reasons = "; ".join(f"{len(found)} {reason}" for reason, found in sorted(lost.items()))
         raise ValueError(f"{posters.train.index}: none of {len(posters.train) // 2} pairs is left: {reasons}")
@@ -90,7 +92,8 @@ def pair_batches(posters: PosterSet, model: Any, run: Run, config: SetConfig) ->
         *part,
     )
     if run.accelerator.is_main_process and not run.config.dry_run:
-        tell_report(run, report_of(posters.train, loader, [encoded.numbers[a] for a, _ in pairs], lost))
+        report = report_of(posters.train, loader, [encoded.numbers[a] for a, _ in pairs], lost)
+        tell_report(run, {**report, "rows": len(posters.train) // 2})
     return Ahead(loader, run.device, "\n".join(f"{encoded.cache.names[a]} {encoded.cache.names[b]}" for a, b in pairs))
 
 
