@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from posterkit.data.buckets import BucketedLoader
@@ -10,7 +10,7 @@ from posterkit.data.dataset import PosterDataset
 from posterkit.data.pairs import as_samples, pictures_of
 from posterkit.training.feed.ahead import Ahead
 from posterkit.training.feed.batches import Batch, EncodedPosters, collate_rows, encode_posters, tell_report
-from posterkit.training.feed.data_report import leave_out, report_of
+from posterkit.training.feed.data_report import Lost, beyond_limit, leave_out, report_of
 from posterkit.training.feed.sets import PosterSet, SetConfig
 from posterkit.training.loop import Run
 from posterkit.training.losses import task_group
@@ -76,37 +76,64 @@ def pair_batches(posters: PosterSet, model: Any, run: Run, config: SetConfig) ->
             leave_out(lost, "have sides of two sizes", posters.train, number, f"{shapes[sides[0]]}")
         else:
             pairs.append((sides[0], sides[1]))
-    # a pair of which both posters are lost counts once
+    return two_sided_batches(
+        run,
+        model,
+        encoded,
+        pairs,
+        lost,
+        lambda chosen, rejected: (encoded[chosen], encoded[rejected]),
+        lambda found: collate_rows(model, [pair[side] for side in (0, 1) for pair in found]),
+        "pairs",
+    )
+
+
+def two_sided_batches(
+    run: Run, model: Any, encoded: EncodedPosters, pairs: Sequence[tuple[int, int]], lost: Lost,
+    item: Callable[[int, int], Any], collate: Callable[[Sequence[Any]], Batch], what: str,
+) -> Ahead:  # fmt: skip
+    """Endless batches of pairs of encoded posters whose set has the two sides of each in a row.
+
+    Args:
+        pairs: places of first and second sides.
+        lost: what is left out, by single posters; a pair counts once.
+        item: what is read of a pair.
+        collate: of `batch_size` such items.
+        what: pairs are called.
+
+    Raises:
+        ValueError: there is no pair.
+    """
+    dataset = encoded.dataset
     lost = {reason: list({one.line: one for one in found}.values()) for reason, found in lost.items()}
     if not pairs:
         reasons = "; ".join(f"{len(found)} {reason}" for reason, found in sorted(lost.items()))
-        raise ValueError(f"{posters.train.index}: none of {len(posters.train) // 2} pairs is left: {reasons}")
-    kinds = [(task_group(str(encoded.row(a)["task"])), shapes[a]) for a, _ in pairs]
-    part = run.accelerator.process_index, run.accelerator.num_processes
+        raise ValueError(f"{dataset.index}: none of {len(dataset) // 2} {what} is left: {reasons}")
+    shapes = [model.bucket(row) for row in encoded.cache.shapes()]
     loader = BucketedLoader(
-        _Pairs(encoded, pairs),
-        kinds,
+        _Pairs(pairs, item),
+        [(task_group(str(encoded.row(first)["task"])), shapes[first]) for first, _ in pairs],
         run.config.batch_size,
-        lambda sides: _collate(model, sides),
+        collate,
         run.config.seed,
-        *part,
+        run.accelerator.process_index,
+        run.accelerator.num_processes,
     )
     if run.accelerator.is_main_process and not run.config.dry_run:
-        report = report_of(posters.train, loader, [encoded.numbers[a] for a, _ in pairs], lost)
-        tell_report(run, {**report, "rows": len(posters.train) // 2})
-    return Ahead(loader, run.device, "\n".join(f"{encoded.cache.names[a]} {encoded.cache.names[b]}" for a, b in pairs))
+        overlong = beyond_limit(model, dataset, sorted(encoded.numbers[side] for pair in pairs for side in pair))
+        numbers = [encoded.numbers[first] for first, _ in pairs]
+        report = report_of(dataset, loader, numbers, lost, overlong, model.length, model.vae.family == "flux")
+        tell_report(run, {**report, "rows": len(dataset) // 2})
+    names = encoded.cache.names
+    return Ahead(loader, run.device, "\n".join(f"{names[first]} {names[second]}" for first, second in pairs))
 
 
 class _Pairs(Sequence[Any]):
-    def __init__(self, encoded: EncodedPosters, pairs: list[tuple[int, int]]) -> None:
-        self.encoded, self.pairs = encoded, pairs
+    def __init__(self, pairs: Sequence[tuple[int, int]], item: Callable[[int, int], Any]) -> None:
+        self.pairs, self.item = pairs, item
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, place: int) -> Any:
-        return [self.encoded[side] for side in self.pairs[place]]
-
-
-def _collate(model: Any, pairs: Sequence[Any]) -> Batch:
-    return collate_rows(model, [pair[side] for side in (0, 1) for pair in pairs])
+        return self.item(*self.pairs[place])

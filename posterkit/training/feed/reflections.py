@@ -7,18 +7,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from posterkit.data.buckets import BucketedLoader
 from posterkit.data.dataset import PosterDataset
 from posterkit.data.flow import Flow, run_flow
 from posterkit.data.pairs import as_samples, pictures_of
 from posterkit.pipelines.flux_inputs import feedback_text
 from posterkit.training.feed.ahead import Ahead
-from posterkit.training.feed.batches import Batch, EncodedPosters, encode_posters, tell_report
-from posterkit.training.feed.data_report import beyond_limit, leave_out, report_of
+from posterkit.training.feed.batches import Batch, encode_posters
+from posterkit.training.feed.data_report import leave_out
 from posterkit.training.feed.drafts import DraftsOfPosters, encode_drafted
+from posterkit.training.feed.pairs import two_sided_batches
 from posterkit.training.feed.sets import PosterSet, SetConfig
 from posterkit.training.loop import Run
-from posterkit.training.losses import task_group
 
 
 class ReflectedPosters(PosterDataset):
@@ -96,39 +95,16 @@ def reflection_batches(posters: PosterSet, model: Any, run: Run, config: SetConf
             leave_out(lost, "have a draft of another size", dataset, number, f"{shapes[draft]} for {shapes[target]}")
         else:
             pairs.append((target, draft))
-    # a reflection of which both posters are lost counts once
-    lost = {reason: list({one.line: one for one in found}.values()) for reason, found in lost.items()}
-    if not pairs:
-        reasons = "; ".join(f"{len(found)} {reason}" for reason, found in sorted(lost.items()))
-        raise ValueError(f"{dataset.index}: none of {len(dataset) // 2} reflections is left: {reasons}")
-    loader = BucketedLoader(
-        _Reflections(encoded, pairs),
-        [(task_group(str(encoded.row(target)["task"])), shapes[target]) for target, _ in pairs],
-        run.config.batch_size,
+    return two_sided_batches(
+        run,
+        model,
+        encoded,
+        pairs,
+        lost,
+        lambda target, draft: (encoded.row(target), encoded.cache[target], encoded.cache[draft]),
         lambda rows: _collate(model, rows),
-        run.config.seed,
-        run.accelerator.process_index,
-        run.accelerator.num_processes,
+        "reflections",
     )
-    if run.accelerator.is_main_process and not run.config.dry_run:
-        overlong = beyond_limit(model, dataset, sorted(encoded.numbers[side] for pair in pairs for side in pair))
-        numbers = [encoded.numbers[target] for target, _ in pairs]
-        report = report_of(dataset, loader, numbers, lost, overlong, model.length)
-        tell_report(run, {**report, "rows": len(dataset) // 2})
-    names = encoded.cache.names
-    return Ahead(loader, run.device, "\n".join(f"{names[target]} {names[draft]}" for target, draft in pairs))
-
-
-class _Reflections(Sequence[Any]):
-    def __init__(self, encoded: EncodedPosters, pairs: list[tuple[int, int]]) -> None:
-        self.encoded, self.pairs = encoded, pairs
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def __getitem__(self, place: int) -> Any:
-        target, draft = self.pairs[place]
-        return self.encoded.row(target), self.encoded.cache[target], self.encoded.cache[draft]
 
 
 def _collate(model: Any, rows: Sequence[Any]) -> Batch:
