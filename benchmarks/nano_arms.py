@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 import sys
 import time
@@ -10,7 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-from nano_measures import measure_postercraft, measure_posteromni, measure_retention
+from nano_measures import measure_postercraft, measure_posteromni, measure_retention, measure_rewarded
+from nano_reflections import make_reflections, measure_best_of_2, measure_refined
 
 from posterkit.data.flow import Flow, run_flow
 from posterkit.data.glyphs import GlyphPosters
@@ -21,6 +23,7 @@ from posterkit.training.merging import linear_merge, svd_merge
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNS = Path("runs/nano")
+SHEET = "sheet.png"  # of a run folder: what the arm draws
 STOPS = (20, 40, 70, 100)  # steps at which a run that is tuned on a narrow set is measured
 Measures = dict[str, float]
 Measure = Callable[..., Measures]
@@ -68,6 +71,7 @@ class Arm:
         needs: arms whose weights it begins with.
         stops: steps at which the run stops and is measured, as `<measure>_<step>`; at its end only where empty.
         start: the run folder (or base) that is measured where nothing is trained.
+        make_set: draws the run's own set from the arm that it begins with.
     """
 
     recipe: str | None
@@ -76,6 +80,23 @@ class Arm:
     needs: tuple[str, ...] = ()
     stops: tuple[int, ...] = ()
     start: str | None = None
+    make_set: Callable[[str, int, Path], None] | None = None
+
+
+def _after(former: str, recipe: str, measure: Measure, *changes: str) -> Arm:
+    """A stage after another of the same seed."""
+    return Arm(recipe, measure, (f"init_from={{run}}/{former}", *changes), (former,))
+
+
+def _rewarded(former: str, objective: str, *changes: str) -> Arm:
+    """Stage 3, as many posters for every objective; NFT's rate of 1e-3 would undo what the other two start with."""
+    rate = () if objective == "nft" else ("learning_rate=3e-4",)
+    return _after(former, "stage3_reward", measure_rewarded, f"objective={objective}", *rate, *changes)
+
+
+def _reflecting(former: str) -> Arm:
+    """Stage 4, on reflections of the former stage's own posters."""
+    return replace(_after(former, "stage4_reflect", measure_refined), make_set=make_reflections)
 
 
 def _tuned(*changes: str) -> Arm:
@@ -85,7 +106,6 @@ def _tuned(*changes: str) -> Arm:
     return Arm("stage2_region_sft", measure_retention, changes, stops=STOPS)
 
 
-_AFTER_STAGE_1 = "init_from={run}/stage1"
 _PLAIN = ("major=1", "minor=1")
 _MISREAD = "data.path=runs/nano/sets/posters_misread"
 _EXPERTS = ("experts.local={run}/expert_local", "experts.global={run}/expert_global")
@@ -94,12 +114,10 @@ _JOINT = ("group=joint", "trainable.rank=16")
 ARMS = {
     "postercraft": Arm(None, measure_postercraft, start="runs/nano/base_postercraft"),
     "stage1": Arm("stage1_text_render", measure_postercraft),
-    "region_sft": Arm("stage2_region_sft", measure_postercraft, (_AFTER_STAGE_1,), ("stage1",)),
-    "plain_sft": Arm("stage2_region_sft", measure_postercraft, (_AFTER_STAGE_1, *_PLAIN), ("stage1",)),
-    "region_sft_misread": Arm("stage2_region_sft", measure_postercraft, (_AFTER_STAGE_1, _MISREAD), ("stage1",)),
-    "plain_sft_misread": Arm(
-        "stage2_region_sft", measure_postercraft, (_AFTER_STAGE_1, _MISREAD, *_PLAIN), ("stage1",)
-    ),
+    "region_sft": _after("stage1", "stage2_region_sft", measure_postercraft),
+    "plain_sft": _after("stage1", "stage2_region_sft", measure_postercraft, *_PLAIN),
+    "region_sft_misread": _after("stage1", "stage2_region_sft", measure_postercraft, _MISREAD),
+    "plain_sft_misread": _after("stage1", "stage2_region_sft", measure_postercraft, _MISREAD, *_PLAIN),
     "posteromni": Arm(None, measure_posteromni, start="runs/nano/base_posteromni"),
     "expert_local": Arm("stage2_experts", measure_posteromni, ("group=local",)),
     "expert_global": Arm("stage2_experts", measure_posteromni, ("group=global", "max_steps=150")),
@@ -112,6 +130,18 @@ ARMS = {
     ),
     "merged_linear": Arm(None, measure_posteromni, needs=_BOTH),
     "merged_svd": Arm(None, measure_posteromni, needs=_BOTH),
+    "before_reward": Arm(None, measure_rewarded, needs=("region_sft",), start="{run}/region_sft"),
+    "nft": _rewarded("region_sft", "nft"),
+    "dpo": _rewarded("region_sft", "dpo"),
+    "grpo": _rewarded("region_sft", "grpo", "grpo.level=0.4"),
+    "reflect": _reflecting("dpo"),
+    "best_of_2": Arm(None, measure_best_of_2, needs=("dpo",), start="{run}/dpo"),
+    "region_sft_without_1": Arm("stage2_region_sft", measure_rewarded, ("init_from=runs/nano/base_postercraft",)),
+    "dpo_without_1": _rewarded("region_sft_without_1", "dpo"),
+    "reflect_without_1": _reflecting("dpo_without_1"),
+    "dpo_without_2": _rewarded("stage1", "dpo"),
+    "reflect_without_2": _reflecting("dpo_without_2"),
+    "reflect_without_3": _reflecting("region_sft"),
     "untuned": Arm(None, measure_retention, start="runs/nano/base_postercraft"),
     "end_to_end": _tuned(),
     "frozen_half": _tuned("strategy=frozen_half"),
@@ -159,7 +189,17 @@ def train_arm(name: str, seed: int, stop: int | None = None) -> float:
     run = RUNS / f"seed{seed}"
     changes = [change.format(run=run) for change in arm.changes]
     changes += [f"seed={seed}", f"run_dir={folder_of(name, seed)}"] + ([f"stop_at={stop}"] if stop else [])
+    if arm.make_set:
+        own = run / f"{name}_set"
+        arm.make_set(str(folder_of(arm.needs[0], seed)), seed, own)
+        changes.append(f"data.path={own}")
     return run_recipe(arm.recipe, changes)
+
+
+def rewards_of(folder: Path) -> list[float]:
+    """What the posters that a run drew were worth, mean of each epoch."""
+    rows = (json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+    return [round(row["reward"], 4) for row in rows if "reward" in row]
 
 
 def measure_arm(name: str, seed: int) -> Measures:
@@ -171,6 +211,5 @@ def measure_arm(name: str, seed: int) -> Measures:
         merged = linear_merge(experts) if name == "merged_linear" else svd_merge(experts, 16)
         write_lora(merged, folder / "model")
         (folder / "config.yaml").write_text("init_from: runs/nano/base_posteromni\n", encoding="utf-8")
-    if arm.measure is measure_retention:
-        return arm.measure(arm.start or str(folder), seed)
-    return arm.measure(arm.start or str(folder), seed, folder / "sheet.png")
+    start = arm.start.format(run=RUNS / f"seed{seed}") if arm.start else str(folder)
+    return arm.measure(start, seed) if arm.measure is measure_retention else arm.measure(start, seed, folder / SHEET)

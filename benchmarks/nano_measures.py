@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -15,6 +16,7 @@ from PIL import Image
 from posterkit.data.glyphs import GlyphPosters
 from posterkit.data.schema import PosterSample
 from posterkit.metrics.color import srgb_to_lab
+from posterkit.metrics.diversity import diversity
 from posterkit.metrics.glyphs import glyph_accuracy, read_glyphs
 from posterkit.metrics.text import TextReader, text_accuracy
 from posterkit.tasks import TASKS
@@ -25,6 +27,7 @@ from posterkit.training.stages import open_start
 
 Picture = NDArray[np.uint8]
 POSTERS, OF_TASK, READ, LOSSES = 96, 32, 32, 64  # held-out posters: of text, of each task, read by OCR, of a loss
+REWARDED, REREAD, WISHES = 288, 64, 24  # of a rewarded model: posters, those read by OCR, wishes drawn four times
 TIMES = (0.15, 0.35, 0.55, 0.75, 0.95)
 
 
@@ -39,22 +42,39 @@ def measure_postercraft(folder: str, seed: int, sheet: Path | None = None) -> di
     """
     model = open_start(folder, "postercraft")
     samples = [GlyphPosters(seed, split="heldout")[number] for number in range(POSTERS)]
-    pictures = draw(_pipe(model), "text", samples, [[]] * len(samples), {"batch": 32, "seed": seed, "steps": None})
-    reader = TextReader(enlarge_to=384)
-    asked = [
-        (sample.texts[0].text, reader(picture)) for sample, picture in zip(samples[:READ], pictures, strict=False)
-    ]
+    pictures = draw(
+        pipeline_of(model), "text", samples, [[]] * len(samples), {"batch": 32, "seed": seed, "steps": None}
+    )
     losses = velocity_losses(model, samples[:LOSSES], seed)
     _save(sheet, samples, pictures)
     return {
         "letters": mean(map(letters, samples, pictures)),
-        "ocr": mean(text_accuracy([title], [line.text for line in lines]).similarity for title, lines in asked),
-        "background": mean(
-            distance(picture, sample.target, ~texts_of(sample))
-            for sample, picture in zip(samples, pictures, strict=True)
-        ),
+        "ocr": title_similarity(samples[:READ], pictures),
+        "background": mean(map(background, samples, pictures)),
         "loss_title": float((losses * (shares := _titles(samples[:LOSSES]))).sum() / shares.sum()),
         "loss_background": float((losses * (1 - shares)).sum() / (1 - shares).sum()),
+    }
+
+
+def measure_rewarded(folder: str, seed: int, sheet: Path | None = None) -> dict[str, float]:
+    """Text to poster by a model that learnt from what its letters were worth, and by those that it is compared with.
+
+    Returns:
+        letters, ocr, background: as above, over more posters; the first is the reward.
+        diversity: mean distance in Lab between four posters of one prompt.
+    """
+    model = open_start(folder, "postercraft")
+    samples = [GlyphPosters(seed, split="heldout")[number] for number in range(REWARDED)]
+    wishes = [sample for sample in samples[:WISHES] for _ in range(4)]
+    pipe, options = pipeline_of(model), {"batch": 32, "seed": seed, "steps": None}
+    pictures = draw(pipe, "text", samples, [[]] * len(samples), options)
+    again = draw(pipe, "text", wishes, [[]] * len(wishes), options)
+    _save(sheet, samples, pictures)
+    return {
+        "letters": mean(map(letters, samples, pictures)),
+        "ocr": title_similarity(samples[:REREAD], pictures),
+        "background": mean(map(background, samples, pictures)),
+        "diversity": mean(diversity(again[start : start + 4]) for start in range(0, len(again), 4)),
     }
 
 
@@ -68,7 +88,7 @@ def measure_posteromni(folder: str, seed: int, sheet: Path | None = None) -> dic
         words.
     """
     model = open_start(folder, "posteromni")
-    pipe, found, read, shown = _pipe(model), {}, [], []
+    pipe, found, read, shown = pipeline_of(model), {}, [], []
     for task in TASKS:
         samples = [GlyphPosters(seed, (task,), "heldout")[number] for number in range(OF_TASK)]
         references = [list(sample.references) for sample in samples]
@@ -129,6 +149,18 @@ def letters(sample: PosterSample, picture: Picture) -> float:
     return glyph_accuracy(read_glyphs(picture, [line.box for line in title.lines]), title.text)
 
 
+def title_similarity(samples: list[PosterSample], pictures: Sequence[Picture]) -> float:
+    """Mean similarity in [0, 1] of the titles and what an OCR model reads on their posters."""
+    reader = TextReader(enlarge_to=384)
+    found = [[line.text for line in reader(picture)] for picture in pictures[: len(samples)]]
+    return mean(text_accuracy([s.texts[0].text], read).similarity for s, read in zip(samples, found, strict=True))
+
+
+def background(sample: PosterSample, picture: Picture) -> float:
+    """Mean distance in Lab from the poster that was asked for, outside its texts."""
+    return distance(picture, sample.target, ~texts_of(sample))
+
+
 def distance(a: Picture, b: Picture, where: NDArray[np.bool_]) -> float:
     """Mean distance in CIE Lab over some pixels."""
     return float(np.linalg.norm(srgb_to_lab(a[where]) - srgb_to_lab(b[where]), axis=-1).mean())
@@ -153,7 +185,8 @@ def _titles(samples: list[PosterSample]) -> torch.Tensor:
     return shares[..., 0] + shares[..., 2]
 
 
-def _pipe(model: Any) -> Any:
+def pipeline_of(model: Any) -> Any:
+    """The pipeline of an adapter, without progress bars."""
     pipe = model.pipeline()
     pipe.set_progress_bar_config(disable=True)
     return pipe

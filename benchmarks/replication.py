@@ -76,6 +76,13 @@ def _of_groups(text: str, published: str, arm: str, than: str, sign: int, *group
     ]
 
 
+def _of_texts(text: str, published: str, arm: str, than: str) -> list[Claim]:
+    """The claim by template matching and by OCR; higher is better of both."""
+    return [Claim(text, published, measure, arm, than, 1) for measure in ("letters", "ocr")]
+
+
+_RL = "PosterOmni: 4.76 / 4.20 against"
+_CASCADE = "PosterCraft's ablation, no figure"
 CLAIMS = (
     Claim("stage 1 raises text accuracy over the base", _CRAFT, "letters", "stage1", "postercraft", 1),
     Claim("the same, read by OCR", _CRAFT, "ocr", "stage1", "postercraft", 1),
@@ -98,6 +105,19 @@ CLAIMS = (
     Claim("the text term keeps the letters", _UNSAID, "letters", "distilled", "distilled_no_text", 1),
     *_of_groups("linear merging below distilling", _UNSAID, "merged_linear", "distilled", 1),
     *_of_groups("SVD merging below distilling", _UNSAID, "merged_svd", "distilled", 1),
+    *_of_texts("stage 3 by NFT writes better than stage 2", f"{_RL} 4.43 / 3.89", "nft", "before_reward"),
+    *_of_texts("stage 3 by DPO writes better than stage 2", _UNSAID, "dpo", "before_reward"),
+    *_of_texts("NFT writes better than DPO at equal samples", _UNSAID, "nft", "dpo"),
+    *_of_texts("NFT writes better than GRPO at equal samples", f"{_RL} 4.65 / 4.08", "nft", "grpo"),
+    Claim("NFT does not pay with the background", "our probe", "background", "nft", "before_reward", -1),
+    Claim("NFT does not pay with diversity", "our probe", "diversity", "nft", "before_reward", 1),
+    *_of_texts("stage 4's redrawn posters write better than the drafts", _CASCADE, "reflect", "dpo"),
+    Claim("the better of draft and redraw above the better of two drafts", "our probe", "kept", "reflect",
+          "best_of_2", 1),
+    Claim("redrawing does not pay with the background", "our probe", "background", "reflect", "dpo", -1),
+    *_of_texts("the whole cascade writes better than without stage 1", _CASCADE, "reflect", "reflect_without_1"),
+    *_of_texts("better than without stage 2", _CASCADE, "reflect", "reflect_without_2"),
+    *_of_texts("better than without stage 3", _CASCADE, "reflect", "reflect_without_3"),
     Claim("LoPT forgets less than end to end at equal task loss", "LoPT: GSM8K 72.1 against 46.6", "others@task",
           "lopt_input", "end_to_end", -1),
     Claim("LoPT to its anchor forgets less than end to end", "ours", "others@task", "lopt_anchor", "end_to_end", -1),
@@ -212,7 +232,7 @@ def run_missing(seeds: Sequence[int], only: Sequence[str]) -> None:
 
 def run_arm(processes: ProcessPoolExecutor, name: str, seed: int) -> None:
     """Train and measure one arm, and write its result."""
-    from nano_arms import ARMS, measure_arm, train_arm
+    from nano_arms import ARMS, folder_of, measure_arm, rewards_of, train_arm
 
     arm, measures, seconds, started = ARMS[name], {}, 0.0, time.monotonic()
     for stop in arm.stops or (None,):
@@ -222,6 +242,8 @@ def run_arm(processes: ProcessPoolExecutor, name: str, seed: int) -> None:
         measures |= {f"{measure}_{stop}" if stop else measure: value for measure, value in found.items()}
     record = {"arm": name, "seed": seed, "recipe": arm.recipe, "changes": list(arm.changes),
               "train_cpu_seconds": round(seconds, 1), "measures": measures}  # fmt: skip
+    if arm.recipe == "stage3_reward":
+        record["rewards"] = rewards_of(folder_of(name, seed))
     RESULTS.mkdir(parents=True, exist_ok=True)
     result(name, seed).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     told = "  ".join(f"{measure} {value:.3f}" for measure, value in list(measures.items())[-4:])

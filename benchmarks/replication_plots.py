@@ -110,9 +110,43 @@ def stages(sheets: dict[str, Path], path: Path, columns: int, tile: tuple[int, i
             rows += [(label, np.concatenate(row, 1)) for label, row in zip(
                 ("asked for",) if layers == 2 else ("reference", "asked for"), cut, strict=False)]  # fmt: skip
         rows.append(("base" if name.startswith("poster") else name.replace("_", " "), np.concatenate(cut[-1], 1)))
-    made = Image.new("RGB", (150 + rows[0][1].shape[1], (height + 6) * len(rows)), "white")
+    labelled(rows, path)
+
+
+def refined(sheet: Path, path: Path) -> None:
+    """The first row of a sheet of `measure_refined`: asked for, draft, redraw."""
+    picture = np.asarray(Image.open(sheet).convert("RGB"))
+    names = ("asked for", "draft", "redraw")
+    labelled([(name, picture[n * 100 :][:100]) for n, name in enumerate(names)], path)
+
+
+def labelled(rows: Sequence[tuple[str, np.ndarray]], path: Path) -> None:
+    """Rows of pictures of one size under one another, what each is on its left."""
+    height = rows[0][1].shape[0] + 6
+    made = Image.new("RGB", (150 + rows[0][1].shape[1], height * len(rows)), "white")
     font, draw = ImageFont.load_default(14), ImageDraw.Draw(made)
     for place, (label, row) in enumerate(rows):
-        made.paste(Image.fromarray(row), (150, place * (height + 6)))
-        draw.text((8, place * (height + 6) + height // 2 - 10), label, fill="black", font=font)
+        made.paste(Image.fromarray(row), (150, place * height))
+        draw.text((8, place * height + height // 2 - 13), label, fill="black", font=font)
     made.save(path, quality=92)
+
+
+def rewards(curves: dict[str, list[list[float]]], path: Path) -> None:
+    """What drawn posters were worth, epoch by epoch: mean over seeds, and from the lowest to the highest seed.
+
+    Args:
+        curves: for each objective its runs, a number for each epoch.
+    """
+    figure, axis = plt.subplots(figsize=(8, 4))
+    for (name, runs), color in zip(curves.items(), ("#1a7f4b", "#1a5fb4", "#c0392b", "#7f8c8d"), strict=False):
+        smooth = np.array([np.convolve(run, np.ones(5) / 5, "valid") for run in runs])
+        steps = np.arange(smooth.shape[1]) + 5
+        axis.fill_between(steps, smooth.min(0), smooth.max(0), color=color, alpha=0.15, linewidth=0)
+        axis.plot(steps, smooth.mean(0), color=color, label=name)
+    axis.set_xlabel("epoch of 64 posters", fontsize=9)
+    axis.set_ylabel("share of letters read, mean of five epochs", fontsize=9)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False, fontsize=9)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

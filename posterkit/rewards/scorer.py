@@ -42,7 +42,8 @@ class Scorer:
             `lora`, and after `calibrate` the `scale` and `offset` of scores.
 
     Args:
-        source: a transformers folder, a hub id, a Qwen-Image-Edit folder (its text encoder is one), `mini:posteromni`.
+        source: a transformers folder, a hub id, a Qwen-Image-Edit folder or the run folder of one (its text encoder is
+            such a model), `mini:posteromni`.
         area: pixels that every picture is brought to, on the grid of the backbone's tokens.
         prompt: whether the words are read; without them the score knows pictures alone.
         dtype: of the backbone; the head is float32.
@@ -209,8 +210,8 @@ def inputs_of(asked: Asked) -> list[Image.Image]:
 def _folder(source: str) -> Path:
     if source.startswith("mini:"):
         return Path(mini.path(source.removeprefix("mini:")))
-    if Path(source).is_dir():
-        return Path(source)
+    if Path(source).is_dir():  # a run folder stands for its averaged weights, else for its last ones
+        return next(one for one in (Path(source) / "ema", Path(source) / "model", Path(source)) if one.is_dir())
     if source.count("/") != 1 or source.startswith((".", "/", "runs/", "~")):
         raise FileNotFoundError(f"{source}: no such folder")
     return Path(snapshot_download(source, allow_patterns=_WANTED))

@@ -1,0 +1,62 @@
+"""Pairs of a nano student's posters, judged by how near they come to what was asked for: for its reward model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import mean
+
+from mini_report import draw
+from nano_measures import Picture, distance, made_of, pipeline_of
+from PIL import Image
+
+from posterkit.data.flow import Flow, run_flow
+from posterkit.data.glyphs import GlyphPosters
+from posterkit.data.mining import EncodePair
+from posterkit.data.ranking import Candidate, Ranked
+from posterkit.data.schema import PosterSample
+from posterkit.data.wanted import Wanted
+from posterkit.judges.judge import Score
+from posterkit.tasks import TASKS
+from posterkit.training.stages import open_start
+
+OF_TASK, HELD_OUT, OF_EACH = 64, 16, 2  # wishes of each task, those held out; posters of each
+LEAST = 0.5  # Lab; two posters that lie no further apart in what they are worth make no pair
+ORACLE = "distance from the poster asked for"  # in place of the annotators
+
+
+def make_candidates(start: str, seed: int, folder: Path) -> dict[str, float]:
+    """A set of pairs as `data_tools/mine_preferences.py` writes it.
+
+    Returns:
+        pairs: how many there are; gap: how far both sides of a pair lie apart, mean over pairs, in Lab.
+    """
+    ranked = [found for found in _ranked(start, seed) if found.best.worth - found.worst.worth > LEAST]
+    settings = {"tool": "nano candidates", "start": start, "seed": seed}
+    run_flow(Flow(ranked, len(ranked), (), EncodePair("nano"), settings), folder)
+    return {"pairs": len(ranked), "gap": mean(found.best.worth - found.worst.worth for found in ranked)}
+
+
+def _ranked(start: str, seed: int) -> Iterator[Ranked]:
+    pipe = pipeline_of(open_start(start, "posteromni"))
+    for task in TASKS:
+        sources = GlyphPosters(seed + 20, (task,)), GlyphPosters(seed + 20, (task,), "heldout")
+        samples = [sources[0][number] for number in range(OF_TASK)] + [sources[1][n] for n in range(HELD_OUT)]
+        wishes = [sample for sample in samples for _ in range(OF_EACH)]
+        options = {"batch": 32, "seed": seed, "steps": None}
+        drawn = draw(pipe, task, wishes, [list(wish.references) for wish in wishes], options)
+        for number, sample in enumerate(samples):
+            yield _rank(sample, drawn[number * OF_EACH : (number + 1) * OF_EACH], seed)
+
+
+def _rank(sample: PosterSample, posters: list[Picture], seed: int) -> Ranked:
+    far = [distance(poster, sample.target, made_of(sample)) for poster in posters]
+    score = Score(0.0, 0.0, 0.0, "")
+    found = [Candidate(n, Image.fromarray(one), seed, score, -far[n]) for n, one in enumerate(posters)]
+    wanted = Wanted(
+        sample.id, sample.task, sample.instruction, sample.words, sample.instruction, split=sample.split,
+        theme="glyphs", source="synthetic", licence="CC0-1.0", placed=sample.placed,
+        references=tuple(map(Image.fromarray, sample.references)),
+        mask=None if sample.mask is None else Image.fromarray(sample.mask),
+    )  # fmt: skip
+    return Ranked(wanted, tuple(sorted(found, key=lambda one: -one.worth)), ORACLE, ORACLE)
