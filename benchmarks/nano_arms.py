@@ -11,7 +11,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-from nano_measures import measure_postercraft, measure_posteromni, measure_retention, measure_rewarded
+from nano_measures import (
+    measure_pairs,
+    measure_postercraft,
+    measure_posteromni,
+    measure_retention,
+    measure_rewarded,
+)
 from nano_reflections import make_reflections, measure_best_of_2, measure_refined
 
 from posterkit.data.flow import Flow, run_flow
@@ -23,6 +29,7 @@ from posterkit.training.merging import linear_merge, svd_merge
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNS = Path("runs/nano")
+CANDIDATES = RUNS / "candidates"
 SHEET = "sheet.png"  # of a run folder: what the arm draws
 STOPS = (20, 40, 70, 100)  # steps at which a run that is tuned on a narrow set is measured
 Measures = dict[str, float]
@@ -94,6 +101,18 @@ def _rewarded(former: str, objective: str, *changes: str) -> Arm:
     return _after(former, "stage3_reward", measure_rewarded, f"objective={objective}", *rate, *changes)
 
 
+def _judging(*changes: str) -> Arm:
+    """A reward model of six tasks, which learns from judged posters of a student and from free pairs."""
+    return Arm("reward_model", measure_pairs, (f"data.path={CANDIDATES}", *changes))
+
+
+def _rewarded_omni(judge: str | None = None) -> Arm:
+    """Omni-Edit RL from the student, by a reward model of the same seed or by the rules that see no task."""
+    source = f"reward.source={{run}}/{judge}" if judge else "reward.source=generic"
+    arm = _after("distilled", "stage3_reward_posteromni", measure_posteromni, source)
+    return replace(arm, needs=(*arm.needs, *([judge] if judge else [])))
+
+
 def _reflecting(former: str) -> Arm:
     """Stage 4, on reflections of the former stage's own posters."""
     return replace(_after(former, "stage4_reflect", measure_refined), make_set=make_reflections)
@@ -142,6 +161,14 @@ ARMS = {
     "dpo_without_2": _rewarded("stage1", "dpo"),
     "reflect_without_2": _reflecting("dpo_without_2"),
     "reflect_without_3": _reflecting("region_sft"),
+    "reward_model": _judging(),
+    "reward_model_without_unedited": _judging("kinds.unedited=0"),
+    "reward_model_without_prompt": _judging("prompt=false"),
+    "omni_before_reward": Arm(None, measure_posteromni, needs=("distilled",), start="{run}/distilled"),
+    "omni_rl": _rewarded_omni("reward_model"),
+    "omni_rl_without_unedited": _rewarded_omni("reward_model_without_unedited"),
+    "omni_rl_without_prompt": _rewarded_omni("reward_model_without_prompt"),
+    "omni_rl_generic": _rewarded_omni(),
     "untuned": Arm(None, measure_retention, start="runs/nano/base_postercraft"),
     "end_to_end": _tuned(),
     "frozen_half": _tuned("strategy=frozen_half"),
@@ -162,7 +189,7 @@ def make_set(name: str) -> None:
 
 def run_recipe(config: str, changes: list[str]) -> float:
     """Run a recipe to its end with its nano config; returns the CPU seconds that it took."""
-    recipe = ROOT / "train" / f"{'stage0_pretrain' if config.startswith('stage0') else config}.py"
+    recipe = ROOT / "train" / f"{config.removesuffix('_posteromni').removesuffix('_told')}.py"
     sys.argv = [str(recipe), "--config", str(ROOT / "configs" / "nano" / f"{config}.yaml"), *changes]
     sys.path.insert(0, str(recipe.parent))
     torch.set_num_threads(1)

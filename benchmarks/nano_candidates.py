@@ -20,8 +20,8 @@ from posterkit.judges.judge import Score
 from posterkit.tasks import TASKS
 from posterkit.training.stages import open_start
 
-OF_TASK, HELD_OUT, OF_EACH = 64, 16, 2  # wishes of each task, those held out; posters of each
-LEAST = 0.5  # Lab; two posters that lie no further apart in what they are worth make no pair
+OF_TASK, HELD_OUT, OF_EACH, STEPS = 128, 24, 4, 6  # wishes of each task, those held out; posters of each; of sampling
+LEAST = 1.0  # Lab; where the best and the worst poster lie no further apart there is no pair
 ORACLE = "distance from the poster asked for"  # in place of the annotators
 
 
@@ -43,7 +43,7 @@ def _ranked(start: str, seed: int) -> Iterator[Ranked]:
         sources = GlyphPosters(seed + 20, (task,)), GlyphPosters(seed + 20, (task,), "heldout")
         samples = [sources[0][number] for number in range(OF_TASK)] + [sources[1][n] for n in range(HELD_OUT)]
         wishes = [sample for sample in samples for _ in range(OF_EACH)]
-        options = {"batch": 32, "seed": seed, "steps": None}
+        options = {"batch": 32, "seed": seed, "steps": STEPS}
         drawn = draw(pipe, task, wishes, [list(wish.references) for wish in wishes], options)
         for number, sample in enumerate(samples):
             yield _rank(sample, drawn[number * OF_EACH : (number + 1) * OF_EACH], seed)

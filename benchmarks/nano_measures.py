@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
@@ -103,6 +104,12 @@ def measure_posteromni(folder: str, seed: int, sheet: Path | None = None) -> dic
             found[name + group] = mean(found[name + task.name] for task in TASKS.values() if task.group == group)
     _save(sheet, *zip(*shown, strict=True))
     return {**found, "letters": mean(read)}
+
+
+def measure_pairs(folder: str, seed: int, sheet: Path | None = None) -> dict[str, float]:
+    """A reward model: of each kind of held-out pairs the share whose sides it tells apart, as its recipe found it."""
+    found = json.loads((Path(folder) / "heldout.json").read_text(encoding="utf-8"))
+    return {"all": found["right"], **{kind: one["right"] for kind, one in found["kinds"].items()}}
 
 
 def measure_retention(folder: str, seed: int) -> dict[str, float]:
