@@ -9,10 +9,10 @@ learns from pairs of which one side is better (Bradley-Terry):
 
 Judged pairs come from `data_tools/mine_preferences.py`. The others are free (`kinds`): the untouched input, which
 makes doing nothing worthless; a poster for another task; words that the poster does not show; and BPO's bootstraps: a
-poster under noise or with its text spoilt, a single character of the asked text changed. At the end held-out pairs of
-every kind are told apart: `heldout.json`, `heldout.jsonl` (each pair and what is wrong with it), `calibration.png`,
-`pairs.png`. `posterkit.rewards.learned.Learned("run folder")` is the reward. `kinds.unedited=0` and `prompt=false` are
-the paper's ablations.
+poster under noise, with its text spoilt or misspelt, a single character of the asked text changed. At the end held-out
+pairs of every kind are told apart: `heldout.json`, `heldout.jsonl` (each pair and what is wrong with it),
+`calibration.png`, `pairs.png`. `posterkit.rewards.learned.Learned("run folder")` is the reward. `kinds.unedited=0` and
+`prompt=false` are the paper's ablations.
 """
 
 from __future__ import annotations

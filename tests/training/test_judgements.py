@@ -155,6 +155,17 @@ def test_wrong_words_are_other_words_or_off_by_one_character(good):
         assert edit_distance(asked, shown) == 1
 
 
+def test_a_misspelt_poster_differs_in_its_lettering_alone_and_says_where(good):
+    posters = {row["id"]: good.read(number)[0] for number, row in enumerate(good.rows)}
+    for pair in of_kind(good, "misspelt"):
+        assert pair.why.startswith("misspelt: ") and pair.rejected.asked == pair.chosen.asked
+        changed = (pair.rejected.poster != pair.chosen.poster).any(-1)
+        for text in posters[pair.id].texts:
+            x0, y0, x1, y1 = text.box
+            changed[max(0, y0 - 4) : y1 + 4, max(0, x0 - 4) : x1 + 4] = False
+        assert not changed.any()
+
+
 def test_a_judgement_follows_from_its_number_alone(good):
     one, other = Judgements(good, FREE, seed=5), Judgements(good, FREE, seed=5)
     ahead = [other[number] for number in (7, 3)]

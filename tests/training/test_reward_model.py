@@ -190,7 +190,7 @@ def test_a_run_leaves_what_it_made_of_held_out_pairs(base, run_recipe, tmp_path)
     run_recipe(RECIPE, write_scorer(tmp_path, "run", base, max_steps=1, kinds={"blank": 1}))
     found = json.loads((tmp_path / "run" / "heldout.json").read_text())
     rows = [json.loads(line) for line in (tmp_path / "run" / "heldout.jsonl").read_text().splitlines()]
-    assert len(found["kinds"]) == 9 and len(rows) == 18  # kinds that it did not learn from too
+    assert len(found["kinds"]) == 10 and len(rows) == 20  # kinds that it did not learn from too
     for kind, one in found["kinds"].items():
         own = [row["chosen"] - row["rejected"] for row in rows if row["kind"] == kind]
         assert one["pairs"] == 2 and one["margin"] == pytest.approx(sum(own) / 2, abs=2e-3)

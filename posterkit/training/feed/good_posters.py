@@ -12,14 +12,14 @@ from typing import Any
 from posterkit.brief import quoted_texts
 from posterkit.data.dataset import INDEX, PosterDataset, read_rows
 from posterkit.data.pairs import open_preferences, pictures_of
-from posterkit.data.schema import Box, PosterSample
+from posterkit.data.schema import Box, DrawnLine, PosterSample
 from posterkit.metrics.text import TextReader
 from posterkit.tasks import TASKS
 from posterkit.training.feed import weakening
 from posterkit.training.feed.sets import Posters, SetConfig, open_set
 from posterkit.training.loop import Run
 
-ON_LINES = ("illegible", "text_blur", "text_mask")  # kinds of judgements that take lines of text
+ON_LINES = ("illegible", "text_blur", "text_mask", "misspelt")  # kinds of judgements that take lines of text
 Read = Callable[[int], tuple[PosterSample, PosterSample | None]]
 
 
@@ -65,7 +65,7 @@ class GoodPosters:
                        for row in rows]  # fmt: skip
         self.titles = sorted({texts[0] for texts in self.quotes if texts})
         self.letters = weakening.letters_of([text for texts in self.quotes for text in texts])
-        self._lines: dict[int, list[Box]] = {}
+        self._lines: dict[int, list[DrawnLine]] = {}
         self._reader = TextReader(enlarge_to=512)
 
     def part(self, numbers: Sequence[int]) -> GoodPosters:
@@ -89,15 +89,14 @@ class GoodPosters:
         texts = enumerate(self.quotes[number])
         return [place for place, text in texts if weakening.text_error(Random(0), text, self.letters)]
 
-    def lines(self, number: int, poster: PosterSample) -> list[Box]:
-        """Boxes of the lines of text on a poster: the set's, else where an OCR model reads some."""
+    def lines(self, number: int, poster: PosterSample) -> list[DrawnLine]:
+        """The lines of text on a poster: the set's, else whole texts, else what an OCR model reads."""
         if number not in self._lines:
-            found = [line.box for text in poster.texts for line in text.lines]
-            found = found or [text.box for text in poster.texts if text.box]
+            found = [line for text in poster.texts for line in text.lines]
+            found = found or [DrawnLine(text.text, text.box) for text in poster.texts if text.box]
             if not poster.texts:
-                read = [line.box for line in self._reader(poster.target)]
-                found = [(max(0, int(x0)), max(0, int(y0)), int(x1) + 1, int(y1) + 1) for x0, y0, x1, y1 in read]
-            self._lines[number] = [box for box in found if box[2] > box[0] and box[3] > box[1]]
+                found = [DrawnLine(line.text, _around(line.box)) for line in self._reader(poster.target)]
+            self._lines[number] = [line for line in found if line.box[2] > line.box[0] and line.box[3] > line.box[1]]
         return self._lines[number]
 
     def _was_compared(self, number: int) -> bool:
@@ -107,6 +106,11 @@ class GoodPosters:
     def _has_lines(self, number: int) -> bool:
         row = self.rows[number]
         return any(text.get("box") for text in row["texts"]) if "texts" in row else bool(self.quotes[number])
+
+
+def _around(box: tuple[float, float, float, float]) -> Box:
+    x0, y0, x1, y1 = box
+    return max(0, int(x0)), max(0, int(y0)), int(x1) + 1, int(y1) + 1
 
 
 def open_good_posters(config: JudgementConfig, run: Run) -> tuple[GoodPosters, GoodPosters]:

@@ -23,6 +23,7 @@ from posterkit.training.feed import weakening
 from posterkit.training.feed.ahead import Ahead
 from posterkit.training.feed.batches import Batch
 from posterkit.training.feed.good_posters import ON_LINES, GoodPosters
+from posterkit.training.feed.misspelling import misspelt
 from posterkit.training.loop import Run
 
 _TRIES = 50
@@ -39,6 +40,7 @@ class Kinds:
         wrong_text, text_error: the same poster, where another text is asked for, or the same but for one character.
         noise: the poster under BPO's diffusion noise.
         illegible, text_blur, text_mask: it with all of it reduced, or its lines of text blurred, or covered.
+        misspelt: it with two letters of a word exchanged.
         blank: a canvas of its mean colour.
     """
 
@@ -51,6 +53,7 @@ class Kinds:
     illegible: float = 0.0
     text_blur: float = 0.0
     text_mask: float = 0.0
+    misspelt: float = 0.0
     blank: float = 0.0
 
     def check(self) -> None:
@@ -126,10 +129,8 @@ class Judgements:
         raise ValueError(f"kinds.{kind}: none of {_TRIES} posters bears a text that could be spoilt; leave it out")
 
     def _can_spoil(self, kind: str, numbers: list[int]) -> bool:
-        """Whether lines are found on any of the first posters, where the kind takes lines."""
-        return kind not in ON_LINES or any(
-            self.good.lines(number, self.good.read(number)[0]) for number in numbers[:_TRIES]
-        )
+        """Whether any of the first posters bears lines that can be spoilt, where the kind takes lines."""
+        return kind not in ON_LINES or any(self._make(kind, number, Random(0)) for number in numbers[:_TRIES])
 
     def _make(self, kind: str, number: int, rng: Random) -> Judgement | None:
         sample, worse = self.good.read(number)
@@ -173,7 +174,11 @@ class Judgements:
             return Side(asked, weakening.noised(poster, step, rng.randrange(2**32))), f"noise at t = {step}"
         if kind == "blank":
             return Side(asked, weakening.blank(poster)), "blank"
-        lines = self.good.lines(number, sample)
+        texts = self.good.lines(number, sample)
+        if kind == "misspelt":
+            made = misspelt(rng, poster, texts)
+            return made and (Side(asked, made[0]), f"misspelt: {made[1]}")
+        lines = [line.box for line in texts]
         if not lines:
             return None
         if kind == "illegible":

@@ -1,7 +1,8 @@
 """Bootstrapped negatives (BPO, arXiv 2403.08730): a good poster made worse, or asked for words that it does not show.
 
 Each says what is wrong with it. BPO weakens the picture that a model answers about and injects errors into answers;
-for a reward model the weakened poster and the wrongly asked-for words are the rejected side themselves.
+for a reward model the weakened poster and the wrongly asked-for words are the rejected side themselves. Errors in the
+lettering are in `posterkit.training.feed.misspelling`.
 """
 
 from __future__ import annotations
