@@ -205,7 +205,8 @@ def run_missing(seeds: Sequence[int], only: Sequence[str]) -> None:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(HEAVY)
     with ProcessPoolExecutor(2, context, max_tasks_per_child=1) as processes, ThreadPoolExecutor(2) as threads:
-        from nano_arms import ARMS, BASES, RUNS, SETS, make_set, run_recipe, trained
+        from nano_arms import ARMS, BASES, CANDIDATES, RUNS, SETS, make_set, run_recipe, trained
+        from nano_candidates import make_candidates
 
         for name in SETS:
             processes.submit(make_set, name).result()
@@ -213,6 +214,8 @@ def run_missing(seeds: Sequence[int], only: Sequence[str]) -> None:
             missing = [BASES[name] for name in pair if not (RUNS / name / "model").is_dir()]
             for job in [processes.submit(run_recipe, config, []) for config in missing]:
                 job.result()
+        if not (CANDIDATES / "samples.jsonl").is_file():
+            processes.submit(make_candidates, str(RUNS / "base_posteromni"), CANDIDATES).result()
         arms = [(name, seed) for seed in seeds for name in ARMS if not only or name in only]
         waiting = [arm for arm in arms if not result(*arm).is_file()]
         for name, seed in list(waiting):  # weights that others begin with may be gone where results are not
