@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 from diffusers import FluxPipeline
-from PIL import Image
+from PIL import Image, ImageDraw
 from safetensors.torch import load_file
 from small_omni import save_tiny_qwen
 from small_stages import log_of, save_tiny_flux, write_stage
@@ -315,3 +315,21 @@ def test_the_recipe_draws_a_set_of_its_own_that_the_validator_accepts(base, run_
     )
     assert validate(tmp_path / "run" / "set").faults == []
     assert len(open_reflections(tmp_path / "run" / "set", "train")) == 3
+
+
+def test_a_dry_run_says_the_prompt_and_the_feedback_under_each_sample(base, run_recipe, tmp_path, monkeypatch):
+    written: list[str] = []
+    real = ImageDraw.ImageDraw.multiline_text
+
+    def noted(self: Any, place: Any, text: str, *options: Any, **more: Any) -> None:
+        written.append(text)
+        real(self, place, text, *options, **more)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "multiline_text", noted)
+    with pytest.raises(SystemExit) as ended:
+        run_recipe(RECIPE, stage(tmp_path, "run", base, write_reflections(tmp_path / "set", 2)), "dry_run=true")
+    assert ended.value.code == 0
+    wanted = [f"r-{n}\ntext\na poster {n}\nfeedback: Big {n}. Red." for n in range(2)]
+    assert sorted(text for text in written if "feedback" in text) == wanted
+    bottom = np.asarray(Image.open(tmp_path / "run" / "dry_run.png").convert("L"))[-40:, :128]
+    assert bottom.min() < 100 and (bottom[-4:] == 255).all()  # the last line is on the picture, and whole

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from posterkit.data.dataset import INDEX, PosterDataset
+from posterkit.pipelines.flux_inputs import feedback_text
 from posterkit.training.adapters.autoencoder import tensor_to_images
 from posterkit.training.config import RunConfig
 from posterkit.training.feed.regions import PATCH, region_weights
@@ -20,12 +21,15 @@ from posterkit.training.feed.regions import PATCH, region_weights
 _TILE = 256  # pixels, the larger side of a picture
 _SHOWN = 8  # samples
 _GAP = 8
-_LINES = 5  # of text under a sample
+_LINES = 7  # of text under a sample
+_ASKED = 8  # of its feedback, below them
 _COLORS = ((230, 30, 30), (30, 80, 240))  # of major and minor regions
 
 
 def picture_of_batch(batch: Any, model: Any, config: RunConfig, run_folder: Path) -> Image.Image:
     """A column for each sample: the target, its weights where the batch has any, references, id, task, first words.
+
+    Under a reflection stands its feedback too.
 
     Args:
         batch: tensors by name, or pictures `(B, 3, H, W)` in [-1, 1].
@@ -36,16 +40,15 @@ def picture_of_batch(batch: Any, model: Any, config: RunConfig, run_folder: Path
     font = ImageFont.load_default(13)
     width = (_TILE + _GAP) * len(columns) + _GAP
     heights = [max(one.height for one in row if one) + _GAP for row in zip_longest(*columns)]
-    height = sum(heights) + 2 * _GAP + 17 * _LINES
+    height = sum(heights) + 2 * _GAP + 17 * max(len(lines) for lines in texts)
     sheet = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(sheet)
-    for number, (column, text) in enumerate(zip(columns, texts, strict=True)):
+    for number, (column, lines) in enumerate(zip(columns, texts, strict=True)):
         left, top = _GAP + number * (_TILE + _GAP), _GAP
         for tile, row_height in zip(column, heights, strict=False):
             sheet.paste(tile, (left + (_TILE - tile.width) // 2, top))
             top += row_height
-        lines = [line for part in text for line in textwrap.wrap(part, 36)][:_LINES]
-        draw.multiline_text((left, height - 17 * _LINES - 4), "\n".join(lines), "black", font)
+        draw.multiline_text((left, sum(heights) + _GAP), "\n".join(lines), "black", font, spacing=4)
     return sheet
 
 
@@ -91,7 +94,7 @@ def _weighed(target: Image.Image, shares: Tensor, config: Any) -> Image.Image:
 
 
 def _words(batch: Any, model: Any, config: RunConfig, run_folder: Path, count: int) -> list[list[str]]:
-    """Under each sample its id, its task and its first words, as far as the batch or its set tells."""
+    """Under each sample its id, its task, its first words and its feedback, as far as the batch or its set tells."""
     ids = list(getattr(batch, "ids", [])) or [f"sample {number + 1}" for number in range(count)]
     tasks = list(getattr(batch, "tasks", [])) or [""] * count
     rows = _rows(config, run_folder)
@@ -99,8 +102,12 @@ def _words(batch: Any, model: Any, config: RunConfig, run_folder: Path, count: i
     texts = []
     for number in range(count):
         row = rows.get(ids[number], {})
-        said = str(row.get("instruction") or row.get("caption") or (told[number] if told else ""))
-        texts.append([ids[number], tasks[number], said])
+        said = row.get("instruction") or row.get("caption") or row.get("prompt") or (told[number] if told else "")
+        lines = [line for part in (ids[number], tasks[number], str(said)) for line in textwrap.wrap(part, 36)][:_LINES]
+        if "content" in row:
+            suggested = feedback_text([row["content"], row["style"]])
+            lines += textwrap.wrap(f"feedback: {suggested}", 36)[:_ASKED]
+        texts.append(lines)
     return texts
 
 
