@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from posterkit.batch.jobs import TEXT, NoneScored, reason
+from posterkit.batch.jobs import TEXT, NoneScored
 from posterkit.batch.plan import RULES, Plan, Settings
 from posterkit.batch.worker import Drawn, Inputs, Worker
 from posterkit.brief import in_quotes, quoted_texts
+from posterkit.judges.answers import fault_line
 from posterkit.rewards import Asked, Worth, open_reward
 from posterkit.rewards.guarded import Guarded
 from posterkit.sizing import contain
@@ -103,7 +104,7 @@ class _Choice:
 
     def look(self, poster: Drawn | Exception, seed: int, scorer: Scorer) -> None:
         if isinstance(poster, Exception):
-            self.rows.append({"seed": seed, "fault": reason(poster)})
+            self.rows.append({"seed": seed, "fault": fault_line(poster)})
             return
         worth = scorer([poster.image], [self.asked])[0]
         self.rows.append({"seed": seed, **worth_row(worth)})

@@ -14,11 +14,12 @@ from types import FrameType
 from typing import Any, Protocol
 
 from posterkit.batch.choosing import Scorer, draw_best
-from posterkit.batch.jobs import Fault, Job, reason
+from posterkit.batch.jobs import Fault, Job
 from posterkit.batch.metadata import atomic, is_foreign, read_record, record_id, write_png
 from posterkit.batch.plan import Plan, kind_of
 from posterkit.batch.sheet import Frame, contact_sheet
 from posterkit.batch.worker import Inputs, Worker, posters_at_once, together
+from posterkit.judges.answers import fault_line
 
 LEDGER, SHEET = "ledger.jsonl", "contact_sheet.png"
 ON_SHEET = 400  # posters; more become stamps
@@ -221,7 +222,7 @@ def _make(
     except Exception as error:
         if len(ready) * min(at_once, ready[0][1].best_of) == 1:
             index, plan, _ = ready[0]
-            yield index, _entry(plan, "failed", reason(error), time.perf_counter() - began)
+            yield index, _entry(plan, "failed", fault_line(error), time.perf_counter() - began)
             return
         for index, plan, _ in ready:
             yield from _make([(index, plan)], worker, out, scorer, 1)
@@ -229,7 +230,7 @@ def _make(
     seconds = (time.perf_counter() - began) / len(ready)
     for (index, plan, _), poster in zip(ready, drawn, strict=True):
         if isinstance(poster, Exception):
-            yield index, _entry(plan, "failed", reason(poster), seconds)
+            yield index, _entry(plan, "failed", fault_line(poster), seconds)
             continue
         try:
             poster.save(out / _name(plan))

@@ -130,12 +130,6 @@ def with_common(job: Job, common: Common) -> Job:
     return replace(job, **changes)
 
 
-def reason(error: Exception) -> str:
-    """Why a poster could not be made, in one line."""
-    text = (str(error) or type(error).__name__).strip().splitlines()[0]
-    return text if isinstance(error, (ValueError, NoneScored)) else f"{type(error).__name__}: {text}"
-
-
 def parse_anchor(text: str) -> Anchor:
     """An anchor as typed: one of the nine positions or "x,y".
 

@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from posterkit.batch.choosing import OnStep, Scorer, asked_of, worth_row
-from posterkit.batch.jobs import reason
 from posterkit.batch.plan import Plan
 from posterkit.batch.worker import Drawn, Inputs, Worker
+from posterkit.judges.answers import fault_line
 from posterkit.judges.judge import Judge
 from posterkit.pipelines.loading import card_recipe
 from posterkit.pipelines.revision import path_and_weight
@@ -66,7 +66,7 @@ def refine(
             made = redraw(worker, plan, inputs, best, (said.content, said.style), on_step)
             worth = scorer([made.image], [asked])[0]
         except Exception as error:  # a poster is there; it must not be lost to what would have made it better
-            fault = f"round {number}: {str(error) if isinstance(error, OSError) else reason(error)}"
+            fault = f"round {number}: {fault_line(error)}"
             break
         better = isinstance(worth, Worth) and worth.value > value
         row = {"content": said.content, "style": said.style, **worth_row(worth), "kept": better}

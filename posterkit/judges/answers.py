@@ -53,6 +53,18 @@ def one_line(text: str, most: int = 160) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
+def fault_line(fault: BaseException) -> str:
+    """What went wrong, in one line; its class stands before it where the words alone say too little.
+
+    Ours, ValueError and OSError are raised with a line for whoever reads it; a KeyError's says but the key.
+    """
+    said = one_line(str(fault), 300)
+    ours = type(fault).__module__.partition(".")[0] == "posterkit"
+    if said and (ours or isinstance(fault, (ValueError, OSError))):
+        return said
+    return f"{type(fault).__name__}: {said}".removesuffix(": ")
+
+
 class _Unfit(Exception):
     """How a value does not fit: the end of a sentence that begins with "the answer"."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from posterkit.judges.answers import one_line
+from posterkit.judges.answers import fault_line
 from posterkit.rewards.opening import open_reward
 from posterkit.rewards.remote import RewardError
 from posterkit.rewards.worth import Asked, Reward
@@ -110,7 +110,7 @@ def _serve(pipe: Any, source: str | Reward, options: dict[str, Any]) -> None:
         try:
             return run(), ""
         except Exception as fault:
-            return None, one_line(f"{type(fault).__name__}: {fault}", 300)
+            return None, fault_line(fault)
 
     opened: list[Reward] = []
     told = answered(lambda: opened.append(open_reward(source, **options) if isinstance(source, str) else source))

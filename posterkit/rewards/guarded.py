@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from posterkit.judges.answers import one_line
+from posterkit.judges.answers import fault_line
 from posterkit.rewards.desks import Desk, Here, Worker
 from posterkit.rewards.opening import open_reward
 from posterkit.rewards.part import check_count
@@ -192,7 +192,7 @@ class Scoring:
                 singles = [([image], [row]) for image, row in zip(images, rows, strict=True)]
                 tries = [(single, self._guarded._put(single)) for single in singles]
                 return [worth for single, again in tries for worth in self._settled(single, again)]
-            self.faults.append(f"{rows[0].id or 'a row'}: {one_line(str(fault)) or type(fault).__name__}")
+            self.faults.append(f"{rows[0].id or 'a row'}: {fault_line(fault)}")
             return [None]
         checked: list[Worth | None] = []
         for row, worth in zip(rows, worths, strict=True):

@@ -7,8 +7,10 @@ import time
 
 import pytest
 
-from posterkit.judges.answers import read_answer
+from posterkit.batch.jobs import NoneScored
+from posterkit.judges.answers import fault_line, read_answer
 from posterkit.judges.chat import AnswerError
+from posterkit.rewards.remote import RewardError
 
 MARK = {"type": "number", "minimum": 0, "maximum": 1}
 SCHEMA = {
@@ -171,3 +173,21 @@ def test_a_hostile_answer_costs_an_error_and_no_time(answer):
         read_answer(answer, SCHEMA, "m")
     assert time.monotonic() - start < 2
     assert str(error.value).isprintable() and len(str(error.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("fault", "line"),
+    [
+        (AnswerError("eye: no usable answer"), "eye: no usable answer"),
+        (RewardError("http://a:1/worths: HTTP 500"), "http://a:1/worths: HTTP 500"),
+        (NoneScored("none of 2 candidates"), "none of 2 candidates"),
+        (FileNotFoundError(2, "No such file or directory", "a.png"), "[Errno 2] No such file or directory: 'a.png'"),
+        (ValueError("two\nlines"), "two lines"),
+        (KeyError("size"), "KeyError: 'size'"),
+        (RuntimeError("CUDA out of memory"), "RuntimeError: CUDA out of memory"),
+        (AnswerError(), "AnswerError"),
+        (AssertionError(), "AssertionError"),
+    ],
+)
+def test_a_fault_names_its_class_only_where_that_tells_something(fault, line):
+    assert fault_line(fault) == line

@@ -32,6 +32,14 @@ def test_a_row_that_fails_comes_back_as_none_and_the_others_keep_their_worth(fau
     assert math.isnan(values[1]) and values[0] == pytest.approx(0.2)
 
 
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_fault_is_said_in_one_line_without_the_class_of_our_own_errors(workers):
+    with Guarded(Odd(), workers=workers, at_once=1, tolerated=1.0) as reward:
+        scoring = reward.submit(*rows("no answer", "raise"))
+        assert scoring.result() == [None, None]
+    assert scoring.faults == ["row-0: eye: no usable answer", "row-1: RuntimeError: no such font"]
+
+
 def test_a_call_that_hangs_in_this_process_is_left_behind():
     with Guarded(Odd(), workers=0, limit=0.2, tolerated=0.5) as reward:
         began = time.monotonic()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
+from posterkit.judges.chat import AnswerError
 from posterkit.rewards import Asked, Worth
 
 
@@ -20,6 +21,8 @@ class Odd:
         prompts = [row.prompt for row in rows]
         if "raise" in prompts:
             raise RuntimeError("no such\nfont")
+        if "no answer" in prompts:
+            raise AnswerError("eye: no usable answer")
         if "hang" in prompts:
             time.sleep(60)
         if "die" in prompts:
