@@ -106,11 +106,10 @@ def _judging(*changes: str) -> Arm:
     return Arm("reward_model", measure_pairs, (f"data.path={CANDIDATES}", *changes))
 
 
-def _rewarded_omni(judge: str | None = None) -> Arm:
-    """Omni-Edit RL from the student, by a reward model of the same seed or by the rules that see no task."""
-    source = f"reward.source={{run}}/{judge}" if judge else "reward.source=generic"
-    arm = _after("distilled", "stage3_reward_posteromni", measure_posteromni, source)
-    return replace(arm, needs=(*arm.needs, *([judge] if judge else [])))
+def _rewarded_omni(reward: str, *needs: str) -> Arm:
+    """Omni-Edit RL from the student, by rules or by a reward model of the same seed."""
+    arm = _after("distilled", "stage3_reward_posteromni", measure_posteromni, f"reward.source={reward}")
+    return replace(arm, needs=(*arm.needs, *needs))
 
 
 def _reflecting(former: str) -> Arm:
@@ -165,10 +164,13 @@ ARMS = {
     "reward_model_without_unedited": _judging("kinds.unedited=0"),
     "reward_model_without_prompt": _judging("prompt=false"),
     "omni_before_reward": Arm(None, measure_posteromni, needs=("distilled",), start="{run}/distilled"),
-    "omni_rl": _rewarded_omni("reward_model"),
-    "omni_rl_without_unedited": _rewarded_omni("reward_model_without_unedited"),
-    "omni_rl_without_prompt": _rewarded_omni("reward_model_without_prompt"),
-    "omni_rl_generic": _rewarded_omni(),
+    "omni_rl": _rewarded_omni("rules"),
+    "omni_rl_generic": _rewarded_omni("generic"),
+    "omni_rl_learned": _rewarded_omni("{run}/reward_model", "reward_model"),
+    "omni_rl_without_unedited": _rewarded_omni(
+        "{run}/reward_model_without_unedited", "reward_model_without_unedited"
+    ),
+    "omni_rl_without_prompt": _rewarded_omni("{run}/reward_model_without_prompt", "reward_model_without_prompt"),
     "untuned": Arm(None, measure_retention, start="runs/nano/base_postercraft"),
     "end_to_end": _tuned(),
     "frozen_half": _tuned("strategy=frozen_half"),

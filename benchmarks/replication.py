@@ -36,6 +36,7 @@ BEGIN, END = "<!-- table -->", "<!-- end -->"
 SHOWN = {
     "postercraft": ("postercraft", "stage1", "plain_sft", "region_sft"),
     "posteromni": ("posteromni", "expert_local", "expert_global", "joint", "distilled", "merged_svd"),
+    "rewarded": ("before_reward", "dpo", "grpo", "nft"),
 }
 
 
@@ -74,6 +75,11 @@ def _of_groups(text: str, published: str, arm: str, than: str, sign: int, *group
         for group in groups
         for kind in ("", "loss_")
     ]
+
+
+def _of_pictures(text: str, published: str, arm: str, than: str) -> list[Claim]:
+    """The claim for each task group, by the pictures alone."""
+    return [claim for claim in _of_groups(text, published, arm, than, -1) if not claim.measure.startswith("loss")]
 
 
 def _of_texts(text: str, published: str, arm: str, than: str) -> list[Claim]:
@@ -118,6 +124,19 @@ CLAIMS = (
     *_of_texts("the whole cascade writes better than without stage 1", _CASCADE, "reflect", "reflect_without_1"),
     *_of_texts("better than without stage 2", _CASCADE, "reflect", "reflect_without_2"),
     *_of_texts("better than without stage 3", _CASCADE, "reflect", "reflect_without_3"),
+    Claim("unedited negatives teach to tell doing nothing", f"{_RL} 4.64 / 4.03 after RL", "unedited", "reward_model",
+          "reward_model_without_unedited", 1),
+    *(Claim(f"the prompt helps to tell a poster for {what}", f"{_RL} 4.67 / 4.09 after RL", kind, "reward_model",
+            "reward_model_without_prompt", 1)
+      for kind, what in (("wrong_task", "another task"), ("candidates", "the same wish"))),
+    *_of_pictures("RL by a task-aware reward above the student", f"{_RL} 4.43 / 3.89", "omni_rl",
+                  "omni_before_reward"),
+    *_of_pictures("RL by a task-aware reward above a generic one", f"{_RL} 4.58 / 3.97", "omni_rl",
+                  "omni_rl_generic"),
+    *_of_pictures("RL by a reward model above one without unedited negatives", f"{_RL} 4.64 / 4.03",
+                  "omni_rl_learned", "omni_rl_without_unedited"),
+    *_of_pictures("RL by a reward model above one without the prompt", f"{_RL} 4.67 / 4.09", "omni_rl_learned",
+                  "omni_rl_without_prompt"),
     Claim("LoPT forgets less than end to end at equal task loss", "LoPT: GSM8K 72.1 against 46.6", "others@task",
           "lopt_input", "end_to_end", -1),
     Claim("LoPT to its anchor forgets less than end to end", "ours", "others@task", "lopt_anchor", "end_to_end", -1),
@@ -260,8 +279,13 @@ def run_arm(processes: ProcessPoolExecutor, name: str, seed: int) -> None:
 
 def measured(name: str) -> dict[int, dict[str, Any]]:
     """The measures of an arm by seed."""
-    records = (json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob(f"{name}-*.json")))
-    return {record["seed"]: record["measures"] for record in records}
+    return {seed: record["measures"] for seed, record in records(name).items()}
+
+
+def records(name: str) -> dict[int, dict[str, Any]]:
+    """What is kept of an arm, by seed."""
+    found = (json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob(f"{name}-*.json")))
+    return {record["seed"]: record for record in found}
 
 
 def finding(claim: Claim) -> Finding | None:
@@ -303,8 +327,8 @@ def table() -> str:
 
 def write_page() -> None:
     """Put table and pictures into docs/replication.md, whose text is written by hand."""
-    from nano_arms import folder_of
-    from replication_plots import forest, retention, stages
+    from nano_arms import SHEET, folder_of
+    from replication_plots import forest, refined, retention, rewards, stages
 
     page = ROOT / "docs" / "replication.md"
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
@@ -316,11 +340,15 @@ def write_page() -> None:
         for name in TUNED
     }
     retention(curves, page.with_name("replication_retention.png"))
-    for family, arms in SHOWN.items():
-        sheets = {name: sheet for name in arms if (sheet := folder_of(name, 0) / "sheet.png").is_file()}
+    objectives = {name: [record["rewards"] for record in records(name).values()] for name in ("nft", "grpo", "dpo")}
+    rewards(objectives, page.with_name("replication_rewards.png"))
+    for shown, arms in SHOWN.items():
+        sheets = {name: sheet for name in arms if (sheet := folder_of(name, 0) / SHEET).is_file()}
         if len(sheets) == len(arms):  # the runs may lie on another machine
-            tile, pick = ((68, 100), range(12)) if family == "postercraft" else ((100, 100), range(0, 36, 3))
-            stages(sheets, page.with_name(f"replication_{family}.jpg"), 12, tile, pick)
+            tile, pick = ((100, 100), range(0, 36, 3)) if shown == "posteromni" else ((68, 100), range(12))
+            stages(sheets, page.with_name(f"replication_{shown}.jpg"), 12, tile, pick)
+    if (sheet := folder_of("reflect", 0) / SHEET).is_file():
+        refined(sheet, page.with_name("replication_refined.jpg"))
 
 
 def main() -> None:

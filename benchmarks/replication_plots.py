@@ -16,9 +16,11 @@ from matplotlib import pyplot as plt
 
 COLORS = {"agrees": "#1a7f4b", "disagrees": "#c0392b", "cannot tell": "#7f8c8d"}
 UNITS = (
-    (("letters", "ocr"), "share of letters read"),
+    (("letters", "ocr", "kept"), "share of letters read"),
     (("local", "global", "background"), "distance from the poster asked for, Lab"),
     (("loss_local", "loss_global", "loss_background"), "held-out velocity error"),
+    (("unedited", "wrong_task", "candidates"), "share of pairs told apart"),
+    (("diversity",), "distance between four posters of one prompt, Lab"),
     (("others@task",), "held-out velocity error on all other posters"),
 )
 

@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 from scipy import stats
 
+from posterkit.data.glyphs import GlyphPosters
+
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
@@ -21,8 +23,8 @@ def replication(monkeypatch, tmp_path):
     module = importlib.import_module("replication")
     monkeypatch.setattr(module, "RESULTS", tmp_path)
     yield module
-    for name in ("replication", "replication_plots", "nano_arms", "nano_measures", "mini_report"):
-        sys.modules.pop(name, None)
+    for name in [name for name in sys.modules if name.startswith(("replication", "nano_", "mini_report"))]:
+        sys.modules.pop(name)
 
 
 def test_the_interval_is_that_of_the_paired_t_test(replication):
@@ -73,13 +75,43 @@ def test_a_claim_is_found_from_the_results_on_disk_by_seed(replication, tmp_path
 
 
 def test_every_claim_compares_arms_and_measures_that_there_are(replication):
-    arms = importlib.import_module("nano_arms").ARMS
+    nano_arms = importlib.import_module("nano_arms")
+    arms, of_letters = nano_arms.ARMS, {"measure_rewarded", "measure_refined", "measure_best_of_2"}
     for claim in replication.CLAIMS:
         assert claim.arm in arms and claim.than in arms and claim.sign in (1, -1)
-        assert arms[claim.arm].measure is arms[claim.than].measure
+        measures = {arms[claim.arm].measure.__name__, arms[claim.than].measure.__name__}
+        assert len(measures) == 1 or measures <= of_letters  # which count the same letters of the same posters
     for arm in arms.values():
         assert all(need in arms for need in arm.needs)
         assert arm.recipe is None or (BENCHMARKS.parent / "configs" / "nano" / f"{arm.recipe}.yaml").is_file()
+
+
+def test_the_critic_says_what_a_poster_lacks_of_its_prompt_and_nothing_of_a_right_one(replication):
+    reflections, (right, other) = importlib.import_module("nano_reflections"), _two_posters()
+    said = reflections.critique(right, right.target)
+    assert (said.content, said.style) == ("", "")
+    assert reflections.worth(right, right.target) > 0.9 > reflections.worth(right, other.target)
+    said = reflections.critique(right, other.target)
+    assert f'"{right.texts[0].text}"' in said.content and right.caption.count(said.content) == 1
+    assert said.style in right.caption
+
+
+def _two_posters():
+    """Glyph posters of different letters and grounds whose titles stand at the same end."""
+    source = GlyphPosters(3)
+    first = source[0]
+    others = (source[number] for number in range(1, 99))
+    return first, next(
+        one for one in others
+        if one.background != first.background and one.layout.split()[0] == first.layout.split()[0]
+        and not set(one.texts[0].text) & set(first.texts[0].text)
+    )  # fmt: skip
+
+
+def test_the_rewards_of_a_run_are_those_of_its_epochs(replication, tmp_path):
+    rows = [{"step": 1, "reward": 0.51234}, {"step": 2}, {"step": 3, "reward": 0.75}]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert importlib.import_module("nano_arms").rewards_of(tmp_path) == [0.5123, 0.75]
 
 
 def test_the_pictures_of_the_page_are_drawn(replication, tmp_path):
@@ -89,6 +121,7 @@ def test_the_pictures_of_the_page_are_drawn(replication, tmp_path):
     plots.forest(found, tmp_path / "claims.png")
     curves = [[(1.0, 0.1), (0.5, 0.2)], [(1.0, 0.1), (0.4, 0.3)]]
     plots.retention({"end_to_end": curves, "lopt_input": curves, "lopt_input_slow": curves}, tmp_path / "curves.png")
-    for name in ("claims.png", "curves.png"):
+    plots.rewards({"nft": [[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]] * 2}, tmp_path / "rewards.png")
+    for name in ("claims.png", "curves.png", "rewards.png"):
         picture = np.asarray(Image.open(tmp_path / name).convert("L"))
         assert picture.shape[1] > 600 and picture.std() > 5
