@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -16,6 +18,7 @@ from posterkit.rewards.remote import RewardError
 from posterkit.rewards.worth import Asked, Reward
 
 OPENING = 300.0  # seconds that a worker may take to start and open its reward
+ENDING = 2.0  # seconds that it has to end by itself
 
 
 class Here:
@@ -96,6 +99,8 @@ class Worker:
     def _kill(self) -> None:
         process, self._process = self._process, None
         if process is not None:
+            process.terminate()
+            process.join(ENDING)
             process.kill()
             process.join()
 
@@ -105,6 +110,9 @@ Desk = Here | Worker
 
 def _serve(pipe: Any, source: str | Reward, options: dict[str, Any]) -> None:
     """What a worker does: open the reward, then answer until nobody asks any more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches it too; the run says when its workers end
+    # so that Python cleans up: the locks of libraries' progress bars outlive a process that is killed
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
 
     def answered(run: Callable[[], Any]) -> tuple[Any, str]:
         try:

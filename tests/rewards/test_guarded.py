@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
+import odd_rewards
 import pytest
 from odd_rewards import Odd, Slow
 from PIL import Image
@@ -97,3 +102,23 @@ def test_numbers_out_of_range_and_a_mistyped_reward_are_refused_at_once():
         Guarded(Odd(), tolerated=1.5)
     with pytest.raises(ValueError, match="did you mean 'rules'"):
         Guarded("rulez")
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_ended_while_it_scores_leaves_nothing_behind(tmp_path):
+    script = tmp_path / "ends.py"
+    script.write_text(
+        "import time\nfrom pathlib import Path\nfrom odd_rewards import Odd\nfrom PIL import Image\n"
+        "from posterkit.rewards import Asked\n"
+        "from posterkit.rewards.guarded import Guarded\n"
+        "if __name__ == '__main__':\n"
+        "    reward = Guarded(Odd(), workers=1)\n"
+        "    reward.submit([Image.new('RGB', (8, 8))], [Asked('text', 'lock')])\n"
+        "    while not Path('locked').exists():\n        time.sleep(0.1)\n"
+        "    reward.close()\n"
+    )
+    paths = {**os.environ, "PYTHONPATH": str(Path(odd_rewards.__file__).parent)}
+    ended = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, env=paths, capture_output=True, text=True, timeout=120
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from PIL import Image
 
@@ -23,6 +25,10 @@ class Odd:
             raise RuntimeError("no such\nfont")
         if "no answer" in prompts:
             raise AnswerError("eye: no usable answer")
+        if "lock" in prompts:  # as progress bars have one
+            self.lock = multiprocessing.RLock()
+            Path("locked").touch()
+            time.sleep(60)
         if "hang" in prompts:
             time.sleep(60)
         if "die" in prompts:
