@@ -62,6 +62,30 @@ def open_reward(
     return CachedReward(opened, cache)
 
 
+def reach(source: str, sources: Mapping[str, str], timeout: float = 30.0) -> None:
+    """Ask whether anybody answers where a reward is served, or what judges its parts; nothing to ask is fine.
+
+    Args:
+        source, sources: as `open_reward` takes them.
+
+    Raises:
+        OSError: nobody answers; the line says where.
+        ValueError: a URL is none.
+    """
+    for name in dict.fromkeys(part for spec in (source, *sources.values()) for part in _weighed(spec.strip())):
+        try:
+            if name.startswith(REMOTE):
+                from posterkit.rewards.remote import RemoteReward
+
+                RemoteReward(name.removeprefix(REMOTE), timeout=timeout).reach()
+            elif name.startswith(("http://", "https://")):
+                from posterkit.judges.endpoint import Endpoint
+
+                Endpoint(name, timeout=timeout).reach()
+        except OSError as fault:
+            raise ConnectionError(f"reward {name}: nobody answers ({fault})") from None
+
+
 class _Opening:
     def __init__(self, fast: bool, device: str, model: str | None, sources: dict[str, str]) -> None:
         for part in sources:

@@ -65,6 +65,13 @@ class RemoteReward:
             self._name = name
         return self._name
 
+    def reach(self) -> None:
+        """RewardError where nobody answers; what is answered does not matter, and nothing is tried again."""
+        try:
+            self._client.get(f"{self.url}/reward")
+        except httpx.HTTPError as fault:
+            raise RewardError(f"{self.url}: {one_line(str(fault)) or type(fault).__name__}") from None
+
     def __call__(self, images: Sequence[Image.Image], rows: Sequence[Asked]) -> list[Worth]:
         """The worths; NaN with the fault in `why` for a row that failed over there.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from posterkit.rewards.guarded import Guarded
-from posterkit.rewards.opening import RULES
+from posterkit.rewards.opening import RULES, reach
 from posterkit.training.loop import Run
 
 
@@ -48,7 +48,9 @@ def open_rewards(config: RewardSource, run: Run) -> Guarded:
     Raises:
         ValueError: there is no such reward.
         FileNotFoundError: a folder holds no reward model.
+        ConnectionError: nobody answers where it is served.
     """
+    reach(config.source, config.sources)
     rewards = Guarded(
         config.source, workers=config.workers, limit=config.limit, tolerated=config.tolerated, fast=config.fast,
         device=config.device, model=config.model, cache=config.cache, sources=config.sources,
