@@ -48,3 +48,18 @@ class Chat(Protocol):
             AnswerError: there is none, or this model cannot see.
         """
         ...
+
+
+class Seer(Chat, Protocol):
+    """A chat that can be asked about pictures, and that says how sure it is."""
+
+    def weigh(self, system: str, user: str, answers: Sequence[str], images: Sequence[Image.Image] = ()) -> list[float]:
+        """How likely each of some answers is beside the others, from the model's first token; they sum to 1.
+
+        Args:
+            answers: a token each.
+
+        Raises:
+            AnswerError: there is no answer, or it is none of them.
+        """
+        ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 import os
 import threading
 import time
@@ -91,15 +92,43 @@ class Endpoint:
         schema: dict[str, Any] | None = None,
     ) -> str:
         """The answer to one question; AnswerError where there is none."""
+        return self._content(self._answered(self._body(system, user, images), schema))
+
+    def weigh(self, system: str, user: str, answers: Sequence[str], images: Sequence[Image.Image] = ()) -> list[float]:
+        """How likely each of some answers is beside the others, by the `logprobs` of the first token; see `Seer`.
+
+        Where the endpoint gives none, the answer itself has all of it.
+
+        Raises:
+            AnswerError: there is no answer, or it is none of them.
+        """
+        body = self._body(system, user, images) | {"max_tokens": 1}
+        try:
+            reply = self._exchange("POST", "/chat/completions", body | {"logprobs": True, "top_logprobs": 20})
+        except _Refused:
+            reply = self._exchange("POST", "/chat/completions", body)
+        said = self._content(reply)
+        try:
+            first = reply["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+            likely = [(one["token"].strip(), math.exp(one["logprob"])) for one in first]
+        except (KeyError, IndexError, TypeError, AttributeError):
+            likely = [(said.strip(), 1.0)]
+        chances = [sum(chance for token, chance in likely if token == answer) for answer in answers]
+        if not sum(chances):
+            raise AnswerError(f"{self.url}: answers {one_line(said)!r}; {', '.join(answers)} are accepted")
+        return [chance / sum(chances) for chance in chances]
+
+    def _body(self, system: str, user: str, images: Sequence[Image.Image]) -> dict[str, Any]:
         pictures = [{"type": "image_url", "image_url": {"url": self._data_url(image)}} for image in images]
         content = [*pictures, {"type": "text", "text": user}] if pictures else user
-        body: dict[str, Any] = {
+        return {
             "model": self.find_model(),
             "messages": [{"role": "system", "content": system}, {"role": "user", "content": content}],
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,
         }
-        reply = self._answered(body, schema)
+
+    def _content(self, reply: Any) -> str:
         try:
             content = reply["choices"][0]["message"]["content"]
         except (KeyError, IndexError, TypeError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -70,18 +70,35 @@ class LocalModel:
         Raises:
             AnswerError: there is none, or there are pictures and this model reads text alone.
         """
-        if images and not self.sees:
-            raise AnswerError(f"{self.name}: this language model reads text alone and cannot see pictures")
-        try:
-            with self._lock, torch.no_grad():
-                answer = self._answer(system, user, [reduced(image, self.image_side) for image in images])
-        except Exception as fault:  # its own template, and a device out of memory
-            raise AnswerError(f"{self.name}: this language model fails: {_first_line(fault)}") from None
+        answer = self._run(self._answer, system, user, images)
         if not answer.strip():
             raise AnswerError(f"{self.name}: the answer is empty")
         return answer
 
-    def _answer(self, system: str, user: str, pictures: list[Image.Image]) -> str:
+    def weigh(self, system: str, user: str, answers: Sequence[str], images: Sequence[Image.Image] = ()) -> list[float]:
+        """How likely each of some answers is beside the others, from the first token's logits; see `Seer`.
+
+        Raises:
+            AnswerError: as `ask`, or an answer is more than one token to this model.
+        """
+        tokenizer = getattr(self._reader, "tokenizer", self._reader)
+        tokens = [tokenizer.encode(answer, add_special_tokens=False) for answer in answers]
+        for answer, ids in zip(answers, tokens, strict=True):
+            if len(ids) != 1:
+                raise AnswerError(f"{self.name}: {answer!r} is {len(ids)} tokens to this language model, not one")
+        logits = self._run(self._first_logits, system, user, images)
+        return logits[[ids[0] for ids in tokens]].softmax(0).tolist()
+
+    def _run(self, answer: Callable[..., Any], system: str, user: str, images: Sequence[Image.Image]) -> Any:
+        if images and not self.sees:
+            raise AnswerError(f"{self.name}: this language model reads text alone and cannot see pictures")
+        try:
+            with self._lock, torch.no_grad():
+                return answer(self._inputs(system, user, [reduced(image, self.image_side) for image in images]))
+        except Exception as fault:  # its own template, and a device out of memory
+            raise AnswerError(f"{self.name}: this language model fails: {_first_line(fault)}") from None
+
+    def _inputs(self, system: str, user: str, pictures: list[Image.Image]) -> Any:
         messages: list[dict[str, Any]] = [{"role": "system", "content": system}, {"role": "user", "content": user}]
         if self.sees:
             for message in messages:
@@ -89,9 +106,14 @@ class LocalModel:
             messages[1]["content"][:0] = [{"type": "image", "image": picture} for picture in pictures]
         # a template that knows no thoughts would have the word handed on to the picture processor
         thinking = {"enable_thinking": False} if "enable_thinking" in str(self._reader.chat_template) else {}
-        inputs = self._reader.apply_chat_template(
+        return self._reader.apply_chat_template(
             messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt", **thinking
         ).to(self._model.device)
+
+    def _first_logits(self, inputs: Any) -> torch.Tensor:
+        return self._model(**inputs, use_cache=False).logits[0, -1].float().cpu()
+
+    def _answer(self, inputs: Any) -> str:
         sampling = (
             {"do_sample": True, "temperature": self.temperature} if self.temperature > 0 else {"do_sample": False}
         )

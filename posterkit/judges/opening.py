@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from posterkit.judges.chat import Chat
+from posterkit.judges.chat import Chat, Seer
 from posterkit.judges.judge import Judge
 from posterkit.judges.once import opened_once
 
@@ -60,12 +60,13 @@ def _judge(source: str, model: str | None, device: str, cache: str | None) -> Ju
     from posterkit.judges.cached import Cached
     from posterkit.judges.model import ModelJudge
 
-    chat = _seeing_chat(source, model, device)
+    chat = open_seer(source, model, device)
     return ModelJudge(Cached(chat, cache) if cache else chat)
 
 
-def _seeing_chat(source: str, model: str | None, device: str) -> Chat:
-    """A chat for judging: always the likeliest answer, and one that can see."""
+@opened_once()
+def open_seer(source: str, model: str | None, device: str) -> Seer:
+    """A chat for judging: always the likeliest answer, and one that can see; arguments and errors as `open_judge`."""
     if source.startswith(("http://", "https://")):
         from posterkit.judges.endpoint import Endpoint
 

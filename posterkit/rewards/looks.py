@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -11,7 +11,6 @@ from PIL import Image
 
 from posterkit.judges.chat import reduced
 from posterkit.judges.demands import demands
-from posterkit.judges.judge import Judge
 from posterkit.judges.looks import Looks
 from posterkit.judges.seen import find_texts
 from posterkit.metrics.arrangement import OTHER
@@ -101,32 +100,3 @@ class ClipReward:
         from posterkit.judges.image_text import ImageTextModel
 
         return ImageTextModel(self.source, self.device)
-
-
-class JudgeReward:
-    """A judge that sees: a VLM folder or an OpenAI-compatible endpoint; the mean of its three marks.
-
-    What hacks it: a judge believes what it can read; a poster that bears praise or instructions may raise its marks,
-    and small misspellings escape it. Keep OCR beside it.
-
-    Args:
-        open_judge: called at the first poster.
-        only: one of the marks in place of the mean of all.
-    """
-
-    def __init__(self, name: str, open_judge: Callable[[], Judge], only: str | None = None) -> None:
-        self.name, self._open, self.only = f"{only or 'judge'} by {name}", open_judge, only
-
-    def __call__(self, images: Sequence[Image.Image], rows: Sequence[Asked]) -> list[Worth]:
-        check_count(self.name, images, rows)
-        worths = []
-        for image, row in zip(images, rows, strict=True):
-            score = self._judge.score(image, row.caption or row.prompt)
-            parts = {name: float(getattr(score, name)) for name in ("aesthetics", "text", "content")}
-            value = parts[self.only] if self.only else float(np.mean(list(parts.values())))
-            worths.append(Worth(value, parts, score.why))
-        return worths
-
-    @cached_property
-    def _judge(self) -> Judge:
-        return self._open()

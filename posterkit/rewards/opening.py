@@ -46,9 +46,9 @@ def open_reward(
         device: where models run.
         model: the model's name at an endpoint.
         cache: a folder that keeps the worths; a second pass over the same posters costs nothing.
-        sources: of parts that a model is to judge in place of the rules. text, aesthetics and agreement take a model
-            that sees and answers, by folder or endpoint, the latter two a CLIP-like folder too; identity takes that
-            or a vision model's; text takes "glyphs".
+        sources: of parts that a model is to judge in place of the rules. text, aesthetics, agreement and identity take
+            a language model that sees, by folder or endpoint, all but text a CLIP-like folder too, identity a vision
+            model's; text takes "glyphs".
 
     Raises:
         ValueError: there is no such reward or part; the nearest one is named.
@@ -153,13 +153,12 @@ class _Opening:
             from posterkit.rewards.features import FeatureIdentity
 
             return FeatureIdentity(source, self.device)
-        if kind == "judge" and part != "identity":
-            from posterkit.judges.opening import open_judge
-            from posterkit.rewards.looks import JudgeReward
+        if kind == "judge":
+            from posterkit.judges.opening import open_seer
+            from posterkit.rewards.marks import ModelReward
 
-            only = {"agreement": "content"}.get(part or "", part)
             name = f"{self.model} at {source}" if self.model else source
-            return JudgeReward(name, lambda: open_judge(source, model=self.model, device=self.device), only)
+            return ModelReward(name, lambda: open_seer(source, self.model, self.device), part)
         raise ValueError(f"reward {part}: {source} is a {_KINDS[kind]}, which cannot judge that")
 
 

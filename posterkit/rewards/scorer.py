@@ -25,8 +25,7 @@ from posterkit import mini
 from posterkit.pipelines.instruction import PICTURE
 from posterkit.pipelines.processor import load_processor
 from posterkit.rewards.worth import Asked
-from posterkit.sizing import Size, fit_area
-from posterkit.tasks import TASKS, place
+from posterkit.sizing import fit_area
 
 CONVERSATION = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 CONFIG, WEIGHTS, BACKBONE = "scorer.json", "scorer.safetensors", "backbone"
@@ -133,7 +132,7 @@ class Scorer:
 
     def read(self, asked: Asked, poster: Image.Image) -> dict[str, Tensor]:
         """What the backbone takes for one poster: ids `(L,)`, patches `(P, D)`, grid `(N, 3)`."""
-        pictures = [self._fit(picture) for picture in (*inputs_of(asked), poster)]
+        pictures = [self._fit(picture) for picture in (*asked.inputs(), poster)]
         labels = [PICTURE.format(number + 1) for number in range(len(pictures))]
         words = asked.prompt.replace("<|", "< |") if self.settings["prompt"] else ""  # words place no pictures
         text = CONVERSATION.format("".join(labels[:-1]) + words + "\n" + labels[-1])
@@ -197,14 +196,6 @@ class Scorer:
         size = fit_area(picture.size, self.settings["area"], look.patch_size * look.merge_size)
         picture = picture.convert("RGB")
         return picture if picture.size == size else picture.resize(size, Image.Resampling.BICUBIC)
-
-
-def inputs_of(asked: Asked) -> list[Image.Image]:
-    """The pictures that go in, RGB; of filling with the part blank that is to be made, whatever a set keeps there."""
-    pictures = [Image.fromarray(reference) for reference in asked.references]
-    if asked.task != "filling" or asked.mask is None:
-        return pictures
-    return place(TASKS["filling"], pictures, Size(*pictures[0].size), Image.fromarray(asked.mask))[0]
 
 
 def _folder(source: str) -> Path:

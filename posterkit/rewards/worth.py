@@ -13,6 +13,7 @@ from posterkit.brief import quoted_texts
 from posterkit.data.schema import Box, PosterSample, Region
 from posterkit.metrics.text import words
 from posterkit.sizing import Size
+from posterkit.tasks import TASKS, place
 
 VISIBLE = 0.8  # of a text's box; from so much of it in the kept pixels on, the words can be read there
 
@@ -70,6 +71,13 @@ class Asked:
     def wording(self) -> tuple[str, ...] | None:
         """The texts that must stand on the poster: the row's, else the prompt's quotes; None where it has neither."""
         return tuple(quoted_texts(self.prompt)) or None if self.texts is None else self.texts
+
+    def inputs(self) -> list[Image.Image]:
+        """The pictures that go in, RGB; for filling the part to be made is blank, whatever a set keeps there."""
+        pictures = [Image.fromarray(reference) for reference in self.references]
+        if self.task != "filling" or self.mask is None:
+            return pictures
+        return place(TASKS["filling"], pictures, Size(*pictures[0].size), Image.fromarray(self.mask))[0]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -124,3 +126,32 @@ def test_a_retry_after_that_cannot_be_read_counts_for_nothing(serve, header):
     assert Endpoint(server.url, "m", pause=0.01).ask("s", "u") == "fine"
     assert time.monotonic() - start < 1
     assert module._seconds(header) == 0
+
+
+def first_token(said: str, **logprobs: float) -> bytes:
+    top = [{"token": token.replace("_", " "), "logprob": value} for token, value in logprobs.items()]
+    message = {"role": "assistant", "content": said}
+    return json.dumps({"choices": [{"message": message, "logprobs": {"content": [{"top_logprobs": top}]}}]}).encode()
+
+
+def test_answers_are_weighed_by_the_probabilities_of_the_first_token(serve):
+    # a token with a space before it is the same digit; what is no answer does not count
+    body = first_token("4", **{"4": math.log(0.5), "_4": math.log(0.1), "2": math.log(0.2), "Good": math.log(0.2)})
+    server = serve(lambda handler, _: reply(handler, body))
+    found = Endpoint(server.url, "m").weigh("s", "u", "024", [Image.new("RGB", (64, 64))])
+    assert found == pytest.approx([0, 0.25, 0.75])
+    asked = server.asked[0][2]
+    assert (asked["max_tokens"], asked["logprobs"], asked["top_logprobs"]) == (1, True, 20)
+
+
+def test_without_probabilities_the_answer_has_all_of_it(serve):
+    refused = serve(lambda handler, body: reply(handler, *((b"no", 400) if "logprobs" in body else (chat(" 2\n"),))))
+    silent = serve(says("2"))
+    for server in (refused, silent):
+        assert Endpoint(server.url, "m").weigh("s", "u", "024") == [0, 1, 0]
+
+
+def test_an_answer_that_is_none_of_those_asked_for_is_an_error(serve):
+    server = serve(says("A fine poster"))
+    with pytest.raises(AnswerError, match="answers 'A fine poster'; 0, 1 are accepted"):
+        Endpoint(server.url, "m").weigh("s", "u", "01")

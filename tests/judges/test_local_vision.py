@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import tiny_chat
 import tiny_qwen
 import torch
 from pictures import grain
@@ -17,32 +18,13 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 from posterkit.judges.chat import AnswerError
 from posterkit.judges.local import LocalModel
 from posterkit.judges.opening import open_judge
-from posterkit.pipelines.processor import Qwen2VLProcessor
 
-# the shape of Qwen2.5-VL's own template
-TEMPLATE = (
-    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.content is string %}{{ m.content }}{% else %}"
-    "{% for c in m.content %}{% if c.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
-    "{% elif c.type == 'text' %}{{ c.text }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
 ONE, TWO = Image.fromarray(grain(112, 168)), Image.fromarray(grain(168, 112, seed=1))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("vision")
-    torch.manual_seed(0)
-    words = tiny_qwen.tokenizer()
-    words.chat_template = TEMPLATE
-    model = tiny_qwen.text_encoder(words)
-    model.config.eos_token_id = model.generation_config.eos_token_id = words.convert_tokens_to_ids("<|im_end|>")
-    model.generation_config.bos_token_id = model.generation_config.pad_token_id = words.convert_tokens_to_ids(
-        "<|endoftext|>"
-    )
-    model.save_pretrained(path)
-    Qwen2VLProcessor.for_tokenizer(words).save_pretrained(path)
-    return path
+    return tiny_chat.save(tmp_path_factory.mktemp("vision"))
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +75,17 @@ def test_a_picture_changes_what_it_reads_out_of_the_same_words(model, monkeypatc
     assert not torch.allclose(*logits)
 
 
+def test_answers_are_weighed_by_the_logits_of_the_first_token_alone(model, monkeypatch):
+    given = read_by(model, monkeypatch, ONE)
+    with torch.no_grad():
+        logits = model._model(**{key: given[key] for key in (
+            "input_ids", "attention_mask", "pixel_values", "image_grid_thw")}).logits[0, -1]  # fmt: skip
+    digits = [model._reader.tokenizer.convert_tokens_to_ids(digit) for digit in "045"]
+    assert model.weigh("SYSTEM", "USER", "045", [ONE]) == pytest.approx(logits[digits].softmax(0).tolist(), rel=1e-4)
+    with pytest.raises(AnswerError, match="'10' is 2 tokens to this language model, not one"):
+        model.weigh("SYSTEM", "USER", ["5", "10"], [ONE])
+
+
 def test_threads_share_one_model(model):
     alone = [model.ask("s", f"question {n}", [ONE]) for n in range(4)]
     with ThreadPoolExecutor(4) as pool:
@@ -109,7 +102,7 @@ def test_as_a_judge_an_untrained_model_gives_an_error_that_names_it(folder, monk
 
 def test_a_model_of_text_alone_cannot_be_asked_about_pictures_nor_be_a_judge(tmp_path):
     words = tiny_qwen.tokenizer()
-    words.chat_template = TEMPLATE
+    words.chat_template = tiny_chat.TEMPLATE
     words.save_pretrained(tmp_path)
     torch.manual_seed(0)
     config = Qwen3Config(

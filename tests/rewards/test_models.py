@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import tiny_chat
 import torch
 from chat_server import chat, reply, servers
 from PIL import Image
@@ -20,7 +21,8 @@ from transformers import (
 )
 
 from posterkit.judges.image_text import ImageTextModel
-from posterkit.rewards import Asked, open_reward
+from posterkit.judges.local import LocalModel
+from posterkit.rewards import Asked, marks, open_reward
 from posterkit.rewards.features import windows
 from posterkit.rewards.opening import kind_of
 
@@ -43,6 +45,11 @@ def folders(tmp_path_factory):
     CLIPImageProcessorPil(size={"shortest_edge": SIDE}, crop_size=side).save_pretrained(made["eyes"])
     made["clip"] = save_clip(tmp_path_factory.mktemp("clip"))
     return {name: str(folder) for name, folder in made.items()}
+
+
+@pytest.fixture(scope="module")
+def seer(tmp_path_factory):
+    return tiny_chat.save(tmp_path_factory.mktemp("seer"))
 
 
 def test_a_folder_is_known_by_its_config(folders):
@@ -68,18 +75,45 @@ def test_identity_by_features_is_1_where_a_window_is_the_reference_and_less_else
     assert len(windows(poster)) == 14
 
 
+def test_a_model_that_sees_gives_the_expected_digit_of_its_answer(seer):
+    """By hand from the stock model's logits, for the request and both pictures."""
+    reward = open_reward("agreement", sources={"agreement": str(seer)})
+    (worth,) = reward(POSTERS[:1], ROWS[:1])
+    model = LocalModel(str(seer))
+    system = marks._SYSTEM.format(question=marks.QUESTIONS["agreement"])
+    pictures = [Image.fromarray(REFERENCE), POSTERS[0]]
+    with torch.no_grad():
+        logits = model._model(**model._inputs(system, "Request: the prompt", pictures)).logits[0, -1]
+    digits = [model._reader.tokenizer.convert_tokens_to_ids(digit) for digit in "012345"]
+    chances = logits[digits].double().softmax(0)
+    assert worth.value == pytest.approx(float((chances * torch.arange(6)).sum() / 5), abs=1e-4)
+    alone = replace(ROWS[0], references=())
+    assert reward(POSTERS[:1], [alone])[0].value != worth.value  # what went in is seen
+
+
+def test_as_a_whole_it_is_the_mean_of_three_marks_and_identity_needs_something_that_went_in(seer):
+    (worth,) = open_reward(str(seer))(POSTERS[:1], ROWS[:1])
+    assert set(worth.parts) == {"aesthetics", "text", "agreement"} and 0 <= worth.value <= 1
+    assert worth.value == pytest.approx(sum(worth.parts.values()) / 3)
+    identity = open_reward("identity", sources={"identity": str(seer)})
+    assert set(identity(POSTERS[:1], ROWS[:1])[0].parts) == {"identity"}
+    assert identity(POSTERS[:1], [replace(ROWS[0], references=())])[0].why == "nothing to judge"
+
+
 def test_an_endpoint_gives_its_three_marks_or_the_one_that_a_part_wants():
-    marks = {"why": "too dark", "aesthetics": 5, "text": 10, "content": 0}
+    marks = {"look good": "1", "quotes": "5", "asks for": "0"}
 
     def answering(handler, body):
-        reply(handler, chat(json.dumps(marks)) if body else b'{"data": [{"id": "seer"}]}')
+        told = body["messages"][0]["content"] if body else ""
+        digits = [digit for words, digit in marks.items() if words in told]
+        reply(handler, chat(digits[0]) if body else b'{"data": [{"id": "seer"}]}')
 
     with servers() as start:
         url = f"{start(answering).url}/v1"
         (whole,) = open_reward(url)(POSTERS[:1], ROWS[:1])
-        assert whole.value == pytest.approx(0.5) and whole.why == "too dark"
-        assert whole.parts == {"aesthetics": 0.5, "text": 1.0, "content": 0.0}
-        for part, mark in (("aesthetics", 0.5), ("text", 1.0), ("agreement", 0.0)):
+        assert whole.value == pytest.approx(0.4) and whole.why == "weakest in agreement (0.00)"
+        assert whole.parts == {"aesthetics": 0.2, "text": 1.0, "agreement": 0.0}
+        for part, mark in (("aesthetics", 0.2), ("text", 1.0), ("agreement", 0.0)):
             assert open_reward(part, sources={part: url})(POSTERS[:1], ROWS[:1])[0].value == mark
 
 

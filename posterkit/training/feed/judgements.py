@@ -18,7 +18,7 @@ from PIL import Image
 from posterkit.brief import quoted_texts
 from posterkit.data.schema import PosterSample
 from posterkit.rewards import Asked
-from posterkit.rewards.scorer import Scorer, inputs_of
+from posterkit.rewards.scorer import Scorer
 from posterkit.training.feed import weakening
 from posterkit.training.feed.ahead import Ahead
 from posterkit.training.feed.batches import Batch
@@ -140,7 +140,7 @@ class Judgements:
             gap = self.good.rows[number].get("gap")
             wrong = Side(asked, worse.target), "judged worse" if gap is None else f"judged worse by {gap:g}"
         elif kind == "unedited":
-            wrong = Side(asked, np.asarray(inputs_of(asked)[0])), "the input as it was"
+            wrong = Side(asked, np.asarray(asked.inputs()[0])), "the input as it was"
         elif kind == "wrong_task":
             task = rng.choice([task for task in self.good.of_task if task != sample.task])
             other, _ = self.good.read(rng.choice(self.good.of_task[task]))
