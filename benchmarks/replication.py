@@ -89,7 +89,7 @@ def _of_texts(text: str, published: str, arm: str, than: str) -> list[Claim]:
 
 _RL = "PosterOmni: 4.76 / 4.20 against"
 _CASCADE = "PosterCraft's ablation, no figure"
-CLAIMS = (
+TUNING = (
     Claim("stage 1 raises text accuracy over the base", _CRAFT, "letters", "stage1", "postercraft", 1),
     Claim("the same, read by OCR", _CRAFT, "ocr", "stage1", "postercraft", 1),
     Claim("region-aware SFT writes better than plain SFT", _UNSAID, "letters", "region_sft", "plain_sft", 1),
@@ -111,6 +111,22 @@ CLAIMS = (
     Claim("the text term keeps the letters", _UNSAID, "letters", "distilled", "distilled_no_text", 1),
     *_of_groups("linear merging below distilling", _UNSAID, "merged_linear", "distilled", 1),
     *_of_groups("SVD merging below distilling", _UNSAID, "merged_svd", "distilled", 1),
+    Claim("LoPT forgets less than end to end at equal task loss", "LoPT: GSM8K 72.1 against 46.6", "others@task",
+          "lopt_input", "end_to_end", -1),
+    Claim("LoPT to its anchor forgets less than end to end", "ours", "others@task", "lopt_anchor", "end_to_end", -1),
+    Claim("LoPT forgets less than a frozen first half", "what it has to beat", "others@task", "lopt_input",
+          "frozen_half", -1),
+    Claim("LoPT, the first half at a fiftieth of the rate, forgets less than end to end", "our probe", "others@task",
+          "lopt_input_slow", "end_to_end", -1),
+    Claim("the same than a frozen first half", "our probe", "others@task", "lopt_input_slow", "frozen_half", -1),
+    Claim("the same to its anchor, than end to end", "our probe", "others@task", "lopt_anchor_slow", "end_to_end",
+          -1),
+    Claim("the same to its anchor, than a frozen first half", "our probe", "others@task", "lopt_anchor_slow",
+          "frozen_half", -1),
+    Claim("a frozen first half forgets less than end to end", "no figure", "others@task", "frozen_half",
+          "end_to_end", -1),
+)  # fmt: skip
+REWARDS = (
     *_of_texts("stage 3 by NFT writes better than stage 2", f"{_RL} 4.43 / 3.89", "nft", "before_reward"),
     *_of_texts("stage 3 by DPO writes better than stage 2", _UNSAID, "dpo", "before_reward"),
     *_of_texts("NFT writes better than DPO at equal samples", _UNSAID, "nft", "dpo"),
@@ -137,21 +153,9 @@ CLAIMS = (
                   "omni_rl_learned", "omni_rl_without_unedited"),
     *_of_pictures("RL by a reward model above one without the prompt", f"{_RL} 4.67 / 4.09", "omni_rl_learned",
                   "omni_rl_without_prompt"),
-    Claim("LoPT forgets less than end to end at equal task loss", "LoPT: GSM8K 72.1 against 46.6", "others@task",
-          "lopt_input", "end_to_end", -1),
-    Claim("LoPT to its anchor forgets less than end to end", "ours", "others@task", "lopt_anchor", "end_to_end", -1),
-    Claim("LoPT forgets less than a frozen first half", "what it has to beat", "others@task", "lopt_input",
-          "frozen_half", -1),
-    Claim("LoPT, the first half at a fiftieth of the rate, forgets less than end to end", "our probe", "others@task",
-          "lopt_input_slow", "end_to_end", -1),
-    Claim("the same than a frozen first half", "our probe", "others@task", "lopt_input_slow", "frozen_half", -1),
-    Claim("the same to its anchor, than end to end", "our probe", "others@task", "lopt_anchor_slow", "end_to_end",
-          -1),
-    Claim("the same to its anchor, than a frozen first half", "our probe", "others@task", "lopt_anchor_slow",
-          "frozen_half", -1),
-    Claim("a frozen first half forgets less than end to end", "no figure", "others@task", "frozen_half",
-          "end_to_end", -1),
 )  # fmt: skip
+TABLES = {"Fine-tuning": TUNING, "Rewards and reflection": REWARDS}
+CLAIMS = TUNING + REWARDS
 
 
 @dataclass(frozen=True)
@@ -309,9 +313,13 @@ def _curve(measures: dict[str, float]) -> list[tuple[float, float]]:
 
 def table() -> str:
     """The claims, what was found and the verdicts, as Markdown."""
+    return "\n\n".join(f"### {title}\n\n{rows(claims)}" for title, claims in TABLES.items())
+
+
+def rows(claims: Sequence[Claim]) -> str:
     lines = ["| claim | published | measure | paired difference, 95 % t-interval | seeds | verdict |",
              "|---|---|---|---|---|---|"]  # fmt: skip
-    for claim in CLAIMS:
+    for claim in claims:
         found = finding(claim)
         if found is None:
             lines.append(f"| {claim.text} | {claim.source} | {claim.measure} | not run | | |")
@@ -333,15 +341,20 @@ def write_page() -> None:
     page = ROOT / "docs" / "replication.md"
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     page.write_text(f"{before}{BEGIN}\n{table()}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
-    forest([(claim, found) for claim in CLAIMS if (found := finding(claim))], page.with_suffix(".png"))
+    for claims, name in ((TUNING, "replication"), (REWARDS, "replication_of_rewards")):
+        forest([(claim, found) for claim in claims if (found := finding(claim))], page.with_name(f"{name}.png"))
     base = measured("untuned")
     curves = {
         name: [[(base[seed]["task"], base[seed]["others"]), *_curve(found)] for seed, found in measured(name).items()]
         for name in TUNED
     }
     retention(curves, page.with_name("replication_retention.png"))
-    objectives = {name: [record["rewards"] for record in records(name).values()] for name in ("nft", "grpo", "dpo")}
-    rewards(objectives, page.with_name("replication_rewards.png"))
+    drawn = {name: {s: record["rewards"] for s, record in records(name).items()} for name in ("nft", "grpo", "dpo")}
+    above = {
+        name: [[a - b for a, b in zip(run, drawn["dpo"][s], strict=True)] for s, run in drawn[name].items()]
+        for name in ("nft", "grpo")
+    }  # dpo's posters are the reference's
+    rewards(above, page.with_name("replication_rewards.png"))
     for shown, arms in SHOWN.items():
         sheets = {name: sheet for name in arms if (sheet := folder_of(name, 0) / SHEET).is_file()}
         if len(sheets) == len(arms):  # the runs may lie on another machine

@@ -45,7 +45,10 @@ def forest(rows: Sequence[tuple[Any, Any]], path: Path) -> None:
             axis.plot(finding.differences, [y] * len(finding.differences), "o", color=color, markersize=4, alpha=0.5)
             axis.plot([finding.mean], [y], "|", color=color, markersize=14, markeredgewidth=2.5)
         axis.axvline(0, color="black", linewidth=0.8)
-        names = [f"{claim.text}  {'→' if claim.sign > 0 else '←'}" for claim, _ in found]
+        several = len({claim.measure for claim, _ in found}) > 1
+        names = [
+            f"{claim.text}{f' ({claim.measure})' * several}  {'→' if claim.sign > 0 else '←'}" for claim, _ in found
+        ]
         axis.set_yticks(range(len(found), 0, -1), names, fontsize=8)
         axis.set_ylim(0.3, len(found) + 0.7)
         axis.set_xlabel(f"paired difference: {unit}", fontsize=8)
@@ -134,19 +137,20 @@ def labelled(rows: Sequence[tuple[str, np.ndarray]], path: Path) -> None:
 
 
 def rewards(curves: dict[str, list[list[float]]], path: Path) -> None:
-    """What drawn posters were worth, epoch by epoch: mean over seeds, and from the lowest to the highest seed.
+    """How much more drawn posters were worth than the reference's: mean over seeds, from the lowest to the highest.
 
     Args:
-        curves: for each objective its runs, a number for each epoch.
+        curves: for each objective its runs, a number for each epoch, of the same prompts and noise.
     """
     figure, axis = plt.subplots(figsize=(8, 4))
     for (name, runs), color in zip(curves.items(), ("#1a7f4b", "#1a5fb4", "#c0392b", "#7f8c8d"), strict=False):
         smooth = np.array([np.convolve(run, np.ones(5) / 5, "valid") for run in runs])
         steps = np.arange(smooth.shape[1]) + 5
         axis.fill_between(steps, smooth.min(0), smooth.max(0), color=color, alpha=0.15, linewidth=0)
-        axis.plot(steps, smooth.mean(0), color=color, label=name)
+        axis.plot(steps, smooth.mean(0), color=color, label=name.upper())
     axis.set_xlabel("epoch of 64 posters", fontsize=9)
-    axis.set_ylabel("share of letters read, mean of five epochs", fontsize=9)
+    axis.axhline(0, color="black", linewidth=0.8)
+    axis.set_ylabel("share of letters read, above the reference's\n(mean of five epochs)", fontsize=9)
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, fontsize=9)
     figure.tight_layout()
