@@ -163,7 +163,6 @@ ARMS = {
     "reward_model": _judging(),
     "reward_model_without_unedited": _judging("kinds.unedited=0"),
     "reward_model_without_prompt": _judging("prompt=false"),
-    "omni_before_reward": Arm(None, measure_posteromni, needs=("distilled",), start="{run}/distilled"),
     "omni_rl": _rewarded_omni("rules"),
     "omni_rl_generic": _rewarded_omni("generic"),
     "omni_rl_learned": _rewarded_omni("{run}/reward_model", "reward_model"),

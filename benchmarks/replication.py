@@ -145,8 +145,7 @@ REWARDS = (
     *(Claim(f"the prompt helps to tell a poster for {what}", f"{_RL} 4.67 / 4.09 after RL", kind, "reward_model",
             "reward_model_without_prompt", 1)
       for kind, what in (("wrong_task", "another task"), ("candidates", "the same wish"))),
-    *_of_pictures("RL by a task-aware reward above the student", f"{_RL} 4.43 / 3.89", "omni_rl",
-                  "omni_before_reward"),
+    *_of_pictures("RL by a task-aware reward above the student", f"{_RL} 4.43 / 3.89", "omni_rl", "distilled"),
     *_of_pictures("RL by a task-aware reward above a generic one", f"{_RL} 4.58 / 3.97", "omni_rl",
                   "omni_rl_generic"),
     *_of_pictures("RL by a reward model above one without unedited negatives", f"{_RL} 4.64 / 4.03",
