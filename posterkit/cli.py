@@ -235,10 +235,12 @@ def _expand(prompt: str, how: str, device: str | None) -> str | None:
 
 def _settings(args: argparse.Namespace) -> Settings:
     from posterkit.batch.plan import Settings
+    from posterkit.pipelines.revision import weights_of
 
+    model, transformer, lora = (source and weights_of(source) for source in (args.model, args.transformer, args.lora))
     return Settings(
-        args.model, args.transformer, args.lora, args.preset, args.device, args.dtype, args.native, args.draw_text,
-        args.reward, getattr(args, "critic", None),
+        model, transformer, lora, args.preset, args.device, args.dtype, args.native, args.draw_text, args.reward,
+        getattr(args, "critic", None),
     )  # fmt: skip
 
 

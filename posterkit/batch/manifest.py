@@ -12,6 +12,7 @@ from typing import Any
 
 from posterkit.batch.folder import read_folder
 from posterkit.batch.jobs import MAX_SIDE, MOST, TEXT, Common, Fault, Job, checked, parse_anchor, with_common
+from posterkit.pipelines.revision import weights_of
 from posterkit.tasks import ANCHORS, Anchor
 
 ROW_KEYS = tuple(f.name for f in fields(Job) if f.name not in ("where", "expanded", "refine", "feedback"))
@@ -126,7 +127,7 @@ def _lora(value: str | None, base: Path) -> str | None:
     if value is None:
         return None
     name = value.rpartition("=")[0] or value
-    return str(base / value) if (base / value).exists() or (base / name).exists() else value
+    return weights_of(str(base / value) if (base / value).exists() or (base / name).exists() else value)
 
 
 def _anchor(value: str | list[int]) -> Anchor:

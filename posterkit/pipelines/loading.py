@@ -10,6 +10,8 @@ from typing import Any, Literal
 import yaml
 from safetensors import SafetensorError
 
+from posterkit.pipelines.revision import weights_of
+
 Family = Literal["postercraft", "posteromni"]
 
 # pipeline classes of a folder's index -> which of ours opens it, and the transformer class in it
@@ -197,7 +199,7 @@ def add_loras(pipe: Any, lora: str | Sequence[str]) -> None:
     """
     names, weights = [], []
     for number, item in enumerate([lora] if isinstance(lora, str) else lora):
-        source, weight = _source_and_weight(item)
+        source, weight = _source_and_weight(weights_of(item))
         name = f"lora{number}"
         if Path(source).is_file() and not source.endswith(".safetensors"):
             raise ValueError(f"LoRA {source}: only .safetensors files are read")

@@ -27,6 +27,7 @@ from posterkit.pipelines.loading import (
     read_index,
     weight_bytes,
 )
+from posterkit.pipelines.revision import weights_of
 
 logger = logging.getLogger(__name__)
 
@@ -196,7 +197,8 @@ def load_pipeline(
     """Load a checkpoint into the pipeline that its index asks for, and put it on this machine.
 
     Args:
-        model: a folder, a hub id, or `mini:postercraft` and `mini:posteromni`.
+        model: a folder, a hub id, or `mini:postercraft` and `mini:posteromni`. A recipe's run folder stands for its
+            averaged weights, here and for the next two.
         transformer: goes in instead of the model's own: a folder, a hub id or one safetensors file.
         lora: one or several, `=0.8` behind one is its weight.
         preset: a name (8gb, 16gb, 24gb, 48gb, 80gb) or a YAML file; None chooses by the card. The CPU needs none.
@@ -211,7 +213,7 @@ def load_pipeline(
         ValueError: a part cannot be loaded or does not fit; one line that names it.
     """
     name = str(model)
-    name = mini.path(name.removeprefix("mini:")) if name.startswith("mini:") else name
+    name = mini.path(name.removeprefix("mini:")) if name.startswith("mini:") else weights_of(name)
     index = read_index(name)
     family = family_of(name, index)
     machine = hardware(device)
@@ -224,7 +226,7 @@ def load_pipeline(
     if transformer is not None:
         how = _quantization(plan, kind, ("transformer",))
         how = how.quant_mapping["transformer"] if how else None
-        parts["transformer"] = load_transformer(str(transformer), name, family, kind, how)
+        parts["transformer"] = load_transformer(weights_of(str(transformer)), name, family, kind, how)
     quantized = tuple(part for part in plan.quantize if part not in parts)
     pipe = _open(name, family, parts | {"dtype": kind}, _quantization(plan, kind, quantized))
     if lora:

@@ -209,6 +209,21 @@ def test_one_lora_file_is_a_lora(base, loras):
     )
 
 
+def test_a_run_folder_stands_for_its_averaged_weights_else_for_its_last_ones(base, loras, tmp_path):
+    for run, kind, lora in (("averaged", "ema", "1"), ("plain", "model", "2")):
+        shutil.copytree(loras / lora, tmp_path / run / kind)
+        (tmp_path / run / "config.yaml").write_text("seed: 0\n")
+    shutil.copytree(loras / "2", tmp_path / "averaged" / "model")
+    for run, lora in (("averaged", "1"), ("plain", "2")):
+        same(
+            draw(load_pipeline(base, lora=f"{tmp_path / run}=0.5", device="cpu")),
+            draw(load_pipeline(base, lora=f"{loras / lora}=0.5", device="cpu")),
+        )
+    shutil.copytree(base, tmp_path / "whole" / "ema")
+    (tmp_path / "whole" / "config.yaml").write_text("seed: 0\n")
+    same(draw(load_pipeline(tmp_path / "whole", device="cpu")), draw(load_pipeline(base, device="cpu")))
+
+
 def test_a_lora_without_a_key_of_this_model_is_an_error_not_a_silence(base, tmp_path):
     keys = {f"transformer.blocks.0.to_q.lora_{side}.weight": torch.zeros(2, 2) for side in "AB"}
     save_file(keys, tmp_path / "pytorch_lora_weights.safetensors")
