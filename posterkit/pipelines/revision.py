@@ -61,5 +61,5 @@ def weights_of(source: str) -> str:
         source: a folder, a file or a hub id; of a LoRA its weight may stand behind it.
     """
     path, weight = path_and_weight(source)
-    inner = (Path(path) / name for name in ("ema", "model")) if (Path(path) / "config.yaml").is_file() else ()
+    inner = (Path(path) / name for name in ("ema", "model"))
     return str(next((folder for folder in inner if folder.is_dir()), path)) + weight

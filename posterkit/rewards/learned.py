@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from posterkit.pipelines.loading import quiet_bars
+from posterkit.pipelines.revision import weights_of
 from posterkit.rewards.scorer import BACKBONE, CONFIG, WEIGHTS, Scorer
 from posterkit.rewards.worth import Asked, Worth
 
@@ -34,8 +35,7 @@ class Learned:
     def __init__(
         self, source: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
     ) -> None:
-        folders = (Path(source) / "ema", Path(source) / "model", Path(source))
-        self.folder = next((folder for folder in folders if (folder / CONFIG).is_file()), Path(source))
+        self.folder = Path(weights_of(str(source)))
         quiet_bars()
         self.scorer = Scorer.from_folder(self.folder, dtype)
         if "scale" not in self.scorer.settings:

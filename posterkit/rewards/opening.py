@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from posterkit.pipelines.revision import weights_of
 from posterkit.rewards.worth import Reward
 from posterkit.tasks import TASKS
 
@@ -177,7 +178,7 @@ def kind_of(source: str) -> str:
     if source.startswith(("http://", "https://")):
         return "judge"
     folder = Path(source)
-    if any((folder / inner / _LEARNED).is_file() for inner in ("ema", "model", "")):
+    if (Path(weights_of(source)) / _LEARNED).is_file():
         return "learned"
     config = folder / "config.json"
     if config.is_file():

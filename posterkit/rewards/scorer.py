@@ -24,6 +24,7 @@ from transformers import AutoModelForImageTextToText
 from posterkit import mini
 from posterkit.pipelines.instruction import PICTURE
 from posterkit.pipelines.processor import load_processor
+from posterkit.pipelines.revision import weights_of
 from posterkit.rewards.worth import Asked
 from posterkit.sizing import fit_area
 
@@ -201,8 +202,8 @@ class Scorer:
 def _folder(source: str) -> Path:
     if source.startswith("mini:"):
         return Path(mini.path(source.removeprefix("mini:")))
-    if Path(source).is_dir():  # a run folder stands for its averaged weights, else for its last ones
-        return next(one for one in (Path(source) / "ema", Path(source) / "model", Path(source)) if one.is_dir())
+    if Path(source).is_dir():
+        return Path(weights_of(source))
     if source.count("/") != 1 or source.startswith((".", "/", "runs/", "~")):
         raise FileNotFoundError(f"{source}: no such folder")
     return Path(snapshot_download(source, allow_patterns=_WANTED))

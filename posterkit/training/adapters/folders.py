@@ -15,6 +15,7 @@ from diffusers import DiffusionPipeline
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from posterkit import mini
+from posterkit.pipelines.revision import weights_of
 from posterkit.training.config import check_keys
 
 
@@ -31,7 +32,7 @@ def resolve(name: str) -> str:
         checkpoint, _, part = name.removeprefix("mini:").partition("/")
         folder = Path(mini.path(checkpoint)) / part
     else:
-        folder = next((inner for inner in (Path(name) / "ema", Path(name) / "model") if inner.is_dir()), Path(name))
+        folder = Path(weights_of(name))
     if not folder.is_dir():
         raise FileNotFoundError(f"{name}: no such folder")
     return str(folder)
