@@ -12,11 +12,13 @@ from pathlib import Path
 
 import torch
 from nano_measures import (
+    RULES,
     measure_pairs,
     measure_postercraft,
     measure_posteromni,
     measure_retention,
     measure_rewarded,
+    measure_rewarded_posteromni,
 )
 from nano_reflections import make_reflections, measure_best_of_2, measure_refined
 
@@ -108,7 +110,7 @@ def _judging(*changes: str) -> Arm:
 
 def _rewarded_omni(reward: str, *needs: str) -> Arm:
     """Omni-Edit RL from the student, by rules or by a reward model of the same seed."""
-    arm = _after("distilled", "stage3_reward_posteromni", measure_posteromni, f"reward.source={reward}")
+    arm = _after("distilled", "stage3_reward_posteromni", measure_rewarded_posteromni, f"reward.source={reward}")
     return replace(arm, needs=(*arm.needs, *needs))
 
 
@@ -163,8 +165,11 @@ ARMS = {
     "reward_model": _judging(),
     "reward_model_without_unedited": _judging("kinds.unedited=0"),
     "reward_model_without_prompt": _judging("prompt=false"),
-    "omni_rl": _rewarded_omni("rules"),
-    "omni_rl_generic": _rewarded_omni("generic"),
+    "omni_before_reward": Arm(
+        None, measure_rewarded_posteromni, needs=("distilled",), start="{run}/distilled"
+    ),
+    "omni_rl": _rewarded_omni(RULES),
+    "omni_rl_generic": _rewarded_omni("glyphs:0.5+aesthetics:0.5"),
     "omni_rl_learned": _rewarded_omni("{run}/reward_model", "reward_model"),
     "omni_rl_without_unedited": _rewarded_omni(
         "{run}/reward_model_without_unedited", "reward_model_without_unedited"

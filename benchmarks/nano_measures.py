@@ -20,6 +20,7 @@ from posterkit.metrics.color import srgb_to_lab
 from posterkit.metrics.diversity import diversity
 from posterkit.metrics.glyphs import glyph_accuracy, read_glyphs
 from posterkit.metrics.text import TextReader, text_accuracy
+from posterkit.rewards import Asked, open_reward
 from posterkit.tasks import TASKS
 from posterkit.training.feed.regions import region_shares
 from posterkit.training.losses import add_noise
@@ -29,6 +30,7 @@ from posterkit.training.stages import open_start
 Picture = NDArray[np.uint8]
 POSTERS, OF_TASK, READ, LOSSES = 96, 32, 32, 64  # held-out posters: of text, of each task, read by OCR, of a loss
 REWARDED, REREAD, WISHES = 288, 64, 24  # of a rewarded model: posters, those read by OCR, wishes drawn four times
+RULES = "configs/rewards/glyphs.yaml"
 TIMES = (0.15, 0.35, 0.55, 0.75, 0.95)
 
 
@@ -79,21 +81,31 @@ def measure_rewarded(folder: str, seed: int, sheet: Path | None = None) -> dict[
     }
 
 
-def measure_posteromni(folder: str, seed: int, sheet: Path | None = None) -> dict[str, float]:
+def measure_posteromni(folder: str, seed: int, sheet: Path | None = None, judge: bool = False) -> dict[str, float]:
     """The six tasks.
+
+    Args:
+        judge: also say what the posters are worth, and how much those of one wish differ.
 
     Returns:
         Of each task and as `local` and `global`, the mean over a group's tasks: mean distance in Lab from the poster
         that was asked for, over what the task makes; the same with `loss_`: held-out velocity error of the tokens that
         the task makes; letters: share of the titles' letters that can be read, where the title had to be made from
-        words.
+        words. Where it is judged, worth: mean in [0, 1] by the rules for glyph posters; diversity: mean distance in
+        Lab between four posters of one wish.
     """
     model = open_start(folder, "posteromni")
     pipe, found, read, shown = pipeline_of(model), {}, [], []
+    options, worths, differ = {"batch": 32, "seed": seed, "steps": None}, [], []
     for task in TASKS:
         samples = [GlyphPosters(seed, (task,), "heldout")[number] for number in range(OF_TASK)]
-        references = [list(sample.references) for sample in samples]
-        pictures = draw(pipe, task, samples, references, {"batch": 32, "seed": seed, "steps": None})
+        pictures = draw(pipe, task, samples, [list(sample.references) for sample in samples], options)
+        if judge:
+            rows = [Asked.of(sample) for sample in samples]
+            worths += open_reward(RULES, fast=True)([Image.fromarray(picture) for picture in pictures], rows)
+            wishes = [sample for sample in samples[: WISHES // len(TASKS)] for _ in range(4)]
+            again = draw(pipe, task, wishes, [list(wish.references) for wish in wishes], options)
+            differ += [diversity(again[start : start + 4]) for start in range(0, len(again), 4)]
         pairs = list(zip(samples, pictures, strict=True))
         found[f"loss_{task}"] = made_loss(model, samples, seed)
         found[task] = mean(distance(picture, sample.target, made_of(sample)) for sample, picture in pairs)
@@ -103,7 +115,15 @@ def measure_posteromni(folder: str, seed: int, sheet: Path | None = None) -> dic
         for name in ("", "loss_"):
             found[name + group] = mean(found[name + task.name] for task in TASKS.values() if task.group == group)
     _save(sheet, *zip(*shown, strict=True))
-    return {**found, "letters": mean(read)}
+    found["letters"] = mean(read)
+    if judge:
+        found |= {"worth": mean(worth.value for worth in worths), "diversity": mean(differ)}
+    return found
+
+
+def measure_rewarded_posteromni(folder: str, seed: int, sheet: Path | None = None) -> dict[str, float]:
+    """The six tasks by a model that learnt from rewards, and by the one that it is compared with."""
+    return measure_posteromni(folder, seed, sheet, judge=True)
 
 
 def measure_pairs(folder: str, seed: int, sheet: Path | None = None) -> dict[str, float]:

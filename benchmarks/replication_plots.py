@@ -19,6 +19,7 @@ UNITS = (
     (("letters", "ocr", "kept"), "share of letters read"),
     (("local", "global", "background"), "distance from the poster asked for, Lab"),
     (("loss_local", "loss_global", "loss_background"), "held-out velocity error"),
+    (("worth",), "worth by the rules for glyph posters"),
     (("unedited", "wrong_task", "candidates"), "share of pairs told apart"),
     (("diversity",), "distance between four posters of one prompt, Lab"),
     (("others@task",), "held-out velocity error on all other posters"),

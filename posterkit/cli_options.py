@@ -134,8 +134,8 @@ def _shared_options() -> argparse.ArgumentParser:
     )
     group.add_argument(
         "--reward", metavar="SPEC",
-        help="who says which is best: rules (default), a part such as text, text:0.6+aesthetics:0.4, a reward model's "
-        "folder, or a URL",
+        help="who says which is best: rules (default), a part such as text, text:0.6+aesthetics:0.4, a YAML file "
+        "of weights, a reward model's folder, or a URL",
     )  # fmt: skip
     group = options.add_argument_group("the model")
     group.add_argument("--model", metavar="MODEL", help="a diffusers folder or hub id (default: the shipped mini)")

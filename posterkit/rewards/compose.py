@@ -6,8 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import yaml
 from PIL import Image
 
 from posterkit.rewards.part import NOTHING_TO_JUDGE, check_count
@@ -61,6 +64,33 @@ GATES: tuple[Gate, ...] = (
 BLIND: dict[str, float] = {"aesthetics": 0.5, "agreement": 0.5}  # whatever the task: what a generic reward sees
 
 
+def read_composition(path: str | Path) -> tuple[dict[str, dict[str, float]], tuple[Gate, ...]]:
+    """Weights of each task and gates, from a YAML file.
+
+        weights:  # parts, or any other spec of one reward, such as a model's folder
+          text: {text: 0.5, aesthetics: 0.5}
+          layout_driven: {layout: 0.6, text: 0.4}
+        gates:
+          - {part: layout, least: 0.2, cap: 0.4}
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it says something else.
+    """
+    try:
+        told: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        if unknown := ", ".join(map(str, told.keys() - {"weights", "gates"})):
+            raise ValueError(f"unknown keys {unknown}")
+        weights = {task: {part: float(w) for part, w in parts.items()} for task, parts in told["weights"].items()}
+        return weights, tuple(Gate(**gate) for gate in told.get("gates", ()))
+    except (AttributeError, KeyError, TypeError, ValueError, yaml.YAMLError) as fault:
+        said = " ".join(str(fault).split())
+        raise ValueError(
+            f"{path}: a reward's file says weights: {{task: {{part: number}}}} and may say "
+            f"gates: [{{part: ..., least: ..., cap: ...}}]; found otherwise: {said}"
+        ) from None
+
+
 class Composed:
     """A weighted mean of rewards by task, with gates.
 
@@ -71,7 +101,8 @@ class Composed:
         gates: heeded where the row's task has their part.
 
     Raises:
-        ValueError: a weight that is not positive, a part that no reward is given for, or a task that is unknown.
+        ValueError: a weight that is not positive, a part or a gate that no reward is given for, or a task that is
+            unknown.
     """
 
     def __init__(
@@ -89,6 +120,9 @@ class Composed:
                     raise ValueError(f"reward {label}: the weight of {part} in {task} must be above 0, got {weight:g}")
                 if part not in rewards:
                     raise ValueError(f"reward {label}: {task} weighs {part!r}; there are {', '.join(rewards)}")
+        for gate in gates:
+            if gate.part not in rewards:
+                raise ValueError(f"reward {label}: a gate on {gate.part!r}, which no task weighs")
         self.label, self.weights, self.gates = label, weights, tuple(gates)
         self.rewards: dict[str, Reward] = dict(rewards)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from posterkit.pipelines.revision import weights_of
@@ -17,6 +17,7 @@ PARTS = (
     "text", GLYPHS, "aesthetics", "agreement", "identity", "preservation", "layout", "style", "completion",
 )  # fmt: skip
 REMOTE = "reward+"  # before the URL of a reward that `posterkit.rewards.serve` serves
+FILES = (".yaml", ".yml")
 _WEIGHT = re.compile(r"(?P<name>.+):(?P<weight>\d*\.?\d+)")
 _LEARNED = "scorer.json"  # what the folder of a reward model holds
 
@@ -39,6 +40,7 @@ def open_reward(
             a part: text, glyphs (letters of glyph posters), aesthetics, agreement, identity, preservation, layout,
             style, completion;
             several with weights, the same for every task: "text:0.6+aesthetics:0.4";
+            a YAML file with weights for each task and gates (see `posterkit.rewards.compose.read_composition`);
             the folder of a reward model that `train/reward_model.py` left, of a CLIP-like model (HPSv2, SigLIP), of a
             vision model (DINOv2: identity), or of a language model that sees; or a hub id of one of the latter three;
             "http://host:8000/v1": an OpenAI-compatible endpoint whose model sees;
@@ -73,7 +75,7 @@ def reach(source: str, sources: Mapping[str, str], timeout: float = 30.0) -> Non
         OSError: nobody answers; the line says where.
         ValueError: a URL is none.
     """
-    for name in dict.fromkeys(part for spec in (source, *sources.values()) for part in _weighed(spec.strip())):
+    for name in dict.fromkeys(part for spec in (source, *sources.values()) for part in _parts_of(spec.strip())):
         try:
             if name.startswith(REMOTE):
                 from posterkit.rewards.remote import RemoteReward
@@ -97,11 +99,14 @@ class _Opening:
         self.fast, self.device, self.model, self.sources = fast, device, model, sources
 
     def open(self, source: str) -> Reward:
-        from posterkit.rewards.compose import BLIND, GATES, TEXT, WEIGHTS, Composed
+        from posterkit.rewards.compose import BLIND, GATES, TEXT, WEIGHTS, Composed, read_composition
 
-        if source == RULES:
-            names = list(dict.fromkeys(part for parts in WEIGHTS.values() for part in parts))
-            return Composed(RULES, {name: self.part(name) for name in names}, WEIGHTS, GATES)
+        if source == RULES or source.endswith(FILES):
+            label, weights, gates = RULES, WEIGHTS, GATES
+            if source != RULES:
+                label, (weights, gates) = Path(source).stem, read_composition(source)
+            names = list(dict.fromkeys(part for parts in weights.values() for part in parts))
+            return Composed(label, {name: self.part(name) for name in names}, weights, gates)
         if source == GENERIC:
             same = dict.fromkeys((TEXT, *TASKS), BLIND)
             return Composed(GENERIC, {name: self.part(name) for name in BLIND}, same)
@@ -194,11 +199,20 @@ def kind_of(source: str) -> str:
         near = difflib.get_close_matches(source, known, n=1, cutoff=0)[0]
         raise ValueError(
             f"reward {source!r}: there is no such reward (did you mean {near!r}?); use {', '.join(known)}, several "
-            "with weights as in text:0.6+aesthetics:0.4, a model's folder or hub id, or a URL"
+            "with weights as in text:0.6+aesthetics:0.4, a YAML file of weights, a model's folder or hub id, or a URL"
         )
     if any(name.endswith(("ForConditionalGeneration", "ForCausalLM")) for name in told.get("architectures") or ()):
         return "judge"
     return "clip" if {"text_config", "vision_config"} <= told.keys() else "vision"
+
+
+def _parts_of(source: str) -> Iterable[str]:
+    """The single rewards that a spec is made of, as far as it names them."""
+    if not source.endswith(FILES):
+        return _weighed(source)
+    from posterkit.rewards.compose import read_composition
+
+    return [part for parts in read_composition(source)[0].values() for part in parts]
 
 
 def _weighed(source: str) -> dict[str, float]:

@@ -94,7 +94,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m posterkit.rewards.serve", description="Serve a reward to other machines."
     )
-    parser.add_argument("reward", help="rules, generic, text:0.6+aesthetics:0.4, a folder, ...")
+    parser.add_argument("reward", help="rules, generic, text:0.6+aesthetics:0.4, a YAML file, a folder, ...")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in")
     parser.add_argument("--port", type=int, default=8990)
     parser.add_argument("--workers", type=int, default=1, help="processes that score")

@@ -101,6 +101,53 @@ def test_a_sum_of_parts_weighs_them_as_it_says():
     assert isinstance(plain, Composed) and plain.weights["text"] == {"text": 1.0, "http://host:8990": 1.0}
 
 
+def test_a_file_says_the_weights_of_each_task_and_its_gates(tmp_path):
+    file = tmp_path / "own.yaml"
+    file.write_text(
+        "weights:\n  text: {text: 1, aesthetics: 3}\n  style_driven: {style: 1e-1}\n"
+        "gates:\n  - {part: style, least: 0.2, cap: 0.4}\n"
+    )
+    own = open_reward(str(file))
+    assert (
+        isinstance(own, Composed)
+        and own.name.startswith("own ")
+        and set(own.rewards) == {"text", "aesthetics", "style"}
+    )
+    assert own.weights == {"text": {"text": 1.0, "aesthetics": 3.0}, "style_driven": {"style": 0.1}}
+    assert own.gates == (Gate("style", 0.2, 0.4),)
+    with pytest.raises(ValueError, match=r"'r' is of 'filling'; it knows text, style_driven"):
+        own([POSTER], [Asked("filling", "", id="r")])
+
+
+@pytest.mark.parametrize(
+    ("said", "fault"),
+    [
+        ("weights: {text: {text: 0.5}", "found otherwise: while parsing"),
+        ("", "found otherwise"),
+        ("weights: [text]", "found otherwise"),
+        ("weights: {text: {text: much}}", "could not convert string to float: 'much'"),
+        ("weights: {text: {text: 1}}\ngate: []", "unknown keys gate"),
+        ("weights: {text: {text: 1}}\ngates: [{part: text, most: 1}]", "'most'"),
+        ("weights: {text: {text: 1}}\ngates: [{part: text, least: 7}]", r"lie in \[0, 1\], got 7"),
+        ("weights: {text: {text: 1}}\ngates: [{part: style, least: 0.1}]", "a gate on 'style', which no task weighs"),
+        ("weights: {text: {astethics: 1}}", "did you mean 'aesthetics'"),
+        ("weights: {texts: {text: 1}}", "unknown task 'texts'"),
+        ("weights: {text: {text: -1}}", "above 0, got -1"),
+    ],
+)
+def test_a_file_that_says_otherwise_is_refused_in_one_line(tmp_path, said, fault):
+    file = tmp_path / "own.yaml"
+    file.write_text(said)
+    with pytest.raises(ValueError, match=fault) as error:
+        open_reward(str(file))
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"own\.yaml"):
+        open_reward(str(tmp_path / "own.yaml"))
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [

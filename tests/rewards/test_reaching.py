@@ -35,5 +35,15 @@ def test_an_endpoint_that_answers_anything_at_all_is_alive():
         reach(server.url, {"text": f"reward+{server.url.removesuffix('/v1')}"})
 
 
-def test_rewards_that_nobody_serves_need_no_answer():
+def test_rewards_that_nobody_serves_need_no_answer(tmp_path):
     reach("text:0.6+aesthetics:0.4", {"identity": "org/model"})
+    file = tmp_path / "own.yaml"
+    file.write_text("weights: {text: {text: 1, style: 2}}")
+    reach(str(file), {})
+
+
+def test_who_a_file_of_weights_names_is_asked_too(tmp_path):
+    file = tmp_path / "own.yaml"
+    file.write_text("weights: {text: {text: 1, 'http://127.0.0.1:9/v1': 2}}")
+    with pytest.raises(OSError, match=r"^reward http://127\.0\.0\.1:9/v1: nobody answers"):
+        reach(str(file), {})

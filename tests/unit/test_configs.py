@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from posterkit.pipelines.presets import preset_names, read_preset
+from posterkit.rewards import open_reward
 from posterkit.training.config import RunConfig, load_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,6 +43,11 @@ def test_a_stage_config_has_only_known_keys_of_the_right_types(path):
     assert config.max_steps > 0 and re.match(r"runs/", config.run_dir)
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "rewards").iterdir()), ids=lambda path: path.stem)
+def test_a_file_of_weights_opens_as_a_reward(path):
+    assert open_reward(str(path)).name.startswith(path.stem)
+
+
 @pytest.mark.parametrize("recipe", sorted((ROOT / "train").glob("*.py")), ids=lambda path: path.stem)
 def test_a_recipe_has_a_mini_config_of_its_name_and_fits_a_page(recipe):
     assert (ROOT / "configs" / "mini" / f"{recipe.stem}.yaml").is_file()
@@ -56,7 +62,9 @@ def test_a_preset_is_read_for_both_families(name, family):
 
 def test_no_config_is_left_out_of_these_tests():
     # those of accelerate are read in tests/training/test_sharding.py
-    tested = {path for folder in ("presets", "accelerate") for path in (ROOT / "configs" / folder).glob("*.yaml")}
+    tested = {
+        path for folder in ("presets", "accelerate", "rewards") for path in (ROOT / "configs" / folder).glob("*.yaml")
+    }
     tested |= {*STAGES}
     assert set((ROOT / "configs").rglob("*.yaml")) == tested
     assert all(isinstance(yaml.safe_load(path.read_text()), dict) for path in tested)

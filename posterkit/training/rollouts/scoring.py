@@ -15,7 +15,8 @@ class RewardSource:
     """
     Attributes:
         source: a reward's spec, see `posterkit.rewards.opening.open_reward`: rules, a sum of parts such as
-            text:0.6+aesthetics:0.4, a model's folder, an endpoint, or reward+http://host:port.
+            text:0.6+aesthetics:0.4, a YAML file of weights for each task, a model's folder, an endpoint, or
+            reward+http://host:port.
         sources: of parts that a model is to judge in place of the rules.
         model: its name at an endpoint.
         device: where models run.
