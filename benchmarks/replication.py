@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,6 +38,7 @@ SHOWN = {
     "postercraft": ("postercraft", "stage1", "plain_sft", "region_sft"),
     "posteromni": ("posteromni", "expert_local", "expert_global", "joint", "distilled", "merged_svd"),
     "rewarded": ("before_reward", "dpo", "grpo", "nft"),
+    "rewarded_posteromni": ("omni_before_reward", "omni_rl", "omni_rl_generic", "omni_rl_learned"),
 }
 
 
@@ -158,6 +160,14 @@ REWARDS = (
       for what, arm in (("task-aware reward", "omni_rl"), ("reward model", "omni_rl_learned"))),
 )  # fmt: skip
 TABLES = {"Fine-tuning": TUNING, "Rewards and reflection": REWARDS}
+BEFORE, BEFORE_OMNI = "before_reward", "omni_before_reward"
+WATCHED = {  # arms that learn from rewards of posters that they draw, and what each began as
+    **dict.fromkeys(("nft", "grpo"), BEFORE),
+    **dict.fromkeys(("omni_rl", "omni_rl_generic", "omni_rl_learned", "omni_rl_without_unedited",
+                     "omni_rl_without_prompt"), BEFORE_OMNI),
+}  # fmt: skip
+SIDES = {"letters": 1, "worth": 1, "background": -1, "local": -1, "global": -1, "diversity": 1}  # and what is better
+EPOCHS = 10  # the first and the last, whose rewards are compared
 CLAIMS = TUNING + REWARDS
 
 
@@ -316,7 +326,8 @@ def _curve(measures: dict[str, float]) -> list[tuple[float, float]]:
 
 def table() -> str:
     """The claims, what was found and the verdicts, as Markdown."""
-    return "\n\n".join(f"### {title}\n\n{rows(claims)}" for title, claims in TABLES.items())
+    parts = [f"### {title}\n\n{rows(claims)}" for title, claims in TABLES.items()]
+    return "\n\n".join((*parts, f"### What each reward bought\n\n{watch()}"))
 
 
 def rows(claims: Sequence[Claim]) -> str:
@@ -332,6 +343,34 @@ def rows(claims: Sequence[Claim]) -> str:
             f"| {claim.text} | {claim.source} | {claim.measure}, expected {wanted} | "
             f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f}) | {len(found.differences)} | "
             f"**{found.verdict(claim.sign)}** |"
+        )
+    return "\n".join(lines)
+
+
+def watch() -> str:
+    """Each arm's own reward, and what it was not told to mind, as Markdown.
+
+    A measure got better or worse where all of its paired 95 % t-interval did; a reward that rose while one got worse
+    was hacked.
+    """
+    lines = [f"| learnt from rewards | own reward, last {EPOCHS} epochs over the first | better | worse | |",
+             "|---|---|---|---|---|"]  # fmt: skip
+    for arm, before in WATCHED.items():
+        drawn = [record["rewards"] for record in records(arm).values()]
+        if len(drawn) < 2:
+            lines.append(f"| {arm} | not run | | | |")
+            continue
+        own = paired([mean(epochs[-EPOCHS:]) for epochs in drawn], [mean(epochs[:EPOCHS]) for epochs in drawn])
+        those = [name for name in SIDES if name in next(iter(measured(arm).values()))]
+        told: dict[str, list[str]] = {"agrees": [], "disagrees": [], "cannot tell": []}
+        for name in those:
+            found = finding(Claim("", "", name, arm, before, SIDES[name]))
+            if found:
+                told[found.verdict(SIDES[name])].append(f"{name} {found.mean:+.3f}")
+        hacked = "**hacking**" if own.low > 0 and told["disagrees"] else ""
+        lines.append(
+            f"| {arm} | {own.mean:+.3f} ({own.low:+.3f} to {own.high:+.3f}) | {', '.join(told['agrees']) or 'none'} | "
+            f"{', '.join(told['disagrees']) or 'none'} | {hacked} |"
         )
     return "\n".join(lines)
 
@@ -361,7 +400,7 @@ def write_page() -> None:
     for shown, arms in SHOWN.items():
         sheets = {name: sheet for name in arms if (sheet := folder_of(name, 0) / SHEET).is_file()}
         if len(sheets) == len(arms):  # the runs may lie on another machine
-            tile, pick = ((100, 100), range(0, 36, 3)) if shown == "posteromni" else ((68, 100), range(12))
+            tile, pick = ((100, 100), range(0, 36, 3)) if shown.endswith("posteromni") else ((68, 100), range(12))
             stages(sheets, page.with_name(f"replication_{shown}.jpg"), 12, tile, pick)
     if (sheet := folder_of("reflect", 0) / SHEET).is_file():
         refined(sheet, page.with_name("replication_refined.jpg"))

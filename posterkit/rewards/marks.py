@@ -22,9 +22,12 @@ QUESTIONS = {
     "identity": "Is the main subject of the pictures that went in on the poster, unmistakably the same one?",
 }
 WHOLE = ("aesthetics", "text", "agreement")
-_SYSTEM = """\
-You judge posters strictly. You get a request and the poster that was made for it, after the pictures that went in if
-there were any. {question}
+SYSTEM = """\
+You judge posters strictly. You see the pictures that went in, if there were any, and last the poster that was made."""
+# the question comes last: servers that keep what they have read (vLLM, SGLang) read pictures and request once for all
+QUESTION = """\
+Request: {request}
+{question}
 Answer with one digit from 0 (not at all) to 5 (flawless) and with nothing else."""
 
 
@@ -52,10 +55,11 @@ class ModelReward(Part):
 
     def judge(self, poster: Image.Image, row: Asked) -> Worth:
         pictures = [*row.inputs(), poster]
-        request = f"Request: {row.prompt}" if row.references else f"Request: {row.caption or row.prompt}"
+        request = row.prompt if row.references else row.caption or row.prompt
         parts = {}
         for part in self.asked:
-            chances = self._seer.weigh(_SYSTEM.format(question=QUESTIONS[part]), request, MARKS, pictures)
+            question = QUESTION.format(request=request, question=QUESTIONS[part])
+            chances = self._seer.weigh(SYSTEM, question, MARKS, pictures)
             parts[part] = float(np.dot(chances, [int(mark) for mark in MARKS])) / int(MARKS[-1])
         weakest = min(parts, key=lambda part: parts[part])
         return Worth(float(np.mean(list(parts.values()))), parts, f"weakest in {weakest} ({parts[weakest]:.2f})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -80,10 +81,10 @@ def test_a_model_that_sees_gives_the_expected_digit_of_its_answer(seer):
     reward = open_reward("agreement", sources={"agreement": str(seer)})
     (worth,) = reward(POSTERS[:1], ROWS[:1])
     model = LocalModel(str(seer))
-    system = marks._SYSTEM.format(question=marks.QUESTIONS["agreement"])
+    question = marks.QUESTION.format(request="the prompt", question=marks.QUESTIONS["agreement"])
     pictures = [Image.fromarray(REFERENCE), POSTERS[0]]
     with torch.no_grad():
-        logits = model._model(**model._inputs(system, "Request: the prompt", pictures)).logits[0, -1]
+        logits = model._model(**model._inputs(marks.SYSTEM, question, pictures)).logits[0, -1]
     digits = [model._reader.tokenizer.convert_tokens_to_ids(digit) for digit in "012345"]
     chances = logits[digits].double().softmax(0)
     assert worth.value == pytest.approx(float((chances * torch.arange(6)).sum() / 5), abs=1e-4)
@@ -101,11 +102,12 @@ def test_as_a_whole_it_is_the_mean_of_three_marks_and_identity_needs_something_t
 
 
 def test_an_endpoint_gives_its_three_marks_or_the_one_that_a_part_wants():
-    marks = {"look good": "1", "quotes": "5", "asks for": "0"}
+    said, asked = {"look good": "1", "quotes": "5", "asks for": "0"}, []
 
     def answering(handler, body):
-        told = body["messages"][0]["content"] if body else ""
-        digits = [digit for words, digit in marks.items() if words in told]
+        told = json.dumps(body["messages"]) if body else ""
+        asked.extend([told] if told else [])
+        digits = [digit for words, digit in said.items() if words in told]
         reply(handler, chat(digits[0]) if body else b'{"data": [{"id": "seer"}]}')
 
     with servers() as start:
@@ -113,6 +115,8 @@ def test_an_endpoint_gives_its_three_marks_or_the_one_that_a_part_wants():
         (whole,) = open_reward(url)(POSTERS[:1], ROWS[:1])
         assert whole.value == pytest.approx(0.4) and whole.why == "weakest in agreement (0.00)"
         assert whole.parts == {"aesthetics": 0.2, "text": 1.0, "agreement": 0.0}
+        (before,) = {told.split(r"the prompt\n")[0] for told in asked}  # a server that keeps prefixes reads it once
+        assert len(asked) == 3 and before.count("data:image") == 2
         for part, mark in (("aesthetics", 0.2), ("text", 1.0), ("agreement", 0.0)):
             assert open_reward(part, sources={part: url})(POSTERS[:1], ROWS[:1])[0].value == mark
 
