@@ -393,10 +393,15 @@ def write_page() -> None:
     retention(curves, page.with_name("replication_retention.png"))
     drawn = {name: {s: record["rewards"] for s, record in records(name).items()} for name in ("nft", "grpo", "dpo")}
     above = {
-        name: [[a - b for a, b in zip(run, drawn["dpo"][s], strict=True)] for s, run in drawn[name].items()]
+        name.upper(): [[a - b for a, b in zip(run, drawn["dpo"][s], strict=True)] for s, run in drawn[name].items()]
         for name in ("nft", "grpo")
     }  # dpo's posters are the reference's
-    rewards(above, page.with_name("replication_rewards.png"))
+    own = {
+        name.removeprefix("omni_rl").strip("_").replace("_", " ") or "rules":
+        [record["rewards"] for record in records(name).values()]
+        for name in WATCHED if name.startswith("omni")
+    }  # fmt: skip
+    rewards(above, own, page.with_name("replication_rewards.png"))
     for shown, arms in SHOWN.items():
         sheets = {name: sheet for name in arms if (sheet := folder_of(name, 0) / SHEET).is_file()}
         if len(sheets) == len(arms):  # the runs may lie on another machine

@@ -15,6 +15,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 COLORS = {"agrees": "#1a7f4b", "disagrees": "#c0392b", "cannot tell": "#7f8c8d"}
+WINDOW = 5  # epochs that a curve of rewards is smoothed over
 UNITS = (
     (("letters", "ocr", "kept"), "share of letters read"),
     (("local", "global", "background"), "distance from the poster asked for, Lab"),
@@ -137,23 +138,35 @@ def labelled(rows: Sequence[tuple[str, np.ndarray]], path: Path) -> None:
     made.save(path, quality=92)
 
 
-def rewards(curves: dict[str, list[list[float]]], path: Path) -> None:
-    """How much more drawn posters were worth than the reference's: mean over seeds, from the lowest to the highest.
+def rewards(above: dict[str, list[list[float]]], own: dict[str, list[list[float]]], path: Path) -> None:
+    """What drawn posters were worth, epoch by epoch: mean over seeds, from the lowest to the highest.
 
     Args:
-        curves: for each objective its runs, a number for each epoch, of the same prompts and noise.
+        above: text to poster; for each objective its runs, how much more than the reference's of the same prompts.
+        own: the six tasks; for each reward its runs, by that reward itself, shown as the rise since the first epochs.
     """
-    figure, axis = plt.subplots(figsize=(8, 4))
-    for (name, runs), color in zip(curves.items(), ("#1a7f4b", "#1a5fb4", "#c0392b", "#7f8c8d"), strict=False):
-        smooth = np.array([np.convolve(run, np.ones(5) / 5, "valid") for run in runs])
-        steps = np.arange(smooth.shape[1]) + 5
-        axis.fill_between(steps, smooth.min(0), smooth.max(0), color=color, alpha=0.15, linewidth=0)
-        axis.plot(steps, smooth.mean(0), color=color, label=name.upper())
-    axis.set_xlabel("epoch of 64 posters", fontsize=9)
-    axis.axhline(0, color="black", linewidth=0.8)
-    axis.set_ylabel("share of letters read, above the reference's\n(mean of five epochs)", fontsize=9)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, fontsize=9)
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4))
+    colors = ("#1a7f4b", "#1a5fb4", "#c0392b", "#e5a50a", "#7f8c8d")
+    for axis, curves in zip(axes, (above, own), strict=True):
+        for (name, runs), color in zip(curves.items(), colors, strict=False):
+            smooth = np.array([np.convolve(run, np.ones(WINDOW) / WINDOW, "valid") for run in runs])
+            smooth = smooth - smooth[:, :1] if curves is own else smooth
+            steps = np.arange(smooth.shape[1]) + WINDOW
+            axis.fill_between(steps, smooth.min(0), smooth.max(0), color=color, alpha=0.12, linewidth=0)
+            axis.plot(steps, smooth.mean(0), color=color, label=name)
+        axis.axhline(0, color="black", linewidth=0.8)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.legend(frameon=False, fontsize=8, loc="upper left")
+    for axis, title, posters, of in zip(
+        axes,
+        ("text to poster: letters", "the six tasks: each reward by itself"),
+        (64, 32),
+        ("share read, above the reference's", f"since the first {WINDOW} epochs"),
+        strict=True,
+    ):
+        axis.set_title(title, fontsize=9)
+        axis.set_xlabel(f"epoch of {posters} posters", fontsize=9)
+        axis.set_ylabel(f"{of} (mean of {WINDOW} epochs)", fontsize=9)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     plt.close(figure)

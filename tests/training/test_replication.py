@@ -121,7 +121,8 @@ def test_the_pictures_of_the_page_are_drawn(replication, tmp_path):
     plots.forest(found, tmp_path / "claims.png")
     curves = [[(1.0, 0.1), (0.5, 0.2)], [(1.0, 0.1), (0.4, 0.3)]]
     plots.retention({"end_to_end": curves, "lopt_input": curves, "lopt_input_slow": curves}, tmp_path / "curves.png")
-    plots.rewards({"nft": [[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]] * 2}, tmp_path / "rewards.png")
+    drawn = {"nft": [[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]] * 2}
+    plots.rewards(drawn, drawn, tmp_path / "rewards.png")
     for name in ("claims.png", "curves.png", "rewards.png"):
         picture = np.asarray(Image.open(tmp_path / name).convert("L"))
         assert picture.shape[1] > 600 and picture.std() > 5
