@@ -131,12 +131,15 @@ def _load(source: str, dtype: Any) -> tuple[bool, Any, Any]:
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
     config = type(AutoConfig.from_pretrained(source, trust_remote_code=False))
-    options = {"trust_remote_code": False, "use_safetensors": True, "dtype": dtype}
-    if config in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
-        reader = _without_videos(PROCESSOR_MAPPING[config]).from_pretrained(source, trust_remote_code=False)
-        return True, reader, AutoModelForImageTextToText.from_pretrained(source, **options)
-    reader = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    return False, reader, AutoModelForCausalLM.from_pretrained(source, **options)
+    sees = config in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+    reads = _without_videos(PROCESSOR_MAPPING[config]) if sees else AutoTokenizer
+    kind: Any = AutoModelForImageTextToText if sees else AutoModelForCausalLM
+    model, loaded = kind.from_pretrained(
+        source, trust_remote_code=False, use_safetensors=True, dtype=dtype, output_loading_info=True
+    )
+    if loaded["missing_keys"]:  # what is made up in their place would answer at random
+        raise ValueError(f"its files lack {sorted(loaded['missing_keys'])[0]}")
+    return sees, reads.from_pretrained(source, trust_remote_code=False), model
 
 
 def _without_videos(processor: Any) -> Any:

@@ -42,7 +42,8 @@ def open_reward(
             several with weights, the same for every task: "text:0.6+aesthetics:0.4";
             a YAML file with weights for each task and gates (see `posterkit.rewards.compose.read_composition`);
             the folder of a reward model that `train/reward_model.py` left, of a CLIP-like model (HPSv2, SigLIP), of a
-            vision model (DINOv2: identity), or of a language model that sees; or a hub id of one of the latter three;
+            vision model (DINOv2: identity), of a language model that sees, or of one with a scalar head
+            (PosterReward-Lite); or a hub id of one of the latter four;
             "http://host:8000/v1": an OpenAI-compatible endpoint whose model sees;
             "reward+http://host:8990": a reward that another machine serves (`python -m posterkit.rewards.serve`).
         fast: OCR at its fast setting.
@@ -51,7 +52,7 @@ def open_reward(
         cache: a folder that keeps the worths; a second pass over the same posters costs nothing.
         sources: of parts that a model is to judge in place of the rules. text, aesthetics, agreement and identity take
             a language model that sees, by folder or endpoint, all but text a CLIP-like folder too, identity a vision
-            model's; text takes "glyphs".
+            model's, aesthetics and agreement one with a scalar head; text takes "glyphs".
 
     Raises:
         ValueError: there is no such reward or part; the nearest one is named.
@@ -159,6 +160,10 @@ class _Opening:
             from posterkit.rewards.features import FeatureIdentity
 
             return FeatureIdentity(source, self.device)
+        if kind == "scored" and part in (None, "aesthetics", "agreement"):
+            from posterkit.rewards.scored import ScoredReward
+
+            return ScoredReward(source, self.device)
         if kind == "judge":
             from posterkit.judges.opening import open_seer
             from posterkit.rewards.marks import ModelReward
@@ -170,12 +175,12 @@ class _Opening:
 
 _KINDS = {
     "learned": "reward model", "clip": "model of pictures and texts", "vision": "vision model",
-    "judge": "language model",
+    "scored": "model with one score", "judge": "language model",
 }  # fmt: skip
 
 
 def kind_of(source: str) -> str:
-    """What a folder, hub id or URL is: learned, clip, vision or judge.
+    """What a folder, hub id or URL is: learned, scored, clip, vision or judge.
 
     Raises:
         ValueError: it is none of them; the nearest name of a reward is named.
@@ -201,6 +206,8 @@ def kind_of(source: str) -> str:
             f"reward {source!r}: there is no such reward (did you mean {near!r}?); use {', '.join(known)}, several "
             "with weights as in text:0.6+aesthetics:0.4, a YAML file of weights, a model's folder or hub id, or a URL"
         )
+    if told.get("num_labels", len(told.get("id2label") or ())) == 1:
+        return "scored"
     if any(name.endswith(("ForConditionalGeneration", "ForCausalLM")) for name in told.get("architectures") or ()):
         return "judge"
     return "clip" if {"text_config", "vision_config"} <= told.keys() else "vision"

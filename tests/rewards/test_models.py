@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -11,16 +12,21 @@ import tiny_chat
 import torch
 from chat_server import chat, reply, servers
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from tiny_clip import SIDE, VISION, save_clip
 from transformers import (
+    AutoTokenizer,
     BitImageProcessorPil,
     CLIPImageProcessorPil,
     CLIPVisionConfig,
     CLIPVisionModel,
     Dinov2Config,
     Dinov2Model,
+    Qwen2_5_VLForConditionalGeneration,
 )
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from posterkit.judges.chat import AnswerError
 from posterkit.judges.image_text import ImageTextModel
 from posterkit.judges.local import LocalModel
 from posterkit.rewards import Asked, marks, open_reward
@@ -51,6 +57,19 @@ def folders(tmp_path_factory):
 @pytest.fixture(scope="module")
 def seer(tmp_path_factory):
     return tiny_chat.save(tmp_path_factory.mktemp("seer"))
+
+
+@pytest.fixture
+def scored(tmp_path):
+    """A folder as ms-swift's seq_cls saves it: the generating class's name, a score head, and no head for words."""
+    folder = tiny_chat.save(tmp_path / "scored")
+    weights = load_file(folder / "model.safetensors")
+    weights.pop("lm_head.weight")
+    weights["score.weight"] = torch.linspace(-1, 1, 16)[None] * 0.5
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"id2label": {"0": "LABEL_0"}}))
+    return folder
 
 
 def test_a_folder_is_known_by_its_config(folders):
@@ -119,6 +138,50 @@ def test_an_endpoint_gives_its_three_marks_or_the_one_that_a_part_wants():
         assert len(asked) == 3 and before.count("data:image") == 2
         for part, mark in (("aesthetics", 0.2), ("text", 1.0), ("agreement", 0.0)):
             assert open_reward(part, sources={part: url})(POSTERS[:1], ROWS[:1])[0].value == mark
+
+
+def test_a_model_with_a_scalar_head_gives_the_sigmoid_of_its_score_for_poster_and_caption(scored):
+    """By hand: the stock model's last state before its head for words, times the head that the folder has."""
+    assert kind_of(str(scored)) == "scored"
+    first, second = open_reward(str(scored))(POSTERS, ROWS)
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(scored)
+    picture = Qwen2VLImageProcessorPil.from_pretrained(scored)([POSTERS[0]], return_tensors="pt")
+    cells = "<|image_pad|>" * (picture["image_grid_thw"].prod().item() // 4)
+    words = (
+        f"<|im_start|>user\n<|vision_start|>{cells}<|vision_end|>a poster of a lake<|im_end|>\n<|im_start|>assistant\n"
+    )
+    ids = AutoTokenizer.from_pretrained(scored)(words, return_tensors="pt")["input_ids"]
+    kinds = (ids == model.config.image_token_id).int()
+    with torch.no_grad():
+        states = model.model(input_ids=ids, mm_token_type_ids=kinds, **picture).last_hidden_state
+    score = float(states[0, -1] @ load_file(scored / "model.safetensors")["score.weight"][0])
+    assert first.value == pytest.approx(1 / (1 + math.exp(-score)), abs=1e-5) and abs(score) > 0.05
+    assert first.value != second.value and first.why == f"score {score:+.2f}"
+    other = replace(ROWS[0], caption="another <|image_pad|> wish")  # words place no pictures
+    assert open_reward(str(scored))(POSTERS[:1], [other])[0].value != first.value
+
+
+def test_a_head_of_several_layers_and_missing_weights_are_refused_in_one_line(scored):
+    weights = load_file(scored / "model.safetensors")
+    for changed, said in (
+        ({"score.0.weight": torch.ones(2, 2)}, r"must be one linear layer.*score.0.weight \(2, 2\)"),
+        ({"score.weight": torch.ones(2, 16)}, r"score.weight \(2, 16\)"),
+        ({"model.norm.weight": None}, r"lack language_model.norm.weight"),
+        ({"score.weight": None}, "it has none"),
+    ):
+        kept = {name: value for name, value in (weights | changed).items() if value is not None}
+        save_file(kept, scored / "model.safetensors", {"format": "pt"})
+        with pytest.raises(AnswerError, match=said) as error:
+            open_reward(str(scored))(POSTERS[:1], ROWS[:1])
+        assert "\n" not in str(error.value)
+
+
+def test_a_chat_model_without_its_head_for_words_is_no_judge(scored):
+    config = json.loads((scored / "config.json").read_text())
+    config.pop("id2label")
+    (scored / "config.json").write_text(json.dumps(config))
+    with pytest.raises(AnswerError, match=r"its files lack lm_head.weight"):
+        open_reward(str(scored))(POSTERS[:1], ROWS[:1])
 
 
 def test_a_model_that_cannot_judge_a_part_is_refused(folders):
