@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -78,17 +79,25 @@ def read_composition(path: str | Path) -> tuple[dict[str, dict[str, float]], tup
         ValueError: it says something else.
     """
     try:
-        told: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        if unknown := ", ".join(map(str, told.keys() - {"weights", "gates"})):
-            raise ValueError(f"unknown keys {unknown}")
-        weights = {task: {part: float(w) for part, w in parts.items()} for task, parts in told["weights"].items()}
-        return weights, tuple(Gate(**gate) for gate in told.get("gates", ()))
-    except (AttributeError, KeyError, TypeError, ValueError, yaml.YAMLError) as fault:
-        said = " ".join(str(fault).split())
+        with Path(path).open(encoding="utf-8") as file:
+            told: Any = yaml.safe_load(file)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"reward {path}: there is no such file") from None
+    except yaml.YAMLError as fault:
+        raise ValueError(f"reward {path}: not valid YAML: {' '.join(str(fault).split())}") from None
+    told = told if isinstance(told, dict) else {}
+    weights, gates = told.get("weights"), told.get("gates", [])
+    if not (isinstance(weights, dict) and isinstance(gates, list)) or told.keys() - {"weights", "gates"}:
+        found = ", ".join(f"{key}: {value!r}" for key, value in told.items())
         raise ValueError(
-            f"{path}: a reward's file says weights: {{task: {{part: number}}}} and may say "
-            f"gates: [{{part: ..., least: ..., cap: ...}}]; found otherwise: {said}"
-        ) from None
+            f"reward {path}: it must say weights: {{task: {{part: number}}}} and may say gates: "
+            f"[{{part: ..., least: ..., cap: ...}}], nothing else; it says {found or 'none of them'}"
+        )
+    try:
+        numbers = {task: {part: float(weight) for part, weight in parts.items()} for task, parts in weights.items()}
+        return numbers, tuple(Gate(**gate) for gate in gates)
+    except (AttributeError, TypeError, ValueError) as fault:
+        raise ValueError(f"reward {path}: {fault}") from None
 
 
 class Composed:
@@ -101,8 +110,8 @@ class Composed:
         gates: heeded where the row's task has their part.
 
     Raises:
-        ValueError: a weight that is not positive, a part or a gate that no reward is given for, or a task that is
-            unknown.
+        ValueError: nothing is weighed, a weight is not positive and finite, a task is unknown, or a part or a gate has
+            no reward.
     """
 
     def __init__(
@@ -112,12 +121,18 @@ class Composed:
         weights: Mapping[str, Mapping[str, float]],
         gates: Sequence[Gate] = (),
     ) -> None:
+        if not weights:
+            raise ValueError(f"reward {label}: no task has weights")
         for task, parts in weights.items():
             if task not in (TEXT, *TASKS):
                 raise ValueError(f"reward {label}: unknown task {task!r}; the tasks are {TEXT}, {', '.join(TASKS)}")
+            if not parts:
+                raise ValueError(f"reward {label}: {task} weighs nothing; leave it out or give it parts")
             for part, weight in parts.items():
-                if not weight > 0:
-                    raise ValueError(f"reward {label}: the weight of {part} in {task} must be above 0, got {weight:g}")
+                if not 0 < weight < math.inf:
+                    raise ValueError(
+                        f"reward {label}: the weight of {part} in {task} must be above 0 and finite, got {weight:g}"
+                    )
                 if part not in rewards:
                     raise ValueError(f"reward {label}: {task} weighs {part!r}; there are {', '.join(rewards)}")
         for gate in gates:

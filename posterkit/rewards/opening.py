@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from posterkit.pipelines.revision import weights_of
+from posterkit.rewards.compose import BLIND, GATES, TEXT, WEIGHTS, Composed, read_composition
 from posterkit.rewards.worth import Reward
 from posterkit.tasks import TASKS
 
@@ -30,6 +31,7 @@ def open_reward(
     model: str | None = None,
     cache: str | Path | None = None,
     sources: Mapping[str, str] | None = None,
+    tasks: Collection[str] = (),
 ) -> Reward:
     """A reward by its spec. Cheap: models are loaded at the first poster.
 
@@ -53,12 +55,16 @@ def open_reward(
         sources: of parts that a model is to judge in place of the rules. text, aesthetics, agreement and identity take
             a language model that sees, by folder or endpoint, all but text a CLIP-like folder too, identity a vision
             model's, aesthetics and agreement one with a scalar head; text takes "glyphs".
+        tasks: that it will be asked about.
 
     Raises:
-        ValueError: there is no such reward or part; the nearest one is named.
+        ValueError: there is no such reward or part (the nearest one is named), or it knows nothing of a task.
         FileNotFoundError: a folder holds no reward model.
     """
     opened = _Opening(fast, device, model, dict(sources or {})).open(source.strip())
+    known = opened.weights if isinstance(opened, Composed) else tasks
+    if missing := sorted({*tasks} - {*known}):
+        raise ValueError(f"reward {source}: weighs nothing for {', '.join(missing)}, but for {', '.join(known)}")
     if cache is None:
         return opened
     from posterkit.rewards.cached import CachedReward
@@ -100,8 +106,6 @@ class _Opening:
         self.fast, self.device, self.model, self.sources = fast, device, model, sources
 
     def open(self, source: str) -> Reward:
-        from posterkit.rewards.compose import BLIND, GATES, TEXT, WEIGHTS, Composed, read_composition
-
         if source == RULES or source.endswith(FILES):
             label, weights, gates = RULES, WEIGHTS, GATES
             if source != RULES:
@@ -217,8 +221,6 @@ def _parts_of(source: str) -> Iterable[str]:
     """The single rewards that a spec is made of, as far as it names them."""
     if not source.endswith(FILES):
         return _weighed(source)
-    from posterkit.rewards.compose import read_composition
-
     return [part for parts in read_composition(source)[0].values() for part in parts]
 
 

@@ -117,22 +117,32 @@ def test_a_file_says_the_weights_of_each_task_and_its_gates(tmp_path):
     assert own.gates == (Gate("style", 0.2, 0.4),)
     with pytest.raises(ValueError, match=r"'r' is of 'filling'; it knows text, style_driven"):
         own([POSTER], [Asked("filling", "", id="r")])
+    with pytest.raises(ValueError, match=r"own.yaml: weighs nothing for filling, but for text, style_driven"):
+        open_reward(str(file), tasks=("text", "filling"))
+    assert open_reward(str(file), tasks=["text"]).name == own.name
+    assert open_reward("style", tasks=TASKS).name == "style"
 
 
 @pytest.mark.parametrize(
     ("said", "fault"),
     [
-        ("weights: {text: {text: 0.5}", "found otherwise: while parsing"),
-        ("", "found otherwise"),
-        ("weights: [text]", "found otherwise"),
+        ("weights: {text: {text: 0.5}", r"not valid YAML: .*own\.yaml"),
+        ("", "must say weights: .* it says none of them"),
+        ("- text", "it says none of them"),
+        ("gates: []", r"it says gates: \[\]"),
+        ("weights: [text]", r"it says weights: \['text'\]"),
+        ("weights: {text: {text: 1}}\ngates:", "gates: None"),
+        ("weights: {text: {text: 1}}\ngate: []", r"nothing else; .*gate: \[\]"),
         ("weights: {text: {text: much}}", "could not convert string to float: 'much'"),
-        ("weights: {text: {text: 1}}\ngate: []", "unknown keys gate"),
         ("weights: {text: {text: 1}}\ngates: [{part: text, most: 1}]", "'most'"),
         ("weights: {text: {text: 1}}\ngates: [{part: text, least: 7}]", r"lie in \[0, 1\], got 7"),
         ("weights: {text: {text: 1}}\ngates: [{part: style, least: 0.1}]", "a gate on 'style', which no task weighs"),
+        ("weights: {}", "no task has weights"),
+        ("weights: {text: {}}", "text weighs nothing"),
+        ("weights: {text: {text: .inf}}", "above 0 and finite, got inf"),
         ("weights: {text: {astethics: 1}}", "did you mean 'aesthetics'"),
         ("weights: {texts: {text: 1}}", "unknown task 'texts'"),
-        ("weights: {text: {text: -1}}", "above 0, got -1"),
+        ("weights: {text: {text: -1}}", "above 0 and finite, got -1"),
     ],
 )
 def test_a_file_that_says_otherwise_is_refused_in_one_line(tmp_path, said, fault):
@@ -144,7 +154,7 @@ def test_a_file_that_says_otherwise_is_refused_in_one_line(tmp_path, said, fault
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"own\.yaml"):
+    with pytest.raises(FileNotFoundError, match=r"own\.yaml: there is no such file"):
         open_reward(str(tmp_path / "own.yaml"))
 
 
