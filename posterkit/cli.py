@@ -172,7 +172,8 @@ def _make_one(job: Job, worker: Worker, outputs: list[Path], record: dict[str, A
     if job.refine and (line := untaught(plan)):
         note(line)
     with contextlib.ExitStack() as stack:
-        scorer = stack.enter_context(Scorer(worker.settings)) if job.refine or plan.best_of > 1 else None
+        chooses = job.refine or plan.best_of > 1
+        scorer = stack.enter_context(Scorer(worker.settings, [job.task])) if chooses else None
         critic = _critic(worker.settings) if job.refine else None
         show = stack.enter_context(steps(f"loading {plan.checkpoint.name}"))
         worker.pipeline(kind_of(job.task))

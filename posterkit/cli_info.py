@@ -71,6 +71,8 @@ def choice_summary(record: dict[str, Any]) -> list[str]:
     if chosen := record.get("chosen"):
         values = ", ".join(f"{row['value']:.3f}" if "value" in row else "left out" for row in chosen["candidates"])
         lines.append(f"best of {len(chosen['candidates'])}: {chosen['value']:.3f} by {chosen['by']} (of {values})")
+        if len({row.get("value") for row in chosen["candidates"]}) == 1 < len(chosen["candidates"]):
+            lines.append("the reward tells none of them apart; the first is kept")
     if refined := record.get("refined"):
         draft, rounds = refined["draft"], refined["rounds"]
         kept = [row for row in rounds if row["kept"]]

@@ -176,7 +176,7 @@ def main() -> None:
         model = open_stage(config, config.family)
         if config.objective != "dpo":
             add_follower(model.parts["transformer"], OLD, "default", config.trainable)
-        rewards, strategy = open_rewards(config.reward, run), build_strategy(config, model)
+        rewards, strategy = open_rewards(config.reward, run, config.tasks), build_strategy(config, model)
         v = Velocities(model, strategy, config.rollouts.guidance)
         if config.dpo.pairs:
             posters = open_pairs(replace(config.data, path=config.dpo.pairs))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from posterkit.brief import in_quotes, quoted_texts
 from posterkit.judges.answers import fault_line
 from posterkit.rewards import Asked, Worth, open_reward
 from posterkit.rewards.guarded import Guarded
+from posterkit.rewards.opening import reach
 from posterkit.sizing import contain
 from posterkit.tasks import TASKS
 
@@ -28,14 +29,20 @@ OnStep = Callable[[int], None]
 class Scorer:
     """A run's reward; what fails for one poster costs that poster alone.
 
+    Args:
+        tasks: that its posters are of.
+
     Raises:
-        ValueError, OSError: there is no such reward, or nobody answers where it is served.
+        ValueError, OSError: there is no such reward, it weighs nothing for a task, or nobody answers where it is
+            served.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, tasks: Collection[str]) -> None:
         from posterkit.pipelines.presets import hardware
 
-        reward = open_reward(settings.reward or RULES, device=str(hardware(settings.device).device))
+        source = settings.reward or RULES
+        reward = open_reward(source, device=str(hardware(settings.device).device), tasks=tasks)
+        reach(source, {})
         self.name = reward.name
         self._guarded = Guarded(reward, workers=0, limit=LIMIT, at_once=1, tolerated=1.0)
 

@@ -79,8 +79,8 @@ def run_local(
         ValueError: the model or the reward cannot be found or loaded, or the ledger's name is that of another file.
         OSError: nobody answers where the reward is served.
     """
-    chooses = any(isinstance(job, Job) and (job.best_of or 1) > 1 for job in jobs)
-    with Scorer(worker.settings) if chooses else nullcontext() as scorer:
+    chosen = {job.task for job in jobs if isinstance(job, Job) and (job.best_of or 1) > 1}
+    with Scorer(worker.settings, chosen) if chosen else nullcontext() as scorer:
         return _run(jobs, worker, out, reporter, seed, at_once, scorer)
 
 

@@ -216,5 +216,5 @@ def _checked(worths: Any, count: int) -> list[Worth]:
 def _name_of(reward: Reward) -> str:
     try:
         return reward.name
-    except OSError:  # it is behind a server that does not answer
-        return type(reward).__name__
+    except OSError as fault:  # it is behind a server that does not answer
+        return f"behind a server ({fault})"

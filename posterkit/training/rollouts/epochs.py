@@ -31,6 +31,7 @@ from posterkit.training.rollouts.samplers import draw, sampling_times, walk
 from posterkit.training.rollouts.velocities import OLD, Velocities
 
 _TRIES = 10  # epochs in a row without a group to learn from
+_TOLD = 3  # posters without a reward that are named
 
 
 class Rollouts:
@@ -103,8 +104,9 @@ class Rollouts:
                 return self._passes(drawn, verdict, generator)
             self.run.print(f"epoch {self.epoch}: no group has anything to teach; others are drawn")
         raise RunFailed(
-            f"{_TRIES} epochs in a row had no group to learn from; see rollouts.images, rollouts.least_std and what "
-            "the reward says of these posters", self.run.accelerator.is_main_process,
+            f"{_TRIES} epochs in a row had no group to learn from; see rollouts.images, rollouts.least_std, "
+            f"{'' if self.gap is None else 'dpo.gap, '}and what the reward says of these posters",
+            self.run.accelerator.is_main_process,
         )  # fmt: skip
 
     def _draw(self, prompts: Iterator[Batch], generator: torch.Generator) -> list[Drawn]:
@@ -154,6 +156,10 @@ class Rollouts:
             fault = str(error)
         if faults := [said for said in gather_object([fault]) if said]:
             self.run.stop(faults[0])
+        if lost := gather_object([said for one in drawn for said in one.pending.faults]):
+            more = f"; and {len(lost) - _TOLD} more" if len(lost) > _TOLD else ""
+            told = "; ".join(lost[:_TOLD])
+            self.run.print(f"epoch {self.epoch}: posters without a reward are left out: {told}{more}")
         rewards = torch.tensor([worth.value if worth else torch.nan for one in drawn for worth in one.worths])
         everywhere = [torch.tensor(values) for values in gather_object([rewards.tolist()])]
         of_all = torch.cat(everywhere)

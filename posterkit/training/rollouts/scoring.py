@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,11 +44,14 @@ class RewardSource:
             raise ValueError("reward takes workers of at least 0, a limit above 0 and tolerated in [0, 1]")
 
 
-def open_rewards(config: RewardSource, run: Run) -> Guarded:
+def open_rewards(config: RewardSource, run: Run, tasks: Sequence[str]) -> Guarded:
     """The reward of a stage; its workers end with the run.
 
+    Args:
+        tasks: that it will be asked about.
+
     Raises:
-        ValueError: there is no such reward.
+        ValueError: there is no such reward, or it weighs nothing for a task.
         FileNotFoundError: a folder holds no reward model.
         ConnectionError: nobody answers where it is served.
     """
@@ -55,6 +59,7 @@ def open_rewards(config: RewardSource, run: Run) -> Guarded:
     rewards = Guarded(
         config.source, workers=config.workers, limit=config.limit, tolerated=config.tolerated, fast=config.fast,
         device=config.device, model=config.model, cache=config.cache, sources=config.sources,
+        tasks=tasks,
     )  # fmt: skip
     run.afterwards(rewards.close)
     return rewards
