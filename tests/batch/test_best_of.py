@@ -77,11 +77,16 @@ def test_the_seed_that_the_reward_likes_best_is_kept_and_made_again_alone(
     assert "8, the best of 3 from 7" in shown and "0.250 (looks 0.25): as told" in shown
 
 
-def test_of_equals_the_first_seed_is_kept(tmp_path: Path, craft: str, serve: Serve) -> None:
+def test_of_equals_the_first_seed_is_kept(
+    tmp_path: Path, craft: str, serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "a.png"
     argv = ["generate", "waves", "--native", "--model", craft, "--seed", 7, "--best-of", 3, "-o", out]
     assert run(*argv, "--reward", serve(Marks(0.5, 0.6, 0.6))) == 0
-    assert read_record(out)["chosen"]["seed"] == 8
+    assert read_record(out)["chosen"]["seed"] == 8 and "tells none" not in capsys.readouterr().out
+    assert run(*argv, "--reward", serve(Marks(0.5, 0.5, 0.5))) == 0
+    assert read_record(out)["chosen"]["seed"] == 7
+    assert "the reward tells none of them apart; the first is kept" in capsys.readouterr().out
 
 
 def test_a_candidate_that_cannot_be_scored_is_left_out_and_without_any_there_is_no_poster(
@@ -107,6 +112,11 @@ def test_a_candidate_that_cannot_be_scored_is_left_out_and_without_any_there_is_
         (["transform", "extending", "x.png", "--reward", "text"], "ask for several with --best-of N\n"),
         (["batch", "jobs.jsonl", "--reward", "text"], "--reward chooses between posters"),
         (["generate", "x", "--best-of", "2", "--reward", "reward+http://"], "names a host"),
+        (["generate", "x", "--best-of", "2", "--reward", "own.yaml"], "own.yaml: weighs nothing for text, but for fil"),
+        (["generate", "x", "--refine", "1", "--reward", "own.yaml"], "own.yaml: weighs nothing for text"),
+        (["batch", "jobs.jsonl", "--best-of", "2", "--reward", "own.yaml"], "own.yaml: weighs nothing for text"),
+        (["generate", "x", "--best-of", "2", "--reward", "none.yaml"], "none.yaml: there is no such file"),
+        (["generate", "x", "--best-of", "2", "--reward", "http://127.0.0.1:9/v1"], "127.0.0.1:9/v1: nobody answers ("),
     ],
 )
 def test_what_cannot_choose_is_refused_in_a_line(
@@ -115,6 +125,7 @@ def test_what_cannot_choose_is_refused_in_a_line(
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     manifest(tmp_path, {"prompt": "x"})
+    (tmp_path / "own.yaml").write_text("weights: {filling: {completion: 1}}")
     assert run(*argv, "--model", craft, "-o", "a.png") == 2
     err = capsys.readouterr().err
     assert said in err and err.count("\n") == 1 and not (tmp_path / "a.png").exists()
