@@ -160,11 +160,11 @@ REWARDS = (
       for what, arm in (("task-aware reward", "omni_rl"), ("reward model", "omni_rl_learned"))),
 )  # fmt: skip
 TABLES = {"Fine-tuning": TUNING, "Rewards and reflection": REWARDS}
-BEFORE, BEFORE_OMNI = "before_reward", "omni_before_reward"
-WATCHED = {  # arms that learn from rewards of posters that they draw, and what each began as
-    **dict.fromkeys(("nft", "grpo"), BEFORE),
-    **dict.fromkeys(("omni_rl", "omni_rl_generic", "omni_rl_learned", "omni_rl_without_unedited",
-                     "omni_rl_without_prompt"), BEFORE_OMNI),
+WATCHED = {  # arms that learn from rewards: what each began as, and its own reward where it is among the measures
+    **dict.fromkeys(("nft", "grpo"), ("before_reward", "letters")),
+    "omni_rl": ("omni_before_reward", "worth"),
+    **dict.fromkeys(("omni_rl_generic", "omni_rl_learned", "omni_rl_without_unedited", "omni_rl_without_prompt"),
+                    ("omni_before_reward", None)),
 }  # fmt: skip
 SIDES = {"letters": 1, "worth": 1, "background": -1, "local": -1, "global": -1, "diversity": 1}  # and what is better
 EPOCHS = 10  # the first and the last, whose rewards are compared
@@ -353,24 +353,25 @@ def watch() -> str:
     A measure got better or worse where all of its paired 95 % t-interval did; a reward that rose while one got worse
     was hacked.
     """
-    lines = [f"| learnt from rewards | own reward, last {EPOCHS} epochs over the first | better | worse | |",
-             "|---|---|---|---|---|"]  # fmt: skip
-    for arm, before in WATCHED.items():
+    lines = [f"| learnt from rewards | own reward, held out; * of the last {EPOCHS} epochs over the first | better | "
+             "worse | |", "|---|---|---|---|---|"]  # fmt: skip
+    for arm, (before, reward) in WATCHED.items():
         drawn = [record["rewards"] for record in records(arm).values()]
         if len(drawn) < 2:
             lines.append(f"| {arm} | not run | | | |")
             continue
-        own = paired([mean(epochs[-EPOCHS:]) for epochs in drawn], [mean(epochs[:EPOCHS]) for epochs in drawn])
-        those = [name for name in SIDES if name in next(iter(measured(arm).values()))]
+        measures = [name for name in SIDES if name in next(iter(measured(arm).values()))]
+        changes = {name: finding(Claim("", "", name, arm, before, SIDES[name])) for name in measures}
+        ends = [mean(epochs[-EPOCHS:]) for epochs in drawn], [mean(epochs[:EPOCHS]) for epochs in drawn]
+        own = (changes.pop(reward) if reward else None) or paired(*ends)
         told: dict[str, list[str]] = {"agrees": [], "disagrees": [], "cannot tell": []}
-        for name in those:
-            found = finding(Claim("", "", name, arm, before, SIDES[name]))
+        for name, found in changes.items():
             if found:
                 told[found.verdict(SIDES[name])].append(f"{name} {found.mean:+.3f}")
-        hacked = "**hacking**" if own.low > 0 and told["disagrees"] else ""
+        star, hacked = "" if reward else " *", "**hacking**" if own.low > 0 and told["disagrees"] else ""
+        better, worse = (", ".join(told[verdict]) or "none" for verdict in ("agrees", "disagrees"))
         lines.append(
-            f"| {arm} | {own.mean:+.3f} ({own.low:+.3f} to {own.high:+.3f}) | {', '.join(told['agrees']) or 'none'} | "
-            f"{', '.join(told['disagrees']) or 'none'} | {hacked} |"
+            f"| {arm} | {own.mean:+.3f} ({own.low:+.3f} to {own.high:+.3f}){star} | {better} | {worse} | {hacked} |"
         )
     return "\n".join(lines)
 
