@@ -112,7 +112,7 @@ def test_a_candidate_that_cannot_be_scored_is_left_out_and_without_any_there_is_
         (["transform", "extending", "x.png", "--reward", "text"], "ask for several with --best-of N\n"),
         (["batch", "jobs.jsonl", "--reward", "text"], "--reward chooses between posters"),
         (["generate", "x", "--best-of", "2", "--reward", "reward+http://"], "names a host"),
-        (["generate", "x", "--best-of", "2", "--reward", "own.yaml"], "own.yaml: weighs nothing for text, but for fil"),
+        (["generate", "x", "--best-of", "2", "--reward", "own.yaml"], "weighs nothing for text, but for filling"),
         (["generate", "x", "--refine", "1", "--reward", "own.yaml"], "own.yaml: weighs nothing for text"),
         (["batch", "jobs.jsonl", "--best-of", "2", "--reward", "own.yaml"], "own.yaml: weighs nothing for text"),
         (["generate", "x", "--best-of", "2", "--reward", "none.yaml"], "none.yaml: there is no such file"),

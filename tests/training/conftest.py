@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from small_omni import save_tiny_qwen, write_tasks
 
 from posterkit.training.adapters.autoencoder import Autoencoder
 
@@ -80,3 +81,16 @@ def run_recipe(monkeypatch):
         recipe(name).main()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory) -> Path:
+    """A tiny Qwen-Image-Edit."""
+    return save_tiny_qwen(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="session")
+def posters(tmp_path_factory) -> Path:
+    """A set of two tasks, three posters to train on and one held out of each."""
+    tasks = {"layout_driven": [0, 1, 2], "style_driven": [0, 1, 2]}
+    return write_tasks(tmp_path_factory.mktemp("set"), tasks, heldout=1)

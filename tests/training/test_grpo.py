@@ -43,7 +43,7 @@ def sampled(steps: int, noise_level: float, until: float = 0.0) -> tuple[float, 
 def test_on_its_way_the_sde_has_the_odes_mean_and_approaches_its_spread_as_steps_grow(noise_level, until):
     found = [sampled(steps, noise_level, until) for steps in (8, 32, 128, 512)]
     wanted, spread = marginal(until)
-    assert [mean for mean, _ in found] == pytest.approx([wanted] * 4, abs=1e-5)  # a straight line, which Euler keeps to
+    assert [mean for mean, _ in found] == pytest.approx([wanted] * 4, abs=1e-5)  # a straight line
     off = [abs(one - spread) for _, one in found]
     assert all(fine < 0.6 * coarse for coarse, fine in pairwise(off)), off
 

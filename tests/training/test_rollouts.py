@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_omni import save_tiny_qwen, write_tasks
 from small_stages import log_of, write_stage
 
 from posterkit.rewards import Worth
@@ -48,17 +47,6 @@ class Bright:
 
 def brightness(image) -> float:
     return float(np.asarray(image).mean()) / 255
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory) -> Path:
-    return save_tiny_qwen(tmp_path_factory.mktemp("base"))
-
-
-@pytest.fixture(scope="module")
-def posters(tmp_path_factory) -> Path:
-    tasks = {"layout_driven": [0, 1, 2], "style_driven": [0, 1, 2]}
-    return write_tasks(tmp_path_factory.mktemp("set"), tasks, heldout=1)
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ import tiny_qwen
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from small_omni import save_tiny_qwen, write_tasks
 from small_stages import log_of, save_tiny_flux, write_posters, write_stage
 
 from posterkit import PosterBrief, PosterCraftPipeline, PosterOmniPipeline, typeset
@@ -37,17 +36,6 @@ RECIPE = "stage3_reward"
 ROLLOUTS = {"images": 3, "draws": 2, "steps": 3, "least_std": 0.0}
 LORA = {"weights": "lora", "rank": 2}
 REWARD = {"source": "style", "workers": 0}
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory) -> Path:
-    return save_tiny_qwen(tmp_path_factory.mktemp("base"))
-
-
-@pytest.fixture(scope="module")
-def posters(tmp_path_factory) -> Path:
-    tasks = {"layout_driven": [0, 1, 2], "style_driven": [0, 1, 2]}
-    return write_tasks(tmp_path_factory.mktemp("set"), tasks, heldout=1)
 
 
 @pytest.fixture(scope="module")
