@@ -73,6 +73,7 @@ class Guarded:
                 f"{workers}, {limit:g}, {at_once}, {tolerated:g}"
             )
         self._reward: Reward = open_reward(source, **options) if isinstance(source, str) else source
+        self._called = source if isinstance(source, str) else None  # a served one's own name does not say where it is
         opening = (source, options)
         self.limit, self.at_once, self.tolerated = limit, at_once, tolerated
         self.seen = self.failed = 0
@@ -144,7 +145,7 @@ class Guarded:
             failed, among = sum(self._recent), max(len(self._recent), FEW)
         if any(faults) and failed > self.tolerated * among:
             raise RewardError(
-                f"reward {_name_of(self._reward)}: {failed} of the last {len(self._recent)} rows failed, "
+                f"reward {self._called or self.name}: {failed} of the last {len(self._recent)} rows failed, "
                 f"{self.tolerated:.0%} are tolerated; the last: {why}"
             )
 
@@ -211,10 +212,3 @@ def _checked(worths: Any, count: int) -> list[Worth]:
     if odd := next((worth for worth in worths if not isinstance(worth, Worth)), None):
         raise RewardError(f"the reward gave a {type(odd).__name__} where a Worth is due")
     return worths
-
-
-def _name_of(reward: Reward) -> str:
-    try:
-        return reward.name
-    except OSError as fault:  # it is behind a server that does not answer
-        return f"behind a server ({fault})"

@@ -316,7 +316,7 @@ def test_a_reward_that_goes_away_stops_the_run_which_goes_on_as_if_it_had_not(
         run_recipe(RECIPE, config)
     told = capsys.readouterr().err
     assert ended.value.code == 1 and "the same command goes on from there" in told and "rows failed" in told
-    assert "step 2 is saved" in told
+    assert "step 2 is saved" in told and f"127.0.0.1:{served.server_port}" in told
     served.left = None
     run_recipe(RECIPE, config)
     one, other = weights_of(tmp_path / "whole"), weights_of(tmp_path / "parts")
