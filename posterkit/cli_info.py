@@ -58,7 +58,7 @@ def _lines(record: dict[str, Any]) -> list[tuple[str, str]]:
         ("texts are", ("drawn by the model" if row["draw_text"] else "typeset") if row["texts"] else None),
         ("model", f"{model['name']}, revision {model['revision']}"), ("transformer", model["transformer"]),
         ("LoRA", ", ".join(lora for lora in (model["lora"], row["lora"]) if lora)),
-        ("times redrawn", record["source_depth"]), ("row id", record["id"]),
+        ("times drawn", record["source_depth"]), ("row id", record["id"]),
         ("versions", ", ".join(f"{part} {version}" for part, version in versions.items())),
     ]  # fmt: skip
     lines += _choice_lines(record)

@@ -93,7 +93,8 @@ def reach(source: str, sources: Mapping[str, str], timeout: float = 30.0) -> Non
 
                 Endpoint(name, timeout=timeout).reach()
         except OSError as fault:
-            raise ConnectionError(f"reward {name}: nobody answers ({fault})") from None
+            why = str(fault).removeprefix(f"{name.removeprefix(REMOTE)}: ")
+            raise ConnectionError(f"reward {name}: nobody answers ({why})") from None
 
 
 class _Opening:

@@ -20,7 +20,7 @@ def test_a_closed_port_is_told_in_one_line_with_its_address(spec):
         port = held.getsockname()[1]
         for source, sources in ((spec.format(port), {}), ("rules", {"aesthetics": spec.format(port)})):
             with pytest.raises(
-                OSError, match=rf"^reward .*127.0.0.1:{port}.*: nobody answers \(.*refused\)$"
+                OSError, match=rf"^reward .*127.0.0.1:{port}[^:]*: nobody answers \(.*refused\)$"
             ) as error:
                 reach(source, sources)
             assert "\n" not in str(error.value)
