@@ -53,11 +53,17 @@ class Chat(Protocol):
 class Seer(Chat, Protocol):
     """A chat that can be asked about pictures, and that says how sure it is."""
 
-    def weigh(self, system: str, user: str, answers: Sequence[str], images: Sequence[Image.Image] = ()) -> list[float]:
-        """How likely each of some answers is beside the others, from the model's first token; they sum to 1.
+    def weigh(
+        self, system: str, users: Sequence[str], answers: Sequence[str], images: Sequence[Image.Image] = ()
+    ) -> list[list[float]]:
+        """How likely each of some answers is beside the others, from the model's first token.
 
         Args:
+            users: questions about the same pictures; what they begin with alike is read once.
             answers: a token each.
+
+        Returns:
+            For each question a number for each answer; they sum to 1.
 
         Raises:
             AnswerError: there is no answer, or it is none of them.

@@ -94,7 +94,9 @@ class Endpoint:
         """The answer to one question; AnswerError where there is none."""
         return self._content(self._answered(self._body(system, user, images), schema))
 
-    def weigh(self, system: str, user: str, answers: Sequence[str], images: Sequence[Image.Image] = ()) -> list[float]:
+    def weigh(
+        self, system: str, users: Sequence[str], answers: Sequence[str], images: Sequence[Image.Image] = ()
+    ) -> list[list[float]]:
         """How likely each of some answers is beside the others, by the `logprobs` of the first token; see `Seer`.
 
         Where the endpoint gives none, the answer itself has all of it.
@@ -102,7 +104,9 @@ class Endpoint:
         Raises:
             AnswerError: there is no answer, or it is none of them.
         """
-        body = self._body(system, user, images) | {"max_tokens": 1}
+        return [self._weigh(self._body(system, user, images) | {"max_tokens": 1}, answers) for user in users]
+
+    def _weigh(self, body: dict[str, Any], answers: Sequence[str]) -> list[float]:
         try:
             reply = self._exchange("POST", "/chat/completions", body | {"logprobs": True, "top_logprobs": 20})
         except _Refused:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,6 +12,8 @@ from PIL import Image
 
 from posterkit.judges.answers import one_line
 from posterkit.judges.chat import IMAGE_SIDE, AnswerError, reduced
+
+_OF_TOKENS = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids")  # of a processor, (1, L) each
 
 
 class LocalModel:
@@ -70,12 +73,14 @@ class LocalModel:
         Raises:
             AnswerError: there is none, or there are pictures and this model reads text alone.
         """
-        answer = self._run(self._answer, system, user, images)
+        answer = self._run(self._answer, system, [user], images)
         if not answer.strip():
             raise AnswerError(f"{self.name}: the answer is empty")
         return answer
 
-    def weigh(self, system: str, user: str, answers: Sequence[str], images: Sequence[Image.Image] = ()) -> list[float]:
+    def weigh(
+        self, system: str, users: Sequence[str], answers: Sequence[str], images: Sequence[Image.Image] = ()
+    ) -> list[list[float]]:
         """How likely each of some answers is beside the others, from the first token's logits; see `Seer`.
 
         Raises:
@@ -86,15 +91,18 @@ class LocalModel:
         for answer, ids in zip(answers, tokens, strict=True):
             if len(ids) != 1:
                 raise AnswerError(f"{self.name}: {answer!r} is {len(ids)} tokens to this language model, not one")
-        logits = self._run(self._first_logits, system, user, images)
-        return logits[[ids[0] for ids in tokens]].softmax(0).tolist()
+        logits = self._run(self._first_logits, system, users, images)
+        return [row[[ids[0] for ids in tokens]].softmax(0).tolist() for row in logits]
 
-    def _run(self, answer: Callable[..., Any], system: str, user: str, images: Sequence[Image.Image]) -> Any:
+    def _run(
+        self, answer: Callable[..., Any], system: str, users: Sequence[str], images: Sequence[Image.Image]
+    ) -> Any:
         if images and not self.sees:
             raise AnswerError(f"{self.name}: this language model reads text alone and cannot see pictures")
         try:
             with self._lock, torch.no_grad():
-                return answer(self._inputs(system, user, [reduced(image, self.image_side) for image in images]))
+                pictures = [reduced(image, self.image_side) for image in images]
+                return answer([self._inputs(system, user, pictures) for user in users])
         except Exception as fault:  # its own template, and a device out of memory
             raise AnswerError(f"{self.name}: this language model fails: {_first_line(fault)}") from None
 
@@ -110,10 +118,22 @@ class LocalModel:
             messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt", **thinking
         ).to(self._model.device)
 
-    def _first_logits(self, inputs: Any) -> torch.Tensor:
-        return self._model(**inputs, use_cache=False).logits[0, -1].float().cpu()
+    def _first_logits(self, asked: list[Any]) -> list[torch.Tensor]:
+        """After each question; what all of them begin with, the pictures with it, goes through the model once."""
+        ids = [one["input_ids"] for one in asked]
+        shortest = min(one.shape[1] for one in ids)
+        unlike = torch.stack([one[0, :shortest] != ids[0][0, :shortest] for one in ids]).any(0)
+        shared = min(int(unlike.int().argmax()) if unlike.any() else shortest, shortest - 1)
+        inputs = {name: value[:, :shared] if name in _OF_TOKENS else value for name, value in asked[0].items()}
+        read = self._model(**inputs, use_cache=True).past_key_values
+        found = []
+        for one in ids:
+            rest = self._model(input_ids=one[:, shared:], past_key_values=copy.deepcopy(read), use_cache=True)
+            found.append(rest.logits[0, -1].float().cpu())
+        return found
 
-    def _answer(self, inputs: Any) -> str:
+    def _answer(self, asked: list[Any]) -> str:
+        (inputs,) = asked
         sampling = (
             {"do_sample": True, "temperature": self.temperature} if self.temperature > 0 else {"do_sample": False}
         )

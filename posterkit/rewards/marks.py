@@ -24,7 +24,7 @@ QUESTIONS = {
 WHOLE = ("aesthetics", "text", "agreement")
 SYSTEM = """\
 You judge posters strictly. You see the pictures that went in, if there were any, and last the poster that was made."""
-# the question comes last: servers that keep what they have read (vLLM, SGLang) read pictures and request once for all
+# the question comes last: what is the same for all, pictures and request, is read once, by servers too (vLLM, SGLang)
 QUESTION = """\
 Request: {request}
 {question}
@@ -34,8 +34,9 @@ Answer with one digit from 0 (not at all) to 5 (flawless) and with nothing else.
 class ModelReward(Part):
     """A vision-language model by folder or endpoint; the expected digit of its answer, as a part of 5 (Edit-R1).
 
-    No word is generated and no answer has to be parsed: a mark costs one reading, and it is as fine as the model's
-    doubts, so that posters of one prompt hardly ever tie. It sees the pictures that went in, then the poster.
+    No word is generated and no answer has to be parsed: a mark costs its question to read, and it is as fine as the
+    model's doubts, so that posters of one prompt hardly ever tie. The pictures that went in and then the poster are
+    read once for all marks.
 
     What hacks it: a model believes what it can read; a poster that bears praise or instructions may raise its marks,
     and small misspellings escape it. Keep OCR beside it.
@@ -56,11 +57,10 @@ class ModelReward(Part):
     def judge(self, poster: Image.Image, row: Asked) -> Worth:
         pictures = [*row.inputs(), poster]
         request = row.prompt if row.references else row.caption or row.prompt
-        parts = {}
-        for part in self.asked:
-            question = QUESTION.format(request=request, question=QUESTIONS[part])
-            chances = self._seer.weigh(SYSTEM, question, MARKS, pictures)
-            parts[part] = float(np.dot(chances, [int(mark) for mark in MARKS])) / int(MARKS[-1])
+        questions = [QUESTION.format(request=request, question=QUESTIONS[part]) for part in self.asked]
+        chances = self._seer.weigh(SYSTEM, questions, MARKS, pictures)
+        expected = np.asarray(chances) @ [int(mark) for mark in MARKS] / int(MARKS[-1])
+        parts = dict(zip(self.asked, expected.tolist(), strict=True))
         weakest = min(parts, key=lambda part: parts[part])
         return Worth(float(np.mean(list(parts.values()))), parts, f"weakest in {weakest} ({parts[weakest]:.2f})")
 

@@ -13,6 +13,7 @@ import tiny_qwen
 import torch
 from pictures import grain
 from PIL import Image
+from small_scorer import save_tiny_qwen3
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from posterkit.judges.chat import AnswerError
@@ -75,15 +76,27 @@ def test_a_picture_changes_what_it_reads_out_of_the_same_words(model, monkeypatc
     assert not torch.allclose(*logits)
 
 
-def test_answers_are_weighed_by_the_logits_of_the_first_token_alone(model, monkeypatch):
-    given = read_by(model, monkeypatch, ONE)
+@pytest.mark.parametrize("save", [tiny_chat.save, save_tiny_qwen3], ids=["Qwen2.5-VL", "Qwen3-VL"])
+def test_answers_are_weighed_by_the_logits_of_the_first_token_and_what_goes_in_is_seen_once(tmp_path, save):
+    (save(tmp_path) / "chat_template.jinja").write_text(tiny_chat.TEMPLATE)
+    model = LocalModel(str(tmp_path))
+    torch.manual_seed(1)
+    for parameter in model._model.parameters():  # strong ones, so that a place off by one would be seen
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.6)
+    digits, pictures = [model._reader.tokenizer.convert_tokens_to_ids(digit) for digit in "045"], [ONE, TWO]
+    users = ["A poster.\nFine?", "A poster.\nLegible, all of it?", "A poster.\nFine?"]
     with torch.no_grad():
-        logits = model._model(**{key: given[key] for key in (
-            "input_ids", "attention_mask", "pixel_values", "image_grid_thw")}).logits[0, -1]  # fmt: skip
-    digits = [model._reader.tokenizer.convert_tokens_to_ids(digit) for digit in "045"]
-    assert model.weigh("SYSTEM", "USER", "045", [ONE]) == pytest.approx(logits[digits].softmax(0).tolist(), rel=1e-4)
+        logits = [model._model(**model._inputs("SYSTEM", user, pictures)).logits[0, -1] for user in users]
+    wanted = [row[digits].softmax(0).tolist() for row in logits]
+    looks, look = [], model._model.model.visual.forward
+    model._model.model.visual.forward = lambda *given, **more: looks.append(1) or look(*given, **more)
+    found = model.weigh("SYSTEM", users, "045", pictures)
+    assert looks == [1] and wanted[0] != pytest.approx(wanted[1], rel=1e-2)
+    assert found == [pytest.approx(row, rel=1e-4, abs=1e-6) for row in wanted]
+    assert model.weigh("SYSTEM", users[1:2], "045", pictures) == [pytest.approx(wanted[1], rel=1e-4, abs=1e-6)]
     with pytest.raises(AnswerError, match="'10' is 2 tokens to this language model, not one"):
-        model.weigh("SYSTEM", "USER", ["5", "10"], [ONE])
+        model.weigh("SYSTEM", ["USER"], ["5", "10"], [ONE])
 
 
 def test_threads_share_one_model(model):
