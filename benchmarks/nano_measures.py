@@ -97,12 +97,13 @@ def measure_posteromni(folder: str, seed: int, sheet: Path | None = None, judge:
     model = open_start(folder, "posteromni")
     pipe, found, read, shown = pipeline_of(model), {}, [], []
     options, worths, differ = {"batch": 32, "seed": seed, "steps": None}, [], []
+    reward = open_reward(RULES, fast=True)
     for task in TASKS:
         samples = [GlyphPosters(seed, (task,), "heldout")[number] for number in range(OF_TASK)]
         pictures = draw(pipe, task, samples, [list(sample.references) for sample in samples], options)
         if judge:
             rows = [Asked.of(sample) for sample in samples]
-            worths += open_reward(RULES, fast=True)([Image.fromarray(picture) for picture in pictures], rows)
+            worths += reward([Image.fromarray(picture) for picture in pictures], rows)
             wishes = [sample for sample in samples[: WISHES // len(TASKS)] for _ in range(4)]
             again = draw(pipe, task, wishes, [list(wish.references) for wish in wishes], options)
             differ += [diversity(again[start : start + 4]) for start in range(0, len(again), 4)]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from posterkit.pipelines.revision import weights_of
-from posterkit.rewards.compose import BLIND, GATES, TEXT, WEIGHTS, Composed, read_composition
+from posterkit.rewards.compose import BLIND, GATES, TEXT, WEIGHTS, Composed, Gate, read_composition
 from posterkit.rewards.worth import Reward
 from posterkit.tasks import TASKS
 
@@ -107,20 +107,20 @@ class _Opening:
         self.fast, self.device, self.model, self.sources = fast, device, model, sources
 
     def open(self, source: str) -> Reward:
-        if source == RULES or source.endswith(FILES):
-            label, weights, gates = RULES, WEIGHTS, GATES
-            if source != RULES:
-                label, (weights, gates) = Path(source).stem, read_composition(source)
-            names = list(dict.fromkeys(part for parts in weights.values() for part in parts))
-            return Composed(label, {name: self.part(name) for name in names}, weights, gates)
-        if source == GENERIC:
-            same = dict.fromkeys((TEXT, *TASKS), BLIND)
-            return Composed(GENERIC, {name: self.part(name) for name in BLIND}, same)
-        weights = _weighed(source)
-        if len(weights) == 1:
-            return self.part(next(iter(weights)))
-        rewards = {name: self.part(name) for name in weights}
-        return Composed(source, rewards, dict.fromkeys((TEXT, *TASKS), weights))
+        if source == RULES:
+            return self._composed(RULES, WEIGHTS, GATES)
+        if source.endswith(FILES):
+            return self._composed(Path(source).stem, *read_composition(source))
+        parts = BLIND if source == GENERIC else _weighed(source)
+        if len(parts) == 1:
+            return self.part(next(iter(parts)))
+        return self._composed(source, dict.fromkeys((TEXT, *TASKS), parts))
+
+    def _composed(
+        self, label: str, weights: Mapping[str, Mapping[str, float]], gates: Sequence[Gate] = ()
+    ) -> Composed:
+        names = dict.fromkeys(part for parts in weights.values() for part in parts)
+        return Composed(label, {name: self.part(name) for name in names}, weights, gates)
 
     def part(self, name: str) -> Reward:
         """One reward alone."""

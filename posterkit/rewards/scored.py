@@ -7,21 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import snapshot_download
 from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
 from transformers import AutoModel
 
+from posterkit.judges.answers import one_line
 from posterkit.judges.chat import AnswerError
 from posterkit.pipelines.loading import quiet_bars
 from posterkit.pipelines.processor import load_processor
 from posterkit.rewards.part import Part
-from posterkit.rewards.scorer import CONVERSATION
+from posterkit.rewards.scorer import CONVERSATION, folder_of
 from posterkit.rewards.worth import Asked, Worth
 
 IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
-_WANTED = ["*.json", "*.txt", "*.jinja", "*.safetensors"]
 
 
 class ScoredReward(Part):
@@ -65,9 +64,7 @@ class ScoredReward(Part):
         """The processor, the backbone, and the head's weight `(D,)` and bias."""
         quiet_bars()
         try:
-            folder = Path(self.source)
-            if not folder.is_dir():
-                folder = Path(snapshot_download(self.source, allow_patterns=_WANTED))
+            folder = folder_of(self.source)
             weight, bias = _head(folder)
             backbone, loaded = AutoModel.from_pretrained(
                 folder, dtype="auto", use_safetensors=True, trust_remote_code=False, output_loading_info=True
@@ -76,8 +73,7 @@ class ScoredReward(Part):
                 raise ValueError(f"its files lack {sorted(loaded['missing_keys'])[0]}")
             return load_processor(folder), backbone.to(self.device).eval(), weight, bias
         except Exception as fault:  # a foreign folder and a device fail in their own ways
-            said = " ".join(str(fault).split())[:200]
-            raise AnswerError(f"{self.source}: cannot load this reward model: {said}") from None
+            raise AnswerError(f"{self.source}: cannot load this reward model: {one_line(str(fault), 200)}") from None
 
 
 def _head(folder: Path) -> tuple[Tensor, float]:

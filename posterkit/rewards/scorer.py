@@ -57,7 +57,7 @@ class Scorer:
     use = 'from posterkit.rewards.learned import Learned\n\nworths = Learned("path/to/this/folder")(images, rows)'
 
     def __init__(self, source: str, *, area: int, prompt: bool = True, dtype: torch.dtype = torch.float32) -> None:
-        folder = _folder(source)
+        folder = folder_of(source)
         weights = folder / "text_encoder" if (folder / "text_encoder").is_dir() else folder
         self.processor: Any = load_processor(folder)
         backbone: Any = AutoModelForImageTextToText.from_pretrained(
@@ -199,7 +199,8 @@ class Scorer:
         return picture if picture.size == size else picture.resize(size, Image.Resampling.BICUBIC)
 
 
-def _folder(source: str) -> Path:
+def folder_of(source: str) -> Path:
+    """The folder of weights that a run folder, `mini:posteromni` or a hub id stands for; FileNotFoundError if none."""
     if source.startswith("mini:"):
         return Path(mini.path(source.removeprefix("mini:")))
     if Path(source).is_dir():

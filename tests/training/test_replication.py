@@ -67,7 +67,7 @@ def test_a_claim_is_found_from_the_results_on_disk_by_seed(replication, tmp_path
         for seed, letters in of_seed.items():
             record = {"arm": arm, "seed": seed, "measures": {"letters": letters, "ocr": letters}}
             (tmp_path / f"{arm}-{seed}.json").write_text(json.dumps(record))
-    claim = next(claim for claim in replication.CLAIMS if claim.measure == "letters" and claim.arm == "stage1")
+    claim = next(claim for claim in replication.TUNING if claim.measure == "letters" and claim.arm == "stage1")
     found = replication.finding(claim)
     assert found.differences == pytest.approx([0.2, 0.25, 0.15])  # seed 7 has no partner
     assert "| 3 | **agrees** |" in replication.table()
@@ -77,7 +77,7 @@ def test_a_claim_is_found_from_the_results_on_disk_by_seed(replication, tmp_path
 def test_every_claim_compares_arms_and_measures_that_there_are(replication):
     nano_arms = importlib.import_module("nano_arms")
     arms, of_letters = nano_arms.ARMS, {"measure_rewarded", "measure_refined", "measure_best_of_2"}
-    for claim in replication.CLAIMS:
+    for claim in importlib.import_module("replication_claims").CLAIMS:
         assert claim.arm in arms and claim.than in arms and claim.sign in (1, -1)
         measures = {arms[claim.arm].measure.__name__, arms[claim.than].measure.__name__}
         assert len(measures) == 1 or measures <= of_letters  # which count the same letters of the same posters
@@ -116,7 +116,7 @@ def test_the_rewards_of_a_run_are_those_of_its_epochs(replication, tmp_path):
 
 def test_the_pictures_of_the_page_are_drawn(replication, tmp_path):
     plots = importlib.import_module("replication_plots")
-    claims = [replication.CLAIMS[0], next(c for c in replication.CLAIMS if c.measure == "others@task")]
+    claims = [replication.TUNING[0], next(c for c in replication.TUNING if c.measure == "others@task")]
     found = [(claim, replication.Finding([0.1, 0.3], 0.2, 0.05, 0.35)) for claim in claims]
     plots.forest(found, tmp_path / "claims.png")
     curves = [[(1.0, 0.1), (0.5, 0.2)], [(1.0, 0.1), (0.4, 0.3)]]
