@@ -26,14 +26,14 @@ $(VENV)/.torch: | $(BIN)/python
 	fi
 	@touch $@
 
-$(VENV)/.posterkit: pyproject.toml $(VENV)/.torch
+$(VENV)/.posterkit: pyproject.toml constraints.txt $(VENV)/.torch
 	@echo "installing posterkit into $(VENV) ..."
-	@$(BIN)/pip install -q -e .
+	@$(BIN)/pip install -q -c constraints.txt -e .
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml $(VENV)/.posterkit
+$(VENV)/.dev: pyproject.toml constraints.txt $(VENV)/.posterkit
 	@echo "installing what the tests need ..."
-	@$(BIN)/pip install -q -e ".[dev,data]"
+	@$(BIN)/pip install -q -c constraints.txt -e ".[dev,data]"
 	@touch $@
 
 poster: $(VENV)/.posterkit  ## install, make a poster from text and one for each task, print where they are
