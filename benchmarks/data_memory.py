@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from posterkit.data.flow import Flow, run_flow
-from posterkit.data.schema import encode_sample
-from posterkit.data.text_render import shipped_wording
-from posterkit.data.validate import validate
+from posterkit.datagen.engine import Flow, run_flow
+from posterkit.datagen.text_render import shipped_wording
+from posterkit.datasets.validation import validate
+from posterkit.schema import encode_sample
 from posterkit.sizing import Size
 from posterkit.typeset.fonts import FACES
 

@@ -24,7 +24,7 @@ from random import Random
 import skimage.data
 from PIL import Image
 
-from posterkit.data import SyntheticPosters
+from posterkit.datasets import SyntheticPosters
 
 ROOT = Path(__file__).parents[1]
 SIZE = (832, 1216)

@@ -28,9 +28,9 @@ from posterkit.pipelines.flux_inputs import position_ids
 from posterkit.training.adapters.flux import FluxAdapter, FluxCondition
 from posterkit.training.adapters.qwen import QwenAdapter, QwenCondition
 from posterkit.training.config import RunConfig
-from posterkit.training.loop import Run
 from posterkit.training.lora import Trainable, set_trainable
 from posterkit.training.losses import add_noise, flow_matching_loss, sample_time
+from posterkit.training.run import Run
 
 RANK = 16
 

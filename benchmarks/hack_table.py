@@ -22,14 +22,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from posterkit.data import SyntheticPosters
-from posterkit.data.schema import PosterSample
+from posterkit.datasets import SyntheticPosters
 from posterkit.rewards import Asked, open_reward
-from posterkit.rewards.cached import CachedReward
+from posterkit.rewards.cache import CachedReward
 from posterkit.rewards.cheats import CHEATS, cheat
-from posterkit.rewards.compose import TEXT, Composed
-from posterkit.rewards.keeping import canvas_of
-from posterkit.rewards.part import NOTHING_TO_JUDGE
+from posterkit.rewards.composition import TEXT, Composed
+from posterkit.rewards.parts.part import NOTHING_TO_JUDGE
+from posterkit.rewards.parts.preservation import canvas_of
+from posterkit.schema import PosterSample
 from posterkit.tasks import TASKS
 
 OUT = Path(__file__).with_suffix(".json")

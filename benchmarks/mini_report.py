@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from posterkit import mini
-from posterkit.data.schema import PosterSample
-from posterkit.metrics import adherence
-from posterkit.metrics.statistics import Estimate, bootstrap
+from posterkit.evaluation import adherence
+from posterkit.evaluation.statistics import Estimate, bootstrap
 from posterkit.metrics.text import TextReader, text_accuracy
+from posterkit.schema import PosterSample
 from posterkit.tasks import BLANK, TASKS
 
 Picture = NDArray[np.uint8]
@@ -254,7 +254,7 @@ def as_size(image: Picture, like: Picture) -> Picture:
 
 def heldout(task: str, size: tuple[int, int], count: int, seed: int) -> list[PosterSample]:
     """The first held-out posters of a task; no training run ever sees them."""
-    from posterkit.data import SyntheticPosters
+    from posterkit.datasets import SyntheticPosters
 
     source = SyntheticPosters(seed=seed, size=size, tasks=(task,), split="heldout")
     return [source[i] for i in range(count)]

@@ -22,9 +22,9 @@ from nano_measures import (
 )
 from nano_reflections import make_reflections, measure_best_of_2, measure_refined
 
-from posterkit.data.flow import Flow, run_flow
-from posterkit.data.glyphs import GlyphPosters
-from posterkit.data.schema import PosterSample, encode_sample
+from posterkit.datagen.engine import Flow, run_flow
+from posterkit.schema import PosterSample, encode_sample
+from posterkit.synthetic.glyph_posters import GlyphPosters
 from posterkit.tasks import TASKS
 from posterkit.training.lora_files import read_lora, write_lora
 from posterkit.training.merging import linear_merge, svd_merge

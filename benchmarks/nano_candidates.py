@@ -9,13 +9,13 @@ from mini_report import draw
 from nano_measures import Picture, distance, made_of, pipeline_of
 from PIL import Image
 
-from posterkit.data.flow import Flow, run_flow
-from posterkit.data.glyphs import GlyphPosters
-from posterkit.data.mining import EncodePair
-from posterkit.data.ranking import Candidate, Ranked
-from posterkit.data.schema import PosterSample
-from posterkit.data.wanted import Wanted
-from posterkit.judges.judge import Score
+from posterkit.critic.critic import Score
+from posterkit.datagen.engine import Flow, run_flow
+from posterkit.datagen.mining import EncodePair
+from posterkit.datagen.ranking import Candidate, Ranked
+from posterkit.datagen.requests import Wanted
+from posterkit.schema import PosterSample
+from posterkit.synthetic.glyph_posters import GlyphPosters
 from posterkit.tasks import TASKS
 from posterkit.training.stages import open_start
 

@@ -14,15 +14,15 @@ from mini_report import draw
 from numpy.typing import NDArray
 from PIL import Image
 
-from posterkit.data.glyphs import GlyphPosters
-from posterkit.data.schema import PosterSample
 from posterkit.metrics.color import srgb_to_lab
 from posterkit.metrics.diversity import diversity
 from posterkit.metrics.glyphs import glyph_accuracy, read_glyphs
 from posterkit.metrics.text import TextReader, text_accuracy
 from posterkit.rewards import Asked, open_reward
+from posterkit.schema import PosterSample
+from posterkit.synthetic.glyph_posters import GlyphPosters
 from posterkit.tasks import TASKS
-from posterkit.training.feed.regions import region_shares
+from posterkit.training.loading.regions import region_shares
 from posterkit.training.losses import add_noise
 from posterkit.training.losses.flow import velocity_error
 from posterkit.training.stages import open_start

@@ -13,13 +13,13 @@ from mini_report import draw
 from nano_measures import REREAD, REWARDED, Picture, background, letters, pipeline_of, title_similarity
 from PIL import Image
 
-from posterkit.brief import COLORS
-from posterkit.data.flow import Flow, run_flow
-from posterkit.data.glyphs import GlyphPosters
-from posterkit.data.schema import PosterSample
-from posterkit.judges.judge import Suggestions
+from posterkit.critic.critic import Suggestions
+from posterkit.datagen.engine import Flow, run_flow
 from posterkit.metrics.color import border_color, srgb_to_lab
-from posterkit.training.feed.drafts import Drafted, encode_drafted
+from posterkit.prompts import COLORS
+from posterkit.schema import PosterSample
+from posterkit.synthetic.glyph_posters import GlyphPosters
+from posterkit.training.loading.drafts import Drafted, encode_drafted
 from posterkit.training.stages import open_start
 
 WISHES, OF_EACH = 144, 6  # prompts of a set of reflections; posters of each, as published

@@ -30,7 +30,7 @@ from peft import LoraConfig, get_peft_model
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from posterkit import mini
-from posterkit.data import SyntheticPosters
+from posterkit.datasets import SyntheticPosters
 from posterkit.pipelines.latents import unpack
 from posterkit.rewards import Asked, open_reward
 from posterkit.sizing import Size
@@ -38,7 +38,7 @@ from posterkit.training.adapters.autoencoder import tensor_to_images
 from posterkit.training.adapters.qwen import QwenAdapter
 from posterkit.training.lora import ATTENTION
 from posterkit.training.losses import add_noise, group_advantages, nft_loss, optimality
-from posterkit.training.rollouts.samplers import sampling_times
+from posterkit.training.rl.samplers import sampling_times
 
 ROOT = Path(__file__).resolve().parent.parent
 PROMPTS, IMAGES, DRAWS, STEPS, RANK = 2, 6, 2, 6, 32

@@ -31,7 +31,7 @@ from PIL import Image
 START = time.perf_counter()
 
 if TYPE_CHECKING:
-    from posterkit.data import PosterSample
+    from posterkit.datasets import PosterSample
 
 PROMPT = 'Poster, navy background, a yellow moon over the sea, "JAZZ NIGHT"'
 TEXTS = ["JAZZ NIGHT", "Friday 8 pm", "Harbour Hall"]
@@ -73,7 +73,7 @@ def interleaved(ours: Callable[[], Any], peer: Callable[[], Any], pairs: int) ->
 def make_poster(folder: str | None) -> dict[str, float]:
     """Load the text pipeline, draw, enlarge, typeset; seconds, GiB, and seconds of all cores together (cpu)."""
     from posterkit import PosterBrief, PosterCraftPipeline, mini, typeset
-    from posterkit.batch.compose import enlarge
+    from posterkit.generate.compose import enlarge
 
     pipe = PosterCraftPipeline.from_pretrained(folder or mini.path("postercraft"))
     pipe.set_progress_bar_config(disable=True)
@@ -183,7 +183,7 @@ def omni_calls(ours: Any, stock: Any, options: argparse.Namespace) -> Calls:
 
 
 def _samples() -> list[PosterSample]:
-    from posterkit.data import SyntheticPosters
+    from posterkit.datasets import SyntheticPosters
 
     source = SyntheticPosters(seed=0, size=(128, 192), tasks=("style_driven",), split="heldout")
     return [source[i] for i in range(8)]

@@ -17,11 +17,11 @@ from random import Random
 import numpy as np
 from PIL import Image
 
-from posterkit.brief import PosterBrief
-from posterkit.data.synthetic import draw_art
-from posterkit.data.synthetic.captions import SUBTITLES, TITLES
+from posterkit.prompts import PosterBrief
 from posterkit.rewards import Asked
-from posterkit.rewards.writing import TextReward, poster_lines
+from posterkit.rewards.parts.text import TextReward, poster_lines
+from posterkit.synthetic import draw_art
+from posterkit.synthetic.captions import SUBTITLES, TITLES
 from posterkit.typeset.compose import typeset
 
 SIZE = (832, 1216)

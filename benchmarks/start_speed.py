@@ -15,12 +15,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from posterkit.data.dataset import PosterDataset
-from posterkit.data.flow import Flow, run_flow
-from posterkit.data.memo import Memo
-from posterkit.data.schema import encode_for_shards, encode_sample
-from posterkit.data.synthetic import SyntheticPosters
-from posterkit.training.feed.fitting import plan_sizes
+from posterkit.datagen.engine import Flow, run_flow
+from posterkit.datasets.dataset import PosterDataset
+from posterkit.datasets.file_index import Memo
+from posterkit.schema import encode_for_shards, encode_sample
+from posterkit.synthetic import SyntheticPosters
+from posterkit.training.loading.fitting import plan_sizes
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import time
 
-from posterkit.data import SyntheticPosters
+from posterkit.datasets import SyntheticPosters
 from posterkit.tasks import TASKS
 
 

@@ -36,9 +36,9 @@ def ours(photos: Path, count: int, texts: int) -> dict[str, float]:
     sys.path.insert(0, str(ROOT / "data_tools"))
     from render_text import Photos, SetText
 
-    from posterkit.data.flow import Drop
-    from posterkit.data.schema import encode_sample
-    from posterkit.data.text_render import shipped_wording
+    from posterkit.datagen.engine import Drop
+    from posterkit.datagen.text_render import shipped_wording
+    from posterkit.schema import encode_sample
     from posterkit.sizing import Size
     from posterkit.typeset.fonts import FACES
 

@@ -36,9 +36,9 @@ from diffusers import FluxTransformer2DModel, QwenImageTransformer2DModel
 from PIL import Image
 
 from posterkit import mini
-from posterkit.data.flow import Flow, run_flow
-from posterkit.data.schema import PosterSample, encode_sample
-from posterkit.data.synthetic import SyntheticPosters
+from posterkit.datagen.engine import Flow, run_flow
+from posterkit.schema import PosterSample, encode_sample
+from posterkit.synthetic import SyntheticPosters
 from posterkit.training.lora import ATTENTION
 
 ROOT = Path(__file__).parent.parent

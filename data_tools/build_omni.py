@@ -14,15 +14,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from posterkit.data import PosterSample, SyntheticPosters
-from posterkit.data.flow import Flow, Outcome
-from posterkit.data.omni.build import BuildTask
-from posterkit.data.omni.parts import PainterAt
-from posterkit.data.omni.posters import FindSubjects, FromPosters, JudgeAt, ReadTexts, open_source
-from posterkit.data.omni.subjects import open_segmenter
-from posterkit.data.poster_scan import check_outside
-from posterkit.data.schema import encode_for_shards, encode_sample
-from posterkit.data.tool import Options, every, make_set, run_tool, size, whole
+from posterkit.datagen.command_line import Options, every, make_set, run_tool, size, whole
+from posterkit.datagen.engine import Flow, Outcome
+from posterkit.datagen.omni.build import BuildTask
+from posterkit.datagen.omni.parts import PainterAt
+from posterkit.datagen.omni.posters import FindSubjects, FromPosters, JudgeAt, ReadTexts, open_source
+from posterkit.datagen.omni.subjects import open_segmenter
+from posterkit.datagen.poster_scan import check_outside
+from posterkit.datasets import PosterSample, SyntheticPosters
+from posterkit.schema import encode_for_shards, encode_sample
 from posterkit.sizing import Size, check_on_grid
 from posterkit.tasks import TASKS, get_task
 

@@ -8,9 +8,9 @@
 
 from __future__ import annotations
 
-from posterkit.data.flow import Flow, Outcome
-from posterkit.data.prompts import LANGUAGES, THEMES, PosterPrompts, Writer, check_count, encode_prompt
-from posterkit.data.tool import Options, every, make_set, run_tool, whole
+from posterkit.datagen.command_line import Options, every, make_set, run_tool, whole
+from posterkit.datagen.engine import Flow, Outcome
+from posterkit.datagen.prompts import LANGUAGES, THEMES, PosterPrompts, Writer, check_count, encode_prompt
 
 
 def main() -> Outcome:

@@ -12,11 +12,11 @@ with the draft as input and the words as answer.
 
 from __future__ import annotations
 
-from posterkit.data.candidate_options import CandidateOptions, draw_step, judge_of, settings_of, wanted_of
-from posterkit.data.flow import Flow, Outcome
-from posterkit.data.mining import EncodeReflection, Gate, Suggest
-from posterkit.data.ranking import Appraise
-from posterkit.data.tool import make_set, run_tool
+from posterkit.datagen.candidate_options import CandidateOptions, draw_step, judge_of, settings_of, wanted_of
+from posterkit.datagen.command_line import make_set, run_tool
+from posterkit.datagen.engine import Flow, Outcome
+from posterkit.datagen.mining import EncodeReflection, Gate, Suggest
+from posterkit.datagen.ranking import Appraise
 
 
 def main() -> Outcome:

@@ -22,17 +22,17 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from posterkit.data import PosterDataset
-from posterkit.data.memo import Memo
-from posterkit.data.pairs import as_samples
-from posterkit.data.tool import run_tool, whole
+from posterkit.datagen.command_line import run_tool, whole
+from posterkit.datasets import PosterDataset
+from posterkit.datasets.file_index import Memo
+from posterkit.datasets.pairs import as_samples
 from posterkit.pipelines.loading import LOAD_FAULTS, family_of, first_line, quiet_bars, read_index
 from posterkit.pipelines.presets import DTYPES, hardware
 from posterkit.training.adapters import adapter_class
 from posterkit.training.adapters.folders import resolve
 from posterkit.training.adapters.frozen import KEEPS
-from posterkit.training.feed.encoding import CANNOT, check_tasks, encode_set, open_cache
-from posterkit.training.feed.fitting import CANNOT_READ, plan_sizes
+from posterkit.training.loading.encoding import CANNOT, check_tasks, encode_set, open_cache
+from posterkit.training.loading.fitting import CANNOT_READ, plan_sizes
 
 
 def open_adapter(source: str, family: str, dtype: torch.dtype):

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from posterkit.data.candidate_options import CandidateOptions, draw_step, judge_of, settings_of, share
-from posterkit.data.candidates import Best, EarlyFilter, ImageTextFilter, TextFilter
-from posterkit.data.flow import Flow, Outcome
-from posterkit.data.hq_posters import ClipAt
-from posterkit.data.schema import encode_sample
-from posterkit.data.tool import make_set, run_tool, size
-from posterkit.data.wanted import TEXT, read_wanted
-from posterkit.judges.opening import BLIND
+from posterkit.critic.opening import BLIND
+from posterkit.datagen.candidate_options import CandidateOptions, draw_step, judge_of, settings_of, share
+from posterkit.datagen.candidates import Best, EarlyFilter, ImageTextFilter, TextFilter
+from posterkit.datagen.command_line import make_set, run_tool, size
+from posterkit.datagen.engine import Flow, Outcome
+from posterkit.datagen.hq_posters import ClipAt
+from posterkit.datagen.requests import TEXT, read_wanted
+from posterkit.schema import encode_sample
 from posterkit.sizing import Size
 
 

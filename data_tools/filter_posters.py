@@ -13,8 +13,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from posterkit.data.flow import Flow, Outcome, claim_folder, forget
-from posterkit.data.hq_posters import (
+from posterkit.critic.opening import BLIND, RULES
+from posterkit.datagen.command_line import Options, every, make_set, run_shown, run_tool, whole
+from posterkit.datagen.engine import Flow, Outcome, claim_folder, forget
+from posterkit.datagen.hq_posters import (
     Aesthetics,
     Caption,
     ClipAt,
@@ -25,8 +27,8 @@ from posterkit.data.hq_posters import (
     Regions,
     leave,
 )  # fmt: skip
-from posterkit.data.near_copies import BITS
-from posterkit.data.poster_scan import (
+from posterkit.datagen.near_duplicates import BITS
+from posterkit.datagen.poster_scan import (
     BLEMISHES,
     EXACT,
     NEAR,
@@ -38,8 +40,6 @@ from posterkit.data.poster_scan import (
     list_posters,
     settle,
 )  # fmt: skip
-from posterkit.data.tool import Options, every, make_set, run_shown, run_tool, whole
-from posterkit.judges.opening import BLIND, RULES
 
 # on the rules' own scale drawn posters have about 0.85, letters on photographs 0.4 to 0.9, washed-out ones and noise
 # less than 0.3; a CLIP-like model's is PosterCraft's, of HPSv2

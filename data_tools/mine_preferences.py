@@ -13,12 +13,12 @@ spell, take --gate-text 0.
 
 from __future__ import annotations
 
-from posterkit.data.candidate_options import CandidateOptions, draw_step, judge_of, settings_of, wanted_of
-from posterkit.data.flow import Flow, Outcome
-from posterkit.data.hq_posters import ClipAt
-from posterkit.data.mining import EncodePair, Gap, Gate
-from posterkit.data.ranking import Appraise
-from posterkit.data.tool import make_set, run_tool
+from posterkit.datagen.candidate_options import CandidateOptions, draw_step, judge_of, settings_of, wanted_of
+from posterkit.datagen.command_line import make_set, run_tool
+from posterkit.datagen.engine import Flow, Outcome
+from posterkit.datagen.hq_posters import ClipAt
+from posterkit.datagen.mining import EncodePair, Gap, Gate
+from posterkit.datagen.ranking import Appraise
 
 
 def main() -> Outcome:

@@ -14,15 +14,15 @@ from random import Random
 
 from PIL import Image, ImageOps
 
-from posterkit.data import PosterSample
-from posterkit.data.flow import Drop, Flow, Outcome
-from posterkit.data.poster_scan import check_outside, fingerprint, list_posters, read_own_caption
-from posterkit.data.schema import encode_sample
-from posterkit.data.synthetic import draw_art
-from posterkit.data.text_render import SCRIPTS, Wording, read_wording, render_text, shipped_wording
-from posterkit.data.tool import Options, make_set, run_tool, size, whole
-from posterkit.reading import read_image
+from posterkit.datagen.command_line import Options, make_set, run_tool, size, whole
+from posterkit.datagen.engine import Drop, Flow, Outcome
+from posterkit.datagen.poster_scan import check_outside, fingerprint, list_posters, read_own_caption
+from posterkit.datagen.text_render import SCRIPTS, Wording, read_wording, render_text, shipped_wording
+from posterkit.datasets import PosterSample
+from posterkit.image_io import read_image
+from posterkit.schema import encode_sample
 from posterkit.sizing import Size
+from posterkit.synthetic import draw_art
 from posterkit.typeset.fonts import FACES, Face, load_face
 
 

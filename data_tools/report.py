@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from posterkit.data.report import write_report
-from posterkit.data.tool import run_tool, whole
+from posterkit.datagen.command_line import run_tool, whole
+from posterkit.datagen.report import write_report
 
 if __name__ == "__main__":
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

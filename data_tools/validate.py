@@ -11,8 +11,8 @@ import argparse
 import os
 from pathlib import Path
 
-from posterkit.data.tool import run_tool, whole
-from posterkit.data.validate import validate
+from posterkit.datagen.command_line import run_tool, whole
+from posterkit.datasets.validation import validate
 
 if __name__ == "__main__":
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from posterkit.cli import main as posterkit
+from posterkit.cli.main import main as posterkit
 
 
 def main() -> int:

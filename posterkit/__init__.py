@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from posterkit import mini, typeset
-    from posterkit.brief import PosterBrief
     from posterkit.pipelines.output import PosterPipelineOutput
     from posterkit.pipelines.postercraft import PosterCraftPipeline
     from posterkit.pipelines.posteromni import PosterOmniPipeline
     from posterkit.pipelines.processor import load_processor
+    from posterkit.prompts import PosterBrief
     from posterkit.tasks import TASKS
 
 __version__ = "0.1.0"
@@ -26,7 +26,7 @@ _PUBLIC = {
     "PosterCraftPipeline": "posterkit.pipelines.postercraft",
     "PosterPipelineOutput": "posterkit.pipelines.output",
     "load_processor": "posterkit.pipelines.processor",
-    "PosterBrief": "posterkit.brief",
+    "PosterBrief": "posterkit.prompts",
     "TASKS": "posterkit.tasks",
 }
 _MODULES = ("mini", "typeset")

@@ -7,6 +7,8 @@ import warnings
 
 import pytest
 
+pytest_plugins = ["checkpoints"]
+
 
 @pytest.fixture(autouse=True)
 def messages_as_they_were():

@@ -11,8 +11,8 @@ Judged pairs come from `data_tools/mine_preferences.py`. The others are free (`k
 makes doing nothing worthless; a poster for another task; words that the poster does not show; and BPO's bootstraps: a
 poster under noise, with its text spoilt or misspelt, a single character of the asked text changed. At the end held-out
 pairs of every kind are told apart: `heldout.json`, `heldout.jsonl` (each pair and what is wrong with it),
-`calibration.png`, `pairs.png`. `posterkit.rewards.learned.Learned("run folder")` is the reward. `kinds.unedited=0` and
-`prompt=false` are the paper's ablations.
+`calibration.png`, `pairs.png`. `posterkit.rewards.models.learned.Learned("run folder")` is the reward.
+`kinds.unedited=0` and `prompt=false` are the paper's ablations.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from posterkit.pipelines.loading import quiet_bars
-from posterkit.rewards.scorer import Scorer
+from posterkit.rewards.models.scorer import Scorer
 from posterkit.training.config import RunConfig, parse_config
-from posterkit.training.faults import WrongCall, setting_up
-from posterkit.training.feed.good_posters import JudgementConfig, open_good_posters
-from posterkit.training.feed.judgements import KINDS, Judgements, Kinds, judged_batches
-from posterkit.training.follow.held_out import tell_apart
-from posterkit.training.loop import Run
+from posterkit.training.errors import WrongCall, setting_up
+from posterkit.training.loading.good_posters import JudgementConfig, open_good_posters
+from posterkit.training.loading.judgements import KINDS, Judgements, Kinds, judged_batches
 from posterkit.training.lora import Trainable
 from posterkit.training.losses import bradley_terry_loss
+from posterkit.training.monitor.held_out import tell_apart
+from posterkit.training.run import Run
 from posterkit.training.stages import DTYPES
 
 

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from posterkit.data import SyntheticPosters
+from posterkit.datasets import SyntheticPosters
 from posterkit.training.adapters.autoencoder import Autoencoder, images_to_tensor
 from posterkit.training.adapters.folders import resolve
 from posterkit.training.config import RunConfig, parse_config
-from posterkit.training.loop import Run
 from posterkit.training.losses import color_anchor, reconstruction_loss
+from posterkit.training.run import Run
 
 
 @dataclass

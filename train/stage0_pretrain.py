@@ -16,18 +16,18 @@ import numpy as np
 import torch
 from PIL import Image
 
-from posterkit.data import SyntheticPosters, caption_vocabulary
-from posterkit.data.buckets import BucketedLoader
-from posterkit.data.cache import EncoderCache
-from posterkit.data.dataset import PosterDataset
+from posterkit.datasets import SyntheticPosters, caption_vocabulary
+from posterkit.datasets.buckets import BucketedLoader
+from posterkit.datasets.dataset import PosterDataset
+from posterkit.datasets.encoder_cache import EncoderCache
 from posterkit.tasks import TASKS
 from posterkit.training.adapters import adapter_class
 from posterkit.training.adapters.autoencoder import Autoencoder
 from posterkit.training.adapters.folders import resolve
 from posterkit.training.config import RunConfig, parse_config
-from posterkit.training.faults import setting_up
-from posterkit.training.loop import Run
+from posterkit.training.errors import setting_up
 from posterkit.training.losses import flow_matching_loss, guided_velocity, sample_time
+from posterkit.training.run import Run
 from posterkit.training.tokenizers import words_of
 
 

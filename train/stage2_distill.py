@@ -26,13 +26,13 @@ from stage2_experts import train as train_expert
 from posterkit.tasks import TASKS
 from posterkit.training.adapters.folders import resolve
 from posterkit.training.config import check_keys, parse_config
-from posterkit.training.faults import setting_up
-from posterkit.training.feed.omni import OmniConfig, omni_batches
-from posterkit.training.follow.sampling import SampleSheet
-from posterkit.training.loop import Run
+from posterkit.training.errors import setting_up
+from posterkit.training.loading.omni import OmniConfig, omni_batches
 from posterkit.training.lora import add_adapter, load_adapter, teacher, train_only
 from posterkit.training.lora_files import read_lora
 from posterkit.training.losses import add_noise, distillation_loss, expert_for, flow_matching_loss, sample_time
+from posterkit.training.monitor.sampling import SampleSheet
+from posterkit.training.run import Run
 from posterkit.training.stages import open_stage
 from posterkit.training.strategies import build_strategy
 

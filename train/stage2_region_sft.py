@@ -17,13 +17,13 @@ from dataclasses import dataclass
 import torch
 
 from posterkit.training.config import parse_config
-from posterkit.training.faults import setting_up
-from posterkit.training.feed.batches import encoded_batches
-from posterkit.training.feed.regions import region_weights
-from posterkit.training.feed.sets import Posters, open_set
-from posterkit.training.follow.sampling import SampleSheet
-from posterkit.training.loop import Run
+from posterkit.training.errors import setting_up
+from posterkit.training.loading.batches import encoded_batches
+from posterkit.training.loading.regions import region_weights
+from posterkit.training.loading.sets import Posters, open_set
 from posterkit.training.losses import add_noise, region_weighted_flow_loss, sample_time
+from posterkit.training.monitor.sampling import SampleSheet
+from posterkit.training.run import Run
 from posterkit.training.stages import StageConfig, open_stage
 from posterkit.training.strategies import build_strategy
 

@@ -24,21 +24,21 @@ from torch import Tensor
 
 from posterkit.tasks import TASKS
 from posterkit.training.config import parse_config
-from posterkit.training.faults import setting_up
-from posterkit.training.feed.batches import encoded_batches
-from posterkit.training.feed.pairs import open_pairs, pair_batches
-from posterkit.training.feed.sets import Posters, open_set
-from posterkit.training.follow.sampling import SampleSheet
-from posterkit.training.loop import Run
+from posterkit.training.errors import setting_up
+from posterkit.training.loading.batches import encoded_batches
+from posterkit.training.loading.pairs import open_pairs, pair_batches
+from posterkit.training.loading.sets import Posters, open_set
 from posterkit.training.lora import Trainable, add_follower
 from posterkit.training.losses import add_noise, dpo_loss, nft_loss, optimality, policy_loss, sample_time
 from posterkit.training.losses.grpo import sde_step, step_kl, step_log_prob
-from posterkit.training.rollouts.epochs import Rollouts
-from posterkit.training.rollouts.groups import Lesson, Rollout, RolloutConfig
-from posterkit.training.rollouts.scoring import RewardSource, open_rewards
-from posterkit.training.rollouts.stored import StoredPairs
-from posterkit.training.rollouts.velocities import OLD, Velocities
-from posterkit.training.rollouts.watch import Watch
+from posterkit.training.monitor.sampling import SampleSheet
+from posterkit.training.rl.epochs import Rollouts
+from posterkit.training.rl.groups import Lesson, Rollout, RolloutConfig
+from posterkit.training.rl.scoring import RewardSource, open_rewards
+from posterkit.training.rl.stored import StoredPairs
+from posterkit.training.rl.velocities import OLD, Velocities
+from posterkit.training.rl.watch import Watch
+from posterkit.training.run import Run
 from posterkit.training.stages import StageConfig, open_stage
 from posterkit.training.strategies import build_strategy
 

@@ -19,12 +19,12 @@ from dataclasses import dataclass, field
 import torch
 
 from posterkit.training.config import parse_config
-from posterkit.training.faults import setting_up
-from posterkit.training.feed.reflections import open_reflected, reflection_batches
-from posterkit.training.follow.redraws import Redraws
-from posterkit.training.loop import Run
+from posterkit.training.errors import setting_up
+from posterkit.training.loading.reflections import open_reflected, reflection_batches
 from posterkit.training.lora import Trainable
 from posterkit.training.losses import add_noise, flow_matching_loss, sample_time
+from posterkit.training.monitor.redraws import Redraws
+from posterkit.training.run import Run
 from posterkit.training.stages import StageConfig, open_stage
 from posterkit.training.strategies import build_strategy
 

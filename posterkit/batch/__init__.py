@@ -1,1 +1,1 @@
-"""Job rows to poster files: reading, planning, drawing, composing, keeping account."""
+"""Many requests: manifests, folder rules, engines, the ledger, the contact sheet."""

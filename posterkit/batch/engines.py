@@ -13,13 +13,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
-from posterkit.batch.choosing import Scorer, draw_best
-from posterkit.batch.jobs import Fault, Job
-from posterkit.batch.metadata import atomic, is_foreign, read_record, record_id, write_png
-from posterkit.batch.plan import Plan, kind_of
-from posterkit.batch.sheet import Frame, contact_sheet
-from posterkit.batch.worker import Inputs, Worker, posters_at_once, together
-from posterkit.judges.answers import fault_line
+from posterkit.batch.contact_sheet import Frame, contact_sheet
+from posterkit.generate.choose import Scorer, draw_best
+from posterkit.generate.metadata import atomic, is_foreign, read_record, record_id, write_png
+from posterkit.generate.plan import Plan, kind_of
+from posterkit.generate.request import Fault, Job
+from posterkit.generate.worker import Inputs, Worker, posters_at_once, together
+from posterkit.llm.answers import fault_line
 
 LEDGER, SHEET = "ledger.jsonl", "contact_sheet.png"
 ON_SHEET = 400  # posters; more become stamps

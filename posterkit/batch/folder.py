@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from posterkit.batch.jobs import TEXT, Common, Fault, Job, checked, with_common
-from posterkit.reading import SUFFIXES
+from posterkit.generate.request import TEXT, Common, Fault, Job, checked, with_common
+from posterkit.image_io import SUFFIXES
 from posterkit.tasks import TASKS
 
 _MASK = ".mask.png"

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from posterkit.batch.folder import read_folder
-from posterkit.batch.jobs import MAX_SIDE, MOST, TEXT, Common, Fault, Job, checked, parse_anchor, with_common
+from posterkit.generate.request import MAX_SIDE, MOST, TEXT, Common, Fault, Job, checked, parse_anchor, with_common
 from posterkit.pipelines.revision import weights_of
 from posterkit.tasks import ANCHORS, Anchor
 

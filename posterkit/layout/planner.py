@@ -9,11 +9,11 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from posterkit.brief import PosterBrief
 from posterkit.layout.archetypes import ARCHETYPES, Archetype, arrange
 from posterkit.layout.roles import check_roles, infer_roles
 from posterkit.layout.saliency import people, saliency
 from posterkit.layout.types import Box, Layout, Measured, Measurer, Role
+from posterkit.prompts import PosterBrief
 
 
 def plan(

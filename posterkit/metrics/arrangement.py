@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from posterkit.brief import COLORS
 from posterkit.metrics.color import border_color, color_histogram, named_shares, srgb_to_lab
+from posterkit.prompts import COLORS
 
 Picture = NDArray[np.uint8]
 Array = NDArray[np.float64]

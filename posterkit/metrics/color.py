@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.optimize import linprog
 
-from posterkit.brief import COLORS
+from posterkit.prompts import COLORS
 
 Array = NDArray[np.float64]
 
@@ -68,7 +68,7 @@ def lab_to_srgb(lab: NDArray) -> Array:
 
 
 def nearest_color_name(lab: NDArray) -> str:
-    """The name in `posterkit.brief.COLORS` nearest in Lab (CIE 1976 difference).
+    """The name in `posterkit.prompts.COLORS` nearest in Lab (CIE 1976 difference).
 
     Args:
         lab: `(3,)`.
@@ -168,7 +168,7 @@ def named_shares(lab: NDArray) -> Array:
         lab: `(..., 3)`.
 
     Returns:
-        `(..., 14)`, the order of `posterkit.brief.COLORS`, sum 1; a colour halfway between two names belongs to both.
+        `(..., 14)`, the order of `COLORS`, sum 1; a colour halfway between two names belongs to both.
     """
     gaps = ((_three(lab)[..., None, :] - _NAMED) ** 2).sum(-1)
     shares = np.exp(-(gaps - gaps.min(-1, keepdims=True)) / (2 * NAME_WIDTH**2))

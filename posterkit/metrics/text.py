@@ -6,16 +6,23 @@ defined here, so the numbers compare with each other and not with theirs.
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from posterkit.llm.cache import digest, read_entry, write_entry
 
 
 class Line(NamedTuple):
@@ -154,3 +161,28 @@ def _pair_misspelt(missing: list[str], extra: list[str]) -> dict[str, str]:
             missing.remove(want)
             extra.remove(have)
     return found
+
+
+class CachedReader:
+    """A reader of text whose lines are kept in a folder, as safely as `Cached` keeps answers.
+
+    Args:
+        reader: who reads what is not there yet.
+        folder: made where it is not there.
+    """
+
+    def __init__(self, reader: TextReader, folder: str | Path) -> None:
+        self.reader, self.folder = reader, Path(folder)
+
+    def __call__(self, image: Image.Image) -> list[Line]:
+        """The lines on one RGB image, top to bottom."""
+        how = f"rapidocr {version('rapidocr')} {self.reader.limit} {self.reader.enlarge_to}"
+        key = sha256(f"{how} {digest(image)}".encode()).hexdigest()
+        path = self.folder / key[:2] / f"{key}.json"
+        kept = read_entry(path)
+        if kept is not None:
+            with suppress(ValueError, TypeError):  # damaged inside; it is read again
+                return [Line(text, tuple(box), score) for text, box, score in json.loads(kept)]
+        lines = self.reader(image)
+        write_entry(path, {"by": "rapidocr", "user": "lines", "answer": json.dumps(lines, ensure_ascii=False)})
+        return lines

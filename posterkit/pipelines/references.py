@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from posterkit.image_io import as_rgb
 from posterkit.metrics.fidelity import edge_replication
-from posterkit.reading import as_rgb
 from posterkit.sizing import Size, check_on_grid, fit_area, round_sides
 from posterkit.tasks import Anchor, Task, place
 

@@ -9,10 +9,10 @@ from zlib import crc32
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from posterkit.brief import PosterBrief
 from posterkit.metrics.fidelity import border_fill, edge_replication
-from posterkit.rewards.keeping import canvas_of, mirrored
-from posterkit.rewards.worth import Asked
+from posterkit.prompts import PosterBrief
+from posterkit.rewards.parts.preservation import canvas_of, mirrored
+from posterkit.rewards.reward import Asked
 from posterkit.sizing import Size, contain
 from posterkit.tasks import BLANK
 from posterkit.typeset.compose import typeset

@@ -9,15 +9,15 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from posterkit.pipelines.revision import weights_of
-from posterkit.rewards.compose import BLIND, GATES, TEXT, WEIGHTS, Composed, Gate, read_composition
-from posterkit.rewards.worth import Reward
+from posterkit.rewards.composition import BLIND, GATES, TEXT, WEIGHTS, Composed, Gate, read_composition
+from posterkit.rewards.reward import Reward
 from posterkit.tasks import TASKS
 
 RULES, GENERIC, GLYPHS = "rules", "generic", "glyphs"
 PARTS = (
     "text", GLYPHS, "aesthetics", "agreement", "identity", "preservation", "layout", "style", "completion",
 )  # fmt: skip
-REMOTE = "reward+"  # before the URL of a reward that `posterkit.rewards.serve` serves
+REMOTE = "reward+"  # before the URL of a reward that `posterkit.rewards.service.server` serves
 FILES = (".yaml", ".yml")
 _WEIGHT = re.compile(r"(?P<name>.+):(?P<weight>\d*\.?\d+)")
 _LEARNED = "scorer.json"  # what the folder of a reward model holds
@@ -37,17 +37,17 @@ def open_reward(
 
     Args:
         source: one of
-            "rules": the default, composed per task (see `posterkit.rewards.compose`);
+            "rules": the default, composed per task (see `posterkit.rewards.composition`);
             "generic": aesthetics and agreement with the prompt, whatever the task;
             a part: text, glyphs (letters of glyph posters), aesthetics, agreement, identity, preservation, layout,
             style, completion;
             several with weights, the same for every task: "text:0.6+aesthetics:0.4";
-            a YAML file with weights for each task and gates (see `posterkit.rewards.compose.read_composition`);
+            a YAML file with weights for each task and gates (see `posterkit.rewards.composition.read_composition`);
             the folder of a reward model that `train/reward_model.py` left, of a CLIP-like model (HPSv2, SigLIP), of a
             vision model (DINOv2: identity), of a language model that sees, or of one with a scalar head
             (PosterReward-Lite); or a hub id of one of the latter four;
             "http://host:8000/v1": an OpenAI-compatible endpoint whose model sees;
-            "reward+http://host:8990": a reward that another machine serves (`python -m posterkit.rewards.serve`).
+            "reward+http://host:8990": a reward that another machine serves (`posterkit.rewards.service.server`).
         fast: OCR at its fast setting.
         device: where models run.
         model: the model's name at an endpoint.
@@ -67,7 +67,7 @@ def open_reward(
         raise ValueError(f"reward {source}: weighs nothing for {', '.join(missing)}, but for {', '.join(known)}")
     if cache is None:
         return opened
-    from posterkit.rewards.cached import CachedReward
+    from posterkit.rewards.cache import CachedReward
 
     return CachedReward(opened, cache)
 
@@ -85,11 +85,11 @@ def reach(source: str, sources: Mapping[str, str], timeout: float = 30.0) -> Non
     for name in dict.fromkeys(part for spec in (source, *sources.values()) for part in _parts_of(spec.strip())):
         try:
             if name.startswith(REMOTE):
-                from posterkit.rewards.remote import RemoteReward
+                from posterkit.rewards.service.client import RemoteReward
 
                 RemoteReward(name.removeprefix(REMOTE), timeout=timeout).reach()
             elif name.startswith(("http://", "https://")):
-                from posterkit.judges.endpoint import Endpoint
+                from posterkit.llm.endpoint import Endpoint
 
                 Endpoint(name, timeout=timeout).reach()
         except OSError as fault:
@@ -129,17 +129,17 @@ class _Opening:
         if name in PARTS:
             return self._by_rules(name)
         if name.startswith(REMOTE):
-            from posterkit.rewards.remote import RemoteReward
+            from posterkit.rewards.service.client import RemoteReward
 
             return RemoteReward(name.removeprefix(REMOTE))
         return self._by_model(None, name)
 
     def _by_rules(self, name: str) -> Reward:
-        from posterkit.rewards.completion import Completion
-        from posterkit.rewards.keeping import Preservation
-        from posterkit.rewards.likeness import Identity, Layout, Style
-        from posterkit.rewards.looks import Aesthetics, Agreement
-        from posterkit.rewards.writing import GlyphReward, TextReward
+        from posterkit.rewards.parts.aesthetics import Aesthetics, Agreement
+        from posterkit.rewards.parts.completion import Completion
+        from posterkit.rewards.parts.preservation import Preservation
+        from posterkit.rewards.parts.reference import Identity, Layout, Style
+        from posterkit.rewards.parts.text import GlyphReward, TextReward
 
         made: dict[str, Callable[[], Reward]] = {
             "text": lambda: TextReward(self.fast), GLYPHS: GlyphReward, "aesthetics": lambda: Aesthetics(self.fast),
@@ -154,24 +154,24 @@ class _Opening:
             return self._by_rules(GLYPHS)
         kind = kind_of(source)
         if kind == "learned" and part is None:
-            from posterkit.rewards.learned import Learned
+            from posterkit.rewards.models.learned import Learned
 
             return Learned(source, device=self.device)  # pyright: ignore[reportReturnType]  # its name is cached
         if kind == "clip" and part in (None, "aesthetics", "agreement"):
-            from posterkit.rewards.looks import ClipReward
+            from posterkit.rewards.parts.aesthetics import ClipReward
 
             return ClipReward(source, self.device)
         if kind in ("clip", "vision") and part in (None, "identity"):
-            from posterkit.rewards.features import FeatureIdentity
+            from posterkit.rewards.models.features import FeatureIdentity
 
             return FeatureIdentity(source, self.device)
         if kind == "scored" and part in (None, "aesthetics", "agreement"):
-            from posterkit.rewards.scored import ScoredReward
+            from posterkit.rewards.models.scalar_head import ScoredReward
 
             return ScoredReward(source, self.device)
         if kind == "judge":
-            from posterkit.judges.opening import open_seer
-            from posterkit.rewards.marks import ModelReward
+            from posterkit.llm.opening import open_seer
+            from posterkit.rewards.models.vision_language import ModelReward
 
             name = f"{self.model} at {source}" if self.model else source
             return ModelReward(name, lambda: open_seer(source, self.model, self.device), part)

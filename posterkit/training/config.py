@@ -13,8 +13,8 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 
-from posterkit.training.faults import WrongCall
-from posterkit.training.follow.curves import can_draw_curves
+from posterkit.training.errors import WrongCall
+from posterkit.training.monitor.curves import can_draw_curves
 
 Config = TypeVar("Config")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from posterkit.training.config import RunConfig, changed_key, flat
-from posterkit.training.faults import WrongCall
+from posterkit.training.errors import WrongCall
 
 try:
     import fcntl

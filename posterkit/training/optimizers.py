@@ -11,7 +11,7 @@ from torch import nn
 from torch.distributed.tensor import DTensor, zeros
 
 from posterkit.training.config import RunConfig
-from posterkit.training.faults import WrongCall
+from posterkit.training.errors import WrongCall
 
 Groups = list[dict[str, Any]]
 

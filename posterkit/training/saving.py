@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from posterkit.pipelines.loading import first_line
-from posterkit.training.faults import WRITE_FAULTS, RunFailed
+from posterkit.training.errors import WRITE_FAULTS, RunFailed
 
 
 @contextlib.contextmanager

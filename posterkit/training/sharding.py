@@ -19,7 +19,7 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from posterkit.training.config import RunConfig
-from posterkit.training.faults import WrongCall
+from posterkit.training.errors import WrongCall
 
 _ACCEPTED = "take configs/accelerate/fsdp2.yaml, zero2.yaml or ddp.yaml, or torchrun"
 # what accelerate's launcher may set beside FSDP, and a run would pass over

@@ -16,7 +16,7 @@ from posterkit.pipelines.loading import LOAD_FAULTS, Family, family_of, first_li
 from posterkit.pipelines.presets import hardware, use_attention
 from posterkit.training.adapters import adapter_class
 from posterkit.training.adapters.folders import resolve
-from posterkit.training.feed.sets import SetConfig
+from posterkit.training.loading.sets import SetConfig
 from posterkit.training.lora import Trainable, fuse_adapter, load_adapter, set_trainable
 from posterkit.training.quantised import quantise_base
 from posterkit.training.strategies import StrategyConfig

@@ -11,7 +11,7 @@ from typing import cast, get_args
 import numpy as np
 from PIL import Image
 
-from posterkit.brief import PosterBrief
+from posterkit.image_io import as_rgb
 from posterkit.layout import (
     PILL,
     Align,
@@ -23,7 +23,7 @@ from posterkit.layout import (
     legible_size,
     plan,
 )
-from posterkit.reading import as_rgb
+from posterkit.prompts import PosterBrief
 from posterkit.typeset.contrast import (
     MINIMUM,
     Color,
@@ -59,7 +59,7 @@ def typeset(
     """Set the brief's texts on a picture with real fonts.
 
     Args:
-        image: the picture, read as `posterkit.reading.as_rgb` does: alpha on white, turned by its EXIF.
+        image: the picture, read as `posterkit.image_io.as_rgb` does: alpha on white, turned by its EXIF.
         brief: `texts` are set letter for letter; `colors` may colour the title; `style`, `mood` and `theme` choose the
             pairing of faces where `style` is not given.
         style: a pairing: modern, condensed, swiss, geometric, elegant, slab, script, handwriting, rounded.

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from posterkit.brief import COLORS
 from posterkit.layout import Box
+from posterkit.prompts import COLORS
 
 Color = tuple[int, int, int]
 MINIMUM = 4.5  # WCAG 2.2, success criterion 1.4.3

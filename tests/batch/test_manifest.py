@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from posterkit.batch.jobs import Common, Fault, Job, parse_anchor
 from posterkit.batch.manifest import parse_row, read_jobs
+from posterkit.generate.request import Common, Fault, Job, parse_anchor
 from posterkit.tasks import TASKS
 
 NONE = Common()

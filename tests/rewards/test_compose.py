@@ -12,8 +12,8 @@ from odd_rewards import Odd
 from PIL import Image
 
 from posterkit.rewards import Asked, Worth, open_reward
-from posterkit.rewards.cached import CachedReward
-from posterkit.rewards.compose import TEXT, WEIGHTS, Composed, Gate
+from posterkit.rewards.cache import CachedReward
+from posterkit.rewards.composition import TEXT, WEIGHTS, Composed, Gate
 from posterkit.tasks import TASKS
 
 POSTER, ROW = Image.new("RGB", (8, 8), (51, 0, 0)), Asked("text", "")

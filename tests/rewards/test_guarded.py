@@ -15,8 +15,8 @@ from odd_rewards import Odd, Slow
 from PIL import Image
 
 from posterkit.rewards import Asked, Worth
-from posterkit.rewards.guarded import Guarded
-from posterkit.rewards.remote import RewardError
+from posterkit.rewards.service.client import RewardError
+from posterkit.rewards.service.pool import Guarded
 
 
 def rows(*prompts: str) -> tuple[list[Image.Image], list[Asked]]:
@@ -110,7 +110,7 @@ def test_a_worker_that_is_ended_while_it_scores_leaves_nothing_behind(tmp_path):
     script.write_text(
         "import time\nfrom pathlib import Path\nfrom odd_rewards import Odd\nfrom PIL import Image\n"
         "from posterkit.rewards import Asked\n"
-        "from posterkit.rewards.guarded import Guarded\n"
+        "from posterkit.rewards.service.pool import Guarded\n"
         "if __name__ == '__main__':\n"
         "    reward = Guarded(Odd(), workers=1)\n"
         "    reward.submit([Image.new('RGB', (8, 8))], [Asked('text', 'lock')])\n"

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from posterkit.data.glyphs import GlyphPosters
-from posterkit.data.synthetic import SyntheticPosters
 from posterkit.rewards import Asked, Worth, open_reward
 from posterkit.rewards.cheats import CHEATS, cheat
+from posterkit.synthetic import SyntheticPosters
+from posterkit.synthetic.glyph_posters import GlyphPosters
 from posterkit.tasks import TASKS
 
 SIZE, REFERENCES = (256, 384), 192 * 288

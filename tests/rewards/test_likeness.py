@@ -7,9 +7,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from posterkit.rewards import Asked
-from posterkit.rewards.completion import Completion
-from posterkit.rewards.keeping import Preservation, canvas_of, made_parts
-from posterkit.rewards.likeness import Identity, Layout, Style, copied
+from posterkit.rewards.parts.completion import Completion
+from posterkit.rewards.parts.preservation import Preservation, canvas_of, made_parts
+from posterkit.rewards.parts.reference import Identity, Layout, Style, copied
 from posterkit.sizing import Size
 from posterkit.tasks import BLANK
 

@@ -6,10 +6,10 @@ import pytest
 from drawn_posters import poster
 from PIL import Image
 
-from posterkit.brief import PosterBrief
-from posterkit.judges.rules import RulesJudge
+from posterkit.critic.rules import RulesJudge
+from posterkit.prompts import PosterBrief
 from posterkit.rewards import Asked
-from posterkit.rewards.looks import Aesthetics, Agreement
+from posterkit.rewards.parts.aesthetics import Aesthetics, Agreement
 from posterkit.typeset.compose import typeset
 
 

@@ -26,11 +26,12 @@ from transformers import (
 )
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from posterkit.judges.chat import AnswerError
-from posterkit.judges.image_text import ImageTextModel
-from posterkit.judges.local import LocalModel
-from posterkit.rewards import Asked, marks, open_reward
-from posterkit.rewards.features import windows
+from posterkit.llm.client import AnswerError
+from posterkit.llm.local import LocalModel
+from posterkit.rewards import Asked, open_reward
+from posterkit.rewards.models import vision_language as marks
+from posterkit.rewards.models.features import windows
+from posterkit.rewards.models.image_text import ImageTextModel
 from posterkit.rewards.opening import kind_of
 
 REFERENCE = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8).repeat(6, 0).repeat(6, 1)

@@ -12,12 +12,12 @@ from chat_server import reply, servers
 from odd_rewards import Odd
 from PIL import Image
 
-from posterkit.data.schema import Region
 from posterkit.rewards import Asked, open_reward
-from posterkit.rewards.guarded import Guarded
-from posterkit.rewards.remote import RemoteReward, RewardError
-from posterkit.rewards.serve import RewardServer
-from posterkit.rewards.wire import pack, unpack
+from posterkit.rewards.service.client import RemoteReward, RewardError
+from posterkit.rewards.service.pool import Guarded
+from posterkit.rewards.service.server import RewardServer
+from posterkit.rewards.service.wire import pack, unpack
+from posterkit.schema import Region
 from posterkit.sizing import Size
 
 RED = Image.new("RGB", (8, 8), (51, 0, 0))

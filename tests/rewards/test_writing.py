@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from posterkit.data.glyphs import GlyphPosters
-from posterkit.data.schema import DrawnText, PosterSample
 from posterkit.metrics.glyphs import CELL
 from posterkit.rewards import Asked, Worth
-from posterkit.rewards.writing import GlyphReward, TextReward, accuracy
+from posterkit.rewards.parts.text import GlyphReward, TextReward, accuracy
+from posterkit.schema import DrawnText, PosterSample
+from posterkit.synthetic.glyph_posters import GlyphPosters
 from posterkit.typeset.fonts import FACES
 
 

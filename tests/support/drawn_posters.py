@@ -9,8 +9,8 @@ import numpy as np
 import skimage.data
 from PIL import Image, ImageDraw, ImageFont
 
-from posterkit.brief import PosterBrief
-from posterkit.data.synthetic import draw_art
+from posterkit.prompts import PosterBrief
+from posterkit.synthetic import draw_art
 from posterkit.typeset.compose import typeset
 from posterkit.typeset.fonts import FACES
 

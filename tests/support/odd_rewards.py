@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from posterkit.judges.chat import AnswerError
+from posterkit.llm.client import AnswerError
 from posterkit.rewards import Asked, Worth
 
 

@@ -9,8 +9,8 @@ from contextlib import ExitStack, contextmanager
 from PIL import Image
 
 from posterkit.rewards import Asked, Worth
-from posterkit.rewards.guarded import Guarded
-from posterkit.rewards.serve import RewardServer
+from posterkit.rewards.service.pool import Guarded
+from posterkit.rewards.service.server import RewardServer
 
 
 class Marks:

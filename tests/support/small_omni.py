@@ -13,7 +13,7 @@ from PIL import Image
 from small_stages import SIZE
 
 from posterkit import PosterOmniPipeline
-from posterkit.data import PosterSample, SyntheticPosters, write_sample
+from posterkit.datasets import PosterSample, SyntheticPosters, write_sample
 from posterkit.training.lora import Trainable, add_adapter, save_adapter
 
 REFERENCES = 48 * 64

@@ -7,7 +7,7 @@ from PIL import Image
 from torch import nn
 
 from posterkit.training.config import RunConfig
-from posterkit.training.loop import Run
+from posterkit.training.run import Run
 
 
 class Line:

@@ -10,7 +10,7 @@ import tiny_flux
 import yaml
 
 from posterkit import PosterCraftPipeline
-from posterkit.data import SyntheticPosters, write_sample
+from posterkit.datasets import SyntheticPosters, write_sample
 
 SIZE = (64, 96)
 

@@ -12,12 +12,12 @@ import pytest
 from small_omni import save_tiny_qwen
 from small_stages import SIZE, save_tiny_flux
 
-from posterkit.data import DrawnText, PosterDataset, PosterSample, write_sample
+from posterkit.datasets import DrawnText, PosterDataset, PosterSample, write_sample
 from posterkit.training.config import RunConfig
-from posterkit.training.feed.batches import encoded_batches
-from posterkit.training.feed.data_report import beyond_limit
-from posterkit.training.feed.sets import Posters, SetConfig, open_set
-from posterkit.training.loop import Run
+from posterkit.training.loading.batches import encoded_batches
+from posterkit.training.loading.data_report import beyond_limit
+from posterkit.training.loading.sets import Posters, SetConfig, open_set
+from posterkit.training.run import Run
 from posterkit.training.stages import open_start
 
 

@@ -11,14 +11,14 @@ from PIL import Image
 from small_scorer import write_pairs
 from small_stages import write_posters
 
-from posterkit.brief import quoted_texts
-from posterkit.data.dataset import PosterDataset
+from posterkit.datasets.dataset import PosterDataset
 from posterkit.metrics.text import edit_distance
+from posterkit.prompts import quoted_texts
 from posterkit.tasks import BLANK, TASKS
 from posterkit.training.config import RunConfig
-from posterkit.training.feed.good_posters import GoodPosters, JudgementConfig, open_good_posters
-from posterkit.training.feed.judgements import KINDS, Judgements, Kinds
-from posterkit.training.feed.weakening import (
+from posterkit.training.loading.good_posters import GoodPosters, JudgementConfig, open_good_posters
+from posterkit.training.loading.judgements import KINDS, Judgements, Kinds
+from posterkit.training.loading.weakening import (
     illegible,
     letters_of,
     noise_strength,
@@ -28,7 +28,7 @@ from posterkit.training.feed.weakening import (
     text_error,
     text_masked,
 )
-from posterkit.training.loop import Run
+from posterkit.training.run import Run
 
 FREE = Kinds(0.0, *[1.0] * (len(KINDS) - 1))
 

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from small_halves import STREAMS, adapter, inputs, late_names, task_loss
 
-from posterkit.training.loop import Run
+from posterkit.training.run import Run
 from posterkit.training.strategies import (
     HalvesConfig,
     StrategyConfig,
@@ -140,7 +140,7 @@ from torch.nn.parallel import DistributedDataParallel
 sys.path[:0] = sys.argv[3:]
 from small_halves import adapter, inputs, task_loss
 from test_lopt_runs import Batches
-from posterkit.training.loop import Run
+from posterkit.training.run import Run
 from posterkit.training.strategies import HalvesConfig, LoPT, StrategyConfig, build_strategy
 
 class Share(Batches):

@@ -13,7 +13,6 @@ from safetensors.torch import load_file
 from small_adapters import FILE, SMALL, batch_for, expert_files, flux, give_values, qwen, transformer_of, velocity
 
 from posterkit.training.config import RunConfig
-from posterkit.training.loop import Run
 from posterkit.training.lora import (
     Trainable,
     add_adapter,
@@ -27,6 +26,7 @@ from posterkit.training.lora import (
 )
 from posterkit.training.lora_files import read_lora
 from posterkit.training.losses import distillation_loss, expert_for, flow_matching_loss, task_group
+from posterkit.training.run import Run
 
 FAMILIES = pytest.mark.parametrize("build", [flux, qwen])
 

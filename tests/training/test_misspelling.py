@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from posterkit.data.glyphs import GlyphPosters
-from posterkit.data.schema import DrawnLine
-from posterkit.data.synthetic import SyntheticPosters
 from posterkit.metrics.glyphs import read_glyphs
 from posterkit.metrics.text import TextReader, words
-from posterkit.training.feed.misspelling import misspelt, words_on
+from posterkit.schema import DrawnLine
+from posterkit.synthetic import SyntheticPosters
+from posterkit.synthetic.glyph_posters import GlyphPosters
+from posterkit.training.loading.misspelling import misspelt, words_on
 
 
 def drawn(text: str, ground: int | np.ndarray = 230) -> tuple[np.ndarray, DrawnLine]:

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from posterkit import PosterCraftPipeline, PosterOmniPipeline
-from posterkit.data import SyntheticPosters
+from posterkit.datasets import SyntheticPosters
 from posterkit.tasks import TASKS
 from posterkit.training.adapters.autoencoder import Autoencoder
 from posterkit.training.adapters.flux import FluxAdapter

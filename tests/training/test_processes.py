@@ -15,9 +15,9 @@ import sys
 import torch
 from torch import nn
 from safetensors.torch import save_model
-from posterkit.data.buckets import BucketedLoader
+from posterkit.datasets.buckets import BucketedLoader
 from posterkit.training.config import RunConfig
-from posterkit.training.loop import Run
+from posterkit.training.run import Run
 
 class Line:
     def __init__(self):

@@ -7,10 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from posterkit.data import SyntheticPosters
-from posterkit.data.schema import PosterSample, Region
+from posterkit.datasets import SyntheticPosters
 from posterkit.pipelines.latents import pack
-from posterkit.training.feed.regions import region_shares, region_weights
+from posterkit.schema import PosterSample, Region
+from posterkit.training.loading.regions import region_shares, region_weights
 
 
 def poster(width: int, height: int, *regions: tuple) -> PosterSample:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from scipy import stats
 
-from posterkit.data.glyphs import GlyphPosters
+from posterkit.synthetic.glyph_posters import GlyphPosters
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 

@@ -21,13 +21,13 @@ from torch import nn
 from transformers import AutoModelForImageTextToText
 
 from posterkit import mini
-from posterkit.data import SyntheticPosters
+from posterkit.datasets import SyntheticPosters
 from posterkit.pipelines.processor import load_processor
 from posterkit.rewards import Asked
-from posterkit.rewards.learned import Learned
-from posterkit.rewards.scorer import Scorer
+from posterkit.rewards.models.learned import Learned
+from posterkit.rewards.models.scorer import Scorer
 from posterkit.sizing import fit_area
-from posterkit.training.follow.calibration import chance_of_chosen, draw_reliability, reliability
+from posterkit.training.monitor.calibration import chance_of_chosen, draw_reliability, reliability
 
 RECIPE = "reward_model"
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,9 +16,9 @@ import torch
 from small_stages import log_of, write_stage
 
 from posterkit.rewards import Worth
-from posterkit.rewards.guarded import Guarded
-from posterkit.rewards.serve import RewardServer
-from posterkit.training.rollouts.epochs import Rollouts
+from posterkit.rewards.service.pool import Guarded
+from posterkit.rewards.service.server import RewardServer
+from posterkit.training.rl.epochs import Rollouts
 
 RECIPE, IMAGES = "stage3_reward", 4
 ROLLOUTS = {"images": IMAGES, "draws": 2, "steps": 3, "least_std": 0.0, "most_mean": 1.0}
@@ -183,7 +183,7 @@ def test_a_reward_that_weighs_nothing_for_a_task_is_refused_before_any_set_is_dr
 TWO = """
 import json, os, runpy, sys
 from pathlib import Path
-from posterkit.training.rollouts.epochs import Rollouts
+from posterkit.training.rl.epochs import Rollouts
 passes = Rollouts._passes
 def recording(self, drawn, verdict, generator):
     found = passes(self, drawn, verdict, generator)

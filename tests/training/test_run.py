@@ -12,7 +12,7 @@ from small_runs import Line, Numbers, train, weights
 from torch import nn
 
 from posterkit.training.config import RunConfig
-from posterkit.training.loop import Run
+from posterkit.training.run import Run
 from posterkit.training.state import EMA, newest_state
 
 

@@ -16,8 +16,8 @@ from small_stages import save_tiny_flux, write_posters, write_stage
 from posterkit import PosterCraftPipeline
 from posterkit.pipelines.loading import card_scripts
 from posterkit.training.config import RunConfig
-from posterkit.training.follow.model_card import text_recall
-from posterkit.training.follow.origins import origin_of
+from posterkit.training.monitor.model_card import text_recall
+from posterkit.training.monitor.origins import origin_of
 
 
 def head_of(card: Path) -> dict:

@@ -18,7 +18,7 @@ from transformers.optimization import Adafactor
 from posterkit import PosterCraftPipeline
 from posterkit.tasks import TASKS
 from posterkit.training.config import RunConfig, load_config
-from posterkit.training.follow.dry_run import SavedForBackward, memory_needs, optimizer_bytes
+from posterkit.training.monitor.dry_run import SavedForBackward, memory_needs, optimizer_bytes
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 

@@ -17,9 +17,9 @@ from PIL import Image
 from small_runs import Line, Numbers, train, weights
 
 from posterkit.training.config import RunConfig
-from posterkit.training.faults import WrongCall, setting_up
+from posterkit.training.errors import WrongCall, setting_up
 from posterkit.training.guard import check_processes, hold_folder
-from posterkit.training.loop import Run
+from posterkit.training.run import Run
 from posterkit.training.state import newest_state
 
 SUPPORT = Path(__file__).resolve().parents[1] / "support"
@@ -268,7 +268,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 from small_runs import Line, Numbers
 from posterkit.training.config import RunConfig
-from posterkit.training.loop import Run
+from posterkit.training.run import Run
 run = Run(RunConfig(run_dir=sys.argv[2], max_steps=2, tracker="none"))
 model = Line()
 for rows in run.steps(model, Numbers()):

@@ -16,9 +16,9 @@ from small_runs import Line, Numbers, train, weights
 from torch import nn
 
 from posterkit.training.config import RunConfig
-from posterkit.training.follow.log import RunLog
-from posterkit.training.follow.screen import Bar, Lines, clock, picture_of, screen_for
-from posterkit.training.loop import Run
+from posterkit.training.monitor.log import RunLog
+from posterkit.training.monitor.screen import Bar, Lines, clock, picture_of, screen_for
+from posterkit.training.run import Run
 
 
 def rows_of(folder):
@@ -128,7 +128,7 @@ def test_no_tracker_writes_no_curves(tmp_path):
 
 def test_asking_for_a_tracker_that_is_not_installed_is_an_error_and_auto_is_none(tmp_path, monkeypatch):
     import posterkit.training.config as config
-    import posterkit.training.follow.log as log
+    import posterkit.training.monitor.log as log
 
     monkeypatch.setattr(config, "can_draw_curves", lambda: False)
     monkeypatch.setattr(log, "can_draw_curves", lambda: False)
@@ -167,7 +167,7 @@ def test_a_stage_shows_what_it_began_with_and_what_came_of_it_and_learns_the_sam
 
 def test_figures_do_not_count_the_time_of_pictures(tmp_path, monkeypatch):
     now = [100.0]
-    monkeypatch.setattr("posterkit.training.follow.log.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr("posterkit.training.monitor.log.time", SimpleNamespace(monotonic=lambda: now[0]))
     log = RunLog(tmp_path, RunConfig(run_dir=str(tmp_path), tracker="none"), Run(RunConfig(str(tmp_path))).accelerator)
     with log.following(nn.Linear(1, 1), 0, 4):
         with log.waiting():

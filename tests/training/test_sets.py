@@ -18,18 +18,18 @@ from PIL import Image
 from small_omni import save_tiny_qwen
 from small_stages import SIZE, save_tiny_flux, write_posters
 
-from posterkit.data import DrawnText, PosterDataset, PosterSample, Region, write_sample
-from posterkit.data.memo import Memo
+from posterkit.datasets import DrawnText, PosterDataset, PosterSample, Region, write_sample
+from posterkit.datasets.file_index import Memo
 from posterkit.pipelines.latents import pack
 from posterkit.sizing import Size
 from posterkit.training.adapters.autoencoder import Autoencoder
 from posterkit.training.adapters.qwen import QwenAdapter
 from posterkit.training.config import RunConfig
-from posterkit.training.feed.ahead import Ahead, Mixture
-from posterkit.training.feed.batches import encoded_batches, even_tasks
-from posterkit.training.feed.fitting import fit_sample, move_box, plan_sizes, target_size
-from posterkit.training.feed.sets import Posters, SetConfig, open_set
-from posterkit.training.loop import Run
+from posterkit.training.loading.batches import encoded_batches, even_tasks
+from posterkit.training.loading.fitting import fit_sample, move_box, plan_sizes, target_size
+from posterkit.training.loading.prefetch import Ahead, Mixture
+from posterkit.training.loading.sets import Posters, SetConfig, open_set
+from posterkit.training.run import Run
 from posterkit.training.stages import open_start
 
 ROOT = Path(__file__).resolve().parents[2]

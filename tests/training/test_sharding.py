@@ -24,8 +24,8 @@ from small_halves import adapter, inputs, task_loss
 from small_stages import save_tiny_flux, write_posters, write_stage
 
 from posterkit.training.config import RunConfig
-from posterkit.training.loop import Run
 from posterkit.training.lora import Trainable
+from posterkit.training.run import Run
 from posterkit.training.sharding import asks_for_sharding
 from posterkit.training.stages import StageConfig
 
@@ -46,7 +46,7 @@ sys.path[:0] = sys.argv[2:]
 from conftest import recipe
 from small_halves import adapter, inputs, task_loss
 from test_sharding import FSDP2, SETTINGS, Share
-from posterkit.training.loop import Run
+from posterkit.training.run import Run
 from posterkit.training.lora import Trainable
 from posterkit.training.stages import StageConfig
 

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from small_stages import log_of, save_tiny_flux, write_posters, write_stage
 
 from posterkit import PosterCraftPipeline
-from posterkit.data import PosterDataset
-from posterkit.training.feed.sets import SetConfig, TextOnArt
+from posterkit.datasets import PosterDataset
+from posterkit.training.loading.sets import SetConfig, TextOnArt
 from posterkit.training.lora_files import read_lora
 
 RECIPE = "stage1_text_render"

@@ -14,7 +14,7 @@ from PIL import Image
 from small_omni import StockEdit, save_expert, save_tiny_qwen, write_tasks
 from small_stages import log_of, write_posters, write_stage
 
-from posterkit.data import PosterDataset, PosterSample
+from posterkit.datasets import PosterDataset, PosterSample
 from posterkit.training.lora_files import read_lora
 from posterkit.training.stages import open_stage
 
@@ -105,7 +105,7 @@ def test_the_student_comes_to_its_experts(stage, run_recipe, tmp_path):
 
 
 def test_the_student_alone_moves(base, experts, stage, run_recipe, tmp_path, monkeypatch):
-    import posterkit.training.loop as loop
+    import posterkit.training.run as loop
 
     kept = {}
     finish = loop.Run.finish

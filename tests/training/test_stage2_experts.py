@@ -16,7 +16,7 @@ from small_omni import StockEdit, save_tiny_qwen, write_tasks
 from small_stages import log_of, write_posters, write_stage
 
 from posterkit import PosterOmniPipeline
-from posterkit.data import PosterDataset, PosterSample
+from posterkit.datasets import PosterDataset, PosterSample
 from posterkit.tasks import TASKS
 from posterkit.training.adapters.qwen import as_edit
 from posterkit.training.lora_files import read_lora

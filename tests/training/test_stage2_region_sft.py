@@ -12,7 +12,7 @@ from diffusers import FluxPipeline
 from PIL import Image
 from small_stages import log_of, save_tiny_flux, write_posters, write_stage
 
-from posterkit.data import PosterDataset
+from posterkit.datasets import PosterDataset
 from posterkit.training.lora_files import read_lora
 from posterkit.training.state import newest_state
 

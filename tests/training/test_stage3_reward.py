@@ -17,20 +17,20 @@ from safetensors.torch import load_file
 from small_stages import log_of, save_tiny_flux, write_posters, write_stage
 
 from posterkit import PosterBrief, PosterCraftPipeline, PosterOmniPipeline, typeset
-from posterkit.data import PosterDataset, SyntheticPosters
-from posterkit.data.schema import DrawnText
+from posterkit.datasets import PosterDataset, SyntheticPosters
 from posterkit.metrics.diversity import diversity
 from posterkit.rewards import Worth
-from posterkit.rewards.guarded import Guarded
-from posterkit.rewards.serve import RewardServer
+from posterkit.rewards.service.pool import Guarded
+from posterkit.rewards.service.server import RewardServer
+from posterkit.schema import DrawnText
 from posterkit.training.adapters.flux import FluxAdapter
 from posterkit.training.adapters.qwen import QwenAdapter
 from posterkit.training.config import RunConfig
-from posterkit.training.loop import Run
 from posterkit.training.lora import Trainable, add_adapter, add_follower, follow_adapter, using
-from posterkit.training.rollouts.groups import best_and_worst
-from posterkit.training.rollouts.samplers import draw, sampling_times, walk
-from posterkit.training.rollouts.watch import Watch, paired_change
+from posterkit.training.rl.groups import best_and_worst
+from posterkit.training.rl.samplers import draw, sampling_times, walk
+from posterkit.training.rl.watch import Watch, paired_change
+from posterkit.training.run import Run
 
 RECIPE = "stage3_reward"
 ROLLOUTS = {"images": 3, "draws": 2, "steps": 3, "least_std": 0.0}

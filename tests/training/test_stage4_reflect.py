@@ -19,16 +19,16 @@ from small_omni import save_tiny_qwen
 from small_stages import log_of, save_tiny_flux, write_stage
 
 from posterkit import PosterCraftPipeline
-from posterkit.brief import COLORS
-from posterkit.data.dataset import INDEX
-from posterkit.data.pairs import Reflection, open_reflections
-from posterkit.data.validate import validate
-from posterkit.judges.rules import RulesJudge
+from posterkit.critic.rules import RulesJudge
+from posterkit.datasets.dataset import INDEX
+from posterkit.datasets.pairs import Reflection, open_reflections
+from posterkit.datasets.validation import validate
 from posterkit.metrics.color import border_color, named_shares
 from posterkit.pipelines.flux_inputs import Condition
-from posterkit.training.feed import drafts
-from posterkit.training.feed.drafts import REDRAWN, WEAKENED, DraftsOfPosters, encode_drafted
-from posterkit.training.feed.sets import SetConfig
+from posterkit.prompts import COLORS
+from posterkit.training.loading import drafts
+from posterkit.training.loading.drafts import REDRAWN, WEAKENED, DraftsOfPosters, encode_drafted
+from posterkit.training.loading.sets import SetConfig
 from posterkit.training.lora_files import read_lora
 
 RECIPE = "stage4_reflect"

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posterkit.data.schema import PosterSample
 from posterkit.pipelines.references import Poster
+from posterkit.schema import PosterSample
 from posterkit.tasks import TASKS
 
 

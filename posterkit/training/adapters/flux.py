@@ -15,10 +15,10 @@ from diffusers import FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
-from posterkit.data.schema import PosterSample
 from posterkit.pipelines.flux_inputs import position_ids
 from posterkit.pipelines.latents import pack
 from posterkit.pipelines.postercraft import PosterCraftPipeline
+from posterkit.schema import PosterSample
 from posterkit.sizing import check_on_grid
 from posterkit.training.adapters.autoencoder import Autoencoder
 from posterkit.training.adapters.folders import check_model, fingerprint, pipeline_defaults, save_pipeline

@@ -18,13 +18,13 @@ from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLTextConfig, Qwen2_5_VLVisionConfig
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from posterkit.data.schema import PosterSample
 from posterkit.pipelines.instruction import TEMPLATE, instruction_text, prefix_length
 from posterkit.pipelines.latents import pack
 from posterkit.pipelines.posteromni import PosterOmniPipeline
 from posterkit.pipelines.posteromni_parts import LONGEST
 from posterkit.pipelines.processor import Qwen2VLProcessor
 from posterkit.pipelines.references import Areas, lay_out
+from posterkit.schema import PosterSample
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS
 from posterkit.training.adapters.alignment import look_at_reference

@@ -34,7 +34,7 @@ def region_weighted_flow_loss(v: Tensor, target: Tensor, weight: Tensor, power: 
 
     Args:
         v, target: velocity, `(B, S, C)`, any float dtype; the loss is computed in float32.
-        weight: `(B, S)` in [0, 1], pooled by area from pixels; 1 = background. See `posterkit.training.feed.regions`.
+        weight: `(B, S)` in [0, 1], pooled by area from pixels; 1 = background; see `training/loading/regions.py`.
         power: 2 takes the paper literally (the weight stands inside the norm), 1 weights the squared error.
 
     Returns:

@@ -1,0 +1,98 @@
+"""The contact sheet: many posters on one page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from posterkit.image_io import read_image
+
+PAPER, INK, GREY, LINE = (247, 245, 241), (34, 34, 38), (128, 126, 122), (222, 218, 210)
+MAX_AREA = 24 * 2**20  # pixels of the whole sheet; more posters mean smaller ones
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One poster on the sheet: a picture or its file, a title under it, and the pictures that it was made from."""
+
+    picture: Image.Image | Path
+    title: str
+    note: str = ""
+    sources: Sequence[Image.Image | Path] = ()
+
+
+def contact_sheet(frames: Sequence[Frame], columns: int | None = None, cell: int = 380) -> Image.Image:
+    """Lay posters out in rows with their titles.
+
+    Args:
+        columns: posters a row; None chooses so that the sheet is about as wide as a screen.
+        cell: width of a poster's cell in pixels; fewer where the sheet would pass 24 megapixels.
+
+    Returns:
+        Mode RGB.
+
+    Raises:
+        ValueError: there are no frames.
+    """
+    if not frames:
+        raise ValueError("a contact sheet needs at least one poster")
+    columns = columns or min(len(frames), max(3, math.ceil(math.sqrt(len(frames) * 1.9))))
+    rows = math.ceil(len(frames) / columns)
+    cell = max(48, min(cell, int(math.sqrt(MAX_AREA / (columns * rows * 1.7)))))
+    gap, tall = max(6, cell // 10), round(cell * 1.47)
+    title, small = (ImageFont.load_default(size=max(8, cell // part)) for part in (20, 26))
+    caption = round(cell * (0.22 if any(frame.note or frame.sources for frame in frames) else 0.12))
+    size = (gap + columns * (cell + gap), gap + rows * (tall + caption + gap))
+    sheet = Image.new("RGB", size, PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for index, frame in enumerate(frames):
+        x = gap + index % columns * (cell + gap)
+        y = gap + index // columns * (tall + caption + gap)
+        if poster := _fit(frame.picture, (cell, tall)):
+            left, top = x + (cell - poster.width) // 2, y + tall - poster.height
+            sheet.paste(poster, (left, top))
+            draw.rectangle((left - 1, top - 1, left + poster.width, top + poster.height), outline=LINE)
+        room = cell - _paste_sources(sheet, frame.sources, (x + cell, y + tall + gap // 3), caption - gap // 3)
+        baseline = y + tall + gap // 3
+        draw.text((x, baseline), _shorten(frame.title, title, room), fill=INK, font=title)
+        if frame.note:
+            draw.text((x, baseline + cell // 14), _shorten(frame.note, small, room), fill=GREY, font=small)
+    return sheet
+
+
+def _fit(picture: Image.Image | Path, box: tuple[int, int]) -> Image.Image | None:
+    """The picture in a box; None for a file that cannot be read any more."""
+    try:
+        image = read_image(picture) if isinstance(picture, Path) else picture
+    except ValueError:
+        return None
+    return ImageOps.contain(image, box, Image.Resampling.LANCZOS)
+
+
+def _paste_sources(
+    sheet: Image.Image, sources: Sequence[Image.Image | Path], corner: tuple[int, int], height: int
+) -> int:
+    """Small pictures from the right edge leftwards; the width that they take."""
+    right, top = corner
+    for source in reversed(sources):
+        if (small := _fit(source, (height * 3 // 2, height))) is None:
+            continue
+        right -= small.width
+        sheet.paste(small, (right, top))
+        right -= max(2, height // 12)
+    return corner[0] - right
+
+
+def _shorten(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, room: float) -> str:
+    """The text, its middle left out where it is too long: names differ at both ends."""
+    if font.getlength(text) <= room:
+        return text
+    for keep in range(len(text) - 1, 0, -1):
+        short = text[: (keep + 1) // 2] + "..." + text[len(text) - keep // 2 :]
+        if font.getlength(short) <= room:
+            return short
+    return ""

@@ -1,0 +1,104 @@
+"""`posterkit info`: a poster's record as a table or as JSON."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from posterkit.generate.metadata import read_record
+
+
+def print_record(path: Path, as_json: bool) -> None:
+    """Print everything that is needed to make a poster again.
+
+    Raises:
+        ValueError: the file carries no record, or a damaged one.
+    """
+    record = read_record(path)
+    if as_json:
+        print(json.dumps(record, ensure_ascii=False, indent=2))
+        return
+    try:
+        lines = _lines(record)
+    except (KeyError, TypeError, AttributeError, IndexError):
+        raise ValueError(f"{path}: its record is damaged") from None
+    table = Table(title=str(path), title_justify="left", show_header=False, box=None, padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in lines:
+        table.add_row(name, value)
+    console = Console()
+    console.print(table, markup=False)
+    again = f"posterkit generate --from-image {shlex.quote(str(path))} -o again.png"
+    console.print(f"\nmake it again: {again}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _lines(record: dict[str, Any]) -> list[tuple[str, str]]:
+    row, model, drawn, enlarged = record["row"], record["model"], record["drawn"], record["enlarged"]
+    lines = [("task", row["task"]), ("prompt", row["prompt"]), ("expanded", row["expanded"])]
+    lines += [("text", text) for text in row["texts"]]
+    lines += [("image", f"{image['path']}  sha256 {image['sha256'][:16]}") for image in row["images"]]
+    if row["mask"]:
+        lines.append(("mask", f"{row['mask']['path']}  sha256 {row['mask']['sha256'][:16]}"))
+    versions = {"posterkit": record["posterkit"], **record["versions"]}
+    size = f"{row['width']}x{row['height']}"
+    if enlarged["resampler"] != "none":
+        size += f", drawn at {drawn['size'][0]}x{drawn['size'][1]}, enlarged by {enlarged['resampler']}"
+    seed = row["seed"]
+    if chosen := record.get("chosen"):
+        seed = f"{chosen['seed']}, the best of {len(chosen['candidates'])} from {seed}"
+    lines += [
+        ("anchor", row["anchor"]), ("size", size), ("seed", seed), ("steps", row["steps"]),
+        ("guidance", row["guidance"]), ("negative prompt", row["negative_prompt"]),
+        ("texts are", ("drawn by the model" if row["draw_text"] else "typeset") if row["texts"] else None),
+        ("model", f"{model['name']}, revision {model['revision']}"), ("transformer", model["transformer"]),
+        ("LoRA", ", ".join(lora for lora in (model["lora"], row["lora"]) if lora)),
+        ("times drawn", record["source_depth"]), ("row id", record["id"]),
+        ("versions", ", ".join(f"{part} {version}" for part, version in versions.items())),
+    ]  # fmt: skip
+    lines += _choice_lines(record)
+    return [(name, str(value)) for name, value in lines if value not in (None, "")]
+
+
+def choice_summary(record: dict[str, Any]) -> list[str]:
+    """What was chosen, and what refining came to, a line each."""
+    lines = []
+    if chosen := record.get("chosen"):
+        values = ", ".join(f"{row['value']:.3f}" if "value" in row else "left out" for row in chosen["candidates"])
+        lines.append(f"best of {len(chosen['candidates'])}: {chosen['value']:.3f} by {chosen['by']} (of {values})")
+        if len({row.get("value") for row in chosen["candidates"]}) == 1 < len(chosen["candidates"]):
+            lines.append("the reward tells none of them apart; the first is kept")
+    if refined := record.get("refined"):
+        draft, rounds = refined["draft"], refined["rounds"]
+        kept = [row for row in rounds if row["kept"]]
+        told = f"{draft['value']:.3f} to {kept[-1]['value']:.3f}" if kept else "the draft is kept"
+        lines.append(f"refined: {told}, {len(kept)} of {len(rounds)} rounds better by {refined['by']}")
+    return lines
+
+
+def _choice_lines(record: dict[str, Any]) -> list[tuple[str, str]]:
+    """Each candidate and each round, with what it is worth."""
+    lines = [(line.partition(": ")[0], line.partition(": ")[2]) for line in choice_summary(record)]
+    lines += [(f"seed {row['seed']}", _worth(row)) for row in record.get("chosen", {}).get("candidates", ())]
+    lines += [("redrawn", " ".join(said)) for said in record["row"].get("feedback", ())]
+    refined = record.get("refined")
+    if refined is None:
+        return lines
+    lines += [("critic", refined["critic"]), ("draft", _worth(refined["draft"]))]
+    for number, row in enumerate(refined["rounds"], start=1):
+        lines.append((f"round {number}", f"{'kept' if row['kept'] else 'not kept'}, {_worth(row)}"))
+        lines += [("  content", row["content"]), ("  style", row["style"])]
+    return lines
+
+
+def _worth(row: dict[str, Any]) -> str:
+    """A value, what it is made of, and why; or why there is none."""
+    if "fault" in row:
+        return f"left out: {row['fault']}"
+    parts = ", ".join(f"{name} {value:.2f}" for name, value in row["parts"].items() if "/" not in name)
+    return f"{row['value']:.3f}" + (f" ({parts})" if parts else "") + (f": {row['why']}" if row["why"] else "")

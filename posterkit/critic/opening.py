@@ -1,0 +1,43 @@
+"""Judges by their address."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from posterkit.critic.critic import Judge
+from posterkit.llm.once import opened_once
+from posterkit.llm.opening import open_seer
+
+RULES, BLIND = "rules", "rules-blind"
+
+
+def open_judge(
+    source: str = RULES, *, model: str | None = None, device: str = "cpu", cache: str | Path | None = None
+) -> Judge:
+    """A judge by its address; the same one for the same arguments within a process, so that a model is loaded once.
+
+    Args:
+        source: "rules" (measures and OCR, no model), "rules-blind" (without OCR: quick, and without texts), the URL of
+            an OpenAI-compatible endpoint whose model can see, or the folder or hub id of a local one.
+        model: the model's name at the endpoint; None takes its first one.
+        device: where a local model runs.
+        cache: a folder that keeps a model's answers, and what the rules read; None asks and reads anew each time.
+
+    Raises:
+        AnswerError: a local model cannot be loaded, or an endpoint does not answer.
+        ValueError: the source cannot be a judge at all: no such one, a URL that is none, a model that cannot see.
+    """
+    return _judge(source.strip(), model, device, None if cache is None else str(cache))
+
+
+@opened_once()
+def _judge(source: str, model: str | None, device: str, cache: str | None) -> Judge:
+    if source in (RULES, BLIND):
+        from posterkit.critic.rules import RulesJudge
+
+        return RulesJudge(read_text=source == RULES, cache=cache)
+    from posterkit.critic.model import ModelJudge
+    from posterkit.llm.cache import Cached
+
+    chat = open_seer(source, model, device)
+    return ModelJudge(Cached(chat, cache) if cache else chat)

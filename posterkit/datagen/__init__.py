@@ -1,0 +1,1 @@
+"""How data sets are made: the engine, filters, the six tasks, preferences, reflections."""

@@ -1,0 +1,130 @@
+"""What every data tool's command line has: its options, a progress bar, one line for a fault, exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from posterkit.datagen.engine import Flow, Layout, Outcome, run_flow, speak_plainly
+from posterkit.sizing import Size
+
+SOME_FAILED, WRONG_CALL = 1, 2
+
+
+class Options(argparse.ArgumentParser):
+    """The options that data tools share, `--out` and how to work; a tool adds its own."""
+
+    def __init__(self, description: str | None, **more) -> None:
+        super().__init__(
+            description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **more
+        )
+        self.add_argument("--out", type=Path, required=True, metavar="DIR", help="the set's folder")
+        self.add_argument("--seed", type=int, default=0, help="the same seed makes the same set (default 0)")
+        self.add_argument(
+            "--workers", type=whole, default=os.cpu_count() or 1, metavar="N", help="processes (default: one a core)"
+        )
+        self.add_argument("--shard", type=whole, default=500, metavar="N", help="samples in a shard (default 500)")
+        self.add_argument(
+            "--layout", choices=("folder", "webdataset"), default="folder", help="pictures in folders, or in tar files"
+        )
+        self.add_argument(
+            "--retry",
+            action="store_true",
+            help="go on, and try again what was lost to damaged files and failed judges",
+        )
+        self.add_argument("--debug", action="store_true", help="show tracebacks")
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(WRONG_CALL, f"posterkit: {message} (see {self.prog} --help)\n")
+
+
+def whole(text: str, least: int = 1) -> int:
+    """A whole number of at least `least`, for argparse."""
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, found {text!r}")
+    return int(text)
+
+
+def every(text: str) -> int:
+    """One in how many, 0 for none, for argparse."""
+    return whole(text, least=0)
+
+
+def size(text: str) -> Size:
+    """WxH in pixels, for argparse."""
+    width, cross, height = text.partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f"must be WIDTHxHEIGHT in pixels, such as 512x768; found {text!r}")
+    return Size(int(width), int(height))
+
+
+def make_set(flow: Flow, given: argparse.Namespace) -> Outcome:
+    """Run a flow with a progress bar, then print what came of it."""
+    outcome = run_shown(flow, given.out, given, given.layout)
+    print_outcome(outcome, given.out)
+    return outcome
+
+
+def run_shown(flow: Flow, out: Path, given: argparse.Namespace, layout: Layout = "folder") -> Outcome:
+    """Run a flow into `out` with a progress bar."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(out.name, total=flow.count)
+        try:
+            return run_flow(
+                flow, out, workers=given.workers, threads=getattr(given, "threads", 1), shard=given.shard,
+                layout=layout, retry=given.retry,
+                progress=lambda done, count: bar.update(task, completed=done, total=count),
+            )  # fmt: skip
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise OSError(f"{out}: {error.strerror}; what was made stays, and the same command goes on") from error
+
+
+def print_outcome(outcome: Outcome, out: Path) -> None:
+    """The funnel as a table, where anything was dropped, and the set's place."""
+    if outcome.dropped:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in ("step", "in", "out", "dropped"):
+            table.add_column(name, justify="left" if name in ("step", "dropped") else "right")
+        for step, found in outcome.funnel.items():
+            lost = sum(found["dropped"].values())
+            reasons = ", ".join(f"{reason} {number}" for reason, number in sorted(found["dropped"].items()))
+            table.add_row(step, str(found["in"]), str(found["in"] - lost), reasons)
+        Console().print(table)
+    dropped = f", {outcome.dropped} dropped ({out / 'dropped.jsonl'} says why)" if outcome.dropped else ""
+    print(f"{out}: {outcome.kept} samples{dropped}")
+
+
+def run_tool(main: Callable[[], Outcome | int], debug: bool = False) -> NoReturn:
+    """Run a tool and exit: 0 all done, 1 some rows failed, 2 the call itself is wrong.
+
+    Args:
+        main: returns what was made, or how many rows failed.
+    """
+    speak_plainly()
+    try:
+        made = main()
+    except (ValueError, OSError) as error:
+        if debug:
+            raise
+        sys.exit(_said(str(error)))
+    except KeyboardInterrupt:
+        sys.exit(_said("stopped; what was made stays, and the same command goes on from there"))
+    sys.exit(SOME_FAILED if (made.faults if isinstance(made, Outcome) else made) else 0)
+
+
+def _said(message: str) -> int:
+    print(f"posterkit: {message}", file=sys.stderr)
+    return WRONG_CALL

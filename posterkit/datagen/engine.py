@@ -1,0 +1,313 @@
+"""The engine of the data tools: items through steps into shards, on many processes. It knows nothing about posters.
+
+    flow = Flow(source, 2000, steps=(("read", read), ("text", set_text)), encode=encode_sample, settings={"seed": 0})
+    outcome = run_flow(flow, "sets/text", workers=8)
+
+With any number of workers, and stopped and started as often as you like, a set comes out the same to the byte.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import warnings
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal
+
+from PIL import Image
+
+from posterkit.datasets.processes import begin_worker
+from posterkit.datasets.shards import FolderShard, Row, TarShard, write_whole
+
+Layout = Literal["folder", "webdataset"]
+Funnel = dict[str, dict[str, Any]]
+_THUMBNAIL = (160, 160)
+
+
+@dataclass(frozen=True)
+class Drop:
+    """What a step returns in place of an item that goes no further.
+
+    Attributes:
+        reason: a word or two, counted in the funnel.
+        detail: what was found, one line.
+        picture: shown in the report, as a thumbnail.
+        fault: the item is broken, not merely unfit; the tool's exit code says so.
+    """
+
+    reason: str
+    detail: str = ""
+    picture: Image.Image | None = None
+    fault: bool = False
+
+
+@dataclass(frozen=True)
+class Flow:
+    """How a set is made; it is pickled into every worker.
+
+    Attributes:
+        source: items by number, `source[i]`; item i is the same in every process.
+        count: how many of them.
+        steps: (name, function) in order; a function takes an item and returns one, or a `Drop`.
+        encode: item -> its row, which has an `id`, and the files that the row names, by name.
+        settings: plain JSON that decides what comes out; a folder made with others is refused.
+        names: what an item is called before it has a row; its number where None.
+        paths: keys of a row that name files, alone or in a list; another may happen to say the same.
+    """
+
+    source: Any
+    count: int
+    steps: tuple[tuple[str, Callable[[Any], Any]], ...]
+    encode: Callable[[Any], tuple[Row, dict[str, bytes]]]
+    settings: dict[str, Any]
+    names: Sequence[str] | None = None
+    paths: tuple[str, ...] = ("target", "references", "mask", "chosen", "rejected", "draft")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a set holds: rows kept, items dropped, how many of these were broken or broke a step, and the funnel.
+
+    The funnel has for each step how many items came in, and how many it dropped for which reason.
+    """
+
+    kept: int
+    dropped: int
+    faults: int
+    funnel: Funnel
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What every worker knows."""
+
+    flow: Flow
+    out: Path
+    layout: Layout
+    threads: int
+
+
+def run_flow(
+    flow: Flow,
+    out: str | Path,
+    *,
+    workers: int = 1,
+    threads: int = 1,
+    shard: int = 1000,
+    layout: Layout = "folder",
+    retry: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Outcome:
+    """Make what is missing of a set in `out`, then its index.
+
+    A shard's data are written under a name of their own and renamed, its record comes last: nothing is ever half
+    written, and what has a record is not made again. `out` gets `samples.jsonl` (a row for each sample),
+    `dropped.jsonl` (a line for each item that went no further: where and why), `funnel.json`, and the shards.
+
+    Args:
+        workers: processes; 1 works in this one.
+        threads: items at a time in each process, for steps that wait for an answer from elsewhere.
+        shard: items in one shard.
+        layout: "folder" puts a shard's files into a folder, "webdataset" into a tar file.
+        retry: make shards again that lost broken items.
+        progress: told how many items are through, and of how many.
+
+    Raises:
+        ValueError: `out` holds a set made with other settings, or a larger one: a set can grow, but not shrink.
+        OSError: nothing can be written, or a worker died; what was made stays.
+    """
+    task = _Task(flow, Path(out), layout, threads)
+    count = flow.count
+    claim_folder(task.out, flow.settings, shard, layout)
+    last = max(task.out.glob(".flow/[0-9]*.json"), key=lambda path: int(path.stem), default=None)
+    made = json.loads(last.read_text(encoding="utf-8"))["span"][1] if last else 0
+    if made > count:
+        raise ValueError(f"{out}: holds {made} items, now {count} are asked for; take another folder")
+    if retry:
+        forget(task.out)
+    spans = [(start, min(count, start + shard)) for start in range(0, count, shard)]
+    missing = [k for k, span in enumerate(spans) if not _is_made(task.out, k, span)]
+    done = count - sum(spans[k][1] - spans[k][0] for k in missing)
+    for k in _made(task, [(k, *spans[k]) for k in missing], workers):
+        done += spans[k][1] - spans[k][0]
+        if progress:
+            progress(done, count)
+    return _write_index(task.out, len(spans))
+
+
+def forget(out: str | Path, everything: bool = False) -> None:
+    """Take back the records of shards that lost broken items, or of all: `run_flow` makes these again."""
+    for path in Path(out).glob(".flow/[0-9]*.json"):
+        dropped = json.loads(path.read_text(encoding="utf-8"))["dropped"]
+        if everything or any(row["fault"] for row in dropped):
+            for row in dropped:
+                if "thumbnail" in row:
+                    (Path(out) / row["thumbnail"]).unlink(missing_ok=True)
+            path.unlink()
+
+
+def _made(task: _Task, jobs: list[tuple[int, int, int]], workers: int) -> Iterator[int]:
+    """The number of each shard as it is ready."""
+    if workers == 1 or len(jobs) < 2:
+        for job in jobs:
+            yield _make_shard(task, *job)
+        return
+    # spawned, not forked: a fork copies the locks of threads that it does not copy
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), get_context("spawn"), _begin, (task,))
+    try:
+        waiting = {pool.submit(_work, *job) for job in jobs}
+        while waiting:
+            ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in ready)
+    except BrokenProcessPool:
+        raise OSError(f"{task.out}: a worker died (out of memory?); the same command goes on from there") from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin(task: _Task) -> None:
+    global _TASK
+    _TASK = task
+    speak_plainly()
+    begin_worker()
+
+
+def speak_plainly() -> None:
+    """Warnings are one line each."""
+    warnings.formatwarning = lambda message, *_, **__: f"posterkit: {message}\n"
+
+
+def _work(k: int, start: int, stop: int) -> int:
+    return _make_shard(_TASK, k, start, stop)
+
+
+def _make_shard(task: _Task, k: int, start: int, stop: int) -> int:
+    """Items `start` to `stop` through all steps into shard `k`, then its record."""
+    rows: list[Row] = []
+    drops: list[Row] = []
+    funnel: Funnel = {}
+    tar = task.layout == "webdataset"
+    with TarShard(task.out, k) if tar else FolderShard(task.out, k, task.flow.paths) as shard:
+        for number, (made, passed) in zip(range(start, stop), _in_order(task, start, stop), strict=True):
+            for step in passed:
+                funnel.setdefault(step, {"in": 0, "dropped": {}})["in"] += 1
+            step = passed[-1]
+            if not isinstance(made, Drop):
+                rows.append(shard.put(*made))
+                continue
+            lost = funnel[step]["dropped"]
+            lost[made.reason] = lost.get(made.reason, 0) + 1
+            name = task.flow.names[number] if task.flow.names else str(number)
+            drops.append({"id": name, "step": step, "reason": made.reason, "detail": made.detail, "fault": made.fault})
+            if made.picture is not None:
+                drops[-1]["thumbnail"] = f"dropped/{number:08d}.jpg"
+                write_whole(task.out / drops[-1]["thumbnail"], _thumbnail(made.picture))
+    record = {"span": [start, stop], "rows": rows, "dropped": drops, "funnel": funnel}
+    write_whole(_record(task.out, k), json.dumps(record, ensure_ascii=False).encode())
+    return k
+
+
+def _in_order(task: _Task, start: int, stop: int) -> Iterator[tuple[Any, list[str]]]:
+    """Items `start` to `stop` after their last step, and the steps that each went into; a few at a time are ahead."""
+    if task.threads == 1:
+        yield from (_through(task.flow, number) for number in range(start, stop))
+        return
+    with ThreadPoolExecutor(task.threads) as pool:
+        ahead: deque[Future[tuple[Any, list[str]]]] = deque()
+        try:
+            for number in range(start, stop):
+                ahead.append(pool.submit(_through, task.flow, number))
+                if len(ahead) >= 2 * task.threads:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for waiting in ahead:
+                waiting.cancel()
+
+
+def _through(flow: Flow, number: int) -> tuple[Any, list[str]]:
+    """An item after its last step, or its `Drop`, and the names of the steps that it went into."""
+    item: Any = number
+    passed: list[str] = []
+    for name, step in (("source", flow.source.__getitem__), *flow.steps, ("encode", flow.encode)):
+        passed.append(name)
+        try:
+            item = step(item)
+        except Exception as error:  # whatever one item does to a step, the others go on
+            item = Drop("failed", f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}", fault=True)
+        if isinstance(item, Drop):
+            break
+    return item, passed
+
+
+def claim_folder(out: Path, settings: dict[str, Any], shard: int, layout: Layout) -> None:
+    """Make a set's folder, or see that it was made with the same settings.
+
+    `run_flow` begins with it; a tool that works before its flow does so too.
+
+    Raises:
+        ValueError: the folder holds a set made with other settings, or something else.
+    """
+    path = out / ".flow" / "settings.json"
+    wanted = json.loads(json.dumps({**settings, "shard": shard, "layout": layout}))
+    if path.is_file():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        for key in sorted(found.keys() | wanted.keys()):
+            if found.get(key) != wanted.get(key):
+                raise ValueError(
+                    f"{out}: holds a set made with {key}={found.get(key)}, now {wanted.get(key)}; take another folder"
+                )
+    elif out.is_dir() and any(entry.name != ".flow" for entry in out.iterdir()):  # a run may end right here
+        raise ValueError(f"{out}: is not empty and holds no set; take another folder")
+    else:
+        write_whole(path, json.dumps(wanted, indent=1, ensure_ascii=False).encode())
+
+
+def _record(out: Path, k: int) -> Path:
+    return out / ".flow" / f"{k:05d}.json"
+
+
+def _is_made(out: Path, k: int, span: tuple[int, int]) -> bool:
+    path = _record(out, k)
+    return path.is_file() and json.loads(path.read_text(encoding="utf-8"))["span"] == list(span)
+
+
+def _write_index(out: Path, shards: int) -> Outcome:
+    """Join the records of all shards; one at a time, so that a large set needs no more memory than a small one."""
+    counts: Counter[str] = Counter()
+    funnel: Funnel = {}
+    index, dropped = out / ".samples.tmp", out / ".dropped.tmp"
+    with index.open("w", encoding="utf-8") as rows, dropped.open("w", encoding="utf-8") as drops:
+        for k in range(shards):
+            record = json.loads(_record(out, k).read_text(encoding="utf-8"))
+            for file, key in ((rows, "rows"), (drops, "dropped")):
+                file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in record[key])
+                counts[key] += len(record[key])
+            counts["faults"] += sum(row["fault"] for row in record["dropped"])
+            for step, found in record["funnel"].items():
+                entry = funnel.setdefault(step, {"in": 0, "dropped": {}})
+                entry["in"] += found["in"]
+                entry["dropped"] = dict(Counter(entry["dropped"]) + Counter(found["dropped"]))
+    index.rename(out / "samples.jsonl")
+    dropped.rename(out / "dropped.jsonl")
+    write_whole(out / "funnel.json", json.dumps(funnel, indent=1, ensure_ascii=False).encode())
+    for folder in (out, out / "dropped", out / ".flow"):
+        for stale in folder.glob(".*.tmp"):  # of a run that was killed
+            shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
+    return Outcome(counts["rows"], counts["dropped"], counts["faults"], funnel)
+
+
+def _thumbnail(picture: Image.Image) -> bytes:
+    small = picture.convert("RGB")
+    small.thumbnail(_THUMBNAIL)
+    file = io.BytesIO()
+    small.save(file, "JPEG", quality=85)
+    return file.getvalue()

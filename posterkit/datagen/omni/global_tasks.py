@@ -1,0 +1,134 @@
+"""layout_driven and style_driven from a finished poster (PosterOmni section 4): the reference is another poster.
+
+With a painter that draws, the other content is painted; without one it is a drawn motif.
+"""
+
+from __future__ import annotations
+
+import math
+from random import Random
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from posterkit.datagen.omni.draft import Draft, Unfit, Workshop, seed_of
+from posterkit.datagen.omni.motifs import draw_motif, drawing_style, duotone, inside, palette_of
+from posterkit.datagen.omni.parts import ground_of, reshaped, set_down
+from posterkit.datagen.omni.posters import Finished
+from posterkit.datagen.omni.subjects import Box
+from posterkit.datagen.prompts import LANGUAGES, text_like, with_article, word_list
+from posterkit.prompts import PosterBrief
+from posterkit.sizing import Size, fit_area
+from posterkit.synthetic.palettes import Palette, distance, draw_palette
+from posterkit.typeset.compose import typeset
+
+ASPECTS = (2 / 3, 3 / 2, 1.0, 3 / 4)
+SHEET, SUBJECT, TITLE, TEXT = (252, 252, 252), (176, 176, 176), (96, 96, 96), (140, 140, 140)  # of a wireframe
+TRIES = 12  # texts tried until one fits its box
+# where a style reference has its subject, as shares of the canvas, and the arrangement of texts that leaves it free
+TALL = (
+    ((0.08, 0.42, 0.62, 0.92), "top-stack"), ((0.38, 0.42, 0.92, 0.92), "top-stack"),
+    ((0.22, 0.42, 0.78, 0.92), "top-center"), ((0.22, 0.08, 0.78, 0.56), "bottom-center"),
+)  # fmt: skip
+WIDE = (((0.54, 0.12, 0.94, 0.9), "left-column"), ((0.06, 0.12, 0.46, 0.9), "right-column"))
+
+
+def layout_driven(poster: Finished, rng: Random, shop: Workshop) -> Draft:
+    """Reference 0 has the poster's arrangement: its wireframe, or other content and colours in the same places."""
+    if rng.random() < 0.4:
+        return Draft([np.asarray(wireframe(poster))], poster.caption, how="wireframe")
+    other = draw_palette(rng)
+    while distance(other.bg, palette_of(poster).bg) < 25:
+        other = draw_palette(rng)
+    canvas = duotone(ground_of(poster, shop.painter, seed_of(poster.name)), other)
+    boxes = [subject.box for subject in poster.subjects]
+    canvas = _filled(canvas, boxes, other, drawing_style(poster), rng, shop)
+    canvas = _lettered(canvas, poster, rng)
+    return Draft([np.asarray(canvas)], poster.caption, how="re-rendered in other colours", painted=True)
+
+
+def wireframe(poster: Finished) -> Image.Image:
+    """Gray blocks on white: subjects, the title dark, other texts lighter."""
+    image = Image.new("RGB", poster.picture.size, SHEET)
+    draw = ImageDraw.Draw(image)
+    radius = max(2, round(0.02 * math.sqrt(image.width * image.height)))
+    for subject in poster.subjects:
+        x0, y0, x1, y1 = subject.box
+        draw.rounded_rectangle((x0, y0, x1 - 1, y1 - 1), radius=radius, fill=SUBJECT)
+    for text in poster.texts or ():
+        x0, y0, x1, y1 = text.box
+        draw.rectangle((x0, y0, x1 - 1, y1 - 1), fill=TITLE if text.role == "major" else TEXT)
+    return image
+
+
+def style_driven(poster: Finished, rng: Random, shop: Workshop) -> Draft:
+    """Reference 0 has the poster's colours, ground and way of drawing; subject, texts, places and shape are others."""
+    size = fit_area((round(1000 * rng.choice(ASPECTS)), 1000), min(Size(*poster.picture.size).area, 768 * 768))
+    ground = ground_of(poster, shop.painter, seed_of(poster.name)).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    canvas = reshaped(ground, size, shop.painter, rng.getrandbits(31))
+    cell, archetype = rng.choice(WIDE if size.aspect > 1.2 else TALL)
+    x0, y0, x1, y1 = (round(part * size[side % 2]) for side, part in enumerate(cell))
+    canvas = _filled(canvas, [(x0, y0, x1, y1)], palette_of(poster), drawing_style(poster), rng, shop)
+    if poster.texts:
+        texts = sorted(poster.texts, key=lambda text: text.role != "major")[:2]
+        lines = [text_like(text.text, number == 0, rng) for number, text in enumerate(texts)]
+        canvas = typeset(canvas, PosterBrief(texts=list(dict.fromkeys(lines))), archetype=archetype).image
+    return Draft([np.asarray(canvas)], poster.caption, how="composed from its ground and colours", painted=True)
+
+
+def _filled(
+    canvas: Image.Image, boxes: list[Box], colors: Palette, style: str, rng: Random, shop: Workshop
+) -> Image.Image:
+    """Other content in each box: painted where the painter draws, else a motif."""
+    paint = shop.painter.open()
+    for box in boxes:
+        if paint.draws:
+            canvas = paint(canvas, _oval(canvas.size, box), _thing(rng), rng.getrandbits(31))
+        else:
+            canvas = canvas.copy()
+            motif = draw_motif(rng, colors, style, max(48, max(box[2] - box[0], box[3] - box[1])))
+            set_down(canvas, motif, inside(motif, box))
+    return canvas
+
+
+def _oval(size: tuple[int, int], box: Box) -> np.ndarray:
+    """`(H, W)` bool: a box with round corners."""
+    mask = Image.new("L", size, 0)
+    x0, y0, x1, y1 = box
+    radius = 0.3 * min(x1 - x0, y1 - y0)
+    ImageDraw.Draw(mask).rounded_rectangle((x0, y0, x1 - 1, y1 - 1), radius=radius, fill=255)
+    return np.asarray(mask) > 0
+
+
+def _thing(rng: Random) -> str:
+    """Something to draw, in English."""
+    entities = word_list("entities")
+    entity = rng.choice(entities[rng.choice(sorted(entities))])[LANGUAGES.index("en")]
+    return with_article(entity)
+
+
+def _lettered(canvas: Image.Image, poster: Finished, rng: Random) -> Image.Image:
+    """Other texts in the boxes of the poster's, each about as long as the one that it stands for.
+
+    Small print whose box holds nothing at a legible size is left out.
+
+    Raises:
+        Unfit: no text fits a title's box.
+    """
+    for text in poster.texts or ():
+        for _ in range(TRIES):
+            try:
+                line = text_like(text.text, text.role == "major", rng)
+                role = "title" if text.role == "major" else "subtitle"
+                canvas = typeset(canvas, PosterBrief(texts=[line]), boxes=[text.box], roles=[role]).image
+                break
+            except ValueError:
+                continue
+        else:
+            if text.role == "minor":
+                continue
+            raise Unfit("texts too small", f"no text fits the box {text.box} of {text.text!r}")
+    return canvas
+
+
+BUILDERS = {builder.__name__: builder for builder in (layout_driven, style_driven)}

@@ -1,0 +1,86 @@
+"""Other content for the references of the global tasks: drawn subjects with an outline, and where they go."""
+
+from __future__ import annotations
+
+from random import Random
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from posterkit.datagen.omni.parts import Cut
+from posterkit.datagen.omni.posters import Finished
+from posterkit.metrics.color import border_color, lab_to_srgb, srgb_to_lab
+from posterkit.metrics.color import palette as main_colors
+from posterkit.synthetic.canvas import Canvas, Frame
+from posterkit.synthetic.palettes import Palette, distance, mix
+from posterkit.synthetic.poses import draw_pose
+from posterkit.synthetic.poster import SUBJECTS, SUPERSAMPLE
+
+FLAT = 0.55  # share of pixels without a gradient from which a poster counts as flat art
+
+
+def draw_motif(rng: Random, colors: Palette, style: str, side: int) -> Cut:
+    """A product, a dish or a mascot in a palette: RGBA, cropped to itself, at most `side` pixels a side."""
+    theme = rng.choice(sorted(SUBJECTS))
+    plan, pose = SUBJECTS[theme].plan(rng, colors), draw_pose(rng)
+    # drawn on black and on white: where the two differ the ground shows through
+    shown = []
+    for ground in ((0, 0, 0), (255, 255, 255)):
+        canvas = Canvas(side * SUPERSAMPLE, side * SUPERSAMPLE, ground, style, colors.ink)
+        half = side * SUPERSAMPLE / 2
+        SUBJECTS[theme].draw(canvas, plan, Frame(half, half, 0.8 * half, pose.turn, pose.flip), pose)
+        shown.append(canvas.finish(SUPERSAMPLE).astype(np.float32))
+    dark, light = shown
+    alpha = (1 - (light - dark).mean(2) / 255).clip(0, 1)
+    pixels = (dark / np.maximum(alpha, 1e-3)[..., None]).clip(0, 255).astype(np.uint8)
+    cut = Image.fromarray(pixels).convert("RGBA")
+    cut.putalpha(Image.fromarray((alpha * 255).round().astype(np.uint8)))
+    cut = cut.crop(cut.getchannel("A").getbbox())
+    return Cut(cut, (0, 0, *cut.size))
+
+
+def palette_of(poster: Finished) -> Palette:
+    """The poster's own colours: its border's as ground, then its main ones."""
+    pixels = poster.pixels
+    colors = [_rgb(color) for color in main_colors(pixels, 7).colors]
+    ground = _rgb(border_color(pixels))
+    accents = [color for color in colors if distance(color, ground) > 14][:4]
+    light = max([ground, *accents], key=sum)
+    while len(accents) < 4:  # a poster of two or three colours: their mixtures
+        accents.append(mix(accents[0] if accents else light, (20, 20, 24), 0.25 * (len(accents) + 1)))
+    return Palette(ground, tuple(accents))
+
+
+def _rgb(lab: np.ndarray) -> tuple[int, int, int]:
+    r, g, b = (round(float(value) * 255) for value in lab_to_srgb(lab))
+    return r, g, b
+
+
+def drawing_style(poster: Finished) -> str:
+    """How a motif has to be drawn to look like the poster: its own style where that is known, else flat or shaded."""
+    if poster.style in ("flat", "gradient", "outlined", "dotted"):
+        return poster.style
+    light = srgb_to_lab(poster.pixels)[..., 0]
+    return "flat" if float((ndimage.gaussian_gradient_magnitude(light, 1.0) < 0.6).mean()) > FLAT else "gradient"
+
+
+def duotone(ground: Image.Image, colors: Palette) -> Image.Image:
+    """The ground with its light and shade kept and its colours replaced: dark to light over a palette."""
+    stops = sorted((colors.ink, colors.bg, colors.paper), key=sum)
+    light = np.asarray(ground.convert("L"), np.float32) / 255
+    low, high = (float(value) for value in np.percentile(light, (1, 99)))
+    # a ground of nearly one tone becomes the palette's background, not one end of its range
+    middle, reach = (low + high) / 2, max(0.5, (high - low) / 2 * 1.3)
+    at = np.clip((light - middle) / (2 * reach) + 0.5, 0, 1)
+    planes = [np.interp(at, (0.0, 0.5, 1.0), [stop[c] for stop in stops]) for c in range(3)]
+    return Image.fromarray(np.stack(planes, -1).round().astype(np.uint8))
+
+
+def inside(cut: Cut, box: tuple[int, int, int, int], share: float = 1.0) -> tuple[int, int, int, int]:
+    """Where a cut goes in a box: as large as fits, standing on its lower edge."""
+    w, h = cut.picture.size
+    scale = share * min((box[2] - box[0]) / w, (box[3] - box[1]) / h)
+    w, h = max(1, round(w * scale)), max(1, round(h * scale))
+    x, y = (box[0] + box[2] - w) // 2, box[3] - h - round((1 - share) / 2 * (box[3] - box[1]))
+    return x, y, x + w, y + h

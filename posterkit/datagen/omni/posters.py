@@ -1,0 +1,248 @@
+"""Finished posters as the tasks start from them: read, with their texts and subjects found."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from posterkit.datagen.engine import Drop
+from posterkit.datagen.omni.subjects import Subject, open_segmenter
+from posterkit.datagen.poster_scan import JudgeAt, fingerprint, list_posters, read_own_caption
+from posterkit.datagen.prompts import language_of
+from posterkit.datasets.dataset import INDEX, PosterDataset
+from posterkit.image_io import read_image
+from posterkit.metrics.lettering import SeenText
+from posterkit.metrics.text import edit_distance
+from posterkit.prompts import in_quotes, quoted_texts
+
+ALIKE = 0.3  # share of letters by which what is read may differ from a text that the caption quotes
+SHORTEST = 128  # pixels of a side; below, no part of a poster can be told
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """A finished poster, and what is known of it so far.
+
+    Attributes:
+        name: its file or its sample.
+        texts: None where nobody has read it.
+        judged: who said what, see `PosterSample.judged`.
+    """
+
+    name: str
+    picture: Image.Image
+    caption: str
+    theme: str
+    source: str
+    licence: str
+    split: str
+    texts: tuple[SeenText, ...] | None = None
+    subjects: tuple[Subject, ...] = ()
+    style: str | None = None
+    judged: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """`(H, W, 3)` uint8."""
+        return np.asarray(self.picture)
+
+    def hearing(self, question: str, by: str, said: Any, **found: Any) -> Finished:
+        """The same poster with an answer on record."""
+        return replace(self, judged={**self.judged, question: {"by": by, "said": said}}, **found)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A sample to be made: its number in the set, its task, and the poster that it is made from."""
+
+    number: int
+    task: str
+    poster: Finished
+
+
+@dataclass(frozen=True)
+class FromPosters:
+    """Each poster once for each task, then over again with other random numbers.
+
+    Args:
+        source: where posters are.
+        tasks: names.
+    """
+
+    source: Folder | Set
+    tasks: tuple[str, ...]
+
+    def __getitem__(self, number: int) -> Job | Drop:
+        found = _read(self.source, number // len(self.tasks) % len(self.source.names))
+        if isinstance(found, Drop):
+            return found
+        return Job(number, self.tasks[number % len(self.tasks)], found)
+
+
+@lru_cache(2)
+def _read(source: Folder | Set, number: int) -> Finished | Drop:
+    """One poster; the next task gets the very same object, for which what was found out is remembered."""
+    try:
+        found = source.read(number)
+    except (OSError, ValueError) as error:
+        return Drop("unreadable", str(error), fault=True)
+    if min(found.picture.size) < SHORTEST:
+        size = "x".join(map(str, found.picture.size))
+        return Drop("too small", f"{size}; each side must have {SHORTEST} pixels", found.picture)
+    return found
+
+
+def open_source(path: str | Path, licence: str, heldout: int) -> Folder | Set:
+    """Where finished posters are: a set (a folder with `samples.jsonl`, or that file), or a folder of pictures.
+
+    Raises:
+        ValueError: there is neither, or nothing in it.
+    """
+    path = Path(path)
+    if path.is_file() or (path / INDEX).is_file():
+        return _open_set(path)
+    return Folder(path, list_posters(path), licence, heldout)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Pictures with a caption in NAME.txt beside each, where it has one.
+
+    About one picture in `heldout` is held out, by its pixels, so that copies never stand in both splits.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    licence: str
+    heldout: int
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self.path, self.names)
+
+    def read(self, number: int) -> Finished:
+        """One poster; OSError or ValueError where it cannot be read."""
+        name = self.names[number]
+        picture = read_image(self.path / name)
+        caption = read_own_caption(self.path / name)
+        digest = hashlib.sha256(picture.tobytes()).digest()
+        held = self.heldout and int.from_bytes(digest[:4]) % self.heldout == 0
+        return Finished(name, picture, caption, "poster", name, self.licence, "heldout" if held else "train")
+
+
+@dataclass(frozen=True)
+class Set:
+    """The samples of task "text" of a set, with their own splits, captions and texts."""
+
+    path: Path
+    names: tuple[str, ...]
+    fingerprint: str
+
+    def read(self, number: int) -> Finished:
+        """One poster; OSError or ValueError where it cannot be read."""
+        sample = _dataset(self.path)[number]
+        roles = {region.box: region.role for region in sample.regions}
+        texts = None
+        if sample.texts or "texts" in sample.judged:
+            seen = [(text.text, text.box, roles.get(text.box, "minor")) for text in sample.texts if text.box]
+            texts = tuple(SeenText(text, box, "major" if role == "major" else "minor") for text, box, role in seen)
+        found = Finished(
+            sample.id, Image.fromarray(sample.target), sample.caption, sample.theme, sample.source, sample.licence,
+            sample.split, texts, style=sample.style, judged=sample.judged,
+        )  # fmt: skip
+        return found if texts is None or "texts" in found.judged else found.hearing("texts", "the set", len(texts))
+
+
+def _open_set(path: Path) -> Set:
+    rows = _dataset(path).rows
+    if not rows:
+        raise ValueError(f'{path}: the set holds no sample of task "text"; finished posters are of that task')
+    digest = hashlib.sha256(repr(rows).encode()).hexdigest()[:16]
+    return Set(path, tuple(str(row.get("id")) for row in rows), digest)
+
+
+@lru_cache(1)
+def _dataset(path: Path) -> PosterDataset:
+    return PosterDataset(path, tasks=("text",))
+
+
+@dataclass(frozen=True)
+class ReadTexts:
+    """The step that has a judge read a poster's texts and, where it has none, write its caption."""
+
+    judge: JudgeAt
+
+    def __call__(self, job: Job) -> Job | Drop:
+        found = _with_texts(self.judge, job.poster)
+        return found if isinstance(found, Drop) else replace(job, poster=found)
+
+
+@lru_cache(2)
+def _with_texts(judge: JudgeAt, poster: Finished) -> Finished:
+    asked = judge.open() if poster.texts is None or not poster.caption else None
+    if asked and poster.texts is None:
+        texts = spelt_as_in(poster.caption, asked.texts(poster.picture))
+        poster = poster.hearing("texts", asked.name, len(texts), texts=texts)
+    if asked and not poster.caption:
+        words = asked.caption(poster.picture)
+        poster = poster.hearing("caption", asked.name, words, caption=words)
+    assert poster.texts is not None
+    return replace(poster, caption=with_titles(poster.caption, poster.texts))
+
+
+def spelt_as_in(caption: str, texts: tuple[SeenText, ...]) -> tuple[SeenText, ...]:
+    """What was read, spelt as the caption quotes it, where it is nearly that: readers err, captions rarely do."""
+    quoted = quoted_texts(caption)
+    found = []
+    for seen in texts:
+        folded = _folded(seen.text)
+        away = {text: edit_distance(_folded(text), folded) for text in quoted}
+        nearest = min(away, key=lambda text: away[text], default=None)
+        if nearest is not None and away[nearest] <= ALIKE * max(len(folded), 1):
+            seen = replace(seen, text=nearest)
+        found.append(seen)
+    return tuple(found)
+
+
+def with_titles(caption: str, texts: tuple[SeenText, ...]) -> str:
+    """The caption, with the titles that it does not say: what a model has to write must be told, letter for letter."""
+    said = " ".join(caption.split())
+    missing = [text.text for text in texts if text.role == "major" and " ".join(text.text.split()) not in said]
+    for title in dict.fromkeys(missing):
+        words = (
+            f"标题写着{in_quotes(title)}。" if language_of(caption) == "zh" else f"The title reads {in_quotes(title)}."
+        )
+        caption = f"{caption} {words}".strip()
+    return caption
+
+
+def _folded(text: str) -> str:
+    return "".join(letter for letter in text.casefold() if letter.isalnum())
+
+
+@dataclass(frozen=True)
+class FindSubjects:
+    """The step that finds what a poster shows; one on which nothing stands out goes no further."""
+
+    segmenter: str
+    device: str | None = None
+
+    def __call__(self, job: Job) -> Job | Drop:
+        found = _with_subjects(self.segmenter, self.device, job.poster)
+        return found if isinstance(found, Drop) else replace(job, poster=found)
+
+
+@lru_cache(2)
+def _with_subjects(segmenter: str, device: str | None, poster: Finished) -> Finished | Drop:
+    find = open_segmenter(segmenter, device)
+    subjects = find(poster.picture, [text.box for text in poster.texts or ()])
+    if not subjects:
+        return Drop("no subject", f"{poster.name}: nothing stands out ({find.name})", poster.picture)
+    return poster.hearing("subjects", find.name, [list(one.box) for one in subjects], subjects=subjects)

@@ -1,0 +1,157 @@
+"""What is known of a set's rows from an earlier start, so that pictures which have not changed are not read again."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from posterkit.datasets.dataset import PosterDataset, SetFiles
+from posterkit.datasets.encoder_cache import content_name, pictures_named, said_by
+from posterkit.pipelines.loading import first_line
+from posterkit.sizing import Size
+
+_RECORD = np.dtype([("mark", "V16"), ("content", "V16"), ("width", "<u4"), ("height", "<u4")])
+_SEAL = 32  # bytes of the hash before the records
+_SETTLED = 2.0  # seconds: a file may change again within one tick of a coarse clock
+_SAVE_EVERY = 60.0  # seconds
+_LYING_DOWN = range(5, 9)  # EXIF orientations that exchange width and height
+
+
+class Facts(NamedTuple):
+    """What a row's pictures hold.
+
+    Attributes:
+        content: `content_name` of the row.
+        size: of the target, as it is seen.
+    """
+
+    content: str
+    size: Size
+
+
+class Memo:
+    """Facts of a set's rows, kept in a folder by what each row says and by the size and time of its files.
+
+    A row whose text changed, or one of whose files did, is read anew; one in a tar shard is known as long as the
+    shard stays as it is. Every process writes a file of its own, whole or not at all, and reads all of them; a damaged
+    one is as good as none. A file that changed within the last two seconds is not yet trusted.
+
+    Args:
+        folder: where memos lie, beside the encoder cache.
+        dataset: the set.
+        part: this process's number; two processes of one number overwrite each other's work, nothing else.
+        say: told once a minute how far reading is.
+    """
+
+    def __init__(
+        self, folder: str | Path, dataset: PosterDataset, part: int = 0, say: Callable[[str], None] | None = None
+    ) -> None:
+        self.dataset, self.say = dataset, say
+        self.folder = Path(folder)
+        self._set = hashlib.sha256(str(dataset.index.resolve()).encode()).hexdigest()[:16]
+        self.path = self.folder / f"{self._set}-{part}.memo"
+        self.load()
+        self.read = 0  # rows whose pictures were read
+        self._saved, self._saved_at = 0, time.monotonic()
+
+    def load(self) -> None:
+        """Take over what all processes have written."""
+        self._known: dict[bytes, Facts] = {}
+        self._mine: dict[bytes, Facts] = {}
+        for path in sorted(self.folder.glob(f"{self._set}-*.memo")):
+            found = _unsealed(path)
+            self._known.update(found)
+            if path == self.path:
+                self._mine = found
+
+    def facts(self, number: int) -> Facts:
+        """What the pictures of a row hold.
+
+        Raises:
+            OSError, ValueError, KeyError, TypeError, AttributeError: one cannot be read, or the row is wrong.
+        """
+        row, files = self.dataset.rows[number], self.dataset.files
+        mark, newest = _mark(row, files)
+        if mark not in self._known:
+            size = _size_of(files.read(row, row["target"]), row["target"])
+            self._known[mark] = Facts(content_name(row, files), size)
+            self.read += 1
+            if newest < time.time() - _SETTLED:
+                self._mine[mark] = self._known[mark]
+            if time.monotonic() > self._saved_at + _SAVE_EVERY:
+                self.save()
+                if self.say:
+                    self.say(f"{self.dataset.index}: pictures of {self.read} rows read")
+        return self._known[mark]
+
+    def learn(self, numbers: Iterable[int]) -> None:
+        """Read some rows for the other processes' sake; what cannot be read is left for `facts` to say."""
+        for number in numbers:
+            try:
+                self.facts(number)
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                continue
+        self.save()
+
+    def save(self) -> None:
+        """Write what this process has learnt, where there is anything new."""
+        self._saved_at = time.monotonic()
+        if self.read == self._saved or not self._mine:
+            return
+        records = np.array(
+            [(mark, bytes.fromhex(content), *size) for mark, (content, size) in self._mine.items()], _RECORD
+        ).tobytes()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            temporary.write_bytes(hashlib.sha256(records).digest() + records)
+            temporary.rename(self.path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        self._saved = self.read
+
+
+def _mark(row: dict[str, Any], files: SetFiles) -> tuple[bytes, float]:
+    """A hash of what a row says and of its files' names, sizes and times; and the newest of these times."""
+    stamps = [(key, name, *files.stamp(row, name)) for key, name in pictures_named(row)]
+    said = json.dumps([said_by(row), row.get("shard"), stamps], sort_keys=True)
+    return hashlib.blake2b(said.encode(), digest_size=16).digest(), max((s[-1] / 1e9 for s in stamps), default=0.0)
+
+
+def _unsealed(path: Path) -> dict[bytes, Facts]:
+    """The records of one file; none where it is torn or gone."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return {}
+    seal, records = content[:_SEAL], content[_SEAL:]
+    if hashlib.sha256(records).digest() != seal:
+        return {}
+    return {
+        mark.tobytes(): Facts(content.tobytes().hex(), Size(int(width), int(height)))
+        for mark, content, width, height in np.frombuffer(records, _RECORD)
+    }
+
+
+def _size_of(content: bytes, name: str) -> Size:
+    """Width and height of a picture as they are seen, from a file's head.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as picture:
+            turned = picture.getexif().get(0x0112) in _LYING_DOWN
+            return Size(picture.height, picture.width) if turned else Size(*picture.size)
+    except (OSError, SyntaxError) as fault:
+        said = "no picture" if isinstance(fault, UnidentifiedImageError) else first_line(fault)
+        raise ValueError(f"{name}: damaged image ({said})") from None

@@ -1,0 +1,1 @@
+"""Benchmarks of posters, and their statistics."""

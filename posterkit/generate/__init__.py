@@ -1,0 +1,1 @@
+"""A request becomes a finished poster: plan, draw, enlarge, typeset, choose, refine, record."""

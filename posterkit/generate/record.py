@@ -1,0 +1,143 @@
+"""What goes into a poster's record, and the way back from a record to the job."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import posterkit
+from posterkit.generate.metadata import file_hash, from_anywhere, read_record
+from posterkit.generate.plan import Plan, Settings
+from posterkit.generate.request import Job
+from posterkit.prompts import quoted_texts
+
+_PARTS = ("torch", "diffusers", "transformers", "peft", "pillow", "numpy", "scipy")
+
+
+def record_of(
+    plan: Plan, drawn: tuple[int, int], resampler: str, made: dict[str, Any], boxes: Any, depth: int
+) -> dict[str, Any]:
+    """Everything that is needed to make a poster again, and to see why two differ; JSON-able.
+
+    Args:
+        drawn: the size that the model drew, in pixels.
+        made: what the pipeline says that it used.
+        boxes: of the typeset texts; None where none were set.
+        depth: how many times posterkit had drawn the sources already.
+    """
+    settings, checkpoint = plan.settings, plan.checkpoint
+    return {
+        "id": plan.id,
+        "posterkit": posterkit.__version__,
+        "row": plan.row,
+        "model": {
+            "name": from_anywhere(checkpoint.name),
+            "revision": checkpoint.revision,
+            "transformer": from_anywhere(settings.transformer),
+            "lora": from_anywhere(settings.lora),
+        },
+        "settings": {"preset": settings.preset, "device": settings.device, "dtype": settings.dtype},
+        "drawn": {**_plain(made), "size": list(drawn), "words": plan.words},
+        "enlarged": {"size": list(plan.finished), "resampler": resampler},
+        "typeset": _plain(boxes),
+        "source_depth": depth + 1,
+        "versions": _versions(),
+    }
+
+
+def with_relative_paths(record: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The record with its sources named from `folder`, where the poster lies, so that both can move together."""
+
+    def relative(file: dict[str, Any] | None) -> dict[str, Any] | None:
+        if file is None:
+            return None
+        try:
+            path = os.path.relpath(file["path"], folder)
+        except ValueError:  # another drive
+            path = os.path.abspath(file["path"])
+        return {**file, "path": Path(path).as_posix()}
+
+    row = record["row"]
+    row = {**row, "images": [relative(image) for image in row["images"]], "mask": relative(row["mask"])}
+    return {**record, "row": row}
+
+
+def job_of(poster: str | Path) -> tuple[Job, Settings, dict[str, Any]]:
+    """The job and the settings that made a poster, and its whole record.
+
+    Of several candidates it is the kept one's job; what a critic suggested is taken from the record.
+
+    Raises:
+        ValueError: the file carries no record, or a picture that it was made from is gone or has changed.
+    """
+    poster = Path(poster)
+    record = read_record(poster)
+    try:
+        row, model, settings = record["row"], record["model"], record["settings"]
+        anchor, quoted = row["anchor"], quoted_texts(row["prompt"])
+        job = Job(
+            str(poster),
+            row["task"],
+            row["prompt"],
+            tuple(text for text in row["texts"] if text not in quoted),  # another prompt brings other quoted ones
+            tuple(_source(image, poster) for image in row["images"]),
+            _source(row["mask"], poster) if row["mask"] else None,
+            tuple(anchor) if isinstance(anchor, list) else anchor,
+            **{key: row[key] for key in ("width", "height", "steps", "guidance", "negative_prompt", "lora")},
+            seed=record["chosen"]["seed"] if "chosen" in record else row["seed"],
+            expanded=row["expanded"],
+            feedback=_feedback(record),
+        )
+        found = Settings(
+            model["name"], model["transformer"], model["lora"], settings["preset"], settings["device"],
+            settings["dtype"], row["native"], row["draw_text"],
+        )  # fmt: skip
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{poster}: its record is damaged ({error!r})") from None
+    return job, found, record
+
+
+def _feedback(record: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
+    """The suggestions that led from the draft to the poster that was kept."""
+    rounds = record.get("refined", {}).get("rounds", ())
+    kept = [(one["content"], one["style"]) for one in rounds if one["kept"]]
+    return tuple(tuple(said) for said in [*record["row"].get("feedback", ()), *kept])
+
+
+def _source(file: dict[str, str], poster: Path) -> Path:
+    """The picture that a record names: from the poster's folder, else from here."""
+    for path in (poster.parent / file["path"], Path(file["path"])):
+        if path.is_file():
+            if file_hash(path) != file["sha256"]:
+                raise ValueError(f"{poster}: was made from {path}, which has changed since; put the old one back")
+            return path
+    raise ValueError(f"{poster}: was made from {file['path']}, which is gone; put it back there")
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _PARTS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses, tuples and numbers of numpy as JSON has them."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (str, int, float, bool)) or value is None:
+        return value
+    return value.item() if isinstance(value, np.generic) else str(value)

@@ -1,0 +1,1 @@
+"""Language and vision-language models behind one client: an endpoint, a local folder; JSON answers, cache."""

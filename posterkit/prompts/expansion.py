@@ -1,0 +1,94 @@
+"""Prompt expansion ("recap"), and the contract that it keeps: every quoted text stays, letter for letter.
+
+The rule-based expander lives here. One that asks a language model is a callable from `expansion_by_model`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from posterkit.prompts.brief import PosterBrief
+from posterkit.prompts.quotes import in_quotes, quoted_texts
+
+Expander = Callable[[PosterBrief], str]
+
+# what a theme suggests where the prompt says nothing: style, mood, background colour, composition
+_DIRECTIONS = {
+    "music": ("retro", "bold", "navy", "one large instrument or record as the focus"),
+    "film": ("photographic", "dramatic", "black", "a single figure against a wide setting"),
+    "food": ("flat", "fresh", "beige", "the dish large in the middle, seen from above"),
+    "sport": ("geometric", "energetic", "red", "a body in motion along a diagonal"),
+    "travel": ("flat", "bright", "teal", "a wide landscape with a low horizon"),
+    "nature": ("flat", "calm", "green", "plants that frame an open centre"),
+    "technology": ("gradient", "cool", "navy", "clean shapes on a quiet ground"),
+    "fashion": ("minimal", "elegant", "beige", "one garment with much empty space"),
+    "product": ("minimal", "fresh", "white", "the product alone on a stand"),
+    "festival": ("flat", "festive", "orange", "many small shapes around the title"),
+    "holiday": ("flat", "warm", "red", "one symbol of the day as the focus"),
+    "education": ("swiss", "calm", "blue", "a strict grid with one bold shape"),
+    "art": ("geometric", "bold", "white", "one abstract form as the focus"),
+    "children": ("cartoon", "playful", "yellow", "a friendly character in the middle"),
+    "charity": ("flat", "warm", "beige", "open hands or a simple heart as the focus"),
+}
+_PLAIN = ("minimal", "calm", "beige", "one strong focus and much empty space")
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """What became of a prompt.
+
+    Attributes:
+        prompt: what the model shall read.
+        original: what was asked for.
+        by: who expanded it: "rules", or the name of a language model.
+        used: whether `prompt` is the expansion; else it is `original`.
+        why_not: why the expansion was not used.
+    """
+
+    prompt: str
+    original: str
+    by: str
+    used: bool
+    why_not: str | None = None
+
+
+def expand_by_rules(brief: PosterBrief) -> str:
+    """The prompt and what it leaves open: style, mood, background, composition by its theme, texts that it lacks."""
+    style, mood, color, composition = _DIRECTIONS.get(brief.theme or "", _PLAIN)
+    quoted = quoted_texts(brief.prompt)
+    parts = [brief.prompt.strip() or "A poster"]
+    said = [
+        None if brief.style else f"{style} style",
+        None if brief.mood else f"{mood} mood",
+        None if brief.colors else f"on a {color} background",
+        composition,
+    ]
+    parts.append(", ".join(word for word in said if word))
+    missing = [in_quotes(text) for text in brief.texts if text not in quoted]
+    if missing:
+        parts.append(f"with the text {', '.join(missing)}")
+    first, *others = (part if part.endswith((".", "!", "?", "。", "！", "？")) else f"{part}." for part in parts)
+    return " ".join([first, *(sentence[0].upper() + sentence[1:] for sentence in others)])
+
+
+def expand(prompt: str | PosterBrief, expander: Expander = expand_by_rules, by: str = "rules") -> Expansion:
+    """Expand a prompt, or keep it and say why.
+
+    The expansion is used only where it quotes exactly the brief's texts: none changed, dropped, added or repeated.
+
+    Args:
+        prompt: a prompt, or the brief read from it.
+        expander: from a brief to a longer prompt; a ValueError or OSError from it means that there is none.
+        by: the expander's name, for the record.
+    """
+    brief = PosterBrief.from_prompt(prompt) if isinstance(prompt, str) else prompt
+    try:
+        expanded = PosterBrief.from_answer(expander(brief), brief)
+    except (ValueError, OSError) as fault:
+        # an OSError comes from the expander, which names itself
+        why = str(fault) if isinstance(fault, OSError) else f"{by}: {fault}"
+        warnings.warn(f"the prompt stays as it is: {why}", stacklevel=2)
+        return Expansion(brief.prompt, brief.prompt, by, False, why)
+    return Expansion(expanded.prompt, brief.prompt, by, True)

@@ -1,0 +1,183 @@
+"""Several rewards as one: weights per task, and gates that no other part can buy a way through."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from PIL import Image
+
+from posterkit.rewards.parts.part import NOTHING_TO_JUDGE, check_count
+from posterkit.rewards.reward import Asked, Reward, Worth
+from posterkit.tasks import TASKS
+
+TEXT = "text"
+WEAK = 0.6  # a part that is worth less says why
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Where a part is worth less than `least`, the whole is worth at most `cap`."""
+
+    part: str
+    least: float
+    cap: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.least <= 1 and 0 <= self.cap <= 1):
+            raise ValueError(
+                f"gate on {self.part}: least and cap must lie in [0, 1], got {self.least:g}, {self.cap:g}"
+            )
+
+
+# what a poster of each task is worth by default; the weights of a row's parts are brought to sum 1
+WEIGHTS: dict[str, dict[str, float]] = {
+    TEXT: {"text": 0.45, "aesthetics": 0.3, "agreement": 0.25},
+    "extending": {"text": 0.15, "aesthetics": 0.25, "preservation": 0.25, "completion": 0.35},
+    "filling": {"text": 0.2, "aesthetics": 0.15, "preservation": 0.3, "completion": 0.35},
+    "rescaling": {
+        "text": 0.2,
+        "aesthetics": 0.2,
+        "agreement": 0.1,
+        "identity": 0.15,
+        "style": 0.15,
+        "completion": 0.2,
+    },
+    "id_driven": {"text": 0.2, "aesthetics": 0.15, "agreement": 0.15, "identity": 0.35, "completion": 0.15},
+    "layout_driven": {"text": 0.2, "aesthetics": 0.15, "agreement": 0.15, "layout": 0.35, "completion": 0.15},
+    "style_driven": {"text": 0.2, "aesthetics": 0.15, "agreement": 0.15, "style": 0.35, "completion": 0.15},
+}
+GATES: tuple[Gate, ...] = (
+    Gate("completion", 0.25, 0.2),
+    Gate("aesthetics", 0.15, 0.2),
+    Gate("preservation", 0.3, 0.2),
+    Gate("agreement", 0.3, 0.4),
+    Gate("identity", 0.5, 0.4),
+    Gate("style", 0.4, 0.4),
+)
+BLIND: dict[str, float] = {"aesthetics": 0.5, "agreement": 0.5}  # whatever the task: what a generic reward sees
+
+
+def read_composition(path: str | Path) -> tuple[dict[str, dict[str, float]], tuple[Gate, ...]]:
+    """Weights of each task and gates, from a YAML file.
+
+        weights:  # parts, or any other spec of one reward, such as a model's folder
+          text: {text: 0.5, aesthetics: 0.5}
+          layout_driven: {layout: 0.6, text: 0.4}
+        gates:
+          - {part: layout, least: 0.2, cap: 0.4}
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it says something else.
+    """
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            told: Any = yaml.safe_load(file)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"reward {path}: there is no such file") from None
+    except yaml.YAMLError as fault:
+        raise ValueError(f"reward {path}: not valid YAML: {' '.join(str(fault).split())}") from None
+    told = told if isinstance(told, dict) else {}
+    weights, gates = told.get("weights"), told.get("gates", [])
+    if not (isinstance(weights, dict) and isinstance(gates, list)) or told.keys() - {"weights", "gates"}:
+        found = ", ".join(f"{key}: {value!r}" for key, value in told.items())
+        raise ValueError(
+            f"reward {path}: it must say weights: {{task: {{part: number}}}} and may say gates: "
+            f"[{{part: ..., least: ..., cap: ...}}], nothing else; it says {found or 'none of them'}"
+        )
+    try:
+        numbers = {task: {part: float(weight) for part, weight in parts.items()} for task, parts in weights.items()}
+        return numbers, tuple(Gate(**gate) for gate in gates)
+    except (AttributeError, TypeError, ValueError) as fault:
+        raise ValueError(f"reward {path}: {fault}") from None
+
+
+class Composed:
+    """A weighted mean of rewards by task, with gates.
+
+    Args:
+        label: what records call it; a hash of all that decides the answer is put behind it.
+        rewards: by the names that weights and gates use.
+        weights: per task; a task that is not there is refused.
+        gates: heeded where the row's task has their part.
+
+    Raises:
+        ValueError: nothing is weighed, a weight is not positive and finite, a task is unknown, or a part or a gate has
+            no reward.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        rewards: Mapping[str, Reward],
+        weights: Mapping[str, Mapping[str, float]],
+        gates: Sequence[Gate] = (),
+    ) -> None:
+        if not weights:
+            raise ValueError(f"reward {label}: no task has weights")
+        for task, parts in weights.items():
+            if task not in (TEXT, *TASKS):
+                raise ValueError(f"reward {label}: unknown task {task!r}; the tasks are {TEXT}, {', '.join(TASKS)}")
+            if not parts:
+                raise ValueError(f"reward {label}: {task} weighs nothing; leave it out or give it parts")
+            for part, weight in parts.items():
+                if not 0 < weight < math.inf:
+                    raise ValueError(
+                        f"reward {label}: the weight of {part} in {task} must be above 0 and finite, got {weight:g}"
+                    )
+                if part not in rewards:
+                    raise ValueError(f"reward {label}: {task} weighs {part!r}; there are {', '.join(rewards)}")
+        for gate in gates:
+            if gate.part not in rewards:
+                raise ValueError(f"reward {label}: a gate on {gate.part!r}, which no task weighs")
+        self.label, self.weights, self.gates = label, weights, tuple(gates)
+        self.rewards: dict[str, Reward] = dict(rewards)
+
+    @property
+    def name(self) -> str:
+        parts = {name: reward.name for name, reward in self.rewards.items()}
+        gates = [[gate.part, gate.least, gate.cap] for gate in self.gates]
+        table = {task: dict(parts) for task, parts in self.weights.items()}
+        told = json.dumps([parts, table, gates], sort_keys=True)
+        return f"{self.label} {sha256(told.encode()).hexdigest()[:8]}"
+
+    def __call__(self, images: Sequence[Image.Image], rows: Sequence[Asked]) -> list[Worth]:
+        check_count(self.label, images, rows)
+        for row in rows:
+            if row.task not in self.weights:
+                known = ", ".join(self.weights)
+                raise ValueError(f"reward {self.label}: row {row.id!r} is of {row.task!r}; it knows {known}")
+        found: list[dict[str, Worth]] = [{} for _ in rows]
+        for name, reward in self.rewards.items():
+            those = [n for n, row in enumerate(rows) if name in self.weights[row.task]]
+            worths = reward([images[n] for n in those], [rows[n] for n in those]) if those else []
+            for n, worth in zip(those, worths, strict=True):
+                if worth.parts or worth.why != NOTHING_TO_JUDGE:
+                    found[n][name] = worth
+        return [self._whole(row.task, parts) for row, parts in zip(rows, found, strict=True)]
+
+    def _whole(self, task: str, found: dict[str, Worth]) -> Worth:
+        """The mean over what there was to judge; each part's own parts are kept under its name."""
+        if not found:
+            return Worth(1.0, {}, NOTHING_TO_JUDGE)
+        weights = {name: self.weights[task][name] for name in found}
+        value = sum(weight * found[name].value for name, weight in weights.items()) / sum(weights.values())
+        said = []
+        for gate in self.gates:
+            if gate.part in found and found[gate.part].value < gate.least:
+                value = min(value, gate.cap)
+                said.append(f"{gate.part} below {gate.least:g}")
+        weak = sorted((worth.value, name) for name, worth in found.items() if worth.value < WEAK)
+        said += [f"{name} {worth:.2f}" + (f" ({found[name].why})" if found[name].why else "") for worth, name in weak]
+        parts = {name: worth.value for name, worth in found.items()}
+        for name, worth in found.items():
+            parts |= {f"{name}/{part}": measure for part, measure in worth.parts.items()}
+        return Worth(float(np.clip(value, 0, 1)), parts, "; ".join(said))

@@ -1,0 +1,100 @@
+"""Identity by the features of a vision model in a local transformers folder: DINOv2, CLIP, SigLIP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from posterkit.metrics.arrangement import subject_mask
+from posterkit.rewards.parts.part import Part
+from posterkit.rewards.reward import Asked, Worth
+
+WINDOWS = ((1.0, 1), (0.66, 2), (0.5, 3))  # side as a part of the poster's, and how many across and down
+AT_ONCE = 16
+
+
+class FeatureIdentity(Part):
+    """Does the reference's subject survive? The cosine of a vision model's features, in [0, 1], mean over references.
+
+    The subject, cut out of its plain ground, is held against fourteen windows of the poster; the likest one counts,
+    and a negative cosine is 0. The model is loaded at the first call; safetensors only, no code of its folder runs.
+
+    What hacks it: the reference pasted in (see `Completion`); textures without a body raise such features too.
+
+    Raises:
+        AnswerError: at the first call, where the model cannot be loaded.
+    """
+
+    def __init__(self, source: str, device: str = "cpu") -> None:
+        self.source, self.device, self.name = source, device, f"identity by {source}"
+
+    def applies(self, row: Asked) -> bool:
+        return bool(row.references)
+
+    def judge(self, poster: Image.Image, row: Asked) -> Worth:
+        subjects = self._model.features([_cut_out(reference) for reference in row.references])
+        alike = (subjects @ self._model.features(windows(poster)).T).max(1)
+        value = float(np.clip(alike, 0, 1).mean())
+        return Worth(value, {"features": value})
+
+    @cached_property
+    def _model(self) -> _Vision:
+        return _Vision(self.source, self.device)
+
+
+def windows(poster: Image.Image) -> list[Image.Image]:
+    """The whole poster, four windows of two thirds of it, and nine of half of it."""
+    found = []
+    for side, count in WINDOWS:
+        width, height = round(poster.width * side), round(poster.height * side)
+        for n in range(count * count):
+            x = (poster.width - width) * (n % count) // max(1, count - 1)
+            y = (poster.height - height) * (n // count) // max(1, count - 1)
+            found.append(poster.crop((x, y, x + width, y + height)))
+    return found
+
+
+def _cut_out(reference: np.ndarray) -> Image.Image:
+    mask = subject_mask(reference)
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return Image.fromarray(reference[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+
+
+class _Vision:
+    """Pictures to vectors of length 1."""
+
+    def __init__(self, source: str, device: str) -> None:
+        import torch
+        from transformers import AutoImageProcessor, AutoModel
+
+        from posterkit.llm.client import AnswerError
+
+        try:
+            # the same pixels with and without torchvision
+            self._pixels: Any = AutoImageProcessor.from_pretrained(source, trust_remote_code=False, backend="pil")
+            model: Any = AutoModel.from_pretrained(
+                source, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+            )
+        except Exception as fault:  # a foreign folder fails in its own way
+            why = (str(fault).strip() or type(fault).__name__).split("\n")[0][:200]
+            raise AnswerError(f"{source}: cannot load this vision model: {why}") from None
+        self._model = model.to(device).eval()
+
+    def features(self, pictures: Sequence[Image.Image]) -> np.ndarray:
+        """`(B, D)` float32."""
+        import torch
+
+        found = []
+        for start in range(0, len(pictures), AT_ONCE):
+            pixels = self._pixels(images=list(pictures[start : start + AT_ONCE]), return_tensors="pt")
+            with torch.no_grad():
+                whole = hasattr(self._model, "get_image_features")  # a CLIP with its text encoder
+                run = self._model.get_image_features if whole else self._model
+                made = run(**pixels.to(self._model.device))
+            pooled = getattr(made, "pooler_output", made)
+            found.append(torch.nn.functional.normalize(pooled, dim=-1).cpu().numpy())
+        return np.concatenate(found)

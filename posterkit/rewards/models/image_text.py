@@ -1,0 +1,93 @@
+"""How well a picture fits a text, by a CLIP-like model in a local transformers folder (HPSv2, PickScore, SigLIP)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from posterkit.llm.client import AnswerError
+
+
+class ImageTextModel:
+    """A model with a picture and a text encoder into one space; safetensors only, no code of its folder runs.
+
+    Args:
+        source: a folder in transformers' layout with model, tokenizer and image processor, or a hub id.
+        device: where it runs; the caller knows the hardware.
+
+    Raises:
+        AnswerError: it cannot be loaded, or has no encoders for both.
+    """
+
+    def __init__(self, source: str | Path, device: str | torch.device = "cpu") -> None:
+        from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
+
+        self.name = str(source)
+        try:
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(self.name, trust_remote_code=False)
+            # the same pixels with and without torchvision
+            self._pixels: Any = AutoImageProcessor.from_pretrained(self.name, trust_remote_code=False, backend="pil")
+            model: Any = AutoModel.from_pretrained(
+                self.name, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+            )
+        except Exception as fault:  # a foreign folder fails in its own way
+            why = (str(fault).strip() or type(fault).__name__).split("\n")[0][:200]
+            raise AnswerError(f"{self.name}: cannot load this image-text model: {why}") from None
+        if not (hasattr(model, "get_image_features") and hasattr(model, "get_text_features")):
+            found = type(model).__name__
+            raise AnswerError(f"{self.name}: a {found} compares no pictures with texts; take a CLIP or SigLIP folder")
+        self._model = model.to(device).eval()
+        most = getattr(model.config.get_text_config(), "max_position_embeddings", self._tokenizer.model_max_length)
+        self._tokens = min(most, self._tokenizer.model_max_length)
+
+    def score(self, images: Sequence[Image.Image], texts: Sequence[str]) -> list[float]:
+        """The cosine between each picture and its text, without the model's own temperature.
+
+        This is the scale on which HPSv2's scores are published (PosterCraft keeps 0.25 and more). What is longer than
+        the model's limit is cut off at its end, as those models do.
+
+        Args:
+            images: RGB.
+            texts: as many.
+
+        Returns:
+            One value in [-1, 1] for each pair.
+
+        Raises:
+            ValueError: the numbers differ.
+            AnswerError: the model fails (out of memory).
+        """
+        if len(images) != len(texts):
+            raise ValueError(f"{len(images)} pictures for {len(texts)} texts; give one text for each")
+        if not images:
+            return []
+        try:
+            return torch.cosine_similarity(self.image_features(images), self.text_features(texts)).tolist()
+        except Exception as fault:
+            why = (str(fault).strip() or type(fault).__name__).split("\n")[0][:200]
+            raise AnswerError(f"{self.name}: this image-text model fails: {why}") from None
+
+    @torch.no_grad()
+    def image_features(self, images: Sequence[Image.Image]) -> Tensor:
+        """`(B, D)`, float32, not normalised."""
+        pixels = self._pixels(images=[image.convert("RGB") for image in images], return_tensors="pt")
+        return _pooled(self._model.get_image_features(**pixels.to(self._model.device)))
+
+    @torch.no_grad()
+    def text_features(self, texts: Sequence[str]) -> Tensor:
+        """`(B, D)`, float32, not normalised."""
+        # filled up to the limit: SigLIP was trained so, and CLIP does not see what follows the text's end
+        tokens = self._tokenizer(
+            list(texts), padding="max_length", truncation=True, max_length=self._tokens, return_tensors="pt"
+        )
+        return _pooled(self._model.get_text_features(**tokens.to(self._model.device)))
+
+
+def _pooled(features: Any) -> Tensor:
+    """The projected vectors: what the method returns, or, from transformers 5 on, stands in its `pooler_output`."""
+    return getattr(features, "pooler_output", features)

@@ -1,0 +1,89 @@
+"""A vision-language model with a scalar head by folder: PosterReward-Lite, or what ms-swift's seq_cls leaves."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from safetensors import safe_open
+from torch import Tensor
+from transformers import AutoModel
+
+from posterkit.llm.answers import one_line
+from posterkit.llm.client import AnswerError
+from posterkit.pipelines.loading import quiet_bars
+from posterkit.pipelines.processor import load_processor
+from posterkit.rewards.models.scorer import CONVERSATION, folder_of
+from posterkit.rewards.parts.part import Part
+from posterkit.rewards.reward import Asked, Worth
+
+IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
+
+
+class ScoredReward(Part):
+    """One number for poster and prompt; `sigmoid` of it is the worth, the chance that Bradley and Terry give it.
+
+    A Qwen2.5-VL or Qwen3-VL reads the poster and then the caption (the prompt where there is none), as a user says
+    them; a linear head reads the last state. The model is loaded at the first poster; safetensors only.
+
+    What hacks it: such models know finished posters alone. What went in is not seen, so copying it costs nothing, and
+    what no judged poster had (noise at the edges, a style nobody chose) may be worth anything.
+
+    Raises:
+        AnswerError: at the first poster, where the folder cannot be loaded or its head is no single linear layer.
+    """
+
+    def __init__(self, source: str, device: str = "cpu") -> None:
+        self.source, self.device, self.name = source, device, f"score by {source}"
+
+    def judge(self, poster: Image.Image, row: Asked) -> Worth:
+        processor, backbone, weight, bias = self._model
+        words = (row.caption or row.prompt).replace("<|", "< |")  # words place no pictures
+        read = processor(
+            text=[CONVERSATION.format(IMAGE + words)], images=[poster.convert("RGB")], return_tensors="pt"
+        )
+        ids = read["input_ids"].to(self.device)
+        with torch.no_grad():
+            states = backbone(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                pixel_values=read["pixel_values"].to(self.device, backbone.dtype),
+                image_grid_thw=read["image_grid_thw"].to(self.device),
+                mm_token_type_ids=(ids == backbone.config.image_token_id).int(),
+                use_cache=False,
+            )[0]
+        score = float(states[0, -1].float().cpu() @ weight + bias)
+        value = float(torch.sigmoid(torch.tensor(score, dtype=torch.float64)))
+        return Worth(value, {"score": value}, f"score {score:+.2f}")
+
+    @cached_property
+    def _model(self) -> tuple[Any, Any, Tensor, float]:
+        """The processor, the backbone, and the head's weight `(D,)` and bias."""
+        quiet_bars()
+        try:
+            folder = folder_of(self.source)
+            weight, bias = _head(folder)
+            backbone, loaded = AutoModel.from_pretrained(
+                folder, dtype="auto", use_safetensors=True, trust_remote_code=False, output_loading_info=True
+            )
+            if loaded["missing_keys"]:
+                raise ValueError(f"its files lack {sorted(loaded['missing_keys'])[0]}")
+            return load_processor(folder), backbone.to(self.device).eval(), weight, bias
+        except Exception as fault:  # a foreign folder and a device fail in their own ways
+            raise AnswerError(f"{self.source}: cannot load this reward model: {one_line(str(fault), 200)}") from None
+
+
+def _head(folder: Path) -> tuple[Tensor, float]:
+    """The weight `(D,)` and the bias of the head."""
+    found = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, "pt") as tensors:
+            names = [name for name in tensors.keys() if ".score." in f".{name}"]  # noqa: SIM118 - no mapping
+            found |= {name.rpartition("score.")[2]: tensors.get_tensor(name).float() for name in names}
+    if not {"weight"} <= found.keys() <= {"weight", "bias"} or len(found["weight"]) != 1:
+        shapes = ", ".join(f"score.{name} {tuple(value.shape)}" for name, value in sorted(found.items()))
+        raise ValueError(f"its head must be one linear layer, score.weight (1, D); it has {shapes or 'none'}")
+    return found["weight"][0], found["bias"].item() if "bias" in found else 0.0

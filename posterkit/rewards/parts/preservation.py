@@ -1,0 +1,124 @@
+"""Tasks that keep pixels: are they kept, and is the rest really made?"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.ndimage import binary_dilation
+
+from posterkit.metrics.color import srgb_to_lab
+from posterkit.metrics.fidelity import edge_replication, psnr, ssim
+from posterkit.rewards.parts.part import Part, pixels, share
+from posterkit.rewards.reward import Asked, Worth
+from posterkit.tasks import BLANK
+
+Picture = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+WORST_PSNR, BEST_PSNR = 15.0, 40.0  # dB; below the one nothing is left, above the other nobody sees a difference
+SAME = 4.0  # Lab units; pixels nearer than that were copied
+TELLING = 12.0  # Lab units from the ground; only such pixels tell a copied filling from an empty ground
+COPIED = 0.75, 0.97  # of the pixels that tell: from which part on a filling was copied, and wholly so
+SEAM = 15.0  # Lab units of a step at the seam, beyond what the kept pixels have, that counts as wholly broken
+
+
+def canvas_of(row: Asked) -> tuple[Picture, Mask]:
+    """The poster as it goes in: reference 0 where it lies, blank where it has to be made; and what has to be made.
+
+    Raises:
+        ValueError: the row has no mask or no reference, or the mask is not of its size.
+    """
+    if row.mask is None or not row.references:
+        raise ValueError(f"{row.id or 'a row'} of {row.task}: keeps no pixels; it needs a mask and a reference")
+    height, width = row.mask.shape
+    if row.size is not None and (width, height) != tuple(row.size):
+        raise ValueError(f"{row.id or 'a row'}: its mask is {width}x{height}, its poster {row.size}")
+    x0, y0, x1, y1 = row.placed or (0, 0, width, height)
+    made = row.mask > 127
+    canvas = np.full((height, width, 3), BLANK, np.uint8)
+    photo = Image.fromarray(row.references[0])
+    if photo.size != (x1 - x0, y1 - y0):
+        photo = photo.resize((x1 - x0, y1 - y0), Image.Resampling.LANCZOS)
+    canvas[y0:y1, x0:x1] = np.asarray(photo)
+    canvas[made] = BLANK
+    return canvas, made
+
+
+class Preservation(Part):
+    """PSNR and SSIM of the pixels that had to be kept, each mapped to [0, 1]; their mean.
+
+    15 dB is 0 and 40 dB is 1; SSIM counts as it is, over the kept part alone.
+
+    What hacks it: handing the input back is worth 1, and so is whatever stands in the made part. Only together with
+    `Completion`.
+    """
+
+    name = "preservation"
+
+    def applies(self, row: Asked) -> bool:
+        return row.mask is not None and bool((row.mask <= 127).any())
+
+    def judge(self, poster: Image.Image, row: Asked) -> Worth:
+        canvas, made = canvas_of(row)
+        seen = pixels(poster, row)
+        kept = ~made
+        noise = psnr(seen[kept][:, None], canvas[kept][:, None])
+        # alike where it is made, so that each unlikeness in the mean comes from the kept part
+        unlike = 1 - ssim(np.where(made[..., None], canvas, seen), canvas)
+        parts = {
+            "psnr": share(noise, WORST_PSNR, BEST_PSNR),
+            "ssim": float(np.clip(1 - unlike * made.size / kept.sum(), 0, 1)),
+        }
+        said = f"the kept part is off by {noise:.1f} dB" if noise < BEST_PSNR else ""
+        return Worth(float(np.mean(list(parts.values()))), parts, said)
+
+
+def made_parts(poster: Picture, canvas: Picture, made: Mask) -> dict[str, float]:
+    """How far a made area was really made; each in [0, 1].
+
+    Returns:
+        filled: 0 where the area is still blank, as it went in.
+        seam: 1 where colours go on over the seam as they do elsewhere, 0 where there is a step all around.
+        drawn: 0 where the area is what needs no model: the edge's pixels drawn out, or the kept part mirrored. Only
+            what stands out from the ground tells; 1 where nothing would.
+    """
+    lab, truth = srgb_to_lab(poster), srgb_to_lab(canvas)
+    blank = np.linalg.norm(lab[made] - srgb_to_lab(np.array(BLANK, np.uint8)), axis=1) < SAME
+    drawn = 1.0
+    for filling in (edge_replication(canvas, made), mirrored(canvas, made)):
+        drawn = min(drawn, 1 - share(_copied(lab, srgb_to_lab(filling), made), *COPIED))
+    seam = 1 - share(_step(lab, truth, made), 2.0, SEAM)
+    return {"filled": 1 - share(float(blank.mean()), *COPIED), "seam": seam, "drawn": drawn}
+
+
+def _step(lab: NDArray[np.float64], truth: NDArray[np.float64], made: Mask) -> float:
+    """Median colour step over the seam, less the one just inside the kept part, in Lab units."""
+    steps, calm = [], []
+    for a, b in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
+        over = made[a] != made[b]
+        # the kept side as it went in: a poster that alters it as well must not hide its seam so
+        joined = np.where(made[..., None], lab, truth)
+        gap = np.linalg.norm(joined[a] - joined[b], axis=2)
+        steps.append(gap[over])
+        inside = ~made[a] & ~made[b] & np.asarray(binary_dilation(over, iterations=2), dtype=bool)
+        calm.append(gap[inside])
+    found, usual = np.concatenate(steps), np.concatenate(calm)
+    return float(found.mean() - (usual.mean() if usual.size else 0.0)) if found.size else 0.0
+
+
+def _copied(lab: NDArray[np.float64], filling: NDArray[np.float64], made: Mask) -> float:
+    """The part of a filling's telling pixels that the poster repeats; 0 where less than a hundredth tells."""
+    ground = np.median(lab[made], axis=0)  # the poster's own: on its ground every filling agrees with it
+    telling = made & (np.linalg.norm(filling - ground, axis=2) > TELLING)
+    if telling.sum() < 0.01 * made.sum():
+        return 0.0
+    return float((np.linalg.norm(lab - filling, axis=2)[telling] < SAME).mean())
+
+
+def mirrored(canvas: Picture, made: Mask) -> Picture:
+    """The canvas with the kept part's bounding box, reflected over its sides as often as it takes."""
+    rows, columns = np.flatnonzero((~made).any(1)), np.flatnonzero((~made).any(0))
+    y0, y1, x0, x1 = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    height, width = made.shape
+    return np.pad(canvas[y0:y1, x0:x1], ((y0, height - y1), (x0, width - x1), (0, 0)), mode="symmetric")

@@ -1,0 +1,1 @@
+"""Where rewards run: this process, worker processes, another machine."""

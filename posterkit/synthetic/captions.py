@@ -1,0 +1,293 @@
+"""Words: titles, captions and instructions, from a closed vocabulary."""
+
+from __future__ import annotations
+
+import re
+from random import Random
+from typing import Any
+
+from posterkit.prompts import COLORS
+from posterkit.synthetic.food import Food
+from posterkit.synthetic.layouts import LAYOUTS, PLACES
+from posterkit.synthetic.mascots import Mascot
+from posterkit.synthetic.products import Product
+from posterkit.tasks import TASKS
+
+Slots = dict[str, Any]
+
+TITLES: dict[str, tuple[str, ...]] = {
+    "sky": (
+        "GOLDEN HOUR",
+        "SUNSET",
+        "NEW DAY",
+        "OPEN SKY",
+        "SUMMER NIGHT",
+        "DAYDREAM",
+        "HELLO SUN",
+        "SKY HIGH",
+        "GOOD MORNING",
+    ),
+    "mountains": (
+        "HIGH PEAKS",
+        "WILD NORTH",
+        "HIKE",
+        "ALPINE",
+        "THE SUMMIT",
+        "INTO THE WILD",
+        "CAMP OUT",
+        "TRAIL DAYS",
+    ),
+    "city": (
+        "CITY LIGHTS",
+        "NIGHT WALK",
+        "METRO",
+        "URBAN FEST",
+        "DOWNTOWN",
+        "CITY OF DREAMS",
+        "OPEN HOUSE",
+        "MIDNIGHT",
+    ),
+    "sea": ("OCEAN DAY", "SET SAIL", "BLUE WAVE", "THE COAST", "SEA SIDE", "HIGH TIDE", "BEACH CLUB", "DEEP BLUE"),
+    "space": ("MOON WALK", "COSMOS", "STAR NIGHT", "ORBIT", "SPACE DAY", "LIFT OFF", "TO THE STARS", "GALAXY"),
+    "geometric": ("FORM", "DESIGN WEEK", "MODERN ART", "SHAPES", "GRID", "ART SHOW", "OPEN STUDIO", "LESS IS MORE"),
+    "aurora": ("FLOW", "DREAM", "SOFT LIGHT", "AURA", "GLOW", "SLOW DOWN", "BE HERE NOW", "COLOR FIELD"),
+    "music": (
+        "JAZZ NIGHT",
+        "VINYL",
+        "LIVE MUSIC",
+        "SOUND",
+        "RADIO",
+        "INDIE FEST",
+        "TURN IT UP",
+        "THE CONCERT",
+        "DISCO",
+    ),
+    "botanical": ("BLOOM", "SPRING", "GARDEN", "FLOWER SHOW", "GREEN DAYS", "WILD FLOWERS", "PLANT SALE", "GROW"),
+    "mascot": (
+        "HELLO",
+        "BEST FRIENDS",
+        "PLAY DAY",
+        "SAY HI",
+        "GAME ON",
+        "KIDS CLUB",
+        "HAPPY DAYS",
+        "FUN FAIR",
+        "PARTY",
+    ),
+    "product": ("NEW", "FRESH", "PURE", "BIG SALE", "JUST IN", "DAILY CARE", "LESS IS MORE", "THE CLASSIC", "NATURAL"),
+    "food": ("TASTY", "BRUNCH", "YUM", "FOOD FEST", "SWEET TREAT", "COFFEE TIME", "EAT WELL", "FRESH", "OPEN LATE"),
+}
+SUBTITLES = (
+    "Open daily", "Join us", "Free entry", "All weekend", "New season", "Friday 8 pm", "Book now", "Since 1984",
+    "This Sunday", "Coming soon", "From 6 to 9", "Every day", "Live on stage", "Made with care", "Try it now",
+)  # fmt: skip
+STYLE_WORDS = {
+    "flat": ("flat", "minimal", "flat"), "gradient": ("gradient", "soft"),
+    "outlined": ("outlined", "cartoon"), "dotted": ("halftone", "retro"),
+}  # fmt: skip
+MOODS = ("calm", "bold", "playful", "dreamy", "dark", "bright", "warm", "cool", "elegant", "fresh")
+_ORBS = ("sun", "moon", "crescent moon", "striped sun")
+_LISTS = ("{0}", "{0} and {1}", "{0}, {1} and {2}")
+# [..] is left out where colours may not be named; {x} is a slot
+PHRASES: dict[str, tuple[str, ...]] = {
+    "sky": ("{orb} over {ground} hills", "{ground} hills under {orb}"),
+    "clouds": (" with {clouds} clouds", " and {clouds} clouds"),
+    "mountains": ("{mountains} mountains under {orb}", "{orb} over {mountains} mountains"),
+    "snow": (" with snow", " with snow on the peaks"),
+    "trees": (" and {trees} trees", " and {trees} pine trees"),
+    "city": ("a {city} city skyline in front of {orb}", "a {city} city under {orb}"),
+    "windows": (" with {windows} windows", " with lit {windows} windows"),
+    "sea": ("{thing} on {waves} waves under {orb}", "{thing}, {waves} waves and {orb}"),
+    "space": ("{thing} in space with {stars} stars", "{thing} among {stars} stars"),
+    "moons": (" and {n} {moon_color} moon", " and {n} {moon_color} moons"),
+    "tiles": ("a grid of geometric tiles[ in {colors}]", "geometric tiles[ in {colors}]"),
+    "shapes": ("a circle, a bar and a triangle[ in {colors}]", "big geometric shapes[ in {colors}]"),
+    "arches": ("geometric arches[ in {colors}]", "stacked arches[ in {colors}]"),
+    "circles": ("three big circles[ in {colors}]", "overlapping circles[ in {colors}]"),
+    "lights": ("soft glowing lights[ in {colors}]", "blurred lights[ in {colors}]"),
+    "core": (" around a disc", " around a round disc"),
+    "ribbons": ("flowing ribbons[ in {colors}]", "silky ribbons[ in {colors}]"),
+    "record": ("a {main} vinyl record with a {label} label", "a {main} record with a {label} label"),
+    "cover": (" in a sleeve", " in its sleeve"),
+    "bars": ("sound bars[ in {colors}]", "music bars[ in {colors}]"),
+    "rings": ("sound waves as rings[ in {main}]", "big rings of sound[ in {main}]"),
+    "guitar": ("a {main} guitar",),
+    "vase": ("{petal} flowers with {green} leaves in a {vase} vase",
+             "a {vase} vase with {petal} flowers and {green} leaves"),
+    "branch": ("a branch with {green} leaves", "a plant with {green} leaves"),
+    "flower": ("one big {petal} flower with {green} leaves", "a {petal} flower with {green} leaves"),
+    "wreath": ("a wreath of {green} leaves and {petal} flowers", "{petal} flowers in a wreath of {green} leaves"),
+    "mascot": ("a {body} {kind} mascot", "a cute {body} {kind}"),
+    "belly": (" with a {belly} belly",),
+    "extra": (" wearing {extra}", " with {extra}"),
+    "product": ("a {body} {kind} with a {label} label", "a {body} {kind} with a {label} mark"),
+    "food": ("a {main} {kind}", "a fresh {main} {kind}"),
+    "drawn food": ("{kind}[ in {main} and {second}]",),
+}  # fmt: skip
+BACKDROP_PHRASES: dict[str, tuple[str, ...]] = {
+    "plain": ("",),
+    "disc": (" in front of a {color} circle", " on a {color} disc"),
+    "rays": (" with light rays and a {color} circle",),
+    "arch": (" in front of a {color} arch", " under a {color} arch"),
+    "hills": (" on {color} hills",),
+    "floor": (" on a {color} floor", " on a {color} table"),
+    "confetti": (" with confetti", " among confetti"),
+    "plinth": (" on a {color} plinth", " on a round {color} plinth"),
+}
+PANEL_PHRASES = {"card": "in a framed picture", "arch": "in an arch window", "circle": "in a round window",
+                 "inset": "inside a border"}  # fmt: skip
+FOOD_NAMES = {
+    "coffee": "a cup of coffee", "pizza": "a slice of pizza", "orange": "a slice of fruit", "cupcake": "a cupcake",
+    "ice cream": "an ice cream", "donut": "a donut", "cherries": "cherries", "burger": "a burger", "pear": "a pear",
+}  # fmt: skip
+FORMS = (
+    "A {style} poster of {content}{panel}, {place}, on a {bg} background. {Mood} mood. {Title}.",
+    "A {mood} {style} poster with {content}{panel} {place}, {bg} background, {title}.",
+    "{Content}{panel}, {place}. {Style} style, {mood} mood, background {bg}, {title}.",
+    "Poster on a {bg} background with {content}{panel} {place}. {Style} style. {Title}.",
+    "{Bg} background, {content}{panel}, {style} style, {mood}, {title}.",
+    "{Content}{panel} on a {bg} background, {title}, {mood} {style} design.",
+)
+BRIEFS = (
+    "{Content} on a {bg} background, {title}.", "A poster of {content}, {bg} background, {title}.",
+    "Show {content}, background {bg}, {title}.",
+)  # fmt: skip
+COLORLESS = ("{Content}, {title}.", "A poster of {content}, {title}.", "Show {content}, {title}.")
+SHORT = ("{Content} on a {bg} background.", "{Content}.", "{Bg} background, {content}.")
+ID_BRIEFS = (
+    "The {kind}{backdrop} on a {bg} background, {title}.", "Show the {kind}{backdrop}, background {bg}, {title}.",
+)  # fmt: skip
+TITLE_FORMS = ("title {quoted} {where}",)
+WITH_SMALL = (" and a small line", " with a small line")
+NO_TEXT = ("no text", "no text, empty space {where}")
+
+
+def title_words() -> list[str]:
+    """Every word that a title can contain, in both spellings, sorted."""
+    words = {word for titles in TITLES.values() for title in titles for word in title.split()}
+    return sorted(words | {word.capitalize() for word in words})
+
+
+def caption_vocabulary() -> list[str]:
+    """Every word that captions and instructions can contain outside quotes, in lower case, sorted."""
+    tables = [
+        phrase
+        for table in (PHRASES, BACKDROP_PHRASES, STYLE_WORDS)
+        for phrases in table.values()
+        for phrase in phrases
+    ]
+    frames = [text for task in TASKS.values() for text in (task.frame, task.default)]
+    texts = [*tables, *PANEL_PHRASES.values(), *FOOD_NAMES.values(), *FORMS, *BRIEFS, *COLORLESS, *SHORT, *ID_BRIEFS,
+             *TITLE_FORMS, *WITH_SMALL, *NO_TEXT, *MOODS, *_ORBS, *COLORS, *PLACES, *_LISTS, *frames,
+             *Mascot.kinds, *Mascot.extras, *Product.kinds, *Food.kinds, "sailboat lighthouse whale",
+             "planet ringed rocket a an one two", *(layout.where for layout in LAYOUTS)]  # fmt: skip
+    return sorted({word for text in texts for word in words_of(re.sub(r"\{\w*\}", " ", text))})
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text outside double quotes, in lower case."""
+    return re.findall(r"[a-z]+", re.sub(r'"[^"]*"', " ", text).lower())
+
+
+def draw_title(rng: Random, theme: str) -> str:
+    """A title that suits a theme, in capitals or capitalised."""
+    titles = TITLES[theme] if rng.random() < 0.75 else TITLES[_THEMES[int(rng.random() * len(_THEMES))]]
+    title = titles[int(rng.random() * len(titles))]
+    return title if rng.random() < 0.7 else " ".join(word.capitalize() for word in title.split())
+
+
+_THEMES = tuple(TITLES)
+
+
+def _thing(value: tuple[str, str], colors: bool) -> str:
+    color, noun = value
+    if noun in ("glasses",):
+        return f"{color} {noun}" if colors else noun
+    return f"a {color} {noun}" if colors else f"a {noun}"
+
+
+def _fill(rng: Random, key: str, slots: Slots, colors: bool) -> str:
+    phrase = PHRASES[key][int(rng.random() * len(PHRASES[key]))]
+    phrase = re.sub(r"\[(.*?)\]", r"\1" if colors else "", phrase)
+    values = {}
+    for name, value in slots.items():
+        if isinstance(value, tuple):
+            values[name] = _thing(value, colors)
+        elif isinstance(value, list):
+            values[name] = _LISTS[len(value) - 1].format(*value)
+        elif name in ("kind", "n"):
+            values[name] = value
+        else:
+            values[name] = value if colors else ""
+    return phrase.format(**values)
+
+
+def content(rng: Random, theme: str, slots: Slots, backdrop: Slots | None = None, colors: bool = True) -> str:
+    """What a poster shows, in words; without colour names where they have to come from a reference."""
+    parts: list[str] = []
+
+    def add(key: str) -> None:
+        parts.append(_fill(rng, key, slots, colors))
+
+    if theme == "food":
+        slots = slots | {"kind": FOOD_NAMES[slots["kind"]]}
+        add("drawn food")
+    elif theme in ("geometric", "aurora", "music", "botanical"):
+        add(slots["kind"])
+    else:
+        add(theme)
+    if slots.get("clouds"):
+        add("clouds")
+    if slots.get("snow"):
+        add("snow")
+    if slots.get("trees") and rng.random() < 0.7:
+        add("trees")
+    if slots.get("windows") and rng.random() < 0.6:
+        add("windows")
+    if slots.get("moons"):
+        slots = slots | {"n": "two" if slots["moons"] > 1 else "a"}
+        parts.append(_fill_one("moons", slots, colors))
+    if slots.get("core"):
+        add("core")
+    if slots.get("kind") == "record" and slots.get("extra"):
+        add("cover")
+    if theme == "mascot":
+        if slots.get("belly") and rng.random() < 0.4:
+            add("belly")
+        if slots.get("extra"):
+            add("extra")
+    if backdrop:
+        parts.append(backdrop_words(rng, backdrop, colors))
+    return _tidy("".join(parts))
+
+
+def _fill_one(key: str, slots: Slots, colors: bool) -> str:
+    phrase = PHRASES[key][0 if slots["moons"] == 1 else 1]
+    return phrase.format(n=slots["n"], moon_color=slots["moon_color"] if colors else "")
+
+
+def backdrop_words(rng: Random, backdrop: Slots, colors: bool = True) -> str:
+    """What stands behind a subject, in words, with a leading space; empty for a plain background."""
+    phrases = BACKDROP_PHRASES[backdrop["kind"]]
+    return phrases[int(rng.random() * len(phrases))].format(color=backdrop["color"] if colors else "")
+
+
+def title_clause(rng: Random, title: str | None, subtitle: bool, where: str, place: bool = True) -> str:
+    """The words for a poster's text, or for its absence."""
+    if title is None:
+        return NO_TEXT[int(rng.random() * 2) if place else 0].format(where=where)
+    words = f'title "{title}"' + (f" {where}" if place else "")
+    return words + (WITH_SMALL[int(rng.random() * 2)] if subtitle else "")
+
+
+def compose(rng: Random, forms: tuple[str, ...], **words: str) -> str:
+    """Fill one of some sentence forms; a capitalised slot name capitalises its words."""
+    form = forms[int(rng.random() * len(forms))]
+    values = words | {key.capitalize(): value[:1].upper() + value[1:] for key, value in words.items()}
+    return _tidy(form.format(**values))
+
+
+def _tidy(text: str) -> str:
+    text = re.sub(r" {2,}", " ", text)
+    text = re.sub(r" (?=[,.])", "", text)
+    return re.sub(r"\b([aA])(?= [aeiouAEIOU])(?! one)", r"\1n", text)

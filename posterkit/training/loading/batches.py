@@ -1,0 +1,253 @@
+"""Batches of what the frozen encoders say of a set's posters: encoded once, kept by content, in buckets, in time.
+
+batches = encoded_batches(posters, model, run, config.data)
+for batch in run.steps(model, batches):
+    x0, condition = model.encode(batch)
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from posterkit.datasets.buckets import BucketedLoader
+from posterkit.datasets.dataset import PosterDataset
+from posterkit.datasets.encoder_cache import EncoderCache
+from posterkit.datasets.file_index import Memo
+from posterkit.schema import PosterSample, Region
+from posterkit.training.loading.data_report import (
+    FILE,
+    Lost,
+    beyond_limit,
+    keep_report,
+    leave_out,
+    report_lines,
+    report_of,
+)
+from posterkit.training.loading.encoding import check_tasks, encode_set, encoders_on, open_cache
+from posterkit.training.loading.fitting import Plan, move_box, plan_sizes
+from posterkit.training.loading.prefetch import Ahead
+from posterkit.training.loading.regions import region_shares
+from posterkit.training.loading.sets import PosterSet, SetConfig
+from posterkit.training.losses import task_group
+from posterkit.training.run import Run
+
+
+class Batch(dict[str, Tensor]):
+    """What `model.encode` takes, by name, and whose it is.
+
+    Attributes:
+        ids: of the samples.
+        tasks: of the samples; all are of one task group.
+    """
+
+    def __init__(self, tensors: dict[str, Tensor], ids: list[str], tasks: list[str]) -> None:
+        super().__init__(tensors)
+        self.ids, self.tasks = ids, tasks
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch({name: tensor.to(device) for name, tensor in self.items()}, self.ids, self.tasks)
+
+
+def encoded_batches(
+    posters: PosterSet, model: Any, run: Run, config: SetConfig, *, regions: bool = False, name: str = "data"
+) -> Ahead:
+    """Endless batches on the run's device; their order follows from the run's seed and can be resumed anywhere.
+
+    Every poster is encoded once and kept on disk under a hash of its content, in the very cache that
+    `data_tools/cache_encoders.py` fills. A batch holds posters of one size and of one task group. All tasks of the set
+    are drawn alike often: an epoch has as many samples of each as the largest one has. What is left out, and which
+    captions are cut, is printed and kept in `run_dir/data_report.json`.
+
+    Args:
+        model: an adapter whose text encoders are frozen; with `config.keep` "ids" they stay on the run's device.
+        regions: batches have `shares`, `(B, S, 3)`, see `posterkit.training.loading.regions.region_shares`.
+        name: of the set's part of the config, for messages.
+
+    Raises:
+        ValueError: the model's family does not know a task of the set, or nothing is left to train on.
+        OSError: the disk is too small for what the encoders say.
+    """
+    dataset = posters.train
+    encoded, lost = encode_posters(dataset, model, run, config, regions=regions, name=name)
+    part = run.accelerator.process_index, run.accelerator.num_processes
+    cache, numbers = encoded.cache, encoded.numbers
+    order = even_tasks([str(dataset.rows[number]["task"]) for number in numbers])
+    shapes = [model.bucket(row) for row in cache.shapes()]
+    kinds = [(task_group(dataset.rows[numbers[place]]["task"]), shapes[place]) for place in order]
+    loader = BucketedLoader(
+        _Order(encoded, order),
+        kinds,
+        run.config.batch_size,
+        lambda rows: collate_rows(model, rows),
+        run.config.seed,
+        *part,
+    )
+    if run.accelerator.is_main_process and not run.config.dry_run:
+        overlong = beyond_limit(model, dataset, numbers)
+        rows = [numbers[place] for place in order]
+        tell_report(run, report_of(dataset, loader, rows, lost, overlong, model.length, model.vae.family == "flux"))
+    return Ahead(loader, run.device, "\n".join(cache.names[place] for place in order))
+
+
+def encode_posters(
+    dataset: PosterDataset, model: Any, run: Run, config: SetConfig, *, regions: bool = False, name: str = "data",
+    sides: int = 1,
+) -> tuple[EncodedPosters, Lost]:  # fmt: skip
+    """A set's posters through the frozen encoders, and what is left out; see `encoded_batches`.
+
+    Args:
+        sides: posters that make one sample of a batch: two of a pair.
+
+    Raises:
+        ValueError: the model's family does not know a task of the set, or nothing is left to train on.
+        OSError: the disk is too small for what the encoders say.
+    """
+    check_tasks(dataset, model)
+    part = run.accelerator.process_index, run.accelerator.num_processes
+    folder = Path(config.cache or run.folder / "cache")
+    memo = Memo(folder / "known", dataset, part[0], run.print)
+    if part[1] > 1:  # every process reads its part of the pictures
+        memo.learn(range(part[0], len(dataset), part[1]))
+        run.accelerator.wait_for_everyone()
+        memo.load()
+    plans, lost = plan_sizes(memo, config.area or model.defaults["native_area"])
+    if regions:
+        _leave_out_bad_regions(dataset, plans, lost)
+    _check_any(run, dataset, len(plans), lost)
+    if run.config.dry_run:
+        plans = _few(run, dataset, plans, sides)
+    cache = open_cache(model, plans, folder, config.keep)
+    with encoders_on(model, run.device):
+        numbers = encode_set(model, dataset, plans, lost, cache, option=f"{name}.keep=ids", part=part, say=run.print)
+    run.accelerator.wait_for_everyone()
+    _check_any(run, dataset, len(numbers), lost)
+    if config.keep == "ids":
+        for reader in model.readers:
+            reader.to(run.device)
+    return EncodedPosters(dataset, cache, plans, numbers, regions), lost
+
+
+class EncodedPosters:
+    """The encoded posters of a set by number, with their ids, tasks and, where asked for, the shares of their text."""
+
+    def __init__(
+        self, dataset: PosterDataset, cache: EncoderCache, plans: dict[int, Plan], numbers: list[int], regions: bool
+    ) -> None:
+        self.dataset, self.cache, self.plans, self.numbers, self.regions = dataset, cache, plans, numbers, regions
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def row(self, place: int) -> dict[str, Any]:
+        """As the set's index has it."""
+        return self.dataset.rows[self.numbers[place]]
+
+    def __getitem__(self, place: int) -> tuple[dict[str, Any], dict[str, Tensor], Tensor | None]:
+        """The row, what was encoded, and `(S, 3)` shares.
+
+        Raises:
+            ValueError: a region lies off its poster.
+        """
+        row = self.row(place)
+        return row, self.cache[place], self._shares(row, self.plans[self.numbers[place]]) if self.regions else None
+
+    def _shares(self, row: dict[str, Any], plan: Plan) -> Tensor:
+        found = [Region(tuple(one["box"]), one["role"], "") for one in row.get("regions") or ()]
+        if plan.size != plan.original:
+            moved = [(move_box(region.box, plan.original, plan.size), region.role) for region in found]
+            found = [Region(box, role, "") for box, role in moved if box]
+        blank = np.broadcast_to(np.uint8(0), (plan.size.height, plan.size.width, 3))  # its size alone is read
+        return region_shares(PosterSample(str(row["id"]), str(row["task"]), blank, regions=found))
+
+
+def even_tasks(tasks: Sequence[str], seed: int = 0) -> list[int]:
+    """Sample numbers in which every task stands as often as the most frequent one: the others are repeated.
+
+    Every sample is repeated alike often, but for a rest that is drawn.
+    """
+    of_task: dict[str, list[int]] = {}
+    for number, task in enumerate(tasks):
+        of_task.setdefault(task, []).append(number)
+    most, random = max(map(len, of_task.values()), default=0), np.random.default_rng(seed)
+    even: list[int] = []
+    for numbers in of_task.values():
+        times, rest = divmod(most, len(numbers))
+        even += numbers * times + random.permutation(numbers)[:rest].tolist()
+    return sorted(even)
+
+
+class _Order(Sequence[Any]):
+    """A data set in another order, some of it more than once."""
+
+    def __init__(self, dataset: EncodedPosters, order: list[int]) -> None:
+        self.dataset, self.order = dataset, order
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, place: int) -> Any:
+        return self.dataset[self.order[place]]
+
+
+def collate_rows(model: Any, rows: list[tuple[dict[str, Any], dict[str, Tensor], Tensor | None]]) -> Batch:
+    """A batch of encoded posters of one shape."""
+    tensors = model.collate([encoded for _, encoded, _ in rows])
+    shares = [share for _, _, share in rows if share is not None]
+    if shares:
+        tensors["shares"] = torch.stack(shares)
+    return Batch(tensors, [str(row["id"]) for row, _, _ in rows], [str(row["task"]) for row, _, _ in rows])
+
+
+def _leave_out_bad_regions(dataset: PosterDataset, plans: dict[int, Plan], lost: Lost) -> None:
+    for number, plan in list(plans.items()):
+        width, height = plan.original
+        for region in dataset.rows[number].get("regions") or ():
+            match region.get("box"):
+                case [int(x0), int(y0), int(x1), int(y1)] if 0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height:
+                    continue
+            found = f"{region.get('box')} on {plan.original}"
+            leave_out(lost, "have a region that is no box on the poster", dataset, number, found)
+            del plans[number]
+            break
+
+
+def _few(run: Run, dataset: PosterDataset, plans: dict[int, Plan], sides: int) -> dict[int, Plan]:
+    """The rows that a dry run encodes: enough for a batch of the size and task that most rows have."""
+    kinds = Counter((plan.size, dataset.rows[number]["task"]) for number, plan in plans.items())
+    most = kinds.most_common(1)[0][0]
+    alike = [number for number, plan in plans.items() if (plan.size, dataset.rows[number]["task"]) == most]
+    chosen = alike[: run.config.enough(len(alike) // sides) * sides]
+    samples = len(even_tasks([str(dataset.rows[number]["task"]) for number in plans])) // sides
+    taken = run.config.batch_size * run.accelerator.num_processes
+    run.print(
+        f"{dataset.index}: {len(plans)} posters of {len(dataset)} rows, an epoch is {samples / taken:.0f} batches of "
+        f"{taken}; {len(chosen)} of {most[0]}, {most[1]}, are looked at"
+    )
+    return {number: plans[number] for number in chosen}
+
+
+def _check_any(run: Run, dataset: PosterDataset, count: int, lost: Lost) -> None:
+    """Raise ValueError, after the report, where no row is left."""
+    if count:
+        return
+    if run.accelerator.is_main_process:
+        tell_report(run, report_of(dataset, None, [], lost))
+    reason, found = max(lost.items(), key=lambda item: len(item[1]))
+    first = found[0]
+    raise ValueError(
+        f"{dataset.index}:{first.line}: {first.id}: {reason} ({first.found}), and so on: none of {len(dataset)} rows "
+        f"is left to train on; {run.folder / FILE} names all"
+    )
+
+
+def tell_report(run: Run, report: dict[str, Any]) -> None:
+    """Print what is to be said of a set, and keep it in the run folder."""
+    for line in report_lines(report, keep_report(report, run.folder)):
+        run.print(line)

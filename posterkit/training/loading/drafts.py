@@ -1,0 +1,234 @@
+"""Reflections from synthetic posters: a poster, the same poster with something wrong, and what to change in it.
+
+The flaw is drawn; what is said of it is what the rules critic (`posterkit.critic.rules`) says of it when it is told
+the texts on both, so that a model learns the words that this critic will tell it.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
+
+from posterkit.critic.critic import Suggestions
+from posterkit.critic.rules import put_together, remedies
+from posterkit.metrics.appearance import Looks
+from posterkit.metrics.lettering import SeenText
+from posterkit.synthetic import title_words
+from posterkit.synthetic.captions import draw_title
+from posterkit.synthetic.layouts import CALM, LAYOUTS
+from posterkit.synthetic.lettering import Lettering
+from posterkit.synthetic.palettes import background_name, draw_palette
+from posterkit.synthetic.poster import (
+    THEMES,
+    Poster,
+    Rendering,
+    caption_of,
+    content_of,
+    draw_poster,
+    render,
+)
+from posterkit.training.loading.sets import SetConfig
+from posterkit.training.loading.weakening import letters_of, text_error
+
+Size = tuple[int, int]
+Redrawn = Callable[[Random, Poster], Poster | None]
+Weakened = Callable[[Random, Image.Image, Poster], Image.Image]
+Row = tuple[dict[str, Any], dict[str, bytes]]
+
+_BOTH = 0.3  # of the drafts are redrawn and weakened
+_WEAKENED = 0.35  # are weakened only
+_SAME = 0.1  # of a part of the looks; less is no difference, to the critic too
+_LETTERS = letters_of(title_words())
+# flaw -> what the critic says of it, at the beginning of a sentence
+_NAMED = {
+    "background": "Make the background",
+    "arrangement": "Move .+ to the ",
+    "words": "Spell|Add the missing|Remove the words",
+    "subject": "Show",
+    "blurred": "Draw edges crisply",
+    "faded": "Take stronger colours",
+    "flat": "Use a wider range",
+    "faint texts": "Raise the contrast",
+    "cluttered": "Reduce the clutter",
+}
+
+
+@dataclass(frozen=True)
+class Drafted:
+    """A draft and its target, uint8 `(H, W, 3)` of one size, the prompt of both, and what to change.
+
+    Attributes:
+        flaws: what is wrong with the draft, names of `REDRAWN` and `WEAKENED`.
+    """
+
+    id: str
+    split: str
+    theme: str
+    prompt: str
+    draft: np.ndarray
+    target: np.ndarray
+    said: Suggestions
+    flaws: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DraftsOfPosters:
+    """Reflections by number, the same on every machine; those from `count` on are held out."""
+
+    config: SetConfig
+
+    def __getitem__(self, number: int) -> Drafted:
+        rng = Random(f"{self.config.seed} reflection {number}")
+        split = "train" if number < self.config.count else "heldout"
+        width, height = rng.choice(self.config.sizes)
+        while True:  # a flaw that nobody would name is drawn again, on another poster
+            made = draw_reflection(rng, (width, height), f"reflection-{number:08d}", split)
+            if made is not None:
+                return made
+
+
+def draw_reflection(rng: Random, size: Size, name: str, split: str) -> Drafted | None:
+    """A poster, a draft of it, and what the critic would change; None where it would not name the flaw."""
+    poster = draw_poster(rng, aspect=size[0] / size[1])
+    target = render(poster, size)
+    prompt = caption_of(rng, poster, size, background_name(target.image))
+    kind = rng.random()
+    redrawn = rng.choice(tuple(REDRAWN)) if kind >= _WEAKENED else None
+    weakened = rng.choice(tuple(WEAKENED)) if kind < _WEAKENED + _BOTH else None
+    draft, other = target, poster
+    if redrawn:
+        other = REDRAWN[redrawn](rng, poster)
+        if other is None:
+            return None
+        draft = render(other, size)
+    if weakened:
+        draft = replace(draft, image=np.asarray(WEAKENED[weakened](rng, Image.fromarray(draft.image), other)))
+    content, style = orders(draft, target, prompt)
+    if redrawn == "subject":  # the critic does not see what a picture shows
+        content.insert(0, f"show {content_of(rng, poster)}")
+    flaws = tuple(flaw for flaw in (redrawn, weakened) if flaw)
+    said = put_together(_looks(draft), content, style)
+    if not all(re.search(_NAMED[flaw], f"{said.content} {said.style}") for flaw in flaws):
+        return None
+    return Drafted(name, split, poster.theme, prompt, draft.image, target.image, said, flaws)
+
+
+def orders(draft: Rendering, target: Rendering, prompt: str) -> tuple[list[str], list[str]]:
+    """What the rules critic would change in a draft and the target has: of its content, of its style."""
+    before, after = _looks(draft), _looks(target)
+    asked = remedies(before, prompt, _seen(draft), after.parts())
+    left = remedies(after, prompt, _seen(target), {name: value + 2 * _SAME for name, value in before.parts().items()})
+    heads = {_head(order) for kind in left for order in kind}
+    content, style = ([order for order in kind if _head(order) not in heads] for kind in asked)
+    return content, style
+
+
+def encode_drafted(made: Drafted) -> Row:
+    """A reflection as `data_tools/build_reflections.py` writes it: its row and its PNG files."""
+    files: dict[str, bytes] = {}
+    for name, picture in ((f"{made.id}.draft.png", made.draft), (f"{made.id}.png", made.target)):
+        file = io.BytesIO()
+        Image.fromarray(picture).save(file, "PNG", compress_level=1)
+        files[name] = file.getvalue()
+    draft, target = files
+    row = {
+        "id": made.id, "task": "text", "prompt": made.prompt, "instruction": made.prompt, "words": made.prompt,
+        "theme": made.theme, "split": made.split, "source": "synthetic", "licence": "CC0-1.0", "draft": draft,
+        "target": target, "content": made.said.content, "style": made.said.style, "flaws": list(made.flaws),
+    }  # fmt: skip
+    return row, files
+
+
+def _seen(drawn: Rendering) -> list[SeenText]:
+    return [SeenText(text.text, text.box, "minor" if n else "major") for n, text in enumerate(drawn.texts)]
+
+
+def _looks(drawn: Rendering) -> Looks:
+    return Looks(Image.fromarray(drawn.image), _seen(drawn))
+
+
+def _head(order: str) -> str:
+    """An order without what was measured."""
+    return order.split(";")[0]
+
+
+def _on_another_background(rng: Random, poster: Poster) -> Poster:
+    palette = replace(poster.palette, bg=draw_palette(rng).bg)
+    return replace(poster, palette=palette, inner=poster.inner if poster.panel else palette)
+
+
+def _arranged_otherwise(rng: Random, poster: Poster) -> Poster:
+    return replace(
+        poster, layout=rng.choice([one for one in LAYOUTS if one.name not in ("middle", poster.layout.name)])
+    )
+
+
+def _with_other_words(rng: Random, poster: Poster) -> Poster | None:
+    """Misspelt or left out; some where there should be none."""
+    if poster.lettering is None:
+        lettering = Lettering(draw_title(rng, poster.theme), None, rng.random(), rng.random())
+    elif rng.random() < 0.5:
+        lettering = None
+    else:
+        wrong = text_error(rng, poster.lettering.title, _LETTERS)
+        lettering = replace(poster.lettering, title=wrong[0]) if wrong else None
+    return replace(poster, lettering=lettering)
+
+
+def _of_another_subject(rng: Random, poster: Poster) -> Poster:
+    themes = CALM if poster.layout.name == "middle" else THEMES
+    other = draw_poster(
+        rng, theme=rng.choice([theme for theme in themes if theme != poster.theme]), palette=poster.palette,
+        inner=poster.inner, style=poster.style, layout=poster.layout, panel=poster.panel, text=False,
+    )  # fmt: skip
+    return replace(other, lettering=poster.lettering)
+
+
+def _blurred(rng: Random, picture: Image.Image, poster: Poster) -> Image.Image:
+    return picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.012, 0.02) * min(picture.size)))
+
+
+def _faded(rng: Random, picture: Image.Image, poster: Poster) -> Image.Image:
+    return ImageEnhance.Color(picture).enhance(rng.uniform(0, 0.3))
+
+
+def _flat(rng: Random, picture: Image.Image, poster: Poster) -> Image.Image:
+    return ImageEnhance.Contrast(picture).enhance(rng.uniform(0.2, 0.4))
+
+
+def _with_faint_texts(rng: Random, picture: Image.Image, poster: Poster) -> Image.Image:
+    bare = Image.fromarray(render(replace(poster, lettering=None), picture.size).image)
+    return Image.blend(bare, picture, rng.uniform(0.15, 0.3))
+
+
+def _cluttered(rng: Random, picture: Image.Image, poster: Poster) -> Image.Image:
+    made, (width, height) = picture.copy(), picture.size
+    draw = ImageDraw.Draw(made)
+    for _ in range(rng.randint(30, 50)):
+        radius = rng.uniform(0.02, 0.05) * min(width, height)
+        x, y = rng.uniform(0, width), rng.uniform(0, height)
+        shape = draw.ellipse if rng.random() < 0.5 else draw.rectangle
+        shape((x - radius, y - radius, x + radius, y + radius), fill=rng.choice(poster.palette.accents))
+    return made
+
+
+REDRAWN: dict[str, Redrawn] = {
+    "background": _on_another_background,
+    "arrangement": _arranged_otherwise,
+    "words": _with_other_words,
+    "subject": _of_another_subject,
+}
+WEAKENED: dict[str, Weakened] = {
+    "blurred": _blurred,
+    "faded": _faded,
+    "flat": _flat,
+    "faint texts": _with_faint_texts,
+    "cluttered": _cluttered,
+}

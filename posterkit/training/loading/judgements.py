@@ -1,0 +1,235 @@
+"""Pairs of posters, or of wishes, of which one is better: what a reward model learns from (PosterOmni section 3.4).
+
+Comparisons that somebody judged come from a set that `data_tools/mine_preferences.py` wrote. All others are free: made
+of a good poster and what is known to be worse. Judgement n of a set follows from the seed and n alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from random import Random
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+
+from posterkit.prompts import quoted_texts
+from posterkit.rewards import Asked
+from posterkit.rewards.models.scorer import Scorer
+from posterkit.schema import PosterSample
+from posterkit.training.loading import weakening
+from posterkit.training.loading.batches import Batch
+from posterkit.training.loading.good_posters import ON_LINES, GoodPosters
+from posterkit.training.loading.misspelling import misspelt
+from posterkit.training.loading.prefetch import Ahead
+from posterkit.training.run import Run
+
+_TRIES = 50
+
+
+@dataclass
+class Kinds:
+    """How often each kind of pair is drawn, relative to the others: what the rejected side is.
+
+    Attributes:
+        candidates: the poster that was judged worse.
+        unedited: the input as it was.
+        wrong_task: a poster for another task.
+        wrong_text, text_error: the same poster, where another text is asked for, or the same but for one character.
+        noise: the poster under BPO's diffusion noise.
+        illegible, text_blur, text_mask: it with all of it reduced, or its lines of text blurred, or covered.
+        misspelt: it with two letters of a word exchanged.
+        blank: a canvas of its mean colour.
+    """
+
+    candidates: float = 0.0
+    unedited: float = 0.0
+    wrong_task: float = 0.0
+    wrong_text: float = 0.0
+    text_error: float = 0.0
+    noise: float = 0.0
+    illegible: float = 0.0
+    text_blur: float = 0.0
+    text_mask: float = 0.0
+    misspelt: float = 0.0
+    blank: float = 0.0
+
+    def check(self) -> None:
+        """Raise ValueError for shares that cannot be drawn from."""
+        for name, share in vars(self).items():
+            if not 0 <= share < float("inf"):
+                raise ValueError(f"kinds.{name} takes a share of at least 0, got {share}")
+        if not any(vars(self).values()):
+            raise ValueError(f"kinds leaves nothing to learn from; it takes shares of {', '.join(KINDS)}")
+
+
+KINDS = tuple(vars(Kinds()))
+
+
+class Side(NamedTuple):
+    """A poster, uint8 `(H, W, 3)`, and what it was asked to be."""
+
+    asked: Asked
+    poster: np.ndarray
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One of two sides is better.
+
+    Attributes:
+        id: of the row that it was made of.
+        kind: one of `KINDS`; "candidates" were judged, the others are free.
+        why: what is wrong with the rejected side.
+    """
+
+    id: str
+    kind: str
+    chosen: Side
+    rejected: Side
+    why: str
+
+
+class Judgements:
+    """Judgement n of good posters.
+
+    Attributes:
+        shares: of the kinds, those alone that something can be made of; the others are `missing`.
+
+    Args:
+        evenly: the kinds in turn, whatever their shares, as for posters that are held out.
+
+    Raises:
+        ValueError: no kind is left.
+    """
+
+    def __init__(self, good: GoodPosters, kinds: Kinds, seed: int, evenly: bool = False) -> None:
+        self.good, self.seed, self.evenly = good, seed, evenly
+        asked = {kind: share for kind, share in vars(kinds).items() if share > 0}
+        self.fit = {kind: numbers for kind in asked if (numbers := good.fit(kind)) and self._can_spoil(kind, numbers)}
+        self.missing = [kind for kind in asked if kind not in self.fit]
+        self.shares = {kind: asked[kind] for kind in self.fit}
+        if not self.shares:
+            raise ValueError(f"no pair of the kinds {', '.join(asked)} can be made of this set")
+
+    def __getitem__(self, number: int) -> Judgement:
+        """Judgement `number`.
+
+        Raises:
+            ValueError: a picture is damaged, or no text can be found on many posters whose texts are to be spoilt.
+        """
+        rng = Random(f"{self.seed} judgement {number}")
+        names = list(self.shares)
+        kind = names[number % len(names)] if self.evenly else rng.choices(names, list(self.shares.values()))[0]
+        for _ in range(_TRIES):  # in place of a poster on which no line is read another one is taken
+            if made := self._make(kind, rng.choice(self.fit[kind]), rng):
+                return made
+        raise ValueError(f"kinds.{kind}: none of {_TRIES} posters bears a text that could be spoilt; leave it out")
+
+    def _can_spoil(self, kind: str, numbers: list[int]) -> bool:
+        """Whether any of the first posters bears lines that can be spoilt, where the kind takes lines."""
+        return kind not in ON_LINES or any(self._make(kind, number, Random(0)) for number in numbers[:_TRIES])
+
+    def _make(self, kind: str, number: int, rng: Random) -> Judgement | None:
+        sample, worse = self.good.read(number)
+        asked = replace(Asked.of(sample), prompt=sample.instruction or sample.caption)
+        right = Side(asked, sample.target)
+        if worse is not None and kind == "candidates":
+            gap = self.good.rows[number].get("gap")
+            wrong = Side(asked, worse.target), "judged worse" if gap is None else f"judged worse by {gap:g}"
+        elif kind == "unedited":
+            wrong = Side(asked, np.asarray(asked.inputs()[0])), "the input as it was"
+        elif kind == "wrong_task":
+            task = rng.choice([task for task in self.good.of_task if task != sample.task])
+            other, _ = self.good.read(rng.choice(self.good.of_task[task]))
+            wrong = Side(asked, other.target), f"a poster for {task}, not {sample.task}"
+        elif kind in ("wrong_text", "text_error"):
+            wrong = self._misquoted(kind, number, right, rng)
+        else:
+            wrong = self._weakened(kind, number, sample, asked, rng)
+        return wrong and Judgement(sample.id, kind, right, *wrong)
+
+    def _misquoted(self, kind: str, number: int, right: Side, rng: Random) -> tuple[Side, str] | None:
+        """The same poster, asked for another text than it shows."""
+        texts, place, what = self.good.quotes[number], 0, "text"
+        if kind == "wrong_text":
+            text = rng.choice([title for title in self.good.titles if title != texts[0]])
+        else:
+            place = rng.choice(self.good.changeable(number))
+            text, what = weakening.text_error(rng, texts[place], self.good.letters) or ("", "")
+        prompt = weakening.requote(right.asked.prompt, place, text)
+        if prompt is None:
+            return None
+        asked = replace(right.asked, prompt=prompt, texts=tuple(quoted_texts(prompt)))
+        return Side(asked, right.poster), f'wrong {what}: asked for "{text}", shows "{texts[place]}"'
+
+    def _weakened(
+        self, kind: str, number: int, sample: PosterSample, asked: Asked, rng: Random
+    ) -> tuple[Side, str] | None:
+        poster = sample.target
+        if kind == "noise":
+            step = rng.choice(weakening.NOISE_STEPS)
+            return Side(asked, weakening.noised(poster, step, rng.randrange(2**32))), f"noise at t = {step}"
+        if kind == "blank":
+            return Side(asked, weakening.blank(poster)), "blank"
+        texts = self.good.lines(number, sample)
+        if kind == "misspelt":
+            made = misspelt(rng, poster, texts)
+            return made and (Side(asked, made[0]), f"misspelt: {made[1]}")
+        lines = [line.box for line in texts]
+        if not lines:
+            return None
+        if kind == "illegible":
+            made, (width, height) = weakening.illegible(poster, lines)
+            return Side(asked, made), f"reduced to {width}x{height}: no text can be read"
+        if kind == "text_blur":
+            return Side(asked, weakening.text_blurred(poster, lines)), f"lines of text that are blurred: {len(lines)}"
+        return Side(asked, weakening.text_masked(poster, lines)), f"lines of text that are covered: {len(lines)}"
+
+
+class JudgedBatch(Batch):
+    """What `Scorer.score` takes: the chosen sides, then the rejected ones in the same order; `tasks` are the kinds."""
+
+    pictures: list[list[Image.Image]]  # both sides of each pair
+
+    def to(self, device: torch.device) -> JudgedBatch:
+        moved = JudgedBatch({name: tensor.to(device) for name, tensor in self.items()}, self.ids, self.tasks)
+        moved.pictures = self.pictures
+        return moved
+
+
+def judged_batches(judgements: Judgements, model: Scorer, run: Run) -> Ahead:
+    """Endless batches on the run's device, read ahead; their order follows from the run's seed."""
+    rank, world = run.accelerator.process_index, run.accelerator.num_processes
+    batches = JudgedBatches(judgements, model, run.config.batch_size, rank, world)
+    content = "\n".join(str(row["id"]) for row in judgements.good.rows)
+    return Ahead(batches, run.device, f"{judgements.shares} {content}")
+
+
+class JudgedBatches:
+    """Endless batches of judgements; process `rank` of `world` takes every `world`-th one."""
+
+    def __init__(self, judgements: Judgements, model: Scorer, size: int, rank: int, world: int) -> None:
+        self.judgements, self.model, self.size, self.rank, self.world = judgements, model, size, rank, world
+        self.position = 0
+
+    def __iter__(self) -> Iterator[JudgedBatch]:
+        while True:
+            first = (self.position * self.world + self.rank) * self.size
+            self.position += 1
+            yield self.batch([self.judgements[number] for number in range(first, first + self.size)])
+
+    def batch(self, pairs: list[Judgement]) -> JudgedBatch:
+        sides = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
+        tensors = self.model.collate([self.model.read(asked, Image.fromarray(made)) for asked, made in sides])
+        batch = JudgedBatch(tensors, [pair.id for pair in pairs], [pair.kind for pair in pairs])
+        batch.pictures = [[Image.fromarray(side.poster) for side in (pair.chosen, pair.rejected)] for pair in pairs]
+        return batch
+
+    def state_dict(self) -> dict[str, int]:
+        return {"epoch": 0, "position": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.position = state["position"]

@@ -1,0 +1,279 @@
+"""The card beside weights that a run saved: what they are, where they come from, whose licence they have, how to load
+them. It is a README.md as the hub reads it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections import Counter
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from torch import nn
+
+from posterkit.datasets.dataset import INDEX, PosterDataset
+from posterkit.pipelines.loading import Family
+from posterkit.training.config import RunConfig, flat
+from posterkit.training.lora import trained_adapter
+from posterkit.training.monitor.log import ROWS
+from posterkit.training.monitor.origins import Origin, origin_of
+
+if TYPE_CHECKING:
+    from posterkit.training.run import Run
+
+_PIPELINES: dict[Family, tuple[str, str]] = {
+    "postercraft": ("PosterCraftPipeline", "FluxPipeline"),
+    "posteromni": ("PosterOmniPipeline", "QwenImageEditPlusPipeline"),
+}
+_CALLS: dict[Family, tuple[str, str]] = {
+    "postercraft": ('image = pipe(prompt="...").images[0]', 'image = pipe("...").images[0]'),
+    "posteromni": (
+        'image = pipe(task="filling", image=photo, mask_image=mask, prompt="...").images[0]',
+        'image = pipe(image=[photo], prompt="...").images[0]',
+    ),
+}
+# calls that a recipe teaches beside its family's
+_TAUGHT = {
+    "stage4_reflect": (
+        'draft = pipe(prompt="...").images[0]\n'
+        'image = pipe(prompt="...", draft_image=draft, feedback=["what to change", "in which style"]).images[0]'
+    )
+}
+_RECALLS = 12  # rows of the table of text recall, evenly over the run
+_FIGURES = ("loss", "grad_norm", "lr", "images_per_s", "tokens_per_s", "memory_gib", "data_wait")
+
+
+def write_card(folder: Path, model: Any, run: Run, averaged: bool = False) -> None:
+    """Write README.md into a folder of saved weights, and the run's first and last sample sheet beside it.
+
+    Args:
+        model: the adapter that saved there.
+        averaged: the weights are the averaged ones.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    config, origin = run.config, origin_of(run.config)
+    sheets = sorted((run.folder / "samples").glob("[0-9]*.png"))
+    shown = {"samples_before.png": sheets[0]} if len(sheets) > 1 else {}
+    shown |= {"samples.png": sheets[-1]} if sheets else {}
+    for name, sheet in shown.items():
+        shutil.copyfile(sheet, folder / name)
+    parts = [
+        f"---\n{yaml.safe_dump(_front_matter(model, origin, config), sort_keys=False)}---",
+        f"# {run.folder.resolve().name}",
+        _what(config),
+        _facts(model, run, origin, averaged),
+        _pictures(run, shown),
+        _use(model, origin, config),
+        _training(run),
+    ]
+    (folder / "README.md").write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
+
+
+def family_of_model(model: Any) -> Family | None:
+    """Which pipeline a trained model belongs to; None for an autoencoder alone, or another kind of model."""
+    kind = getattr(getattr(model, "vae", None), "family", None)
+    return {"flux": "postercraft", "qwen": "posteromni", None: None}[kind]
+
+
+def lora_of(model: Any) -> Any:
+    """peft's config of the LoRA that a model trains, or None."""
+    transformer: Any = getattr(model, "parts", {}).get("transformer")
+    if transformer is None:
+        return None
+    name = trained_adapter(transformer)
+    return transformer.peft_config[name] if name else None
+
+
+def _front_matter(model: Any, origin: Origin, config: RunConfig) -> dict[str, Any]:
+    family, lora = family_of_model(model), lora_of(model)
+    head: dict[str, Any] = {**origin.licence, "library_name": "transformers" if hasattr(model, "use") else "diffusers"}
+    if origin.base and "/" in origin.base and not origin.base.startswith("mini:"):
+        head["base_model"] = origin.base
+        head["base_model_relation"] = "adapter" if lora else "finetune"
+    if family:
+        head["pipeline_tag"] = {"postercraft": "text-to-image", "posteromni": "image-to-image"}[family]
+    other = getattr(model, "kind", "autoencoder")
+    kind = {"postercraft": "flux", "posteromni": "qwen-image-edit", None: other}[family]
+    head["tags"] = ["posterkit", "poster", kind, *(["lora", "template:sd-lora"] if lora else [])]
+    ours: dict[str, Any] = {} if origin.scripts is None else {"scripts": origin.scripts}
+    if module := _recipe(config):
+        ours["recipe"] = Path(str(module.__file__)).stem
+    if ours:
+        head["posterkit"] = ours
+    return head
+
+
+def _what(config: RunConfig) -> str:
+    """The first paragraph of the recipe, which says what the stage is."""
+    module = _recipe(config)
+    if not module or not module.__doc__:
+        return "Trained by posterkit."
+    return " ".join(module.__doc__.strip().split("\n\n")[0].split())
+
+
+def _recipe(config: RunConfig) -> ModuleType | None:
+    """The recipe that a config belongs to."""
+    module = sys.modules.get(type(config).__module__)
+    return None if type(config) is RunConfig or not getattr(module, "__file__", None) else module
+
+
+def _facts(model: Any, run: Run, origin: Origin, averaged: bool) -> str:
+    config, lora = run.config, lora_of(model)
+    trained = sum(p.numel() for p in model.module.parameters() if p.requires_grad)
+    if lora:
+        kind = "DoRA" if lora.use_dora else "LoRA"
+        layers = ", ".join(f"`{name}`" for name in sorted(lora.target_modules))
+        weights = f"{kind} of rank {lora.r}, alpha {lora.lora_alpha:g}, on {layers}; {_count(trained)} parameters"
+    elif hasattr(model, "what_trains"):
+        weights = f"{model.what_trains}; {_count(trained)} parameters"
+    else:
+        names = [name for name, part in _named(model.module) if any(p.requires_grad for p in part.parameters())]
+        weights = f"all of {' and '.join(f'`{name}`' for name in names)}; {_count(trained)} parameters trained"
+    if averaged:
+        weights += f"; averaged over the steps (decay {config.ema_decay:g})"
+    base = origin.base or "none: made from nothing by this run or the ones before it"
+    if origin.stages:
+        base += f", by way of {', '.join(origin.stages)}"
+    licence = origin.licence.get("license_name", origin.licence["license"])
+    said = {
+        "unknown": "unknown: the base does not say; look it up before you pass these weights on",
+        "flux-1-dev-non-commercial-license": f"{licence}, the base's own: no commercial use of these weights",
+    }
+    batch = config.batch_size * config.accumulation * run.accelerator.num_processes
+    facts = {
+        "weights": weights,
+        "base": base,
+        "licence": said.get(licence, f"{licence}, the base's own" if origin.base else licence),
+        "steps": f"{run.step} of {config.max_steps}, {batch} samples each",
+        **sets_of(config, run.folder),
+    }
+    return "| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in facts.items())
+
+
+def sets_of(config: RunConfig, run_folder: Path) -> dict[str, str]:
+    """What a run learnt from: each of its sets, how many posters, and under which licences."""
+    found = {}
+    for name, one in vars(config).items():
+        unused = name == "text" and not getattr(config, "text_share", 1.0)
+        if unused or not (hasattr(one, "count") and hasattr(one, "seed")):
+            continue
+        title = {"data": "posters", "text": "rendered text"}.get(name, name)
+        path = getattr(one, "path", None)
+        folder = Path(path) if path else run_folder / ("set" if name == "data" else name)
+        if not (folder / INDEX).is_file():
+            found[title] = f"{one.count:,} synthetic ones, seed {one.seed}"
+            continue
+        rows = PosterDataset(folder, tasks=one.tasks, split="train").rows
+        tasks = Counter(str(row.get("task")) for row in rows)
+        licences = Counter(str(row.get("licence") or "unknown") for row in rows)
+        source = f"`{folder.name}`" if path else f"synthetic, seed {one.seed}"
+        found[title] = f"{len(rows):,} ({source}); tasks: {_list(tasks)}; licences: {_list(licences)}"
+    return found
+
+
+def _pictures(run: Run, shown: dict[str, Path]) -> str:
+    if not shown:
+        return ""
+    lines = ["## Samples", "Held-out posters above, what the model makes of their words below, from the same noise."]
+    weights = "the averaged weights" if run.ema else "the weights"
+    for name, sheet in shown.items():
+        step = int(sheet.stem)
+        when = "Before the first step" if step == 0 else f"After step {step}, by {weights}"
+        lines.append(f"{when}:\n\n![sample sheet of step {step}]({name})")
+    if table := text_recall(run.folder):
+        lines.append(f"How much of the asked text an OCR model reads on them:\n\n{table}")
+    return "\n\n".join(lines)
+
+
+def text_recall(run_folder: Path) -> str:
+    """A table of the text that was read on the sample sheets, by step; empty where none was."""
+    rows = []
+    files = sorted((run_folder / "samples").glob("[0-9]*.json"))
+    every = -(-len(files) // _RECALLS)
+    for file in [*files[:-1:every], *files[-1:]] if files else []:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if made := found["made"]:
+            rows.append(f"| {int(file.stem)} | {made['recall']:.0%} | {made['f_score']:.2f} | {made['exact']:.0%} |")
+            real = found["posters"]
+    if not rows:
+        return ""
+    rows.append(f"| the posters themselves | {real['recall']:.0%} | {real['f_score']:.2f} | {real['exact']:.0%} |")
+    return "\n".join(["| step | words read | F-score | texts read whole |", "|---|---|---|---|", *rows])
+
+
+def _use(model: Any, origin: Origin, config: RunConfig) -> str:
+    family = family_of_model(model)
+    if family is None:
+        if hasattr(model, "use"):
+            return f"## Use\n\n```python\n{model.use}\n```"
+        kind = type(getattr(model, "module", model)).__name__
+        if not hasattr(model, "family"):
+            return ""
+        code = f'from diffusers import {kind}\n\nvae = {kind}.from_pretrained("path/to/this/folder")'
+        return f"## Use\n\n```python\n{code}\n```"
+    ours, stock = _PIPELINES[family]
+    called, stock_called = _CALLS[family]
+    if module := _recipe(config):
+        called = _TAUGHT.get(Path(str(module.__file__)).stem, called)
+    source, load = '"path/to/this/folder"', ""
+    if lora_of(model):
+        base = "the run folder's model/ of " + origin.stages[-1] if origin.stages else origin.base
+        source, load = f'"{base}"', '\npipe.load_lora_weights("path/to/this/folder")'
+    if source == f'"{origin.base}"' and str(origin.base).startswith("mini:"):
+        source = f'mini.path("{str(origin.base).removeprefix("mini:")}")'
+    imported = f"{ours}, mini" if source.startswith("mini.") else ours
+    also = "from posterkit import mini\n" if source.startswith("mini.") else ""
+    with_ours = f"from posterkit import {imported}\n\npipe = {ours}.from_pretrained({source}){load}\n{called}"
+    opened = f"pipe = {stock}.from_pretrained({source}){load}"
+    with_stock = f"from diffusers import {stock}\n{also}\n{opened}\n{stock_called}"
+    code = [f"```python\n{one}\n```" for one in (with_ours, with_stock)]
+    text = "\n\n".join(["## Use", "With posterkit:", code[0], "With diffusers:", code[1]])
+    if family == "posteromni":
+        text += f"\n\nWithout torchvision `{stock}.from_pretrained` also takes "
+        text += f"`processor=posterkit.load_processor({source})`."
+    return text
+
+
+def _training(run: Run) -> str:
+    log = run.folder / ROWS
+    rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.is_file() else []
+    lines = ["## Training"]
+    if rows:
+        names = [name for name in ("step", *_FIGURES) if name in rows[-1]]
+        picked = [rows[0], rows[-1]] if len(rows) > 1 else rows
+        table = [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
+        table += [f"| {' | '.join(f'{row[name]:.5g}' if name in row else '' for name in names)} |" for row in picked]
+        lines.append("The first and the last row of its log, means since the row before:\n\n" + "\n".join(table))
+    config = yaml.safe_dump(_without_folders(flat(run.config)), sort_keys=False)
+    lines.append(f"<details><summary>Every setting</summary>\n\n```yaml\n{config}```\n\n</details>")
+    return "\n\n".join(lines)
+
+
+def _without_folders(values: dict[str, Any]) -> dict[str, Any]:
+    """Settings by their dotted keys; of an absolute path its last part alone, which tells of nobody's disk."""
+    short = {}
+    for key, value in values.items():
+        if key not in ("dry_run", "resume", "processes"):
+            absolute = isinstance(value, str) and Path(value).is_absolute()
+            short[key] = f".../{Path(value).name}" if absolute else value
+    return short
+
+
+def _named(module: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The parts of an adapter's module; LoPT's heads, which are not saved, are none."""
+    if isinstance(module, nn.ModuleDict):
+        return [(name, part) for name, part in module.items() if name != "reconstruction"]
+    return [(type(module).__name__, module)]
+
+
+def _count(number: int) -> str:
+    return f"{number / 1e9:.2f} B" if number >= 1e9 else f"{number / 1e6:.2f} M"
+
+
+def _list(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} ({count:,})" if len(counts) > 1 else name for name, count in counts.most_common())

@@ -1,0 +1,127 @@
+"""Pictures on the way: the same held-out posters from the same noise each time, and how much of their text is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from statistics import mean
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from posterkit.metrics.text import TextReader, text_accuracy
+from posterkit.schema import PosterSample
+from posterkit.sizing import Size
+from posterkit.tasks import TASKS
+from posterkit.training.loading.encoding import encoders_on
+from posterkit.training.loading.fitting import fit_sample, target_size
+from posterkit.training.loading.sets import PosterSet
+from posterkit.training.run import Run
+from posterkit.training.saving import written_whole
+
+_COUNT = 8
+_TILE = 256  # pixels, the larger side of a picture on the sheet
+_READABLE = 512  # the reader sees smaller posters enlarged to this
+
+
+Watch = Callable[[Sequence[PosterSample], Sequence[np.ndarray]], dict[str, list[float]]]
+
+
+class SampleSheet:
+    """Makes a sheet of held-out posters, and under each what the model makes of its words; `Run.steps` calls it.
+
+    For tasks with references the first of them stands between the two. Beside the sheet lies `<step>.json`: how many
+    of the asked words an OCR model reads on what was made (mean recall and F-score, share of texts that are whole),
+    and on the posters themselves, which is as many as it can read at that size.
+    """
+
+    def __init__(self, model: Any, run: Run, posters: PosterSet, watch: Watch | None = None) -> None:
+        self.model, self.run, self.watch = model, run, watch
+        config: Any = run.config
+        options = {"num_inference_steps": config.sample_steps, "guidance_scale": config.sample_guidance}
+        self.options = {name: value for name, value in options.items() if value is not None}
+        shown = posters.heldout if posters.heldout.rows else posters.train
+        if not posters.heldout.rows and run.config.sample_every:
+            run.print(f"{shown.index}: holds nothing out; the sample sheets show posters that the run learns from")
+        self.posters = shown
+
+    def __call__(self) -> Image.Image:
+        made = []
+        with encoders_on(self.model, self.run.device):
+            pipe = self.model.pipeline()
+            pipe.set_progress_bar_config(disable=True)
+            for number, sample in enumerate(self.samples):
+                made.append(np.asarray(self._draw(pipe, sample, number).convert("RGB")))
+        pairs = list(zip(self.samples, made, strict=True))
+        found: dict[str, Any] = {"made": self._read(pairs), "posters": self._asked}
+        if self.watch:
+            found["heldout"] = self.watch(self.samples, made)
+        if self.run.accelerator.is_main_process:
+            with written_whole(self.run.folder / "samples" / f"{self.run.step:07d}.json") as path:
+                path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        if found["made"]:
+            self.run.print(
+                f"step {self.run.step}: {found['made']['recall']:.0%} of the asked words are read on the samples, "
+                f"{found['posters']['recall']:.0%} on the posters themselves"
+            )
+        columns = [_column([sample.target, *sample.references[:1], picture]) for sample, picture in pairs]
+        height = max(len(column) for column in columns)
+        padded = [np.pad(c, ((0, height - len(c)), (0, 4), (0, 0)), constant_values=255) for c in columns]
+        return Image.fromarray(np.concatenate(padded, 1))
+
+    @cached_property
+    def samples(self) -> list[PosterSample]:
+        """The posters of the sheet, at the size that the model draws them at."""
+        area, found = self.model.defaults["native_area"], []
+        for number in range(min(_COUNT, len(self.posters))):
+            sample = self.posters[number]
+            height, width = sample.target.shape[:2]
+            keeps = sample.placed or sample.mask is not None
+            found.append(sample if keeps else fit_sample(sample, target_size(Size(width, height), area)))
+        return found
+
+    def _draw(self, pipe: Any, sample: PosterSample, number: int) -> Image.Image:
+        generator = torch.Generator().manual_seed(number)
+        height, width = sample.target.shape[:2]
+        options = {"width": width, "height": height, "generator": generator, **self.options}
+        if sample.task not in TASKS:
+            return pipe(prompt=sample.caption, **options).images[0]
+        references = [Image.fromarray(reference) for reference in sample.references]
+        mask = Image.fromarray(sample.mask) if sample.task == "filling" and sample.mask is not None else None
+        anchor = sample.placed[:2] if sample.task == "extending" and sample.placed else "center"
+        return pipe(
+            image=references, prompt=sample.words, task=sample.task, mask_image=mask, anchor=anchor, **options
+        ).images[0]
+
+    @cached_property
+    def _asked(self) -> dict[str, float]:
+        return self._read([(sample, sample.target) for sample in self.samples])
+
+    def _read(self, pairs: list[tuple[PosterSample, np.ndarray]]) -> dict[str, float]:
+        """Word accuracy of pictures against their posters' texts; empty where no poster has one."""
+        found = [
+            text_accuracy([text.text for text in sample.texts], [line.text for line in self._reader(picture)])
+            for sample, picture in pairs
+            if sample.texts
+        ]
+        return {name: mean(getattr(one, name) for one in found) for name in ("recall", "f_score", "exact") if found}
+
+    @cached_property
+    def _reader(self) -> TextReader:
+        return TextReader(enlarge_to=_READABLE)
+
+
+def _column(pictures: list[np.ndarray]) -> np.ndarray:
+    """Pictures under one another, each in a white square."""
+    tiles = []
+    for picture in pictures:
+        tile = Image.new("RGB", (_TILE, _TILE), "white")
+        shown = Image.fromarray(picture)
+        scale = _TILE / max(shown.size)
+        shown = shown.resize((round(shown.width * scale), round(shown.height * scale)), Image.Resampling.LANCZOS)
+        tile.paste(shown, ((_TILE - shown.width) // 2, 0))
+        tiles.append(np.asarray(tile))
+    return np.concatenate(tiles)

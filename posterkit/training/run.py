@@ -1,0 +1,382 @@
+"""Run: what does not differ between stages, behind a few verbs with plain names."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import shutil
+import signal
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn, Protocol, cast
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from posterkit.pipelines.presets import hardware
+from posterkit.training.bad_batch import BatchFault, all_finite, write_bad_batch
+from posterkit.training.config import RunConfig, flat, save_config
+from posterkit.training.errors import RunFailed, WrongCall, setting_up
+from posterkit.training.guard import check_processes, check_same_run, hold_folder
+from posterkit.training.monitor.log import RunLog
+from posterkit.training.optimizers import choose_optimizer, parameter_groups
+from posterkit.training.saving import writing, written_whole
+from posterkit.training.sharding import asks_for_sharding, clip_norm, shard
+from posterkit.training.state import (
+    EMA,
+    load_state,
+    newest_state,
+    random_state,
+    save_state,
+    set_random_state,
+)
+from posterkit.training.strategies import EndToEnd, Strategy
+
+STOPS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and what a cluster sends before it takes the machine away
+
+
+class Trainee(Protocol):
+    """What a run trains: `module` holds every weight, `save` writes a folder that diffusers opens."""
+
+    module: nn.Module
+
+    def save(self, folder: str | Path) -> None: ...
+
+
+class Loader(Protocol):
+    """Endless batches, with a position that can be saved."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class Run:
+    """One training run: device, folder, seed, optimiser, schedule, averages, log, resume.
+
+        run = Run(config)
+        for batch in run.steps(model, loader):
+            run.backward(loss_of(batch))
+        run.finish(model)
+
+    On resume the weights, averages, optimiser, random generators and the loader's position are put back before the
+    first batch, so that a run stopped at N and gone on with equals one that never stopped, bit for bit on CPU.
+
+    Raises:
+        WrongCall: another run is at work in the folder, not as many processes train as were asked for, or
+            `resume=never` meets a run.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+        self.folder = Path(config.run_dir)
+        sharded = asks_for_sharding(config)
+        self.accelerator = Accelerator(cpu=hardware().device.type != "cuda")
+        self.device = self.accelerator.device
+        self.sharded = sharded and self.accelerator.num_processes > 1
+        self._main = self.accelerator.is_main_process
+        check_processes(config.processes, self.accelerator.num_processes)
+        if config.dry_run:
+            from posterkit.training.monitor.dry_run import check_on_disk
+
+            check_on_disk(config)
+        with setting_up():
+            if self._main:  # for all processes of the run
+                hold_folder(self.folder)
+        if config.resume == "never" and not config.dry_run and newest_state(self.folder / "last") is not None:
+            raise WrongCall(f"{self.folder}: holds a run already; take another run_dir, or resume=auto", self._main)
+        torch.manual_seed(config.seed)  # every process builds the same model; noise is its own
+        self.generator = torch.Generator().manual_seed(config.seed * 1000 + self.accelerator.process_index)
+        self.step = 0
+        self.log = RunLog(self.folder, config, self.accelerator)
+        self._optimizer = choose_optimizer(config, self.device, self.print)
+        self._stopping = False
+        self._batch: Any = None
+        self._fault: BatchFault | None = None  # what went wrong in the step under way, and on which batch
+        # what is open while steps are taken; closed at the latest before Python ends, when threads must be gone
+        self._open = contextlib.ExitStack()
+        weakref.finalize(self, self._open.close)
+
+    def steps(
+        self, model: Trainee, loader: Loader, strategy: Strategy | None = None,
+        sample: Callable[[], Image.Image] | None = None,
+    ) -> Iterator[Any]:  # fmt: skip
+        """Batches until `max_steps` or `stop_at`; around them accumulation, clipping, the step, averages, log, saves.
+
+        In a dry run it is one batch, and `backward` ends the program.
+
+        Args:
+            strategy: says what trains, and what is clipped together; end to end where None.
+            sample: makes the picture that is written to `samples/` before the first step, every `sample_every` steps
+                and after the last one, from averaged weights.
+
+        Raises:
+            WrongCall: the folder holds another run.
+            RunFailed: it was told to stop, a loss or a gradient is not finite, or the disk takes no more.
+        """
+        config = self.config
+        if self.sharded:
+            shard(model, self.device, config.precision == "bf16")
+        else:
+            model.module.to(self.device)
+        self.model, self.loader, self.strategy = model, loader, strategy or EndToEnd(model)
+        self.groups = self.strategy.groups()
+        options = [parameter_groups(group.parameters, config.weight_decay) for group in self.groups]
+        self.optimizer = self._optimizer([option for of_group in options for option in of_group])
+        self._rates = [group.rate for group, of_group in zip(self.groups, options, strict=True) for _ in of_group]
+        self.ema = EMA(model.module, config.ema_decay) if config.ema_decay else None
+        last = config.stop_at or config.max_steps
+        with self._open:
+            if not config.dry_run:
+                self._begin(last)
+            batches = iter(loader)
+            self._open.callback(getattr(batches, "close", lambda: None))  # a thread may be reading ahead
+            if config.dry_run:
+                yield from self._dry_run(next(batches))
+                return
+            if self.step == 0:
+                self._sample(sample)
+            model.module.train()
+            while self.step < last and not self._any(self._stopping):
+                self._before = self._position()
+                for _ in range(config.accumulation):
+                    self._batch = self._next(batches)
+                    with self._attention():  # forward and backward alike: checkpointed blocks are computed twice
+                        yield self._batch
+                self._update()
+                self._tell(last)
+                if self.step % config.save_every == 0 and self.step < last:
+                    self._save()
+                if self.step == last or (config.sample_every and self.step % config.sample_every == 0):
+                    self._sample(sample)
+        if self._stopping:
+            self._save()
+            raise RunFailed(f"stopped at step {self.step} and saved; the same command goes on from there", self._main)
+
+    @contextlib.contextmanager
+    def autocast(self) -> Iterator[None]:
+        """The forward pass's precision.
+
+        Raises:
+            RunFailed: what ran within met a number that is not finite (a strategy's own loss).
+        """
+        bf16 = self.config.precision == "bf16"
+        try:
+            with self._attention(), torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+                yield
+        except FloatingPointError as fault:
+            self._note(str(fault))
+            self._any(True)  # the other processes ask at the end of their step
+            self._fail()
+
+    def backward(self, loss: Tensor, **extra: float) -> None:
+        """Add one forward pass's gradient; `extra` numbers go into the log beside the loss.
+
+        A loss that is not finite ends the run at the end of its step. A dry run ends here: exit code 0.
+        """
+        if self.config.dry_run:
+            self._dry.tell(loss)
+            self._open.close()
+            raise SystemExit(0)
+        if not torch.isfinite(loss):
+            self._note(f"the loss is {loss.item()}")
+        (loss / self.config.accumulation).backward()
+        self.log.loss(loss.detach(), extra)
+
+    def noise_like(self, x: Tensor) -> Tensor:
+        """Standard normal noise from the run's own generator, so that a resumed run draws the same."""
+        return torch.randn(x.shape, generator=self.generator).to(x)
+
+    def afterwards(self, call: Callable[[], None]) -> None:
+        """Have something called when the steps are over, however they end."""
+        self._open.callback(call)
+
+    def stop(self, why: str) -> NoReturn:
+        """End the run before its time, in all processes at the same place, with everything saved."""
+        self._save()
+        raise RunFailed(f"{why}; step {self.step} is saved, the same command goes on from there", self._main)
+
+    @contextlib.contextmanager
+    def averaged(self, model: Trainee) -> Iterator[None]:
+        """The averaged weights in place of the live ones, where the run keeps any."""
+        if self.ema is None:
+            yield
+            return
+        self.ema.swap(model.module)
+        try:
+            yield
+        finally:
+            self.ema.swap(model.module)
+
+    def finish(self, model: Trainee) -> None:
+        """Save the state, the weights as a diffusers folder in `model/`, and the averaged ones in `ema/`.
+
+        Beside either lies a model card.
+
+        Raises:
+            RunFailed: the disk takes no more.
+        """
+        from posterkit.training.monitor.results import write_weights
+
+        if self.config.dry_run:
+            return
+        self._save()
+        write_weights(self, model)
+        where = f"weights in {self.folder / ('ema' if self.ema else 'model')}"
+        if self.step < self.config.max_steps:
+            self.print(f"stopped at step {self.step} of {self.config.max_steps}, as stop_at says; {where}")
+        else:
+            self.print(f"done: {self.step} steps; {where}")
+
+    def print(self, text: str) -> None:
+        """One line, from the main process only."""
+        if self.accelerator.is_main_process:
+            print(text, flush=True)
+
+    def rate(self, step: int) -> float:
+        """The learning rate at a step (hangs on `max_steps` only)."""
+        config = self.config
+        warm = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
+        if config.schedule == "constant":
+            return config.learning_rate * warm
+        done = min(1.0, step / config.max_steps)
+        return config.learning_rate * warm * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done)))
+
+    def _begin(self, last: int) -> None:
+        """Put the state back, and follow the run until `last`."""
+        with setting_up():
+            self._resume()
+        with writing(self.folder, "the log", self._main):
+            self._open.enter_context(self.log.following(self.model.module, self.step, last))
+        if threading.current_thread() is threading.main_thread():
+            for number in STOPS:
+                self._open.callback(signal.signal, number, signal.signal(number, self._on_interrupt))
+
+    def _dry_run(self, batch: Any) -> Iterator[Any]:
+        from posterkit.training.monitor.dry_run import DryRun
+
+        self._batch = batch
+        with writing(self.folder, "dry_run.png", self._main):
+            self._dry = DryRun(self, batch)
+        self.model.module.train()
+        with self._dry.measuring(), self._attention():
+            yield batch
+
+    def _next(self, batches: Iterator[Any]) -> Any:
+        """The next batch that holds none of the samples to skip, in any process."""
+        skip = set(self.config.skip)
+        with self.log.waiting():
+            for _ in range(10_000):
+                batch = next(batches)
+                if not (skip and self._any(not skip.isdisjoint(getattr(batch, "ids", ())))):
+                    return batch
+        raise RunFailed(f"{self.folder}: skip leaves no batch out of 10000", self._main)
+
+    def _attention(self) -> contextlib.AbstractContextManager[Any]:
+        """Plain attention in bfloat16 on a CPU, where it is the faster one for as few tokens as mini has."""
+        plain = self.device.type == "cpu" and self.config.precision == "bf16"
+        return sdpa_kernel(SDPBackend.MATH) if plain else contextlib.nullcontext()
+
+    def _update(self) -> None:
+        if self._any(self._fault is not None):
+            self._fail()
+        if self.accelerator.num_processes > 1 and not self.sharded:  # sharded ones are averaged as they arise
+            gradients = [p.grad for group in self.groups for p in group.parameters if p.grad is not None]
+            mean = cast(Tensor, self.accelerator.reduce(torch.cat([g.flatten() for g in gradients]), "mean"))
+            for gradient, part in zip(gradients, mean.split([g.numel() for g in gradients]), strict=True):
+                gradient.copy_(part.view_as(gradient))
+        self.norms = {g.name: float(clip_norm(g.parameters, self.config.clip)) for g in self.groups}
+        if not all(map(math.isfinite, self.norms.values())):  # the same in every process
+            self._note("the gradient is not finite")
+            self._fail()
+        for options, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
+            options["lr"] = rate * self.rate(self.step)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.ema is not None:
+            self.ema.update(self.model.module, self.step)
+        self.step += 1
+
+    def _tell(self, last: int) -> None:
+        self.log.stepped(self.step)
+        if self.step % self.config.log_every == 0 or self.step == last:
+            figures = {"grad_norm": math.hypot(*self.norms.values()), "lr": self.rate(self.step - 1)}
+            norms = {f"grad_norm_{name}": norm for name, norm in self.norms.items()} if len(self.norms) > 1 else {}
+            with writing(self.folder, "the log", self._main):
+                self.log.row(figures, {**norms, **self.strategy.report()})
+
+    def _sample(self, sample: Callable[[], Image.Image] | None) -> None:
+        from posterkit.training.monitor.results import write_sheet
+
+        if self.config.sample_every and sample is not None:
+            write_sheet(self, sample)
+
+    def _position(self) -> dict[str, Any]:
+        """What decides the batches and noise to come, in this process."""
+        return {"loader": self.loader.state_dict(), "random": random_state(self.generator)}
+
+    def _save(self, position: dict[str, Any] | None = None) -> None:
+        """Write a checkpoint, as of `position` or else as of now."""
+        position = position or self._position()
+        # each process draws its own noise
+        record = {"step": self.step, **position, "random": gather_object([position["random"]])}
+        record["config"] = flat(self.config)
+        folder = self.folder / "last"
+        with self.log.aside(), writing(self.folder, "a checkpoint", self._main):
+            try:
+                save_state(folder, self.model.module, self.optimizer, self.ema, record, self._main)
+            finally:
+                if self._main:  # the others may be here before it has written
+                    shutil.rmtree(folder.with_name("last.tmp"), ignore_errors=True)
+        self.accelerator.wait_for_everyone()
+
+    def _resume(self) -> None:
+        state = newest_state(self.folder / "last")
+        if state is not None:
+            record = load_state(state, self.model.module, self.optimizer, self.ema)
+            check_same_run(self.folder, record, self.config, self.accelerator.num_processes)
+            self.step = record["step"]
+            self.loader.load_state_dict(record["loader"])
+            set_random_state(record["random"][self.accelerator.process_index], self.generator)
+            self.print(f"resumed at step {self.step} from {state}")
+        if self._main:
+            with written_whole(self.folder / "config.yaml") as path:
+                save_config(self.config, path)
+
+    def _note(self, said: str) -> None:
+        """Remember what the step under way met first; the run ends with it."""
+        if self._fault is None:
+            ids, tasks = getattr(self._batch, "ids", []), getattr(self._batch, "tasks", [])
+            self._fault = BatchFault(said, ids, tasks, self.accelerator.process_index)
+
+    def _fail(self) -> NoReturn:
+        """End the run after numbers that are not finite; all processes come here in the same step."""
+        faults = [one for one in gather_object([self._fault]) if one]
+        weights = [parameter for group in self.groups for parameter in group.parameters]
+        if all_finite(weights, self.optimizer, self.ema):
+            self._save(self._before)
+            saved = "the state before it is saved"
+        else:
+            stays = "the last checkpoint stays" if newest_state(self.folder / "last") else "nothing is saved"
+            saved = f"the weights are not finite either: {stays}"
+        with writing(self.folder, "bad_batch.json", self._main):
+            line = write_bad_batch(self.folder, self.step + 1, self._before["loader"], faults, saved, self._main)
+        raise RunFailed(line, self._main)
+
+    def _any(self, told: bool) -> bool:
+        """Whether it is so in any process; all must ask at the same place in their steps."""
+        if self.accelerator.num_processes == 1:
+            return told
+        return bool(cast(Tensor, self.accelerator.reduce(torch.tensor(float(told), device=self.device), "sum")).item())
+
+    def _on_interrupt(self, *_: Any) -> None:
+        self.print("stopping after this step; a second Ctrl-C stops at once")
+        self._stopping = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from posterkit.batch.contact_sheet import MAX_AREA, Frame, contact_sheet
+
+
+def test_every_poster_is_on_the_sheet_in_order() -> None:
+    colors = [(200, 30, 30), (30, 200, 30), (30, 30, 200), (200, 200, 30), (30, 200, 200)]
+    sheet = contact_sheet(
+        [Frame(Image.new("RGB", (83, 121), color), f"poster {color}") for color in colors], columns=3
+    )
+    pixels = np.asarray(sheet).reshape(-1, 3)
+    places = []
+    for color in colors:
+        where = np.flatnonzero((pixels == color).all(axis=1))
+        places.append((where[0] // sheet.width, where[0] % sheet.width))
+    assert places == sorted(places) and len({row for row, _ in places}) == 2
+
+
+def test_a_thousand_posters_still_fit_in_memory() -> None:
+    poster = Image.new("RGB", (20, 30), "red")
+    sheet = contact_sheet([Frame(poster, "a very long name that cannot fit under a stamp.png")] * 1000)
+    assert sheet.width * sheet.height <= MAX_AREA * 1.3
+
+
+def test_a_panorama_and_a_file_find_room(tmp_path: Path) -> None:
+    Image.new("RGB", (900, 90), (1, 2, 3)).save(tmp_path / "wide.png")
+    sheet = contact_sheet([Frame(tmp_path / "wide.png", "wide", "a note", [tmp_path / "wide.png"])])
+    assert ((np.asarray(sheet) == (1, 2, 3)).all(axis=2)).any()
+
+
+def test_an_empty_sheet_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        contact_sheet([])
+
+
+def test_a_picture_that_is_gone_leaves_its_place_empty(tmp_path: Path) -> None:
+    blue = Image.new("RGB", (60, 90), (20, 20, 220))
+    gone = tmp_path / "gone.png"
+    sheet = contact_sheet([Frame(gone, "a"), Frame(blue, "b", sources=[gone, blue])])
+    assert ((np.asarray(sheet) == (20, 20, 220)).all(axis=2)).any()
+    assert sheet.size == contact_sheet([Frame(blue, "a"), Frame(blue, "b", sources=[blue])]).size

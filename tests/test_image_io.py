@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from posterkit.image_io import as_rgb, read_image, read_mask, read_size
+
+
+def pattern(width: int = 6, height: int = 4) -> Image.Image:
+    """Red left half, blue right half: turning it shows."""
+    image = Image.new("RGB", (width, height), (255, 0, 0))
+    image.paste((0, 0, 255), (width // 2, 0, width, height))
+    return image
+
+
+def test_an_image_turned_by_exif_comes_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held so that the picture must be turned clockwise by a quarter
+    pattern().save(tmp_path / "turned.png", exif=exif)
+    image = read_image(tmp_path / "turned.png")
+    assert image.size == (4, 6) == read_size(tmp_path / "turned.png")
+    assert image.getpixel((0, 0)) == (255, 0, 0) and image.getpixel((0, 5)) == (0, 0, 255)
+    assert "exif" not in image.info
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_exif_orientation_agrees_with_its_size(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pattern().save(tmp_path / "a.jpg", exif=exif)
+    assert read_image(tmp_path / "a.jpg").size == tuple(read_size(tmp_path / "a.jpg"))
+    assert read_size(tmp_path / "a.jpg") == ((6, 4) if orientation < 5 else (4, 6))
+
+
+@pytest.mark.parametrize(("alpha", "expected"), [(0, (255, 255, 255)), (255, (10, 20, 30)), (128, (132, 137, 142))])
+def test_alpha_lies_on_white(tmp_path: Path, alpha: int, expected: tuple[int, ...]) -> None:
+    Image.new("RGBA", (2, 2), (10, 20, 30, alpha)).save(tmp_path / "a.png")
+    found = read_image(tmp_path / "a.png").getpixel((0, 0))
+    assert np.abs(np.subtract(found, expected)).max() <= 1  # type: ignore[arg-type]
+
+
+def test_a_palette_with_a_transparent_entry_lies_on_white(tmp_path: Path) -> None:
+    image = Image.new("P", (2, 1))
+    image.putpalette([0, 0, 0, 200, 10, 10])
+    image.putpixel((1, 0), 1)
+    image.save(tmp_path / "a.png", transparency=0)
+    found = read_image(tmp_path / "a.png")
+    assert found.getpixel((0, 0)) == (255, 255, 255) and found.getpixel((1, 0)) == (200, 10, 10)
+
+
+def test_cmyk_without_a_profile_is_converted_by_the_plain_formula(tmp_path: Path) -> None:
+    Image.new("CMYK", (8, 8), (255, 0, 0, 0)).save(tmp_path / "a.tif")
+    assert read_image(tmp_path / "a.tif").getpixel((4, 4)) == (0, 255, 255)
+
+
+def test_a_wide_gamut_image_goes_to_srgb_by_its_profile(tmp_path: Path) -> None:
+    # sRGB's pure red in the connection space (D50) is L* 54.3, a* 80.8, b* 69.9; bytes count a*, b* from 128
+    lab = Image.new("LAB", (4, 4), (round(54.3 * 2.55), 128 + 81, 128 + 70))
+    lab.save(tmp_path / "a.tif")
+    found = np.asarray(read_image(tmp_path / "a.tif")).astype(int)[0, 0]
+    assert np.abs(found - [255, 0, 0]).max() <= 6
+
+
+def test_an_srgb_profile_changes_no_pixel(tmp_path: Path) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    noise = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png", icc_profile=profile)
+    assert np.array_equal(np.asarray(read_image(tmp_path / "a.png")), noise)
+
+
+def test_a_broken_profile_is_left_aside(tmp_path: Path) -> None:
+    Image.new("RGB", (4, 4), (1, 2, 3)).save(tmp_path / "a.png", icc_profile=b"not a profile at all")
+    assert read_image(tmp_path / "a.png").getpixel((0, 0)) == (1, 2, 3)
+
+
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
+    values = np.array([[0, 257 * 100, 65535]], dtype=np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    found = np.asarray(read_image(tmp_path / "a.png"))[0, :, 0]
+    assert found.tolist() == [0, 100, 255]
+
+
+def test_a_sixteen_bit_tiff_reads_as_the_png_does(tmp_path: Path) -> None:
+    values = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    for name in ("a.png", "a.tif"):
+        Image.fromarray(values).save(tmp_path / name)
+    assert np.array_equal(np.asarray(read_image(tmp_path / "a.png")), np.asarray(read_image(tmp_path / "a.tif")))
+
+
+def test_of_an_animation_the_first_frame_is_taken_with_a_warning(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (4, 4), color) for color in ("red", "green", "blue")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    with pytest.warns(UserWarning, match="3 frames"):
+        assert read_image(tmp_path / "a.gif").getpixel((0, 0)) == (255, 0, 0)
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A PNG of a few bytes that claims to be huge."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("side", [11000, 60000])
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path, side: int) -> None:
+    (tmp_path / "bomb.png").write_bytes(bomb(side, side))
+    with pytest.raises(ValueError, match=r"bomb\.png: .*megapixels"):
+        read_image(tmp_path / "bomb.png")
+
+
+def test_a_cut_off_file_is_called_damaged(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(buffer, "JPEG")
+    (tmp_path / "cut.jpg").write_bytes(buffer.getvalue()[:-900])
+    with pytest.raises(ValueError, match=r"cut\.jpg: damaged image"):
+        read_image(tmp_path / "cut.jpg")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.png", b"", "the file is empty"),
+        ("a.png", b"hello", "not an image"),
+        ("a.heic", b"\0\0\0\x18ftypheic", "convert it to PNG or JPEG"),
+        ("a.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
+    ],
+)
+def test_what_is_no_image_is_named_in_one_line(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=said) as error:
+        read_image(tmp_path / name)
+    assert name in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="there is no such file"):
+        read_image(tmp_path / "none.png")
+    with pytest.raises(ValueError, match="is a folder"):
+        read_image(tmp_path)
+
+
+def test_a_mask_is_white_where_something_is_to_be_made(tmp_path: Path) -> None:
+    mask = Image.new("RGBA", (4, 2), (0, 0, 0, 0))  # transparent: keep
+    mask.putpixel((1, 0), (255, 255, 255, 255))
+    mask.putpixel((2, 0), (90, 90, 90, 255))
+    mask.save(tmp_path / "m.png")
+    found = np.asarray(read_mask(tmp_path / "m.png", (4, 2)))
+    assert found.tolist() == [[0, 255, 0, 0], [0, 0, 0, 0]]
+
+
+def test_a_mask_of_another_size_or_without_white_is_refused(tmp_path: Path) -> None:
+    Image.new("L", (4, 2), 0).save(tmp_path / "m.png")
+    with pytest.raises(ValueError, match="4x2, its image 8x2"):
+        read_mask(tmp_path / "m.png", (8, 2))
+    with pytest.raises(ValueError, match="the mask is empty"):
+        read_mask(tmp_path / "m.png", (4, 2))
+
+
+def test_an_open_image_is_read_as_its_file_is() -> None:
+    turned = Image.new("RGB", (64, 96), (10, 20, 30))
+    turned.getexif()[0x0112] = 6
+    assert as_rgb(turned).size == (96, 64)
+    glass = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
+    assert as_rgb(glass).getpixel((0, 0)) == (255, 255, 255)
+    assert as_rgb(glass, "black").getpixel((0, 0)) == (0, 0, 0)
+    deep = Image.fromarray(np.full((8, 8), 20000, np.uint16))
+    assert as_rgb(deep).getpixel((0, 0)) == (round(20000 / 65535 * 255),) * 3
+    plain = Image.new("RGB", (8, 8))
+    assert as_rgb(plain) is plain  # one object stays one object, so that it is encoded once
