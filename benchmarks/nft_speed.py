@@ -32,7 +32,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from posterkit import mini
 from posterkit.datasets import SyntheticPosters
 from posterkit.pipelines.latents import unpack
-from posterkit.rewards import Asked, open_reward
+from posterkit.rewards import PosterRequest, open_reward
 from posterkit.sizing import Size
 from posterkit.training.adapters.autoencoder import tensor_to_images
 from posterkit.training.adapters.qwen import QwenAdapter
@@ -129,7 +129,7 @@ class Theirs:
                 old.copy_(old * decay + own * (1 - decay))
 
     @torch.no_grad()
-    def _draw(self, batch: Any, asked: list[Asked]) -> dict[str, Any]:
+    def _draw(self, batch: Any, asked: list[PosterRequest]) -> dict[str, Any]:
         self.transformer.eval()
         self.transformer.set_adapter("old")
         target, condition = self.model.encode(batch)
@@ -155,13 +155,13 @@ class Theirs:
             v_ref = self.model.velocity(x, t, condition)
         return nft_loss(v, v_old, v_ref, x, x0, t, r)[0]
 
-    def _prompts(self) -> Iterator[tuple[Any, list[Asked]]]:
+    def _prompts(self) -> Iterator[tuple[Any, list[PosterRequest]]]:
         """Prompts whose references have one shape, encoded, a draw at a time."""
         source = SyntheticPosters(seed=0, tasks=("style_driven",), sizes=[SIZE])
         samples = [source.sample(number, task="style_driven") for number in range(48)]
         kinds: dict[Any, list[Any]] = {}
         for sample, row in zip(samples, self.model.precompute(samples), strict=True):
-            kinds.setdefault(self.model.bucket(row), []).append((row, Asked.of(sample)))
+            kinds.setdefault(self.model.bucket(row), []).append((row, PosterRequest.of(sample)))
         while True:
             for members in kinds.values():
                 for start in range(0, len(members) - PROMPTS + 1, PROMPTS):

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from posterkit.prompts import PosterBrief
-from posterkit.rewards import Asked
+from posterkit.rewards import PosterRequest
 from posterkit.rewards.parts.text import TextReward, poster_lines
 from posterkit.synthetic import draw_art
 from posterkit.synthetic.captions import SUBTITLES, TITLES
@@ -54,13 +54,13 @@ def main() -> None:
     print(f"loss of the fast setting: {lost:.4f} of worth")
 
 
-def _typeset(number: int) -> tuple[Image.Image, Asked]:
+def _typeset(number: int) -> tuple[Image.Image, PosterRequest]:
     """A poster of two or three texts, and the row that asks for them."""
     rng = Random(number)
     art = Image.fromarray(draw_art(rng, (SIZE[0] // 2, SIZE[1] // 2))[0]).resize(SIZE, Image.Resampling.BICUBIC)
     title = rng.choice(TITLES[rng.choice(sorted(TITLES))])
     texts = (title, *rng.sample(SUBTITLES, rng.randint(1, 2)))
-    return typeset(art, PosterBrief(texts=list(texts))).image, Asked("text", "", texts)
+    return typeset(art, PosterBrief(texts=list(texts))).image, PosterRequest("text", "", texts)
 
 
 if __name__ == "__main__":

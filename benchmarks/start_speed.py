@@ -17,7 +17,7 @@ from pathlib import Path
 
 from posterkit.datagen.engine import Flow, run_flow
 from posterkit.datasets.dataset import PosterDataset
-from posterkit.datasets.file_index import Memo
+from posterkit.datasets.file_index import FileIndex
 from posterkit.schema import encode_for_shards, encode_sample
 from posterkit.synthetic import SyntheticPosters
 from posterkit.training.loading.fitting import plan_sizes
@@ -39,7 +39,7 @@ def main() -> None:
                 began = time.process_time()
                 dataset = PosterDataset(Path(folder) / "set")
                 opened, wall = time.process_time(), time.perf_counter()
-                memo = Memo(Path(folder) / "known", dataset)
+                memo = FileIndex(Path(folder) / "known", dataset)
                 plans, _ = plan_sizes(memo, given.side**2)
                 spent, wall = time.process_time() - opened, time.perf_counter() - wall
                 print(

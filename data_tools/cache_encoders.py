@@ -24,7 +24,7 @@ from rich.progress import Progress
 
 from posterkit.datagen.command_line import run_tool, whole
 from posterkit.datasets import PosterDataset
-from posterkit.datasets.file_index import Memo
+from posterkit.datasets.file_index import FileIndex
 from posterkit.datasets.pairs import as_samples
 from posterkit.pipelines.loading import LOAD_FAULTS, family_of, first_line, quiet_bars, read_index
 from posterkit.pipelines.presets import DTYPES, hardware
@@ -61,7 +61,7 @@ def main(given: argparse.Namespace) -> int:
         encoder.to(hardware(given.device).device)
 
     plans, lost = plan_sizes(
-        Memo(given.out / "known", found, given.part[0], print), given.area or adapter.defaults["native_area"]
+        FileIndex(given.out / "known", found, given.part[0], print), given.area or adapter.defaults["native_area"]
     )
     cache = open_cache(adapter, plans, given.out, given.keep, given.shard)
     for folder in cache.drop_stale("family", "text") if given.drop_stale else ():

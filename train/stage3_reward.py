@@ -33,7 +33,7 @@ from posterkit.training.losses import add_noise, dpo_loss, nft_loss, optimality,
 from posterkit.training.losses.grpo import sde_step, step_kl, step_log_prob
 from posterkit.training.monitor.sampling import SampleSheet
 from posterkit.training.rl.epochs import Rollouts
-from posterkit.training.rl.groups import Lesson, Rollout, RolloutConfig
+from posterkit.training.rl.groups import PolicyBatch, Rollout, RolloutConfig
 from posterkit.training.rl.scoring import RewardSource, open_rewards
 from posterkit.training.rl.stored import StoredPairs
 from posterkit.training.rl.velocities import OLD, Velocities
@@ -144,7 +144,7 @@ def nft(config: RewardConfig, run: Run, rollout: Rollout, v: Velocities) -> Loss
     return nft_loss(*velocities, x, x0, t, r, options.beta, options.clip, options.kl)
 
 
-def dpo(config: RewardConfig, run: Run, lesson: Lesson, v: Velocities) -> Loss:
+def dpo(config: RewardConfig, run: Run, lesson: PolicyBatch, v: Velocities) -> Loss:
     x0, condition, pairs = lesson.x0, lesson.condition, len(lesson.x0) // 2
     t = sample_time(pairs, run.generator, config.time, config.time_shift).to(x0).repeat(2)
     noise = run.noise_like(x0[:pairs]).repeat(2, 1, 1)  # both sides of a pair share time and noise

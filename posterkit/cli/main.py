@@ -19,7 +19,7 @@ from posterkit import __version__
 from posterkit.cli.options import WRONG_CALL, make_parser
 
 if TYPE_CHECKING:
-    from posterkit.critic.critic import Judge
+    from posterkit.critic.critic import Critic
     from posterkit.generate.plan import Settings
     from posterkit.generate.request import Job
     from posterkit.generate.worker import Worker
@@ -200,12 +200,12 @@ def _make_one(job: Job, worker: Worker, outputs: list[Path], record: dict[str, A
     return DONE
 
 
-def _critic(settings: Settings) -> Judge:
-    from posterkit.critic.opening import open_judge
+def _critic(settings: Settings) -> Critic:
+    from posterkit.critic.opening import open_critic
     from posterkit.generate.plan import RULES
     from posterkit.pipelines.presets import hardware
 
-    return open_judge(settings.critic or RULES, device=str(hardware(settings.device).device))
+    return open_critic(settings.critic or RULES, device=str(hardware(settings.device).device))
 
 
 def _check_reward(args: argparse.Namespace, several: bool) -> None:

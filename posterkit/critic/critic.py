@@ -35,7 +35,7 @@ class Suggestions:
     style: str
 
 
-class Judge(Protocol):
+class Critic(Protocol):
     """Looks at posters (RGB) and answers; every method raises AnswerError where it has no answer."""
 
     @property

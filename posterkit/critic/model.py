@@ -1,4 +1,4 @@
-"""A judge that asks a model which can see: at an endpoint, in a local folder, any `Chat`."""
+"""A judge that asks a model which can see: at an endpoint, in a local folder, any `LanguageModel`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from posterkit.critic.questions import (
     Question,
 )
 from posterkit.llm.answers import one_line, read_answer
-from posterkit.llm.client import AnswerError, Chat
+from posterkit.llm.client import AnswerError, LanguageModel
 from posterkit.metrics.lettering import SeenText
 
 Found = TypeVar("Found")
@@ -38,7 +38,7 @@ _OTHER_PICTURE = re.compile(
 )
 
 
-class ModelJudge:
+class ModelCritic:
     """Judges by asking a model that can see, one question a method, with JSON answers (`posterkit.critic.questions`).
 
     An answer that cannot be used is asked for once more, with a word on what was wrong; then it is an AnswerError.
@@ -47,7 +47,7 @@ class ModelJudge:
         chat: the model; as safe from several threads as it is itself.
     """
 
-    def __init__(self, chat: Chat) -> None:
+    def __init__(self, chat: LanguageModel) -> None:
         self.chat = chat
 
     @property

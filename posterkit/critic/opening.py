@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from posterkit.critic.critic import Judge
+from posterkit.critic.critic import Critic
 from posterkit.llm.once import opened_once
-from posterkit.llm.opening import open_seer
+from posterkit.llm.opening import open_vision_language_model
 
 RULES, BLIND = "rules", "rules-blind"
 
 
-def open_judge(
+def open_critic(
     source: str = RULES, *, model: str | None = None, device: str = "cpu", cache: str | Path | None = None
-) -> Judge:
+) -> Critic:
     """A judge by its address; the same one for the same arguments within a process, so that a model is loaded once.
 
     Args:
@@ -31,13 +31,13 @@ def open_judge(
 
 
 @opened_once()
-def _judge(source: str, model: str | None, device: str, cache: str | None) -> Judge:
+def _judge(source: str, model: str | None, device: str, cache: str | None) -> Critic:
     if source in (RULES, BLIND):
-        from posterkit.critic.rules import RulesJudge
+        from posterkit.critic.rules import RulesCritic
 
-        return RulesJudge(read_text=source == RULES, cache=cache)
-    from posterkit.critic.model import ModelJudge
-    from posterkit.llm.cache import Cached
+        return RulesCritic(read_text=source == RULES, cache=cache)
+    from posterkit.critic.model import ModelCritic
+    from posterkit.llm.cache import CachedClient
 
-    chat = open_seer(source, model, device)
-    return ModelJudge(Cached(chat, cache) if cache else chat)
+    chat = open_vision_language_model(source, model, device)
+    return ModelCritic(CachedClient(chat, cache) if cache else chat)

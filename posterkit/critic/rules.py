@@ -24,7 +24,7 @@ _KEPT = 8  # posters whose lines are remembered: one is asked about several time
 _LONGEST = 1000  # characters of a text that are quoted
 
 
-class RulesJudge:
+class RulesCritic:
     """Judges by measures alone; the same poster always gets the same answer, on every machine.
 
     It reads texts, colours and arrangement, and cannot tell what a picture shows. Safe from several threads; one

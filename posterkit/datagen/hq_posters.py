@@ -22,7 +22,7 @@ from posterkit.metrics.lettering import SeenText
 from posterkit.schema import DrawnText, PosterSample, Region, encode_sample
 
 if TYPE_CHECKING:
-    from posterkit.critic.rules import RulesJudge
+    from posterkit.critic.rules import RulesCritic
     from posterkit.rewards.models.image_text import ImageTextModel
 
 
@@ -109,13 +109,13 @@ class Caption:
 
 @dataclass(frozen=True)
 class LooksOf:
-    """The rules' aesthetic score by itself: what `Judge.score` says of it, without the time for content and text."""
+    """The rules' aesthetic score by itself: what `Critic.score` says of it, without the time for content and text."""
 
     judge: JudgeAt  # rules
 
     def aesthetics(self, poster: Image.Image, caption: str) -> tuple[str, float, str]:
         """Who scores, the score in [0, 1], and why; the caption does not matter."""
-        judge = cast("RulesJudge", self.judge.open())
+        judge = cast("RulesCritic", self.judge.open())
         looks = judge.looks(poster)
         part, value = min(looks.parts().items(), key=lambda part: part[1])
         return judge.name, looks.aesthetics, f"weakest in {part} ({value:.2f})"

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from posterkit.critic.critic import Judge
-from posterkit.critic.opening import open_judge
+from posterkit.critic.critic import Critic
+from posterkit.critic.opening import open_critic
 from posterkit.datagen.engine import Drop
 from posterkit.datagen.near_duplicates import find_near_copies, perceptual_hash
 from posterkit.datasets.dataset import read_rows
@@ -86,15 +86,15 @@ def check_outside(out: Path, folder: Path) -> None:
 
 @dataclass(frozen=True)
 class JudgeAt:
-    """A judge by its address: each process opens its own, see `posterkit.critic.opening.open_judge`."""
+    """A judge by its address: each process opens its own, see `posterkit.critic.opening.open_critic`."""
 
     source: str
     model: str | None = None
     device: str = "cpu"
     answers: str | None = None
 
-    def open(self) -> Judge:
-        return open_judge(self.source, model=self.model, device=self.device, cache=self.answers)
+    def open(self) -> Critic:
+        return open_critic(self.source, model=self.model, device=self.device, cache=self.answers)
 
 
 @dataclass(frozen=True)

@@ -258,9 +258,9 @@ class Writer:
 
 @opened_once()
 def _chat(source: str, model: str | None, device: str) -> Any:
-    from posterkit.llm.opening import open_chat
+    from posterkit.llm.opening import open_language_model
 
-    return open_chat(source, model, device)
+    return open_language_model(source, model, device)
 
 
 def encode_prompt(prompt: PosterPrompt) -> tuple[Row, dict[str, bytes]]:

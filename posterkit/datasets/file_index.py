@@ -38,7 +38,7 @@ class Facts(NamedTuple):
     size: Size
 
 
-class Memo:
+class FileIndex:
     """Facts of a set's rows, kept in a folder by what each row says and by the size and time of its files.
 
     A row whose text changed, or one of whose files did, is read anew; one in a tar shard is known as long as the

@@ -14,9 +14,9 @@ from posterkit.generate.request import TEXT, NoneScored
 from posterkit.generate.worker import Drawn, Inputs, Worker
 from posterkit.llm.answers import fault_line
 from posterkit.prompts import in_quotes, quoted_texts
-from posterkit.rewards import Asked, Worth, open_reward
+from posterkit.rewards import PosterRequest, RewardResult, open_reward
 from posterkit.rewards.opening import reach
-from posterkit.rewards.service.pool import Guarded
+from posterkit.rewards.service.pool import RewardPool
 from posterkit.sizing import contain
 from posterkit.tasks import TASKS
 
@@ -44,9 +44,9 @@ class Scorer:
         reward = open_reward(source, device=str(hardware(settings.device).device), tasks=tasks)
         reach(source, {})
         self.name = reward.name
-        self._guarded = Guarded(reward, workers=0, limit=LIMIT, at_once=1, tolerated=1.0)
+        self._guarded = RewardPool(reward, workers=0, limit=LIMIT, at_once=1, tolerated=1.0)
 
-    def __call__(self, posters: Sequence[Image.Image], rows: Sequence[Asked]) -> list[Worth | str]:
+    def __call__(self, posters: Sequence[Image.Image], rows: Sequence[PosterRequest]) -> list[RewardResult | str]:
         """What finished posters are worth; why, in one line, where the reward fails."""
         scoring = self._guarded.submit([_reduced(poster) for poster in posters], rows)
         worths, faults = scoring.result(), iter(scoring.faults)
@@ -104,7 +104,7 @@ def draw_best(
 class _Choice:
     """The candidates for one poster; only the best so far is held."""
 
-    asked: Asked
+    asked: PosterRequest
     best: Drawn | None = None
     value: float = -1.0
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -115,7 +115,7 @@ class _Choice:
             return
         worth = scorer([poster.image], [self.asked])[0]
         self.rows.append({"seed": seed, **worth_row(worth)})
-        if isinstance(worth, Worth) and worth.value > self.value:
+        if isinstance(worth, RewardResult) and worth.value > self.value:
             self.best, self.value = poster, worth.value
 
     def kept(self, by: str) -> Drawn | Exception:
@@ -126,7 +126,7 @@ class _Choice:
         return replace(self.best, record=self.best.record | {"chosen": chosen}, notes=[*self.best.notes, *left_out])
 
 
-def asked_of(plan: Plan, inputs: Inputs) -> Asked:
+def asked_of(plan: Plan, inputs: Inputs) -> PosterRequest:
     """What a job's finished poster was asked to be.
 
     The texts are the job's, typeset or drawn; a poster without any may bear none where its model was told so, and
@@ -146,14 +146,14 @@ def asked_of(plan: Plan, inputs: Inputs) -> Asked:
         across, down = size.width / plan.finished.width, size.height / plan.finished.height
         x0, y0, x1, y1 = plan.box
         placed = round(x0 * across), round(y0 * down), round(x1 * across), round(y1 * down)
-    return Asked(
+    return PosterRequest(
         job.task, words if job.task == TEXT else TASKS[job.task].instruction(words),
         texts or (() if "no text" in plan.words.lower() else None), tuple(references), mask, placed, size=size,
         caption=words, id=job.where or "poster",
     )  # fmt: skip
 
 
-def worth_row(worth: Worth | str) -> dict[str, Any]:
+def worth_row(worth: RewardResult | str) -> dict[str, Any]:
     """A worth for a record, rounded to what it means; the fault where there is none."""
     if isinstance(worth, str):
         return {"fault": worth}

@@ -42,7 +42,7 @@ class Settings:
         native: the poster keeps the size that the model draws at.
         draw_text: texts are drawn by the diffusion model instead of typeset; None leaves it to the checkpoint.
         reward: who says which poster is better, see `posterkit.rewards.open_reward`; None means the rules.
-        critic: who says what would make one better, see `posterkit.critic.opening.open_judge`; None means the rules.
+        critic: who says what would make one better, see `posterkit.critic.opening.open_critic`; None means the rules.
     """
 
     model: str | None = None

@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from posterkit.critic.critic import Judge
+from posterkit.critic.critic import Critic
 from posterkit.generate.choose import OnStep, Scorer, asked_of, worth_row
 from posterkit.generate.plan import Plan
 from posterkit.generate.worker import Drawn, Inputs, Worker
 from posterkit.llm.answers import fault_line
 from posterkit.pipelines.loading import card_recipe
 from posterkit.pipelines.revision import path_and_weight
-from posterkit.rewards import Worth
+from posterkit.rewards import RewardResult
 
 RECIPE = "stage4_reflect"  # what teaches a model to heed a draft and suggestions
 
@@ -41,7 +41,7 @@ def refine(
     plan: Plan,
     inputs: Inputs,
     draft: Drawn,
-    critic: Judge,
+    critic: Critic,
     scorer: Scorer,
     on_step: OnStep | None = None,
 ) -> Drawn:
@@ -57,7 +57,7 @@ def refine(
     worth = scorer([draft.image], [asked])[0]
     refined: dict[str, Any] = {"critic": critic.name, "by": scorer.name, "draft": worth_row(worth), "rounds": []}
     best, fault = draft, worth if isinstance(worth, str) else ""
-    value = worth.value if isinstance(worth, Worth) else 0.0
+    value = worth.value if isinstance(worth, RewardResult) else 0.0
     for number in range(1, (plan.job.refine or 0) + 1):
         if fault:
             break
@@ -68,10 +68,10 @@ def refine(
         except Exception as error:  # a poster is there; it must not be lost to what would have made it better
             fault = f"round {number}: {fault_line(error)}"
             break
-        better = isinstance(worth, Worth) and worth.value > value
+        better = isinstance(worth, RewardResult) and worth.value > value
         row = {"content": said.content, "style": said.style, **worth_row(worth), "kept": better}
         refined["rounds"].append(row)
-        if not isinstance(worth, Worth) or not better:
+        if not isinstance(worth, RewardResult) or not better:
             fault = f"round {number}: {worth}" if isinstance(worth, str) else ""
             break
         best, value = made, worth.value

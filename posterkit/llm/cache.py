@@ -13,10 +13,10 @@ from typing import Any
 from PIL import Image
 
 from posterkit.llm.answers import read_answer
-from posterkit.llm.client import AnswerError, Chat
+from posterkit.llm.client import AnswerError, LanguageModel
 
 
-class Cached:
+class CachedClient:
     """A chat whose answers are kept in a folder, one file a question.
 
     The key is everything that decides the answer: the model's name and temperature, both prompts, the pictures' pixels
@@ -28,7 +28,7 @@ class Cached:
         folder: made where it is not there.
     """
 
-    def __init__(self, chat: Chat, folder: str | Path) -> None:
+    def __init__(self, chat: LanguageModel, folder: str | Path) -> None:
         self.chat, self.folder = chat, Path(folder)
 
     @property

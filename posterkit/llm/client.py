@@ -23,7 +23,7 @@ def reduced(image: Image.Image, side: int) -> Image.Image:
     return picture
 
 
-class Chat(Protocol):
+class LanguageModel(Protocol):
     """A model that answers one question."""
 
     @property
@@ -50,7 +50,7 @@ class Chat(Protocol):
         ...
 
 
-class Seer(Chat, Protocol):
+class VisionLanguageModel(LanguageModel, Protocol):
     """A chat that can be asked about pictures, and that says how sure it is."""
 
     def weigh(

@@ -97,7 +97,7 @@ class Endpoint:
     def weigh(
         self, system: str, users: Sequence[str], answers: Sequence[str], images: Sequence[Image.Image] = ()
     ) -> list[list[float]]:
-        """How likely each of some answers is beside the others, by the `logprobs` of the first token; see `Seer`.
+        """How likely each of some answers is beside the others, by the `logprobs` of the first token.
 
         Where the endpoint gives none, the answer itself has all of it.
 

@@ -81,7 +81,7 @@ class LocalModel:
     def weigh(
         self, system: str, users: Sequence[str], answers: Sequence[str], images: Sequence[Image.Image] = ()
     ) -> list[list[float]]:
-        """How likely each of some answers is beside the others, from the first token's logits; see `Seer`.
+        """How likely each of some answers is beside the others, from the first token's logits.
 
         Raises:
             AnswerError: as `ask`, or an answer is more than one token to this model.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from posterkit.llm.client import Chat, Seer
+from posterkit.llm.client import LanguageModel, VisionLanguageModel
 from posterkit.llm.once import opened_once
 
 
-def open_chat(source: str, model: str | None = None, device: str = "cpu") -> Chat:
+def open_language_model(source: str, model: str | None = None, device: str = "cpu") -> LanguageModel:
     """A language model by its address.
 
     Args:
@@ -30,8 +30,8 @@ def open_chat(source: str, model: str | None = None, device: str = "cpu") -> Cha
 
 
 @opened_once()
-def open_seer(source: str, model: str | None, device: str) -> Seer:
-    """A chat for judging: always the likeliest answer, and one that can see; arguments and errors as `open_judge`."""
+def open_vision_language_model(source: str, model: str | None, device: str) -> VisionLanguageModel:
+    """A chat for judging: always the likeliest answer, and one that can see; arguments and errors as `open_critic`."""
     if source.startswith(("http://", "https://")):
         from posterkit.llm.endpoint import Endpoint
 

@@ -164,7 +164,7 @@ def _pair_misspelt(missing: list[str], extra: list[str]) -> dict[str, str]:
 
 
 class CachedReader:
-    """A reader of text whose lines are kept in a folder, as safely as `Cached` keeps answers.
+    """A reader of text whose lines are kept in a folder, as safely as `CachedClient` keeps answers.
 
     Args:
         reader: who reads what is not there yet.

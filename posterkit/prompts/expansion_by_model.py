@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from posterkit.llm.client import AnswerError, Chat
-from posterkit.llm.opening import open_chat
+from posterkit.llm.client import AnswerError, LanguageModel
+from posterkit.llm.opening import open_language_model
 from posterkit.prompts import Expander, Expansion, PosterBrief, expand, in_quotes
 
 INSTRUCTION = """\
@@ -17,7 +17,7 @@ You write prompts for a model that draws posters. Rewrite the user's prompt as o
 - Less than 300 words. Answer with the prompt alone: no heading, no comment, no alternatives."""
 
 
-def asking(chat: Chat) -> Expander:
+def asking(chat: LanguageModel) -> Expander:
     """An expander that asks a language model."""
 
     def expander(brief: PosterBrief) -> str:
@@ -42,7 +42,7 @@ def expand_prompt(
     if how == "rules":
         return expand(prompt)
     try:
-        chat = open_chat(how, model, device)
+        chat = open_language_model(how, model, device)
     except AnswerError as fault:
         reason = str(fault)
 

@@ -16,7 +16,7 @@ from PIL import Image
 import posterkit
 from posterkit.llm.cache import digest, read_entry, write_entry
 from posterkit.rewards.parts.part import check_count
-from posterkit.rewards.reward import Asked, Reward, Worth
+from posterkit.rewards.reward import PosterRequest, Reward, RewardResult
 
 
 class CachedReward:
@@ -38,7 +38,7 @@ class CachedReward:
     def name(self) -> str:
         return self.reward.name
 
-    def __call__(self, images: Sequence[Image.Image], rows: Sequence[Asked]) -> list[Worth]:
+    def __call__(self, images: Sequence[Image.Image], rows: Sequence[PosterRequest]) -> list[RewardResult]:
         """The worths, from the folder where they are there.
 
         Raises:
@@ -56,13 +56,13 @@ class CachedReward:
                     write_entry(paths[n], {"by": self.name, "user": rows[n].id, "answer": json.dumps(asdict(worth))})
         return [worth for worth in found if worth is not None]
 
-    def _path(self, image: Image.Image, row: Asked) -> Path:
+    def _path(self, image: Image.Image, row: PosterRequest) -> Path:
         how = f"{self.name} posterkit {posterkit.__version__} rapidocr {version('rapidocr')}"
         key = sha256(f"{how} {digest(image)} {_told(row)}".encode()).hexdigest()
         return self.folder / key[:2] / f"{key}.json"
 
 
-def _told(row: Asked) -> str:
+def _told(row: PosterRequest) -> str:
     """Everything in a row but its name, pictures by their content."""
     told = {field.name: getattr(row, field.name) for field in fields(row) if field.name != "id"}
     return repr(_plain(told))
@@ -76,10 +76,10 @@ def _plain(value):
     return tuple(_plain(one) for one in value) if isinstance(value, tuple) else value
 
 
-def _read(path: Path) -> Worth | None:
+def _read(path: Path) -> RewardResult | None:
     kept = read_entry(path)
     if kept is not None:
         with suppress(ValueError, TypeError, KeyError):  # damaged inside; it is scored again
             entry = json.loads(kept)
-            return Worth(float(entry["value"]), dict(entry["parts"]), str(entry["why"]))
+            return RewardResult(float(entry["value"]), dict(entry["parts"]), str(entry["why"]))
     return None

@@ -12,19 +12,19 @@ from PIL import Image, ImageDraw, ImageFont
 from posterkit.metrics.fidelity import border_fill, edge_replication
 from posterkit.prompts import PosterBrief
 from posterkit.rewards.parts.preservation import canvas_of, mirrored
-from posterkit.rewards.reward import Asked
+from posterkit.rewards.reward import PosterRequest
 from posterkit.sizing import Size, contain
 from posterkit.tasks import BLANK
 from posterkit.typeset.compose import typeset
 from posterkit.typeset.fonts import FACES
 
-Cheat = Callable[[Asked], Image.Image | None]
+Cheat = Callable[[PosterRequest], Image.Image | None]
 
 SPRAYED = "SALE"  # where nothing is asked
 _GRID = 8  # tiles a side that a reference is cut into
 
 
-def cheat(name: str, row: Asked) -> Image.Image | None:
+def cheat(name: str, row: PosterRequest) -> Image.Image | None:
     """A poster that cheats; the same for the same row each time.
 
     Args:
@@ -46,17 +46,17 @@ def cheat(name: str, row: Asked) -> Image.Image | None:
     return Image.fromarray(np.where(region[..., None], np.asarray(made), canvas))
 
 
-def _blank(row: Asked) -> Image.Image:
+def _blank(row: PosterRequest) -> Image.Image:
     return Image.new("RGB", _size(row), BLANK)
 
 
-def _noise(row: Asked) -> Image.Image:
+def _noise(row: PosterRequest) -> Image.Image:
     width, height = _size(row)
     rng = np.random.default_rng(crc32(row.id.encode()))
     return Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
-def _sprayed_text(row: Asked) -> Image.Image:
+def _sprayed_text(row: PosterRequest) -> Image.Image:
     """The asked words again and again, all over an empty ground."""
     size = _size(row)
     poster = Image.new("RGB", size, "white")
@@ -68,13 +68,13 @@ def _sprayed_text(row: Asked) -> Image.Image:
     return poster
 
 
-def _words_alone(row: Asked) -> Image.Image | None:
+def _words_alone(row: PosterRequest) -> Image.Image | None:
     """The asked words once, set well on an empty ground."""
     asked = row.wording()
     return typeset(Image.new("RGB", _size(row), "white"), PosterBrief(texts=list(asked))).image if asked else None
 
 
-def _copied_input(row: Asked) -> Image.Image | None:
+def _copied_input(row: PosterRequest) -> Image.Image | None:
     """Reference 0 as it went in: where it lies on the poster, else stretched to its size."""
     if not row.references:
         return None
@@ -83,7 +83,7 @@ def _copied_input(row: Asked) -> Image.Image | None:
     return Image.fromarray(row.references[0]).resize(_size(row), Image.Resampling.LANCZOS)
 
 
-def _pasted_reference(row: Asked) -> Image.Image | None:
+def _pasted_reference(row: PosterRequest) -> Image.Image | None:
     """Reference 0 within an empty ground, as large as it fits."""
     if not row.references or row.mask is not None:
         return None
@@ -96,7 +96,7 @@ def _pasted_reference(row: Asked) -> Image.Image | None:
     return poster
 
 
-def _shuffled_reference(row: Asked) -> Image.Image | None:
+def _shuffled_reference(row: PosterRequest) -> Image.Image | None:
     """Reference 0 stretched, cut into 8x8 tiles, and the tiles in any order: its colours and edges, nothing else."""
     if not row.references:
         return None
@@ -110,22 +110,22 @@ def _shuffled_reference(row: Asked) -> Image.Image | None:
     return shuffled.resize(_size(row), Image.Resampling.LANCZOS)
 
 
-def _edge_replication(row: Asked) -> Image.Image | None:
+def _edge_replication(row: PosterRequest) -> Image.Image | None:
     return None if row.mask is None else Image.fromarray(edge_replication(*canvas_of(row)))
 
 
-def _border_colour(row: Asked) -> Image.Image | None:
+def _border_colour(row: PosterRequest) -> Image.Image | None:
     return None if row.mask is None else Image.fromarray(border_fill(*canvas_of(row)))
 
 
-def _mirrored_input(row: Asked) -> Image.Image | None:
+def _mirrored_input(row: PosterRequest) -> Image.Image | None:
     """The kept part reflected over its sides; a hole within it leaves nothing to reflect into."""
     if row.mask is None or row.task == "filling":
         return None
     return Image.fromarray(mirrored(*canvas_of(row)))
 
 
-def _size(row: Asked) -> Size:
+def _size(row: PosterRequest) -> Size:
     assert row.size is not None
     return Size(*row.size)
 

@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 
 from posterkit.rewards.parts.part import NOTHING_TO_JUDGE, check_count
-from posterkit.rewards.reward import Asked, Reward, Worth
+from posterkit.rewards.reward import PosterRequest, Reward, RewardResult
 from posterkit.tasks import TASKS
 
 TEXT = "text"
@@ -149,13 +149,13 @@ class Composed:
         told = json.dumps([parts, table, gates], sort_keys=True)
         return f"{self.label} {sha256(told.encode()).hexdigest()[:8]}"
 
-    def __call__(self, images: Sequence[Image.Image], rows: Sequence[Asked]) -> list[Worth]:
+    def __call__(self, images: Sequence[Image.Image], rows: Sequence[PosterRequest]) -> list[RewardResult]:
         check_count(self.label, images, rows)
         for row in rows:
             if row.task not in self.weights:
                 known = ", ".join(self.weights)
                 raise ValueError(f"reward {self.label}: row {row.id!r} is of {row.task!r}; it knows {known}")
-        found: list[dict[str, Worth]] = [{} for _ in rows]
+        found: list[dict[str, RewardResult]] = [{} for _ in rows]
         for name, reward in self.rewards.items():
             those = [n for n, row in enumerate(rows) if name in self.weights[row.task]]
             worths = reward([images[n] for n in those], [rows[n] for n in those]) if those else []
@@ -164,10 +164,10 @@ class Composed:
                     found[n][name] = worth
         return [self._whole(row.task, parts) for row, parts in zip(rows, found, strict=True)]
 
-    def _whole(self, task: str, found: dict[str, Worth]) -> Worth:
+    def _whole(self, task: str, found: dict[str, RewardResult]) -> RewardResult:
         """The mean over what there was to judge; each part's own parts are kept under its name."""
         if not found:
-            return Worth(1.0, {}, NOTHING_TO_JUDGE)
+            return RewardResult(1.0, {}, NOTHING_TO_JUDGE)
         weights = {name: self.weights[task][name] for name in found}
         value = sum(weight * found[name].value for name, weight in weights.items()) / sum(weights.values())
         said = []
@@ -180,4 +180,4 @@ class Composed:
         parts = {name: worth.value for name, worth in found.items()}
         for name, worth in found.items():
             parts |= {f"{name}/{part}": measure for part, measure in worth.parts.items()}
-        return Worth(float(np.clip(value, 0, 1)), parts, "; ".join(said))
+        return RewardResult(float(np.clip(value, 0, 1)), parts, "; ".join(said))

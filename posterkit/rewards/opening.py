@@ -170,11 +170,11 @@ class _Opening:
 
             return ScoredReward(source, self.device)
         if kind == "judge":
-            from posterkit.llm.opening import open_seer
+            from posterkit.llm.opening import open_vision_language_model
             from posterkit.rewards.models.vision_language import ModelReward
 
             name = f"{self.model} at {source}" if self.model else source
-            return ModelReward(name, lambda: open_seer(source, self.model, self.device), part)
+            return ModelReward(name, lambda: open_vision_language_model(source, self.model, self.device), part)
         raise ValueError(f"reward {part}: {source} is a {_KINDS[kind]}, which cannot judge that")
 
 

@@ -19,7 +19,7 @@ VISIBLE = 0.8  # of a text's box; from so much of it in the kept pixels on, the 
 
 
 @dataclass(frozen=True)
-class Asked:
+class PosterRequest:
     """What a poster was asked to be: all that a reward may look at. The finished poster of a set is no part of it.
 
     Attributes:
@@ -50,7 +50,7 @@ class Asked:
     id: str = ""
 
     @classmethod
-    def of(cls, sample: PosterSample) -> Asked:
+    def of(cls, sample: PosterSample) -> PosterRequest:
         """What a sample of a set asks for.
 
         Its texts are those that its model can know: quoted in the instruction, or to be seen in the pictures that go
@@ -81,7 +81,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Worth:
+class RewardResult:
     """One poster's reward, larger is better.
 
     Attributes:
@@ -103,7 +103,7 @@ class Reward(Protocol):
         """What records and caches call it; it changes with everything that decides the answer."""
         ...
 
-    def __call__(self, images: Sequence[Image.Image], rows: Sequence[Asked]) -> list[Worth]:
+    def __call__(self, images: Sequence[Image.Image], rows: Sequence[PosterRequest]) -> list[RewardResult]:
         """One worth for each poster (RGB) and what it was asked to be.
 
         Raises:

@@ -16,8 +16,8 @@ from chat_server import chat, reply, servers
 from pictures import grain
 from PIL import Image
 
-from posterkit.critic.model import ModelJudge
-from posterkit.llm.cache import Cached
+from posterkit.critic.model import ModelCritic
+from posterkit.llm.cache import CachedClient
 from posterkit.llm.client import AnswerError
 from posterkit.llm.endpoint import Endpoint
 
@@ -44,9 +44,9 @@ class Counting:
 
 def test_the_same_question_is_asked_once_and_answered_by_another_object_too(tmp_path):
     inner = Counting()
-    first = Cached(inner, tmp_path).ask("s", "u", [PICTURE], None)
+    first = CachedClient(inner, tmp_path).ask("s", "u", [PICTURE], None)
     assert first == "answer 1"
-    assert Cached(inner, tmp_path).ask("s", "u", [PICTURE.copy()], None) == first
+    assert CachedClient(inner, tmp_path).ask("s", "u", [PICTURE.copy()], None) == first
     assert inner.count == 1
 
 
@@ -55,15 +55,15 @@ def test_whatever_decides_the_answer_makes_another_question(tmp_path):
     other.putpixel((0, 0), (1, 2, 3))
     turned = PICTURE.transpose(Image.Transpose.ROTATE_90)
     inner = Counting()
-    cached = Cached(inner, tmp_path)
+    cached = CachedClient(inner, tmp_path)
     questions = [
         ("s", "u", [PICTURE], None), ("t", "u", [PICTURE], None), ("s", "v", [PICTURE], None), ("s", "u", [], None),
         ("s", "u", [other], None), ("s", "u", [turned], None), ("s", "u", [PICTURE, other], None),
         ("s", "u", [other, PICTURE], None), ("su", "", [PICTURE], None),
     ]  # fmt: skip
     answers = {cached.ask(*question) for question in questions}
-    answers |= {Cached(model, tmp_path).ask(*questions[0]) for model in (Counting("n", answer="n"),)}
-    answers |= {Cached(model, tmp_path).ask(*questions[0]) for model in (Counting(temperature=1.0, answer="t"),)}
+    answers |= {CachedClient(model, tmp_path).ask(*questions[0]) for model in (Counting("n", answer="n"),)}
+    answers |= {CachedClient(model, tmp_path).ask(*questions[0]) for model in (Counting(temperature=1.0, answer="t"),)}
     assert len(answers) == len(questions) + 2
     assert inner.count == len(questions)
 
@@ -71,7 +71,7 @@ def test_whatever_decides_the_answer_makes_another_question(tmp_path):
 def test_pictures_of_one_size_in_bytes_but_another_shape_differ(tmp_path):
     pixels = grain(40, 60)
     inner = Counting()
-    cached = Cached(inner, tmp_path)
+    cached = CachedClient(inner, tmp_path)
     cached.ask("s", "u", [Image.fromarray(pixels)])
     cached.ask("s", "u", [Image.fromarray(pixels.reshape(40, 60, 3))])
     assert inner.count == 2
@@ -79,7 +79,7 @@ def test_pictures_of_one_size_in_bytes_but_another_shape_differ(tmp_path):
 
 def test_errors_and_answers_that_do_not_fit_their_schema_are_not_kept(tmp_path):
     inner = Counting(answer="no JSON at all")
-    cached = Cached(inner, tmp_path)
+    cached = CachedClient(inner, tmp_path)
     for _ in range(2):
         with pytest.raises(AnswerError, match="m: no"):
             cached.ask("s", "fail")
@@ -93,7 +93,7 @@ def test_errors_and_answers_that_do_not_fit_their_schema_are_not_kept(tmp_path):
 @pytest.mark.parametrize("damage", [b"", b"{", b"[1, 2]", b'{"answer": 7}', b"\xff\xfe", b"[" * 100_000])
 def test_a_damaged_entry_is_asked_for_again_and_mended(tmp_path, damage):
     inner = Counting()
-    cached = Cached(inner, tmp_path)
+    cached = CachedClient(inner, tmp_path)
     cached.ask("s", "u")
     (entry,) = tmp_path.rglob("*.json")
     entry.write_bytes(damage)
@@ -104,12 +104,12 @@ def test_a_damaged_entry_is_asked_for_again_and_mended(tmp_path, damage):
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError, match="file"):
-        Cached(Counting(), tmp_path / "file").ask("s", "u")
+        CachedClient(Counting(), tmp_path / "file").ask("s", "u")
 
 
 def test_threads_that_ask_the_same_leave_one_whole_entry(tmp_path):
     inner = Counting(answer="x" * 10_000)
-    cached = Cached(inner, tmp_path)
+    cached = CachedClient(inner, tmp_path)
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(lambda _: cached.ask("s", "u", [PICTURE]), range(64))) == {"x" * 10_000}
     assert [path.suffix for path in tmp_path.rglob("*") if path.is_file()] == [".json"]
@@ -118,10 +118,10 @@ def test_threads_that_ask_the_same_leave_one_whole_entry(tmp_path):
 SCRIPT = """
 import sys
 from PIL import Image
-from posterkit.llm.cache import Cached
+from posterkit.llm.cache import CachedClient
 from posterkit.llm.endpoint import Endpoint
-from posterkit.critic.model import ModelJudge
-judge = ModelJudge(Cached(Endpoint(sys.argv[1], "m"), sys.argv[2]))
+from posterkit.critic.model import ModelCritic
+judge = ModelCritic(CachedClient(Endpoint(sys.argv[1], "m"), sys.argv[2]))
 for number in range(20):
     print(judge.score(Image.new("RGB", (16, 24), (number, 0, 0)), "p").why)
 """
@@ -145,7 +145,7 @@ def test_two_processes_share_one_folder(tmp_path):
         asked = len(counted)
         # both may have asked the same at the same moment, never more than that
         assert 20 <= asked <= 40
-        judge = ModelJudge(Cached(Endpoint(server.url, "m"), tmp_path))
+        judge = ModelCritic(CachedClient(Endpoint(server.url, "m"), tmp_path))
         kept = [judge.score(Image.new("RGB", (16, 24), (number, 0, 0)), "p").why for number in range(20)]
         assert len(counted) == asked
         assert all(why in (outputs[0][n], outputs[1][n]) for n, why in enumerate(kept))
@@ -158,6 +158,6 @@ def test_an_endpoint_that_names_its_model_late_is_kept_under_that_name(tmp_path)
 
     with servers() as start:
         server = start(answer)
-        Cached(Endpoint(server.url), Path(tmp_path)).ask("s", "u")
-        Cached(Endpoint(server.url, "late"), Path(tmp_path)).ask("s", "u")
+        CachedClient(Endpoint(server.url), Path(tmp_path)).ask("s", "u")
+        CachedClient(Endpoint(server.url, "late"), Path(tmp_path)).ask("s", "u")
         assert [path for path, *_ in server.asked] == ["/v1/models", "/v1/chat/completions"]

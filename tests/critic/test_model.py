@@ -13,7 +13,7 @@ from chat_server import Server, chat, reply, says, servers
 from PIL import Image
 
 from posterkit.critic.critic import Score, Suggestions
-from posterkit.critic.model import ModelJudge, speaks_of_another
+from posterkit.critic.model import ModelCritic, speaks_of_another
 from posterkit.llm.client import AnswerError
 from posterkit.llm.endpoint import Endpoint
 from posterkit.metrics.lettering import SeenText
@@ -30,8 +30,8 @@ def serve() -> Iterator[Callable[..., Server]]:
         yield start
 
 
-def judge(server: Server) -> ModelJudge:
-    return ModelJudge(Endpoint(server.url, "critic", timeout=5.0, retries=0))
+def judge(server: Server) -> ModelCritic:
+    return ModelCritic(Endpoint(server.url, "critic", timeout=5.0, retries=0))
 
 
 def asked_text(server: Server, number: int = -1) -> str:

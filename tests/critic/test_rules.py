@@ -9,7 +9,7 @@ from drawn_posters import SIZE, TEXTS, cluttered, marked, noise, poster, with_cr
 from PIL import Image, ImageDraw, ImageFilter
 
 from posterkit.critic.model import speaks_of_another
-from posterkit.critic.rules import RulesJudge
+from posterkit.critic.rules import RulesCritic
 from posterkit.metrics.arrangement import box_overlap
 from posterkit.metrics.text import Line, TextReader
 from posterkit.prompts import PosterBrief, quoted_texts
@@ -20,13 +20,13 @@ GRID = [(x, y) for y in range(30, 560, 130) for x in (10, 150, 285)]
 
 
 @pytest.fixture(scope="module")
-def judge() -> RulesJudge:
-    return RulesJudge()
+def judge() -> RulesCritic:
+    return RulesCritic()
 
 
 @pytest.fixture(scope="module")
-def blind() -> RulesJudge:
-    return RulesJudge(read_text=False)
+def blind() -> RulesCritic:
+    return RulesCritic(read_text=False)
 
 
 def test_the_texts_of_a_poster_are_read_with_their_boxes_and_rank(judge):
@@ -147,7 +147,7 @@ def test_a_better_poster_is_compared_with_in_silence(blind):
 
 def test_without_reading_there_are_no_texts_and_no_blemishes_and_the_rest_works(blind):
     film = with_credits("coffee")
-    assert blind.name == "rules-blind" and RulesJudge().name == "rules"
+    assert blind.name == "rules-blind" and RulesCritic().name == "rules"
     assert blind.texts(film) == () and blind.blemishes(film) == ()
     assert blind.score(film, 'A coffee poster "LIGHTHOUSE"').text == 1
     assert blind.score(film, "A poster on a green background").content < 0.1
@@ -156,7 +156,7 @@ def test_without_reading_there_are_no_texts_and_no_blemishes_and_the_rest_works(
 
 
 def test_a_poster_is_read_once_however_often_it_is_asked_about(judge, monkeypatch):
-    fresh = RulesJudge()
+    fresh = RulesCritic()
     read = []
 
     def reader(picture: Image.Image) -> list:
@@ -192,15 +192,15 @@ def test_a_poster_that_is_drawn_on_between_two_questions_is_measured_anew(blind)
 
 def test_what_was_read_is_kept_on_disk_and_read_again_where_it_is_damaged(tmp_path, monkeypatch):
     wordy = poster(5)
-    first = RulesJudge(cache=tmp_path).texts(wordy)
+    first = RulesCritic(cache=tmp_path).texts(wordy)
     (entry,) = tmp_path.rglob("*.json")
     kept = entry.read_bytes()
-    fresh = RulesJudge(cache=tmp_path)
+    fresh = RulesCritic(cache=tmp_path)
     monkeypatch.setattr(fresh._reader, "reader", TextReader(limit=None))
     assert fresh.texts(wordy) == first and "_engine" not in vars(fresh._reader.reader)  # no model was loaded
     for damage in (b"{}", kept[:-20], b'{"answer": "[[1]]"}', b'{"answer": "["}'):
         entry.write_bytes(damage)
-        mended, reading = RulesJudge(cache=tmp_path), Reading([("READ ANEW", (0.0, 0.0, 90.0, 20.0), 0.99)])
+        mended, reading = RulesCritic(cache=tmp_path), Reading([("READ ANEW", (0.0, 0.0, 90.0, 20.0), 0.99)])
         monkeypatch.setattr(mended._reader, "reader", reading)
         assert [text.text for text in mended.texts(wordy)] == ["READ ANEW"] and reading.count == 1
 

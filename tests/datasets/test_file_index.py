@@ -14,7 +14,7 @@ from PIL import Image
 
 from posterkit.datasets import PosterDataset, PosterSample, write_sample
 from posterkit.datasets.encoder_cache import content_name
-from posterkit.datasets.file_index import Memo
+from posterkit.datasets.file_index import FileIndex
 
 
 class Counted(PosterDataset):
@@ -45,10 +45,10 @@ def settle(folder: Path) -> None:
         os.utime(path, (time.time() - 3600,) * 2)
 
 
-def start(folder: Path, part: int = 0) -> tuple[Counted, Memo]:
+def start(folder: Path, part: int = 0) -> tuple[Counted, FileIndex]:
     """A start of a run: every row is looked at."""
     dataset = Counted(folder)
-    memo = Memo(folder.parent / "cache", dataset, part)
+    memo = FileIndex(folder.parent / "cache", dataset, part)
     memo.learn(range(len(dataset)))
     return dataset, memo
 
@@ -121,7 +121,7 @@ def test_a_torn_memo_is_as_good_as_none_and_made_again(folder, content):
 
 def test_processes_learn_from_each_other(folder):
     datasets = [Counted(folder) for _ in range(2)]
-    memos = [Memo(folder.parent / "cache", dataset, part) for part, dataset in enumerate(datasets)]
+    memos = [FileIndex(folder.parent / "cache", dataset, part) for part, dataset in enumerate(datasets)]
     for part, memo in enumerate(memos):
         memo.learn(range(part, 3, 2))
     assert [{*dataset.read} for dataset in datasets] == [{"p0.png", "p2.png"}, {"p1.png"}]
@@ -137,4 +137,4 @@ def test_processes_learn_from_each_other(folder):
 def test_what_is_no_picture_is_said_without_a_place_in_memory(folder):
     (folder / "p0.png").write_bytes(b"no picture")
     with pytest.raises(ValueError, match=r"^p0\.png: damaged image \(no picture\)$"):
-        Memo(folder.parent / "cache", PosterDataset(folder)).facts(0)
+        FileIndex(folder.parent / "cache", PosterDataset(folder)).facts(0)

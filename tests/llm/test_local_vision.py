@@ -16,7 +16,7 @@ from PIL import Image
 from small_scorer import save_tiny_qwen3
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from posterkit.critic.opening import open_judge
+from posterkit.critic.opening import open_critic
 from posterkit.llm.client import AnswerError
 from posterkit.llm.local import LocalModel
 
@@ -107,8 +107,8 @@ def test_threads_share_one_model(model):
 
 def test_as_a_judge_an_untrained_model_gives_an_error_that_names_it(folder, monkeypatch):
     monkeypatch.setitem(LocalModel.__init__.__kwdefaults__, "max_new_tokens", 8)
-    judge = open_judge(str(folder))
-    assert judge is open_judge(str(folder)) and judge.name == str(folder)
+    judge = open_critic(str(folder))
+    assert judge is open_critic(str(folder)) and judge.name == str(folder)
     with pytest.raises(AnswerError, match=r"vision.*: no usable answer: the answer holds no JSON"):
         judge.blemishes(ONE)
 
@@ -126,7 +126,7 @@ def test_a_model_of_text_alone_cannot_be_asked_about_pictures_nor_be_a_judge(tmp
     with pytest.raises(AnswerError, match="reads text alone and cannot see pictures"):
         LocalModel(str(tmp_path)).ask("s", "u", [ONE])
     with pytest.raises(ValueError, match="reads text alone; a judge has to see"):
-        open_judge(str(tmp_path))
+        open_critic(str(tmp_path))
 
 
 def test_pickled_weights_and_code_of_the_folder_are_left_alone(folder, tmp_path):
@@ -134,7 +134,7 @@ def test_pickled_weights_and_code_of_the_folder_are_left_alone(folder, tmp_path)
     (pickled / "model.safetensors").unlink()
     torch.save({}, pickled / "pytorch_model.bin")
     with pytest.raises(AnswerError, match="pickled: cannot load this language model") as error:
-        open_judge(str(pickled))
+        open_critic(str(pickled))
     assert "\n" not in str(error.value)
     coded = shutil.copytree(folder, tmp_path / "coded")
     config = json.loads((coded / "config.json").read_text())
@@ -142,5 +142,5 @@ def test_pickled_weights_and_code_of_the_folder_are_left_alone(folder, tmp_path)
     (coded / "config.json").write_text(json.dumps(config))
     (coded / "mine.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
     with pytest.raises(AnswerError):
-        open_judge(str(coded))
+        open_critic(str(coded))
     assert not (tmp_path / "ran").exists()

@@ -11,12 +11,12 @@ import pytest
 from odd_rewards import Odd
 from PIL import Image
 
-from posterkit.rewards import Asked, Worth, open_reward
+from posterkit.rewards import PosterRequest, RewardResult, open_reward
 from posterkit.rewards.cache import CachedReward
 from posterkit.rewards.composition import TEXT, WEIGHTS, Composed, Gate
 from posterkit.tasks import TASKS
 
-POSTER, ROW = Image.new("RGB", (8, 8), (51, 0, 0)), Asked("text", "")
+POSTER, ROW = Image.new("RGB", (8, 8), (51, 0, 0)), PosterRequest("text", "")
 
 
 class Fixed:
@@ -28,7 +28,7 @@ class Fixed:
 
     def __call__(self, images, rows):
         self.asked += len(rows)
-        return [Worth(self.value, self.parts, self.why) for _ in rows]
+        return [RewardResult(self.value, self.parts, self.why) for _ in rows]
 
 
 def test_the_whole_is_the_weighted_mean_and_keeps_the_parts():
@@ -116,7 +116,7 @@ def test_a_file_says_the_weights_of_each_task_and_its_gates(tmp_path):
     assert own.weights == {"text": {"text": 1.0, "aesthetics": 3.0}, "style_driven": {"style": 0.1}}
     assert own.gates == (Gate("style", 0.2, 0.4),)
     with pytest.raises(ValueError, match=r"'r' is of 'filling'; it knows text, style_driven"):
-        own([POSTER], [Asked("filling", "", id="r")])
+        own([POSTER], [PosterRequest("filling", "", id="r")])
     with pytest.raises(ValueError, match=r"own.yaml: weighs nothing for filling, but for text, style_driven"):
         open_reward(str(file), tasks=("text", "filling"))
     assert open_reward(str(file), tasks=["text"]).name == own.name
@@ -201,7 +201,7 @@ def test_a_second_pass_scores_nothing_and_another_poster_row_or_reward_does(tmp_
 
 def test_a_worth_that_is_no_number_is_not_kept(tmp_path):
     for _ in range(2):
-        (worth,) = CachedReward(Odd(), tmp_path)([POSTER], [Asked("text", "nan")])
+        (worth,) = CachedReward(Odd(), tmp_path)([POSTER], [PosterRequest("text", "nan")])
         assert np.isnan(worth.value)
     assert not list(tmp_path.rglob("*.json"))
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from posterkit.rewards import Asked, Worth, open_reward
+from posterkit.rewards import PosterRequest, RewardResult, open_reward
 from posterkit.rewards.cheats import CHEATS, cheat
 from posterkit.synthetic import SyntheticPosters
 from posterkit.synthetic.glyph_posters import GlyphPosters
@@ -22,15 +22,17 @@ LEAD = 0.05  # an honest poster is ahead by more than that
 
 
 @cache
-def honest(task: str) -> tuple[Image.Image, Asked]:
+def honest(task: str) -> tuple[Image.Image, PosterRequest]:
     """A held-out poster of a set that says something, and what it was asked to be."""
     drawn = SyntheticPosters(seed=2, size=SIZE, tasks=(task,), split="heldout", reference_area=REFERENCES)
-    sample = next(s for s in (drawn[n] for n in range(30)) if Asked.of(s).texts or s.task in ("extending", "filling"))
-    return Image.fromarray(sample.target), Asked.of(sample)
+    sample = next(
+        s for s in (drawn[n] for n in range(30)) if PosterRequest.of(s).texts or s.task in ("extending", "filling")
+    )
+    return Image.fromarray(sample.target), PosterRequest.of(sample)
 
 
 @cache
-def worth(task: str, reward: str, name: str = "") -> Worth:
+def worth(task: str, reward: str, name: str = "") -> RewardResult:
     """What a reward says of the honest poster of a task, or of a cheat in its place."""
     poster, row = honest(task)
     shown = cheat(name, row) if name else poster
@@ -92,7 +94,7 @@ def test_a_generic_reward_is_fooled_by_edges_drawn_out_and_the_tasks_own_is_not(
 
 def test_letters_everywhere_else_do_not_fool_the_glyph_reward_and_do_not_harm_it():
     sample = GlyphPosters(0)[0]
-    row, reward = Asked.of(sample), open_reward("glyphs")
+    row, reward = PosterRequest.of(sample), open_reward("glyphs")
     x0, y0, x1, y1 = sample.regions[0].box
     title = sample.target[y0:y1, x0:x1]
     sprayed = np.zeros_like(sample.target)

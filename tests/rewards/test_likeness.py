@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from posterkit.rewards import Asked
+from posterkit.rewards import PosterRequest
 from posterkit.rewards.parts.completion import Completion
 from posterkit.rewards.parts.preservation import Preservation, canvas_of, made_parts
 from posterkit.rewards.parts.reference import Identity, Layout, Style, copied
@@ -30,8 +30,8 @@ def figure(size: tuple[int, int], ground: str, box: tuple[int, int, int, int], m
 REFERENCE = np.asarray(figure((90, 90), "white", (10, 10, 80, 80)))
 
 
-def asked(task: str, **more) -> Asked:
-    return Asked(task, "", (), (REFERENCE,), size=Size(120, 180), **more)
+def asked(task: str, **more) -> PosterRequest:
+    return PosterRequest(task, "", (), (REFERENCE,), size=Size(120, 180), **more)
 
 
 def test_a_subject_is_known_again_at_another_size_place_and_ground_and_mirrored():
@@ -82,21 +82,21 @@ def test_style_is_1_for_the_same_picture_and_falls_with_the_palette():
 
 def test_layout_is_the_reference_arrangement_in_other_colours():
     one = figure((120, 180), "white", (30, 30, 90, 90))
-    row = Asked("layout_driven", "", (), (np.asarray(one),), size=Size(120, 180))
+    row = PosterRequest("layout_driven", "", (), (np.asarray(one),), size=Size(120, 180))
     swapped = Image.fromarray(np.asarray(one)[..., ::-1].copy())  # red is blue
     moved = figure((120, 180), "white", (30, 110, 90, 170))
     there, elsewhere = Layout()([swapped, moved], [row] * 2)
     assert there.value > 0.8 > 0.3 > elsewhere.value and "elsewhere" in elsewhere.why
 
 
-def extended() -> tuple[Image.Image, Asked]:
+def extended() -> tuple[Image.Image, PosterRequest]:
     """A poster with a bar that ends beyond the kept part, and the row that keeps its middle."""
     poster = Image.new("RGB", (120, 180), (200, 220, 240))
     ImageDraw.Draw(poster).rectangle((40, 60, 100, 120), fill="red")
     mask = np.full((180, 120), 255, np.uint8)
     mask[50:130, 20:90] = 0
     photo = np.asarray(poster)[50:130, 20:90].copy()
-    return poster, Asked("extending", "", (), (photo,), mask, (20, 50, 90, 130), size=Size(120, 180))
+    return poster, PosterRequest("extending", "", (), (photo,), mask, (20, 50, 90, 130), size=Size(120, 180))
 
 
 def test_kept_pixels_are_worth_1_when_they_are_exact_and_psnr_falls_as_the_formula_says():

@@ -28,7 +28,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from posterkit.llm.client import AnswerError
 from posterkit.llm.local import LocalModel
-from posterkit.rewards import Asked, open_reward
+from posterkit.rewards import PosterRequest, open_reward
 from posterkit.rewards.models import vision_language as marks
 from posterkit.rewards.models.features import windows
 from posterkit.rewards.models.image_text import ImageTextModel
@@ -36,7 +36,7 @@ from posterkit.rewards.opening import kind_of
 
 REFERENCE = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8).repeat(6, 0).repeat(6, 1)
 POSTERS = [Image.fromarray(REFERENCE).resize((64, 96)), Image.new("RGB", (64, 96), "navy")]
-ROWS = [Asked("id_driven", "the prompt", (), (REFERENCE,), caption="a poster of a lake")] * 2
+ROWS = [PosterRequest("id_driven", "the prompt", (), (REFERENCE,), caption="a poster of a lake")] * 2
 
 
 @pytest.fixture(scope="module")

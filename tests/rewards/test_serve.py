@@ -12,9 +12,9 @@ from chat_server import reply, servers
 from odd_rewards import Odd
 from PIL import Image
 
-from posterkit.rewards import Asked, open_reward
+from posterkit.rewards import PosterRequest, open_reward
 from posterkit.rewards.service.client import RemoteReward, RewardError
-from posterkit.rewards.service.pool import Guarded
+from posterkit.rewards.service.pool import RewardPool
 from posterkit.rewards.service.server import RewardServer
 from posterkit.rewards.service.wire import pack, unpack
 from posterkit.schema import Region
@@ -25,7 +25,7 @@ RED = Image.new("RGB", (8, 8), (51, 0, 0))
 
 @contextmanager
 def served(reward=None):
-    server = RewardServer(Guarded(reward or Odd(), workers=0, tolerated=1.0), port=0)
+    server = RewardServer(RewardPool(reward or Odd(), workers=0, tolerated=1.0), port=0)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
@@ -36,7 +36,7 @@ def served(reward=None):
 
 def test_a_row_with_all_its_pictures_comes_out_of_json_as_it_went_in():
     rng = np.random.default_rng(0)
-    row = Asked(
+    row = PosterRequest(
         "filling", "Fill \u201cJAZZ\u201d.", ("JAZZ",), (rng.integers(0, 256, (5, 4, 3), dtype=np.uint8),),
         rng.integers(0, 2, (6, 4), dtype=np.uint8) * 255, (0, 0, 4, 6), (Region((0, 1, 2, 3), "major", "JAZZ"),),
         Size(4, 6), "a poster", 2, "row-1",
@@ -53,13 +53,13 @@ def test_a_served_reward_says_what_it_says_at_home_and_has_its_name():
     with served() as url:
         remote = open_reward(f"reward+{url}")
         assert remote.name == "odd"
-        rows = [Asked("text", ""), Asked("text", "")]
+        rows = [PosterRequest("text", ""), PosterRequest("text", "")]
         assert remote([RED, RED], rows) == Odd()([RED, RED], rows)
 
 
 def test_a_row_that_fails_over_there_is_dropped_here_and_says_why():
-    with served() as url, Guarded(f"reward+{url}", workers=0, tolerated=1.0) as reward:
-        scoring = reward.submit([RED, RED], [Asked("text", "raise", id="bad"), Asked("text", "")])
+    with served() as url, RewardPool(f"reward+{url}", workers=0, tolerated=1.0) as reward:
+        scoring = reward.submit([RED, RED], [PosterRequest("text", "raise", id="bad"), PosterRequest("text", "")])
         assert [worth is None for worth in scoring.result()] == [True, False]
         assert "bad" in scoring.faults[0] and "no such font" in scoring.faults[0]
 
@@ -73,10 +73,10 @@ def test_a_server_that_is_busy_is_asked_again_and_one_that_is_gone_is_one_clear_
 
     with servers() as start:
         server = start(busy, busy, ready)
-        worths = RemoteReward(server.url, pause=0.01)([RED], [Asked("text", "")])
+        worths = RemoteReward(server.url, pause=0.01)([RED], [PosterRequest("text", "")])
         assert worths[0].value == 0.5 and len(server.asked) == 3
     with pytest.raises(RewardError, match="gave up after 2 tries") as error:
-        RemoteReward("http://127.0.0.1:9", retries=1, pause=0.01)([RED], [Asked("text", "")])
+        RemoteReward("http://127.0.0.1:9", retries=1, pause=0.01)([RED], [PosterRequest("text", "")])
     assert "\n" not in str(error.value)
 
 
@@ -87,7 +87,7 @@ def test_what_is_no_answer_is_an_error_and_no_worth(answer):
     with servers() as start:
         server = start(lambda handler, body: reply(handler, answer))
         with pytest.raises(RewardError, match="answer"):
-            RemoteReward(server.url, retries=0)([RED], [Asked("text", "")])
+            RemoteReward(server.url, retries=0)([RED], [PosterRequest("text", "")])
 
 
 def test_a_bad_question_is_told_what_is_wrong_with_it():

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from posterkit.metrics.glyphs import CELL
-from posterkit.rewards import Asked, Worth
+from posterkit.rewards import PosterRequest, RewardResult
 from posterkit.rewards.parts.text import GlyphReward, TextReward, accuracy
 from posterkit.schema import DrawnText, PosterSample
 from posterkit.synthetic.glyph_posters import GlyphPosters
@@ -23,13 +23,13 @@ def poster(*lines: str) -> Image.Image:
 
 
 def test_the_right_words_are_worth_1_whatever_their_order():
-    (worth,) = TextReward()([poster("FRIDAY", "JAZZ NIGHT")], [Asked("text", "", ("JAZZ NIGHT", "FRIDAY"))])
+    (worth,) = TextReward()([poster("FRIDAY", "JAZZ NIGHT")], [PosterRequest("text", "", ("JAZZ NIGHT", "FRIDAY"))])
     assert worth.value == 1 and worth.why == ""
     assert set(worth.parts) == {"recall", "precision", "f_score", "similarity", "exact"}
 
 
 def test_the_misspelt_the_missing_and_the_extra_words_are_named():
-    (worth,) = TextReward()([poster("JAZZ NIGTH", "CAFE")], [Asked("text", "", ("JAZZ NIGHT", "TUESDAY"))])
+    (worth,) = TextReward()([poster("JAZZ NIGTH", "CAFE")], [PosterRequest("text", "", ("JAZZ NIGHT", "TUESDAY"))])
     assert (
         '"night" reads "nigth"' in worth.why and "missing: tuesday" in worth.why and "not asked for: cafe" in worth.why
     )
@@ -37,14 +37,14 @@ def test_the_misspelt_the_missing_and_the_extra_words_are_named():
 
 
 def test_nothing_asked_and_nothing_written_is_worth_1_and_something_written_is_not():
-    asked = Asked("text", "A poster without a text.", ())
+    asked = PosterRequest("text", "A poster without a text.", ())
     blank, written = TextReward()([poster(), poster("SALE TODAY")], [asked, asked])
-    assert blank == Worth(1.0, dict.fromkeys(blank.parts, 1.0), "")
+    assert blank == RewardResult(1.0, dict.fromkeys(blank.parts, 1.0), "")
     assert written.value < 0.6 and written.parts["precision"] == 0
 
 
 def test_without_texts_in_the_row_the_quotes_of_the_prompt_are_asked_for():
-    rows = [Asked("text", 'A poster that says "JAZZ NIGHT".'), Asked("text", "A poster of a whale.")]
+    rows = [PosterRequest("text", 'A poster that says "JAZZ NIGHT".'), PosterRequest("text", "A poster of a whale.")]
     quoted, unknown = TextReward()([poster("JAZZ NIGHT")] * 2, rows)
     assert quoted.value == 1 and not TextReward().applies(rows[1])
     assert unknown.parts == {} and unknown.why == "nothing to judge"
@@ -59,13 +59,13 @@ def test_words_that_nobody_dictated_are_forgiven_as_many_as_are_spare_and_no_mor
 
 
 def test_the_fast_setting_reads_large_letters_as_well():
-    (worth,) = TextReward(fast=True)([poster("JAZZ NIGHT")], [Asked("text", "", ("JAZZ NIGHT",))])
+    (worth,) = TextReward(fast=True)([poster("JAZZ NIGHT")], [PosterRequest("text", "", ("JAZZ NIGHT",))])
     assert worth.value == 1 and TextReward(fast=True).name != TextReward().name
 
 
 def test_a_glyph_posters_letters_are_worth_the_share_that_stands_at_its_place():
     sample = next(s for s in (GlyphPosters(3)[n] for n in range(20)) if len(set(s.texts[0].text)) == 3)
-    asked = Asked.of(sample)
+    asked = PosterRequest.of(sample)
     x0, y0, _, y1 = sample.regions[0].box
     spoilt = sample.target.copy()
     spoilt[y0:y1, x0 : x0 + CELL[0]] = spoilt[y0:y1, x0 + CELL[0] : x0 + 2 * CELL[0]]  # the second letter twice
@@ -75,7 +75,7 @@ def test_a_glyph_posters_letters_are_worth_the_share_that_stands_at_its_place():
     assert right.value == 1 and one_wrong.value == pytest.approx(2 / 3) and flat.value == 0
     letters = sample.texts[0].text
     assert one_wrong.why == f'"{letters[1]}{letters[1]}{letters[2]}" instead of "{letters}"'
-    assert not GlyphReward().applies(Asked("text", "a title", (), regions=asked.regions, size=asked.size))
+    assert not GlyphReward().applies(PosterRequest("text", "a title", (), regions=asked.regions, size=asked.size))
 
 
 def test_a_sample_asks_for_what_its_model_can_know():
@@ -84,9 +84,9 @@ def test_a_sample_asks_for_what_its_model_can_know():
     mask[60:] = 255
     texts = [DrawnText("JAZZ", (5, 5, 50, 20)), DrawnText("Book now", (5, 70, 50, 80))]
     told = {"target": target, "texts": texts, "mask": mask, "references": [target]}
-    kept = Asked.of(PosterSample("a", "filling", **told, instruction="Fill the empty area."))
+    kept = PosterRequest.of(PosterSample("a", "filling", **told, instruction="Fill the empty area."))
     assert kept.texts == ("JAZZ",) and kept.spare == 2
-    both = Asked.of(PosterSample("a", "filling", **told, instruction='Fill it. "Book now" at the bottom.'))
+    both = PosterRequest.of(PosterSample("a", "filling", **told, instruction='Fill it. "Book now" at the bottom.'))
     assert both.texts == ("JAZZ", "Book now") and both.spare == 0
-    nothing = Asked.of(PosterSample("a", "text", target, instruction="A poster without text."))
+    nothing = PosterRequest.of(PosterSample("a", "text", target, instruction="A poster without text."))
     assert nothing.texts == () and nothing.size == (60, 90)

@@ -11,15 +11,15 @@ from pathlib import Path
 from PIL import Image
 
 from posterkit.llm.client import AnswerError
-from posterkit.rewards import Asked, Worth
+from posterkit.rewards import PosterRequest, RewardResult
 
 
 class Odd:
-    """Worth is the red of the first pixel / 255; what the row's prompt says happens instead."""
+    """A reward that is the red of the first pixel / 255; what the row's prompt says happens instead."""
 
     name = "odd"
 
-    def __call__(self, images: Sequence[Image.Image], rows: Sequence[Asked]) -> list[Worth]:
+    def __call__(self, images: Sequence[Image.Image], rows: Sequence[PosterRequest]) -> list[RewardResult]:
         prompts = [row.prompt for row in rows]
         if "raise" in prompts:
             raise RuntimeError("no such\nfont")
@@ -33,8 +33,8 @@ class Odd:
             time.sleep(60)
         if "die" in prompts:
             os._exit(3)
-        worths = [Worth(_red(image) / 255, {"red": _red(image) / 255}) for image in images]
-        worths = [Worth(float("nan")) if p == "nan" else Worth(1.5) if p == "high" else w
+        worths = [RewardResult(_red(image) / 255, {"red": _red(image) / 255}) for image in images]
+        worths = [RewardResult(float("nan")) if p == "nan" else RewardResult(1.5) if p == "high" else w
                   for p, w in zip(prompts, worths, strict=True)]  # fmt: skip
         return worths[1:] if "short" in prompts else worths
 
@@ -44,9 +44,9 @@ class Slow:
 
     name = "slow"
 
-    def __call__(self, images: Sequence[Image.Image], rows: Sequence[Asked]) -> list[Worth]:
+    def __call__(self, images: Sequence[Image.Image], rows: Sequence[PosterRequest]) -> list[RewardResult]:
         time.sleep(0.3 * len(rows))
-        return [Worth(0.5) for _ in rows]
+        return [RewardResult(0.5) for _ in rows]
 
 
 def _red(image: Image.Image) -> int:

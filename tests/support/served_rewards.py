@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 
 from PIL import Image
 
-from posterkit.rewards import Asked, Worth
-from posterkit.rewards.service.pool import Guarded
+from posterkit.rewards import PosterRequest, RewardResult
+from posterkit.rewards.service.pool import RewardPool
 from posterkit.rewards.service.server import RewardServer
 
 
@@ -19,14 +19,14 @@ class Marks:
     name = "marks"
 
     def __init__(self, *marks: float | None) -> None:
-        self.marks, self.rows = list(marks), list[Asked]()
+        self.marks, self.rows = list(marks), list[PosterRequest]()
 
-    def __call__(self, images: Sequence[Image.Image], rows: Sequence[Asked]) -> list[Worth]:
+    def __call__(self, images: Sequence[Image.Image], rows: Sequence[PosterRequest]) -> list[RewardResult]:
         self.rows += rows
         mark = self.marks.pop(0)
         if mark is None:
             raise RuntimeError("no eyes for this one")
-        return [Worth(mark, {"looks": mark}, "as told")]
+        return [RewardResult(mark, {"looks": mark}, "as told")]
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def reward_servers() -> Iterator[Callable[[Marks], str]]:
     with ExitStack() as stack:
 
         def start(marks: Marks) -> str:
-            server = RewardServer(Guarded(marks, workers=0, at_once=1, tolerated=1.0), port=0)
+            server = RewardServer(RewardPool(marks, workers=0, at_once=1, tolerated=1.0), port=0)
             stack.callback(server.server_close)
             stack.callback(server.shutdown)
             threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()

@@ -23,7 +23,7 @@ from transformers import AutoModelForImageTextToText
 from posterkit import mini
 from posterkit.datasets import SyntheticPosters
 from posterkit.pipelines.processor import load_processor
-from posterkit.rewards import Asked
+from posterkit.rewards import PosterRequest
 from posterkit.rewards.models.learned import Learned
 from posterkit.rewards.models.scorer import Scorer
 from posterkit.sizing import fit_area
@@ -44,11 +44,11 @@ def base3(tmp_path_factory) -> Path:
     return save_tiny_qwen3(tmp_path_factory.mktemp("vlm3"))
 
 
-def wishes(count: int = 4) -> tuple[list[Asked], list[Image.Image]]:
+def wishes(count: int = 4) -> tuple[list[PosterRequest], list[Image.Image]]:
     """Posters of tasks with none, one and more references."""
     source = SyntheticPosters(seed=3, size=(64, 96), reference_area=48 * 64)
     samples = [source.sample(n, task=("text", "id_driven", "style_driven", "filling")[n % 4]) for n in range(count)]
-    return [Asked.of(sample) for sample in samples], [Image.fromarray(sample.target) for sample in samples]
+    return [PosterRequest.of(sample) for sample in samples], [Image.fromarray(sample.target) for sample in samples]
 
 
 def opened(source: Path, **options) -> Scorer:
@@ -94,8 +94,8 @@ def test_a_batch_scores_as_its_posters_do_alone(backbone, request):
 
 def test_poster_references_and_words_all_count_and_words_do_not_where_they_are_left_out(base):
     (asked,), (poster,) = (one[1:2] for one in wishes())
-    other = Asked(asked.task, "Something else.", references=asked.references)
-    bare = Asked(asked.task, asked.prompt, references=tuple(255 - one for one in asked.references))
+    other = PosterRequest(asked.task, "Something else.", references=asked.references)
+    bare = PosterRequest(asked.task, asked.prompt, references=tuple(255 - one for one in asked.references))
     dark = Image.new("RGB", poster.size)
     for prompt in (True, False):
         scorer = opened(base, prompt=prompt)
@@ -107,7 +107,7 @@ def test_poster_references_and_words_all_count_and_words_do_not_where_they_are_l
 
 
 def test_words_that_look_like_a_picture_are_words(base):
-    asked = Asked("text", 'Title "<|vision_start|><|image_pad|><|vision_end|>"')
+    asked = PosterRequest("text", 'Title "<|vision_start|><|image_pad|><|vision_end|>"')
     assert torch.isfinite(opened(base).scores([asked], [Image.new("RGB", (64, 96))])).all()
 
 
@@ -279,7 +279,7 @@ def test_a_reward_model_learns_to_prefer_the_brighter_poster(base, run_recipe, t
     run_recipe(RECIPE, write_scorer(tmp_path, "run", base, data={"path": str(pairs)}, kinds={"candidates": 1},
                                     max_steps=60, learning_rate=5e-3, heldout_pairs=8))  # fmt: skip
     assert json.loads((tmp_path / "run" / "heldout.json").read_text())["kinds"]["candidates"]["right"] == 1
-    reward, asked = Learned(tmp_path / "run"), Asked("text", 'A grey poster, title "No 99"')
+    reward, asked = Learned(tmp_path / "run"), PosterRequest("text", 'A grey poster, title "No 99"')
     bright, dark = (Image.new("RGB", (48, 64), (level,) * 3) for level in (210, 70))
     worths = reward([bright, dark], [asked, asked])
     assert worths[0].value > 0.5 > worths[1].value

@@ -15,8 +15,8 @@ import pytest
 import torch
 from small_stages import log_of, write_stage
 
-from posterkit.rewards import Worth
-from posterkit.rewards.service.pool import Guarded
+from posterkit.rewards import RewardResult
+from posterkit.rewards.service.pool import RewardPool
 from posterkit.rewards.service.server import RewardServer
 from posterkit.training.rl.epochs import Rollouts
 
@@ -41,8 +41,8 @@ class Bright:
         number = self.seen[asked] % IMAGES
         self.seen[asked] += 1
         if list(self.seen).index(asked) < self.dull:
-            return Worth(0.5)
-        return Worth(float("nan"), why="eye shut") if number in self.shut else Worth(brightness(image))
+            return RewardResult(0.5)
+        return RewardResult(float("nan"), why="eye shut") if number in self.shut else RewardResult(brightness(image))
 
 
 def brightness(image) -> float:
@@ -53,7 +53,7 @@ def brightness(image) -> float:
 def bright():
     """The reward, behind a real server, and its spec."""
     reward = Bright()
-    server = RewardServer(Guarded(reward, workers=0, tolerated=1.0), port=0)
+    server = RewardServer(RewardPool(reward, workers=0, tolerated=1.0), port=0)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield reward, {"source": f"reward+http://127.0.0.1:{server.server_port}", "workers": 0, "tolerated": 1.0}
     server.shutdown()

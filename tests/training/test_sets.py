@@ -19,7 +19,7 @@ from small_omni import save_tiny_qwen
 from small_stages import SIZE, save_tiny_flux, write_posters
 
 from posterkit.datasets import DrawnText, PosterDataset, PosterSample, Region, write_sample
-from posterkit.datasets.file_index import Memo
+from posterkit.datasets.file_index import FileIndex
 from posterkit.pipelines.latents import pack
 from posterkit.sizing import Size
 from posterkit.training.adapters.autoencoder import Autoencoder
@@ -27,7 +27,7 @@ from posterkit.training.adapters.qwen import QwenAdapter
 from posterkit.training.config import RunConfig
 from posterkit.training.loading.batches import encoded_batches, even_tasks
 from posterkit.training.loading.fitting import fit_sample, move_box, plan_sizes, target_size
-from posterkit.training.loading.prefetch import Ahead, Mixture
+from posterkit.training.loading.prefetch import Mixture, PrefetchLoader
 from posterkit.training.loading.sets import Posters, SetConfig, open_set
 from posterkit.training.run import Run
 from posterkit.training.stages import open_start
@@ -108,7 +108,7 @@ def test_a_poster_turned_by_its_camera_is_planned_as_it_is_seen(tmp_path):
     exif[0x0112] = 6  # turned by a quarter
     write(tmp_path, poster("turned", 96, 64))
     Image.fromarray(checked(96, 64)).save(tmp_path / "turned.png", exif=exif)
-    plans, lost = plan_sizes(Memo(tmp_path / "known", PosterDataset(tmp_path)), 64 * 96)
+    plans, lost = plan_sizes(FileIndex(tmp_path / "known", PosterDataset(tmp_path)), 64 * 96)
     assert plans[0].original == plans[0].size == (64, 96) and not lost
     assert PosterDataset(tmp_path)[0].target.shape == (96, 64, 3)
 
@@ -241,8 +241,8 @@ class Number(int):
         return self
 
 
-def ahead(start: int = 0, content: str = "set") -> Ahead:
-    return Ahead(Counting(start), torch.device("cpu"), content)
+def ahead(start: int = 0, content: str = "set") -> PrefetchLoader:
+    return PrefetchLoader(Counting(start), torch.device("cpu"), content)
 
 
 def test_reading_ahead_does_not_move_the_position():
@@ -266,7 +266,7 @@ def test_what_a_reading_thread_meets_is_raised_where_the_batch_is_asked_for():
             yield Number(0)
             raise OSError("the disk is gone")
 
-    batches = iter(Ahead(Broken(), torch.device("cpu"), "set"))
+    batches = iter(PrefetchLoader(Broken(), torch.device("cpu"), "set"))
     assert next(batches) == 0
     with pytest.raises(OSError, match="the disk is gone"):
         next(batches)
@@ -278,7 +278,7 @@ def test_a_fault_behind_a_full_queue_does_not_keep_a_run_from_ending():
             yield from (Number(n) for n in range(3))  # one is taken, two lie ready
             raise OSError("the disk is gone")
 
-    batches = iter(Ahead(Broken(), torch.device("cpu"), "set"))
+    batches = iter(PrefetchLoader(Broken(), torch.device("cpu"), "set"))
     assert next(batches) == 0
     time.sleep(0.3)
     closing = threading.Thread(target=batches.close, daemon=True)

@@ -19,8 +19,8 @@ from small_stages import log_of, save_tiny_flux, write_posters, write_stage
 from posterkit import PosterBrief, PosterCraftPipeline, PosterOmniPipeline, typeset
 from posterkit.datasets import PosterDataset, SyntheticPosters
 from posterkit.metrics.diversity import diversity
-from posterkit.rewards import Worth
-from posterkit.rewards.service.pool import Guarded
+from posterkit.rewards import RewardResult
+from posterkit.rewards.service.pool import RewardPool
 from posterkit.rewards.service.server import RewardServer
 from posterkit.schema import DrawnText
 from posterkit.training.adapters.flux import FluxAdapter
@@ -216,7 +216,7 @@ def test_a_reward_that_is_paid_for_with_text_and_variety_is_called_out(base, pos
             return self
 
         def result(self):
-            return [Worth(self.value)] * 3
+            return [RewardResult(self.value)] * 3
 
     config = RunConfig(run_dir=str(tmp_path / "run"))
     run, blank = Run(config), np.full((96, 64, 3), 255, np.uint8)
@@ -285,7 +285,7 @@ def test_pairs_for_another_objective_and_sets_without_pairs_are_refused(flux, ru
 @pytest.fixture
 def served():
     """A served reward that goes away after `left` answers; where that is None it stays."""
-    server: Any = RewardServer(Guarded("style", workers=0), port=0)
+    server: Any = RewardServer(RewardPool("style", workers=0), port=0)
     server.left, answering = None, server.RequestHandlerClass
 
     class Leaving(answering):

@@ -19,7 +19,7 @@ from small_omni import save_tiny_qwen
 from small_stages import log_of, save_tiny_flux, write_stage
 
 from posterkit import PosterCraftPipeline
-from posterkit.critic.rules import RulesJudge
+from posterkit.critic.rules import RulesCritic
 from posterkit.datasets.dataset import INDEX
 from posterkit.datasets.pairs import Reflection, open_reflections
 from posterkit.datasets.validation import validate
@@ -268,7 +268,7 @@ def test_a_background_that_is_asked_for_is_the_targets_and_not_the_drafts(monkey
         assert background_share(one.draft, found) == max(background_share(one.draft, name) for name in COLORS)
         assert f"{wanted} background" in one.prompt.lower() or f"background {wanted}" in one.prompt.lower()
         # the critic that reads no text says the same at inference
-        seen = RulesJudge(read_text=False).suggest(Image.fromarray(one.draft), one.prompt)
+        seen = RulesCritic(read_text=False).suggest(Image.fromarray(one.draft), one.prompt)
         assert f"Make the background {wanted}; it is {found}." in seen.content
 
 

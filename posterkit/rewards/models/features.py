@@ -11,7 +11,7 @@ from PIL import Image
 
 from posterkit.metrics.arrangement import subject_mask
 from posterkit.rewards.parts.part import Part
-from posterkit.rewards.reward import Asked, Worth
+from posterkit.rewards.reward import PosterRequest, RewardResult
 
 WINDOWS = ((1.0, 1), (0.66, 2), (0.5, 3))  # side as a part of the poster's, and how many across and down
 AT_ONCE = 16
@@ -32,14 +32,14 @@ class FeatureIdentity(Part):
     def __init__(self, source: str, device: str = "cpu") -> None:
         self.source, self.device, self.name = source, device, f"identity by {source}"
 
-    def applies(self, row: Asked) -> bool:
+    def applies(self, row: PosterRequest) -> bool:
         return bool(row.references)
 
-    def judge(self, poster: Image.Image, row: Asked) -> Worth:
+    def judge(self, poster: Image.Image, row: PosterRequest) -> RewardResult:
         subjects = self._model.features([_cut_out(reference) for reference in row.references])
         alike = (subjects @ self._model.features(windows(poster)).T).max(1)
         value = float(np.clip(alike, 0, 1).mean())
-        return Worth(value, {"features": value})
+        return RewardResult(value, {"features": value})
 
     @cached_property
     def _model(self) -> _Vision:

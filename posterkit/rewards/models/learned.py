@@ -12,7 +12,7 @@ from PIL import Image
 from posterkit.pipelines.loading import quiet_bars
 from posterkit.pipelines.revision import weights_of
 from posterkit.rewards.models.scorer import BACKBONE, CONFIG, WEIGHTS, Scorer
-from posterkit.rewards.reward import Asked, Worth
+from posterkit.rewards.reward import PosterRequest, RewardResult
 
 
 class Learned:
@@ -51,7 +51,7 @@ class Learned:
         """`learned-` and a hash of its weights and settings."""
         return self._name
 
-    def __call__(self, images: Sequence[Image.Image], rows: Sequence[Asked]) -> list[Worth]:
+    def __call__(self, images: Sequence[Image.Image], rows: Sequence[PosterRequest]) -> list[RewardResult]:
         """One worth for each poster; `parts` has it under `learned`, `why` says the score itself.
 
         Raises:
@@ -63,6 +63,6 @@ class Learned:
         scores = self.scorer.scores(rows, images).double()
         values = torch.sigmoid(settings["scale"] * scores + settings["offset"]).tolist()
         return [
-            Worth(value, {"learned": value}, f"score {score:+.2f}")
+            RewardResult(value, {"learned": value}, f"score {score:+.2f}")
             for value, score in zip(values, scores.tolist(), strict=True)
         ]

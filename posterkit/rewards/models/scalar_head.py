@@ -18,7 +18,7 @@ from posterkit.pipelines.loading import quiet_bars
 from posterkit.pipelines.processor import load_processor
 from posterkit.rewards.models.scorer import CONVERSATION, folder_of
 from posterkit.rewards.parts.part import Part
-from posterkit.rewards.reward import Asked, Worth
+from posterkit.rewards.reward import PosterRequest, RewardResult
 
 IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
 
@@ -39,7 +39,7 @@ class ScoredReward(Part):
     def __init__(self, source: str, device: str = "cpu") -> None:
         self.source, self.device, self.name = source, device, f"score by {source}"
 
-    def judge(self, poster: Image.Image, row: Asked) -> Worth:
+    def judge(self, poster: Image.Image, row: PosterRequest) -> RewardResult:
         processor, backbone, weight, bias = self._model
         words = (row.caption or row.prompt).replace("<|", "< |")  # words place no pictures
         read = processor(
@@ -57,7 +57,7 @@ class ScoredReward(Part):
             )[0]
         score = float(states[0, -1].float().cpu() @ weight + bias)
         value = float(torch.sigmoid(torch.tensor(score, dtype=torch.float64)))
-        return Worth(value, {"score": value}, f"score {score:+.2f}")
+        return RewardResult(value, {"score": value}, f"score {score:+.2f}")
 
     @cached_property
     def _model(self) -> tuple[Any, Any, Tensor, float]:

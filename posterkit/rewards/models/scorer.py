@@ -25,7 +25,7 @@ from posterkit import mini
 from posterkit.pipelines.instruction import PICTURE
 from posterkit.pipelines.processor import load_processor
 from posterkit.pipelines.revision import weights_of
-from posterkit.rewards.reward import Asked
+from posterkit.rewards.reward import PosterRequest
 from posterkit.sizing import fit_area
 
 CONVERSATION = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
@@ -133,7 +133,7 @@ class Scorer:
         layers = ", ".join(f"`{name}`" for name in lora["targets"])
         return f"{'DoRA' if lora['dora'] else 'LoRA'} of rank {lora['rank']} on {layers} of the backbone, and the head"
 
-    def read(self, asked: Asked, poster: Image.Image) -> dict[str, Tensor]:
+    def read(self, asked: PosterRequest, poster: Image.Image) -> dict[str, Tensor]:
         """What the backbone takes for one poster: ids `(L,)`, patches `(P, D)`, grid `(N, 3)`."""
         pictures = [self._fit(picture) for picture in (*asked.inputs(), poster)]
         labels = [PICTURE.format(number + 1) for number in range(len(pictures))]
@@ -168,7 +168,7 @@ class Scorer:
             return self.module["head"](mean)[:, 0]
 
     @torch.no_grad()
-    def scores(self, rows: Sequence[Asked], posters: Sequence[Image.Image], at_once: int = 8) -> Tensor:
+    def scores(self, rows: Sequence[PosterRequest], posters: Sequence[Image.Image], at_once: int = 8) -> Tensor:
         """Scores `(B,)` of posters, on the CPU, read in the order given."""
         device, found = next(self.module["head"].parameters()).device, []
         for first in range(0, len(rows), at_once):

@@ -8,9 +8,9 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
-from posterkit.llm.client import Seer
+from posterkit.llm.client import VisionLanguageModel
 from posterkit.rewards.parts.part import Part
-from posterkit.rewards.reward import Asked, Worth
+from posterkit.rewards.reward import PosterRequest, RewardResult
 
 MARKS = tuple("012345")
 QUESTIONS = {
@@ -47,14 +47,16 @@ class ModelReward(Part):
         only: one of `QUESTIONS`; None asks those of `WHOLE` and takes their mean.
     """
 
-    def __init__(self, source: str, open_seer: Callable[[], Seer], only: str | None = None) -> None:
-        self.name, self._open = f"{only or 'marks'} by {source}", open_seer
+    def __init__(
+        self, source: str, open_vision_language_model: Callable[[], VisionLanguageModel], only: str | None = None
+    ) -> None:
+        self.name, self._open = f"{only or 'marks'} by {source}", open_vision_language_model
         self.asked = (only,) if only else WHOLE
 
-    def applies(self, row: Asked) -> bool:
+    def applies(self, row: PosterRequest) -> bool:
         return self.asked != ("identity",) or bool(row.references)
 
-    def judge(self, poster: Image.Image, row: Asked) -> Worth:
+    def judge(self, poster: Image.Image, row: PosterRequest) -> RewardResult:
         pictures = [*row.inputs(), poster]
         request = row.prompt if row.references else row.caption or row.prompt
         questions = [QUESTION.format(request=request, question=QUESTIONS[part]) for part in self.asked]
@@ -62,8 +64,10 @@ class ModelReward(Part):
         expected = np.asarray(chances) @ [int(mark) for mark in MARKS] / int(MARKS[-1])
         parts = dict(zip(self.asked, expected.tolist(), strict=True))
         weakest = min(parts, key=lambda part: parts[part])
-        return Worth(float(np.mean(list(parts.values()))), parts, f"weakest in {weakest} ({parts[weakest]:.2f})")
+        return RewardResult(
+            float(np.mean(list(parts.values()))), parts, f"weakest in {weakest} ({parts[weakest]:.2f})"
+        )
 
     @cached_property
-    def _seer(self) -> Seer:
+    def _seer(self) -> VisionLanguageModel:
         return self._open()

@@ -17,7 +17,7 @@ from posterkit.metrics.demands import demands
 from posterkit.metrics.lettering import find_texts
 from posterkit.rewards.parts.part import Part, check_count, share
 from posterkit.rewards.parts.text import poster_lines
-from posterkit.rewards.reward import Asked, Worth
+from posterkit.rewards.reward import PosterRequest, RewardResult
 
 PICTURE = 0.05  # of a poster; so much beside the words is a picture
 SIDE = 256  # px; the longer side at which that is measured
@@ -34,11 +34,11 @@ class Aesthetics(Part):
     def __init__(self, fast: bool = False) -> None:
         self.fast, self.name = fast, "aesthetics-fast" if fast else "aesthetics"
 
-    def judge(self, poster: Image.Image, row: Asked) -> Worth:
+    def judge(self, poster: Image.Image, row: PosterRequest) -> RewardResult:
         looks = Looks(poster, find_texts(poster_lines(self.fast)(poster), poster.size))
         parts = {name: float(value) for name, value in looks.parts().items()}
         weakest = min(parts, key=lambda name: parts[name])
-        return Worth(looks.aesthetics, parts, f"weakest in {weakest} ({parts[weakest]:.2f})")
+        return RewardResult(looks.aesthetics, parts, f"weakest in {weakest} ({parts[weakest]:.2f})")
 
 
 class Agreement(Part):
@@ -53,7 +53,7 @@ class Agreement(Part):
     def __init__(self, fast: bool = False) -> None:
         self.fast, self.name = fast, "agreement-fast" if fast else "agreement"
 
-    def judge(self, poster: Image.Image, row: Asked) -> Worth:
+    def judge(self, poster: Image.Image, row: PosterRequest) -> RewardResult:
         texts = find_texts(poster_lines(self.fast)(poster), poster.size)
         asked = demands(row.prompt, Looks(poster, texts), texts)
         parts = {
@@ -62,7 +62,7 @@ class Agreement(Part):
         }
         said = [] if parts["picture"] > 0.5 else ["draw a picture beside the words"]
         said += [demand.remedy for demand in asked if demand.met < 0.5]
-        return Worth(parts["demands"] * parts["picture"], parts, "; ".join(said))
+        return RewardResult(parts["demands"] * parts["picture"], parts, "; ".join(said))
 
 
 def _beside(poster: Image.Image, boxes: Sequence[tuple[int, int, int, int]]) -> float:
@@ -90,10 +90,10 @@ class ClipReward:
         self.source, self.device = source, device
         self.name = f"clip {source}"
 
-    def __call__(self, images: Sequence[Image.Image], rows: Sequence[Asked]) -> list[Worth]:
+    def __call__(self, images: Sequence[Image.Image], rows: Sequence[PosterRequest]) -> list[RewardResult]:
         check_count(self.name, images, rows)
         cosines = self._model.score(images, [row.caption or row.prompt for row in rows])
-        return [Worth(worth := share(cosine, *COSINES), {"agreement": worth}) for cosine in cosines]
+        return [RewardResult(worth := share(cosine, *COSINES), {"agreement": worth}) for cosine in cosines]
 
     @cached_property
     def _model(self):

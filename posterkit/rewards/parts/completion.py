@@ -8,7 +8,7 @@ from PIL import Image
 from posterkit.rewards.parts.part import Part, pixels, share
 from posterkit.rewards.parts.preservation import canvas_of, made_parts
 from posterkit.rewards.parts.reference import copied
-from posterkit.rewards.reward import Asked, Worth
+from posterkit.rewards.reward import PosterRequest, RewardResult
 
 COPY = 0.6, 0.85  # correlation with a reference from which on a poster begins to be a copy, and is one
 
@@ -26,10 +26,10 @@ class Completion(Part):
 
     name = "completion"
 
-    def applies(self, row: Asked) -> bool:
+    def applies(self, row: PosterRequest) -> bool:
         return bool(row.references) and (row.mask is None or 0 < (row.mask > 127).mean() < 1)
 
-    def judge(self, poster: Image.Image, row: Asked) -> Worth:
+    def judge(self, poster: Image.Image, row: PosterRequest) -> RewardResult:
         seen = pixels(poster, row)
         if row.mask is not None:
             parts = made_parts(seen, *canvas_of(row))
@@ -38,6 +38,6 @@ class Completion(Part):
                 "drawn": "the kept part's own pixels drawn out or mirrored",
             }  # fmt: skip
             said = "; ".join(faults[name] for name, value in parts.items() if value < 0.5)
-            return Worth(float(np.prod(list(parts.values()))), parts, said)
+            return RewardResult(float(np.prod(list(parts.values()))), parts, said)
         own = 1 - share(max(copied(seen, reference) for reference in row.references), *COPY)
-        return Worth(own, {"own": own}, "" if own > 0.5 else "the reference itself, not a poster made from it")
+        return RewardResult(own, {"own": own}, "" if own > 0.5 else "the reference itself, not a poster made from it")

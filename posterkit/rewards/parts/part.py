@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from posterkit.rewards.reward import Asked, Worth
+from posterkit.rewards.reward import PosterRequest, RewardResult
 
 NOTHING_TO_JUDGE = "nothing to judge"
 
@@ -19,23 +19,23 @@ class Part(ABC):
 
     name: str
 
-    def applies(self, row: Asked) -> bool:
+    def applies(self, row: PosterRequest) -> bool:
         """Whether the row asks for anything that this reward judges; where not, a poster is worth 1 without parts."""
         return True
 
     @abstractmethod
-    def judge(self, poster: Image.Image, row: Asked) -> Worth:
+    def judge(self, poster: Image.Image, row: PosterRequest) -> RewardResult:
         """One poster, RGB, of a row to which this applies."""
 
-    def __call__(self, images: Sequence[Image.Image], rows: Sequence[Asked]) -> list[Worth]:
+    def __call__(self, images: Sequence[Image.Image], rows: Sequence[PosterRequest]) -> list[RewardResult]:
         check_count(self.name, images, rows)
         return [
-            self.judge(image.convert("RGB"), row) if self.applies(row) else Worth(1.0, {}, NOTHING_TO_JUDGE)
+            self.judge(image.convert("RGB"), row) if self.applies(row) else RewardResult(1.0, {}, NOTHING_TO_JUDGE)
             for image, row in zip(images, rows, strict=True)
         ]
 
 
-def check_count(name: str, images: Sequence[Image.Image], rows: Sequence[Asked]) -> None:
+def check_count(name: str, images: Sequence[Image.Image], rows: Sequence[PosterRequest]) -> None:
     """One row for each poster.
 
     Raises:
@@ -45,7 +45,7 @@ def check_count(name: str, images: Sequence[Image.Image], rows: Sequence[Asked])
         raise ValueError(f"reward {name}: {len(images)} posters for {len(rows)} rows; give one row for each")
 
 
-def pixels(poster: Image.Image, row: Asked) -> NDArray[np.uint8]:
+def pixels(poster: Image.Image, row: PosterRequest) -> NDArray[np.uint8]:
     """The poster at the size that the row's mask and boxes are measured on, `(H, W, 3)`."""
     if row.size is None or poster.size == tuple(row.size):
         return np.asarray(poster)

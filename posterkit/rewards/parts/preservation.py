@@ -10,7 +10,7 @@ from scipy.ndimage import binary_dilation
 from posterkit.metrics.color import srgb_to_lab
 from posterkit.metrics.fidelity import edge_replication, psnr, ssim
 from posterkit.rewards.parts.part import Part, pixels, share
-from posterkit.rewards.reward import Asked, Worth
+from posterkit.rewards.reward import PosterRequest, RewardResult
 from posterkit.tasks import BLANK
 
 Picture = NDArray[np.uint8]
@@ -23,7 +23,7 @@ COPIED = 0.75, 0.97  # of the pixels that tell: from which part on a filling was
 SEAM = 15.0  # Lab units of a step at the seam, beyond what the kept pixels have, that counts as wholly broken
 
 
-def canvas_of(row: Asked) -> tuple[Picture, Mask]:
+def canvas_of(row: PosterRequest) -> tuple[Picture, Mask]:
     """The poster as it goes in: reference 0 where it lies, blank where it has to be made; and what has to be made.
 
     Raises:
@@ -56,10 +56,10 @@ class Preservation(Part):
 
     name = "preservation"
 
-    def applies(self, row: Asked) -> bool:
+    def applies(self, row: PosterRequest) -> bool:
         return row.mask is not None and bool((row.mask <= 127).any())
 
-    def judge(self, poster: Image.Image, row: Asked) -> Worth:
+    def judge(self, poster: Image.Image, row: PosterRequest) -> RewardResult:
         canvas, made = canvas_of(row)
         seen = pixels(poster, row)
         kept = ~made
@@ -71,7 +71,7 @@ class Preservation(Part):
             "ssim": float(np.clip(1 - unlike * made.size / kept.sum(), 0, 1)),
         }
         said = f"the kept part is off by {noise:.1f} dB" if noise < BEST_PSNR else ""
-        return Worth(float(np.mean(list(parts.values()))), parts, said)
+        return RewardResult(float(np.mean(list(parts.values()))), parts, said)
 
 
 def made_parts(poster: Picture, canvas: Picture, made: Mask) -> dict[str, float]:

@@ -14,7 +14,7 @@ from posterkit.metrics.fidelity import orientation_distance, orientation_histogr
 from posterkit.metrics.lettering import find_texts
 from posterkit.rewards.parts.part import Part, pixels, share
 from posterkit.rewards.parts.text import poster_lines
-from posterkit.rewards.reward import Asked, Worth
+from posterkit.rewards.reward import PosterRequest, RewardResult
 
 Picture = NDArray[np.uint8]
 Array = NDArray[np.float64]
@@ -40,10 +40,10 @@ class Identity(Part):
 
     name = "identity"
 
-    def applies(self, row: Asked) -> bool:
+    def applies(self, row: PosterRequest) -> bool:
         return bool(row.references)
 
-    def judge(self, poster: Image.Image, row: Asked) -> Worth:
+    def judge(self, poster: Image.Image, row: PosterRequest) -> RewardResult:
         seen = _reduced(np.asarray(poster))
         shown = makeup(seen)
         presence, patches = [], []
@@ -54,7 +54,7 @@ class Identity(Part):
             patches.append(best_window(subject, mask, seen))
         parts = {"presence": float(np.mean(presence)), "patches": float(np.mean(patches))}
         value = float(np.mean(list(parts.values())))
-        return Worth(value, parts, "" if value > 0.5 else "the reference's subject is hardly there")
+        return RewardResult(value, parts, "" if value > 0.5 else "the reference's subject is hardly there")
 
 
 def best_window(subject: Picture, mask: NDArray[np.bool_], poster: Picture) -> float:
@@ -94,10 +94,10 @@ class Layout(Part):
     def __init__(self, fast: bool = False) -> None:
         self.fast, self.name = fast, "layout-fast" if fast else "layout"
 
-    def applies(self, row: Asked) -> bool:
+    def applies(self, row: PosterRequest) -> bool:
         return row.task == "layout_driven" and bool(row.references)
 
-    def judge(self, poster: Image.Image, row: Asked) -> Worth:
+    def judge(self, poster: Image.Image, row: PosterRequest) -> RewardResult:
         seen = pixels(poster, row)
         parts = {"arrangement": max(0.0, arrangement_similarity(seen, row.references[0]))}
         said = "" if parts["arrangement"] > 0.5 else "things stand elsewhere than in the reference"
@@ -109,7 +109,7 @@ class Layout(Part):
             parts["boxes"] = float(np.mean(overlaps))
             off = [region.text for region, overlap in zip(row.regions, overlaps, strict=True) if overlap < 0.3]
             said = "; ".join(filter(None, (said, f"no text where {', '.join(off)} should be" if off else "")))
-        return Worth(float(np.mean(list(parts.values()))), parts, said)
+        return RewardResult(float(np.mean(list(parts.values()))), parts, said)
 
 
 class Style(Part):
@@ -123,10 +123,10 @@ class Style(Part):
 
     name = "style"
 
-    def applies(self, row: Asked) -> bool:
+    def applies(self, row: PosterRequest) -> bool:
         return bool(row.references)
 
-    def judge(self, poster: Image.Image, row: Asked) -> Worth:
+    def judge(self, poster: Image.Image, row: PosterRequest) -> RewardResult:
         seen, other = _reduced(np.asarray(poster), 2 * SIDE), _reduced(row.references[0], 2 * SIDE)
         lab, other_lab = srgb_to_lab(seen), srgb_to_lab(other)
         strokes = orientation_histogram(lab[..., 0]), orientation_histogram(other_lab[..., 0])
@@ -137,7 +137,7 @@ class Style(Part):
         }
         worst = min(parts, key=lambda name: parts[name])
         value = float(np.mean(list(parts.values())))
-        return Worth(value, parts, "" if value > 0.5 else f"unlike the reference, most in {worst}")
+        return RewardResult(value, parts, "" if value > 0.5 else f"unlike the reference, most in {worst}")
 
 
 def copied(poster: Picture, reference: Picture) -> float:

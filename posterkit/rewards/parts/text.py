@@ -16,7 +16,7 @@ from posterkit.metrics.glyphs import CELL, glyph_accuracy, read_glyphs
 from posterkit.metrics.lettering import find_texts, sure_lines
 from posterkit.metrics.text import Line, TextAccuracy, TextReader, text_accuracy, words
 from posterkit.rewards.parts.part import Part
-from posterkit.rewards.reward import Asked, Worth
+from posterkit.rewards.reward import PosterRequest, RewardResult
 
 FAST_LIMIT = 480  # pixels of the detector; see benchmarks/reward_speed.py for what it costs
 SMALLEST = 384  # pixels; posters whose shorter side is smaller are enlarged to it, they are unreadable else
@@ -68,16 +68,16 @@ class TextReward(Part):
         self.fast = fast
         self.name = "text-fast" if fast else "text"
 
-    def applies(self, row: Asked) -> bool:
+    def applies(self, row: PosterRequest) -> bool:
         return row.wording() is not None
 
-    def judge(self, poster: Image.Image, row: Asked) -> Worth:
+    def judge(self, poster: Image.Image, row: PosterRequest) -> RewardResult:
         asked = row.wording() or ()
         found = accuracy(
             asked, [text.text for text in find_texts(poster_lines(self.fast)(poster), poster.size)], row.spare
         )
         parts = {key: float(getattr(found, key)) for key in ("recall", "precision", "f_score", "similarity", "exact")}
-        return Worth((found.f_score + found.similarity) / 2, parts, _faults(found))
+        return RewardResult((found.f_score + found.similarity) / 2, parts, _faults(found))
 
 
 class GlyphReward(Part):
@@ -88,10 +88,10 @@ class GlyphReward(Part):
 
     name = "glyphs"
 
-    def applies(self, row: Asked) -> bool:
+    def applies(self, row: PosterRequest) -> bool:
         return any(_title(row))
 
-    def judge(self, poster: Image.Image, row: Asked) -> Worth:
+    def judge(self, poster: Image.Image, row: PosterRequest) -> RewardResult:
         letters, places = _title(row)
         if row.size is not None and poster.size != tuple(row.size):
             raise ValueError(
@@ -99,7 +99,7 @@ class GlyphReward(Part):
             )
         read = read_glyphs(np.asarray(poster), places)
         right = glyph_accuracy(read, letters)
-        return Worth(right, {"letters": right}, "" if read == letters else f'"{read}" instead of "{letters}"')
+        return RewardResult(right, {"letters": right}, "" if read == letters else f'"{read}" instead of "{letters}"')
 
 
 def accuracy(asked: Sequence[str], read: Sequence[str], spare: int = 0) -> TextAccuracy:
@@ -123,7 +123,7 @@ def accuracy(asked: Sequence[str], read: Sequence[str], spare: int = 0) -> TextA
     return text_accuracy(asked, kept[::-1])
 
 
-def _title(row: Asked) -> tuple[str, list[tuple[int, int, int, int]]]:
+def _title(row: PosterRequest) -> tuple[str, list[tuple[int, int, int, int]]]:
     """The letters that the row dictates in a box of glyph cells, and their cells; nothing where there is none."""
     asked = row.wording() or ()
     for region in row.regions:

@@ -13,8 +13,8 @@ from PIL import Image
 from posterkit.llm.answers import one_line
 from posterkit.llm.endpoint import API_KEY
 from posterkit.rewards.parts.part import check_count
-from posterkit.rewards.reward import Asked, Worth
-from posterkit.rewards.service.wire import pack, unpack_worths
+from posterkit.rewards.reward import PosterRequest, RewardResult
+from posterkit.rewards.service.wire import pack, unpack_results
 
 _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 
@@ -72,7 +72,7 @@ class RemoteReward:
         except httpx.HTTPError as fault:
             raise RewardError(f"{self.url}: {one_line(str(fault)) or type(fault).__name__}") from None
 
-    def __call__(self, images: Sequence[Image.Image], rows: Sequence[Asked]) -> list[Worth]:
+    def __call__(self, images: Sequence[Image.Image], rows: Sequence[PosterRequest]) -> list[RewardResult]:
         """The worths; NaN with the fault in `why` for a row that failed over there.
 
         Raises:
@@ -81,7 +81,7 @@ class RemoteReward:
         check_count(self.url, images, rows)
         told = self._exchange("POST", "/worths", pack(images, rows))
         try:
-            return unpack_worths(told.get("worths") if isinstance(told, dict) else told, len(rows))
+            return unpack_results(told.get("worths") if isinstance(told, dict) else told, len(rows))
         except ValueError as fault:
             raise RewardError(f"{self.url}: unusable answer: {fault}") from None
 

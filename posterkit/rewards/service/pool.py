@@ -20,22 +20,22 @@ from PIL import Image
 from posterkit.llm.answers import fault_line
 from posterkit.rewards.opening import open_reward
 from posterkit.rewards.parts.part import check_count
-from posterkit.rewards.reward import Asked, Reward, Worth
+from posterkit.rewards.reward import PosterRequest, Reward, RewardResult
 from posterkit.rewards.service.client import RewardError
-from posterkit.rewards.service.workers import Desk, Here, Worker
+from posterkit.rewards.service.workers import Desk, InlineWorker, ProcessWorker
 
 RECENT = 256  # rows by which the share of failures is told
 FEW = 16  # fewer rows count as so many, so that a single early failure is no share at all
 
-Job = tuple[Sequence[Image.Image], Sequence[Asked]]
+Job = tuple[Sequence[Image.Image], Sequence[PosterRequest]]
 
 
-class Guarded:
+class RewardPool:
     """Scores posters aside while others are drawn.
 
         scoring = reward.submit(images, rows)      # returns at once
         ...                                        # draw the next ones
-        worths = scoring.result()                  # list[Worth | None]
+        worths = scoring.result()                  # list[RewardResult | None]
 
     A job that fails as a whole is tried once more row by row, so that only those rows are lost that are at fault
     themselves. A worker that hangs or dies is killed and replaced.
@@ -79,8 +79,8 @@ class Guarded:
         self.seen = self.failed = 0
         self._recent: deque[bool] = deque(maxlen=RECENT)
         self._counting, self._closed = threading.Lock(), False
-        self._jobs: queue.SimpleQueue[tuple[Job, Future[list[Worth]]] | None] = queue.SimpleQueue()
-        self._desks = [Worker(opening) for _ in range(workers)] or [Here(self._reward)]
+        self._jobs: queue.SimpleQueue[tuple[Job, Future[list[RewardResult]]] | None] = queue.SimpleQueue()
+        self._desks = [ProcessWorker(opening) for _ in range(workers)] or [InlineWorker(self._reward)]
         self._threads = [threading.Thread(target=self._work, args=(desk,), daemon=True) for desk in self._desks]
         for thread in self._threads:
             thread.start()
@@ -89,7 +89,7 @@ class Guarded:
     def name(self) -> str:
         return self._reward.name
 
-    def submit(self, images: Sequence[Image.Image], rows: Sequence[Asked]) -> Scoring:
+    def submit(self, images: Sequence[Image.Image], rows: Sequence[PosterRequest]) -> Scoring:
         """Begin to score; returns at once.
 
         Raises:
@@ -103,7 +103,7 @@ class Guarded:
             jobs.append((job, self._put(job)))
         return Scoring(self, jobs)
 
-    def __call__(self, images: Sequence[Image.Image], rows: Sequence[Asked]) -> list[Worth | None]:
+    def __call__(self, images: Sequence[Image.Image], rows: Sequence[PosterRequest]) -> list[RewardResult | None]:
         """Score and wait; None for the rows that fail."""
         return self.submit(images, rows).result()
 
@@ -115,14 +115,14 @@ class Guarded:
         for desk in self._desks:
             desk.close()
 
-    def __enter__(self) -> Guarded:
+    def __enter__(self) -> RewardPool:
         return self
 
     def __exit__(self, *fault: object) -> None:
         self.close()
 
-    def _put(self, job: Job) -> Future[list[Worth]]:
-        future: Future[list[Worth]] = Future()
+    def _put(self, job: Job) -> Future[list[RewardResult]]:
+        future: Future[list[RewardResult]] = Future()
         if self._closed:
             future.set_exception(RewardError("the reward is closed"))
         else:
@@ -157,23 +157,23 @@ class Scoring:
         faults: once there is a result, one line for each row that failed: its id and why.
     """
 
-    def __init__(self, guarded: Guarded, jobs: list[tuple[Job, Future[list[Worth]]]]) -> None:
+    def __init__(self, guarded: RewardPool, jobs: list[tuple[Job, Future[list[RewardResult]]]]) -> None:
         self._guarded, self._jobs = guarded, jobs
-        self._result: list[Worth | None] | None = None
+        self._result: list[RewardResult | None] | None = None
         self.faults: list[str] = []
 
     def done(self) -> bool:
         """Whether the first try of all rows is through."""
         return all(future.done() for _, future in self._jobs)
 
-    def result(self) -> list[Worth | None]:
+    def result(self) -> list[RewardResult | None]:
         """Wait for the worths; None for each row that failed.
 
         Raises:
             RewardError: more rows failed lately than are tolerated.
         """
         if self._result is None:
-            found: list[Worth | None] = []
+            found: list[RewardResult | None] = []
             for job, future in self._jobs:
                 found += self._settled(job, future)
             self._result = found
@@ -184,7 +184,7 @@ class Scoring:
         """The worths alone, `(B,)` float32; NaN for each row that failed."""
         return np.array([math.nan if worth is None else worth.value for worth in self.result()], np.float32)
 
-    def _settled(self, job: Job, future: Future[list[Worth]]) -> list[Worth | None]:
+    def _settled(self, job: Job, future: Future[list[RewardResult]]) -> list[RewardResult | None]:
         images, rows = job
         try:
             worths = future.result()
@@ -195,7 +195,7 @@ class Scoring:
                 return [worth for single, again in tries for worth in self._settled(single, again)]
             self.faults.append(f"{rows[0].id or 'a row'}: {fault_line(fault)}")
             return [None]
-        checked: list[Worth | None] = []
+        checked: list[RewardResult | None] = []
         for row, worth in zip(rows, worths, strict=True):
             sound = isinstance(worth.value, (int, float)) and 0 <= worth.value <= 1  # NaN is neither
             if not sound:
@@ -205,10 +205,10 @@ class Scoring:
         return checked
 
 
-def _checked(worths: Any, count: int) -> list[Worth]:
+def _checked(worths: Any, count: int) -> list[RewardResult]:
     if not isinstance(worths, list) or len(worths) != count:
         found = f"{len(worths)} worths" if isinstance(worths, list) else f"a {type(worths).__name__}"
         raise RewardError(f"the reward gave {found} for {count} posters")
-    if odd := next((worth for worth in worths if not isinstance(worth, Worth)), None):
-        raise RewardError(f"the reward gave a {type(odd).__name__} where a Worth is due")
+    if odd := next((worth for worth in worths if not isinstance(worth, RewardResult)), None):
+        raise RewardError(f"the reward gave a {type(odd).__name__} where a RewardResult is due")
     return worths

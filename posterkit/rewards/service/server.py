@@ -18,8 +18,8 @@ from typing import Any
 
 from posterkit.llm.endpoint import API_KEY
 from posterkit.rewards.opening import open_reward
-from posterkit.rewards.service.pool import Guarded
-from posterkit.rewards.service.wire import pack_worths, unpack
+from posterkit.rewards.service.pool import RewardPool
+from posterkit.rewards.service.wire import pack_results, unpack
 
 LARGEST = 1 << 30  # bytes of a question
 
@@ -34,7 +34,7 @@ class RewardServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, reward: Guarded, host: str = "127.0.0.1", port: int = 8990) -> None:
+    def __init__(self, reward: RewardPool, host: str = "127.0.0.1", port: int = 8990) -> None:
         self.reward, self.key = reward, os.environ.get(API_KEY, "").strip()
         super().__init__((host, port), _Answering)
 
@@ -67,7 +67,7 @@ class _Answering(BaseHTTPRequestHandler):
             self._say({"fault": str(fault)}, 400)
             return
         scoring = self.server.reward.submit(images, rows)
-        self._say({"worths": pack_worths(scoring.result(), scoring.faults)})
+        self._say({"worths": pack_results(scoring.result(), scoring.faults)})
 
     def _let_in(self) -> bool:
         told = self.headers.get("Authorization", "").encode()
@@ -107,7 +107,7 @@ def main() -> int:
     try:
         open_reward(given.reward, **options)
         # a failing row is told to who asked; only they know how many they can do without
-        reward = Guarded(given.reward, workers=given.workers, limit=given.limit, tolerated=1.0, **options)
+        reward = RewardPool(given.reward, workers=given.workers, limit=given.limit, tolerated=1.0, **options)
         server = RewardServer(reward, given.host, given.port)
     except (OSError, ValueError) as error:
         print(f"posterkit: {error}", file=sys.stderr)

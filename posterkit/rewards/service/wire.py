@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from posterkit.rewards.reward import Asked, Worth
+from posterkit.rewards.reward import PosterRequest, RewardResult
 from posterkit.schema import Region
 from posterkit.sizing import Size
 
 
-def pack(images: Sequence[Image.Image], rows: Sequence[Asked]) -> dict[str, Any]:
+def pack(images: Sequence[Image.Image], rows: Sequence[PosterRequest]) -> dict[str, Any]:
     """A question: posters and what they were asked to be."""
     return {"images": [_png(image.convert("RGB")) for image in images], "rows": [_packed(row) for row in rows]}
 
 
-def unpack(told: Any) -> tuple[list[Image.Image], list[Asked]]:
+def unpack(told: Any) -> tuple[list[Image.Image], list[PosterRequest]]:
     """The posters and rows of a question.
 
     Raises:
@@ -37,13 +37,13 @@ def unpack(told: Any) -> tuple[list[Image.Image], list[Asked]]:
     return images, rows
 
 
-def pack_worths(worths: Sequence[Worth | None], faults: Sequence[str]) -> list[dict[str, Any]]:
+def pack_results(worths: Sequence[RewardResult | None], faults: Sequence[str]) -> list[dict[str, Any]]:
     """An answer; a row without a worth has its fault instead."""
     left = iter(faults)
     return [asdict(worth) if worth is not None else {"fault": next(left, "failed")} for worth in worths]
 
 
-def unpack_worths(told: Any, count: int) -> list[Worth]:
+def unpack_results(told: Any, count: int) -> list[RewardResult]:
     """The worths of an answer; a row that failed is NaN and says why.
 
     Raises:
@@ -54,28 +54,30 @@ def unpack_worths(told: Any, count: int) -> list[Worth]:
         raise ValueError(f"{found} for {count} posters")
     try:
         return [
-            Worth(float("nan"), {}, str(one["fault"]))
+            RewardResult(float("nan"), {}, str(one["fault"]))
             if "fault" in one
-            else Worth(float(one["value"]), {str(k): float(v) for k, v in one["parts"].items()}, str(one["why"]))
+            else RewardResult(
+                float(one["value"]), {str(k): float(v) for k, v in one["parts"].items()}, str(one["why"])
+            )
             for one in told
         ]
     except (KeyError, TypeError, AttributeError) as fault:
         raise ValueError(f"a worth holds value, parts and why: {fault}") from None
 
 
-def _packed(row: Asked) -> dict[str, Any]:
+def _packed(row: PosterRequest) -> dict[str, Any]:
     told = asdict(row)
     told["references"] = [_png(Image.fromarray(picture)) for picture in row.references]
     told["mask"] = None if row.mask is None else _png(Image.fromarray(row.mask))
     return told
 
 
-def _unpacked(told: dict[str, Any]) -> Asked:
+def _unpacked(told: dict[str, Any]) -> PosterRequest:
     def maybe(value: Any) -> Any:
         return None if value is None else tuple(value)
 
     mask = told.get("mask")
-    return Asked(
+    return PosterRequest(
         task=str(told["task"]), prompt=str(told["prompt"]), texts=maybe(told.get("texts")),
         references=tuple(np.asarray(_picture(one)) for one in told.get("references") or ()),
         mask=None if mask is None else np.asarray(_picture(mask, "L")), placed=maybe(told.get("placed")),

@@ -14,20 +14,20 @@ from PIL import Image
 
 from posterkit.llm.answers import fault_line
 from posterkit.rewards.opening import open_reward
-from posterkit.rewards.reward import Asked, Reward
+from posterkit.rewards.reward import PosterRequest, Reward
 from posterkit.rewards.service.client import RewardError
 
 OPENING = 300.0  # seconds that a worker may take to start and open its reward
 ENDING = 2.0  # seconds that it has to end by itself
 
 
-class Here:
+class InlineWorker:
     """Scores in this process."""
 
     def __init__(self, reward: Reward) -> None:
         self._reward = reward
 
-    def score(self, images: Sequence[Image.Image], rows: Sequence[Asked], limit: float) -> Any:
+    def score(self, images: Sequence[Image.Image], rows: Sequence[PosterRequest], limit: float) -> Any:
         answer: Future[Any] = Future()
 
         def run() -> None:
@@ -46,7 +46,7 @@ class Here:
         pass
 
 
-class Worker:
+class ProcessWorker:
     """Scores in a process of its own, which is started when it is needed and replaced when it hangs or dies."""
 
     def __init__(self, opening: tuple[str | Reward, dict[str, Any]]) -> None:
@@ -55,7 +55,7 @@ class Worker:
         self._closed = False
         self._starting = threading.Lock()
 
-    def score(self, images: Sequence[Image.Image], rows: Sequence[Asked], limit: float) -> Any:
+    def score(self, images: Sequence[Image.Image], rows: Sequence[PosterRequest], limit: float) -> Any:
         if self._process is None or not self._process.is_alive():
             self._start()
         try:
@@ -105,7 +105,7 @@ class Worker:
             process.join()
 
 
-Desk = Here | Worker
+Desk = InlineWorker | ProcessWorker
 
 
 def _serve(pipe: Any, source: str | Reward, options: dict[str, Any]) -> None:

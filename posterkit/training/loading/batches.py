@@ -19,7 +19,7 @@ from torch import Tensor
 from posterkit.datasets.buckets import BucketedLoader
 from posterkit.datasets.dataset import PosterDataset
 from posterkit.datasets.encoder_cache import EncoderCache
-from posterkit.datasets.file_index import Memo
+from posterkit.datasets.file_index import FileIndex
 from posterkit.schema import PosterSample, Region
 from posterkit.training.loading.data_report import (
     FILE,
@@ -32,7 +32,7 @@ from posterkit.training.loading.data_report import (
 )
 from posterkit.training.loading.encoding import check_tasks, encode_set, encoders_on, open_cache
 from posterkit.training.loading.fitting import Plan, move_box, plan_sizes
-from posterkit.training.loading.prefetch import Ahead
+from posterkit.training.loading.prefetch import PrefetchLoader
 from posterkit.training.loading.regions import region_shares
 from posterkit.training.loading.sets import PosterSet, SetConfig
 from posterkit.training.losses import task_group
@@ -57,7 +57,7 @@ class Batch(dict[str, Tensor]):
 
 def encoded_batches(
     posters: PosterSet, model: Any, run: Run, config: SetConfig, *, regions: bool = False, name: str = "data"
-) -> Ahead:
+) -> PrefetchLoader:
     """Endless batches on the run's device; their order follows from the run's seed and can be resumed anywhere.
 
     Every poster is encoded once and kept on disk under a hash of its content, in the very cache that
@@ -93,7 +93,7 @@ def encoded_batches(
         overlong = beyond_limit(model, dataset, numbers)
         rows = [numbers[place] for place in order]
         tell_report(run, report_of(dataset, loader, rows, lost, overlong, model.length, model.vae.family == "flux"))
-    return Ahead(loader, run.device, "\n".join(cache.names[place] for place in order))
+    return PrefetchLoader(loader, run.device, "\n".join(cache.names[place] for place in order))
 
 
 def encode_posters(
@@ -112,7 +112,7 @@ def encode_posters(
     check_tasks(dataset, model)
     part = run.accelerator.process_index, run.accelerator.num_processes
     folder = Path(config.cache or run.folder / "cache")
-    memo = Memo(folder / "known", dataset, part[0], run.print)
+    memo = FileIndex(folder / "known", dataset, part[0], run.print)
     if part[1] > 1:  # every process reads its part of the pictures
         memo.learn(range(part[0], len(dataset), part[1]))
         run.accelerator.wait_for_everyone()

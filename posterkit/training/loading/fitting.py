@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from posterkit.datasets.file_index import Memo
+from posterkit.datasets.file_index import FileIndex
 from posterkit.pipelines.loading import first_line
 from posterkit.schema import Box, PosterSample
 from posterkit.sizing import Size, buckets, nearest_bucket
@@ -37,7 +37,7 @@ class Plan(NamedTuple):
     original: Size
 
 
-def plan_sizes(memo: Memo, area: int) -> tuple[dict[int, Plan], Lost]:
+def plan_sizes(memo: FileIndex, area: int) -> tuple[dict[int, Plan], Lost]:
     """A plan for every row that can be trained on, by its number, and what is left out of the set and why.
 
     A row is known by its content alone, with the size where its target is brought to one.

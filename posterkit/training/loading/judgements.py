@@ -16,14 +16,14 @@ import torch
 from PIL import Image
 
 from posterkit.prompts import quoted_texts
-from posterkit.rewards import Asked
+from posterkit.rewards import PosterRequest
 from posterkit.rewards.models.scorer import Scorer
 from posterkit.schema import PosterSample
 from posterkit.training.loading import weakening
 from posterkit.training.loading.batches import Batch
 from posterkit.training.loading.good_posters import ON_LINES, GoodPosters
 from posterkit.training.loading.misspelling import misspelt
-from posterkit.training.loading.prefetch import Ahead
+from posterkit.training.loading.prefetch import PrefetchLoader
 from posterkit.training.run import Run
 
 _TRIES = 50
@@ -71,7 +71,7 @@ KINDS = tuple(vars(Kinds()))
 class Side(NamedTuple):
     """A poster, uint8 `(H, W, 3)`, and what it was asked to be."""
 
-    asked: Asked
+    asked: PosterRequest
     poster: np.ndarray
 
 
@@ -134,7 +134,7 @@ class Judgements:
 
     def _make(self, kind: str, number: int, rng: Random) -> Judgement | None:
         sample, worse = self.good.read(number)
-        asked = replace(Asked.of(sample), prompt=sample.instruction or sample.caption)
+        asked = replace(PosterRequest.of(sample), prompt=sample.instruction or sample.caption)
         right = Side(asked, sample.target)
         if worse is not None and kind == "candidates":
             gap = self.good.rows[number].get("gap")
@@ -166,7 +166,7 @@ class Judgements:
         return Side(asked, right.poster), f'wrong {what}: asked for "{text}", shows "{texts[place]}"'
 
     def _weakened(
-        self, kind: str, number: int, sample: PosterSample, asked: Asked, rng: Random
+        self, kind: str, number: int, sample: PosterSample, asked: PosterRequest, rng: Random
     ) -> tuple[Side, str] | None:
         poster = sample.target
         if kind == "noise":
@@ -200,12 +200,12 @@ class JudgedBatch(Batch):
         return moved
 
 
-def judged_batches(judgements: Judgements, model: Scorer, run: Run) -> Ahead:
+def judged_batches(judgements: Judgements, model: Scorer, run: Run) -> PrefetchLoader:
     """Endless batches on the run's device, read ahead; their order follows from the run's seed."""
     rank, world = run.accelerator.process_index, run.accelerator.num_processes
     batches = JudgedBatches(judgements, model, run.config.batch_size, rank, world)
     content = "\n".join(str(row["id"]) for row in judgements.good.rows)
-    return Ahead(batches, run.device, f"{judgements.shares} {content}")
+    return PrefetchLoader(batches, run.device, f"{judgements.shares} {content}")
 
 
 class JudgedBatches:

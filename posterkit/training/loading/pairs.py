@@ -10,7 +10,7 @@ from posterkit.datasets.dataset import PosterDataset
 from posterkit.datasets.pairs import as_samples, pictures_of
 from posterkit.training.loading.batches import Batch, EncodedPosters, collate_rows, encode_posters, tell_report
 from posterkit.training.loading.data_report import Lost, beyond_limit, leave_out, report_of
-from posterkit.training.loading.prefetch import Ahead
+from posterkit.training.loading.prefetch import PrefetchLoader
 from posterkit.training.loading.sets import PosterSet, SetConfig
 from posterkit.training.losses import task_group
 from posterkit.training.run import Run
@@ -53,7 +53,7 @@ def open_pairs(config: SetConfig) -> PosterSet:
     return PosterSet(train, heldout)
 
 
-def pair_batches(posters: PosterSet, model: Any, run: Run, config: SetConfig) -> Ahead:
+def pair_batches(posters: PosterSet, model: Any, run: Run, config: SetConfig) -> PrefetchLoader:
     """Endless batches of `batch_size` pairs, `(2B, ...)`, on the run's device; as `encoded_batches`.
 
     A pair is left out whose sides are the same picture, do not go to one size, or of which one cannot be used.
@@ -91,7 +91,7 @@ def pair_batches(posters: PosterSet, model: Any, run: Run, config: SetConfig) ->
 def two_sided_batches(
     run: Run, model: Any, encoded: EncodedPosters, pairs: Sequence[tuple[int, int]], lost: Lost,
     item: Callable[[int, int], Any], collate: Callable[[Sequence[Any]], Batch], what: str,
-) -> Ahead:  # fmt: skip
+) -> PrefetchLoader:  # fmt: skip
     """Endless batches of pairs of encoded posters whose set has the two sides of each in a row.
 
     Args:
@@ -125,7 +125,7 @@ def two_sided_batches(
         report = report_of(dataset, loader, numbers, lost, overlong, model.length, model.vae.family == "flux")
         tell_report(run, {**report, "rows": len(dataset) // 2})
     names = encoded.cache.names
-    return Ahead(loader, run.device, "\n".join(f"{names[first]} {names[second]}" for first, second in pairs))
+    return PrefetchLoader(loader, run.device, "\n".join(f"{names[first]} {names[second]}" for first, second in pairs))
 
 
 class _Pairs(Sequence[Any]):

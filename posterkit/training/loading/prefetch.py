@@ -15,7 +15,7 @@ from posterkit.training.errors import WrongCall
 from posterkit.training.run import Loader
 
 
-class Ahead:
+class PrefetchLoader:
     """A loader whose next batches a thread reads and moves to the device while the model works on this one.
 
     Its position is that of the batches which were handed out, not of those which were read.

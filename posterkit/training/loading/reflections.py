@@ -15,7 +15,7 @@ from posterkit.training.loading.batches import Batch, encode_posters
 from posterkit.training.loading.data_report import leave_out
 from posterkit.training.loading.drafts import DraftsOfPosters, encode_drafted
 from posterkit.training.loading.pairs import two_sided_batches
-from posterkit.training.loading.prefetch import Ahead
+from posterkit.training.loading.prefetch import PrefetchLoader
 from posterkit.training.loading.sets import PosterSet, SetConfig
 from posterkit.training.run import Run
 
@@ -67,7 +67,7 @@ def open_reflected(config: SetConfig, run: Run) -> PosterSet:
     return PosterSet(train, heldout)
 
 
-def reflection_batches(posters: PosterSet, model: Any, run: Run, config: SetConfig) -> Ahead:
+def reflection_batches(posters: PosterSet, model: Any, run: Run, config: SetConfig) -> PrefetchLoader:
     """Endless batches of `batch_size` reflections on the run's device; as `encoded_batches`.
 
     What `model.precompute` returns of a target has its own name in a batch, of a draft and its feedback the name with

@@ -12,20 +12,20 @@ from accelerate.utils import gather_object
 
 from posterkit.metrics.diversity import diversity
 from posterkit.pipelines.latents import unpack
-from posterkit.rewards import Asked
+from posterkit.rewards import PosterRequest
 from posterkit.rewards.service.client import RewardError
-from posterkit.rewards.service.pool import Guarded
+from posterkit.rewards.service.pool import RewardPool
 from posterkit.sizing import Size
 from posterkit.training.adapters.autoencoder import tensor_to_images
 from posterkit.training.errors import RunFailed
 from posterkit.training.loading.batches import Batch
 from posterkit.training.loading.encoding import encoders_on
 from posterkit.training.loading.fitting import fit_sample
-from posterkit.training.loading.prefetch import Ahead
+from posterkit.training.loading.prefetch import PrefetchLoader
 from posterkit.training.loading.sets import PosterSet
 from posterkit.training.lora import follow_adapter
 from posterkit.training.losses.nft import group_advantages, kept_groups, sampler_decay
-from posterkit.training.rl.groups import Drawn, Lesson, Rollout, RolloutConfig, Step, Verdict, best_and_worst
+from posterkit.training.rl.groups import Drawn, PolicyBatch, Rollout, RolloutConfig, Step, Verdict, best_and_worst
 from posterkit.training.rl.samplers import draw, sampling_times, walk
 from posterkit.training.rl.velocities import OLD, Velocities
 from posterkit.training.run import Run
@@ -52,8 +52,9 @@ class Rollouts:
     """
 
     def __init__(
-        self, config: RolloutConfig, run: Run, model: Any, posters: PosterSet, prompts: Ahead, rewards: Guarded,
-        velocities: Velocities, *, sampler: str | None = OLD, level: float | None = None, gap: float | None = None,
+        self, config: RolloutConfig, run: Run, model: Any, posters: PosterSet, prompts: PrefetchLoader,
+        rewards: RewardPool, velocities: Velocities, *, sampler: str | None = OLD, level: float | None = None,
+        gap: float | None = None,
     ) -> None:  # fmt: skip
         self.config, self.run, self.model, self.prompts, self.rewards = config, run, model, prompts, rewards
         self.sampler, self.level, self.gap = sampler, level, gap
@@ -143,9 +144,9 @@ class Rollouts:
         ids, tasks = ([one for one in names for _ in range(count)] for names in (batch.ids, batch.tasks))
         return Drawn(ids, tasks, x0, latents, condition, times, walked, pictures)
 
-    def _asked(self, ids: Sequence[str], size: tuple[int, int]) -> list[Asked]:
+    def _asked(self, ids: Sequence[str], size: tuple[int, int]) -> list[PosterRequest]:
         samples = (fit_sample(self.posters[self._number[one]], Size(*size)) for one in ids)
-        return [asked for asked in map(Asked.of, samples) for _ in range(self.config.images)]
+        return [asked for asked in map(PosterRequest.of, samples) for _ in range(self.config.images)]
 
     def _judge(self, drawn: list[Drawn]) -> Verdict:
         fault = ""
@@ -190,7 +191,7 @@ class Rollouts:
             rows = rows.to(one.x0.device)
             names = ([said[n] for n in rows.tolist()] for said in (one.ids, one.tasks))
             batch = Batch({"latents": one.latents[rows]}, *names)
-            lesson = Lesson(batch, one.x0[rows], one.condition.take(rows), share, figures)
+            lesson = PolicyBatch(batch, one.x0[rows], one.condition.take(rows), share, figures)
             order = torch.stack([torch.randperm(self.config.steps, generator=generator) for _ in rows]).to(rows)
             times, advantages = one.times.to(one.x0), verdict.advantages[own].to(one.x0)[rows]
             for at in order.T[: self.config.passes]:

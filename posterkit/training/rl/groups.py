@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from posterkit.rewards import Worth
+from posterkit.rewards import RewardResult
 from posterkit.training.loading.batches import Batch
 from posterkit.training.rl.samplers import Walk
 
@@ -66,7 +66,7 @@ class RolloutConfig:
         return self.draws // self.updates * self.passes
 
 
-class Lesson(Batch):
+class PolicyBatch(Batch):
     """Posters for one pass of learning; only such as can teach something. As a batch it holds their `latents`.
 
     Attributes:
@@ -84,7 +84,7 @@ class Lesson(Batch):
         self.x0, self.condition, self.share, self.figures = x0, condition, share, figures or {}
 
 
-class Rollout(Lesson):
+class Rollout(PolicyBatch):
     """Posters that the model drew, and what they are worth.
 
     Attributes:
@@ -93,7 +93,7 @@ class Rollout(Lesson):
         step: the random step that led from `t` on, where posters are drawn in such.
     """
 
-    def __init__(self, lesson: Lesson, t: Tensor, advantages: Tensor, step: Step | None) -> None:
+    def __init__(self, lesson: PolicyBatch, t: Tensor, advantages: Tensor, step: Step | None) -> None:
         super().__init__(lesson, lesson.x0, lesson.condition, lesson.share, lesson.figures)
         self.t, self.advantages, self.step = t, advantages, step
 
@@ -116,7 +116,7 @@ class Drawn:
         x0: `(P K, S, C)`; `latents` are the same as cells `(P K, C, h, w)`.
         times: `(T + 1,)`, those it was drawn at and a last 0.
         pending: what `result()` waits for.
-        worths: a `Worth` for each, None where the reward failed; there once they have been asked for.
+        worths: a `RewardResult` for each, None where the reward failed; there once they have been asked for.
     """
 
     ids: list[str]
@@ -128,7 +128,7 @@ class Drawn:
     walk: Walk | None
     pictures: list[Image.Image]
     pending: Any = None
-    worths: list[Worth | None] = field(default_factory=list)
+    worths: list[RewardResult | None] = field(default_factory=list)
 
 
 def best_and_worst(rewards: Tensor, gap: float) -> Tensor:

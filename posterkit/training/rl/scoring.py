@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from posterkit.rewards.opening import RULES, reach
-from posterkit.rewards.service.pool import Guarded
+from posterkit.rewards.service.pool import RewardPool
 from posterkit.training.run import Run
 
 
@@ -44,7 +44,7 @@ class RewardSource:
             raise ValueError("reward takes workers of at least 0, a limit above 0 and tolerated in [0, 1]")
 
 
-def open_rewards(config: RewardSource, run: Run, tasks: Sequence[str]) -> Guarded:
+def open_rewards(config: RewardSource, run: Run, tasks: Sequence[str]) -> RewardPool:
     """The reward of a stage; its workers end with the run.
 
     Args:
@@ -56,7 +56,7 @@ def open_rewards(config: RewardSource, run: Run, tasks: Sequence[str]) -> Guarde
         ConnectionError: nobody answers where it is served.
     """
     reach(config.source, config.sources)
-    rewards = Guarded(
+    rewards = RewardPool(
         config.source, workers=config.workers, limit=config.limit, tolerated=config.tolerated, fast=config.fast,
         device=config.device, model=config.model, cache=config.cache, sources=config.sources,
         tasks=tasks,

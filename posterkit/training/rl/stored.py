@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from posterkit.training.loading.prefetch import Ahead
-from posterkit.training.rl.groups import Lesson
+from posterkit.training.loading.prefetch import PrefetchLoader
+from posterkit.training.rl.groups import PolicyBatch
 from posterkit.training.run import Run
 
 
 class StoredPairs:
     """Endless lessons from batches of pairs, see `posterkit.training.loading.pairs`."""
 
-    def __init__(self, run: Run, model: Any, batches: Ahead) -> None:
+    def __init__(self, run: Run, model: Any, batches: PrefetchLoader) -> None:
         self.run, self.model, self.batches = run, model, batches
 
-    def __iter__(self) -> Iterator[Lesson]:
+    def __iter__(self) -> Iterator[PolicyBatch]:
         batches = iter(self.batches)
         try:
             for batch in batches:
                 with self.run.autocast():
                     x0, condition = self.model.encode(batch)
-                yield Lesson(batch, x0, condition)
+                yield PolicyBatch(batch, x0, condition)
         finally:
             batches.close()  # pyright: ignore[reportAttributeAccessIssue] - a generator; its thread reads ahead
 

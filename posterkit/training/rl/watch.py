@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from posterkit.rewards import Asked
+from posterkit.rewards import PosterRequest
 from posterkit.rewards.parts.text import TextReward
 from posterkit.rewards.service.client import RewardError
 from posterkit.schema import PosterSample
@@ -40,7 +40,10 @@ class Watch:
 
     def __call__(self, samples: Sequence[PosterSample], pictures: Sequence[np.ndarray]) -> dict[str, list[float]]:
         """What held-out posters are worth: `reward` and `text`, a number for each, nan where there is none."""
-        images, rows = [Image.fromarray(picture) for picture in pictures], [Asked.of(sample) for sample in samples]
+        images, rows = (
+            [Image.fromarray(picture) for picture in pictures],
+            [PosterRequest.of(sample) for sample in samples],
+        )
         try:
             worths = self.rewards.submit(images, rows).result()
         except RewardError as error:

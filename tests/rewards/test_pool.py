@@ -14,20 +14,20 @@ import pytest
 from odd_rewards import Odd, Slow
 from PIL import Image
 
-from posterkit.rewards import Asked, Worth
+from posterkit.rewards import PosterRequest, RewardResult
 from posterkit.rewards.service.client import RewardError
-from posterkit.rewards.service.pool import Guarded
+from posterkit.rewards.service.pool import RewardPool
 
 
-def rows(*prompts: str) -> tuple[list[Image.Image], list[Asked]]:
+def rows(*prompts: str) -> tuple[list[Image.Image], list[PosterRequest]]:
     """Posters whose red is 51, 102, ..., so that their worths are 0.2, 0.4, ..."""
     images = [Image.new("RGB", (8, 8), (51 * (n % 5 + 1), 0, 0)) for n in range(len(prompts))]
-    return images, [Asked("text", prompt, id=f"row-{n}") for n, prompt in enumerate(prompts)]
+    return images, [PosterRequest("text", prompt, id=f"row-{n}") for n, prompt in enumerate(prompts)]
 
 
 @pytest.mark.parametrize("fault", ["raise", "short", "nan", "high"])
 def test_a_row_that_fails_comes_back_as_none_and_the_others_keep_their_worth(fault):
-    with Guarded(Odd(), workers=0, tolerated=0.5) as reward:
+    with RewardPool(Odd(), workers=0, tolerated=0.5) as reward:
         scoring = reward.submit(*rows("", fault, ""))
         worths = scoring.result()
     assert [worth and worth.value for worth in worths] == [pytest.approx(0.2), None, pytest.approx(0.6)]
@@ -39,31 +39,31 @@ def test_a_row_that_fails_comes_back_as_none_and_the_others_keep_their_worth(fau
 
 @pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_fault_is_said_in_one_line_without_the_class_of_our_own_errors(workers):
-    with Guarded(Odd(), workers=workers, at_once=1, tolerated=1.0) as reward:
+    with RewardPool(Odd(), workers=workers, at_once=1, tolerated=1.0) as reward:
         scoring = reward.submit(*rows("no answer", "raise"))
         assert scoring.result() == [None, None]
     assert scoring.faults == ["row-0: eye: no usable answer", "row-1: RuntimeError: no such font"]
 
 
 def test_a_call_that_hangs_in_this_process_is_left_behind():
-    with Guarded(Odd(), workers=0, limit=0.2, tolerated=0.5) as reward:
+    with RewardPool(Odd(), workers=0, limit=0.2, tolerated=0.5) as reward:
         began = time.monotonic()
         worths = reward(*rows("", "hang", ""))
         assert time.monotonic() - began < 20
-    assert worths[1] is None and worths[0] == Worth(0.2, {"red": 0.2}) and worths[2] is not None
+    assert worths[1] is None and worths[0] == RewardResult(0.2, {"red": 0.2}) and worths[2] is not None
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", ["hang", "die"])
 def test_a_worker_that_hangs_or_dies_is_replaced_and_the_other_rows_are_scored(fault):
-    with Guarded(Odd(), workers=1, limit=1.0, tolerated=0.5) as reward:
+    with RewardPool(Odd(), workers=1, limit=1.0, tolerated=0.5) as reward:
         worths = reward(*rows("", fault, "", "", ""))
         assert [worth is None for worth in worths] == [False, True, False, False, False]
-        assert reward(*rows(""))[0] == Worth(0.2, {"red": 0.2})
+        assert reward(*rows(""))[0] == RewardResult(0.2, {"red": 0.2})
 
 
 def test_more_failures_than_are_tolerated_raise_one_line_that_says_how_many_and_why():
-    with Guarded(Odd(), workers=0, tolerated=0.1) as reward:
+    with RewardPool(Odd(), workers=0, tolerated=0.1) as reward:
         # one of few rows is no share yet: as if there were 16
         assert reward(*rows("raise")) == [None]
         with pytest.raises(RewardError, match=r"2 of the last 2 rows failed, 10% are .*no such font") as error:
@@ -72,7 +72,7 @@ def test_more_failures_than_are_tolerated_raise_one_line_that_says_how_many_and_
 
 
 def test_submit_returns_before_the_posters_are_scored():
-    with Guarded(Slow(), workers=0) as reward:
+    with RewardPool(Slow(), workers=0) as reward:
         began = time.monotonic()
         scoring = reward.submit(*rows("", ""))
         assert time.monotonic() - began < 0.3 and not scoring.done()
@@ -84,14 +84,14 @@ def test_a_worker_opens_the_reward_by_its_spec_and_says_what_the_reward_says_her
     from posterkit.rewards import open_reward
 
     images = [Image.new("RGB", (64, 96), "navy"), Image.effect_noise((64, 96), 90).convert("RGB")]
-    asked = [Asked("text", "A poster.", ()) for _ in images]
-    with Guarded("text:0.5+aesthetics:0.5", workers=2, at_once=1, cache=str(tmp_path)) as reward:
+    asked = [PosterRequest("text", "A poster.", ()) for _ in images]
+    with RewardPool("text:0.5+aesthetics:0.5", workers=2, at_once=1, cache=str(tmp_path)) as reward:
         assert reward(images, asked) == open_reward("text:0.5+aesthetics:0.5")(images, asked)
     assert len(list(tmp_path.rglob("*.json"))) == 2
 
 
 def test_after_its_end_a_reward_fails_and_does_not_wait_for_ever():
-    reward = Guarded(Odd(), workers=0, tolerated=1.0)
+    reward = RewardPool(Odd(), workers=0, tolerated=1.0)
     reward.close()
     scoring = reward.submit(*rows("", ""))
     assert scoring.result() == [None, None] and "closed" in scoring.faults[0]
@@ -99,9 +99,9 @@ def test_after_its_end_a_reward_fails_and_does_not_wait_for_ever():
 
 def test_numbers_out_of_range_and_a_mistyped_reward_are_refused_at_once():
     with pytest.raises(ValueError, match="tolerated in"):
-        Guarded(Odd(), tolerated=1.5)
+        RewardPool(Odd(), tolerated=1.5)
     with pytest.raises(ValueError, match="did you mean 'rules'"):
-        Guarded("rulez")
+        RewardPool("rulez")
 
 
 @pytest.mark.slow
@@ -109,11 +109,11 @@ def test_a_worker_that_is_ended_while_it_scores_leaves_nothing_behind(tmp_path):
     script = tmp_path / "ends.py"
     script.write_text(
         "import time\nfrom pathlib import Path\nfrom odd_rewards import Odd\nfrom PIL import Image\n"
-        "from posterkit.rewards import Asked\n"
-        "from posterkit.rewards.service.pool import Guarded\n"
+        "from posterkit.rewards import PosterRequest\n"
+        "from posterkit.rewards.service.pool import RewardPool\n"
         "if __name__ == '__main__':\n"
-        "    reward = Guarded(Odd(), workers=1)\n"
-        "    reward.submit([Image.new('RGB', (8, 8))], [Asked('text', 'lock')])\n"
+        "    reward = RewardPool(Odd(), workers=1)\n"
+        "    reward.submit([Image.new('RGB', (8, 8))], [PosterRequest('text', 'lock')])\n"
         "    while not Path('locked').exists():\n        time.sleep(0.1)\n"
         "    reward.close()\n"
     )
