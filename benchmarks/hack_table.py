@@ -23,7 +23,8 @@ import numpy as np
 from PIL import Image
 
 from posterkit.datasets import SyntheticPosters
-from posterkit.rewards import PosterRequest, open_reward
+from posterkit.metrics.expected_texts import request_from_sample
+from posterkit.rewards import open_reward
 from posterkit.rewards.cache import CachedReward
 from posterkit.rewards.cheats import CHEATS, cheat
 from posterkit.rewards.composition import TEXT, Composed
@@ -72,9 +73,8 @@ def _score(asked: tuple[str, int, bool, bool]) -> list[tuple[str, str, list[floa
             reward.rewards = {name: CachedReward(part, folder) for name, part in reward.rewards.items()}
         columns = {**composed[RULES].rewards, **composed}  # type: ignore[attr-defined]
         for name, posters in _posters(samples, mini):
-            pairs = [
-                (poster, PosterRequest.of(sample)) for sample, poster in zip(samples, posters, strict=True) if poster
-            ]
+            drawn = zip(samples, posters, strict=True)
+            pairs = [(poster, request_from_sample(sample)) for sample, poster in drawn if poster]
             for column, reward in columns.items():
                 worths = reward([poster for poster, _ in pairs], [row for _, row in pairs])
                 found.append((name, column, [worth.value for worth in worths if worth.why != NOTHING_TO_JUDGE]))
@@ -89,14 +89,14 @@ def _posters(samples: list[PosterSample], mini: bool) -> Iterator[tuple[str, lis
     if mini and samples[0].task != TEXT:
         yield MINI, _drawn(samples)
     for name in CHEATS:
-        posters = [cheat(name, PosterRequest.of(sample)) for sample in samples]
+        posters = [cheat(name, request_from_sample(sample)) for sample in samples]
         if any(posters):
             yield name, posters
 
 
 def _keeping(sample: PosterSample, picture: np.ndarray) -> Image.Image:
     """A picture in the place of the poster, with the pixels that are kept."""
-    row = PosterRequest.of(sample)
+    row = request_from_sample(sample)
     if row.mask is None:
         return Image.fromarray(picture)
     canvas, made = canvas_of(row)

@@ -16,9 +16,10 @@ from PIL import Image
 
 from posterkit.metrics.color import srgb_to_lab
 from posterkit.metrics.diversity import diversity
+from posterkit.metrics.expected_texts import request_from_sample
 from posterkit.metrics.glyphs import glyph_accuracy, read_glyphs
 from posterkit.metrics.text import TextReader, text_accuracy
-from posterkit.rewards import PosterRequest, open_reward
+from posterkit.rewards import open_reward
 from posterkit.schema import PosterSample
 from posterkit.synthetic.glyph_posters import GlyphPosters
 from posterkit.tasks import TASKS
@@ -102,7 +103,7 @@ def measure_posteromni(folder: str, seed: int, sheet: Path | None = None, judge:
         samples = [GlyphPosters(seed, (task,), "heldout")[number] for number in range(OF_TASK)]
         pictures = draw(pipe, task, samples, [list(sample.references) for sample in samples], options)
         if judge:
-            rows = [PosterRequest.of(sample) for sample in samples]
+            rows = [request_from_sample(sample) for sample in samples]
             worths += reward([Image.fromarray(picture) for picture in pictures], rows)
             wishes = [sample for sample in samples[: WISHES // len(TASKS)] for _ in range(4)]
             again = draw(pipe, task, wishes, [list(wish.references) for wish in wishes], options)

@@ -31,8 +31,10 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from posterkit import mini
 from posterkit.datasets import SyntheticPosters
+from posterkit.metrics.expected_texts import request_from_sample
 from posterkit.pipelines.latents import unpack
-from posterkit.rewards import PosterRequest, open_reward
+from posterkit.rewards import open_reward
+from posterkit.schema import PosterRequest
 from posterkit.sizing import Size
 from posterkit.training.adapters.autoencoder import tensor_to_images
 from posterkit.training.adapters.qwen import QwenAdapter
@@ -161,7 +163,7 @@ class Theirs:
         samples = [source.sample(number, task="style_driven") for number in range(48)]
         kinds: dict[Any, list[Any]] = {}
         for sample, row in zip(samples, self.model.precompute(samples), strict=True):
-            kinds.setdefault(self.model.bucket(row), []).append((row, PosterRequest.of(sample)))
+            kinds.setdefault(self.model.bucket(row), []).append((row, request_from_sample(sample)))
         while True:
             for members in kinds.values():
                 for start in range(0, len(members) - PROMPTS + 1, PROMPTS):

@@ -18,8 +18,8 @@ import numpy as np
 from PIL import Image
 
 from posterkit.prompts import PosterBrief
-from posterkit.rewards import PosterRequest
 from posterkit.rewards.parts.text import TextReward, poster_lines
+from posterkit.schema import PosterRequest
 from posterkit.synthetic import draw_art
 from posterkit.synthetic.captions import SUBTITLES, TITLES
 from posterkit.typeset.compose import typeset
@@ -60,7 +60,7 @@ def _typeset(number: int) -> tuple[Image.Image, PosterRequest]:
     art = Image.fromarray(draw_art(rng, (SIZE[0] // 2, SIZE[1] // 2))[0]).resize(SIZE, Image.Resampling.BICUBIC)
     title = rng.choice(TITLES[rng.choice(sorted(TITLES))])
     texts = (title, *rng.sample(SUBTITLES, rng.randint(1, 2)))
-    return typeset(art, PosterBrief(texts=list(texts))).image, PosterRequest("text", "", texts)
+    return typeset(art, PosterBrief(texts=list(texts))).image, PosterRequest(texts=texts)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from posterkit.pipelines.posteromni import PosterOmniPipeline
     from posterkit.pipelines.processor import load_processor
     from posterkit.prompts import PosterBrief
+    from posterkit.schema import PosterRequest
     from posterkit.tasks import TASKS
 
 __version__ = "0.1.0"
@@ -27,6 +28,7 @@ _PUBLIC = {
     "PosterPipelineOutput": "posterkit.pipelines.output",
     "load_processor": "posterkit.pipelines.processor",
     "PosterBrief": "posterkit.prompts",
+    "PosterRequest": "posterkit.schema",
     "TASKS": "posterkit.tasks",
 }
 _MODULES = ("mini", "typeset")
@@ -37,6 +39,7 @@ __all__ = [
     "PosterCraftPipeline",
     "PosterOmniPipeline",
     "PosterPipelineOutput",
+    "PosterRequest",
     "load_processor",
     "mini",
     "typeset",

@@ -1,22 +1,27 @@
-"""PosterSample: one training sample, in memory and as a folder of pictures with one JSON line each."""
+"""What passes between rooms: a request for a poster, and a training sample in memory and as files."""
 
 from __future__ import annotations
 
+import difflib
 import io
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from posterkit.image_io import as_rgb
-from posterkit.tasks import TASKS
+from posterkit.image_io import as_rgb, read_image, read_mask
+from posterkit.sizing import Size
+from posterkit.tasks import TASKS, Anchor, place
 
 Box = tuple[int, int, int, int]
 RGB = tuple[int, int, int]
+ImageSource = str | Path | Image.Image | np.ndarray  # a file, or a picture in memory: uint8 `(H, W, 3)` RGB as array
+TEXT = "text"  # the task without input images
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,166 @@ class DrawnText:
     color: RGB | None = None
     font: str | None = None
     lines: tuple[DrawnLine, ...] = ()
+
+
+@dataclass(frozen=True)
+class PosterRequest:
+    """One poster to make, or what a finished one should be.
+
+        PosterRequest("a lighthouse at night", texts=["NORTH LIGHT"], size=(832, 1216), seed=1)
+        PosterRequest(task="extending", images=["photo.jpg"], anchor="bottom")
+
+    None means the default of the checkpoint or of the task. Rows of a manifest and training samples
+    (`posterkit.metrics.expected_texts.request_from_sample`) become this type; rewards compare posters with it.
+
+    Attributes:
+        prompt: the user's words; quoted parts are texts. Empty for the task's default wording.
+        task: "text" or a name in `posterkit.tasks.TASKS`.
+        texts: what must stand on the poster beside what the prompt quotes, the title first; () where nothing more
+            may; None where nobody knows.
+        images: input images in their order, as files or in memory.
+        mask: white = make this, black = keep; of the first image's size. A sample has one for extending as well, of
+            the poster's size.
+        anchor: where extending puts the image: one of nine positions, or x, y in pixels of the poster.
+        size: of the poster in pixels; one side may be None and follows from the task's shape.
+        seed: the same seed makes the same poster.
+        steps: denoising steps.
+        guidance: `guidance_scale` for text, `true_cfg_scale` for image tasks.
+        lora: for this poster alone; `=0.8` behind it is its weight.
+        out: the result's file name, relative to the output folder.
+        best_of: how many seeds are drawn, from `seed` upwards; the one that a reward likes best is kept.
+        expanded: the prompt after expansion; drawn in its place.
+        refine: rounds in which a critic's suggestions may improve the poster.
+        feedback: suggestions by which the poster is redrawn, one round after the other.
+        id: names the request in errors, ledgers and files.
+        instruction: the whole instruction, where it is not the prompt in the task's frame.
+        caption: what the poster shows in words.
+        placed: where the first image lies on the poster, in pixels, half open.
+        regions: boxes of texts on the poster, in pixels.
+        spare: how many words more than the known texts the poster may bear.
+    """
+
+    prompt: str = ""
+    _: KW_ONLY
+    task: str = TEXT
+    texts: Sequence[str] | None = None
+    images: Sequence[ImageSource] = ()
+    mask: ImageSource | None = None
+    anchor: Anchor | None = None
+    size: Size | None = None
+    seed: int | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    negative_prompt: str | None = None
+    lora: str | None = None
+    out: str | None = None
+    best_of: int | None = None
+    expanded: str | None = None
+    refine: int | None = None
+    feedback: Sequence[Sequence[str]] = ()
+    id: str = ""
+    instruction: str | None = None
+    caption: str = ""
+    placed: Box | None = None
+    regions: Sequence[Region] = ()
+    spare: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("texts", "images", "feedback", "regions"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
+        if self.size is not None:
+            object.__setattr__(self, "size", None if tuple(self.size) == (None, None) else Size(*self.size))
+
+    def as_instruction(self) -> str:
+        """The prompt as the model reads it: in the task's frame where there is one."""
+        if self.instruction is not None:
+            return self.instruction
+        words = self.expanded or self.prompt
+        return TASKS[self.task].instruction(words) if self.task in TASKS else words
+
+    def pictures(self) -> list[Image.Image]:
+        """The input images, RGB; ValueError where a file cannot be read."""
+        return [_picture(image) for image in self.images]
+
+    def mask_picture(self) -> Image.Image | None:
+        """The mask, mode L, 0 or 255 where it is read from a file; ValueError where it does not fit its image."""
+        if isinstance(self.mask, str | Path):
+            return read_mask(self.mask, _picture(self.images[0]).size)
+        mask = Image.fromarray(self.mask) if isinstance(self.mask, np.ndarray) else self.mask
+        return mask and mask.convert("L")
+
+    @cached_property
+    def references(self) -> tuple[np.ndarray, ...]:
+        """The input images, uint8 `(h, w, 3)` RGB each."""
+        return tuple(
+            image if isinstance(image, np.ndarray) and image.shape[2:] == (3,) else np.asarray(_picture(image))
+            for image in self.images
+        )
+
+    @cached_property
+    def mask_array(self) -> np.ndarray | None:
+        """The mask, uint8 `(H, W)`."""
+        mask = self.mask if isinstance(self.mask, np.ndarray) and self.mask.ndim == 2 else self.mask_picture()
+        return None if mask is None else np.asarray(mask)
+
+    def inputs(self) -> list[Image.Image]:
+        """The images as the model gets them: for filling, the part to be made is blank."""
+        pictures = self.pictures()
+        if self.task != "filling" or self.mask is None:
+            return pictures
+        return place(TASKS["filling"], pictures, Size(*pictures[0].size), self.mask_picture())[0]
+
+    def check(self) -> None:
+        """Compare the request with its task, before any file is read.
+
+        Raises:
+            ValueError: they contradict each other; everything that is wrong in one line.
+        """
+        if self.task not in (TEXT, *TASKS):
+            near = difflib.get_close_matches(self.task, (TEXT, *TASKS), 1)
+            meant = f" (did you mean {near[0]!r}?)" if near else ""
+            found = f"unknown task {self.task!r}{meant}" if self.task else "no task given"
+            raise ValueError(f"{found}; the tasks are {TEXT}, {', '.join(TASKS)}")
+        faults = self._text_faults() if self.task == TEXT else self._image_faults()
+        words = (self.prompt, self.negative_prompt or "", *(self.texts or ()))
+        if any("\ud800" <= letter <= "\udfff" for text in words for letter in text):
+            faults.append("the words are not Unicode text; write them in UTF-8")
+        if self.refine and self.task != TEXT:
+            faults.append(f"task {self.task!r} cannot be refined, its model takes no draft; text posters can")
+        if self.anchor is not None and self.task != "extending":
+            faults.append(f"task {self.task!r} takes no anchor; extending does")
+        if faults:
+            raise ValueError("; ".join(faults))
+
+    def _text_faults(self) -> list[str]:
+        faults = ['the task "text" takes no images'] if self.images else []
+        faults += ['the task "text" takes no mask'] if self.mask is not None else []
+        return faults + ([] if self.prompt.strip() or self.texts else ['the task "text" needs a prompt or texts'])
+
+    def _image_faults(self) -> list[str]:
+        task, faults = TASKS[self.task], []
+        if len(self.images) not in task.references:
+            takes = "1 image" if task.references[-1] == 1 else f"1 to {task.references[-1]} images"
+            faults.append(f"task {task.name!r} takes {takes}, found {len(self.images)}")
+        if task.needs_mask and self.mask is None:
+            others = ", ".join(name for name, other in TASKS.items() if not other.needs_mask)
+            faults.append(f"task {task.name!r} needs a mask; {others} do not")
+        if self.mask is not None and not task.needs_mask and self.placed is None:
+            faults.append(f"task {task.name!r} takes no mask; filling does")
+        return faults
+
+
+def sides(width: int | None, height: int | None) -> Size | None:
+    """The size of a request of which one side, or none, may be given."""
+    return None if width is None and height is None else Size(width, height)  # type: ignore[arg-type]
+
+
+def _picture(image: ImageSource) -> Image.Image:
+    """RGB; a file is read, a picture in memory is converted."""
+    if isinstance(image, str | Path):
+        return read_image(image)
+    return as_rgb(Image.fromarray(image) if isinstance(image, np.ndarray) else image)
 
 
 @dataclass

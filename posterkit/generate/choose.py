@@ -10,15 +10,15 @@ import numpy as np
 from PIL import Image
 
 from posterkit.generate.plan import RULES, Plan, Settings
-from posterkit.generate.request import TEXT, NoneScored
+from posterkit.generate.request import NoneScored
 from posterkit.generate.worker import Drawn, Inputs, Worker
 from posterkit.llm.answers import fault_line
 from posterkit.prompts import in_quotes, quoted_texts
-from posterkit.rewards import PosterRequest, RewardResult, open_reward
+from posterkit.rewards import RewardResult, open_reward
 from posterkit.rewards.opening import reach
 from posterkit.rewards.service.pool import RewardPool
+from posterkit.schema import PosterRequest
 from posterkit.sizing import contain
-from posterkit.tasks import TASKS
 
 LIMIT = 600.0  # seconds that a reward may take for one poster; a language model on a CPU takes minutes
 SEEN = (2048, 2048)  # pixels; no reward looks any closer
@@ -147,10 +147,16 @@ def asked_of(plan: Plan, inputs: Inputs) -> PosterRequest:
         x0, y0, x1, y1 = plan.box
         placed = round(x0 * across), round(y0 * down), round(x1 * across), round(y1 * down)
     return PosterRequest(
-        job.task, words if job.task == TEXT else TASKS[job.task].instruction(words),
-        texts or (() if "no text" in plan.words.lower() else None), tuple(references), mask, placed, size=size,
-        caption=words, id=job.where or "poster",
-    )  # fmt: skip
+        words,
+        task=job.task,
+        texts=texts or (() if "no text" in plan.words.lower() else None),
+        images=references,
+        mask=mask,
+        placed=placed,
+        size=size,
+        caption=words,
+        id=job.where or "poster",
+    )
 
 
 def worth_row(worth: RewardResult | str) -> dict[str, Any]:

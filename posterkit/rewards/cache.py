@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +16,8 @@ from PIL import Image
 import posterkit
 from posterkit.llm.cache import digest, read_entry, write_entry
 from posterkit.rewards.parts.part import check_count
-from posterkit.rewards.reward import PosterRequest, Reward, RewardResult
+from posterkit.rewards.reward import Reward, RewardResult
+from posterkit.schema import PosterRequest
 
 
 class CachedReward:
@@ -63,9 +64,9 @@ class CachedReward:
 
 
 def _told(row: PosterRequest) -> str:
-    """Everything in a row but its name, pictures by their content."""
-    told = {field.name: getattr(row, field.name) for field in fields(row) if field.name != "id"}
-    return repr(_plain(told))
+    """Everything in a row that a reward looks at, pictures by their content."""
+    names = ("task", "texts", "references", "mask_array", "placed", "regions", "size", "caption", "spare")
+    return repr(_plain({"prompt": row.as_instruction(), **{name: getattr(row, name) for name in names}}))
 
 
 def _plain(value):

@@ -9,10 +9,11 @@ from zlib import crc32
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from posterkit.metrics.expected_texts import expected_texts
 from posterkit.metrics.fidelity import border_fill, edge_replication
 from posterkit.prompts import PosterBrief
 from posterkit.rewards.parts.preservation import canvas_of, mirrored
-from posterkit.rewards.reward import PosterRequest
+from posterkit.schema import PosterRequest
 from posterkit.sizing import Size, contain
 from posterkit.tasks import BLANK
 from posterkit.typeset.compose import typeset
@@ -40,7 +41,7 @@ def cheat(name: str, row: PosterRequest) -> Image.Image | None:
     if row.size is None:
         raise ValueError(f"{row.id or 'a row'}: a cheat needs the poster's size")
     made = CHEATS[name](row)
-    if made is None or row.mask is None or name == "blank":
+    if made is None or row.mask_array is None or name == "blank":
         return made
     canvas, region = canvas_of(row)
     return Image.fromarray(np.where(region[..., None], np.asarray(made), canvas))
@@ -61,7 +62,7 @@ def _sprayed_text(row: PosterRequest) -> Image.Image:
     size = _size(row)
     poster = Image.new("RGB", size, "white")
     draw, face = ImageDraw.Draw(poster), ImageFont.truetype(str(FACES[0].path), max(12, min(size) // 14))
-    line = "  ".join(row.wording() or (SPRAYED,)) + "  "
+    line = "  ".join(expected_texts(row) or (SPRAYED,)) + "  "
     step = max(12, min(size) // 14) * 3 // 2
     for y in range(0, size.height, step):
         draw.text((4, y), line * 9, font=face, fill="black")
@@ -70,7 +71,7 @@ def _sprayed_text(row: PosterRequest) -> Image.Image:
 
 def _words_alone(row: PosterRequest) -> Image.Image | None:
     """The asked words once, set well on an empty ground."""
-    asked = row.wording()
+    asked = expected_texts(row)
     return typeset(Image.new("RGB", _size(row), "white"), PosterBrief(texts=list(asked))).image if asked else None
 
 
@@ -78,14 +79,14 @@ def _copied_input(row: PosterRequest) -> Image.Image | None:
     """Reference 0 as it went in: where it lies on the poster, else stretched to its size."""
     if not row.references:
         return None
-    if row.mask is not None:
+    if row.mask_array is not None:
         return Image.fromarray(canvas_of(row)[0])
     return Image.fromarray(row.references[0]).resize(_size(row), Image.Resampling.LANCZOS)
 
 
 def _pasted_reference(row: PosterRequest) -> Image.Image | None:
     """Reference 0 within an empty ground, as large as it fits."""
-    if not row.references or row.mask is not None:
+    if not row.references or row.mask_array is not None:
         return None
     size, photo = _size(row), Image.fromarray(row.references[0])
     poster = Image.new("RGB", size, "white")
@@ -111,16 +112,16 @@ def _shuffled_reference(row: PosterRequest) -> Image.Image | None:
 
 
 def _edge_replication(row: PosterRequest) -> Image.Image | None:
-    return None if row.mask is None else Image.fromarray(edge_replication(*canvas_of(row)))
+    return None if row.mask_array is None else Image.fromarray(edge_replication(*canvas_of(row)))
 
 
 def _border_colour(row: PosterRequest) -> Image.Image | None:
-    return None if row.mask is None else Image.fromarray(border_fill(*canvas_of(row)))
+    return None if row.mask_array is None else Image.fromarray(border_fill(*canvas_of(row)))
 
 
 def _mirrored_input(row: PosterRequest) -> Image.Image | None:
     """The kept part reflected over its sides; a hole within it leaves nothing to reflect into."""
-    if row.mask is None or row.task == "filling":
+    if row.mask_array is None or row.task == "filling":
         return None
     return Image.fromarray(mirrored(*canvas_of(row)))
 

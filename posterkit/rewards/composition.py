@@ -15,7 +15,8 @@ import yaml
 from PIL import Image
 
 from posterkit.rewards.parts.part import NOTHING_TO_JUDGE, check_count
-from posterkit.rewards.reward import PosterRequest, Reward, RewardResult
+from posterkit.rewards.reward import Reward, RewardResult
+from posterkit.schema import PosterRequest
 from posterkit.tasks import TASKS
 
 TEXT = "text"

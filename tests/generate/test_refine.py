@@ -21,7 +21,8 @@ from posterkit.generate.plan import Settings
 from posterkit.generate.refine import untaught
 from posterkit.generate.request import Job
 from posterkit.generate.worker import Worker
-from posterkit.rewards import PosterRequest, open_reward
+from posterkit.rewards import open_reward
+from posterkit.schema import PosterRequest
 
 SAID = {"content_suggestions": "Place the wave lower.", "style_suggestions": "Use warmer light."}
 
@@ -142,7 +143,7 @@ def test_the_poster_is_never_worth_less_than_its_draft_by_its_own_reward(tmp_pat
     reward = open_reward("agreement")
     prompt = "a red sun over green waves, navy background"
     argv = ["generate", prompt, "--native", "--model", craft]
-    asked = PosterRequest("text", prompt)
+    asked = PosterRequest(prompt)
     better = 0
     for seed in range(2):
         first, out = tmp_path / f"{seed}a.png", tmp_path / f"{seed}b.png"

@@ -11,12 +11,13 @@ import pytest
 from odd_rewards import Odd
 from PIL import Image
 
-from posterkit.rewards import PosterRequest, RewardResult, open_reward
+from posterkit.rewards import RewardResult, open_reward
 from posterkit.rewards.cache import CachedReward
 from posterkit.rewards.composition import TEXT, WEIGHTS, Composed, Gate
+from posterkit.schema import PosterRequest
 from posterkit.tasks import TASKS
 
-POSTER, ROW = Image.new("RGB", (8, 8), (51, 0, 0)), PosterRequest("text", "")
+POSTER, ROW = Image.new("RGB", (8, 8), (51, 0, 0)), PosterRequest()
 
 
 class Fixed:
@@ -116,7 +117,7 @@ def test_a_file_says_the_weights_of_each_task_and_its_gates(tmp_path):
     assert own.weights == {"text": {"text": 1.0, "aesthetics": 3.0}, "style_driven": {"style": 0.1}}
     assert own.gates == (Gate("style", 0.2, 0.4),)
     with pytest.raises(ValueError, match=r"'r' is of 'filling'; it knows text, style_driven"):
-        own([POSTER], [PosterRequest("filling", "", id="r")])
+        own([POSTER], [PosterRequest(task="filling", id="r")])
     with pytest.raises(ValueError, match=r"own.yaml: weighs nothing for filling, but for text, style_driven"):
         open_reward(str(file), tasks=("text", "filling"))
     assert open_reward(str(file), tasks=["text"]).name == own.name
@@ -191,8 +192,8 @@ def test_a_second_pass_scores_nothing_and_another_poster_row_or_reward_does(tmp_
     assert CachedReward(inner, tmp_path)([POSTER], [replace(ROW, id="another name")]) == first[:1]
     assert inner.asked == 2
     reward([Image.new("RGB", (8, 8), (52, 0, 0))], [ROW])
-    reward([POSTER], [replace(ROW, references=(np.zeros((2, 2, 3), np.uint8),))])
-    reward([POSTER], [replace(ROW, references=(np.ones((2, 2, 3), np.uint8),))])
+    reward([POSTER], [replace(ROW, images=(np.zeros((2, 2, 3), np.uint8),))])
+    reward([POSTER], [replace(ROW, images=(np.ones((2, 2, 3), np.uint8),))])
     assert inner.asked == 5
     for file in tmp_path.rglob("*.json"):
         file.write_text(file.read_text()[:30])
@@ -201,7 +202,7 @@ def test_a_second_pass_scores_nothing_and_another_poster_row_or_reward_does(tmp_
 
 def test_a_worth_that_is_no_number_is_not_kept(tmp_path):
     for _ in range(2):
-        (worth,) = CachedReward(Odd(), tmp_path)([POSTER], [PosterRequest("text", "nan")])
+        (worth,) = CachedReward(Odd(), tmp_path)([POSTER], [PosterRequest("nan")])
         assert np.isnan(worth.value)
     assert not list(tmp_path.rglob("*.json"))
 

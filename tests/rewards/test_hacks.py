@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from posterkit.rewards import PosterRequest, RewardResult, open_reward
+from posterkit.metrics.expected_texts import request_from_sample
+from posterkit.rewards import RewardResult, open_reward
 from posterkit.rewards.cheats import CHEATS, cheat
+from posterkit.schema import PosterRequest
 from posterkit.synthetic import SyntheticPosters
 from posterkit.synthetic.glyph_posters import GlyphPosters
 from posterkit.tasks import TASKS
@@ -26,9 +28,9 @@ def honest(task: str) -> tuple[Image.Image, PosterRequest]:
     """A held-out poster of a set that says something, and what it was asked to be."""
     drawn = SyntheticPosters(seed=2, size=SIZE, tasks=(task,), split="heldout", reference_area=REFERENCES)
     sample = next(
-        s for s in (drawn[n] for n in range(30)) if PosterRequest.of(s).texts or s.task in ("extending", "filling")
+        s for s in (drawn[n] for n in range(30)) if request_from_sample(s).texts or s.task in ("extending", "filling")
     )
-    return Image.fromarray(sample.target), PosterRequest.of(sample)
+    return Image.fromarray(sample.target), request_from_sample(sample)
 
 
 @cache
@@ -94,7 +96,7 @@ def test_a_generic_reward_is_fooled_by_edges_drawn_out_and_the_tasks_own_is_not(
 
 def test_letters_everywhere_else_do_not_fool_the_glyph_reward_and_do_not_harm_it():
     sample = GlyphPosters(0)[0]
-    row, reward = PosterRequest.of(sample), open_reward("glyphs")
+    row, reward = request_from_sample(sample), open_reward("glyphs")
     x0, y0, x1, y1 = sample.regions[0].box
     title = sample.target[y0:y1, x0:x1]
     sprayed = np.zeros_like(sample.target)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from posterkit.rewards import PosterRequest
 from posterkit.rewards.parts.completion import Completion
 from posterkit.rewards.parts.preservation import Preservation, canvas_of, made_parts
 from posterkit.rewards.parts.reference import Identity, Layout, Style, copied
+from posterkit.schema import PosterRequest
 from posterkit.sizing import Size
 from posterkit.tasks import BLANK
 
@@ -31,7 +31,7 @@ REFERENCE = np.asarray(figure((90, 90), "white", (10, 10, 80, 80)))
 
 
 def asked(task: str, **more) -> PosterRequest:
-    return PosterRequest(task, "", (), (REFERENCE,), size=Size(120, 180), **more)
+    return PosterRequest(task=task, texts=(), images=(REFERENCE,), size=Size(120, 180), **more)
 
 
 def test_a_subject_is_known_again_at_another_size_place_and_ground_and_mirrored():
@@ -82,7 +82,7 @@ def test_style_is_1_for_the_same_picture_and_falls_with_the_palette():
 
 def test_layout_is_the_reference_arrangement_in_other_colours():
     one = figure((120, 180), "white", (30, 30, 90, 90))
-    row = PosterRequest("layout_driven", "", (), (np.asarray(one),), size=Size(120, 180))
+    row = PosterRequest(task="layout_driven", texts=(), images=(np.asarray(one),), size=Size(120, 180))
     swapped = Image.fromarray(np.asarray(one)[..., ::-1].copy())  # red is blue
     moved = figure((120, 180), "white", (30, 110, 90, 170))
     there, elsewhere = Layout()([swapped, moved], [row] * 2)
@@ -96,7 +96,9 @@ def extended() -> tuple[Image.Image, PosterRequest]:
     mask = np.full((180, 120), 255, np.uint8)
     mask[50:130, 20:90] = 0
     photo = np.asarray(poster)[50:130, 20:90].copy()
-    return poster, PosterRequest("extending", "", (), (photo,), mask, (20, 50, 90, 130), size=Size(120, 180))
+    return poster, PosterRequest(
+        task="extending", texts=(), images=(photo,), mask=mask, placed=(20, 50, 90, 130), size=Size(120, 180)
+    )
 
 
 def test_kept_pixels_are_worth_1_when_they_are_exact_and_psnr_falls_as_the_formula_says():

@@ -8,25 +8,25 @@ from PIL import Image
 
 from posterkit.critic.rules import RulesCritic
 from posterkit.prompts import PosterBrief
-from posterkit.rewards import PosterRequest
 from posterkit.rewards.parts.aesthetics import Aesthetics, Agreement
+from posterkit.schema import PosterRequest
 from posterkit.typeset.compose import typeset
 
 
 def test_aesthetics_is_what_the_rules_judge_says_with_its_parts():
     picture = poster(1)
-    (worth,) = Aesthetics()([picture], [PosterRequest("text", "")])
+    (worth,) = Aesthetics()([picture], [PosterRequest()])
     assert worth.value == pytest.approx(RulesCritic().score(picture, "").aesthetics, abs=0.02)
     assert set(worth.parts) == {"color", "order", "balance", "sharpness", "tones", "legibility"}
     blank, noise = Aesthetics()(
         [Image.new("RGB", (400, 600), "gray"), Image.effect_noise((400, 600), 90).convert("RGB")],
-        [PosterRequest("text", "")] * 2,
+        [PosterRequest()] * 2,
     )
     assert worth.value > 0.6 > 0.4 > max(blank.value, noise.value)
 
 
 def test_agreement_is_what_the_prompt_asks_as_far_as_there_is_a_picture_beside_the_words():
-    row = PosterRequest("text", 'A poster that says "JAZZ NIGHT", "Friday 8 pm" and "Blue Note Club".')
+    row = PosterRequest('A poster that says "JAZZ NIGHT", "Friday 8 pm" and "Blue Note Club".')
     drawn, words_alone = Agreement()([poster(1), poster_on_white()], [row] * 2)
     assert drawn.parts == {"demands": 1.0, "picture": 1.0} and drawn.value == 1
     assert words_alone.parts["demands"] == 1 and words_alone.value < 0.1

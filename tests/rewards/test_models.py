@@ -28,15 +28,20 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from posterkit.llm.client import AnswerError
 from posterkit.llm.local import LocalModel
-from posterkit.rewards import PosterRequest, open_reward
+from posterkit.rewards import open_reward
 from posterkit.rewards.models import vision_language as marks
 from posterkit.rewards.models.features import windows
 from posterkit.rewards.models.image_text import ImageTextModel
 from posterkit.rewards.opening import kind_of
+from posterkit.schema import PosterRequest
 
 REFERENCE = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8).repeat(6, 0).repeat(6, 1)
 POSTERS = [Image.fromarray(REFERENCE).resize((64, 96)), Image.new("RGB", (64, 96), "navy")]
-ROWS = [PosterRequest("id_driven", "the prompt", (), (REFERENCE,), caption="a poster of a lake")] * 2
+ROWS = [
+    PosterRequest(
+        task="id_driven", instruction="the prompt", texts=(), images=(REFERENCE,), caption="a poster of a lake"
+    )
+] * 2
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +113,7 @@ def test_a_model_that_sees_gives_the_expected_digit_of_its_answer(seer):
     digits = [model._reader.tokenizer.convert_tokens_to_ids(digit) for digit in "012345"]
     chances = logits[digits].double().softmax(0)
     assert worth.value == pytest.approx(float((chances * torch.arange(6)).sum() / 5), abs=1e-4)
-    alone = replace(ROWS[0], references=())
+    alone = replace(ROWS[0], images=())
     assert reward(POSTERS[:1], [alone])[0].value != worth.value  # what went in is seen
 
 
@@ -118,7 +123,7 @@ def test_as_a_whole_it_is_the_mean_of_three_marks_and_identity_needs_something_t
     assert worth.value == pytest.approx(sum(worth.parts.values()) / 3)
     identity = open_reward("identity", sources={"identity": str(seer)})
     assert set(identity(POSTERS[:1], ROWS[:1])[0].parts) == {"identity"}
-    assert identity(POSTERS[:1], [replace(ROWS[0], references=())])[0].why == "nothing to judge"
+    assert identity(POSTERS[:1], [replace(ROWS[0], images=())])[0].why == "nothing to judge"
 
 
 def test_an_endpoint_gives_its_three_marks_or_the_one_that_a_part_wants():

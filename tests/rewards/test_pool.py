@@ -14,15 +14,16 @@ import pytest
 from odd_rewards import Odd, Slow
 from PIL import Image
 
-from posterkit.rewards import PosterRequest, RewardResult
+from posterkit.rewards import RewardResult
 from posterkit.rewards.service.client import RewardError
 from posterkit.rewards.service.pool import RewardPool
+from posterkit.schema import PosterRequest
 
 
 def rows(*prompts: str) -> tuple[list[Image.Image], list[PosterRequest]]:
     """Posters whose red is 51, 102, ..., so that their worths are 0.2, 0.4, ..."""
     images = [Image.new("RGB", (8, 8), (51 * (n % 5 + 1), 0, 0)) for n in range(len(prompts))]
-    return images, [PosterRequest("text", prompt, id=f"row-{n}") for n, prompt in enumerate(prompts)]
+    return images, [PosterRequest(prompt, id=f"row-{n}") for n, prompt in enumerate(prompts)]
 
 
 @pytest.mark.parametrize("fault", ["raise", "short", "nan", "high"])
@@ -84,7 +85,7 @@ def test_a_worker_opens_the_reward_by_its_spec_and_says_what_the_reward_says_her
     from posterkit.rewards import open_reward
 
     images = [Image.new("RGB", (64, 96), "navy"), Image.effect_noise((64, 96), 90).convert("RGB")]
-    asked = [PosterRequest("text", "A poster.", ()) for _ in images]
+    asked = [PosterRequest("A poster.", texts=()) for _ in images]
     with RewardPool("text:0.5+aesthetics:0.5", workers=2, at_once=1, cache=str(tmp_path)) as reward:
         assert reward(images, asked) == open_reward("text:0.5+aesthetics:0.5")(images, asked)
     assert len(list(tmp_path.rglob("*.json"))) == 2
@@ -109,11 +110,11 @@ def test_a_worker_that_is_ended_while_it_scores_leaves_nothing_behind(tmp_path):
     script = tmp_path / "ends.py"
     script.write_text(
         "import time\nfrom pathlib import Path\nfrom odd_rewards import Odd\nfrom PIL import Image\n"
-        "from posterkit.rewards import PosterRequest\n"
+        "from posterkit.schema import PosterRequest\n"
         "from posterkit.rewards.service.pool import RewardPool\n"
         "if __name__ == '__main__':\n"
         "    reward = RewardPool(Odd(), workers=1)\n"
-        "    reward.submit([Image.new('RGB', (8, 8))], [PosterRequest('text', 'lock')])\n"
+        "    reward.submit([Image.new('RGB', (8, 8))], [PosterRequest('lock')])\n"
         "    while not Path('locked').exists():\n        time.sleep(0.1)\n"
         "    reward.close()\n"
     )

@@ -12,12 +12,12 @@ from chat_server import reply, servers
 from odd_rewards import Odd
 from PIL import Image
 
-from posterkit.rewards import PosterRequest, open_reward
+from posterkit.rewards import open_reward
 from posterkit.rewards.service.client import RemoteReward, RewardError
 from posterkit.rewards.service.pool import RewardPool
 from posterkit.rewards.service.server import RewardServer
 from posterkit.rewards.service.wire import pack, unpack
-from posterkit.schema import Region
+from posterkit.schema import PosterRequest, Region
 from posterkit.sizing import Size
 
 RED = Image.new("RGB", (8, 8), (51, 0, 0))
@@ -37,15 +37,24 @@ def served(reward=None):
 def test_a_row_with_all_its_pictures_comes_out_of_json_as_it_went_in():
     rng = np.random.default_rng(0)
     row = PosterRequest(
-        "filling", "Fill \u201cJAZZ\u201d.", ("JAZZ",), (rng.integers(0, 256, (5, 4, 3), dtype=np.uint8),),
-        rng.integers(0, 2, (6, 4), dtype=np.uint8) * 255, (0, 0, 4, 6), (Region((0, 1, 2, 3), "major", "JAZZ"),),
-        Size(4, 6), "a poster", 2, "row-1",
-    )  # fmt: skip
+        task="filling",
+        instruction="Fill \u201cJAZZ\u201d.",
+        texts=("JAZZ",),
+        images=(rng.integers(0, 256, (5, 4, 3), dtype=np.uint8),),
+        mask=rng.integers(0, 2, (6, 4), dtype=np.uint8) * 255,
+        placed=(0, 0, 4, 6),
+        regions=(Region((0, 1, 2, 3), "major", "JAZZ"),),
+        size=Size(4, 6),
+        caption="a poster",
+        spare=2,
+        id="row-1",
+    )
     (image,), (same,) = unpack(pack([RED], [row]))
     assert image.tobytes() == RED.tobytes()
     assert same.mask is not None and row.mask is not None
     assert np.array_equal(same.references[0], row.references[0]) and np.array_equal(same.mask, row.mask)
-    for name in ("task", "prompt", "texts", "placed", "regions", "size", "caption", "spare", "id"):
+    assert same.as_instruction() == row.as_instruction()
+    for name in ("task", "texts", "placed", "regions", "size", "caption", "spare", "id"):
         assert getattr(same, name) == getattr(row, name)
 
 
@@ -53,13 +62,13 @@ def test_a_served_reward_says_what_it_says_at_home_and_has_its_name():
     with served() as url:
         remote = open_reward(f"reward+{url}")
         assert remote.name == "odd"
-        rows = [PosterRequest("text", ""), PosterRequest("text", "")]
+        rows = [PosterRequest(), PosterRequest()]
         assert remote([RED, RED], rows) == Odd()([RED, RED], rows)
 
 
 def test_a_row_that_fails_over_there_is_dropped_here_and_says_why():
     with served() as url, RewardPool(f"reward+{url}", workers=0, tolerated=1.0) as reward:
-        scoring = reward.submit([RED, RED], [PosterRequest("text", "raise", id="bad"), PosterRequest("text", "")])
+        scoring = reward.submit([RED, RED], [PosterRequest("raise", id="bad"), PosterRequest()])
         assert [worth is None for worth in scoring.result()] == [True, False]
         assert "bad" in scoring.faults[0] and "no such font" in scoring.faults[0]
 
@@ -73,10 +82,10 @@ def test_a_server_that_is_busy_is_asked_again_and_one_that_is_gone_is_one_clear_
 
     with servers() as start:
         server = start(busy, busy, ready)
-        worths = RemoteReward(server.url, pause=0.01)([RED], [PosterRequest("text", "")])
+        worths = RemoteReward(server.url, pause=0.01)([RED], [PosterRequest()])
         assert worths[0].value == 0.5 and len(server.asked) == 3
     with pytest.raises(RewardError, match="gave up after 2 tries") as error:
-        RemoteReward("http://127.0.0.1:9", retries=1, pause=0.01)([RED], [PosterRequest("text", "")])
+        RemoteReward("http://127.0.0.1:9", retries=1, pause=0.01)([RED], [PosterRequest()])
     assert "\n" not in str(error.value)
 
 
@@ -87,7 +96,7 @@ def test_what_is_no_answer_is_an_error_and_no_worth(answer):
     with servers() as start:
         server = start(lambda handler, body: reply(handler, answer))
         with pytest.raises(RewardError, match="answer"):
-            RemoteReward(server.url, retries=0)([RED], [PosterRequest("text", "")])
+            RemoteReward(server.url, retries=0)([RED], [PosterRequest()])
 
 
 def test_a_bad_question_is_told_what_is_wrong_with_it():

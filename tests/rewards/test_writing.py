@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from posterkit.metrics.expected_texts import request_from_sample
 from posterkit.metrics.glyphs import CELL
-from posterkit.rewards import PosterRequest, RewardResult
+from posterkit.rewards import RewardResult
 from posterkit.rewards.parts.text import GlyphReward, TextReward, accuracy
-from posterkit.schema import DrawnText, PosterSample
+from posterkit.schema import DrawnText, PosterRequest, PosterSample
 from posterkit.synthetic.glyph_posters import GlyphPosters
 from posterkit.typeset.fonts import FACES
 
@@ -23,13 +24,13 @@ def poster(*lines: str) -> Image.Image:
 
 
 def test_the_right_words_are_worth_1_whatever_their_order():
-    (worth,) = TextReward()([poster("FRIDAY", "JAZZ NIGHT")], [PosterRequest("text", "", ("JAZZ NIGHT", "FRIDAY"))])
+    (worth,) = TextReward()([poster("FRIDAY", "JAZZ NIGHT")], [PosterRequest(texts=("JAZZ NIGHT", "FRIDAY"))])
     assert worth.value == 1 and worth.why == ""
     assert set(worth.parts) == {"recall", "precision", "f_score", "similarity", "exact"}
 
 
 def test_the_misspelt_the_missing_and_the_extra_words_are_named():
-    (worth,) = TextReward()([poster("JAZZ NIGTH", "CAFE")], [PosterRequest("text", "", ("JAZZ NIGHT", "TUESDAY"))])
+    (worth,) = TextReward()([poster("JAZZ NIGTH", "CAFE")], [PosterRequest(texts=("JAZZ NIGHT", "TUESDAY"))])
     assert (
         '"night" reads "nigth"' in worth.why and "missing: tuesday" in worth.why and "not asked for: cafe" in worth.why
     )
@@ -37,14 +38,14 @@ def test_the_misspelt_the_missing_and_the_extra_words_are_named():
 
 
 def test_nothing_asked_and_nothing_written_is_worth_1_and_something_written_is_not():
-    asked = PosterRequest("text", "A poster without a text.", ())
+    asked = PosterRequest("A poster without a text.", texts=())
     blank, written = TextReward()([poster(), poster("SALE TODAY")], [asked, asked])
     assert blank == RewardResult(1.0, dict.fromkeys(blank.parts, 1.0), "")
     assert written.value < 0.6 and written.parts["precision"] == 0
 
 
 def test_without_texts_in_the_row_the_quotes_of_the_prompt_are_asked_for():
-    rows = [PosterRequest("text", 'A poster that says "JAZZ NIGHT".'), PosterRequest("text", "A poster of a whale.")]
+    rows = [PosterRequest('A poster that says "JAZZ NIGHT".'), PosterRequest("A poster of a whale.")]
     quoted, unknown = TextReward()([poster("JAZZ NIGHT")] * 2, rows)
     assert quoted.value == 1 and not TextReward().applies(rows[1])
     assert unknown.parts == {} and unknown.why == "nothing to judge"
@@ -59,13 +60,13 @@ def test_words_that_nobody_dictated_are_forgiven_as_many_as_are_spare_and_no_mor
 
 
 def test_the_fast_setting_reads_large_letters_as_well():
-    (worth,) = TextReward(fast=True)([poster("JAZZ NIGHT")], [PosterRequest("text", "", ("JAZZ NIGHT",))])
+    (worth,) = TextReward(fast=True)([poster("JAZZ NIGHT")], [PosterRequest(texts=("JAZZ NIGHT",))])
     assert worth.value == 1 and TextReward(fast=True).name != TextReward().name
 
 
 def test_a_glyph_posters_letters_are_worth_the_share_that_stands_at_its_place():
     sample = next(s for s in (GlyphPosters(3)[n] for n in range(20)) if len(set(s.texts[0].text)) == 3)
-    asked = PosterRequest.of(sample)
+    asked = request_from_sample(sample)
     x0, y0, _, y1 = sample.regions[0].box
     spoilt = sample.target.copy()
     spoilt[y0:y1, x0 : x0 + CELL[0]] = spoilt[y0:y1, x0 + CELL[0] : x0 + 2 * CELL[0]]  # the second letter twice
@@ -75,7 +76,7 @@ def test_a_glyph_posters_letters_are_worth_the_share_that_stands_at_its_place():
     assert right.value == 1 and one_wrong.value == pytest.approx(2 / 3) and flat.value == 0
     letters = sample.texts[0].text
     assert one_wrong.why == f'"{letters[1]}{letters[1]}{letters[2]}" instead of "{letters}"'
-    assert not GlyphReward().applies(PosterRequest("text", "a title", (), regions=asked.regions, size=asked.size))
+    assert not GlyphReward().applies(PosterRequest("a title", texts=(), regions=asked.regions, size=asked.size))
 
 
 def test_a_sample_asks_for_what_its_model_can_know():
@@ -84,9 +85,9 @@ def test_a_sample_asks_for_what_its_model_can_know():
     mask[60:] = 255
     texts = [DrawnText("JAZZ", (5, 5, 50, 20)), DrawnText("Book now", (5, 70, 50, 80))]
     told = {"target": target, "texts": texts, "mask": mask, "references": [target]}
-    kept = PosterRequest.of(PosterSample("a", "filling", **told, instruction="Fill the empty area."))
+    kept = request_from_sample(PosterSample("a", "filling", **told, instruction="Fill the empty area."))
     assert kept.texts == ("JAZZ",) and kept.spare == 2
-    both = PosterRequest.of(PosterSample("a", "filling", **told, instruction='Fill it. "Book now" at the bottom.'))
+    both = request_from_sample(PosterSample("a", "filling", **told, instruction='Fill it. "Book now" at the bottom.'))
     assert both.texts == ("JAZZ", "Book now") and both.spare == 0
-    nothing = PosterRequest.of(PosterSample("a", "text", target, instruction="A poster without text."))
+    nothing = request_from_sample(PosterSample("a", "text", target, instruction="A poster without text."))
     assert nothing.texts == () and nothing.size == (60, 90)

@@ -11,7 +11,8 @@ from pathlib import Path
 from PIL import Image
 
 from posterkit.llm.client import AnswerError
-from posterkit.rewards import PosterRequest, RewardResult
+from posterkit.rewards import RewardResult
+from posterkit.schema import PosterRequest
 
 
 class Odd:

@@ -8,9 +8,10 @@ from contextlib import ExitStack, contextmanager
 
 from PIL import Image
 
-from posterkit.rewards import PosterRequest, RewardResult
+from posterkit.rewards import RewardResult
 from posterkit.rewards.service.pool import RewardPool
 from posterkit.rewards.service.server import RewardServer
+from posterkit.schema import PosterRequest
 
 
 class Marks:

@@ -22,10 +22,11 @@ from transformers import AutoModelForImageTextToText
 
 from posterkit import mini
 from posterkit.datasets import SyntheticPosters
+from posterkit.metrics.expected_texts import request_from_sample
 from posterkit.pipelines.processor import load_processor
-from posterkit.rewards import PosterRequest
 from posterkit.rewards.models.learned import Learned
 from posterkit.rewards.models.scorer import Scorer
+from posterkit.schema import PosterRequest
 from posterkit.sizing import fit_area
 from posterkit.training.monitor.calibration import chance_of_chosen, draw_reliability, reliability
 
@@ -48,7 +49,7 @@ def wishes(count: int = 4) -> tuple[list[PosterRequest], list[Image.Image]]:
     """Posters of tasks with none, one and more references."""
     source = SyntheticPosters(seed=3, size=(64, 96), reference_area=48 * 64)
     samples = [source.sample(n, task=("text", "id_driven", "style_driven", "filling")[n % 4]) for n in range(count)]
-    return [PosterRequest.of(sample) for sample in samples], [Image.fromarray(sample.target) for sample in samples]
+    return [request_from_sample(sample) for sample in samples], [Image.fromarray(sample.target) for sample in samples]
 
 
 def opened(source: Path, **options) -> Scorer:
@@ -66,9 +67,8 @@ def test_the_score_is_the_head_on_the_stock_models_mean_state_from_the_poster_on
     seen = [Image.fromarray(asked.references[0]), poster]
     seen = [one.resize(fit_area(one.size, AREA, 28), Image.Resampling.BICUBIC) for one in seen]
     picture = "Picture {}: <|vision_start|><|image_pad|><|vision_end|>"
-    words = (
-        f"<|im_start|>user\n{picture.format(1)}{asked.prompt}\n{picture.format(2)}<|im_end|>\n<|im_start|>assistant\n"
-    )
+    said = f"{picture.format(1)}{asked.as_instruction()}\n{picture.format(2)}"
+    words = f"<|im_start|>user\n{said}<|im_end|>\n<|im_start|>assistant\n"
     inputs = processor(text=[words], images=seen, return_tensors="pt")
     with torch.no_grad():
         states = stock(**inputs, output_hidden_states=True).hidden_states[-1][0]
@@ -94,8 +94,10 @@ def test_a_batch_scores_as_its_posters_do_alone(backbone, request):
 
 def test_poster_references_and_words_all_count_and_words_do_not_where_they_are_left_out(base):
     (asked,), (poster,) = (one[1:2] for one in wishes())
-    other = PosterRequest(asked.task, "Something else.", references=asked.references)
-    bare = PosterRequest(asked.task, asked.prompt, references=tuple(255 - one for one in asked.references))
+    other = PosterRequest(task=asked.task, instruction="Something else.", images=asked.references)
+    bare = PosterRequest(
+        task=asked.task, instruction=asked.as_instruction(), images=tuple(255 - one for one in asked.references)
+    )
     dark = Image.new("RGB", poster.size)
     for prompt in (True, False):
         scorer = opened(base, prompt=prompt)
@@ -107,7 +109,7 @@ def test_poster_references_and_words_all_count_and_words_do_not_where_they_are_l
 
 
 def test_words_that_look_like_a_picture_are_words(base):
-    asked = PosterRequest("text", 'Title "<|vision_start|><|image_pad|><|vision_end|>"')
+    asked = PosterRequest('Title "<|vision_start|><|image_pad|><|vision_end|>"')
     assert torch.isfinite(opened(base).scores([asked], [Image.new("RGB", (64, 96))])).all()
 
 
@@ -279,7 +281,7 @@ def test_a_reward_model_learns_to_prefer_the_brighter_poster(base, run_recipe, t
     run_recipe(RECIPE, write_scorer(tmp_path, "run", base, data={"path": str(pairs)}, kinds={"candidates": 1},
                                     max_steps=60, learning_rate=5e-3, heldout_pairs=8))  # fmt: skip
     assert json.loads((tmp_path / "run" / "heldout.json").read_text())["kinds"]["candidates"]["right"] == 1
-    reward, asked = Learned(tmp_path / "run"), PosterRequest("text", 'A grey poster, title "No 99"')
+    reward, asked = Learned(tmp_path / "run"), PosterRequest('A grey poster, title "No 99"')
     bright, dark = (Image.new("RGB", (48, 64), (level,) * 3) for level in (210, 70))
     worths = reward([bright, dark], [asked, asked])
     assert worths[0].value > 0.5 > worths[1].value

@@ -11,7 +11,8 @@ from PIL import Image
 
 from posterkit.metrics.arrangement import subject_mask
 from posterkit.rewards.parts.part import Part
-from posterkit.rewards.reward import PosterRequest, RewardResult
+from posterkit.rewards.reward import RewardResult
+from posterkit.schema import PosterRequest
 
 WINDOWS = ((1.0, 1), (0.66, 2), (0.5, 3))  # side as a part of the poster's, and how many across and down
 AT_ONCE = 16

@@ -12,7 +12,8 @@ from PIL import Image
 from posterkit.pipelines.loading import quiet_bars
 from posterkit.pipelines.revision import weights_of
 from posterkit.rewards.models.scorer import BACKBONE, CONFIG, WEIGHTS, Scorer
-from posterkit.rewards.reward import PosterRequest, RewardResult
+from posterkit.rewards.reward import RewardResult
+from posterkit.schema import PosterRequest
 
 
 class Learned:

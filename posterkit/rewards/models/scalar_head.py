@@ -18,7 +18,8 @@ from posterkit.pipelines.loading import quiet_bars
 from posterkit.pipelines.processor import load_processor
 from posterkit.rewards.models.scorer import CONVERSATION, folder_of
 from posterkit.rewards.parts.part import Part
-from posterkit.rewards.reward import PosterRequest, RewardResult
+from posterkit.rewards.reward import RewardResult
+from posterkit.schema import PosterRequest
 
 IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
 
@@ -41,7 +42,7 @@ class ScoredReward(Part):
 
     def judge(self, poster: Image.Image, row: PosterRequest) -> RewardResult:
         processor, backbone, weight, bias = self._model
-        words = (row.caption or row.prompt).replace("<|", "< |")  # words place no pictures
+        words = (row.caption or row.as_instruction()).replace("<|", "< |")  # words place no pictures
         read = processor(
             text=[CONVERSATION.format(IMAGE + words)], images=[poster.convert("RGB")], return_tensors="pt"
         )

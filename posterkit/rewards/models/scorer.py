@@ -25,7 +25,7 @@ from posterkit import mini
 from posterkit.pipelines.instruction import PICTURE
 from posterkit.pipelines.processor import load_processor
 from posterkit.pipelines.revision import weights_of
-from posterkit.rewards.reward import PosterRequest
+from posterkit.schema import PosterRequest
 from posterkit.sizing import fit_area
 
 CONVERSATION = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
@@ -137,7 +137,9 @@ class Scorer:
         """What the backbone takes for one poster: ids `(L,)`, patches `(P, D)`, grid `(N, 3)`."""
         pictures = [self._fit(picture) for picture in (*asked.inputs(), poster)]
         labels = [PICTURE.format(number + 1) for number in range(len(pictures))]
-        words = asked.prompt.replace("<|", "< |") if self.settings["prompt"] else ""  # words place no pictures
+        words = (
+            asked.as_instruction().replace("<|", "< |") if self.settings["prompt"] else ""
+        )  # words place no pictures
         text = CONVERSATION.format("".join(labels[:-1]) + words + "\n" + labels[-1])
         found = self.processor(text=[text], images=pictures, return_tensors="pt")
         return {"ids": found["input_ids"][0], "patches": found["pixel_values"], "grid": found["image_grid_thw"]}

@@ -10,7 +10,8 @@ from PIL import Image
 
 from posterkit.llm.client import VisionLanguageModel
 from posterkit.rewards.parts.part import Part
-from posterkit.rewards.reward import PosterRequest, RewardResult
+from posterkit.rewards.reward import RewardResult
+from posterkit.schema import PosterRequest
 
 MARKS = tuple("012345")
 QUESTIONS = {
@@ -58,7 +59,7 @@ class ModelReward(Part):
 
     def judge(self, poster: Image.Image, row: PosterRequest) -> RewardResult:
         pictures = [*row.inputs(), poster]
-        request = row.prompt if row.references else row.caption or row.prompt
+        request = row.as_instruction() if row.images else row.caption or row.as_instruction()
         questions = [QUESTION.format(request=request, question=QUESTIONS[part]) for part in self.asked]
         chances = self._seer.weigh(SYSTEM, questions, MARKS, pictures)
         expected = np.asarray(chances) @ [int(mark) for mark in MARKS] / int(MARKS[-1])

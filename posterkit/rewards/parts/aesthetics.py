@@ -17,7 +17,8 @@ from posterkit.metrics.demands import demands
 from posterkit.metrics.lettering import find_texts
 from posterkit.rewards.parts.part import Part, check_count, share
 from posterkit.rewards.parts.text import poster_lines
-from posterkit.rewards.reward import PosterRequest, RewardResult
+from posterkit.rewards.reward import RewardResult
+from posterkit.schema import PosterRequest
 
 PICTURE = 0.05  # of a poster; so much beside the words is a picture
 SIDE = 256  # px; the longer side at which that is measured
@@ -55,7 +56,7 @@ class Agreement(Part):
 
     def judge(self, poster: Image.Image, row: PosterRequest) -> RewardResult:
         texts = find_texts(poster_lines(self.fast)(poster), poster.size)
-        asked = demands(row.prompt, Looks(poster, texts), texts)
+        asked = demands(row.as_instruction(), Looks(poster, texts), texts)
         parts = {
             "demands": float(np.mean([demand.met for demand in asked])) if asked else 1.0,
             "picture": share(_beside(poster, [text.box for text in texts]), 0, PICTURE),
@@ -92,7 +93,7 @@ class ClipReward:
 
     def __call__(self, images: Sequence[Image.Image], rows: Sequence[PosterRequest]) -> list[RewardResult]:
         check_count(self.name, images, rows)
-        cosines = self._model.score(images, [row.caption or row.prompt for row in rows])
+        cosines = self._model.score(images, [row.caption or row.as_instruction() for row in rows])
         return [RewardResult(worth := share(cosine, *COSINES), {"agreement": worth}) for cosine in cosines]
 
     @cached_property

@@ -8,7 +8,8 @@ from PIL import Image
 from posterkit.rewards.parts.part import Part, pixels, share
 from posterkit.rewards.parts.preservation import canvas_of, made_parts
 from posterkit.rewards.parts.reference import copied
-from posterkit.rewards.reward import PosterRequest, RewardResult
+from posterkit.rewards.reward import RewardResult
+from posterkit.schema import PosterRequest
 
 COPY = 0.6, 0.85  # correlation with a reference from which on a poster begins to be a copy, and is one
 
@@ -27,11 +28,11 @@ class Completion(Part):
     name = "completion"
 
     def applies(self, row: PosterRequest) -> bool:
-        return bool(row.references) and (row.mask is None or 0 < (row.mask > 127).mean() < 1)
+        return bool(row.references) and (row.mask_array is None or 0 < (row.mask_array > 127).mean() < 1)
 
     def judge(self, poster: Image.Image, row: PosterRequest) -> RewardResult:
         seen = pixels(poster, row)
-        if row.mask is not None:
+        if row.mask_array is not None:
             parts = made_parts(seen, *canvas_of(row))
             faults = {
                 "filled": "still blank", "seam": "a step all along the seam",

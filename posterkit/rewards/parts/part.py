@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from posterkit.rewards.reward import PosterRequest, RewardResult
+from posterkit.rewards.reward import RewardResult
+from posterkit.schema import PosterRequest
 
 NOTHING_TO_JUDGE = "nothing to judge"
 

@@ -10,7 +10,8 @@ from scipy.ndimage import binary_dilation
 from posterkit.metrics.color import srgb_to_lab
 from posterkit.metrics.fidelity import edge_replication, psnr, ssim
 from posterkit.rewards.parts.part import Part, pixels, share
-from posterkit.rewards.reward import PosterRequest, RewardResult
+from posterkit.rewards.reward import RewardResult
+from posterkit.schema import PosterRequest
 from posterkit.tasks import BLANK
 
 Picture = NDArray[np.uint8]
@@ -29,13 +30,13 @@ def canvas_of(row: PosterRequest) -> tuple[Picture, Mask]:
     Raises:
         ValueError: the row has no mask or no reference, or the mask is not of its size.
     """
-    if row.mask is None or not row.references:
+    if row.mask_array is None or not row.references:
         raise ValueError(f"{row.id or 'a row'} of {row.task}: keeps no pixels; it needs a mask and a reference")
-    height, width = row.mask.shape
+    height, width = row.mask_array.shape
     if row.size is not None and (width, height) != tuple(row.size):
         raise ValueError(f"{row.id or 'a row'}: its mask is {width}x{height}, its poster {row.size}")
     x0, y0, x1, y1 = row.placed or (0, 0, width, height)
-    made = row.mask > 127
+    made = row.mask_array > 127
     canvas = np.full((height, width, 3), BLANK, np.uint8)
     photo = Image.fromarray(row.references[0])
     if photo.size != (x1 - x0, y1 - y0):
@@ -57,7 +58,7 @@ class Preservation(Part):
     name = "preservation"
 
     def applies(self, row: PosterRequest) -> bool:
-        return row.mask is not None and bool((row.mask <= 127).any())
+        return row.mask_array is not None and bool((row.mask_array <= 127).any())
 
     def judge(self, poster: Image.Image, row: PosterRequest) -> RewardResult:
         canvas, made = canvas_of(row)

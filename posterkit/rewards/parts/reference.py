@@ -14,7 +14,8 @@ from posterkit.metrics.fidelity import orientation_distance, orientation_histogr
 from posterkit.metrics.lettering import find_texts
 from posterkit.rewards.parts.part import Part, pixels, share
 from posterkit.rewards.parts.text import poster_lines
-from posterkit.rewards.reward import PosterRequest, RewardResult
+from posterkit.rewards.reward import RewardResult
+from posterkit.schema import PosterRequest
 
 Picture = NDArray[np.uint8]
 Array = NDArray[np.float64]

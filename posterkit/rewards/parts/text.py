@@ -12,11 +12,13 @@ from PIL import Image
 
 from posterkit.llm.once import opened_once
 from posterkit.metrics.demands import as_asked
+from posterkit.metrics.expected_texts import expected_texts
 from posterkit.metrics.glyphs import CELL, glyph_accuracy, read_glyphs
 from posterkit.metrics.lettering import find_texts, sure_lines
 from posterkit.metrics.text import Line, TextAccuracy, TextReader, text_accuracy, words
 from posterkit.rewards.parts.part import Part
-from posterkit.rewards.reward import PosterRequest, RewardResult
+from posterkit.rewards.reward import RewardResult
+from posterkit.schema import PosterRequest
 
 FAST_LIMIT = 480  # pixels of the detector; see benchmarks/reward_speed.py for what it costs
 SMALLEST = 384  # pixels; posters whose shorter side is smaller are enlarged to it, they are unreadable else
@@ -69,10 +71,10 @@ class TextReward(Part):
         self.name = "text-fast" if fast else "text"
 
     def applies(self, row: PosterRequest) -> bool:
-        return row.wording() is not None
+        return expected_texts(row) is not None
 
     def judge(self, poster: Image.Image, row: PosterRequest) -> RewardResult:
-        asked = row.wording() or ()
+        asked = expected_texts(row) or ()
         found = accuracy(
             asked, [text.text for text in find_texts(poster_lines(self.fast)(poster), poster.size)], row.spare
         )
@@ -125,7 +127,7 @@ def accuracy(asked: Sequence[str], read: Sequence[str], spare: int = 0) -> TextA
 
 def _title(row: PosterRequest) -> tuple[str, list[tuple[int, int, int, int]]]:
     """The letters that the row dictates in a box of glyph cells, and their cells; nothing where there is none."""
-    asked = row.wording() or ()
+    asked = expected_texts(row) or ()
     for region in row.regions:
         x0, y0, x1, y1 = region.box
         if region.text in asked and (x1 - x0, y1 - y0) == (CELL[0] * len(region.text), CELL[1]):

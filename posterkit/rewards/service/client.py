@@ -13,8 +13,9 @@ from PIL import Image
 from posterkit.llm.answers import one_line
 from posterkit.llm.endpoint import API_KEY
 from posterkit.rewards.parts.part import check_count
-from posterkit.rewards.reward import PosterRequest, RewardResult
+from posterkit.rewards.reward import RewardResult
 from posterkit.rewards.service.wire import pack, unpack_results
+from posterkit.schema import PosterRequest
 
 _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 

@@ -20,9 +20,10 @@ from PIL import Image
 from posterkit.llm.answers import fault_line
 from posterkit.rewards.opening import open_reward
 from posterkit.rewards.parts.part import check_count
-from posterkit.rewards.reward import PosterRequest, Reward, RewardResult
+from posterkit.rewards.reward import Reward, RewardResult
 from posterkit.rewards.service.client import RewardError
 from posterkit.rewards.service.workers import Desk, InlineWorker, ProcessWorker
+from posterkit.schema import PosterRequest
 
 RECENT = 256  # rows by which the share of failures is told
 FEW = 16  # fewer rows count as so many, so that a single early failure is no share at all

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from posterkit.rewards.reward import PosterRequest, RewardResult
-from posterkit.schema import Region
+from posterkit.rewards.reward import RewardResult
+from posterkit.schema import TEXT, PosterRequest, Region
 from posterkit.sizing import Size
 
 
@@ -66,10 +66,13 @@ def unpack_results(told: Any, count: int) -> list[RewardResult]:
 
 
 def _packed(row: PosterRequest) -> dict[str, Any]:
-    told = asdict(row)
-    told["references"] = [_png(Image.fromarray(picture)) for picture in row.references]
-    told["mask"] = None if row.mask is None else _png(Image.fromarray(row.mask))
-    return told
+    mask = row.mask_picture()
+    return {
+        "task": row.task, "prompt": row.as_instruction(), "texts": row.texts,
+        "references": [_png(picture) for picture in row.pictures()], "mask": mask and _png(mask),
+        "placed": row.placed, "regions": [asdict(region) for region in row.regions], "size": row.size,
+        "caption": row.caption, "spare": row.spare, "id": row.id,
+    }  # fmt: skip
 
 
 def _unpacked(told: dict[str, Any]) -> PosterRequest:
@@ -78,8 +81,9 @@ def _unpacked(told: dict[str, Any]) -> PosterRequest:
 
     mask = told.get("mask")
     return PosterRequest(
-        task=str(told["task"]), prompt=str(told["prompt"]), texts=maybe(told.get("texts")),
-        references=tuple(np.asarray(_picture(one)) for one in told.get("references") or ()),
+        str(told["prompt"]) if told["task"] == TEXT else "", task=str(told["task"]),
+        instruction=None if told["task"] == TEXT else str(told["prompt"]), texts=maybe(told.get("texts")),
+        images=tuple(np.asarray(_picture(one)) for one in told.get("references") or ()),
         mask=None if mask is None else np.asarray(_picture(mask, "L")), placed=maybe(told.get("placed")),
         regions=tuple(
             Region(tuple(one["box"]), one["role"], one["text"]) for one in told.get("regions") or ()

@@ -14,8 +14,9 @@ from PIL import Image
 
 from posterkit.llm.answers import fault_line
 from posterkit.rewards.opening import open_reward
-from posterkit.rewards.reward import PosterRequest, Reward
+from posterkit.rewards.reward import Reward
 from posterkit.rewards.service.client import RewardError
+from posterkit.schema import PosterRequest
 
 OPENING = 300.0  # seconds that a worker may take to start and open its reward
 ENDING = 2.0  # seconds that it has to end by itself

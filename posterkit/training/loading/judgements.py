@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from posterkit.metrics.expected_texts import request_from_sample
 from posterkit.prompts import quoted_texts
-from posterkit.rewards import PosterRequest
 from posterkit.rewards.models.scorer import Scorer
-from posterkit.schema import PosterSample
+from posterkit.schema import PosterRequest, PosterSample
 from posterkit.training.loading import weakening
 from posterkit.training.loading.batches import Batch
 from posterkit.training.loading.good_posters import ON_LINES, GoodPosters
@@ -134,7 +134,7 @@ class Judgements:
 
     def _make(self, kind: str, number: int, rng: Random) -> Judgement | None:
         sample, worse = self.good.read(number)
-        asked = replace(PosterRequest.of(sample), prompt=sample.instruction or sample.caption)
+        asked = replace(request_from_sample(sample), instruction=sample.instruction or sample.caption)
         right = Side(asked, sample.target)
         if worse is not None and kind == "candidates":
             gap = self.good.rows[number].get("gap")
@@ -159,10 +159,10 @@ class Judgements:
         else:
             place = rng.choice(self.good.changeable(number))
             text, what = weakening.text_error(rng, texts[place], self.good.letters) or ("", "")
-        prompt = weakening.requote(right.asked.prompt, place, text)
+        prompt = weakening.requote(right.asked.as_instruction(), place, text)
         if prompt is None:
             return None
-        asked = replace(right.asked, prompt=prompt, texts=tuple(quoted_texts(prompt)))
+        asked = replace(right.asked, instruction=prompt, texts=tuple(quoted_texts(prompt)))
         return Side(asked, right.poster), f'wrong {what}: asked for "{text}", shows "{texts[place]}"'
 
     def _weakened(

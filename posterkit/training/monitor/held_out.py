@@ -81,7 +81,7 @@ def draw_pairs(pairs: Sequence[Judgement], margins: Sequence[float]) -> Image.Im
             sheet.paste(picture, (x, top))
             draw.rectangle((x - 1, top - 1, x + picture.width, top + picture.height), outline=(200, 204, 210))
         verdict = f"{pair.kind}, {pair.chosen.asked.task}: {margins[number]:+.2f}"
-        lines = [verdict, *textwrap.wrap(pair.why, 56)[:2], *textwrap.wrap(pair.chosen.asked.prompt, 56)][:5]
+        lines = [verdict, *textwrap.wrap(pair.why, 56)[:2], *textwrap.wrap(pair.chosen.asked.as_instruction(), 56)][:5]
         color = (20, 110, 50) if margins[number] > 0 else (180, 30, 30)
         draw.text((left, top + _TILE + 4), lines[0], color, font)
         draw.multiline_text((left, top + _TILE + 20), "\n".join(lines[1:]), (60, 62, 68), font, spacing=2)
@@ -100,7 +100,7 @@ def _right(margins: Sequence[float]) -> float:
 
 def _row(pair: Judgement, won: float, lost: float) -> dict[str, Any]:
     said = {"id": pair.id, "task": pair.chosen.asked.task, "kind": pair.kind, "why": pair.why}
-    return {**said, "prompt": pair.chosen.asked.prompt, "chosen": round(won, 4), "rejected": round(lost, 4)}
+    return {**said, "prompt": pair.chosen.asked.as_instruction(), "chosen": round(won, 4), "rejected": round(lost, 4)}
 
 
 def _write(run: Run, said: dict[str, Any], rows: Sequence[dict[str, Any]]) -> None:

@@ -11,10 +11,11 @@ import torch
 from accelerate.utils import gather_object
 
 from posterkit.metrics.diversity import diversity
+from posterkit.metrics.expected_texts import request_from_sample
 from posterkit.pipelines.latents import unpack
-from posterkit.rewards import PosterRequest
 from posterkit.rewards.service.client import RewardError
 from posterkit.rewards.service.pool import RewardPool
+from posterkit.schema import PosterRequest
 from posterkit.sizing import Size
 from posterkit.training.adapters.autoencoder import tensor_to_images
 from posterkit.training.errors import RunFailed
@@ -146,7 +147,7 @@ class Rollouts:
 
     def _asked(self, ids: Sequence[str], size: tuple[int, int]) -> list[PosterRequest]:
         samples = (fit_sample(self.posters[self._number[one]], Size(*size)) for one in ids)
-        return [asked for asked in map(PosterRequest.of, samples) for _ in range(self.config.images)]
+        return [asked for asked in map(request_from_sample, samples) for _ in range(self.config.images)]
 
     def _judge(self, drawn: list[Drawn]) -> Verdict:
         fault = ""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from posterkit.rewards import PosterRequest
+from posterkit.metrics.expected_texts import request_from_sample
 from posterkit.rewards.parts.text import TextReward
 from posterkit.rewards.service.client import RewardError
 from posterkit.schema import PosterSample
@@ -42,7 +42,7 @@ class Watch:
         """What held-out posters are worth: `reward` and `text`, a number for each, nan where there is none."""
         images, rows = (
             [Image.fromarray(picture) for picture in pictures],
-            [PosterRequest.of(sample) for sample in samples],
+            [request_from_sample(sample) for sample in samples],
         )
         try:
             worths = self.rewards.submit(images, rows).result()
