@@ -26,19 +26,18 @@ from posterkit.datagen.command_line import run_tool, whole
 from posterkit.datasets import PosterDataset
 from posterkit.datasets.file_index import FileIndex
 from posterkit.datasets.pairs import as_samples
-from posterkit.pipelines.loading import LOAD_FAULTS, family_of, first_line, quiet_bars, read_index
+from posterkit.pipelines.loading import LOAD_FAULTS, quiet_bars
 from posterkit.pipelines.presets import DTYPES, hardware
-from posterkit.training.adapters import adapter_class
-from posterkit.training.adapters.folders import resolve
+from posterkit.pipelines.registry import TEXT, ModelFamily, family_for, family_of, first_line, resolve
 from posterkit.training.adapters.frozen import KEEPS
 from posterkit.training.loading.encoding import CANNOT, check_tasks, encode_set, open_cache
 from posterkit.training.loading.fitting import CANNOT_READ, plan_sizes
 
 
-def open_adapter(source: str, family: str, dtype: torch.dtype):
+def open_adapter(source: str, family: ModelFamily, dtype: torch.dtype):
     """The encoders of a checkpoint, without its transformer."""
     try:
-        return adapter_class(family).from_pretrained(source, frozen_text=True, encoders_only=True, dtype=dtype)
+        return family.adapter_class().from_pretrained(source, frozen_text=True, encoders_only=True, dtype=dtype)
     except LOAD_FAULTS as fault:
         raise ValueError(f"{source}: cannot be loaded: {first_line(fault)}") from None
 
@@ -52,10 +51,9 @@ def main(given: argparse.Namespace) -> int:
     if not found.rows:
         raise ValueError(f"{found.index}: there is no row to encode")
     tasks = {str(row.get("task")) for row in found.rows}
-    name = given.model or ("mini:postercraft" if tasks == {"text"} else "mini:posteromni")
-    source = resolve(name) if name.startswith("mini:") or Path(name).is_dir() else name
+    source = resolve(given.model or family_for(min(tasks - {TEXT}, default=TEXT)).mini)
     quiet_bars()
-    adapter = open_adapter(source, family_of(name, read_index(source)), DTYPES[given.dtype])
+    adapter = open_adapter(source, family_of(source), DTYPES[given.dtype])
     check_tasks(found, adapter, "--tasks")
     for encoder in (adapter.vae.module, *adapter.readers):
         encoder.to(hardware(given.device).device)

@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 
 from posterkit.datasets import SyntheticPosters
+from posterkit.pipelines.registry import resolve_folder
 from posterkit.training.adapters.autoencoder import Autoencoder, images_to_tensor
-from posterkit.training.adapters.folders import resolve
 from posterkit.training.config import RunConfig, parse_config
 from posterkit.training.losses import color_anchor, reconstruction_loss
 from posterkit.training.run import Run
@@ -54,7 +54,7 @@ class AutoencoderConfig(RunConfig):
         if not 0 < self.crop <= 128 or self.crop % 32:
             raise ValueError(f"crop must be 32, 64, 96 or 128, got {self.crop}")
         if self.init_from:
-            resolve(self.init_from)
+            resolve_folder(self.init_from)
         elif self.family not in self.model:
             raise ValueError(f"model holds nothing for family {self.family}; it has {', '.join(self.model) or 'none'}")
 
@@ -95,7 +95,7 @@ def main() -> None:
     config = parse_config(AutoencoderConfig)
     run = Run(config)
     if config.init_from:
-        model = Autoencoder.from_pretrained(config.family, resolve(config.init_from))
+        model = Autoencoder.from_pretrained(config.family, resolve_folder(config.init_from))
         model.module.requires_grad_(True)
     else:
         model = Autoencoder.from_config(config.family, config.model[config.family])

@@ -20,10 +20,9 @@ from posterkit.datasets import SyntheticPosters, caption_vocabulary
 from posterkit.datasets.buckets import BucketedLoader
 from posterkit.datasets.dataset import PosterDataset
 from posterkit.datasets.encoder_cache import EncoderCache
+from posterkit.pipelines.registry import family_named, resolve_folder
 from posterkit.tasks import TASKS
-from posterkit.training.adapters import adapter_class
 from posterkit.training.adapters.autoencoder import Autoencoder
-from posterkit.training.adapters.folders import resolve
 from posterkit.training.config import RunConfig, parse_config
 from posterkit.training.errors import setting_up
 from posterkit.training.losses import flow_matching_loss, guided_velocity, sample_time
@@ -66,7 +65,7 @@ class PretrainConfig(RunConfig):
             the target is the guided velocity v_empty + g (v_prompt - v_empty) of the frozen model that it starts from.
     """
 
-    family: Literal["postercraft", "posteromni"] = "postercraft"
+    family: str = "postercraft"
     model: dict = field(default_factory=dict)
     autoencoder: str | None = None
     data: DataConfig = field(default_factory=DataConfig)
@@ -78,11 +77,11 @@ class PretrainConfig(RunConfig):
 
     def check(self) -> None:
         super().check()
-        tasks = ("text",) if self.family == "postercraft" else tuple(TASKS)
-        unknown = [task for task in self.data.tasks if task not in tasks]
+        family = family_named(self.family)
+        unknown = [task for task in self.data.tasks if task not in family.tasks]
         if unknown or not self.data.tasks:
-            raise ValueError(f"data.tasks holds {unknown}; {self.family} learns {', '.join(tasks)}")
-        if self.guidance is not None and (self.family != "postercraft" or len(self.guidance) != 2):
+            raise ValueError(f"data.tasks holds {unknown}; {self.family} learns {', '.join(family.tasks)}")
+        if self.guidance is not None and (not family.distilled_guidance or len(self.guidance) != 2):
             raise ValueError("guidance takes [lowest, highest], and FLUX.1 (family: postercraft) alone is told it")
         if self.init_from is None and self.autoencoder is None:
             raise ValueError("a fresh model needs `autoencoder`, the vae folder to work in")
@@ -90,11 +89,11 @@ class PretrainConfig(RunConfig):
 
 def build(config: PretrainConfig):
     """The adapter: fresh from the config, or from a former run or checkpoint."""
-    Adapter = adapter_class(config.family)
+    Adapter = family_named(config.family).adapter_class()
     kind = {"postercraft": "flux", "posteromni": "qwen"}[config.family]
-    vae = Autoencoder.from_pretrained(kind, resolve(config.autoencoder)) if config.autoencoder else None
+    vae = Autoencoder.from_pretrained(kind, resolve_folder(config.autoencoder)) if config.autoencoder else None
     if config.init_from:
-        return Adapter.from_pretrained(resolve(config.init_from), vae)
+        return Adapter.from_pretrained(resolve_folder(config.init_from), vae)
     assert vae is not None
     posters = open_posters(config, "train")
     words = words_of(r["caption"] for r in posters.rows) if config.data.path else caption_vocabulary()

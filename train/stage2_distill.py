@@ -23,8 +23,8 @@ import torch
 from stage2_experts import ExpertsConfig
 from stage2_experts import train as train_expert
 
+from posterkit.pipelines.registry import resolve_folder
 from posterkit.tasks import TASKS
-from posterkit.training.adapters.folders import resolve
 from posterkit.training.config import check_keys, parse_config
 from posterkit.training.errors import setting_up
 from posterkit.training.loading.omni import OmniConfig, omni_batches
@@ -122,7 +122,7 @@ def add_expert(transformer: Any, group: str, source: str) -> None:
         FileNotFoundError: there is no LoRA at `source`.
         ValueError: it was trained on another base, or for another group.
     """
-    folder = resolve(source)
+    folder = resolve_folder(source)
     if (name := read_lora(folder).name) not in ("", group):  # other tools' files do not say what they are
         raise ValueError(f'experts.{group}: {source} holds the LoRA "{name}", not the {group} expert')
     load_adapter(transformer, group, folder)

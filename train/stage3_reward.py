@@ -22,7 +22,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from posterkit.tasks import TASKS
+from posterkit.pipelines.registry import family_named
 from posterkit.training.config import parse_config
 from posterkit.training.errors import setting_up
 from posterkit.training.loading.batches import encoded_batches
@@ -98,7 +98,7 @@ class RewardConfig(StageConfig):
     """
 
     objective: Literal["nft", "dpo", "grpo"] = "nft"
-    family: Literal["posteromni", "postercraft"] = "posteromni"
+    family: str = "posteromni"
     reward: RewardSource = field(default_factory=RewardSource)
     rollouts: RolloutConfig = field(default_factory=RolloutConfig)
     nft: NFTConfig = field(default_factory=NFTConfig)
@@ -118,8 +118,8 @@ class RewardConfig(StageConfig):
             raise ValueError("trainable.weights is full; the reference is the model without its lora or dora")
         if self.strategy == "lopt":
             raise ValueError("strategy is lopt, whose first half learns from data; accepted: end_to_end, frozen_half")
-        if self.family == "posteromni" and self.rollouts.guidance is not None:
-            raise ValueError("rollouts.guidance is for guidance-distilled PosterCraft models; PosterOmni takes null")
+        if not family_named(self.family).distilled_guidance and self.rollouts.guidance is not None:
+            raise ValueError(f"rollouts.guidance is for guidance-distilled models; {self.family} takes null")
         if self.dpo.pairs and self.objective != "dpo":
             raise ValueError(f"dpo.pairs is for objective=dpo; {self.objective} draws its own posters")
         if self.dpo.pairs:
@@ -130,7 +130,7 @@ class RewardConfig(StageConfig):
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        return ("text",) if self.family == "postercraft" else tuple(self.data.tasks or TASKS)
+        return tuple(self.data.tasks or family_named(self.family).tasks)
 
 
 Loss = tuple[Tensor, dict[str, float]]

@@ -5,25 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 
-from posterkit.pipelines.revision import weights_of
+from posterkit.pipelines.registry import (
+    FAMILIES,
+    ModelFamily,
+    first_line,
+    read_file,
+    read_index,  # noqa: F401 - read from here by other rooms
+    resolve,
+)
+from posterkit.pipelines.registry import family_of as _family_of
+from posterkit.pipelines.revision import path_and_weight
 
-Family = Literal["postercraft", "posteromni"]
-
-# pipeline classes of a folder's index -> which of ours opens it, and the transformer class in it
-_FAMILIES: dict[str, Family] = {
-    "FluxPipeline": "postercraft", "PosterCraftPipeline": "postercraft",
-    "QwenImageEditPipeline": "posteromni", "QwenImageEditPlusPipeline": "posteromni",
-    "PosterOmniPipeline": "posteromni",
-}  # fmt: skip
-_TRANSFORMERS: dict[Family, str] = {
-    "postercraft": "FluxTransformer2DModel",
-    "posteromni": "QwenImageTransformer2DModel",
-}
 _MUST_FIT = ("in_channels", "joint_attention_dim", "pooled_projection_dim")
 _SCRIPTS_OF = {
     "zh": ("han",), "ja": ("han", "kana"), "ko": ("hangul",), "ru": ("cyrillic",), "uk": ("cyrillic",),
@@ -36,12 +33,6 @@ _SCRIPTS_OF = {
 LOAD_FAULTS = (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError)
 
 
-def first_line(fault: BaseException) -> str:
-    """The first line of a library's message."""
-    lines = str(fault).strip().splitlines()
-    return lines[0][:300] if lines else type(fault).__name__
-
-
 def quiet_bars() -> None:
     """Turn off the libraries' bars for files and shards, which would tear ours."""
     import diffusers.utils.logging
@@ -51,50 +42,9 @@ def quiet_bars() -> None:
     transformers.utils.logging.disable_progress_bar()
 
 
-def read_file(model: str, name: str) -> str:
-    """A small text file of a folder or a hub repository.
-
-    Raises:
-        ValueError: it cannot be had.
-    """
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HFValidationError
-
-    folder = Path(model)
-    if folder.is_dir():
-        if not (folder / name).is_file():
-            raise ValueError(f"{model}: there is no {name} in this folder")
-        return (folder / name).read_text(encoding="utf-8")
-    try:
-        return Path(hf_hub_download(model, name)).read_text(encoding="utf-8")
-    except HFValidationError:
-        raise ValueError(f"{model}: neither a folder nor a hub id (owner/name)") from None
-    except Exception as fault:  # the hub's client raises many kinds
-        raise ValueError(f"{model}: {name} cannot be fetched: {first_line(fault)}") from None
-
-
-def read_index(model: str) -> dict[str, Any]:
-    """`model_index.json` of a pipeline folder or hub id; ValueError where there is none."""
-    try:
-        index = json.loads(read_file(model, "model_index.json"))
-    except json.JSONDecodeError as fault:
-        raise ValueError(f"{model}: model_index.json is not JSON: {fault}") from None
-    if not isinstance(index, dict):
-        raise ValueError(f"{model}: model_index.json must hold keys and values")
-    return index
-
-
-def family_of(model: str, index: dict[str, Any]) -> Family:
-    """Which of the two pipelines opens a checkpoint.
-
-    Raises:
-        ValueError: neither does.
-    """
-    name = index.get("_class_name")
-    name = name[-1] if isinstance(name, list) else name  # ["pipeline", "PosterCraftPipeline"]: the hub's form
-    if name not in _FAMILIES:
-        raise ValueError(f"{model}: is a {name}; accepted are {', '.join(_FAMILIES)}")
-    return _FAMILIES[name]
+def family_of(model: str, index: dict[str, Any]) -> str:
+    """The name of a checkpoint's family; see `posterkit.pipelines.registry.family_of`."""
+    return _family_of(model, index).name
 
 
 def weight_bytes(model: str) -> int | None:
@@ -137,7 +87,7 @@ def _card_head(model: str) -> dict[str, Any]:
     return head if isinstance(head, dict) else {}
 
 
-def load_transformer(source: str, model: str, family: Family, dtype: Any, quantization: Any = None) -> Any:
+def load_transformer(source: str, model: str, family: ModelFamily, dtype: Any, quantization: Any = None) -> Any:
     """Another transformer for a base: the authors of both systems release only that part.
 
     Args:
@@ -151,24 +101,34 @@ def load_transformer(source: str, model: str, family: Family, dtype: Any, quanti
     """
     import diffusers
 
-    kind = getattr(diffusers, _TRANSFORMERS[family])
+    transformer = getattr(diffusers, family.transformer)
     options = {"dtype": dtype} | ({"quantization_config": quantization} if quantization else {})
     path = Path(source)
     try:
         base = json.loads(read_file(model, "transformer/config.json"))
         if path.is_file():
-            if path.suffix != ".safetensors":
-                raise ValueError(f"a {path.suffix or 'nameless'} file; only .safetensors files are read")
-            made = kind.from_single_file(str(path), config=model, subfolder="transformer", **options)
+            _check_file(path, family)
+            made = transformer.from_single_file(str(path), config=model, subfolder="transformer", **options)
         else:
             folder = _transformer_folder(source)
             config = json.loads(read_file(source, f"{folder}/config.json" if folder else "config.json"))
-            _check_fit(config, base, _TRANSFORMERS[family])
-            made = kind.from_pretrained(source, subfolder=folder, use_safetensors=True, **options)
+            _check_fit(config, base, family.transformer)
+            made = transformer.from_pretrained(source, subfolder=folder, use_safetensors=True, **options)
         _check_fit(made.config, base)
     except LOAD_FAULTS as fault:
         raise ValueError(f"transformer {source}: {first_line(fault)}") from None
     return made
+
+
+def _check_file(path: Path, family: ModelFamily) -> None:
+    """Raise ValueError for a single file that is not safetensors, or holds another family's transformer."""
+    if path.suffix != ".safetensors":
+        raise ValueError(f"a {path.suffix or 'nameless'} file; only .safetensors files are read")
+    with safe_open(path, "pt") as file:
+        keys = list(file.keys())
+    found = next((one for one in FAMILIES.values() if any(one.file_key in key for key in keys)), family)
+    if found is not family:
+        raise ValueError(f"holds a transformer of {found.name}; the base is of {family.name}")
 
 
 def _transformer_folder(source: str) -> str | None:
@@ -199,7 +159,7 @@ def add_loras(pipe: Any, lora: str | Sequence[str]) -> None:
     """
     names, weights = [], []
     for number, item in enumerate([lora] if isinstance(lora, str) else lora):
-        source, weight = _source_and_weight(weights_of(item))
+        source, weight = _source_and_weight(resolve(item))
         name = f"lora{number}"
         if Path(source).is_file() and not source.endswith(".safetensors"):
             raise ValueError(f"LoRA {source}: only .safetensors files are read")
@@ -216,10 +176,8 @@ def add_loras(pipe: Any, lora: str | Sequence[str]) -> None:
 
 
 def _source_and_weight(item: str) -> tuple[str, float]:
-    source, equals, weight = item.rpartition("=")
-    if not equals or Path(item).exists():
-        return item, 1.0
+    source, weight = path_and_weight(item)
     try:
-        return source, float(weight)
+        return source, float(weight[1:]) if weight else 1.0
     except ValueError:
-        raise ValueError(f"LoRA {item}: the weight behind = must be a number, found {weight!r}") from None
+        raise ValueError(f"LoRA {item}: the weight behind = must be a number, found {weight[1:]!r}") from None

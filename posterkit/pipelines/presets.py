@@ -16,18 +16,8 @@ from typing import Any
 import torch
 import yaml
 
-from posterkit import mini
-from posterkit.pipelines.loading import (
-    LOAD_FAULTS,
-    Family,
-    add_loras,
-    family_of,
-    first_line,
-    load_transformer,
-    read_index,
-    weight_bytes,
-)
-from posterkit.pipelines.revision import weights_of
+from posterkit.pipelines.loading import LOAD_FAULTS, add_loras, load_transformer, weight_bytes
+from posterkit.pipelines.registry import FAMILIES, ModelFamily, family_of, first_line, resolve
 
 logger = logging.getLogger(__name__)
 
@@ -144,8 +134,12 @@ def preset_names() -> list[str]:
     return sorted((file.stem for file in _preset_folder().glob("*.yaml")), key=lambda name: _card_gb(name))
 
 
-def read_preset(name: str, family: Family) -> Preset:
-    """A shipped preset by name, or a YAML file of one's own.
+def read_preset(name: str, family: str) -> Preset:
+    """What a preset says of a family.
+
+    Args:
+        name: of a shipped preset, or a YAML file of one's own.
+        family: its name; a preset without a part for it loads everything whole.
 
     Raises:
         ValueError: there is none of that name, or it says something unknown.
@@ -157,7 +151,7 @@ def read_preset(name: str, family: Family) -> Preset:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except yaml.YAMLError as fault:
         raise ValueError(f"{file}: not YAML: {first_line(fault)}") from None
-    _check_keys(file, content, ("memory_gb", "ram_gb", "postercraft", "posteromni"))
+    _check_keys(file, content, ("memory_gb", "ram_gb", *FAMILIES))
     said = content.get(family) or {}
     _check_keys(file, said, tuple(f.name for f in fields(Preset)))
     _check_keys(file, said.get("quantize", {}), ("transformer", "text_encoder", "text_encoder_2"))
@@ -172,7 +166,7 @@ def read_preset(name: str, family: Family) -> Preset:
     return preset
 
 
-def preset_needs(name: str) -> tuple[float, dict[Family, float]]:
+def preset_needs(name: str) -> tuple[float, dict[str, float]]:
     """What a shipped preset is made for: GB of the card, and GB of main memory for each family."""
     content = yaml.safe_load((_preset_folder() / f"{name}.yaml").read_text(encoding="utf-8"))
     return content["memory_gb"], content["ram_gb"]
@@ -212,21 +206,19 @@ def load_pipeline(
     Raises:
         ValueError: a part cannot be loaded or does not fit; one line that names it.
     """
-    name = str(model)
-    name = mini.path(name.removeprefix("mini:")) if name.startswith("mini:") else weights_of(name)
-    index = read_index(name)
-    family = family_of(name, index)
+    name = resolve(model)
+    family = family_of(name)
     machine = hardware(device)
     size = weight_bytes(name)
     small = size is not None and size < SMALL and preset is None
     kind = _dtype(dtype, machine, small)
-    plan = _plan(machine, family, preset, small)
+    plan = _plan(machine, family.name, preset, small)
 
     parts = {}
     if transformer is not None:
         how = _quantization(plan, kind, ("transformer",))
         how = how.quant_mapping["transformer"] if how else None
-        parts["transformer"] = load_transformer(weights_of(str(transformer)), name, family, kind, how)
+        parts["transformer"] = load_transformer(resolve(transformer), name, family, kind, how)
     quantized = tuple(part for part in plan.quantize if part not in parts)
     pipe = _open(name, family, parts | {"dtype": kind}, _quantization(plan, kind, quantized))
     if lora:
@@ -235,15 +227,11 @@ def load_pipeline(
     return pipe
 
 
-def _open(model: str, family: Family, options: dict[str, Any], quantization: Any) -> Any:
-    if family == "postercraft":
-        from posterkit.pipelines.postercraft import PosterCraftPipeline as Pipeline
-    else:
-        from posterkit.pipelines.posteromni import PosterOmniPipeline as Pipeline
+def _open(model: str, family: ModelFamily, options: dict[str, Any], quantization: Any) -> Any:
     if quantization:
         options = options | {"quantization_config": quantization}
     try:
-        return Pipeline.from_pretrained(model, use_safetensors=True, **options)
+        return family.pipeline_class().from_pretrained(model, use_safetensors=True, **options)
     except LOAD_FAULTS as fault:
         raise ValueError(f"{model}: cannot be loaded: {first_line(fault)}") from None
 
@@ -258,7 +246,7 @@ def _dtype(asked: str | torch.dtype | None, machine: Hardware, small: bool) -> t
     return torch.float32 if machine.device.type == "cpu" or small else torch.bfloat16
 
 
-def _plan(machine: Hardware, family: Family, preset: str | None, small: bool) -> Preset:
+def _plan(machine: Hardware, family: str, preset: str | None, small: bool) -> Preset:
     if machine.device.type != "cuda":
         if preset is not None:
             read_preset(preset, family)  # a wrong name is an error on every machine
@@ -292,12 +280,12 @@ def _quantization(plan: Preset, dtype: torch.dtype, components: tuple[str, ...])
     return PipelineQuantizationConfig(quant_mapping=mapping) if mapping else None
 
 
-def _place(pipe: Any, plan: Preset, machine: Hardware, family: Family, dtype: torch.dtype) -> None:
+def _place(pipe: Any, plan: Preset, machine: Hardware, family: ModelFamily, dtype: torch.dtype) -> None:
     """Attention, tiling, offloading; on the CPU nothing but a word about it."""
     if machine.device.type == "cpu":
         _say_once(f"no graphics card is used: {str(dtype).removeprefix('torch.')} on the CPU with PyTorch's attention")
         return
-    if machine.device.type == "cuda" and family == "postercraft":  # Qwen's padding masks are left to PyTorch
+    if machine.device.type == "cuda" and family.attention_backends:
         fault = use_attention(pipe.transformer, "xformers", machine.device, dtype)
         if fault is not None:
             _say_once(f"xformers is not used ({fault}); PyTorch's own attention is")

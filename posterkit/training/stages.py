@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,16 +11,14 @@ import torch
 import yaml
 from diffusers.loaders.lora_base import LORA_WEIGHT_NAME_SAFE
 
-from posterkit.pipelines.loading import LOAD_FAULTS, Family, family_of, first_line, quiet_bars, read_index
+from posterkit.pipelines.loading import LOAD_FAULTS, quiet_bars
 from posterkit.pipelines.presets import hardware, use_attention
-from posterkit.training.adapters import adapter_class
-from posterkit.training.adapters.folders import resolve
+from posterkit.pipelines.registry import family_named, family_of, first_line, is_hub_id, resolve_folder
 from posterkit.training.loading.sets import SetConfig
 from posterkit.training.lora import Trainable, fuse_adapter, load_adapter, set_trainable
 from posterkit.training.quantised import quantise_base
 from posterkit.training.strategies import StrategyConfig
 
-_HUB_ID = re.compile(r"[\w-]+(\.[\w-]+)*/[\w.-]+")  # owner/name
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "nf4": torch.bfloat16}  # that a base is loaded in
 
 
@@ -66,7 +63,7 @@ class StageConfig(StrategyConfig):
             raise ValueError(f"time_shift must be above 0, got {self.time_shift}")
 
 
-def open_stage(config: StageConfig, family: Family, lora: str = "default") -> Any:
+def open_stage(config: StageConfig, family: str, lora: str = "default") -> Any:
     """The model that a stage trains, an adapter with frozen text encoders, and in it what trains.
 
     Args:
@@ -86,7 +83,7 @@ def open_stage(config: StageConfig, family: Family, lora: str = "default") -> An
     if config.attention != "native":
         dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
         fault = "its padding masks are left to PyTorch"
-        if family == "postercraft":
+        if family_named(family).attention_backends:
             fault = use_attention(transformer, config.attention, device, dtype, trains=True)
         if fault and os.environ.get("RANK", "0") == "0":
             print(f"attention {config.attention} is not used ({fault}); PyTorch's own is", flush=True)
@@ -94,7 +91,7 @@ def open_stage(config: StageConfig, family: Family, lora: str = "default") -> An
     return model
 
 
-def open_start(name: str, family: Family, dtype: torch.dtype = torch.float32, trains: bool = False) -> Any:
+def open_start(name: str, family: str, dtype: torch.dtype = torch.float32, trains: bool = False) -> Any:
     """The adapter of what a stage starts from: a checkpoint, or the run folder of a former stage.
 
     A former stage that trained a LoRA left that alone: it is added to the weights that the stage itself started from.
@@ -107,9 +104,8 @@ def open_start(name: str, family: Family, dtype: torch.dtype = torch.float32, tr
     Raises:
         FileNotFoundError, ValueError: as `open_stage`.
     """
-    # where run folders are by default, nobody means the hub
-    hub = _HUB_ID.fullmatch(name) and not Path(name).parent.is_dir() and not name.startswith("runs/")
-    folder = Path(name) if hub else Path(resolve(name))
+    hub = is_hub_id(name)
+    folder = Path(name) if hub else Path(resolve_folder(name))
     if (folder / LORA_WEIGHT_NAME_SAFE).is_file():
         record = Path(name) / "config.yaml"
         if not record.is_file():
@@ -120,11 +116,11 @@ def open_start(name: str, family: Family, dtype: torch.dtype = torch.float32, tr
         return model
     if not hub and not (folder / "model_index.json").is_file() and (folder / "last").is_dir():
         raise ValueError(f"{name}: the run in this folder has not come to its end; start it again, it goes on")
-    found = family_of(name, read_index(str(folder)))
-    if found != family:
-        raise ValueError(f"{name}: is a checkpoint of {found}; this stage trains {family}")
+    found = family_of(str(folder))
+    if found.name != family:
+        raise ValueError(f"{name}: is a checkpoint of {found.name}; this stage trains {family}")
     try:
-        model = adapter_class(family).from_pretrained(folder, frozen_text=True, dtype=dtype)
+        model = found.adapter_class().from_pretrained(folder, frozen_text=True, dtype=dtype)
     except LOAD_FAULTS as fault:
         raise ValueError(f"{name}: cannot be loaded: {first_line(fault)}") from None
     if trains:

@@ -184,7 +184,7 @@ def test_diversity_is_the_mean_distance_of_pairs():
         ({"strategy": "lopt"}, "accepted: end_to_end, frozen_half"),
         ({"rollouts": {**ROLLOUTS, "updates": 3}}, "a multiple of rollouts.updates"),
         ({"rollouts": {**ROLLOUTS, "images": 1}}, "rollouts.images must be at least 2"),
-        ({"rollouts": {**ROLLOUTS, "guidance": 3.0}}, "PosterOmni takes null"),
+        ({"rollouts": {**ROLLOUTS, "guidance": 3.0}}, "posteromni takes null"),
         ({"accumulation": 5}, "accumulation follows from rollouts, here 4"),
         ({"objective": "ppo"}, "nft"),
         ({"nft": {"beta": 0.0}}, "nft.beta must be above 0, got 0.0"),

@@ -18,6 +18,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 from posterkit.pipelines.flux_inputs import position_ids
 from posterkit.pipelines.latents import pack
 from posterkit.pipelines.postercraft import PosterCraftPipeline
+from posterkit.pipelines.registry import FAMILIES
 from posterkit.schema import PosterSample
 from posterkit.sizing import check_on_grid
 from posterkit.training.adapters.autoencoder import Autoencoder
@@ -57,6 +58,9 @@ class FluxAdapter:
     `module` holds what trains. The autoencoder is frozen and works in `precompute` only, and so do the text encoders
     where `frozen_text` says so, as in every stage of PosterCraft; mini trains them.
     """
+
+    family = FAMILIES["postercraft"]
+    cuts_long_texts = True  # T5 reads no further
 
     def __init__(
         self, parts: dict[str, Any], vae: Autoencoder, defaults: dict[str, Any], frozen_text: bool = False

@@ -14,28 +14,7 @@ import torch
 from diffusers import DiffusionPipeline
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
-from posterkit import mini
-from posterkit.pipelines.revision import weights_of
 from posterkit.training.config import check_keys
-
-
-def resolve(name: str) -> str:
-    """A folder from what a config may say: a path, a run folder, `mini:posteromni`, `mini:posteromni/vae`.
-
-    A run folder stands for its averaged weights, else for its last ones.
-
-    Raises:
-        ValueError: no such mini checkpoint.
-        FileNotFoundError: nothing is there.
-    """
-    if name.startswith("mini:"):
-        checkpoint, _, part = name.removeprefix("mini:").partition("/")
-        folder = Path(mini.path(checkpoint)) / part
-    else:
-        folder = Path(weights_of(name))
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{name}: no such folder")
-    return str(folder)
 
 
 def check_model(model: dict[str, Any], classes: dict[str, type]) -> None:

@@ -24,6 +24,7 @@ from posterkit.pipelines.posteromni import PosterOmniPipeline
 from posterkit.pipelines.posteromni_parts import LONGEST
 from posterkit.pipelines.processor import Qwen2VLProcessor
 from posterkit.pipelines.references import Areas, lay_out
+from posterkit.pipelines.registry import FAMILIES
 from posterkit.schema import PosterSample
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS
@@ -66,6 +67,9 @@ class QwenAdapter:
     `module` holds what trains. The autoencoder is frozen and works in `precompute` only, and so does the text encoder
     where `frozen_text` says so, as in every stage of PosterOmni; mini trains it.
     """
+
+    family = FAMILIES["posteromni"]
+    cuts_long_texts = False  # the pipeline refuses them
 
     def __init__(
         self, parts: dict[str, Any], vae: Autoencoder, defaults: dict[str, Any], frozen_text: bool = False

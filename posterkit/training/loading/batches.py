@@ -92,7 +92,7 @@ def encoded_batches(
     if run.accelerator.is_main_process and not run.config.dry_run:
         overlong = beyond_limit(model, dataset, numbers)
         rows = [numbers[place] for place in order]
-        tell_report(run, report_of(dataset, loader, rows, lost, overlong, model.length, model.vae.family == "flux"))
+        tell_report(run, report_of(dataset, loader, rows, lost, overlong, model.length, model.cuts_long_texts))
     return PrefetchLoader(loader, run.device, "\n".join(cache.names[place] for place in order))
 
 

@@ -13,13 +13,11 @@ from torch import Tensor
 
 from posterkit.datasets.dataset import PosterDataset
 from posterkit.datasets.encoder_cache import EncoderCache
-from posterkit.pipelines.loading import first_line
-from posterkit.tasks import TASKS
+from posterkit.pipelines.registry import TEXT, first_line
 from posterkit.training.adapters.frozen import Keep
 from posterkit.training.loading.data_report import Lost, leave_out
 from posterkit.training.loading.fitting import Plan, fit_sample
 
-FAMILIES = {"flux": "postercraft", "qwen": "posteromni"}
 CANNOT = "cannot be encoded"
 _TOGETHER = 16  # posters in memory while they are encoded
 _FAULTS = (OSError, ValueError, KeyError, TypeError)
@@ -31,13 +29,12 @@ def check_tasks(dataset: PosterDataset, model: Any, option: str = "data.tasks") 
     Args:
         option: how a user leaves them out.
     """
-    family = FAMILIES[model.vae.family]
-    known = ("text",) if family == "postercraft" else ("text", *TASKS)
+    known = tuple(dict.fromkeys((TEXT, *model.family.tasks)))  # a model of edits learns rendered text as a filling
     for line, row in zip(dataset.lines, dataset.rows, strict=True):
         if row.get("task") not in known:
             raise ValueError(
-                f"{dataset.index}:{line}: {row.get('id')}: holds a sample of {row.get('task')}; {family} learns "
-                f"{', '.join(known)}; see {option}"
+                f"{dataset.index}:{line}: {row.get('id')}: holds a sample of {row.get('task')}; "
+                f"{model.family.name} learns {', '.join(known)}; see {option}"
             )
 
 
@@ -51,7 +48,7 @@ def open_cache(
         keep: states of the text encoders, or token ids for a step that runs them.
         shard: samples in one file.
     """
-    key = {"family": FAMILIES[model.vae.family], "text": keep, "model": model.fingerprint(keep)}
+    key = {"family": model.family.name, "text": keep, "model": model.fingerprint(keep)}
     return EncoderCache(folder, key, [plans[number].name for number in sorted(plans)], shard)
 
 

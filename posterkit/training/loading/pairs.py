@@ -122,7 +122,7 @@ def two_sided_batches(
     if run.accelerator.is_main_process and not run.config.dry_run:
         overlong = beyond_limit(model, dataset, sorted(encoded.numbers[side] for pair in pairs for side in pair))
         numbers = [encoded.numbers[first] for first, _ in pairs]
-        report = report_of(dataset, loader, numbers, lost, overlong, model.length, model.vae.family == "flux")
+        report = report_of(dataset, loader, numbers, lost, overlong, model.length, model.cuts_long_texts)
         tell_report(run, {**report, "rows": len(dataset) // 2})
     names = encoded.cache.names
     return PrefetchLoader(loader, run.device, "\n".join(f"{names[first]} {names[second]}" for first, second in pairs))

@@ -15,7 +15,7 @@ import yaml
 from torch import nn
 
 from posterkit.datasets.dataset import INDEX, PosterDataset
-from posterkit.pipelines.loading import Family
+from posterkit.pipelines.registry import ModelFamily
 from posterkit.training.config import RunConfig, flat
 from posterkit.training.lora import trained_adapter
 from posterkit.training.monitor.log import ROWS
@@ -24,17 +24,6 @@ from posterkit.training.monitor.origins import Origin, origin_of
 if TYPE_CHECKING:
     from posterkit.training.run import Run
 
-_PIPELINES: dict[Family, tuple[str, str]] = {
-    "postercraft": ("PosterCraftPipeline", "FluxPipeline"),
-    "posteromni": ("PosterOmniPipeline", "QwenImageEditPlusPipeline"),
-}
-_CALLS: dict[Family, tuple[str, str]] = {
-    "postercraft": ('image = pipe(prompt="...").images[0]', 'image = pipe("...").images[0]'),
-    "posteromni": (
-        'image = pipe(task="filling", image=photo, mask_image=mask, prompt="...").images[0]',
-        'image = pipe(image=[photo], prompt="...").images[0]',
-    ),
-}
 # calls that a recipe teaches beside its family's
 _TAUGHT = {
     "stage4_reflect": (
@@ -74,10 +63,10 @@ def write_card(folder: Path, model: Any, run: Run, averaged: bool = False) -> No
     (folder / "README.md").write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
 
 
-def family_of_model(model: Any) -> Family | None:
-    """Which pipeline a trained model belongs to; None for an autoencoder alone, or another kind of model."""
-    kind = getattr(getattr(model, "vae", None), "family", None)
-    return {"flux": "postercraft", "qwen": "posteromni", None: None}[kind]
+def family_of_model(model: Any) -> ModelFamily | None:
+    """The family of a trained model; None for an autoencoder alone, or another kind of model."""
+    family = getattr(model, "family", None)
+    return family if isinstance(family, ModelFamily) else None
 
 
 def lora_of(model: Any) -> Any:
@@ -96,10 +85,9 @@ def _front_matter(model: Any, origin: Origin, config: RunConfig) -> dict[str, An
         head["base_model"] = origin.base
         head["base_model_relation"] = "adapter" if lora else "finetune"
     if family:
-        head["pipeline_tag"] = {"postercraft": "text-to-image", "posteromni": "image-to-image"}[family]
-    other = getattr(model, "kind", "autoencoder")
-    kind = {"postercraft": "flux", "posteromni": "qwen-image-edit", None: other}[family]
-    head["tags"] = ["posterkit", "poster", kind, *(["lora", "template:sd-lora"] if lora else [])]
+        head["pipeline_tag"] = family.hub_task
+    tag = family.hub_tag if family else getattr(model, "kind", "autoencoder")
+    head["tags"] = ["posterkit", "poster", tag, *(["lora", "template:sd-lora"] if lora else [])]
     ours: dict[str, Any] = {} if origin.scripts is None else {"scripts": origin.scripts}
     if module := _recipe(config):
         ours["recipe"] = Path(str(module.__file__)).stem
@@ -216,8 +204,8 @@ def _use(model: Any, origin: Origin, config: RunConfig) -> str:
             return ""
         code = f'from diffusers import {kind}\n\nvae = {kind}.from_pretrained("path/to/this/folder")'
         return f"## Use\n\n```python\n{code}\n```"
-    ours, stock = _PIPELINES[family]
-    called, stock_called = _CALLS[family]
+    ours, stock = family.pipeline.rpartition(".")[2], family.stock_pipeline
+    called, stock_called = family.example, family.stock_example
     if module := _recipe(config):
         called = _TAUGHT.get(Path(str(module.__file__)).stem, called)
     source, load = '"path/to/this/folder"', ""
@@ -233,7 +221,7 @@ def _use(model: Any, origin: Origin, config: RunConfig) -> str:
     with_stock = f"from diffusers import {stock}\n{also}\n{opened}\n{stock_called}"
     code = [f"```python\n{one}\n```" for one in (with_ours, with_stock)]
     text = "\n\n".join(["## Use", "With posterkit:", code[0], "With diffusers:", code[1]])
-    if family == "posteromni":
+    if family.needs_processor:
         text += f"\n\nWithout torchvision `{stock}.from_pretrained` also takes "
         text += f"`processor=posterkit.load_processor({source})`."
     return text

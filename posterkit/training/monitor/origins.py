@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from posterkit.training.adapters.folders import resolve
+from posterkit.pipelines.registry import resolve_folder
 from posterkit.training.config import RunConfig
 
 _FLUX_DEV = {
@@ -74,7 +74,7 @@ def origin_of(config: RunConfig) -> Origin:
 
 def _head_of(start: str) -> dict[str, Any]:
     """The front matter of a checkpoint's own card, if it lies here and has one."""
-    folder = Path(resolve(start)) if start.startswith("mini:") or Path(start).is_dir() else Path(start)
+    folder = Path(resolve_folder(start)) if start.startswith("mini:") or Path(start).is_dir() else Path(start)
     while folder.name and not (folder / "README.md").is_file() and start.startswith("mini:"):
         folder = folder.parent  # mini:postercraft/vae has the card of the whole
     if not (folder / "README.md").is_file():
