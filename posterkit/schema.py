@@ -237,6 +237,7 @@ class PosterSample:
         layout: name of the arrangement.
         subject: box of the main motif on the target, in pixels, half open.
         placed: box of reference 0 on the target for tasks that keep pixels.
+        shows: labels of a synthetic target without lettering: subject, color, place and more, each one word or two.
         judged: who said what of the target, by question: {"aesthetics": {"by": "rules", "said": 0.61}}.
     """
 
@@ -260,6 +261,7 @@ class PosterSample:
     layout: str | None = None
     subject: Box | None = None
     placed: Box | None = None
+    shows: dict[str, Any] = field(default_factory=dict)
     judged: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
@@ -300,6 +302,8 @@ def encode_sample(
     row |= {"palette": sample.palette, "subject": sample.subject, "placed": sample.placed}
     if sample.judged:
         row["judged"] = sample.judged
+    if sample.shows:
+        row["shows"] = sample.shows
     return row, files
 
 
@@ -391,6 +395,7 @@ def sample_from_row(row: dict[str, Any], read: Callable[[str], bytes]) -> Poster
             subject=maybe(row.get("subject")),
             placed=maybe(row.get("placed")),
             judged=row.get("judged") or {},
+            shows=row.get("shows") or {},
         )
     except (AttributeError, KeyError, TypeError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)

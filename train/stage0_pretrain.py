@@ -7,7 +7,6 @@ Neither paper trains this part: both systems start from a base model. The shippe
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from dataclasses import dataclass, field
 from typing import Literal
@@ -16,38 +15,16 @@ import numpy as np
 import torch
 from PIL import Image
 
-from posterkit.datasets import SyntheticPosters, caption_vocabulary
-from posterkit.datasets.buckets import BucketedLoader
-from posterkit.datasets.dataset import PosterDataset
-from posterkit.datasets.encoder_cache import EncoderCache
 from posterkit.pipelines.registry import family_named, resolve_folder
+from posterkit.synthetic import caption_vocabulary, short_vocabulary
 from posterkit.tasks import TASKS
 from posterkit.training.adapters.autoencoder import Autoencoder
 from posterkit.training.config import RunConfig, parse_config
 from posterkit.training.errors import setting_up
+from posterkit.training.loading.synthetic import DataConfig, encoded_posters, open_posters
 from posterkit.training.losses import flow_matching_loss, guided_velocity, sample_time
 from posterkit.training.run import Run
 from posterkit.training.tokenizers import words_of
-
-
-@dataclass
-class DataConfig:
-    """
-    Attributes:
-        path: a set's folder, as the data tools write it; null draws synthetic posters.
-        count: synthetic posters in the set; they are encoded once and seen again every epoch.
-        seed: which synthetic posters.
-        tasks: drawn uniformly.
-        sizes: width and height of synthetic targets in pixels, drawn uniformly.
-        cache: folder for what the frozen encoders return.
-    """
-
-    path: str | None = None
-    count: int = 20000
-    seed: int = 0
-    tasks: list[str] = field(default_factory=lambda: ["text"])
-    sizes: list[list] = field(default_factory=lambda: [[128, 192]])
-    cache: str = "runs/cache"
 
 
 @dataclass
@@ -59,6 +36,8 @@ class PretrainConfig(RunConfig):
         autoencoder: a `vae` folder; null takes the one in `init_from`.
         drop_prompt: share of samples whose words are dropped, for classifier-free guidance.
         time: density of timesteps; `time_shift` moves it towards noise.
+        large_time: the highest time at which large posters are learnt.
+        compile: compile the transformer; each shape takes a minute or two once, and steps are a quarter faster.
         kept: weight of a token that the task keeps (extending, filling) where one that it makes has 1: copying is
             learnt soon, and the loss would say little of what is made.
         guidance: null, or the range of guidance scales that the model learns to imitate when told, as FLUX.1-dev did:
@@ -72,6 +51,8 @@ class PretrainConfig(RunConfig):
     drop_prompt: float = 0.1
     time: Literal["uniform", "logit_normal"] = "uniform"
     time_shift: float = 1.0
+    large_time: float = 0.5
+    compile: bool = False
     kept: float = 1.0
     guidance: list[float] | None = None
 
@@ -95,22 +76,14 @@ def build(config: PretrainConfig):
     if config.init_from:
         return Adapter.from_pretrained(resolve_folder(config.init_from), vae)
     assert vae is not None
-    posters = open_posters(config, "train")
-    words = words_of(r["caption"] for r in posters.rows) if config.data.path else caption_vocabulary()
+    posters = open_posters(config.data, "train")
+    vocabulary = {"long": caption_vocabulary, "short": short_vocabulary}[config.data.captions]
+    words = words_of(r["caption"] for r in posters.rows) if config.data.path else vocabulary()
     frames = [task.instruction(None) for task in TASKS.values()]
-    texts = [*frames, *(f" {word}" for word in words), *(f" {word.capitalize()}" for word in words)]
+    texts = [*frames, *(f" {word}" for word in words)]
+    if config.data.captions == "long":
+        texts += [f" {word.capitalize()}" for word in words]
     return Adapter.from_config(config.model, vae, texts)
-
-
-def open_posters(config: PretrainConfig, split: str):
-    """The posters of a split by number: of the set at `data.path`, or synthetic ones."""
-    data = config.data
-    if data.path:
-        return PosterDataset(data.path, tasks=data.tasks, split=split)
-    sizes = tuple((w, h) for w, h in data.sizes)
-    if split == "heldout":
-        return SyntheticPosters(seed=1, tasks=tuple(data.tasks), split=split)
-    return SyntheticPosters(seed=data.seed, tasks=tuple(data.tasks), sizes=sizes)
 
 
 def main() -> None:
@@ -123,34 +96,17 @@ def main() -> None:
     if config.guidance:
         teacher = model.frozen_copy()
         teacher.module.to(run.device)
-    source = open_posters(config, "train")
-    count = len(source) if isinstance(source, PosterDataset) else config.data.count
-
-    @torch.no_grad()
-    def encode(indices):
-        with run.autocast():
-            return model.precompute([source[index] for index in indices])
-
-    key = {name: value for name, value in vars(config.data).items() if name not in ("count", "cache")}
-    drawn = hashlib.sha256()
-    if isinstance(source, PosterDataset):
-        drawn.update(source.index.read_bytes())
-    else:
-        for sample in (source.sample(0, task=task) for task in config.data.tasks):  # how each task is drawn counts
-            drawn.update(b"".join([sample.instruction.encode(), *map(bytes, (sample.target, *sample.references))]))
-    key |= {"drawn": drawn.hexdigest()[:16], "family": config.family, "model": model.fingerprint()}
-    key |= {"precision": config.precision}
-    part = run.accelerator.process_index, run.accelerator.num_processes
-    cache = EncoderCache(config.data.cache, key, [f"{n:08d}" for n in range(config.enough(count))])
-    cache.fill(encode, lambda done, count: run.print(f"encoded {done} of {count} posters"), part)
-    buckets = [model.bucket(row) for row in cache.shapes()]
-    loader = BucketedLoader(cache, buckets, config.batch_size, model.collate, config.seed, *part)
+    loader, low_noise = encoded_posters(config.data, model, run)
+    if config.compile:
+        model.module["transformer"].compile(dynamic=False)
     for batch in run.steps(model, loader, sample=lambda: contact_sheet(model, config)):
         batch = {name: value.to(run.device) for name, value in batch.items()}
         size = len(next(iter(batch.values())))
         share = config.drop_prompt if teacher is None else 0.0
         drop = torch.rand(size, generator=run.generator) < share
         t = sample_time(size, run.generator, config.time, config.time_shift).to(run.device)
+        if model.bucket({name: value[0] for name, value in batch.items()}) in low_noise:
+            t = t * config.large_time
         with run.autocast():
             x0, condition = model.encode(batch, drop.to(run.device))
             noise = run.noise_like(x0)
@@ -169,7 +125,7 @@ def main() -> None:
 
 def contact_sheet(model, config: PretrainConfig) -> Image.Image:
     """Twelve held-out posters by the weights as they are; references stand above what was made from them."""
-    source = open_posters(config, "heldout")
+    source = open_posters(config.data, "heldout")
     pipe = model.pipeline()
     pipe.set_progress_bar_config(disable=True)
     columns = []
@@ -186,8 +142,9 @@ def contact_sheet(model, config: PretrainConfig) -> Image.Image:
                 image=references, prompt=sample.words, task=sample.task, mask_image=mask, anchor=anchor, **common
             )
             shown.append(sample.references[0])
-        else:
-            made = pipe(prompt=sample.caption, **common)
+        else:  # what is not distilled yet is told 1, and guided by two forward passes
+            guided = {} if config.guidance else {"guidance_scale": 1.0, "true_cfg_scale": 3.0, "negative_prompt": ""}
+            made = pipe(prompt=sample.caption, **common, **guided)
         column = Image.new("RGB", (192, 200 * (len(shown) + 1)), "white")
         for row, picture in enumerate([*shown, np.asarray(made.images[0])]):
             column.paste(Image.fromarray(picture), (0, 200 * row))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -25,6 +25,7 @@ class BucketedLoader(Generic[Item]):
         collate: list of samples -> batch.
         seed: the order follows from it and the epoch.
         rank, world: this process takes part `rank` of every `world * B` samples.
+        fewer: how many samples a batch of these buckets holds in place of B.
 
     Raises:
         ValueError: there is no sample.
@@ -39,9 +40,10 @@ class BucketedLoader(Generic[Item]):
         seed: int = 0,
         rank: int = 0,
         world: int = 1,
+        fewer: Mapping[Hashable, int] | None = None,
     ) -> None:
         self.dataset, self.batch_size, self.collate = dataset, batch_size, collate
-        self.seed, self.rank, self.world = seed, rank, world
+        self.seed, self.rank, self.world, self.fewer = seed, rank, world, fewer or {}
         self.members: dict[Hashable, list[int]] = {}
         for index, bucket in enumerate(buckets):
             self.members.setdefault(bucket, []).append(index)
@@ -51,7 +53,7 @@ class BucketedLoader(Generic[Item]):
 
     @property
     def taken(self) -> int:
-        """Samples that one step takes, in all processes."""
+        """Samples that one step takes at most, in all processes."""
         return self.batch_size * self.world
 
     def plan(self, epoch: int) -> list[list[int]]:
@@ -61,11 +63,11 @@ class BucketedLoader(Generic[Item]):
         return [batches[i] for i in order]
 
     def __iter__(self) -> Iterator[Any]:
-        mine = slice(self.rank * self.batch_size, (self.rank + 1) * self.batch_size)
         while True:
             plan = self.plan(self.epoch)
             while self.position < len(plan):
-                indices = plan[self.position][mine]
+                size = len(plan[self.position]) // self.world
+                indices = plan[self.position][self.rank * size : (self.rank + 1) * size]
                 self.position += 1
                 yield self.collate([self.dataset[index] for index in indices])
             self.epoch, self.position = self.epoch + 1, 0
@@ -78,7 +80,8 @@ class BucketedLoader(Generic[Item]):
 
     def _of_bucket(self, number: int, epoch: int) -> list[list[int]]:
         """A bucket's batches of one epoch: pieces of its stream, which is one shuffled round of it after another."""
-        members, taken = list(self.members.values())[number], self.taken
+        bucket = list(self.members)[number]
+        members, taken = self.members[bucket], self.fewer.get(bucket, self.batch_size) * self.world
         # small buckets must not all wait for the same epoch
         start = int(np.random.default_rng((self.seed, number, 0)).integers(taken))
         first, last = ((start + e * len(members)) // taken for e in (epoch, epoch + 1))

@@ -25,7 +25,7 @@ from posterkit.datasets.dataset import SetFiles
 Encoded = dict[str, Tensor]
 _PICTURES = ("target", "references", "mask")
 # what a row says of a sample's place and history; none of it is encoded
-_ASIDE = frozenset((*_PICTURES, "id", "split", "shard", "source", "licence", "judged"))
+_ASIDE = frozenset((*_PICTURES, "id", "split", "shard", "source", "licence", "judged", "shows"))
 
 
 class EncoderCache:

@@ -239,9 +239,14 @@ def _draw_art(canvas: Canvas, poster: Poster, area: Sequence[float]) -> None:
 
 def place_of(poster: Poster, size: tuple[int, int]) -> str:
     """Where the subject stands, in words."""
+    return place_words(motif_area(poster, size), *size)
+
+
+def motif_area(poster: Poster, size: tuple[int, int]) -> Rect:
+    """The subject's area in pixels, or that of the panel that it stands in."""
     if poster.panel == "inset" or not poster.panel:
-        return place_words(subject_area(poster.layout, *size), *size)
-    return place_words(panel_area(poster.panel, poster.layout, *size), *size)
+        return subject_area(poster.layout, *size)
+    return panel_area(poster.panel, poster.layout, *size)
 
 
 def content_of(rng: Random, poster: Poster, colors: bool = True) -> str:

@@ -14,6 +14,7 @@ from posterkit.schema import DrawnText, PosterSample, Region
 from posterkit.sizing import Size, fit_area
 from posterkit.synthetic import captions
 from posterkit.synthetic.canvas import Canvas, Frame
+from posterkit.synthetic.contents import draw_left_out, read_contents, short_caption
 from posterkit.synthetic.layouts import panel_area, title_area
 from posterkit.synthetic.palettes import RGB, background_name, distance, draw_palette, mix
 from posterkit.synthetic.poses import draw_pose
@@ -27,6 +28,7 @@ from posterkit.synthetic.poster import (
     clause_of,
     content_of,
     draw_poster,
+    motif_area,
     render,
 )
 from posterkit.tasks import TASKS
@@ -44,11 +46,21 @@ NEUTRALS: tuple[RGB, ...] = (
 
 @dataclass(frozen=True)
 class Request:
-    """What a task's builder needs: its random numbers, the target's size, the references' area in pixels."""
+    """What a task's builder needs: its random numbers, the target's size, the references' area in pixels.
+
+    Without `lettering` no picture bears a text; `short` captions are those of `contents.py`.
+    """
 
     rng: Random
     size: Size
     reference_area: int
+    lettering: bool = True
+    short: bool = False
+
+    @property
+    def text(self) -> dict[str, bool]:
+        """What `draw_poster` is told of lettering."""
+        return {} if self.lettering else {"text": False}
 
 
 @dataclass
@@ -69,10 +81,13 @@ def build(task: str, request: Request, name: str, split: str) -> PosterSample:
     poster, target, rng = draft.poster, draft.target, request.rng
     background = background_name(target.image)
     caption = caption_of(rng, poster, request.size, background)
-    if task == "text":
-        instruction = words = caption
-    else:
-        instruction, words = TASKS[task].instruction(draft.words), draft.words
+    shows = read_contents(poster, motif_area(poster, request.size), request.size, background)
+    words = caption if task == "text" else draft.words
+    if request.short:
+        left_out = draw_left_out(rng) if split == "train" else set()
+        caption = short_caption(shows, left_out)
+        words = None if words is None else short_caption(shows, left_out | _FROM_REFERENCE.get(task, set()))
+    instruction = caption if task == "text" else TASKS[task].instruction(words)
     roles = ("major", "minor")
     return PosterSample(
         id=name, task=task, target=target.image, references=draft.references or [], mask=draft.mask,
@@ -80,13 +95,21 @@ def build(task: str, request: Request, name: str, split: str) -> PosterSample:
         texts=[DrawnText(text.text, text.box, text.color, text.font) for text in target.texts],
         caption=caption, instruction=instruction, words=words, theme=poster.theme, split=split, background=background,
         palette=poster.palette.colors, style=poster.style, layout=poster.layout.name, subject=target.subject,
-        placed=draft.placed,
+        placed=draft.placed, shows={} if request.lettering else shows.labels,
     )  # fmt: skip
+
+
+# what a short caption must not say, since a reference shows it
+_FROM_REFERENCE = {
+    "id_driven": {"color", "details"},
+    "layout_driven": {"place"},
+    "style_driven": {"colors", "background", "style"},
+}
 
 
 def text(request: Request) -> Draft:
     """A poster from words alone."""
-    poster = draw_poster(request.rng, aspect=request.size.aspect)
+    poster = draw_poster(request.rng, aspect=request.size.aspect, **request.text)
     return Draft(poster, render(poster, request.size))
 
 
@@ -170,7 +193,7 @@ def id_driven(request: Request) -> Draft:
     """One to four pictures of a subject by itself; the target shows it in a scene, in another pose."""
     rng = request.rng
     theme = ("mascot", "mascot", "product", "food")[int(rng.random() * 4)]
-    poster = draw_poster(rng, theme=theme, aspect=request.size.aspect)
+    poster = draw_poster(rng, theme=theme, aspect=request.size.aspect, **request.text)
     target = render(poster, request.size)
     count = 1 + int(4 * rng.random() ** 1.5)
     # of one shape, as a batch must be: four references of any shape would make hundreds of geometries
@@ -271,13 +294,14 @@ def style_driven(request: Request) -> Draft:
     while other == poster.theme:
         other = THEMES[int(rng.random() * len(THEMES))]
     twin = draw_poster(rng, theme=other, palette=poster.palette, style=poster.style, panel=poster.panel,
-                       text=rng.random() < 0.67)  # fmt: skip
+                       text=rng.random() < 0.67 and request.lettering)  # fmt: skip
     if twin.lettering and poster.lettering:
         lettering = replace(twin.lettering, font=poster.lettering.font, small_font=poster.lettering.small_font)
         twin = replace(twin, lettering=lettering)
     if poster.panel:
         twin = replace(twin, inner=poster.inner) if twin.inner.bg == poster.inner.bg else draw_poster(
-            rng, theme=other, palette=poster.palette, inner=poster.inner, style=poster.style, panel=poster.panel
+            rng, theme=other, palette=poster.palette, inner=poster.inner, style=poster.style, panel=poster.panel,
+            **request.text,
         )  # fmt: skip
     reference = render(twin, _reference_size(request, ASPECTS[int(rng.random() * len(ASPECTS))]))
     words = captions.compose(

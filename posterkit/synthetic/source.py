@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from random import Random
+from typing import Literal
 
 import numpy as np
 
@@ -27,6 +28,8 @@ class SyntheticPosters:
         split: "train" or "heldout"; they share no sample.
         sizes: several sizes to draw from, uniformly, in place of `size`.
         reference_area: area in pixels of references that do not lie on the target (sides are multiples of 16).
+        lettering: False leaves titles out of every picture, references included.
+        captions: "long" are sentences, "short" are mini's language (`contents.py`); the pictures are the same.
 
     Raises:
         ValueError: an unknown task or split, no task, or a size off the grid.
@@ -41,6 +44,8 @@ class SyntheticPosters:
         *,
         sizes: Sequence[tuple[int, int]] | None = None,
         reference_area: int = REFERENCE_AREA,
+        lettering: bool = True,
+        captions: Literal["long", "short"] = "long",
     ) -> None:
         unknown = [task for task in tasks if task not in BUILDERS]
         if unknown or not tasks:
@@ -48,6 +53,7 @@ class SyntheticPosters:
         if split not in SPLITS:
             raise ValueError(f"unknown split {split!r}; there are {', '.join(SPLITS)}")
         self.seed, self.split, self.tasks, self.reference_area = seed, split, tuple(tasks), reference_area
+        self.lettering, self.captions = lettering, captions
         self.sizes = tuple(check_on_grid(*one) for one in (sizes or (size,)))
 
     def __getitem__(self, index: int) -> PosterSample:
@@ -76,5 +82,5 @@ class SyntheticPosters:
         drawn_size = self.sizes[int(rng.random() * len(self.sizes))]
         chosen = drawn_size if size is None else check_on_grid(*size)
         task = task or drawn_task
-        request = Request(rng, Size(*chosen), self.reference_area)
+        request = Request(rng, Size(*chosen), self.reference_area, self.lettering, self.captions == "short")
         return build(task, request, f"{self.split}-{self.seed}-{index:08d}", self.split)

@@ -38,9 +38,11 @@ class RunConfig:
         resume: auto goes on from `last/` if it is there; never refuses to touch a folder that has one.
         batch_size: samples in one forward pass of one process.
         accumulation: forward passes in one optimiser step.
-        optimizer: adamw; adamw8bit and paged_adamw8bit (bitsandbytes, on an NVIDIA card; its state may move to main
-            memory when paged); adafactor, which keeps no first moment.
+        optimizer: adamw; muon, for matrices, with AdamW for tables and vectors; adamw8bit and paged_adamw8bit
+            (bitsandbytes, on an NVIDIA card; its state may move to main memory when paged); adafactor, which keeps no
+            first moment.
         learning_rate: peak, after `warmup_steps`.
+        adamw_rate: the same for what muon leaves to AdamW.
         weight_decay: of matrices; biases and norms never decay.
         betas: of the three kinds of AdamW.
         schedule: constant, or cosine down to a tenth at `max_steps`.
@@ -64,8 +66,9 @@ class RunConfig:
     resume: Literal["auto", "never"] = "auto"
     batch_size: int = 16
     accumulation: int = 1
-    optimizer: Literal["adamw", "adamw8bit", "paged_adamw8bit", "adafactor"] = "adamw"
+    optimizer: Literal["adamw", "muon", "adamw8bit", "paged_adamw8bit", "adafactor"] = "adamw"
     learning_rate: float = 1e-4
+    adamw_rate: float = 1e-3
     weight_decay: float = 0.0
     betas: list[float] = field(default_factory=lambda: [0.9, 0.99])
     schedule: Literal["constant", "cosine"] = "constant"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Any
 
@@ -31,6 +31,8 @@ def choose_optimizer(
     betas = (config.betas[0], config.betas[1])
     if config.optimizer == "adafactor":
         return partial(_adafactor, lr=config.learning_rate)
+    if config.optimizer == "muon":
+        return partial(MuonAdamW, lr=config.learning_rate, rest=config.adamw_rate, betas=betas)
     if config.optimizer != "adamw":
         if device.type == "cuda":
             try:
@@ -46,14 +48,65 @@ def choose_optimizer(
     return partial(torch.optim.AdamW, lr=config.learning_rate, betas=betas)
 
 
-def parameter_groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> Groups:
-    """Those that train: matrices, which decay, and vectors (biases, norms, DoRA's magnitudes), which do not."""
+def parameter_groups(
+    parameters: Iterable[nn.Parameter], weight_decay: float, apart: Collection[torch.Tensor] = ()
+) -> Groups:
+    """Those that train: matrices, which decay, and vectors (biases, norms, DoRA's magnitudes), which do not.
+
+    Args:
+        apart: of more than one dimension, and to be treated like vectors all the same.
+    """
     trained = [parameter for parameter in parameters if parameter.requires_grad]
+    aside = {id(parameter) for parameter in apart}
     groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in trained if p.ndim > 1 and id(p) not in aside], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1 or id(p) in aside], "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
+
+
+def no_matrices(module: nn.Module) -> list[torch.Tensor]:
+    """What Muon does not step though it has several dimensions: tables of embeddings, and convolutions."""
+    tables = [part.weight for part in module.modules() if isinstance(part, nn.Embedding)]
+    return [*tables, *(parameter for parameter in module.parameters() if parameter.ndim > 2)]
+
+
+class MuonAdamW(torch.optim.Optimizer):
+    """Muon (Jordan et al. 2024) for matrices, AdamW for all else.
+
+    Muon's steps have the size of AdamW's (`match_rms_adamw`, Liu et al. 2025). A group's `scale` says what the run's
+    rate is multiplied with there.
+
+    Args:
+        groups: as `parameter_groups` makes them; those that hold matrices alone are Muon's.
+        lr: Muon's rate.
+        rest: AdamW's.
+    """
+
+    def __init__(self, groups: Groups, lr: float, rest: float, betas: tuple[float, float] = (0.9, 0.99)) -> None:
+        super().__init__(groups, {"lr": lr})
+        for group in self.param_groups:
+            group["muon"] = all(parameter.ndim == 2 for parameter in group["params"])
+            group["scale"] = 1.0 if group["muon"] else rest / lr
+            group["lr"] = lr * group["scale"]
+        kinds = {
+            True: partial(torch.optim.Muon, adjust_lr_fn="match_rms_adamw", weight_decay=0.0),
+            False: partial(torch.optim.AdamW, betas=betas),
+        }
+        # each fills its own groups with what it has to know
+        self._kinds = {muon: make(mine) for muon, make in kinds.items() if (mine := self._of(muon))}
+
+    def _of(self, muon: bool) -> Groups:
+        return [group for group in self.param_groups if group["muon"] is muon]
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        """One step of both."""
+        loss = None if closure is None else torch.enable_grad()(closure)()
+        for muon, optimizer in self._kinds.items():
+            optimizer.param_groups, optimizer.state = self._of(muon), self.state  # loading a state makes new ones
+            optimizer.step()
+        return loss
 
 
 def _adafactor(groups: Groups, lr: float) -> torch.optim.Optimizer:

@@ -25,7 +25,7 @@ from posterkit.training.config import RunConfig, flat, save_config
 from posterkit.training.errors import RunFailed, WrongCall, setting_up
 from posterkit.training.guard import check_processes, check_same_run, hold_folder
 from posterkit.training.monitor.log import RunLog
-from posterkit.training.optimizers import choose_optimizer, parameter_groups
+from posterkit.training.optimizers import choose_optimizer, no_matrices, parameter_groups
 from posterkit.training.saving import writing, written_whole
 from posterkit.training.sharding import asks_for_sharding, clip_norm, shard
 from posterkit.training.state import (
@@ -127,7 +127,8 @@ class Run:
             model.module.to(self.device)
         self.model, self.loader, self.strategy = model, loader, strategy or EndToEnd(model)
         self.groups = self.strategy.groups()
-        options = [parameter_groups(group.parameters, config.weight_decay) for group in self.groups]
+        apart = no_matrices(model.module) if config.optimizer == "muon" else []
+        options = [parameter_groups(group.parameters, config.weight_decay, apart) for group in self.groups]
         self.optimizer = self._optimizer([option for of_group in options for option in of_group])
         self._rates = [group.rate for group, of_group in zip(self.groups, options, strict=True) for _ in of_group]
         self.ema = EMA(model.module, config.ema_decay) if config.ema_decay else None
@@ -296,7 +297,7 @@ class Run:
             self._note("the gradient is not finite")
             self._fail()
         for options, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
-            options["lr"] = rate * self.rate(self.step)
+            options["lr"] = rate * options.get("scale", 1.0) * self.rate(self.step)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.ema is not None:

@@ -12,9 +12,10 @@ from posterkit.datasets import SyntheticPosters, read_sample, write_sample
 from posterkit.tasks import TASKS
 
 
+@pytest.mark.parametrize("lettering", [True, False])
 @pytest.mark.parametrize("task", ["text", *TASKS])
-def test_a_sample_read_back_equals_the_one_written(tmp_path, task):
-    written = SyntheticPosters(seed=3).sample(4, task=task)
+def test_a_sample_read_back_equals_the_one_written(tmp_path, task, lettering):
+    written = SyntheticPosters(seed=3, lettering=lettering).sample(4, task=task)
     write_sample(written, tmp_path)
     (line,) = (tmp_path / "samples.jsonl").read_text(encoding="utf-8").splitlines()
     read = read_sample(line, tmp_path)

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from posterkit.training.config import RunConfig
-from posterkit.training.optimizers import choose_optimizer, parameter_groups
+from posterkit.training.optimizers import choose_optimizer, no_matrices, parameter_groups
 from posterkit.training.state import load_state, save_state
 
 CPU = torch.device("cpu")
@@ -163,3 +163,39 @@ def test_on_a_card_8_bit_states_follow_adamw_take_a_quarter_and_go_on_from_a_che
     for seed in range(5, 8):
         step(models[1], small, seed), step(models[2], again, seed)
     assert torch.equal(models[1].weight, models[2].weight) and torch.equal(models[1].bias, models[2].bias)
+
+
+def _muon(module: nn.Module, **settings) -> torch.optim.Optimizer:
+    config = RunConfig(optimizer="muon", **settings)
+    groups = parameter_groups(module.parameters(), config.weight_decay, no_matrices(module))
+    return choose_optimizer(config, CPU)(groups)
+
+
+def test_muon_turns_a_matrix_by_an_orthogonal_step_of_adamws_size_and_leaves_tables_and_vectors_to_adamw():
+    torch.manual_seed(0)
+    module = nn.ModuleDict({"table": nn.Embedding(5, 8), "layer": nn.Linear(8, 8)})
+    before = {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
+    optimizer = _muon(module, learning_rate=0.01, adamw_rate=0.002)
+    step(module, optimizer, 3)
+    moved = {name: before[name] - parameter.detach() for name, parameter in module.named_parameters()}
+    for name in ("table.weight", "layer.bias"):  # AdamW's first step has the rate's size, whatever the gradient
+        assert torch.allclose(moved[name].abs(), torch.tensor(0.002), rtol=1e-3)
+    # 0.2 sqrt(8) times the rate is each singular value's share; Muon's five iterations come within a third of it
+    values = torch.linalg.svdvals(moved["layer.weight"])
+    assert (values / (0.2 * 8**0.5 * 0.01) - 1).abs().max() < 0.35
+
+
+def test_a_resumed_muon_steps_like_one_that_never_stopped(tmp_path):
+    torch.manual_seed(0)
+    make = lambda: nn.Sequential(nn.Embedding(4, 6), nn.Linear(6, 3))  # noqa: E731
+    whole, half = make(), make()
+    half.load_state_dict(whole.state_dict())
+    ours, theirs = _muon(whole), _muon(half)
+    for seed in (0, 1):
+        step(whole, ours, seed), step(half, theirs, seed)
+    save_state(tmp_path / "last", half, theirs, None, {"step": 2})
+    again = make()
+    resumed = _muon(again)
+    load_state(tmp_path / "last", again, resumed, None)
+    step(whole, ours, 2), step(again, resumed, 2)
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True))

@@ -51,8 +51,8 @@ class Autoencoder:
 
     def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance, `(B, C, h, w)` each, of images `(B, 3, H, W)` float in [-1, 1]; not normalised."""
+        images = images.contiguous(memory_format=torch.channels_last)  # the faster layout for convolutions
         if self.family == "qwen":
-            images = images.contiguous(memory_format=torch.channels_last)  # the faster layout for its convolutions
             distribution = self.module.encode(images.unsqueeze(2)).latent_dist
             return distribution.mean.squeeze(2), distribution.logvar.squeeze(2)
         distribution = self.module.encode(images).latent_dist

@@ -1,0 +1,105 @@
+"""Posters for pretraining, encoded once: synthetic ones by their numbers, or a set on disk."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+
+from posterkit.datasets.buckets import BucketedLoader
+from posterkit.datasets.dataset import PosterDataset
+from posterkit.datasets.encoder_cache import EncoderCache
+from posterkit.schema import PosterSample
+from posterkit.synthetic import SyntheticPosters
+from posterkit.training.run import Run
+
+APART = 10_000_000  # large synthetic posters are numbered from here on, so that none is a small one too
+
+
+@dataclass
+class DataConfig:
+    """
+    Attributes:
+        path: a set's folder, as the data tools write it; null draws synthetic posters.
+        count: synthetic posters in the set; they are encoded once and seen again every epoch.
+        seed: which synthetic posters.
+        tasks: drawn uniformly.
+        sizes: width and height of synthetic targets in pixels, drawn uniformly.
+        lettering, captions: of synthetic posters; see `SyntheticPosters`.
+        large, large_sizes: so many more posters of these sizes, at which low noise alone is learnt: what painting over
+            a draft needs. A batch of them holds as many tokens as one of the first size in `sizes`.
+        cache: folder for what the frozen encoders return.
+    """
+
+    path: str | None = None
+    count: int = 20000
+    seed: int = 0
+    tasks: list[str] = field(default_factory=lambda: ["text"])
+    sizes: list[list] = field(default_factory=lambda: [[128, 192]])
+    lettering: bool = True
+    captions: Literal["long", "short"] = "long"
+    large: int = 0
+    large_sizes: list[list] = field(default_factory=lambda: [[256, 384]])
+    cache: str = "runs/cache"
+
+
+def open_posters(data: DataConfig, split: str) -> PosterDataset | SyntheticPosters:
+    """The posters of a split by number: of the set at `data.path`, or synthetic ones."""
+    if data.path:
+        return PosterDataset(data.path, tasks=data.tasks, split=split)
+    kind: dict[str, Any] = {"tasks": tuple(data.tasks), "lettering": data.lettering, "captions": data.captions}
+    if split == "heldout":
+        return SyntheticPosters(seed=1, split=split, **kind)
+    return SyntheticPosters(seed=data.seed, sizes=tuple((w, h) for w, h in data.sizes), **kind)
+
+
+def encoded_posters(data: DataConfig, model: Any, run: Run) -> tuple[BucketedLoader[Any], set[Hashable]]:
+    """Batches of what a model's frozen parts make of the posters, encoded now where they are not in the cache yet.
+
+    Returns:
+        The loader, and the buckets of large posters.
+    """
+    source = open_posters(data, "train")
+    count = run.config.enough(len(source) if isinstance(source, PosterDataset) else data.count)
+    large = run.config.enough(data.large)
+
+    def draw(index: int) -> PosterSample:
+        if index < count or isinstance(source, PosterDataset):
+            return source[index]
+        width, height = data.large_sizes[(index - count) % len(data.large_sizes)]
+        return source.sample(APART + index - count, size=(width, height))
+
+    @torch.no_grad()
+    def encode(indices: Sequence[int]) -> Sequence[Any]:
+        with run.autocast():
+            return model.precompute([draw(index) for index in indices])
+
+    part = run.accelerator.process_index, run.accelerator.num_processes
+    names = [*(f"{n:08d}" for n in range(count)), *(f"large {n:08d}" for n in range(large))]
+    cache: Any = EncoderCache(data.cache, _key(data, source, model, run.config.precision), names)
+    cache.fill(encode, lambda done, count: run.print(f"encoded {done} of {count} posters"), part)
+    buckets = [model.bucket(row) for row in cache.shapes()]
+    batch = run.config.batch_size
+    fewer = {one: max(1, round(batch * _cells(buckets[0]) / _cells(one))) for one in set(buckets[count:])}
+    return BucketedLoader(cache, buckets, batch, model.collate, run.config.seed, *part, fewer), set(fewer)
+
+
+def _key(data: DataConfig, source: PosterDataset | SyntheticPosters, model: Any, precision: str) -> dict[str, Any]:
+    """What decides how a poster of a number is encoded."""
+    key = {name: value for name, value in vars(data).items() if name not in ("count", "cache", "large")}
+    drawn = hashlib.sha256()
+    if isinstance(source, PosterDataset):
+        drawn.update(source.index.read_bytes())
+    else:
+        for sample in (source.sample(0, task=task) for task in data.tasks):  # how each task is drawn counts
+            drawn.update(b"".join([sample.instruction.encode(), *map(bytes, (sample.target, *sample.references))]))
+    return key | {"drawn": drawn.hexdigest()[:16], "model": model.fingerprint(), "precision": precision}
+
+
+def _cells(bucket: Any) -> int:
+    """Latent cells of a sample: of its target, and of its references where it has some."""
+    shapes = bucket if isinstance(bucket[0], tuple) else (bucket,)
+    return sum(height * width for _, height, width in shapes)
