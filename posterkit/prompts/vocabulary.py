@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 # the colour words that briefs, captions and measures share: name -> sRGB
 COLORS: dict[str, tuple[int, int, int]] = {
@@ -14,21 +15,33 @@ COLORS: dict[str, tuple[int, int, int]] = {
 
 # the name, then words that mean it; * stands for any ending, ~ for those of an adjective
 _COLOR_WORDS = """
-black: black charcoal ebony schwarz~ negro 黑色 黒 черн~ чёрн~
-white: white snow-white weiß~ blanco 白色 бел~
-gray: gray grey silver slate grau~ gris 灰色 グレー сер~
-red: red crimson scarlet ruby burgundy maroon rouge rojo rosso roter rotes rotem 红色 紅色 大红 赤 красн~
-orange: orange amber tangerine naranja 橙色 オレンジ оранжев~
-yellow: yellow gold golden mustard lemon gelb~ jaune amarillo giallo 黄色 金色 黄金 желт~ жёлт~
-brown: brown chocolate copper bronze braun~ marron 棕色 褐色 茶色 коричнев~
-green: green emerald olive mint lime grün~ verde vert 绿色 綠色 緑 зелен~ зелён~
-teal: teal turquoise cyan aqua aquamarine türkis~ 青色 青绿色 бирюзов~
-blue: blue azure cobalt sky-blue blau~ bleu azul azzurro 蓝色 藍色 青い голуб~
+black: black charcoal ebony onyx schwarz~ noir noire noirs noires negro negra negros negras 黑色 黑 黒 черн~ чёрн~
+white: white snow-white weiß~ schneeweiß~ blanc blanche blancs blanches blanco blanca blancos blancas 白色 白 белый
+white: белая белое белые белого белому белым белом белую белых белыми
+gray: gray grey silver slate grau~ silber~ gris grise grises argenté* plateado plata 灰色 银色 灰 グレー 銀色 сер~
+gray: серебрист~
+red: red crimson scarlet ruby burgundy maroon rot rote rouge rouges rojo roja rojos rojas rosso roter rotes
+red: rotem roten weinrot~ 红色 紅色 大红 红 赤い 赤 красн~ алый алая алое багров~
+orange: orange amber tangerine orangefarben~ oranger orangen orangem orangé* naranja anaranjad* 橙色 橘色 橙 オレンジ
+orange: оранжев~
+yellow: yellow gold golden mustard lemon-yellow gelb~ golden~ jaune jaunes doré dorée dorés dorées amarillo
+yellow: amarilla amarillos amarillas dorado dorada giallo jaune-soleil amarillo-sol 黄色 金色 黄金 黄 желт~ жёлт~ золот~
+brown: brown chocolate-brown copper bronze braun~ marron marrons brun brune marrón marrones brun-chocolat
+brown: marrón-chocolate 棕色 褐色 咖啡色 茶色 коричнев~
+green: green emerald olive mint lime mint-green grün~ verde verdes vert verte verts vertes vert-menthe
+green: verde-menta 绿色 綠色 薄荷绿 绿 緑 зелен~ зелён~ изумрудн~
+teal: teal turquoise cyan aqua aquamarine türkis~ cyanfarben~ petrol turquoise-clair turquesa cian 青色 青绿色 青绿
+teal: 松石绿 ターコイズ бирюзов~
+blue: blue azure cobalt sky-blue blau~ himmelblau~ bleu bleue bleus bleues bleu-ciel azul azules azul-cielo
+blue: celeste azzurro 蓝色 藍色 天蓝色 天蓝 蓝 青い 水色 голуб~ лазурн~
 blue: синий синяя синее синие синего синей синему синем синим синих синюю синими
-navy: navy navy-blue dark-blue midnight-blue indigo dunkelblau~ 深蓝色 深蓝 藏青 紺
-purple: purple violet lavender lilac lila violett~ morado 紫色 фиолетов~
-pink: pink magenta fuchsia rosa 粉色 粉红 粉红色 粉紅色 ピンク розов~
-beige: beige cream ivory sand tan 米色 米白 ベージュ беж бежев~
+navy: navy navy-blue dark-blue midnight-blue midnight indigo dunkelblau~ tiefblau~ nachtblau~ mitternachtsblau~
+navy: bleu-nuit bleu-marine azul-marino azul-medianoche 深蓝色 深蓝 藏青 午夜蓝 紺色 紺
+purple: purple violet lavender lilac lila violett~ lavendel~ violette violets lilas morado morada violeta
+purple: violetas púrpura 紫色 紫罗兰色 淡紫色 紫 фиолетов~ сиренев~ лилов~ пурпурн~
+pink: pink magenta fuchsia rosa rosafarben~ rose-bonbon rosado rosada 粉色 粉红 粉红色 粉紅色 粉 桃色 ピンク розов~ малинов~
+beige: beige cream ivory sand tan cremefarben~ elfenbein* sandfarben~ crème ivoire crema marfil 米色 米白 奶油色 象牙色
+beige: 象牙白 ベージュ クリーム色 беж бежев~ кремов~ цвета-слоновой-кости
 """
 _THEMES = """
 music: music jazz concert* band orchestra choir opera vinyl dj symphony rock-show musik 音乐 音樂 音楽
@@ -95,7 +108,12 @@ energetic: energetic dynamic vibrant lively 活力 动感
 festive: festive celebratory 喜庆 热闹
 """
 _ADJECTIVE = r"(?:ый|ой|ая|ое|ые|ого|ому|ым|ом|ую|ых|ыми|(?<=[a-zß])(?:e[mnrs]?)?)"
-_SHADE = r"(?:(?:bright|dark|light|deep|pale|soft|warm|cool|vivid|pastel|muted)[\s-])?"
+# what may stand before a colour's name and belongs to it
+_SHADE = (
+    r"(?:(?:bright|dark|light|deep|pale|soft|warm|cool|vivid|pastel|muted|midnight|sunny|sky|mint"
+    r"|dunkel|hell|tief|zart|blass|knall|pastell|himmel|nacht|mitternachts|sonnen|schokoladen|mint|warme[smnr]?"
+    r"|т[её]мно|светло|бледно|нежно|ярко|небесно|полуночно|солнечно|мятно|шоколадно|т[её]пл\w+|[深浅淡暗亮暖]|濃い|薄い)[\s-]?)?"
+)
 _NEGATED = re.compile(r"(?:\b(?:no|not|without|avoid|never|kein\w*|ohne|sans|sin)\s+|不要|没有)$", re.IGNORECASE)
 
 
@@ -120,7 +138,7 @@ class Vocabulary:
     @staticmethod
     def _expression(word: str, before: str) -> str:
         if word[0] >= "\u2e80":  # written without spaces, so there is no word boundary
-            return re.escape(word)
+            return before + re.escape(word)
         ending = {"*": r"\w*", "~": _ADJECTIVE}.get(word[-1], "") + r"\b"
         return r"(?<![\w-])" + before + re.escape(word.rstrip("*~")).replace(r"\-", r"[\s-]") + ending
 
@@ -129,11 +147,14 @@ class Vocabulary:
 
         What is ruled out ("no red") is not spoken of.
         """
-        found: dict[str, None] = {}
+        found = dict.fromkeys(self.names[word] for _, word in self.find(prose))
+        return list(found), self._pattern.sub(" ", prose)
+
+    def find(self, prose: str) -> Iterator[tuple[tuple[int, int], str]]:
+        """Where the prose speaks of a name, start and end, and the table's word for it; in order."""
         for match in self._pattern.finditer(prose):
             if not _NEGATED.search(prose, 0, match.start()):
-                found[self.names[self._longest_first[(match.lastindex or 1) - 1]]] = None
-        return list(found), self._pattern.sub(" ", prose)
+                yield match.span(), self._longest_first[(match.lastindex or 1) - 1]
 
 
 COLOR_WORDS = Vocabulary(_COLOR_WORDS, before=_SHADE)
