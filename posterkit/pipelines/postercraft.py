@@ -203,6 +203,8 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         max_sequence_length: int | None = None,
         *,
+        image: Image.Image | list[Image.Image] | None = None,
+        strength: float | None = None,
         draft_image: Image.Image | list[Image.Image] | None = None,
         feedback: list[str] | list[list[str]] | None = None,
         batch_cfg: bool = False,
@@ -210,7 +212,7 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
         """Make posters.
 
         With neither `draft_image` nor `feedback` the result equals stock `FluxPipeline`'s bit for bit at the same size
-        and `max_sequence_length`.
+        and `max_sequence_length`, and stock `FluxImg2ImgPipeline`'s where an `image` is painted over.
 
         Args:
             prompt: one text or a list; None where `prompt_embeds` are given. `prompt_2` is what T5 reads instead.
@@ -228,6 +230,10 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
             joint_attention_kwargs: goes to the attention processors; `{"scale": s}` scales LoRAs.
             callback_on_step_end: called with pipeline, step, timestep and the tensors named in
                 `callback_on_step_end_tensor_inputs`; may hand back other `latents` and `prompt_embeds`.
+            image: a picture to paint over, such as a sketch, one for each prompt or one for all, of the target's
+                shape; it is brought to the target's size.
+            strength: how much of `image` is painted anew, in (0, 1]; None means 0.6. The run begins at that part of
+                its steps: 0.3 keeps subject, place and colours, 1 keeps nothing.
             draft_image: the poster to be improved (stage 4), one for each prompt, of the target's shape; it is brought
                 to the target's size, so that its cells lie on the target's.
             feedback: what to change, a list of suggestions for each prompt (a list of lists where `prompt` is a list).
@@ -240,25 +246,27 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
         Raises:
             ValueError: the call cannot work; said before any work.
         """
-        strength: float = self._own("guidance_scale", guidance_scale)
+        guidance_scale = self._own("guidance_scale", guidance_scale)
         sampling = Sampling(
             steps=len(sigmas) if sigmas is not None else self._own("num_inference_steps", num_inference_steps),
             sigmas=sigmas,
             scale=true_cfg_scale,
-            guidance_scale=strength,
+            guidance_scale=guidance_scale,
             count=num_images_per_prompt,
             join=joins_guidance(self.transformer, batch_cfg),
         )
         check_output(output_type, callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
         length = self._own("max_sequence_length", max_sequence_length)
-        drafts = self.read_drafts(draft_image)
+        strength = self.check_strength(image, strength)
+        canvas = self.read_drafts(image, "image")
+        drafts = self.read_drafts(draft_image, "draft_image")
         suggestions: Any = [feedback] if feedback is not None and isinstance(prompt, str) else feedback
         batch, size = self.check_inputs(
             prompt, prompt_2, negative_prompt, negative_prompt_2, prompt_embeds, pooled_prompt_embeds,
-            negative_prompt_embeds, negative_pooled_prompt_embeds, sampling, generator, length, drafts, suggestions,
-            width, height, latents,
+            negative_prompt_embeds, negative_pooled_prompt_embeds, sampling, generator, length, canvas, drafts,
+            suggestions, width, height, latents,
         )  # fmt: skip
-        self._guidance_scale = strength
+        self._guidance_scale = guidance_scale
         self._joint_attention_kwargs = joint_attention_kwargs or {}
         self._current_timestep = None
         self._interrupt = False
@@ -274,14 +282,16 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
             prompt, prompt_2, prompt_embeds=prompt_embeds, pooled_prompt_embeds=pooled_prompt_embeds,
             feedback=suggestions, **text_options,
         )  # fmt: skip
+        timesteps = self.prepare_timesteps(sampling.steps, sigmas, size.area // self.patch**2, device)
+        start = int(sampling.steps - sampling.steps * strength)
+        timesteps = timesteps[start * self.scheduler.order :]
         tokens = self.prepare_latents(
-            batch * num_images_per_prompt, size, prompt_embeds.dtype, device, generator, latents
+            batch * num_images_per_prompt, size, prompt_embeds.dtype, device, generator, latents, canvas, timesteps[:1]
         )
         image_ids, draft = self.prepare_draft(drafts, size, num_images_per_prompt, tokens)
-        timesteps = self.prepare_timesteps(sampling.steps, sigmas, tokens.shape[1], device)
         guidance = None
         if self.transformer.config.guidance_embeds:
-            guidance = torch.full([1], strength, device=device, dtype=torch.float32)
+            guidance = torch.full([1], guidance_scale, device=device, dtype=torch.float32)
         condition = Condition(prompt_embeds, pooled_prompt_embeds, text_ids, image_ids, guidance, draft)
         negative = None
         if true_cfg_scale > 1:
@@ -293,7 +303,8 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
             )  # fmt: skip
             negative = replace(condition, prompt_embeds=embeds, pooled=pooled, text_ids=text_ids)
 
-        self.scheduler.set_begin_index(0)  # looking the first timestep up would wait for the device
+        # looking the first timestep up would wait for the device
+        self.scheduler.set_begin_index(start * self.scheduler.order)
         self._num_timesteps = len(timesteps)
         with self.progress_bar(total=len(timesteps)) as progress:  # type: ignore[call-arg]
             for i, t in enumerate(timesteps):
@@ -317,8 +328,9 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
             return (posters,)
         used = {
             "task": "text", "width": size.width, "height": size.height, "num_inference_steps": sampling.steps,
-            "guidance_scale": None if guidance is None else strength, "true_cfg_scale": true_cfg_scale,
+            "guidance_scale": None if guidance is None else guidance_scale, "true_cfg_scale": true_cfg_scale,
             "max_sequence_length": length, "draft": drafts is not None,
+            "strength": strength if canvas else None,
         }  # fmt: skip
         rows = [used | ({"feedback": list(suggestions[k])} if suggestions else {}) for k in range(batch)]
         return PosterPipelineOutput(posters, [dict(row) for row in rows for _ in range(num_images_per_prompt)])

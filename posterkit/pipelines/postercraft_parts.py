@@ -24,6 +24,7 @@ from posterkit.sizing import SHAPE_TOLERANCE, Size, check_on_grid, fit_area
 logger = logging.get_logger(__name__)
 
 POSTER = Size(832, 1216)  # the shape of a PosterCraft poster when nobody asks for another
+STRENGTH = 0.6  # how much of an image is painted over where nobody says
 LONGEST_PROMPT = 512  # T5 tokens that FLUX.1 was trained with at most
 
 
@@ -45,16 +46,31 @@ class PosterCraftParts(DiffusionPipeline, TextualInversionLoaderMixin):
         """What the call asks for, else what the checkpoint says."""
         return self.config[name] if asked is None else asked
 
-    def read_drafts(self, draft_image: Any) -> list[Image.Image] | None:
-        """The drafts as RGB, one for each prompt.
+    def read_drafts(self, pictures: Any, name: str = "draft_image") -> list[Image.Image] | None:
+        """Drafts as RGB; `name` is the argument that errors name.
 
         Raises:
             ValueError: one is no picture.
         """
-        if draft_image is None:
+        if pictures is None:
             return None
-        given = list(draft_image) if isinstance(draft_image, (list, tuple)) else [draft_image]
-        return [read_image(draft, "draft_image") for draft in given]
+        given = list(pictures) if isinstance(pictures, (list, tuple)) else [pictures]
+        return [read_image(picture, name) for picture in given]
+
+    def check_strength(self, image: Any, strength: float | None) -> float:
+        """How much of the run paints over `image`; 1 where there is none.
+
+        Raises:
+            ValueError: there is a strength and nothing to paint over, or it is out of (0, 1].
+        """
+        if image is None:
+            if strength is not None:
+                raise ValueError(f"strength {strength} is given, but no image to paint over")
+            return 1.0
+        strength = STRENGTH if strength is None else strength
+        if not 0 < strength <= 1:
+            raise ValueError(f"strength must be above 0 and at most 1, got {strength}")
+        return strength
 
     def target_size(
         self, width: int | None = None, height: int | None = None, drafts: Sequence[Image.Image] = ()
@@ -65,7 +81,7 @@ class PosterCraftParts(DiffusionPipeline, TextualInversionLoaderMixin):
         With one side given, the other follows from that shape.
 
         Raises:
-            ValueError: an explicit size off the grid, or a draft of another shape than the poster.
+            ValueError: an explicit size off the grid, or a draft or image of another shape than the poster.
         """
         shapes = [Size(*draft.size) for draft in drafts]
         shape = shapes[0] if shapes else POSTER
@@ -80,7 +96,7 @@ class PosterCraftParts(DiffusionPipeline, TextualInversionLoaderMixin):
             )
         for found in shapes:
             if abs(found.aspect / size.aspect - 1) > SHAPE_TOLERANCE:
-                raise ValueError(f"a draft is improved at its own shape: draft_image is {found}, the poster {size}")
+                raise ValueError(f"a draft keeps its shape: the picture given is {found}, the poster {size}")
         return size
 
     def check_inputs(
@@ -96,6 +112,7 @@ class PosterCraftParts(DiffusionPipeline, TextualInversionLoaderMixin):
         sampling: Sampling,
         generator: Any,
         max_sequence_length: int,
+        image: Sequence[Image.Image] | None,
         draft_image: Sequence[Image.Image] | None,
         feedback: Any,
         width: int | None,
@@ -139,9 +156,11 @@ class PosterCraftParts(DiffusionPipeline, TextualInversionLoaderMixin):
         for name, given in {"feedback": feedback, "draft_image": draft_image}.items():
             if given is not None and len(given) != batch:
                 raise ValueError(f"{name} is given {len(given)} times for {batch} prompts; give one each, or none")
+        if image is not None and len(image) not in (1, batch):
+            raise ValueError(f"image is given {len(image)} times for {batch} prompts; give one each, or one for all")
         for lines in feedback or ():
             feedback_text(lines)
-        size = self.target_size(width, height, draft_image or ())
+        size = self.target_size(width, height, [*(draft_image or ()), *(image or ())])
         if latents is not None:
             tokens = size.area // self.patch**2, self.transformer.config.in_channels
             if not isinstance(latents, torch.Tensor):
@@ -231,13 +250,38 @@ class PosterCraftParts(DiffusionPipeline, TextualInversionLoaderMixin):
         device: torch.device,
         generator: torch.Generator | list[torch.Generator] | None = None,
         latents: torch.Tensor | None = None,
+        image: Sequence[Image.Image] | None = None,
+        timestep: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Noise tokens `(B, S, 4 C)`, or the given ones."""
+        """Tokens to begin with, `(B, S, 4 C)`: the given ones, noise, or noised images.
+
+        Args:
+            image: pictures to paint over, one for all or one for each of `batch_size / count` prompts.
+            timestep: `(1,)`, to which they are noised.
+        """
         if latents is not None:
             return latents.to(device=device, dtype=dtype)
         channels = self.transformer.config.in_channels // 4
         shape = (batch_size, channels, size.height // self.vae_scale_factor, size.width // self.vae_scale_factor)
-        return pack(randn_tensor(shape, generator=generator, device=device, dtype=dtype))
+        if image is None:
+            return pack(randn_tensor(shape, generator=generator, device=device, dtype=dtype))
+        clean = self.encode_image(image, size, generator).to(device=device, dtype=dtype)
+        clean = clean.repeat_interleave(batch_size // len(clean), dim=0)
+        noise = randn_tensor(shape, generator=generator, device=device, dtype=dtype)
+        return pack(self.scheduler.scale_noise(clean, timestep.repeat(batch_size), noise))  # type: ignore[union-attr]
+
+    def encode_image(
+        self, image: Sequence[Image.Image], size: Size, generator: torch.Generator | list[torch.Generator] | None
+    ) -> torch.Tensor:
+        """Latents `(B, C, h, w)` of pictures at the target's size, sampled as in stock."""
+        pixels = self.image_processor.preprocess(list(image), height=size.height, width=size.width)
+        pixels = pixels.to(device=get_module_execution_device(self.vae), dtype=self.vae.dtype)
+        if isinstance(generator, list):
+            parts = [self.vae.encode(pixels[n : n + 1]).latent_dist.sample(generator[n]) for n in range(len(pixels))]
+            encoded = torch.cat(parts)
+        else:
+            encoded = self.vae.encode(pixels).latent_dist.sample(generator)
+        return (encoded - (self.vae.config.shift_factor or 0.0)) * self.vae.config.scaling_factor
 
     def prepare_draft(
         self, drafts: Sequence[Image.Image] | None, size: Size, num_images_per_prompt: int, latents: torch.Tensor

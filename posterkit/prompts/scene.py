@@ -5,61 +5,25 @@
     scene.notes         # ("mini draws no violins; it drew bars instead",) where a subject was replaced
 
 Understands English, German, French, Spanish, Russian, Chinese and Japanese: subjects by synonyms and nearest kin
-(`subjects.txt`), colours with their modifiers and hex values, places, styles, moods and what a scene implies ("at
-night" is navy). Rules only: the same prompt always gives the same scene. Models that read ordinary prompts get the
-prompt as it is.
+(`words/subjects.txt`), colours with their modifiers and hex values, places, styles, moods and what a scene implies
+("at night" is navy). Rules only: the same prompt always gives the same scene. Models that read ordinary prompts get
+the prompt as it is.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from posterkit.prompts.vocabulary import COLOR_WORDS, COLORS, MOODS, STYLES, Vocabulary
 
 Detail = tuple[str | None, str]
-SUBJECTS_FILE = Path(__file__).with_name("subjects.txt")
-_DETAILS = """
-clouds: cloud* wolke* nuage* nube* облак* 云 雲
-snow: snow snowy snowcapped snow-capped schnee verschneit* neige enneigé* nieve nevad* снег* снежн* заснежен* 雪
-trees: pines fir-trees tannen sapins pinos ёлки ели 松树 松
-waves: wave* welle* vague* ola olas волн* 波浪 海浪 波
-stars: star stars starry stern* sterne* étoile* estrella* estrellad* звёзд* звезд* 星 星星 星空
-windows: window* fenster* fenêtre* ventana* окна окон 窗 窓
-hills: hill* hügel* colline* colina* холм* 山丘 丘
-confetti: confetti konfetti confettis конфетти 彩纸 紙吹雪
-rays: light-rays sunbeam* sunburst strahl* rayon* rayos луч* 光芒 光線
-plinth: plinth pedestal podium sockel podest piédestal pedestal постамент* 底座 台座
-floor: table tabletop desk tisch stol mesa стол столе столик* 桌 桌子 テーブル
-scarf: scarf scarves schal écharpe bufanda шарф* 围巾 マフラー
-bow: bow-tie bow schleife fliege nœud-papillon pajarita бант* бабочк* 蝴蝶结 リボン付き
-hat: hat hats cap hut mütze chapeau bonnet sombrero gorro шляп* шапк* 帽子 帽
-glasses: glasses sunglasses eyeglasses brille sonnenbrille lunettes gafas очки очках 眼镜 墨镜 メガネ
-"""
-_PLACES = """
-left: on-the-left left-side at-left links à-gauche a-la-izquierda слева 左侧 左边 左に 左側
-right: on-the-right right-side at-right rechts à-droite a-la-derecha справа 右侧 右边 右に 右側
-top: at-the-top in-the-upper-half oben en-haut arriba сверху вверху 顶部 上方 上に 上部
-bottom: at-the-bottom in-the-lower-half unten en-bas abajo внизу снизу 底部 下方 下に 下部
-center: in-the-center in-the-centre in-the-middle centered centred in-der-mitte mittig au-centre en-el-centro в-центре 居中 中央 中间
-"""
-# what a word says of the background where no colour is named for it
-_IMPLIED = """
-navy: night nighttime midnight starry nacht nächtlich* nachts nuit noche nocturno nocturna ночь ночи ночью ночн* 夜 夜晚 夜空 夜间
-orange: sunset* dusk autumn fall halloween abend sonnenuntergang* herbst* coucher-de-soleil automne atardecer* otoño puesta-de-sol закат* осен* 日落 黄昏 秋天 秋季 万圣节 夕日 夕焼け 秋 ハロウィン
-pink: sunrise* dawn valentine* romantic love wedding* sonnenaufgang* morgenröte liebe hochzeit* lever-de-soleil amour mariage* amanecer* amor boda* рассвет* любов* свадьб* 日出 黎明 情人节 爱情 婚礼 朝焼け 結婚式 恋
-green: forest* jungle garden* spring eco ecological wald garten frühling* forêt* jardin* printemps bosque* jardín* primavera лес* сад сады весн* эко* 森林 花园 春天 春季 环保 森 庭 春
-yellow: summer sommer* été verano* лето летн* 夏天 夏季 夏
-red: christmas xmas chinese-new-year weihnacht* noël navidad* рождеств* 圣诞 春节 新年 クリスマス 正月
-white: winter* minimal minimalist hiver invierno зима зимн* 冬天 冬季 冬
-teal: sea ocean underwater meer ozean mer océan mar океан* море морск* 大海 海洋 海 海底
-beige: beach* desert* strand* wüste* plage* désert* playa* desierto* пляж* пустын* 海滩 沙滩 沙漠 ビーチ 砂漠
-black: space cosmos cosmic universe noir weltall weltraum kosmos espace-intersidéral espacio-exterior космос* 宇宙 太空
-"""
+WORDS = Path(__file__).with_name("words")
 _STYLE_OF = {
     "minimal": "flat", "flat": "flat", "swiss": "flat", "bauhaus": "flat", "geometric": "flat", "gradient": "gradient",
     "outlined": "outlined", "cartoon": "outlined", "hand-drawn": "outlined", "halftone": "halftone",
@@ -69,20 +33,24 @@ _MOOD_OF = {"dramatic": "bold", "mysterious": "dark", "romantic": "warm", "nosta
             "festive": "playful"}  # fmt: skip
 # what stands for a subject that nothing is kin to, by mood
 _ABSTRACT = {"calm": "lights", "dreamy": "lights", "dark": "rings", "bold": "shapes", "playful": "circles",
-             "bright": "circles", "warm": "ribbons", "cool": "ribbons", "elegant": "ribbons", "fresh": "circles"}  # fmt: skip
+             "bright": "circles", "warm": "ribbons", "cool": "ribbons", "elegant": "ribbons",
+             "fresh": "circles"}  # fmt: skip
 _BACKGROUND = re.compile(
     r"\b(?:back(?:ground|drop)|sky|hintergrund\w*|grund|himmel\w*|fond|ciel|arrière-plan|fondo|cielo|фон\w*|неб\w+)\b"
     r"|背景|天空|底色|夜空|空の|空|地色",
     re.IGNORECASE,
 )
-_ON = re.compile(r"(?:\b(?:on|against|auf|vor|sur|sobre|на)|в цвете)\s+(?:(?:a|an|the|fond|fondo)\s+)?$", re.IGNORECASE)
+_ON = re.compile(
+    r"(?:\b(?:on|against|auf|vor|sur|sobre|на)|в цвете)\s+(?:(?:a|an|the|fond|fondo)\s+)?$", re.IGNORECASE
+)
 _BREAK = re.compile(r"[,;.:，。；、\n]")
 _DARK = re.compile(
     r"dark|deep|midnight|dunkel|tief|mitternacht|foncé|sombre|profond|oscur|profundo|medianoche|т[её]мн|глубок"
     r"|полуноч|深|暗|午夜|濃|ダーク", re.IGNORECASE,
 )  # fmt: skip
 _LIGHT = re.compile(
-    r"light|pale|pastel|hell|pastell|zart|clair|pâle|clar|pálid|светл|бледн|нежн|浅|淡|薄|ライト|パステル", re.IGNORECASE
+    r"light|pale|pastel|hell|pastell|zart|clair|pâle|clar|pálid|светл|бледн|нежн|浅|淡|薄|ライト|パステル",
+    re.IGNORECASE,
 )
 _DARKER = {"blue": "navy", "orange": "brown", "yellow": "brown", "pink": "purple", "beige": "brown", "white": "gray"}
 _LIGHTER = {"red": "pink", "brown": "beige", "navy": "blue", "black": "gray", "orange": "beige"}
@@ -92,7 +60,9 @@ _AFTER = re.compile(
 )
 _HEX = re.compile(r"#([0-9a-f]{6}|[0-9a-f]{3})\b", re.IGNORECASE)
 _CJK = re.compile(r"[\u2e80-\u9fff\u3040-\u30ff]")
-_ADJECTIVES_FOLLOW = re.compile(r"\b(?:le|la|les|un|une|des|sur|fond|el|los|las|una|sobre|fondo|con|avec)\b", re.IGNORECASE)
+_ADJECTIVES_FOLLOW = re.compile(
+    r"\b(?:le|la|les|un|une|des|sur|fond|el|los|las|una|sobre|fondo|con|avec)\b", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -100,7 +70,7 @@ class Scene:
     """What a picture shall show; None and () leave it to the draw.
 
     Attributes:
-        subject: one of those in `subjects.txt`.
+        subject: one of those in `words/subjects.txt`.
         color: colour name of the subject, a key of `COLORS`.
         details: (colour name or None, noun) of what belongs to the subject or the scene.
         place: "center", "left", "right", "top" or "bottom".
@@ -136,24 +106,15 @@ class Span(NamedTuple):
 
 
 @cache
-def subjects() -> tuple[Vocabulary, frozenset[str], tuple[str, ...]]:
-    """The words for subjects, those of them that name kin only, and every subject."""
-    table, kin, names = [], set(), {}
-    for line in SUBJECTS_FILE.read_text(encoding="utf-8").splitlines():
-        if not line or line.startswith("#"):
-            continue
-        name, words = line.split(":")
-        if name.startswith("~"):
-            name = name.lstrip("~ ")
-            kin |= {word.lower() for word in words.split()}
-        names[name] = None
-        table.append(f"{name}: {words}")
-    return Vocabulary("\n".join(table)), frozenset(kin), tuple(names)
-
-
-@cache
-def _tables() -> dict[str, Vocabulary]:
-    return {"detail": Vocabulary(_DETAILS), "place": Vocabulary(_PLACES), "implied": Vocabulary(_IMPLIED)}
+def table(name: str) -> tuple[Vocabulary, frozenset[str]]:
+    """A table in `words/`, and those of its words that stand for nearest kin."""
+    lines, kin = [], set()
+    for line in (WORDS / f"{name}.txt").read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            if line.startswith("~"):
+                kin |= {word.lower() for word in line.split(":")[1].split()}
+            lines.append(line.lstrip("~ "))
+    return Vocabulary("\n".join(lines)), frozenset(kin)
 
 
 def read_scene(prompt: str) -> Scene:
@@ -182,14 +143,14 @@ def read_scene(prompt: str) -> Scene:
         notes.append(f'mini draws nothing like "{what}"; it drew an abstract scene of {_named(subject)} instead')
     background, colors = _assign_colors(prose, spans)
     if background is None:
-        background = next(iter(_tables()["implied"].take(prose)[0]), None)
+        background = next(iter(table("backgrounds")[0].take(prose)[0]), None)
     color = next((colors[span] for span in found if main and span.name == main.name and span in colors), None)
     if color == background and color is not None:
         color = None
     details = tuple(
         (colors.get(span), span.name) for span in spans if span.kind == "detail" and fits(subject, span.name)
     )
-    place = next(iter(_tables()["place"].take(prose)[0]), None)
+    place = next(iter(table("places")[0].take(prose)[0]), None)
     style = next((_STYLE_OF[name] for name in styles if name in _STYLE_OF), None)
     details = tuple({noun: (tone, noun) for tone, noun in details}.values())
     return Scene(subject, color, details, place, background, style, mood, tuple(notes))
@@ -209,27 +170,24 @@ def _named(subject: str) -> str:
 
 _ORBS = ("sun", "striped sun", "moon", "crescent moon")
 _RINGS = re.compile(r"\b(?:rings?|ring(?:en)?|anneaux|anillos|кольц\w+)\b|光环|光環|环|環", re.IGNORECASE)
-_SCENERY = {"sun", "striped sun", "moon", "crescent moon", "mountains", "city", "sailboat", "lighthouse", "whale"}
-_FITTING: dict[str, Collection[str]] = {
-    "clouds": {"sun", "striped sun", "moon", "crescent moon"}, "hills": {"sun", "striped sun", "moon", "crescent moon"},
-    "snow": {"mountains"}, "trees": {"mountains"}, "windows": {"city"}, "waves": {"sailboat", "lighthouse", "whale"},
-    "stars": {"planet", "ringed planet", "rocket"},
-    **dict.fromkeys(("scarf", "bow", "hat", "glasses"), {"cat", "bear", "rabbit", "owl", "robot", "frog", "fox",
-                                                         "penguin"}),
+_SCENERY = (*_ORBS, "mountains", "city", "sailboat", "lighthouse", "whale")
+_ANIMALS = ("cat", "bear", "rabbit", "owl", "robot", "frog", "fox", "penguin")
+_BESIDE: dict[str, tuple[str, ...]] = {
+    "clouds": _ORBS, "hills": _ORBS, "snow": ("mountains",), "trees": ("mountains",), "windows": ("city",),
+    "waves": ("sailboat", "lighthouse", "whale"), "stars": ("planet", "ringed planet", "rocket"),
+    "scarf": _ANIMALS, "bow": _ANIMALS, "hat": _ANIMALS, "glasses": _ANIMALS,
 }  # fmt: skip
 
 
 def fits(subject: str, detail: str) -> bool:
     """Whether mini draws a detail beside a subject."""
-    if detail in _FITTING:
-        return subject in _FITTING[detail]
-    return subject not in _SCENERY  # settings of subjects that stand alone: confetti, rays, plinth, floor
+    # confetti, rays, plinth and floor go with what stands alone
+    return subject in _BESIDE[detail] if detail in _BESIDE else subject not in _SCENERY
 
 
 def _spans(prose: str) -> list[Span]:
     """Everything in a prompt that means something here, in order; of words within words the longest."""
-    words, kin, _ = subjects()
-    details = _tables()["detail"]
+    (words, kin), (details, _) = table("subjects"), table("details")
     found = [Span(*at, "kin" if word in kin else "subject", words.names[word]) for at, word in words.find(prose)]
     found += [Span(*at, "detail", details.names[word]) for at, word in details.find(prose)]
     found += [Span(*match.span(), "background", "") for match in _BACKGROUND.finditer(prose)]
@@ -291,7 +249,7 @@ def _assign_colors(prose: str, spans: list[Span]) -> tuple[str | None, dict[Span
     owned: dict[Span, str] = {}
     cuts = [0, *(match.end() for match in _BREAK.finditer(prose)), len(prose) + 1]
     follow = bool(_ADJECTIVES_FOLLOW.search(prose)) and not _CJK.search(prose)
-    for first, last in zip(cuts, cuts[1:], strict=False):
+    for first, last in pairwise(cuts):
         clause = [span for span in spans if first <= span.start < last]
         nouns = [span for span in clause if span.kind != "color"]
         for span in (one for one in clause if one.kind == "color"):

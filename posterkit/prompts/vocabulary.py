@@ -25,7 +25,8 @@ red: rotem roten weinrot~ 红色 紅色 大红 红 赤い 赤 красн~ алы
 orange: orange amber tangerine orangefarben~ oranger orangen orangem orangé* naranja anaranjad* 橙色 橘色 橙 オレンジ
 orange: оранжев~
 yellow: yellow gold golden mustard lemon-yellow gelb~ golden~ jaune jaunes doré dorée dorés dorées amarillo
-yellow: amarilla amarillos amarillas dorado dorada giallo jaune-soleil amarillo-sol 黄色 金色 黄金 黄 желт~ жёлт~ золот~
+yellow: amarilla amarillos amarillas dorado dorada giallo jaune-soleil amarillo-sol
+yellow: 黄色 金色 黄金 黄 желт~ жёлт~ золот~
 brown: brown chocolate-brown copper bronze braun~ marron marrons brun brune marrón marrones brun-chocolat
 brown: marrón-chocolate 棕色 褐色 咖啡色 茶色 коричнев~
 green: green emerald olive mint lime mint-green grün~ verde verdes vert verte verts vertes vert-menthe
@@ -39,7 +40,8 @@ navy: navy navy-blue dark-blue midnight-blue midnight indigo dunkelblau~ tiefbla
 navy: bleu-nuit bleu-marine azul-marino azul-medianoche 深蓝色 深蓝 藏青 午夜蓝 紺色 紺
 purple: purple violet lavender lilac lila violett~ lavendel~ violette violets lilas morado morada violeta
 purple: violetas púrpura 紫色 紫罗兰色 淡紫色 紫 фиолетов~ сиренев~ лилов~ пурпурн~
-pink: pink magenta fuchsia rosa rosafarben~ rose-bonbon rosado rosada 粉色 粉红 粉红色 粉紅色 粉 桃色 ピンク розов~ малинов~
+pink: pink magenta fuchsia rosa rosafarben~ rose-bonbon rosado rosada 粉色 粉红 粉红色 粉紅色 粉 桃色
+pink: ピンク розов~ малинов~
 beige: beige cream ivory sand tan cremefarben~ elfenbein* sandfarben~ crème ivoire crema marfil 米色 米白 奶油色 象牙色
 beige: 象牙白 ベージュ クリーム色 беж бежев~ кремов~ цвета-слоновой-кости
 """

@@ -241,7 +241,7 @@ BAD_CALLS = [
     ({"prompt": "a", "num_images_per_prompt": 0}, "num_images_per_prompt must be at least 1"),
     ({"prompt": "a", "draft_image": "first.png"}, "draft_image is a str; give a PIL image"),
     ({"prompt": ["a", "b"], "draft_image": picture((32, 48))}, "draft_image is given 1 times for 2 prompts"),
-    ({"prompt": "a", "draft_image": picture((48, 32))}, "a draft is improved at its own shape.*48x32.*32x48"),
+    ({"prompt": "a", "draft_image": picture((48, 32))}, "a draft keeps its shape.*48x32.*32x48"),
     ({"prompt": "a", "feedback": "brighter"}, "feedback is one list of strings per prompt"),
     ({"prompt": "a", "feedback": ["", " "]}, "suggests nothing"),
     ({"prompt": "a", "feedback": []}, "suggests nothing"),
