@@ -46,7 +46,7 @@ check: $(VENV)/.dev  ## lint, types, import rule
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	$(BIN)/python -m pytest -q tests/unit/test_import_rule.py
+	$(BIN)/lint-imports
 
 slow: $(VENV)/.dev  ## everything, with the slow tests and, where there is a card, the GPU tests
 	$(BIN)/python -m pytest -q -m "slow or gpu or not slow"
@@ -59,7 +59,7 @@ bench: $(VENV)/.dev  ## speed, memory and quality figures, resumed runs
 	$(BIN)/python benchmarks/lopt_memory.py
 
 docs: $(VENV)/.dev  ## check that every file and command named in the docs exists
-	$(BIN)/python -m pytest -q tests/unit/test_docs.py
+	$(BIN)/python -m pytest -q tests/test_docs.py
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) posters build *.egg-info .pytest_cache .ruff_cache

@@ -22,7 +22,7 @@ from posterkit.rewards.parts.text import TextReward, poster_lines
 from posterkit.schema import PosterRequest
 from posterkit.synthetic import draw_art
 from posterkit.synthetic.captions import SUBTITLES, TITLES
-from posterkit.typeset.compose import typeset
+from posterkit.typeset.poster import typeset
 
 SIZE = (832, 1216)
 

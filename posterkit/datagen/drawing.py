@@ -179,7 +179,7 @@ class Draw:
             images = [image.resize(self.finish, Image.Resampling.LANCZOS) for image in images]
         if not (self.typeset and brief.texts):
             return Drawn(wanted, tuple(image.convert("RGB") for image in images), seeds, ((),) * len(images))
-        from posterkit.typeset.compose import typeset
+        from posterkit.typeset.poster import typeset
 
         try:
             made = [typeset(image, brief) for image in images]

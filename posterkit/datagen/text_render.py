@@ -24,7 +24,7 @@ from posterkit.sizing import Size
 from posterkit.typeset.contrast import luminance
 from posterkit.typeset.fonts import FACES, Face
 from posterkit.typeset.raster import lettering
-from posterkit.typeset.shaping import Line, shape
+from posterkit.typeset.shaping import ShapedLine, shape
 
 WORDS = Path(__file__).parent / "words"
 SCRIPTS = {"latin": "Latin", "cyrillic": "Cyrillic", "greek": "Greek", "chinese": "Han"}
@@ -118,7 +118,7 @@ class Instance:
     """
 
     text: str
-    lines: tuple[Line, ...]
+    lines: tuple[ShapedLine, ...]
     face: Face
     size: float
     turn: str

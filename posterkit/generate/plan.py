@@ -19,8 +19,8 @@ from posterkit.pipelines.revision import revision_of
 from posterkit.prompts import PosterBrief, unsupported_scripts, without_texts, words_for
 from posterkit.sizing import Size, fit_area
 from posterkit.tasks import POSTER, TASKS, Box
-from posterkit.typeset.compose import SMALLEST, clean_texts
 from posterkit.typeset.fonts import FACES, for_text
+from posterkit.typeset.poster import SMALLEST, clean_texts
 
 FINISHED = Size(832, 1216)  # a poster's size when nobody asks for another
 GRID = 16

@@ -21,8 +21,7 @@ from posterkit.image_io import read_image, read_mask
 from posterkit.layout import Layout
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS, place
-from posterkit.typeset.compose import typeset
-from posterkit.typeset.poster import TypesetPoster
+from posterkit.typeset.poster import TypesetPoster, typeset
 
 REFERENCE = (2048, 2048)  # pixels; no model looks at a reference any closer
 _SMALL = 256 * 256  # native pixels up to which several posters at once pay; from about 1 MP they gain next to nothing

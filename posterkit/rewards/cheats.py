@@ -16,8 +16,8 @@ from posterkit.rewards.parts.preservation import canvas_of, mirrored
 from posterkit.schema import PosterRequest
 from posterkit.sizing import Size, contain
 from posterkit.tasks import BLANK
-from posterkit.typeset.compose import typeset
 from posterkit.typeset.fonts import FACES
+from posterkit.typeset.poster import typeset
 
 Cheat = Callable[[PosterRequest], Image.Image | None]
 

@@ -11,30 +11,20 @@ import numpy as np
 from fontTools.ttLib import TTFont
 from PIL import Image, ImageFont
 
-import posterkit
 from posterkit.synthetic.canvas import Canvas
 from posterkit.synthetic.layouts import Rect
 from posterkit.synthetic.palettes import RGB, Palette, contrast, luminance
+from posterkit.typeset.fonts import FONTS
 
 Font = ImageFont.FreeTypeFont
 READABLE = 4.5  # WCAG contrast ratio of normal text
-_SYSTEM = "DejaVuSans-Bold.ttf", "DejaVuSerif-Bold.ttf", "DejaVuSansMono-Bold.ttf"
 
 
 @cache
 def font_files() -> tuple[str, ...]:
-    """The shipped font files, sorted; without them a few system fonts; possibly none."""
-    folder = Path(posterkit.__file__).parent / "typeset" / "fonts"
-    found = [p for p in folder.rglob("*") if p.suffix.lower() in (".ttf", ".otf") and _draws_latin(p)]
-    if found:
-        return tuple(str(p) for p in sorted(found, key=lambda p: p.name))
-    system = []
-    for name in _SYSTEM:
-        try:
-            system.append(str(ImageFont.truetype(name, 10).path))
-        except OSError:
-            continue
-    return tuple(system)
+    """The shipped font files that have Latin letters, sorted by name."""
+    found = [path for path in FONTS.rglob("*") if path.suffix.lower() in (".ttf", ".otf") and _draws_latin(path)]
+    return tuple(str(path) for path in sorted(found, key=lambda path: path.name))
 
 
 def _draws_latin(path: Path) -> bool:
@@ -50,12 +40,12 @@ def _faces(use: str) -> tuple[str, ...]:
     script, light = ("script", "lobster"), ("medium", "cjk")
     names = [(path, Path(path).stem.lower()) for path in font_files()]
     if use == "small":
-        plain = ("inter-medium", "manrope", "opensans", "spartan", "slab", "dejavusans")
+        plain = ("inter-medium", "manrope", "opensans", "spartan", "slab")
         chosen = [path for path, name in names if any(part in name for part in plain)]
     else:
         barred = light if use == "title" else light + script
         chosen = [path for path, name in names if not any(part in name for part in barred)]
-    return tuple(chosen) or font_files()
+    return tuple(chosen)
 
 
 @lru_cache(maxsize=2048)

@@ -12,7 +12,7 @@ from typing import Any
 
 _PUBLIC = {
     "TypesetPoster": "posterkit.typeset.poster",
-    "PlacedText": "posterkit.typeset.placed",
+    "PlacedText": "posterkit.typeset.composition",
     "FACES": "posterkit.typeset.fonts",
     "PAIRINGS": "posterkit.typeset.fonts",
 }
@@ -30,7 +30,7 @@ class _CallableModule(ModuleType):
     """Makes `from posterkit import typeset` a function without hiding the package of the same name."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        from posterkit.typeset.compose import typeset
+        from posterkit.typeset.poster import typeset
 
         return typeset(*args, **kwargs)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fontTools.pens.cu2quPen import Cu2QuPen
 from fontTools.pens.ttGlyphPen import TTGlyphPen
@@ -14,12 +14,10 @@ from reportlab.pdfbase import pdfdoc
 from reportlab.pdfgen.canvas import Canvas
 
 from posterkit.layout import Box
+from posterkit.typeset.composition import Composition
 from posterkit.typeset.fonts import Face, hb, hb_face
 from posterkit.typeset.raster import corner
-from posterkit.typeset.shaping import Run
-
-if TYPE_CHECKING:
-    from posterkit.typeset.poster import TypesetPoster
+from posterkit.typeset.shaping import GlyphRun
 
 POINTS = 0.75  # per pixel, as CSS counts: 96 px and 72 pt are an inch
 
@@ -106,7 +104,7 @@ class GlyphFont:
         ).encode("ascii")
 
 
-def to_pdf(poster: TypesetPoster) -> bytes:
+def to_pdf(poster: Composition) -> bytes:
     """One page: the background as a lossless image, then rules, buttons and texts as vectors."""
     width, height = poster.image.size
     stream = io.BytesIO()
@@ -133,7 +131,7 @@ def to_pdf(poster: TypesetPoster) -> bytes:
     return stream.getvalue()
 
 
-def _show(run: Run, font: GlyphFont, x: float, y: float, size: float) -> str:
+def _show(run: GlyphRun, font: GlyphFont, x: float, y: float, size: float) -> str:
     """The operators that show a run: the pen is moved wherever HarfBuzz's position differs from the advance."""
     parts: list[str] = []
     out = [f"BT /{font.name} {size:.4f} Tf 1 0 0 1 {x:.4f} {y:.4f} Tm"]

@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from posterkit.layout import Box
+from posterkit.typeset.composition import PlacedText
 from posterkit.typeset.fonts import Face
-from posterkit.typeset.placed import PlacedText
-from posterkit.typeset.shaping import Line, Run, has_raqm
+from posterkit.typeset.shaping import GlyphRun, ShapedLine, has_raqm
 
 _BAND = 256  # rows blended at a time, so that a large poster needs little memory
 _SMOOTH = 4  # buttons are drawn this many times larger and reduced
@@ -39,7 +39,7 @@ def draw(canvas: Image.Image, placed: PlacedText) -> None:
 
 
 def lettering(
-    lines: Sequence[Line], size: float, align: float = 0.0, leading: float = 1.2
+    lines: Sequence[ShapedLine], size: float, align: float = 0.0, leading: float = 1.2
 ) -> tuple[Image.Image, list[tuple[int, int, int, int]]]:
     """Lines of text by themselves.
 
@@ -69,7 +69,7 @@ def lettering(
     return mask.crop((x, y, right, bottom)), inside
 
 
-def _draw_run(pen: ImageDraw.ImageDraw, run: Run, x: float, y: float, size: float) -> None:
+def _draw_run(pen: ImageDraw.ImageDraw, run: GlyphRun, x: float, y: float, size: float) -> None:
     font = _pillow_font(run.face, size)
     if not has_raqm():
         pen.text((x, y), run.text, fill=255, font=font, anchor="ls")

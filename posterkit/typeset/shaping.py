@@ -35,7 +35,7 @@ class Glyph:
 
 
 @dataclass(frozen=True)
-class Run:
+class GlyphRun:
     """A stretch in one face and direction, `x` em from the line's origin."""
 
     face: Face
@@ -59,11 +59,11 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Line:
+class ShapedLine:
     """Runs in visual order; ink from `left` to `right` and from `top` over to `bottom` under the baseline."""
 
     text: str
-    runs: tuple[Run, ...]
+    runs: tuple[GlyphRun, ...]
     width: float
     left: float
     right: float
@@ -91,7 +91,7 @@ def has_raqm() -> bool:
 
 
 @lru_cache(maxsize=4096)
-def shape(text: str, faces: tuple[Face, ...], tracking: float = 0.0) -> Line:
+def shape(text: str, faces: tuple[Face, ...], tracking: float = 0.0) -> ShapedLine:
     """One line, already broken.
 
     Args:
@@ -101,23 +101,23 @@ def shape(text: str, faces: tuple[Face, ...], tracking: float = 0.0) -> Line:
     """
     rtl = runs_right_to_left(text)
     language = _language(text)
-    runs: list[Run] = []
+    runs: list[GlyphRun] = []
     x = 0.0
     for stretch, level in visual_runs(text, rtl):
         pieces = list(_by_face(stretch, faces))
         for face, piece in reversed(pieces) if level % 2 else pieces:
             spaced = 0.0 if face.joined else tracking
             glyphs, width = _shape_run(piece, face, bool(level % 2), language, spaced)
-            runs.append(Run(face, piece, bool(level % 2), language, spaced, glyphs, x, width))
+            runs.append(GlyphRun(face, piece, bool(level % 2), language, spaced, glyphs, x, width))
             x += width
     if runs and runs[-1].tracking:
         last = runs[-1]
-        runs[-1] = Run(
+        runs[-1] = GlyphRun(
             last.face, last.text, last.rtl, language, last.tracking, last.glyphs, last.x, last.width - tracking
         )
         x -= last.tracking
     left, right, top, bottom = _ink(runs, x)
-    return Line(text, tuple(runs), x, left, right, top, bottom, rtl)
+    return ShapedLine(text, tuple(runs), x, left, right, top, bottom, rtl)
 
 
 def _shape_run(text: str, face: Face, rtl: bool, language: str, tracking: float) -> tuple[tuple[Glyph, ...], float]:
@@ -170,7 +170,7 @@ def glyph_ink(face: Face, gid: int) -> tuple[float, float, float, float] | None:
     return extents.x_bearing / upem, (extents.x_bearing + extents.width) / upem, top, -top - extents.height / upem
 
 
-def _ink(runs: Sequence[Run], width: float) -> tuple[float, float, float, float]:
+def _ink(runs: Sequence[GlyphRun], width: float) -> tuple[float, float, float, float]:
     found = [
         (run.x + glyph.x + ink[0], run.x + glyph.x + ink[1], ink[2] + glyph.y, ink[3] - glyph.y)
         for run in runs

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
 from posterkit.layout import Box
+from posterkit.typeset.composition import Composition, PlacedText
 from posterkit.typeset.fonts import Face, hb, hb_face
-from posterkit.typeset.placed import PlacedText
 from posterkit.typeset.raster import corner
-
-if TYPE_CHECKING:
-    from posterkit.typeset.poster import TypesetPoster
-
 
 _LINING = int.from_bytes(b"lnum", "big")  # figures as high as capitals
 
 
-def to_svg(poster: TypesetPoster) -> str:
+def to_svg(poster: Composition) -> str:
     """The poster as one self-contained SVG 1.1 document; units are the picture's pixels."""
     width, height = poster.image.size
     stream = io.BytesIO()

@@ -13,7 +13,7 @@ from posterkit.critic.rules import RulesCritic
 from posterkit.metrics.arrangement import box_overlap
 from posterkit.metrics.text import Line, TextReader
 from posterkit.prompts import PosterBrief, quoted_texts
-from posterkit.typeset.compose import typeset
+from posterkit.typeset.poster import typeset
 
 PROMPT = 'A jazz poster on a green background, "JAZZ NIGHT", "Friday 8 pm", "Blue Note Club"'
 GRID = [(x, y) for y in range(30, 560, 130) for x in (10, 150, 285)]

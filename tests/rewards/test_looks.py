@@ -10,7 +10,7 @@ from posterkit.critic.rules import RulesCritic
 from posterkit.prompts import PosterBrief
 from posterkit.rewards.parts.aesthetics import Aesthetics, Agreement
 from posterkit.schema import PosterRequest
-from posterkit.typeset.compose import typeset
+from posterkit.typeset.poster import typeset
 
 
 def test_aesthetics_is_what_the_rules_judge_says_with_its_parts():

@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from posterkit.prompts import PosterBrief
 from posterkit.synthetic import draw_art
-from posterkit.typeset.compose import typeset
 from posterkit.typeset.fonts import FACES
+from posterkit.typeset.poster import typeset
 
 SIZE = (400, 600)
 TEXTS = ("JAZZ NIGHT", "Friday 8 pm", "Blue Note Club")

@@ -3,7 +3,6 @@ import pytest
 from PIL import Image
 
 from posterkit.layout import Box
-from posterkit.typeset.compose import _with_underlays
 from posterkit.typeset.contrast import (
     Ink,
     contrast,
@@ -15,6 +14,7 @@ from posterkit.typeset.contrast import (
     ratio,
     underlay,
 )
+from posterkit.typeset.poster import _with_underlays
 
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 

@@ -20,7 +20,7 @@ from posterkit.datagen.prompts import LANGUAGES, text_like, with_article, word_l
 from posterkit.prompts import PosterBrief
 from posterkit.sizing import Size, fit_area
 from posterkit.synthetic.palettes import Palette, distance, draw_palette
-from posterkit.typeset.compose import typeset
+from posterkit.typeset.poster import typeset
 
 ASPECTS = (2 / 3, 3 / 2, 1.0, 3 / 4)
 SHEET, SUBJECT, TITLE, TEXT = (252, 252, 252), (176, 176, 176), (96, 96, 96), (140, 140, 140)  # of a wireframe

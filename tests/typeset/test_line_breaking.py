@@ -1,13 +1,13 @@
 import pytest
 
-from posterkit.typeset.fitting import FontMeasurer, fit, setting
+from posterkit.typeset.line_breaking import FontMeasurer, fit, text_style
 from posterkit.typeset.shaping import shape
 
 LONG = "A long evening of short films about the sea, the people who sail it and the birds that follow them home"
 
 
 def _fit(text, width, height, size=1e9, role="title", style="modern"):
-    return fit(text, setting(text, role, style), width, height, size)
+    return fit(text, text_style(text, role, style), width, height, size)
 
 
 @pytest.mark.parametrize(("width", "height"), [(700, 300), (300, 700), (500, 60), (90, 900)])
@@ -19,7 +19,7 @@ def test_a_fitted_text_fills_the_box_in_one_direction_and_leaves_it_in_none(text
 
 
 def test_no_other_number_of_lines_would_be_clearly_larger():
-    words, how = LONG.split(), setting(LONG, "title", "modern")
+    words, how = LONG.split(), text_style(LONG, "title", "modern")
     best = _fit(LONG, 600, 400)
     wide = {(i, j): shape(" ".join(words[i:j]), how.faces, how.tracking).ink for i in range(len(words))
             for j in range(i + 1, len(words) + 1)}  # fmt: skip
@@ -67,7 +67,7 @@ def test_a_headline_breaks_between_words_of_kana_and_hangul(text, words):
 
 
 def test_a_text_set_smaller_by_its_scale_is_not_refused_for_that():
-    assert setting("FRIDAY 8 PM", "body", "modern").scale < 1
+    assert text_style("FRIDAY 8 PM", "body", "modern").scale < 1
     measured = FontMeasurer("modern", least=8)("FRIDAY 8 PM", "body", 110, 100, 8)
     assert measured is not None and measured.size == 8
 
@@ -81,8 +81,8 @@ def test_lines_of_capitals_stand_closer_than_lines_with_descenders():
 
 
 def test_small_capitals_are_spaced_and_titles_are_not():
-    assert setting("FRIDAY", "subtitle", "modern").tracking >= 0.1
-    assert setting("FRIDAY", "title", "modern").tracking <= 0
+    assert text_style("FRIDAY", "subtitle", "modern").tracking >= 0.1
+    assert text_style("FRIDAY", "title", "modern").tracking <= 0
 
 
 def test_the_planners_measurer_says_what_fitting_does():

@@ -10,7 +10,7 @@ from uniseg.linebreak import line_break_units
 
 from posterkit.layout import Measured, Role
 from posterkit.typeset.fonts import PAIRINGS, Face, for_text
-from posterkit.typeset.shaping import Line, cap_height, shape, x_height
+from posterkit.typeset.shaping import ShapedLine, cap_height, shape, x_height
 
 MAX_LINES = 24
 _NEARLY = 0.97  # a smaller number of lines is taken where it reaches this part of the largest size
@@ -18,7 +18,7 @@ _AIR = 0.09  # em kept between the ink of two lines, however tight the leading
 
 
 @dataclass(frozen=True)
-class Setting:
+class TextStyle:
     """How a text of one role is set.
 
     Attributes:
@@ -37,7 +37,7 @@ class Setting:
 class Block:
     """Lines at a font size in pixels; the block's ink is `width` x `height` pixels."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[ShapedLine, ...]
     size: float
     leading: float
     ascent: float  # em from the block's top to the first baseline
@@ -50,7 +50,7 @@ class Block:
 
 
 @lru_cache(maxsize=1024)
-def setting(text: str, role: Role, style: str, extra: tuple[Face, ...] = ()) -> Setting:
+def text_style(text: str, role: Role, style: str, extra: tuple[Face, ...] = ()) -> TextStyle:
     """Faces, tracking and leading by the type scale: large capitals tight, small text loose, small capitals spaced.
 
     Raises:
@@ -59,16 +59,16 @@ def setting(text: str, role: Role, style: str, extra: tuple[Face, ...] = ()) -> 
     faces = for_text(text, style, role == "title", extra)
     capitals = text.upper() == text and text.lower() != text
     if role == "title":
-        return Setting(faces, 0.0 if faces[0].joined else PAIRINGS[style].tracking, 0.86 if capitals else 0.98)
+        return TextStyle(faces, 0.0 if faces[0].joined else PAIRINGS[style].tracking, 0.86 if capitals else 0.98)
     scale = min(1.25, max(1.0, 0.5 / x_height(faces[0])))
     if capitals and len(text) <= 48:
-        return Setting(faces, 0.14 if role == "subtitle" else 0.10, 1.35, 0.88)
+        return TextStyle(faces, 0.14 if role == "subtitle" else 0.10, 1.35, 0.88)
     if role == "cta":
-        return Setting(faces, 0.02, 1.2, scale)
-    return Setting(faces, 0.005, 1.25 if role == "subtitle" else 1.38, scale)
+        return TextStyle(faces, 0.02, 1.2, scale)
+    return TextStyle(faces, 0.005, 1.25 if role == "subtitle" else 1.38, scale)
 
 
-def fit(text: str, how: Setting, width: float, height: float, size: float, least: float = 0.0) -> Block | None:
+def fit(text: str, how: TextStyle, width: float, height: float, size: float, least: float = 0.0) -> Block | None:
     """Set a text as large as fits, at most at `size`.
 
     Breaks stand only where UAX #14 allows them (and at every newline); words are never hyphenated. For each number of
@@ -104,7 +104,7 @@ def fit(text: str, how: Setting, width: float, height: float, size: float, least
     return next(block for block in candidates if block.size >= _NEARLY * largest)
 
 
-def _block(lines: tuple[str, ...], how: Setting, width: float, height: float, size: float) -> Block | None:
+def _block(lines: tuple[str, ...], how: TextStyle, width: float, height: float, size: float) -> Block | None:
     shaped = tuple(shape(line, how.faces, how.tracking) for line in lines)
     ascent = max(cap_height(shaped[0].runs[0].face) if shaped[0].runs else 0.7, shaped[0].top)
     leading = how.leading
@@ -119,7 +119,7 @@ def _block(lines: tuple[str, ...], how: Setting, width: float, height: float, si
 
 
 @lru_cache(maxsize=4096)
-def _balanced(paragraphs: tuple[str, ...], count: int, how: Setting) -> tuple[str, ...]:
+def _balanced(paragraphs: tuple[str, ...], count: int, how: TextStyle) -> tuple[str, ...]:
     """Break into at most `count` lines with the longest line as short as can be."""
     units = [_units(paragraph, how) for paragraph in paragraphs]
     widest = max((bare for paragraph in units for _, _, bare in paragraph), default=0.0)
@@ -134,7 +134,7 @@ def _balanced(paragraphs: tuple[str, ...], count: int, how: Setting) -> tuple[st
     return tuple(line for paragraph in units for line in _filled(paragraph, high))
 
 
-def _units(paragraph: str, how: Setting) -> tuple[tuple[str, float, float], ...]:
+def _units(paragraph: str, how: TextStyle) -> tuple[tuple[str, float, float], ...]:
     return _measured_units(paragraph, how.faces, how.tracking)
 
 
@@ -195,7 +195,7 @@ class FontMeasurer:
     def __call__(self, text: str, role: Role, width: float, height: float, size: float) -> Measured | None:
         if width <= 0 or height <= 0:
             return None
-        how = setting(text, role, self.style, self.extra)
+        how = text_style(text, role, self.style, self.extra)
         # a face set smaller by its scale still starts at a size that counts
         block = fit(text, how, width, height, max(size * how.scale, min(size, self.least)), self.least)
         return None if block is None else Measured(block.size, block.width, block.height, len(block.lines))

@@ -1,18 +1,20 @@
-"""Texts in their final places."""
+"""A composition: a picture, its texts in their final places and rules, ready to be written as pixels, SVG or PDF."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from posterkit.layout import Box, Role
-from posterkit.typeset.shaping import Line
+from PIL import Image
+
+from posterkit.layout import Box, Layout, Role
+from posterkit.typeset.shaping import ShapedLine
 
 
 @dataclass(frozen=True)
 class PlacedLine:
     """A line whose origin lies at `x`, `baseline`, in pixels from the top left."""
 
-    line: Line
+    line: ShapedLine
     x: float
     baseline: float
 
@@ -57,3 +59,24 @@ class PlacedText:
             ).grown(0.06 * self.size)
             for at in self.placed_lines
         ]
+
+
+@dataclass(frozen=True)
+class Composition:
+    """A picture with its texts set.
+
+    Attributes:
+        image: RGB, the size of the picture that came in.
+        background: the same without texts, buttons and rules, but with any underlay.
+        boxes: the texts in the brief's order.
+        rules: thin rectangles with their colours.
+        layout: what the planner decided.
+        style: the typographic pairing.
+    """
+
+    image: Image.Image
+    background: Image.Image
+    boxes: list[PlacedText]
+    rules: list[tuple[Box, tuple[int, int, int]]]
+    layout: Layout
+    style: str
