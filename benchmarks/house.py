@@ -28,7 +28,8 @@ reads the code as it runs:
     files              different files on the walk
     stays              stretches of the walk inside one file
     returns            stays in a file that was visited before: stays - files
-    climbs             calls from a file into one that imports it, directly or not, and that it does not import
+    climbs             moves from a stay to a file that imports the one that is left, directly or not
+    callbacks          calls from a file into one that imports it, directly or not
     entries            stays per file, the largest first
 """
 
@@ -46,7 +47,7 @@ import tempfile
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -256,13 +257,18 @@ def trace(root: Path, out: Path, between: str | None, program: str, arguments: l
         out.write_text(json.dumps(walk.calls))
 
 
-def walk_figures(house: House, calls: list[list[str | None]]) -> dict[str, Any]:
-    stays = Counter(file for file, _ in groupby(file for _, file in calls))
-    reach = {name: reachable(house.load_imports, name) for name in house.texts}
-    climbs = sum(bool(a and b and a in reach[b] and b not in reach[a]) for a, b in calls)
+def walk_figures(house: House, calls: list[tuple[str | None, str]]) -> dict[str, Any]:
+    path = [file for file, _ in groupby(file for _, file in calls)]
+    stays, graph = Counter(path), house.all_imports
+    reach = {name: reachable(graph, name) for name in {*path, *(caller for caller, _ in calls if caller)}}
+
+    def upward(a: str | None, b: str) -> bool:
+        return bool(a and a in reach[b] and b not in reach[a])
+
     return {
-        "functions": len(calls), "files": len(stays), "stays": stays.total(), "climbs": climbs,
-        "returns": stays.total() - len(stays), "entries": dict(stays.most_common()),
+        "functions": len(calls), "files": len(stays), "stays": len(path), "returns": len(path) - len(stays),
+        "climbs": sum(upward(a, b) for a, b in pairwise(path)), "callbacks": sum(upward(a, b) for a, b in calls),
+        "entries": dict(stays.most_common()),
     }  # fmt: skip
 
 
@@ -326,7 +332,9 @@ def main() -> None:
         args.json.write_text(json.dumps(figures, indent=1) + "\n")
     for name, value in figures.items():
         if isinstance(value, dict):
-            value = ", ".join(f"{value[key]} {key}" for key in ("files", "stays", "climbs", "returns", "functions"))
+            value = ", ".join(
+                f"{value[key]} {key}" for key in ("files", "stays", "returns", "climbs", "callbacks", "functions")
+            )
         print(f"{name:28}{value}")
     for name in ("generate", "nft batch"):
         if name in figures:

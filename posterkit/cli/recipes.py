@@ -1,0 +1,55 @@
+"""Finds the recipes of `train/` and `data_tools/`: beside the package in a checkout, in share/posterkit of a wheel."""
+
+from __future__ import annotations
+
+import difflib
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+import posterkit
+
+Kind = Literal["train", "data_tools"]
+
+
+def recipe_root() -> Path:
+    """The folder that holds `train/`, `data_tools/` and `configs/`.
+
+    Raises:
+        FileNotFoundError: the package was copied without them.
+    """
+    checkout = Path(posterkit.__file__).resolve().parents[1]
+    if (checkout / "data_tools" / "render_text.py").is_file():
+        return checkout
+    try:
+        files = metadata.files("posterkit") or ()
+    except metadata.PackageNotFoundError:
+        files = ()
+    for file in files:
+        if file.match("share/posterkit/data_tools/render_text.py") and (found := Path(str(file.locate()))).is_file():
+            return found.resolve().parents[1]
+    raise FileNotFoundError(
+        "train/ and data_tools/ are not installed; install posterkit's wheel or clone the repository"
+    )
+
+
+def recipe_names(kind: Kind) -> list[str]:
+    """What `find_recipe` takes, sorted."""
+    return sorted(path.stem for path in (recipe_root() / kind).glob("*.py"))
+
+
+def find_recipe(kind: Kind, name: str) -> Path:
+    """The file of a recipe, to be run as a program.
+
+    Args:
+        name: such as "stage3_reward" or "render_text"; ".py" may follow.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    names, stem = recipe_names(kind), name.removesuffix(".py")
+    if stem not in names:
+        near = difflib.get_close_matches(stem, names, 1)
+        hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(names)}"
+        raise ValueError(f'no recipe "{name}" in {kind}/ ({hint})')
+    return recipe_root() / kind / f"{stem}.py"

@@ -1,0 +1,78 @@
+"""Recipes are found in a checkout and in an installed wheel."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+from posterkit.cli.recipes import find_recipe, recipe_names
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_every_recipe_of_the_checkout_is_found():
+    assert recipe_names("train") == sorted(path.stem for path in (ROOT / "train").glob("*.py"))
+    assert find_recipe("data_tools", "render_text") == ROOT / "data_tools" / "render_text.py"
+    assert find_recipe("train", "stage3_reward.py") == ROOT / "train" / "stage3_reward.py"
+
+
+def test_an_unknown_recipe_is_named_with_the_nearest_one():
+    with pytest.raises(ValueError, match=r'no recipe "stage3_rewards" in train/.*did you mean "stage3_reward"'):
+        find_recipe("train", "stage3_rewards")
+
+
+def run(*call: object, folder: Path) -> str:
+    """Without this process's own search path, on which the checkout may be."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run([str(part) for part in call], cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Path:
+    """The Python of a fresh environment with the wheel in it; all else comes from this environment."""
+    folder = tmp_path_factory.mktemp("wheel")
+    for name in ("posterkit", "train", "data_tools", "configs"):
+        shutil.copytree(ROOT / name, folder / "source" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder / "source" / name)
+    pip = sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"
+    run(*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", folder, folder / "source", folder=folder)
+    venv.create(folder / "env")
+    python = folder / "env" / "bin" / "python"
+    run(*pip, "--python", python, "install", "--no-deps", *folder.glob("*.whl"), folder=folder)
+    (packages,) = (folder / "env").glob("lib/python*/site-packages")
+    (packages / "others.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    return python
+
+
+@pytest.mark.slow
+def test_a_wheel_brings_the_recipes_and_their_configs(installed, tmp_path):
+    code = """
+from posterkit.cli.recipes import find_recipe, recipe_names
+import posterkit
+print(posterkit.__file__)
+print(find_recipe("train", "stage0_autoencoder"))
+print(find_recipe("data_tools", "build_prompts"))
+print(*recipe_names("train"))
+"""
+    package, recipe, tool, names = run(installed, "-c", code, folder=tmp_path).splitlines()
+    environment = installed.parents[1]
+    assert all(Path(path).is_relative_to(environment) for path in (package, recipe, tool))
+    assert names.split() == recipe_names("train")
+    configs = {str(path.relative_to(ROOT)) for path in (ROOT / "configs").rglob("*.yaml")}
+    share = environment / "share" / "posterkit"
+    assert {str(path.relative_to(share)) for path in (share / "configs").rglob("*.yaml")} == configs
+
+    dry = run(installed, recipe, "--dry-run", folder=tmp_path)
+    assert "configs/mini/stage0_autoencoder.yaml" in dry.splitlines()[0]
+    run(installed, tool, "--out", "set", "--count", "2", folder=tmp_path)
+    assert (tmp_path / "set" / "prompts.jsonl").is_file()
