@@ -246,7 +246,7 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
         Raises:
             ValueError: the call cannot work; said before any work.
         """
-        guidance_scale = self._own("guidance_scale", guidance_scale)
+        guidance_scale = float(self._own("guidance_scale", guidance_scale))
         sampling = Sampling(
             steps=len(sigmas) if sigmas is not None else self._own("num_inference_steps", num_inference_steps),
             sigmas=sigmas,

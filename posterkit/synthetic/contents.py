@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 from posterkit.prompts import COLORS
+from posterkit.prompts.scene import Detail, Scene
 from posterkit.synthetic.captions import MOODS
 from posterkit.synthetic.food import Food
 from posterkit.synthetic.layouts import Rect
@@ -19,7 +20,6 @@ from posterkit.synthetic.mascots import Mascot
 from posterkit.synthetic.palettes import color_name
 from posterkit.synthetic.products import Product
 
-Detail = tuple[str | None, str]
 PLACES = ("center", "left", "right", "top", "bottom")
 _ORBS = ("sun", "striped sun", "moon", "crescent moon")
 _NOUNS = {"vase": "bouquet", "orange": "fruit"}  # where the drawing's own name would mislead
@@ -119,23 +119,12 @@ def short_caption(contents: Contents, leave_out: Collection[str] = ()) -> str:
     Args:
         leave_out: names of `PARTS` that are not said; "colors" leaves out every colour but the background's.
     """
-    plain = "colors" in leave_out
-
-    def listed(details: tuple[Detail, ...]) -> str:
-        shown = [noun if plain or tone is None else f"{tone} {noun}" for tone, noun in details if noun or not plain]
-        return " ".join(" ".join(shown).split())
-
-    said = {
-        "color": None if plain else contents.color,
-        "subject": contents.subject,
-        "details": listed(contents.details),
-        "setting": listed(contents.setting),
-        "place": contents.place,
-        "background": f"{contents.background} background",
-        "style": contents.style,
-        "mood": contents.mood,
-    }
-    return " ".join(words for part, words in said.items() if words and part not in leave_out)
+    said: dict[str, Any] = {part: None if part in leave_out else getattr(contents, part) for part in PARTS}
+    details = [*(said["details"] or ()), *(said["setting"] or ())]
+    if "colors" in leave_out:
+        said["color"], details = None, [(None, noun) for _, noun in details]
+    kept = {name: said[name] for name in ("color", "place", "background", "style", "mood")}
+    return Scene(contents.subject, details=tuple(details), **kept).caption()
 
 
 def draw_left_out(rng: Random) -> set[str]:

@@ -1,0 +1,113 @@
+"""Drafts: a text-free picture of what a request asks for, drawn at any size, for a model to paint over.
+
+    picture = draft(PosterRequest("a lighthouse at night", texts=["NORTH LIGHT"], size=(832, 1216), seed=1))
+    craft(prompt="a lighthouse at night", image=picture, strength=0.3)
+
+The prompt is read as a scene (`posterkit.prompts.scene`); of many drawn plans the one that fits it best is rendered.
+The subject stands clear of where a title goes.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from PIL import Image
+
+from posterkit.prompts import COLORS, quoted_texts, without_texts
+from posterkit.prompts.scene import Scene, read_scene
+from posterkit.schema import PosterRequest
+from posterkit.sizing import Size
+from posterkit.synthetic.contents import STYLES, SUBJECTS, Contents, read_contents
+from posterkit.synthetic.layouts import LAYOUTS, Layout
+from posterkit.synthetic.palettes import NAMES, Palette, distance, draw_palette
+from posterkit.synthetic.poster import Poster, draw_poster, motif_area, render
+
+SIZE = Size(832, 1216)
+_TRIES = 600
+_NEUTRALS = ((214, 210, 204), (150, 148, 150), (62, 60, 66))
+_STYLE = {word: style for style, word in STYLES.items()}
+_THEME = {subject: theme for theme, names in SUBJECTS.items() for subject in names}
+# where the subject stands, the arrangements that put it there
+_LAYOUTS = {
+    "left": ("right",),
+    "right": ("left",),
+    "top": ("bottom",),
+    "bottom": ("top",),
+    "center": ("top", "bottom"),
+}
+
+
+def draft(request: PosterRequest, size: Size | None = None) -> Image.Image:
+    """A picture of a request without any lettering, RGB.
+
+    Args:
+        request: its prompt says what is drawn, in any words; its seed, which drawing it is.
+        size: of the picture in pixels; None takes the request's, else 832x1216.
+    """
+    asked = size or request.size or SIZE
+    wanted = Size(asked.width or SIZE.width, asked.height or SIZE.height)
+    words = request.expanded or request.prompt
+    scene = read_scene(without_texts(words))
+    lettered = bool(request.texts or quoted_texts(words))
+    return Image.fromarray(render(plan_scene(scene, wanted, request.seed or 0, lettered), wanted).image)
+
+
+def plan_scene(scene: Scene, size: Size, seed: int = 0, lettered: bool = True) -> Poster:
+    """The parameters of a poster that shows a scene: of many drawn ones the first that fits it best.
+
+    Args:
+        size: its shape decides where things stand.
+        lettered: room is left for a title.
+    """
+    rng = Random(f"draft {seed}")
+    layout = _layout(rng, scene, lettered)
+    best: tuple[float, Poster] | None = None
+    for _ in range(_TRIES):
+        palette = _palette(rng, scene)
+        fixed = {"theme": _THEME[scene.subject], "palette": palette, "panel": None, "layout": layout, "text": False}
+        if scene.style:
+            fixed["style"] = _STYLE[scene.style]
+        poster = draw_poster(rng, aspect=size.aspect, **fixed)
+        shown = read_contents(poster, motif_area(poster, size), size, scene.background or "")
+        score = _fit(scene, shown)
+        if best is None or score > best[0]:
+            best = score, poster
+        if score == _best_fit(scene):
+            break
+    assert best is not None
+    return best[1]
+
+
+def _layout(rng: Random, scene: Scene, lettered: bool) -> Layout:
+    names = _LAYOUTS[scene.place or "center"] if lettered or scene.place else ("middle",)
+    name = names[int(rng.random() * len(names))]
+    return next(layout for layout in LAYOUTS if layout.name == name)
+
+
+def _palette(rng: Random, scene: Scene) -> Palette:
+    """A palette on the scene's background, with the colours that the scene names among its accents."""
+    palette = draw_palette(rng, scene.background or NAMES[int(rng.random() * len(NAMES))])
+    named = [scene.color, *(tone for tone, _ in scene.details)]
+    colors = [COLORS[name] for name in dict.fromkeys(named) if name and distance(COLORS[name], palette.bg) > 16]
+    kept = [color for color in palette.accents if all(distance(color, own) > 20 for own in colors)]
+    if colors and rng.random() < 0.3:
+        kept = list(_NEUTRALS)  # food takes the most vivid accent: the named colour is it
+    accents = [*colors, *kept][: max(4, len(colors) + 1)]
+    if colors and rng.random() < 0.7:  # which part takes which accent is the theme's own affair: try them all
+        rng.shuffle(accents)
+    return Palette(palette.bg, tuple(accents))
+
+
+def _fit(scene: Scene, shown: Contents) -> float:
+    """How much of a scene a plan shows; the subject counts most, then its colour."""
+    if shown.subject != scene.subject:
+        return 0.0
+    found = 100.0 + 10 * (scene.color is not None and shown.color == scene.color)
+    drawn = {noun: tone for tone, noun in (*shown.details, *shown.setting)}
+    for tone, noun in scene.details:
+        found += 3 * (noun in drawn) + (tone is not None and drawn.get(noun) == tone)
+    return found
+
+
+def _best_fit(scene: Scene) -> float:
+    return 100.0 + 10 * (scene.color is not None) + sum(3 + (tone is not None) for tone, _ in scene.details)
