@@ -26,9 +26,10 @@ from posterkit.datagen.command_line import run_tool, whole
 from posterkit.datasets import PosterDataset
 from posterkit.datasets.file_index import FileIndex
 from posterkit.datasets.pairs import as_samples
+from posterkit.messages import error_line
 from posterkit.pipelines.loading import LOAD_FAULTS, quiet_bars
 from posterkit.pipelines.presets import DTYPES, hardware
-from posterkit.pipelines.registry import TEXT, ModelFamily, family_for, family_of, first_line, resolve
+from posterkit.pipelines.registry import TEXT, ModelFamily, family_for, family_of, resolve
 from posterkit.training.adapters.frozen import KEEPS
 from posterkit.training.loading.encoding import CANNOT, check_tasks, encode_set, open_cache
 from posterkit.training.loading.fitting import CANNOT_READ, plan_sizes
@@ -39,7 +40,7 @@ def open_adapter(source: str, family: ModelFamily, dtype: torch.dtype):
     try:
         return family.adapter_class().from_pretrained(source, frozen_text=True, encoders_only=True, dtype=dtype)
     except LOAD_FAULTS as fault:
-        raise ValueError(f"{source}: cannot be loaded: {first_line(fault)}") from None
+        raise ValueError(f"{source}: cannot be loaded: {error_line(fault)}") from None
 
 
 def main(given: argparse.Namespace) -> int:

@@ -1,17 +1,21 @@
-"""Reading images: the one place where foreign pixels come in, from files or as Pillow objects."""
+"""Files: reads any image safely, from a file or as a Pillow object; writes any file whole or not at all."""
 
 from __future__ import annotations
 
 import io
+import os
+import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
+from posterkit.messages import error_line
 from posterkit.sizing import Size
 
 # formats that Pillow decodes by itself; EPS and PDF would start another program
@@ -23,6 +27,7 @@ SUFFIXES = frozenset((
 MAX_PIXELS = 100 * 2**20
 _TURNED = frozenset((5, 6, 7, 8))  # EXIF orientations that exchange width and height
 _ORIENTATION = 0x0112
+_UNFINISHED = ".tmp"
 _KEPT = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 
 
@@ -136,7 +141,7 @@ def _opened(path: str | Path, max_pixels: int) -> Iterator[Image.Image]:
     except Image.DecompressionBombError:
         raise ValueError(f"{path}: larger than the limit of {max_pixels / 2**20:g} megapixels") from None
     except Exception as error:
-        raise ValueError(f"{path}: damaged image ({_first_line(error)})") from error
+        raise ValueError(f"{path}: damaged image ({error_line(error)})") from error
     with image:
         if image.width * image.height > max_pixels:
             found = f"{Size(*image.size)} is {image.width * image.height / 2**20:.0f} megapixels"
@@ -144,7 +149,7 @@ def _opened(path: str | Path, max_pixels: int) -> Iterator[Image.Image]:
         try:
             yield image
         except Exception as error:
-            raise ValueError(f"{path}: damaged image ({_first_line(error)})") from error
+            raise ValueError(f"{path}: damaged image ({error_line(error)})") from error
 
 
 def _to_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
@@ -202,5 +207,28 @@ def _flatten(image: Image.Image, background: str) -> Image.Image:
     return Image.alpha_composite(ground, image).convert("RGB")
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+@contextmanager
+def written_whole(path: str | Path) -> Iterator[Path]:
+    """A place to write a file or a folder to, which becomes `path` when the block ends well and is removed if not.
+
+        with written_whole("set/index.json") as temporary:
+            temporary.write_text("{}")
+
+    Nobody ever sees half of it. The temporary file has the name of `path`, in a hidden folder beside it whose name no
+    other thread, process or machine uses. A folder replaces a folder. A block that writes nothing changes nothing.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{path.name[:40]}.", suffix=_UNFINISHED, dir=path.parent) as folder:
+        temporary = Path(folder, path.name)
+        yield temporary
+        if temporary.is_dir() and path.is_dir():
+            path.rename(Path(folder, ".replaced"))
+        if temporary.exists():
+            os.replace(temporary, path)
+
+
+def remove_unfinished(folder: str | Path) -> None:
+    """Remove what `written_whole` left in a folder when the process was killed; nobody may be writing there."""
+    for left in Path(folder).glob(f".*{_UNFINISHED}"):
+        shutil.rmtree(left, ignore_errors=True)

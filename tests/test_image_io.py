@@ -3,13 +3,14 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from posterkit.image_io import as_rgb, read_image, read_mask, read_size
+from posterkit.image_io import as_rgb, read_image, read_mask, read_size, remove_unfinished, written_whole
 
 
 def pattern(width: int = 6, height: int = 4) -> Image.Image:
@@ -176,3 +177,44 @@ def test_an_open_image_is_read_as_its_file_is() -> None:
     assert as_rgb(deep).getpixel((0, 0)) == (round(20000 / 65535 * 255),) * 3
     plain = Image.new("RGB", (8, 8))
     assert as_rgb(plain) is plain  # one object stays one object, so that it is encoded once
+
+
+def test_a_write_that_fails_leaves_the_file_as_it_was_and_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "a.json"
+    with written_whole(path) as temporary:
+        temporary.write_text("old")
+        assert temporary.name == "a.json" and not path.exists()
+    with pytest.raises(RuntimeError), written_whole(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old" and [file.name for file in path.parent.iterdir()] == ["a.json"]
+
+
+def test_a_folder_replaces_a_folder_and_a_file_never_does(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    for name in ("first", "second"):
+        with written_whole(folder) as temporary:
+            temporary.mkdir()
+            (temporary / name).touch()
+    assert [file.name for file in folder.iterdir()] == ["second"]
+    with pytest.raises(OSError), written_whole(folder) as temporary:
+        temporary.write_text("a file")
+    assert [file.name for file in tmp_path.rglob("*")] == ["model", "second"]
+
+
+def test_many_threads_that_write_one_file_leave_one_whole_file(tmp_path: Path) -> None:
+    def write(number: int) -> None:
+        with written_whole(tmp_path / ("name" * 40)) as temporary:
+            temporary.write_text(str(number) * 10_000)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(10, 60)))
+    (file,) = tmp_path.iterdir()
+    assert len(file.read_text()) == 20_000 and len(set(file.read_text()[::2])) == 1
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    unfinished = written_whole(tmp_path / "a.json")
+    unfinished.__enter__().write_text("half")
+    remove_unfinished(tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -15,11 +15,12 @@ from typing import Any, Protocol
 
 from posterkit.batch.contact_sheet import Frame, contact_sheet
 from posterkit.generate.choose import Scorer, draw_best
-from posterkit.generate.metadata import atomic, is_foreign, read_record, record_id, write_png
+from posterkit.generate.metadata import is_foreign, read_record, record_id, write_png
 from posterkit.generate.plan import Plan, kind_of
 from posterkit.generate.request import Fault, Job
 from posterkit.generate.worker import Inputs, Worker, posters_at_once, together
-from posterkit.llm.answers import fault_line
+from posterkit.image_io import written_whole
+from posterkit.messages import error_line
 
 LEDGER, SHEET = "ledger.jsonl", "contact_sheet.png"
 ON_SHEET = 400  # posters; more become stamps
@@ -159,7 +160,7 @@ class Ledger:
             file.write(_line(entry))
 
     def rewrite(self, entries: Sequence[Entry]) -> None:
-        with atomic(self.path) as temporary:
+        with written_whole(self.path) as temporary:
             temporary.write_text("".join(_line(entry) for entry in entries), encoding="utf-8")
 
     def _remember(self, line: str) -> None:
@@ -222,7 +223,7 @@ def _make(
     except Exception as error:
         if len(ready) * min(at_once, ready[0][1].best_of) == 1:
             index, plan, _ = ready[0]
-            yield index, _entry(plan, "failed", fault_line(error), time.perf_counter() - began)
+            yield index, _entry(plan, "failed", error_line(error), time.perf_counter() - began)
             return
         for index, plan, _ in ready:
             yield from _make([(index, plan)], worker, out, scorer, 1)
@@ -230,7 +231,7 @@ def _make(
     seconds = (time.perf_counter() - began) / len(ready)
     for (index, plan, _), poster in zip(ready, drawn, strict=True):
         if isinstance(poster, Exception):
-            yield index, _entry(plan, "failed", fault_line(poster), seconds)
+            yield index, _entry(plan, "failed", error_line(poster), seconds)
             continue
         try:
             poster.save(out / _name(plan))

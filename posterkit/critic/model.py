@@ -19,8 +19,9 @@ from posterkit.critic.questions import (
     TEXTS,
     Question,
 )
-from posterkit.llm.answers import one_line, read_answer
+from posterkit.llm.answers import read_answer
 from posterkit.llm.client import AnswerError, LanguageModel
+from posterkit.messages import one_line
 from posterkit.metrics.lettering import SeenText
 
 Found = TypeVar("Found")

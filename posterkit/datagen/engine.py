@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +23,8 @@ from typing import Any, Literal
 from PIL import Image
 
 from posterkit.datasets.processes import begin_worker
-from posterkit.datasets.shards import FolderShard, Row, TarShard, write_whole
+from posterkit.datasets.shards import FolderShard, Row, TarShard
+from posterkit.image_io import remove_unfinished, written_whole
 
 Layout = Literal["folder", "webdataset"]
 Funnel = dict[str, dict[str, Any]]
@@ -208,9 +208,10 @@ def _make_shard(task: _Task, k: int, start: int, stop: int) -> int:
             drops.append({"id": name, "step": step, "reason": made.reason, "detail": made.detail, "fault": made.fault})
             if made.picture is not None:
                 drops[-1]["thumbnail"] = f"dropped/{number:08d}.jpg"
-                write_whole(task.out / drops[-1]["thumbnail"], _thumbnail(made.picture))
+                with written_whole(task.out / drops[-1]["thumbnail"]) as thumbnail:
+                    thumbnail.write_bytes(_thumbnail(made.picture))
     record = {"span": [start, stop], "rows": rows, "dropped": drops, "funnel": funnel}
-    write_whole(_record(task.out, k), json.dumps(record, ensure_ascii=False).encode())
+    _write_json(_record(task.out, k), record)
     return k
 
 
@@ -268,7 +269,7 @@ def claim_folder(out: Path, settings: dict[str, Any], shard: int, layout: Layout
     elif out.is_dir() and any(entry.name != ".flow" for entry in out.iterdir()):  # a run may end right here
         raise ValueError(f"{out}: is not empty and holds no set; take another folder")
     else:
-        write_whole(path, json.dumps(wanted, indent=1, ensure_ascii=False).encode())
+        _write_json(path, wanted, indent=1)
 
 
 def _record(out: Path, k: int) -> Path:
@@ -284,8 +285,10 @@ def _write_index(out: Path, shards: int) -> Outcome:
     """Join the records of all shards; one at a time, so that a large set needs no more memory than a small one."""
     counts: Counter[str] = Counter()
     funnel: Funnel = {}
-    index, dropped = out / ".samples.tmp", out / ".dropped.tmp"
-    with index.open("w", encoding="utf-8") as rows, dropped.open("w", encoding="utf-8") as drops:
+    with (
+        written_whole(out / "samples.jsonl") as index, written_whole(out / "dropped.jsonl") as dropped,
+        index.open("w", encoding="utf-8") as rows, dropped.open("w", encoding="utf-8") as drops,
+    ):  # fmt: skip
         for k in range(shards):
             record = json.loads(_record(out, k).read_text(encoding="utf-8"))
             for file, key in ((rows, "rows"), (drops, "dropped")):
@@ -296,13 +299,15 @@ def _write_index(out: Path, shards: int) -> Outcome:
                 entry = funnel.setdefault(step, {"in": 0, "dropped": {}})
                 entry["in"] += found["in"]
                 entry["dropped"] = dict(Counter(entry["dropped"]) + Counter(found["dropped"]))
-    index.rename(out / "samples.jsonl")
-    dropped.rename(out / "dropped.jsonl")
-    write_whole(out / "funnel.json", json.dumps(funnel, indent=1, ensure_ascii=False).encode())
+    _write_json(out / "funnel.json", funnel, indent=1)
     for folder in (out, out / "dropped", out / ".flow"):
-        for stale in folder.glob(".*.tmp"):  # of a run that was killed
-            shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
+        remove_unfinished(folder)
     return Outcome(counts["rows"], counts["dropped"], counts["faults"], funnel)
+
+
+def _write_json(path: Path, value: Any, indent: int | None = None) -> None:
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=indent, ensure_ascii=False), encoding="utf-8")
 
 
 def _thumbnail(picture: Image.Image) -> bytes:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from posterkit.datasets.dataset import SetFiles
+from posterkit.image_io import written_whole
 
 Encoded = dict[str, Tensor]
 _PICTURES = ("target", "references", "mask")
@@ -140,14 +140,11 @@ class EncoderCache:
             return
         path = self.folder / f"{hashlib.sha256(' '.join(made).encode()).hexdigest()[:16]}.safetensors"
         flat = {f"{sample}/{name}": t for sample, row in made.items() for name, t in row.items()}
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
         try:
-            save_file(flat, temporary)
-            temporary.rename(path)
+            with written_whole(path) as temporary:
+                save_file(flat, temporary)
         except SafetensorError as fault:  # as safetensors says that a disk is full
             raise OSError(f"{path}: cannot be written ({fault}); what was encoded before stays") from None
-        finally:
-            temporary.unlink(missing_ok=True)
         self._look()
 
     def _look(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,7 +15,8 @@ from PIL import Image, UnidentifiedImageError
 
 from posterkit.datasets.dataset import PosterDataset, SetFiles
 from posterkit.datasets.encoder_cache import content_name, pictures_named, said_by
-from posterkit.pipelines.loading import first_line
+from posterkit.image_io import written_whole
+from posterkit.messages import error_line
 from posterkit.sizing import Size
 
 _RECORD = np.dtype([("mark", "V16"), ("content", "V16"), ("width", "<u4"), ("height", "<u4")])
@@ -110,13 +110,8 @@ class FileIndex:
         records = np.array(
             [(mark, bytes.fromhex(content), *size) for mark, (content, size) in self._mine.items()], _RECORD
         ).tobytes()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
-        try:
+        with written_whole(self.path) as temporary:
             temporary.write_bytes(hashlib.sha256(records).digest() + records)
-            temporary.rename(self.path)
-        finally:
-            temporary.unlink(missing_ok=True)
         self._saved = self.read
 
 
@@ -153,5 +148,5 @@ def _size_of(content: bytes, name: str) -> Size:
             turned = picture.getexif().get(0x0112) in _LYING_DOWN
             return Size(picture.height, picture.width) if turned else Size(*picture.size)
     except (OSError, SyntaxError) as fault:
-        said = "no picture" if isinstance(fault, UnidentifiedImageError) else first_line(fault)
+        said = "no picture" if isinstance(fault, UnidentifiedImageError) else error_line(fault)
         raise ValueError(f"{name}: damaged image ({said})") from None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import shutil
 import tarfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+
+from posterkit.image_io import written_whole
 
 Row = dict[str, Any]
 
@@ -17,12 +18,11 @@ class FolderShard:
     """A shard as a folder of files; it gets its name when it is whole."""
 
     def __init__(self, out: Path, k: int, paths: tuple[str, ...]) -> None:
-        self.final, self.temporary = out / f"{k:05d}", out / f".{k:05d}.{os.getpid()}.tmp"
-        self.paths = paths
+        self.final, self.paths, self._open = out / f"{k:05d}", paths, ExitStack()
 
     def __enter__(self) -> FolderShard:
-        shutil.rmtree(self.temporary, ignore_errors=True)
-        self.temporary.mkdir(parents=True)
+        self.temporary = self._open.enter_context(written_whole(self.final))
+        self.temporary.mkdir()
         return self
 
     def put(self, row: Row, files: dict[str, bytes]) -> Row:
@@ -37,22 +37,22 @@ class FolderShard:
 
         return {key: moved(value) if key in self.paths else value for key, value in row.items()}
 
-    def __exit__(self, kind: Any, *_: Any) -> None:
-        if kind is None and any(self.temporary.iterdir()):
-            shutil.rmtree(self.final, ignore_errors=True)  # a whole one without a record: killed between the two
-            self.temporary.rename(self.final)
-        else:
-            shutil.rmtree(self.temporary, ignore_errors=True)
+    def __exit__(self, kind: Any, *rest: Any) -> None:
+        if not any(self.temporary.iterdir()):
+            self.temporary.rmdir()
+        self._open.__exit__(kind, *rest)
 
 
 class TarShard:
     """A shard as a WebDataset tar: a sample's files and its row (`ID.json`) one after the other."""
 
     def __init__(self, out: Path, k: int) -> None:
-        self.final, self.temporary = out / f"{k:05d}.tar", out / f".{k:05d}.{os.getpid()}.tmp"
+        self.final, self._open = out / f"{k:05d}.tar", ExitStack()
 
     def __enter__(self) -> TarShard:
-        self.file = tarfile.open(self.temporary, "w", format=tarfile.GNU_FORMAT)
+        temporary = self._open.enter_context(written_whole(self.final))
+        # closed before it gets its name: a full disk may show only there
+        self.file = self._open.enter_context(tarfile.open(temporary, "w", format=tarfile.GNU_FORMAT))
         return self
 
     def put(self, row: Row, files: dict[str, bytes]) -> Row:
@@ -64,21 +64,5 @@ class TarShard:
             self.file.addfile(member, io.BytesIO(content))
         return {**row, "shard": self.final.name}
 
-    def __exit__(self, kind: Any, *_: Any) -> None:
-        try:
-            self.file.close()  # a full disk may show only here
-            if kind is None:
-                self.temporary.rename(self.final)
-        finally:
-            self.temporary.unlink(missing_ok=True)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file under another name first, so that nobody ever sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.rename(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    def __exit__(self, *fault: Any) -> None:
+        self._open.__exit__(*fault)

@@ -12,7 +12,7 @@ from PIL import Image
 from posterkit.generate.plan import RULES, Plan, Settings
 from posterkit.generate.request import NoneScored
 from posterkit.generate.worker import Drawn, Inputs, Worker
-from posterkit.llm.answers import fault_line
+from posterkit.messages import error_line
 from posterkit.prompts import in_quotes, quoted_texts
 from posterkit.rewards import RewardResult, open_reward
 from posterkit.rewards.opening import reach
@@ -111,7 +111,7 @@ class _Choice:
 
     def look(self, poster: Drawn | Exception, seed: int, scorer: Scorer) -> None:
         if isinstance(poster, Exception):
-            self.rows.append({"seed": seed, "fault": fault_line(poster)})
+            self.rows.append({"seed": seed, "fault": error_line(poster)})
             return
         worth = scorer([poster.image], [self.asked])[0]
         self.rows.append({"seed": seed, **worth_row(worth)})

@@ -14,6 +14,7 @@ from typing import Any
 
 from PIL import Image, PngImagePlugin
 
+from posterkit.image_io import written_whole
 from posterkit.pipelines.revision import path_and_weight
 
 CHUNK = "posterkit"
@@ -40,26 +41,8 @@ def write_png(image: Image.Image, path: str | Path, record: dict[str, Any] | Non
     info.add_text("Software", f"posterkit {(record or {}).get('posterkit', '')}".strip())
     if prompt := (record or {}).get("row", {}).get("prompt"):
         info.add_itxt("Description", prompt)
-    with atomic(path) as temporary:
+    with written_whole(path) as temporary:
         image.save(temporary, format="PNG", pnginfo=info, compress_level=6)
-
-
-class atomic:
-    """A temporary path beside the final one; renamed when the block ends well, removed when it does not."""
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self.temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
-
-    def __enter__(self) -> Path:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        return self.temporary
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if kind is None:
-            os.replace(self.temporary, self.path)
-        else:
-            self.temporary.unlink(missing_ok=True)
 
 
 def is_foreign(path: str | Path) -> bool:

@@ -12,7 +12,7 @@ from posterkit.critic.critic import Critic
 from posterkit.generate.choose import OnStep, Scorer, asked_of, worth_row
 from posterkit.generate.plan import Plan
 from posterkit.generate.worker import Drawn, Inputs, Worker
-from posterkit.llm.answers import fault_line
+from posterkit.messages import error_line
 from posterkit.pipelines.loading import card_recipe
 from posterkit.pipelines.revision import path_and_weight
 from posterkit.rewards import RewardResult
@@ -66,7 +66,7 @@ def refine(
             made = redraw(worker, plan, inputs, best, (said.content, said.style), on_step)
             worth = scorer([made.image], [asked])[0]
         except Exception as error:  # a poster is there; it must not be lost to what would have made it better
-            fault = f"round {number}: {fault_line(error)}"
+            fault = f"round {number}: {error_line(error)}"
             break
         better = isinstance(worth, RewardResult) and worth.value > value
         row = {"content": said.content, "style": said.style, **worth_row(worth), "kept": better}

@@ -13,11 +13,11 @@ import numpy as np
 from PIL import Image
 
 from posterkit.generate.compose import enlarge, paste_kept
-from posterkit.generate.metadata import atomic, source_depth, write_png
+from posterkit.generate.metadata import source_depth, write_png
 from posterkit.generate.plan import Checkpoint, Plan, Settings, find_checkpoint, kind_of, make_plan, native_box
 from posterkit.generate.record import record_of, with_relative_paths
 from posterkit.generate.request import TEXT, Job
-from posterkit.image_io import read_image, read_mask
+from posterkit.image_io import read_image, read_mask, written_whole
 from posterkit.layout import Layout
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS, place
@@ -281,7 +281,7 @@ def _save_vector(drawn: Drawn, path: Path) -> None:
     if ending not in (".svg", ".pdf"):
         raise ValueError(f"{path}: a poster is written as .png, .svg or .pdf")
     content = lettered.svg() if ending == ".svg" else lettered.pdf()
-    with atomic(path) as temporary:
+    with written_whole(path) as temporary:
         temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from posterkit.llm.client import AnswerError
+from posterkit.messages import one_line
 
 Schema = dict[str, Any]
 
@@ -45,24 +46,6 @@ def read_answer(answer: str, schema: Schema, who: str) -> Any:
         except _Unfit as unfit:
             fault = str(unfit)
     raise AnswerError(f"{who}: the answer {fault}; found: {one_line(answer) or 'nothing'}")
-
-
-def one_line(text: str, most: int = 160) -> str:
-    """The text as one printable line of at most so many characters."""
-    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text[: 20 * most]).split())
-    return line if len(line) <= most else line[: most - 1] + "…"
-
-
-def fault_line(fault: BaseException) -> str:
-    """What went wrong, in one line; its class stands before it where the words alone say too little.
-
-    Ours, ValueError and OSError are raised with a line for whoever reads it; a KeyError's says but the key.
-    """
-    said = one_line(str(fault), 300)
-    ours = type(fault).__module__.partition(".")[0] == "posterkit"
-    if said and (ours or isinstance(fault, (ValueError, OSError))):
-        return said
-    return f"{type(fault).__name__}: {said}".removesuffix(": ")
 
 
 class _Unfit(Exception):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -12,28 +10,67 @@ from typing import Any
 
 from PIL import Image
 
+from posterkit.image_io import written_whole
 from posterkit.llm.answers import read_answer
 from posterkit.llm.client import AnswerError, LanguageModel
 
 
-class CachedClient:
-    """A chat whose answers are kept in a folder, one file a question.
+class FolderCache:
+    """Answers in a folder, one file each: of language models, of OCR, of rewards.
 
-    The key is everything that decides the answer: the model's name and temperature, both prompts, the pictures' pixels
-    and the schema. Safe for any number of threads and processes on one folder; a damaged file is asked for again.
-    Errors are not kept, nor are answers that do not fit the schema they were asked with.
+    Safe for any number of threads and processes on one folder; a damaged file counts as missing.
 
     Args:
-        chat: who answers what is not there yet.
-        folder: made where it is not there.
+        folder: made at the first answer.
     """
 
-    def __init__(self, chat: LanguageModel, folder: str | Path) -> None:
-        self.chat, self.folder = chat, Path(folder)
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    def get(self, question: str) -> str | None:
+        """The answer to a question; None where there is none."""
+        try:
+            answer = json.loads(self._path(question).read_bytes())["answer"]
+        except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+        return answer if isinstance(answer, str) else None
+
+    def put(self, question: str, answer: str, *, by: str, user: str) -> None:
+        """Keep an answer.
+
+        Args:
+            question: everything that decides the answer; only its hash is kept.
+            by, user: who answered, and a line about the question: for people who open the file.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        with written_whole(self._path(question)) as temporary:
+            entry = {"by": by, "user": user, "answer": answer}
+            temporary.write_text(json.dumps(entry, ensure_ascii=False), encoding="utf-8")
+
+    def _path(self, question: str) -> Path:
+        key = sha256(question.encode()).hexdigest()
+        return self.folder / key[:2] / f"{key}.json"
+
+
+class CachedClient:
+    """A language model whose answers are kept in a folder.
+
+    A question is everything that decides the answer: the model's name and temperature, both prompts, the pictures'
+    pixels and the schema. Errors are not kept, nor are answers that do not fit their schema.
+
+    Args:
+        model: answers what is not in the folder yet.
+        folder: of a `FolderCache`.
+    """
+
+    def __init__(self, model: LanguageModel, folder: str | Path) -> None:
+        self.model, self._cache = model, FolderCache(folder)
 
     @property
     def name(self) -> str:
-        return self.chat.name
+        return self.model.name
 
     def ask(
         self,
@@ -42,57 +79,31 @@ class CachedClient:
         images: Sequence[Image.Image] = (),
         schema: dict[str, Any] | None = None,
     ) -> str:
-        """The answer, from the folder where it is there; AnswerError as the chat raises it.
+        """The answer, from the folder if it is there; AnswerError as the model raises it.
 
         Raises:
             OSError: the folder cannot be written.
         """
-        pixels = [digest(image) for image in images]
-        path = self._path(system, user, pixels, schema)
-        kept = read_entry(path)
+        pixels = [pixel_hash(image) for image in images]
+        kept = self._cache.get(self._question(system, user, pixels, schema))
         if kept is not None:
             return kept
-        answer = self.chat.ask(system, user, images, schema)
+        answer = self.model.ask(system, user, images, schema)
         if schema is not None:
             try:
                 read_answer(answer, schema, self.name)
             except AnswerError:
-                return answer  # the caller sees for himself that it does not fit
-        # an endpoint may learn its model's name only by asking; that name is the one to keep the answer under
-        write_entry(self._path(system, user, pixels, schema), {"by": self.name, "user": user, "answer": answer})
+                return answer  # the caller finds out that it does not fit
+        # an endpoint may learn its model's name only by asking; the answer is kept under that name
+        self._cache.put(self._question(system, user, pixels, schema), answer, by=self.name, user=user)
         return answer
 
-    def _path(self, system: str, user: str, pixels: list[str], schema: dict[str, Any] | None) -> Path:
-        temperature = getattr(self.chat, "temperature", None)
-        asked = json.dumps([self.name, temperature, system, user, pixels, schema], sort_keys=True)
-        key = sha256(asked.encode()).hexdigest()
-        return self.folder / key[:2] / f"{key}.json"
+    def _question(self, system: str, user: str, pixels: list[str], schema: dict[str, Any] | None) -> str:
+        temperature = getattr(self.model, "temperature", None)
+        return json.dumps([self.name, temperature, system, user, pixels, schema], sort_keys=True)
 
 
-def digest(image: Image.Image) -> str:
-    """What a picture's pixels are known by."""
+def pixel_hash(image: Image.Image) -> str:
+    """The size and a hash of the pixels of an image."""
     picture = image.convert("RGB")
     return f"{picture.width}x{picture.height} {sha256(picture.tobytes()).hexdigest()}"
-
-
-def read_entry(path: Path) -> str | None:
-    """The answer in a file that `write_entry` wrote; None where there is none, or it is damaged."""
-    try:
-        answer = json.loads(path.read_bytes())["answer"]
-    except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return answer if isinstance(answer, str) else None
-
-
-def write_entry(path: Path, entry: dict[str, str]) -> None:
-    """Write a file as a whole, whoever else writes it: `answer`, and what people want to know of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # a name of its own for each writer; the rename is what makes it whole
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(entry, file, ensure_ascii=False)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise

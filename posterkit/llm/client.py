@@ -1,4 +1,4 @@
-"""One interface for models that answer a question in words, about pictures too, wherever they run."""
+"""One interface to language and vision-language models, wherever they run."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-IMAGE_SIDE = 1024  # pixels; the longer side of what a model is shown, unless told otherwise
+IMAGE_SIDE = 1024  # pixels; the longer side of images that go to a model, by default
 
 
 class AnswerError(OSError):
-    """A judge gave no usable answer; the message is one line that says who and why."""
+    """A model or a server gave no usable answer; the message is one line that names it and says why."""
 
 
 def reduced(image: Image.Image, side: int) -> Image.Image:
@@ -24,11 +24,11 @@ def reduced(image: Image.Image, side: int) -> Image.Image:
 
 
 class LanguageModel(Protocol):
-    """A model that answers one question."""
+    """A model that answers a question in words."""
 
     @property
     def name(self) -> str:
-        """What records and errors call it."""
+        """Its name in records and errors."""
         ...
 
     def ask(
@@ -41,31 +41,33 @@ class LanguageModel(Protocol):
         """The answer to one question.
 
         Args:
-            images: RGB, what the question is about, in the order that it speaks of them.
-            schema: a JSON schema that the answer should follow; a model may not heed it, so readers stay tolerant.
+            system: the system prompt.
+            user: the question.
+            images: RGB, in the order in which the question speaks of them.
+            schema: a JSON schema for the answer. A model may ignore it, so readers of answers stay tolerant.
 
         Raises:
-            AnswerError: there is none, or this model cannot see.
+            AnswerError: there is no answer, or this model takes no images.
         """
         ...
 
 
 class VisionLanguageModel(LanguageModel, Protocol):
-    """A chat that can be asked about pictures, and that says how sure it is."""
+    """A language model that takes images and tells the probabilities of its answers."""
 
-    def weigh(
-        self, system: str, users: Sequence[str], answers: Sequence[str], images: Sequence[Image.Image] = ()
+    def choice_probabilities(
+        self, system: str, questions: Sequence[str], choices: Sequence[str], images: Sequence[Image.Image] = ()
     ) -> list[list[float]]:
-        """How likely each of some answers is beside the others, from the model's first token.
+        """The probability of each choice among all of them, from the model's first token.
 
         Args:
-            users: questions about the same pictures; what they begin with alike is read once.
-            answers: a token each.
+            questions: about the same images; what they begin with alike is read once.
+            choices: answers of one token each.
 
         Returns:
-            For each question a number for each answer; they sum to 1.
+            For each question one number for each choice; they sum to 1.
 
         Raises:
-            AnswerError: there is no answer, or it is none of them.
+            AnswerError: there is no answer, or it is none of the choices.
         """
         ...

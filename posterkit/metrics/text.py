@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from posterkit.llm.cache import digest, read_entry, write_entry
+from posterkit.llm.cache import FolderCache, pixel_hash
 
 
 class Line(NamedTuple):
@@ -164,25 +163,23 @@ def _pair_misspelt(missing: list[str], extra: list[str]) -> dict[str, str]:
 
 
 class CachedReader:
-    """A reader of text whose lines are kept in a folder, as safely as `CachedClient` keeps answers.
+    """A reader of text whose lines are kept in a folder.
 
     Args:
-        reader: who reads what is not there yet.
-        folder: made where it is not there.
+        reader: reads what is not in the folder yet.
+        folder: of a `posterkit.llm.cache.FolderCache`.
     """
 
     def __init__(self, reader: TextReader, folder: str | Path) -> None:
-        self.reader, self.folder = reader, Path(folder)
+        self.reader, self._cache = reader, FolderCache(folder)
 
     def __call__(self, image: Image.Image) -> list[Line]:
         """The lines on one RGB image, top to bottom."""
-        how = f"rapidocr {version('rapidocr')} {self.reader.limit} {self.reader.enlarge_to}"
-        key = sha256(f"{how} {digest(image)}".encode()).hexdigest()
-        path = self.folder / key[:2] / f"{key}.json"
-        kept = read_entry(path)
+        question = f"rapidocr {version('rapidocr')} {self.reader.limit} {self.reader.enlarge_to} {pixel_hash(image)}"
+        kept = self._cache.get(question)
         if kept is not None:
             with suppress(ValueError, TypeError):  # damaged inside; it is read again
                 return [Line(text, tuple(box), score) for text, box, score in json.loads(kept)]
         lines = self.reader(image)
-        write_entry(path, {"by": "rapidocr", "user": "lines", "answer": json.dumps(lines, ensure_ascii=False)})
+        self._cache.put(question, json.dumps(lines, ensure_ascii=False), by="rapidocr", user="lines")
         return lines

@@ -10,10 +10,10 @@ from typing import Any
 import yaml
 from safetensors import SafetensorError, safe_open
 
+from posterkit.messages import error_line
 from posterkit.pipelines.registry import (
     FAMILIES,
     ModelFamily,
-    first_line,
     read_file,
     read_index,  # noqa: F401 - read from here by other rooms
     resolve,
@@ -116,7 +116,7 @@ def load_transformer(source: str, model: str, family: ModelFamily, dtype: Any, q
             made = transformer.from_pretrained(source, subfolder=folder, use_safetensors=True, **options)
         _check_fit(made.config, base)
     except LOAD_FAULTS as fault:
-        raise ValueError(f"transformer {source}: {first_line(fault)}") from None
+        raise ValueError(f"transformer {source}: {error_line(fault)}") from None
     return made
 
 
@@ -166,7 +166,7 @@ def add_loras(pipe: Any, lora: str | Sequence[str]) -> None:
         try:
             pipe.load_lora_weights(source, adapter_name=name, use_safetensors=True)
         except LOAD_FAULTS as fault:
-            raise ValueError(f"LoRA {source}: {first_line(fault)}") from None
+            raise ValueError(f"LoRA {source}: {error_line(fault)}") from None
         if not any(name in adapters for adapters in pipe.get_list_adapters().values()):
             raise ValueError(f"LoRA {source}: none of its keys is known to this model")
         names.append(name)

@@ -16,8 +16,9 @@ from typing import Any
 import torch
 import yaml
 
+from posterkit.messages import error_line
 from posterkit.pipelines.loading import LOAD_FAULTS, add_loras, load_transformer, weight_bytes
-from posterkit.pipelines.registry import FAMILIES, ModelFamily, family_of, first_line, resolve
+from posterkit.pipelines.registry import FAMILIES, ModelFamily, family_of, resolve
 
 logger = logging.getLogger(__name__)
 
@@ -125,7 +126,7 @@ def use_attention(
             torch.testing.assert_close(one, other, atol=2e-2, rtol=2e-2)
     except Exception as fault:  # a broken build fails in its own ways
         transformer.set_attention_backend("native")
-        return first_line(fault)
+        return error_line(fault)
     return None
 
 
@@ -150,7 +151,7 @@ def read_preset(name: str, family: str) -> Preset:
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except yaml.YAMLError as fault:
-        raise ValueError(f"{file}: not YAML: {first_line(fault)}") from None
+        raise ValueError(f"{file}: not YAML: {error_line(fault)}") from None
     _check_keys(file, content, ("memory_gb", "ram_gb", *FAMILIES))
     said = content.get(family) or {}
     _check_keys(file, said, tuple(f.name for f in fields(Preset)))
@@ -233,7 +234,7 @@ def _open(model: str, family: ModelFamily, options: dict[str, Any], quantization
     try:
         return family.pipeline_class().from_pretrained(model, use_safetensors=True, **options)
     except LOAD_FAULTS as fault:
-        raise ValueError(f"{model}: cannot be loaded: {first_line(fault)}") from None
+        raise ValueError(f"{model}: cannot be loaded: {error_line(fault)}") from None
 
 
 def _dtype(asked: str | torch.dtype | None, machine: Hardware, small: bool) -> torch.dtype:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from posterkit import mini
+from posterkit.messages import error_line
 from posterkit.pipelines.revision import path_and_weight
 from posterkit.tasks import TASKS
 
@@ -213,7 +214,7 @@ def read_file(model: str, name: str) -> str:
     except HFValidationError:
         raise ValueError(f"{model}: neither a folder nor a hub id (owner/name)") from None
     except Exception as error:  # the hub's client raises many kinds
-        raise ValueError(f"{model}: {name} cannot be fetched: {first_line(error)}") from None
+        raise ValueError(f"{model}: {name} cannot be fetched: {error_line(error)}") from None
 
 
 def read_index(model: str) -> dict[str, Any]:
@@ -225,12 +226,6 @@ def read_index(model: str) -> dict[str, Any]:
     if not isinstance(index, dict):
         raise ValueError(f"{model}: model_index.json must hold keys and values")
     return index
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of a library's message."""
-    lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else type(error).__name__
 
 
 def _imported(dotted: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from posterkit.training.saving import written_whole
+from posterkit.image_io import written_whole
 from posterkit.training.sharding import whole
 from posterkit.training.state import EMA
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import shutil
 import signal
 import threading
 import weakref
@@ -19,6 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from posterkit.image_io import remove_unfinished, written_whole
 from posterkit.pipelines.presets import hardware
 from posterkit.training.bad_batch import BatchFault, all_finite, write_bad_batch
 from posterkit.training.config import RunConfig, flat, save_config
@@ -26,7 +26,7 @@ from posterkit.training.errors import RunFailed, WrongCall, setting_up
 from posterkit.training.guard import check_processes, check_same_run, hold_folder
 from posterkit.training.monitor.log import RunLog
 from posterkit.training.optimizers import choose_optimizer, no_matrices, parameter_groups
-from posterkit.training.saving import writing, written_whole
+from posterkit.training.saving import writing
 from posterkit.training.sharding import asks_for_sharding, clip_norm, shard
 from posterkit.training.state import (
     EMA,
@@ -330,11 +330,7 @@ class Run:
         record["config"] = flat(self.config)
         folder = self.folder / "last"
         with self.log.aside(), writing(self.folder, "a checkpoint", self._main):
-            try:
-                save_state(folder, self.model.module, self.optimizer, self.ema, record, self._main)
-            finally:
-                if self._main:  # the others may be here before it has written
-                    shutil.rmtree(folder.with_name("last.tmp"), ignore_errors=True)
+            save_state(folder, self.model.module, self.optimizer, self.ema, record, self._main)
         self.accelerator.wait_for_everyone()
 
     def _resume(self) -> None:
@@ -347,6 +343,7 @@ class Run:
             set_random_state(record["random"][self.accelerator.process_index], self.generator)
             self.print(f"resumed at step {self.step} from {state}")
         if self._main:
+            remove_unfinished(self.folder)
             with written_whole(self.folder / "config.yaml") as path:
                 save_config(self.config, path)
 

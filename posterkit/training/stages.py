@@ -11,9 +11,10 @@ import torch
 import yaml
 from diffusers.loaders.lora_base import LORA_WEIGHT_NAME_SAFE
 
+from posterkit.messages import error_line
 from posterkit.pipelines.loading import LOAD_FAULTS, quiet_bars
 from posterkit.pipelines.presets import hardware, use_attention
-from posterkit.pipelines.registry import family_named, family_of, first_line, is_hub_id, resolve_folder
+from posterkit.pipelines.registry import family_named, family_of, is_hub_id, resolve_folder
 from posterkit.training.loading.sets import SetConfig
 from posterkit.training.lora import Trainable, fuse_adapter, load_adapter, set_trainable
 from posterkit.training.quantised import quantise_base
@@ -122,7 +123,7 @@ def open_start(name: str, family: str, dtype: torch.dtype = torch.float32, train
     try:
         model = found.adapter_class().from_pretrained(folder, frozen_text=True, dtype=dtype)
     except LOAD_FAULTS as fault:
-        raise ValueError(f"{name}: cannot be loaded: {first_line(fault)}") from None
+        raise ValueError(f"{name}: cannot be loaded: {error_line(fault)}") from None
     if trains:
         model.parts["transformer"].float()
     return model

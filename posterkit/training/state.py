@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from posterkit.image_io import written_whole
 from posterkit.training.sharding import like, whole
 
 SEAL = "sealed.json"  # written last; a folder without it, or with another size in it, was torn
@@ -85,29 +87,27 @@ def save_state(
         main: this process writes. Sharded tensors are put together in its main memory, file after file, and all the
             others have to call this too.
     """
-    temporary = folder.with_name(folder.name + ".tmp")
-    if main:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
+    previous = folder.with_name(folder.name + ".previous")
     tensors, scalars = _flatten_optimizer(module, optimizer)
     files = {"weights": dict(_changing(module)), "optimizer": tensors, "ema": ema.shadow if ema else {}}
-    for name, values in files.items():
-        if (kept := _put_together(values, main)) or (name == "optimizer" and main):
-            save_file(kept, temporary / f"{name}.safetensors")
-        del kept
-    if not main:
-        return
-    (temporary / "state.json").write_text(json.dumps({**record, "optimizer": scalars}))
-    sizes = {file.name: file.stat().st_size for file in temporary.iterdir()}
-    for file in temporary.iterdir():
-        _sync(file)
-    (temporary / SEAL).write_text(json.dumps(sizes))
-    _sync(temporary / SEAL)
-    previous = folder.with_name(folder.name + ".previous")
-    if folder.exists():
-        shutil.rmtree(previous, ignore_errors=True)
-        folder.rename(previous)
-    temporary.rename(folder)
+    with written_whole(folder) if main else nullcontext(folder) as temporary:
+        if main:
+            temporary.mkdir()
+        for name, values in files.items():
+            if (kept := _put_together(values, main)) or (name == "optimizer" and main):
+                save_file(kept, temporary / f"{name}.safetensors")
+            del kept
+        if not main:
+            return
+        (temporary / "state.json").write_text(json.dumps({**record, "optimizer": scalars}))
+        sizes = {file.name: file.stat().st_size for file in temporary.iterdir()}
+        for file in temporary.iterdir():
+            _sync(file)
+        (temporary / SEAL).write_text(json.dumps(sizes))
+        _sync(temporary / SEAL)
+        if folder.exists():
+            shutil.rmtree(previous, ignore_errors=True)
+            folder.rename(previous)
     shutil.rmtree(previous, ignore_errors=True)
 
 

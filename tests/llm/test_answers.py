@@ -8,8 +8,9 @@ import time
 import pytest
 
 from posterkit.generate.request import NoneScored
-from posterkit.llm.answers import fault_line, read_answer
+from posterkit.llm.answers import read_answer
 from posterkit.llm.client import AnswerError
+from posterkit.messages import error_line
 from posterkit.rewards.service.client import RewardError
 
 MARK = {"type": "number", "minimum": 0, "maximum": 1}
@@ -190,4 +191,4 @@ def test_a_hostile_answer_costs_an_error_and_no_time(answer):
     ],
 )
 def test_a_fault_names_its_class_only_where_that_tells_something(fault, line):
-    assert fault_line(fault) == line
+    assert error_line(fault) == line

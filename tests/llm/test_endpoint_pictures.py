@@ -18,7 +18,7 @@ from chat_server import Server, chat, reply, says, servers
 from pictures import grain
 from PIL import Image
 
-from posterkit.llm import endpoint as module
+from posterkit.llm import http as module
 from posterkit.llm.client import AnswerError
 from posterkit.llm.endpoint import Endpoint
 
@@ -138,7 +138,7 @@ def test_answers_are_weighed_by_the_probabilities_of_the_first_token(serve):
     # a token with a space before it is the same digit; what is no answer does not count
     body = first_token("4", **{"4": math.log(0.5), "_4": math.log(0.1), "2": math.log(0.2), "Good": math.log(0.2)})
     server = serve(lambda handler, _: reply(handler, body))
-    found = Endpoint(server.url, "m").weigh("s", ["u", "w"], "024", [Image.new("RGB", (64, 64))])
+    found = Endpoint(server.url, "m").choice_probabilities("s", ["u", "w"], "024", [Image.new("RGB", (64, 64))])
     assert found == [pytest.approx([0, 0.25, 0.75])] * 2
     asked = server.asked[0][2]
     assert [body["messages"][1]["content"][1]["text"] for _, _, body in server.asked] == ["u", "w"]
@@ -149,10 +149,10 @@ def test_without_probabilities_the_answer_has_all_of_it(serve):
     refused = serve(lambda handler, body: reply(handler, *((b"no", 400) if "logprobs" in body else (chat(" 2\n"),))))
     silent = serve(says("2"))
     for server in (refused, silent):
-        assert Endpoint(server.url, "m").weigh("s", ["u"], "024") == [[0, 1, 0]]
+        assert Endpoint(server.url, "m").choice_probabilities("s", ["u"], "024") == [[0, 1, 0]]
 
 
 def test_an_answer_that_is_none_of_those_asked_for_is_an_error(serve):
     server = serve(says("A fine poster"))
     with pytest.raises(AnswerError, match="answers 'A fine poster'; 0, 1 are accepted"):
-        Endpoint(server.url, "m").weigh("s", ["u"], "01")
+        Endpoint(server.url, "m").choice_probabilities("s", ["u"], "01")

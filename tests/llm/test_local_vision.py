@@ -52,7 +52,7 @@ def test_it_answers_about_pictures_and_the_same_question_gets_the_same_answer(mo
 def test_pictures_stand_before_the_question_one_token_for_each_28_pixels_square(model, monkeypatch):
     given = read_by(model, monkeypatch, ONE, TWO)
     pad = "<|image_pad|>" * (4 * 6)  # 112 x 168 px
-    read = model._reader.decode(given["input_ids"][0])
+    read = model._processor.decode(given["input_ids"][0])
     assert read == (
         "<|im_start|>system\nSYSTEM<|im_end|>\n<|im_start|>user\n"
         f"<|vision_start|>{pad}<|vision_end|><|vision_start|>{pad}<|vision_end|>USER<|im_end|>\n<|im_start|>assistant\n"
@@ -84,19 +84,21 @@ def test_answers_are_weighed_by_the_logits_of_the_first_token_and_what_goes_in_i
     for parameter in model._model.parameters():  # strong ones, so that a place off by one would be seen
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=0.6)
-    digits, pictures = [model._reader.tokenizer.convert_tokens_to_ids(digit) for digit in "045"], [ONE, TWO]
+    digits, pictures = [model._processor.tokenizer.convert_tokens_to_ids(digit) for digit in "045"], [ONE, TWO]
     users = ["A poster.\nFine?", "A poster.\nLegible, all of it?", "A poster.\nFine?"]
     with torch.no_grad():
         logits = [model._model(**model._inputs("SYSTEM", user, pictures)).logits[0, -1] for user in users]
     wanted = [row[digits].softmax(0).tolist() for row in logits]
     looks, look = [], model._model.model.visual.forward
     model._model.model.visual.forward = lambda *given, **more: looks.append(1) or look(*given, **more)
-    found = model.weigh("SYSTEM", users, "045", pictures)
+    found = model.choice_probabilities("SYSTEM", users, "045", pictures)
     assert looks == [1] and wanted[0] != pytest.approx(wanted[1], rel=1e-2)
     assert found == [pytest.approx(row, rel=1e-4, abs=1e-6) for row in wanted]
-    assert model.weigh("SYSTEM", users[1:2], "045", pictures) == [pytest.approx(wanted[1], rel=1e-4, abs=1e-6)]
+    assert model.choice_probabilities("SYSTEM", users[1:2], "045", pictures) == [
+        pytest.approx(wanted[1], rel=1e-4, abs=1e-6)
+    ]
     with pytest.raises(AnswerError, match="'10' is 2 tokens to this language model, not one"):
-        model.weigh("SYSTEM", ["USER"], ["5", "10"], [ONE])
+        model.choice_probabilities("SYSTEM", ["USER"], ["5", "10"], [ONE])
 
 
 def test_threads_share_one_model(model):

@@ -95,7 +95,7 @@ def test_a_server_that_is_busy_is_asked_again_and_one_that_is_gone_is_one_clear_
 def test_what_is_no_answer_is_an_error_and_no_worth(answer):
     with servers() as start:
         server = start(lambda handler, body: reply(handler, answer))
-        with pytest.raises(RewardError, match="answer"):
+        with pytest.raises(RewardError, match=r"answer|not JSON"):
             RemoteReward(server.url, retries=0)([RED], [PosterRequest()])
 
 

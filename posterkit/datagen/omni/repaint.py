@@ -11,6 +11,7 @@ from PIL import Image
 from scipy import ndimage
 
 from posterkit.llm.once import opened_once
+from posterkit.messages import error_line
 from posterkit.pipelines.keep import color_cast, keep_pixels
 from posterkit.sizing import Size, fit_area
 
@@ -154,7 +155,7 @@ class Inpainter:
     def __init__(self, folder: str, index: dict[str, Any], steps: int | None, device: str | None) -> None:
         import diffusers
 
-        from posterkit.pipelines.loading import LOAD_FAULTS, first_line
+        from posterkit.pipelines.loading import LOAD_FAULTS
         from posterkit.pipelines.presets import hardware
 
         self.name, self.steps = Path(folder).name, steps
@@ -166,7 +167,7 @@ class Inpainter:
         try:
             pipe = opener.from_pretrained(folder, use_safetensors=True)
         except LOAD_FAULTS as fault:
-            raise ValueError(f"{folder}: no inpainting pipeline opens it: {first_line(fault)}") from None
+            raise ValueError(f"{folder}: no inpainting pipeline opens it: {error_line(fault)}") from None
         self.pipe: Any = pipe.to(hardware(device).device)
         self.pipe.set_progress_bar_config(disable=True)
         self.known = set(inspect.signature(self.pipe.__call__).parameters)

@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from posterkit.layout.saliency import people, saliency
 from posterkit.llm.once import opened_once
+from posterkit.messages import error_line
 from posterkit.metrics.color import FRAME, lab_to_srgb, palette, srgb_to_lab
 from posterkit.metrics.fidelity import edge_replication
 
@@ -254,14 +255,14 @@ class Sam2:
     def __init__(self, source: str, device: str | None = None) -> None:
         from transformers import Sam2Model
 
-        from posterkit.pipelines.loading import LOAD_FAULTS, first_line
+        from posterkit.pipelines.loading import LOAD_FAULTS
         from posterkit.pipelines.presets import hardware
 
         self.name = Path(source).name
         try:
             model: Any = Sam2Model.from_pretrained(source, use_safetensors=True, trust_remote_code=False)
         except LOAD_FAULTS as fault:
-            raise ValueError(f"{source}: cannot load this SAM-2 model: {first_line(fault)}") from None
+            raise ValueError(f"{source}: cannot load this SAM-2 model: {error_line(fault)}") from None
         self.device = hardware(device).device
         self.model = model.to(self.device).eval()
         size = model.config.vision_config.backbone_config.image_size

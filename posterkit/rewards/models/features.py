@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from posterkit.messages import error_line
 from posterkit.metrics.arrangement import subject_mask
 from posterkit.rewards.parts.part import Part
 from posterkit.rewards.reward import RewardResult
@@ -81,8 +82,7 @@ class _Vision:
                 source, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
             )
         except Exception as fault:  # a foreign folder fails in its own way
-            why = (str(fault).strip() or type(fault).__name__).split("\n")[0][:200]
-            raise AnswerError(f"{source}: cannot load this vision model: {why}") from None
+            raise AnswerError(f"{source}: cannot load this vision model: {error_line(fault)}") from None
         self._model = model.to(device).eval()
 
     def features(self, pictures: Sequence[Image.Image]) -> np.ndarray:

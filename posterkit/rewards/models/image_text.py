@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from posterkit.llm.client import AnswerError
+from posterkit.messages import error_line
 
 
 class ImageTextModel:
@@ -36,8 +37,7 @@ class ImageTextModel:
                 self.name, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
             )
         except Exception as fault:  # a foreign folder fails in its own way
-            why = (str(fault).strip() or type(fault).__name__).split("\n")[0][:200]
-            raise AnswerError(f"{self.name}: cannot load this image-text model: {why}") from None
+            raise AnswerError(f"{self.name}: cannot load this image-text model: {error_line(fault)}") from None
         if not (hasattr(model, "get_image_features") and hasattr(model, "get_text_features")):
             found = type(model).__name__
             raise AnswerError(f"{self.name}: a {found} compares no pictures with texts; take a CLIP or SigLIP folder")
@@ -69,8 +69,7 @@ class ImageTextModel:
         try:
             return torch.cosine_similarity(self.image_features(images), self.text_features(texts)).tolist()
         except Exception as fault:
-            why = (str(fault).strip() or type(fault).__name__).split("\n")[0][:200]
-            raise AnswerError(f"{self.name}: this image-text model fails: {why}") from None
+            raise AnswerError(f"{self.name}: this image-text model fails: {error_line(fault)}") from None
 
     @torch.no_grad()
     def image_features(self, images: Sequence[Image.Image]) -> Tensor:

@@ -12,8 +12,8 @@ from safetensors import safe_open
 from torch import Tensor
 from transformers import AutoModel
 
-from posterkit.llm.answers import one_line
 from posterkit.llm.client import AnswerError
+from posterkit.messages import error_line
 from posterkit.pipelines.loading import quiet_bars
 from posterkit.pipelines.processor import load_processor
 from posterkit.rewards.models.scorer import CONVERSATION, folder_of
@@ -74,7 +74,7 @@ class ScoredReward(Part):
                 raise ValueError(f"its files lack {sorted(loaded['missing_keys'])[0]}")
             return load_processor(folder), backbone.to(self.device).eval(), weight, bias
         except Exception as fault:  # a foreign folder and a device fail in their own ways
-            raise AnswerError(f"{self.source}: cannot load this reward model: {one_line(str(fault), 200)}") from None
+            raise AnswerError(f"{self.source}: cannot load this reward model: {error_line(fault)}") from None
 
 
 def _head(folder: Path) -> tuple[Tensor, float]:

@@ -61,7 +61,7 @@ class ModelReward(Part):
         pictures = [*row.inputs(), poster]
         request = row.as_instruction() if row.images else row.caption or row.as_instruction()
         questions = [QUESTION.format(request=request, question=QUESTIONS[part]) for part in self.asked]
-        chances = self._seer.weigh(SYSTEM, questions, MARKS, pictures)
+        chances = self._seer.choice_probabilities(SYSTEM, questions, MARKS, pictures)
         expected = np.asarray(chances) @ [int(mark) for mark in MARKS] / int(MARKS[-1])
         parts = dict(zip(self.asked, expected.tolist(), strict=True))
         weakest = min(parts, key=lambda part: parts[part])

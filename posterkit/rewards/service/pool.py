@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from posterkit.llm.answers import fault_line
+from posterkit.messages import error_line
 from posterkit.rewards.opening import open_reward
 from posterkit.rewards.parts.part import check_count
 from posterkit.rewards.reward import Reward, RewardResult
@@ -194,7 +194,7 @@ class Scoring:
                 singles = [([image], [row]) for image, row in zip(images, rows, strict=True)]
                 tries = [(single, self._guarded._put(single)) for single in singles]
                 return [worth for single, again in tries for worth in self._settled(single, again)]
-            self.faults.append(f"{rows[0].id or 'a row'}: {fault_line(fault)}")
+            self.faults.append(f"{rows[0].id or 'a row'}: {error_line(fault)}")
             return [None]
         checked: list[RewardResult | None] = []
         for row, worth in zip(rows, worths, strict=True):

@@ -16,7 +16,7 @@ import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from posterkit.llm.endpoint import API_KEY
+from posterkit.llm.http import API_KEY
 from posterkit.rewards.opening import open_reward
 from posterkit.rewards.service.pool import RewardPool
 from posterkit.rewards.service.wire import pack_results, unpack

@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from posterkit.llm.answers import fault_line
+from posterkit.messages import error_line
 from posterkit.rewards.opening import open_reward
 from posterkit.rewards.reward import Reward
 from posterkit.rewards.service.client import RewardError
@@ -119,7 +119,7 @@ def _serve(pipe: Any, source: str | Reward, options: dict[str, Any]) -> None:
         try:
             return run(), ""
         except Exception as fault:
-            return None, fault_line(fault)
+            return None, error_line(fault)
 
     opened: list[Reward] = []
     told = answered(lambda: opened.append(open_reward(source, **options) if isinstance(source, str) else source))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple, cast
 
 from posterkit.datasets.buckets import BucketedLoader
 from posterkit.datasets.dataset import PosterDataset
+from posterkit.image_io import written_whole
 from posterkit.prompts.quotes import quoted_texts
 
 FILE = "data_report.json"
@@ -122,15 +122,13 @@ def report_lines(report: dict[str, Any], where: Path) -> list[str]:
 def keep_report(report: dict[str, Any], folder: Path) -> Path:
     """Put a set's report into the folder's file, beside those of the run's other sets; returns the file."""
     path = folder / FILE
-    folder.mkdir(parents=True, exist_ok=True)
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
         kept = {}
     kept[report["set"]] = {name: value for name, value in report.items() if name != "set"}
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.rename(path)
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
 
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from posterkit.datasets.dataset import PosterDataset
 from posterkit.datasets.encoder_cache import EncoderCache
-from posterkit.pipelines.registry import TEXT, first_line
+from posterkit.messages import error_line
+from posterkit.pipelines.registry import TEXT
 from posterkit.training.adapters.frozen import Keep
 from posterkit.training.loading.data_report import Lost, leave_out
 from posterkit.training.loading.fitting import Plan, fit_sample
@@ -123,7 +124,7 @@ def _encode(
             return model.precompute([fit_sample(dataset[number], plans[number].size) for number in numbers], keep)
         except _FAULTS as fault:
             if len(numbers) == 1:
-                faults[numbers[0]] = first_line(fault)
+                faults[numbers[0]] = error_line(fault)
                 return [None]
         parts = [[number] for number in numbers]
     return [one for part in parts for one in _encode(model, dataset, plans, part, keep, faults)]

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from posterkit.datasets.file_index import FileIndex
-from posterkit.pipelines.loading import first_line
+from posterkit.messages import error_line
 from posterkit.schema import Box, PosterSample
 from posterkit.sizing import Size, buckets, nearest_bucket
 from posterkit.training.loading.data_report import Lost, leave_out
@@ -55,7 +55,7 @@ def plan_sizes(memo: FileIndex, area: int) -> tuple[dict[int, Plan], Lost]:
             size = target_size(original, area)
             reason = None if size == original else _unfit(row, original, size)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as fault:
-            said = f"{fault} is missing" if isinstance(fault, KeyError) else first_line(fault)
+            said = f"{fault} is missing" if isinstance(fault, KeyError) else error_line(fault)
             leave_out(lost, CANNOT_READ, dataset, number, said)
             continue
         if reason:

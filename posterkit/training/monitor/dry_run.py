@@ -18,12 +18,12 @@ from huggingface_hub.errors import HFValidationError
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from posterkit.image_io import written_whole
 from posterkit.pipelines.presets import hardware
 from posterkit.training.config import RunConfig, flat
 from posterkit.training.errors import WrongCall
 from posterkit.training.monitor.dry_picture import picture_of_batch
 from posterkit.training.monitor.log import GIB, memory_bytes
-from posterkit.training.saving import written_whole
 
 if TYPE_CHECKING:
     from posterkit.training.run import Run

@@ -17,10 +17,10 @@ from PIL import Image
 from rich.console import Console
 from torch import Tensor, nn
 
+from posterkit.image_io import written_whole
 from posterkit.training.config import RunConfig
 from posterkit.training.monitor.curves import Curves, can_draw_curves
 from posterkit.training.monitor.screen import Lines, Screen, screen_for
-from posterkit.training.saving import written_whole
 
 ROWS = "metrics.jsonl"
 GIB = 2**30

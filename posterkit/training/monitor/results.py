@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image
 
+from posterkit.image_io import written_whole
 from posterkit.training.monitor.model_card import write_card
-from posterkit.training.saving import writing, written_whole
+from posterkit.training.saving import writing
 from posterkit.training.sharding import gathered, parted_again
 from posterkit.training.state import random_state, set_random_state
 

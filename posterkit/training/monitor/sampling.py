@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from posterkit.image_io import written_whole
 from posterkit.metrics.text import TextReader, text_accuracy
 from posterkit.schema import PosterSample
 from posterkit.sizing import Size
@@ -20,7 +21,6 @@ from posterkit.training.loading.encoding import encoders_on
 from posterkit.training.loading.fitting import fit_sample, target_size
 from posterkit.training.loading.sets import PosterSet
 from posterkit.training.run import Run
-from posterkit.training.saving import written_whole
 
 _COUNT = 8
 _TILE = 256  # pixels, the larger side of a picture on the sheet
