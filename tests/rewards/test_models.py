@@ -110,7 +110,7 @@ def test_a_model_that_sees_gives_the_expected_digit_of_its_answer(seer):
     pictures = [Image.fromarray(REFERENCE), POSTERS[0]]
     with torch.no_grad():
         logits = model._model(**model._inputs(marks.SYSTEM, question, pictures)).logits[0, -1]
-    digits = [model._reader.tokenizer.convert_tokens_to_ids(digit) for digit in "012345"]
+    digits = [model._processor.tokenizer.convert_tokens_to_ids(digit) for digit in "012345"]
     chances = logits[digits].double().softmax(0)
     assert worth.value == pytest.approx(float((chances * torch.arange(6)).sum() / 5), abs=1e-4)
     alone = replace(ROWS[0], images=())
