@@ -130,7 +130,8 @@ class Judge:
         import recogniser
 
         self.recogniser = recogniser
-        self.model, self.accuracy = recogniser.load(folder)
+        self.model, checked = recogniser.load(folder)
+        self.accuracy, self.asked = checked["accuracy"], checked["asked"]
         self.detector = LetteringDetector() if lettering else None
 
     def measure(
@@ -143,7 +144,7 @@ class Judge:
         if not posters:
             return {}
         reading = self.recogniser.read(self.model, posters)
-        right = self.recogniser.right(reading, samples)
+        right = self.recogniser.right(reading, samples, self.asked)
         found = {
             f"{SAID[name]} [{self.accuracy[name]:.3f}]": right[name]
             for name in ASKED.get(task, ())

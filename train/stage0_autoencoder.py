@@ -7,7 +7,9 @@ Neither paper trains this part: both systems start from the autoencoder of their
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -19,6 +21,7 @@ from posterkit.datasets import SyntheticPosters
 from posterkit.pipelines.registry import resolve_folder
 from posterkit.training.adapters.autoencoder import Autoencoder, images_to_tensor
 from posterkit.training.config import RunConfig, parse_config
+from posterkit.training.loading.synthetic import drawing_pool
 from posterkit.training.losses import color_anchor, reconstruction_loss
 from posterkit.training.run import Run
 
@@ -37,6 +40,7 @@ class AutoencoderConfig(RunConfig):
             keeps latents smooth in space and so easier to denoise (EQ-VAE, section 3).
         anchor: weight that holds the first three channels at the colours of the picture, so that a diffusion model
             which errs a little in latents errs a little in colour.
+        workers: processes that draw the posters; 0 draws them in this one.
     """
 
     family: Literal["flux", "qwen"] = "flux"
@@ -46,6 +50,7 @@ class AutoencoderConfig(RunConfig):
     pull: float = 1e-3
     stretch: float = 0.25
     anchor: float = 0.5
+    workers: int = 0
 
     def check(self) -> None:
         super().check()
@@ -59,30 +64,50 @@ class AutoencoderConfig(RunConfig):
             raise ValueError(f"model holds nothing for family {self.family}; it has {', '.join(self.model) or 'none'}")
 
 
-class Crops:
-    """Endless random crops of synthetic targets; batch n follows from the seed and n alone.
+@dataclass(frozen=True)
+class CropBatch:
+    """Crops of synthetic targets; batch n follows from the seed and n alone."""
 
-    Process `rank` of `world` takes every `world`-th batch.
+    seed: int
+    crop: int
+    batch_size: int
+
+    def __call__(self, number: int) -> np.ndarray:
+        source = SyntheticPosters(seed=self.seed + 17, tasks=("text",), sizes=((128, 192), (192, 128)))
+        random = np.random.default_rng((self.seed, number))
+        pictures = []
+        for index in range(number * (self.batch_size // 2), (number + 1) * (self.batch_size // 2)):
+            picture = source[index].target
+            for _ in range(2):  # drawing a poster costs more than a second crop of it
+                top = random.integers(picture.shape[0] - self.crop + 1)
+                left = random.integers(picture.shape[1] - self.crop + 1)
+                pictures.append(picture[top : top + self.crop, left : left + self.crop])
+        return np.stack(pictures)
+
+
+class Crops:
+    """Endless batches of crops, drawn ahead where there are workers; process `rank` of `world` takes every `world`-th.
+
+    Its position is that of the batches which were handed out.
     """
 
     def __init__(self, config: AutoencoderConfig, rank: int, world: int) -> None:
-        self.source = SyntheticPosters(seed=config.seed + 17, tasks=("text",), sizes=((128, 192), (192, 128)))
-        self.config, self.position, self.rank, self.world = config, 0, rank, world
+        self.draw = CropBatch(config.seed, config.crop, config.batch_size)
+        self.position, self.rank, self.world, self.workers = 0, rank, world, config.workers
 
     def __iter__(self):
-        while True:
-            number = self.position * self.world + self.rank
-            random = np.random.default_rng((self.config.seed, number))
-            crop, batch = self.config.crop, self.config.batch_size
-            pictures = []
-            for index in range(number * (batch // 2), (number + 1) * (batch // 2)):
-                picture = self.source[index].target
-                for _ in range(2):  # drawing a poster costs more than a second crop of it
-                    top = random.integers(picture.shape[0] - crop + 1)
-                    left = random.integers(picture.shape[1] - crop + 1)
-                    pictures.append(picture[top : top + crop, left : left + crop])
-            self.position += 1
-            yield images_to_tensor(pictures)
+        pool, ahead = drawing_pool(self.workers), deque()
+        numbers = itertools.count(self.position * self.world + self.rank, self.world)
+        try:
+            while True:
+                while pool and len(ahead) < 2 * self.workers:
+                    ahead.append(pool.submit(self.draw, next(numbers)))
+                pictures = ahead.popleft().result() if pool else self.draw(next(numbers))
+                self.position += 1
+                yield images_to_tensor(pictures)
+        finally:
+            if pool:
+                pool.shutdown(cancel_futures=True)
 
     def state_dict(self) -> dict[str, int]:
         return {"position": self.position}

@@ -20,8 +20,9 @@ Config = TypeVar("Config")
 
 # what may differ when a run goes on: where things lie, when it stops and what it tells
 FREE = frozenset(
-    ("run_dir", "stop_at", "resume", "processes", "skip", "dry_run", "log_every", "save_every", "sample_every",
-     "tracker", "data.cache", "text.cache", "reward.cache", "reward.workers", "reward.device")
+    ("run_dir", "stop_at", "minutes", "workers", "resume", "processes", "skip", "dry_run", "log_every", "save_every",
+     "sample_every", "tracker", "data.cache", "data.workers", "text.cache", "reward.cache", "reward.workers",
+     "reward.device")
 )  # fmt: skip
 
 
@@ -34,6 +35,7 @@ class RunConfig:
         seed: all randomness follows from it.
         max_steps: optimiser steps of the whole run.
         stop_at: stop and save at this step; the next start goes on from there.
+        minutes: the same after so many minutes.
         init_from: a former stage's run folder, a diffusers folder, or `mini:posteromni`; null starts from nothing.
         resume: auto goes on from `last/` if it is there; never refuses to touch a folder that has one.
         batch_size: samples in one forward pass of one process.
@@ -62,6 +64,7 @@ class RunConfig:
     seed: int = 0
     max_steps: int = 1000
     stop_at: int | None = None
+    minutes: float | None = None
     init_from: str | None = None
     resume: Literal["auto", "never"] = "auto"
     batch_size: int = 16

@@ -6,6 +6,7 @@ import contextlib
 import math
 import signal
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -144,7 +145,8 @@ class Run:
             if self.step == 0:
                 self._sample(sample)
             model.module.train()
-            while self.step < last and not self._any(self._stopping):
+            end = time.monotonic() + 60 * config.minutes if config.minutes else math.inf
+            while self.step < last and not self._any(self._stopping or time.monotonic() > end):
                 self._before = self._position()
                 for _ in range(config.accumulation):
                     self._batch = self._next(batches)

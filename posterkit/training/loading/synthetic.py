@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 from collections.abc import Hashable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,6 +14,7 @@ import torch
 from posterkit.datasets.buckets import BucketedLoader
 from posterkit.datasets.dataset import PosterDataset
 from posterkit.datasets.encoder_cache import EncoderCache
+from posterkit.datasets.processes import begin_worker
 from posterkit.schema import PosterSample
 from posterkit.synthetic import SyntheticPosters
 from posterkit.training.run import Run
@@ -32,6 +35,7 @@ class DataConfig:
         large, large_sizes: so many more posters of these sizes, at which low noise alone is learnt: what painting over
             a draft needs. A batch of them holds as many tokens as one of the first size in `sizes`.
         cache: folder for what the frozen encoders return.
+        workers: processes that draw the posters; 0 draws them in this one.
     """
 
     path: str | None = None
@@ -44,6 +48,7 @@ class DataConfig:
     large: int = 0
     large_sizes: list[list] = field(default_factory=lambda: [[256, 384]])
     cache: str = "runs/cache"
+    workers: int = 0
 
 
 def open_posters(data: DataConfig, split: str) -> PosterDataset | SyntheticPosters:
@@ -65,31 +70,50 @@ def encoded_posters(data: DataConfig, model: Any, run: Run) -> tuple[BucketedLoa
     source = open_posters(data, "train")
     count = run.config.enough(len(source) if isinstance(source, PosterDataset) else data.count)
     large = run.config.enough(data.large)
-
-    def draw(index: int) -> PosterSample:
-        if index < count or isinstance(source, PosterDataset):
-            return source[index]
-        width, height = data.large_sizes[(index - count) % len(data.large_sizes)]
-        return source.sample(APART + index - count, size=(width, height))
+    draw = _Draw(source, count, data.large_sizes)
+    pool = drawing_pool(data.workers)
 
     @torch.no_grad()
     def encode(indices: Sequence[int]) -> Sequence[Any]:
+        samples = pool.map(draw, indices, chunksize=8) if pool else map(draw, indices)
         with run.autocast():
-            return model.precompute([draw(index) for index in indices])
+            return model.precompute(list(samples))
 
     part = run.accelerator.process_index, run.accelerator.num_processes
     names = [*(f"{n:08d}" for n in range(count)), *(f"large {n:08d}" for n in range(large))]
     cache: Any = EncoderCache(data.cache, _key(data, source, model, run.config.precision), names)
     cache.fill(encode, lambda done, count: run.print(f"encoded {done} of {count} posters"), part)
+    if pool:
+        pool.shutdown()
     buckets = [model.bucket(row) for row in cache.shapes()]
     batch = run.config.batch_size
     fewer = {one: max(1, round(batch * _cells(buckets[0]) / _cells(one))) for one in set(buckets[count:])}
     return BucketedLoader(cache, buckets, batch, model.collate, run.config.seed, *part, fewer), set(fewer)
 
 
+@dataclass(frozen=True)
+class _Draw:
+    """A poster by its number: first those of the set, then large ones."""
+
+    source: PosterDataset | SyntheticPosters
+    count: int
+    large_sizes: list[list]
+
+    def __call__(self, index: int) -> PosterSample:
+        if index < self.count or isinstance(self.source, PosterDataset):
+            return self.source[index]
+        width, height = self.large_sizes[(index - self.count) % len(self.large_sizes)]
+        return self.source.sample(APART + index - self.count, size=(width, height))
+
+
+def drawing_pool(workers: int) -> ProcessPoolExecutor | None:
+    """Processes that draw posters; None where this one is to do it."""
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), begin_worker) if workers else None
+
+
 def _key(data: DataConfig, source: PosterDataset | SyntheticPosters, model: Any, precision: str) -> dict[str, Any]:
     """What decides how a poster of a number is encoded."""
-    key = {name: value for name, value in vars(data).items() if name not in ("count", "cache", "large")}
+    key = {name: value for name, value in vars(data).items() if name not in ("count", "cache", "large", "workers")}
     drawn = hashlib.sha256()
     if isinstance(source, PosterDataset):
         drawn.update(source.index.read_bytes())
