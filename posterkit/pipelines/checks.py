@@ -50,6 +50,7 @@ class Sampling:
         guidance_scale: for guidance-distilled transformers.
         count: images for each prompt.
         join: run both instructions of true guidance through the transformer in one forward.
+        strength: how much of the run is made; below 1 it begins from a noised picture.
 
     Raises:
         ValueError: a number is out of its range.
@@ -61,6 +62,12 @@ class Sampling:
     guidance_scale: float | None
     count: int
     join: bool
+    strength: float = 1.0
+
+    @property
+    def skipped(self) -> int:
+        """Steps before the first one, as stock's image-to-image pipelines count them."""
+        return int(self.steps - self.steps * self.strength)
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -69,6 +76,25 @@ class Sampling:
             raise ValueError(f"true_cfg_scale must not be negative, got {self.scale}")
         if self.count < 1:
             raise ValueError(f"num_images_per_prompt must be at least 1, got {self.count}")
+
+
+def check_strength(picture: Any, strength: float | None, name: str) -> float:
+    """How much of the run paints over a picture, 0.6 where nobody says; 1 where there is none.
+
+    Args:
+        name: what errors call the picture's argument.
+
+    Raises:
+        ValueError: there is a strength and nothing to paint over, or it is out of (0, 1].
+    """
+    if picture is None:
+        if strength is not None:
+            raise ValueError(f"strength {strength} is given, but no {name} to paint over")
+        return 1.0
+    strength = 0.6 if strength is None else strength
+    if not 0 < strength <= 1:
+        raise ValueError(f"strength must be above 0 and at most 1, got {strength}")
+    return strength
 
 
 def check_generators(generator: Any, images: int) -> None:

@@ -26,7 +26,7 @@ from transformers import (
     T5EncoderModel,
 )
 
-from posterkit.pipelines.checks import Sampling, check_output
+from posterkit.pipelines.checks import Sampling, check_output, check_strength
 from posterkit.pipelines.denoise import joins_guidance
 from posterkit.pipelines.flux_inputs import Condition, one_each
 from posterkit.pipelines.latents import unpack
@@ -254,10 +254,10 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
             guidance_scale=guidance_scale,
             count=num_images_per_prompt,
             join=joins_guidance(self.transformer, batch_cfg),
+            strength=check_strength(image, strength, "image"),
         )
         check_output(output_type, callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
         length = self._own("max_sequence_length", max_sequence_length)
-        strength = self.check_strength(image, strength)
         canvas = self.read_drafts(image, "image")
         drafts = self.read_drafts(draft_image, "draft_image")
         suggestions: Any = [feedback] if feedback is not None and isinstance(prompt, str) else feedback
@@ -283,8 +283,8 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
             feedback=suggestions, **text_options,
         )  # fmt: skip
         timesteps = self.prepare_timesteps(sampling.steps, sigmas, size.area // self.patch**2, device)
-        start = int(sampling.steps - sampling.steps * strength)
-        timesteps = timesteps[start * self.scheduler.order :]
+        start = sampling.skipped * self.scheduler.order
+        timesteps = timesteps[start:]
         tokens = self.prepare_latents(
             batch * num_images_per_prompt, size, prompt_embeds.dtype, device, generator, latents, canvas, timesteps[:1]
         )
@@ -304,7 +304,7 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
             negative = replace(condition, prompt_embeds=embeds, pooled=pooled, text_ids=text_ids)
 
         # looking the first timestep up would wait for the device
-        self.scheduler.set_begin_index(start * self.scheduler.order)
+        self.scheduler.set_begin_index(start)
         self._num_timesteps = len(timesteps)
         with self.progress_bar(total=len(timesteps)) as progress:  # type: ignore[call-arg]
             for i, t in enumerate(timesteps):
@@ -330,7 +330,7 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
             "task": "text", "width": size.width, "height": size.height, "num_inference_steps": sampling.steps,
             "guidance_scale": None if guidance is None else guidance_scale, "true_cfg_scale": true_cfg_scale,
             "max_sequence_length": length, "draft": drafts is not None,
-            "strength": strength if canvas else None,
+            "strength": sampling.strength if canvas else None,
         }  # fmt: skip
         rows = [used | ({"feedback": list(suggestions[k])} if suggestions else {}) for k in range(batch)]
         return PosterPipelineOutput(posters, [dict(row) for row in rows for _ in range(num_images_per_prompt)])

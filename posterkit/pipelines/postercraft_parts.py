@@ -24,7 +24,6 @@ from posterkit.sizing import SHAPE_TOLERANCE, Size, check_on_grid, fit_area
 logger = logging.get_logger(__name__)
 
 POSTER = Size(832, 1216)  # the shape of a PosterCraft poster when nobody asks for another
-STRENGTH = 0.6  # how much of an image is painted over where nobody says
 LONGEST_PROMPT = 512  # T5 tokens that FLUX.1 was trained with at most
 
 
@@ -56,21 +55,6 @@ class PosterCraftParts(DiffusionPipeline, TextualInversionLoaderMixin):
             return None
         given = list(pictures) if isinstance(pictures, (list, tuple)) else [pictures]
         return [read_image(picture, name) for picture in given]
-
-    def check_strength(self, image: Any, strength: float | None) -> float:
-        """How much of the run paints over `image`; 1 where there is none.
-
-        Raises:
-            ValueError: there is a strength and nothing to paint over, or it is out of (0, 1].
-        """
-        if image is None:
-            if strength is not None:
-                raise ValueError(f"strength {strength} is given, but no image to paint over")
-            return 1.0
-        strength = STRENGTH if strength is None else strength
-        if not 0 < strength <= 1:
-            raise ValueError(f"strength must be above 0 and at most 1, got {strength}")
-        return strength
 
     def target_size(
         self, width: int | None = None, height: int | None = None, drafts: Sequence[Image.Image] = ()

@@ -20,7 +20,7 @@ from diffusers.utils import logging
 from torch import Tensor
 from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2Tokenizer, Qwen2VLProcessor
 
-from posterkit.pipelines.checks import Sampling, check_output
+from posterkit.pipelines.checks import Sampling, check_output, check_strength
 from posterkit.pipelines.denoise import Scene, Text, guided_velocity, joins_guidance, text_of
 from posterkit.pipelines.instruction import unpad
 from posterkit.pipelines.keep import keep_pixels
@@ -127,6 +127,7 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
         sampling: Sampling,
         callback_on_step_end: Callable[..., dict[str, Any]] | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        drafts: Sequence[Tensor] | None = None,
     ) -> list[Tensor]:
         """Denoise posters, those of equal geometry together.
 
@@ -134,6 +135,7 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
             noise: `(count, S, 4 C)` for each poster.
             references: `(S_references, 4 C)` for each poster.
             texts, negatives: `(L, D)` for each poster.
+            drafts: `(S, 4 C)` for each poster, which are painted over as far as `sampling.strength` says.
 
         Returns:
             The pictures' packed latents, as `noise`.
@@ -143,10 +145,11 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
             groups[poster.geometry].append(index)
         device, count = noise[0].device, sampling.count
         drawn: dict[int, Tensor] = {}
-        progress: Any = self.progress_bar(total=len(groups) * sampling.steps)  # type: ignore[call-arg]
+        steps = sampling.steps - sampling.skipped
+        progress: Any = self.progress_bar(total=len(groups) * steps)  # type: ignore[call-arg]
         with progress as progress_bar:
             for geometry, members in groups.items():
-                timesteps = self.prepare_timesteps(geometry[0], sampling.steps, sampling.sigmas, device)
+                timesteps = self.prepare_timesteps(geometry[0], sampling, device)
                 self._num_timesteps = len(timesteps)
                 if drawn:
                     # a cache hook counts steps, and must not take this group's first for the last group's next
@@ -160,8 +163,12 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
                     attention_kwargs=self.attention_kwargs,
                     join=sampling.join,
                 )
+                start = torch.cat([noise[index] for index in members])
+                if drafts is not None:
+                    painted = torch.stack([drafts[index] for index in members]).repeat_interleave(count, dim=0)
+                    start = self.scheduler.scale_noise(painted.to(start), timesteps[:1].repeat(len(start)), start)
                 latents = self.denoise(
-                    torch.cat([noise[index] for index in members]), scene,
+                    start, scene,
                     text_of([texts[index] for index in members], count), timesteps, progress_bar,
                     callback_on_step_end, callback_on_step_end_tensor_inputs,
                 )  # fmt: skip
@@ -279,6 +286,8 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
         mask_image: Any = None,
         anchor: Anchor | list[Anchor] = "center",
         preserve: bool | None = None,
+        draft: Any = None,
+        strength: float | None = None,
         reference_area: int | None = None,
         condition_area: int | None = None,
         batch_cfg: bool = False,
@@ -310,6 +319,9 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
             mask_image: for filling, one for each poster, of its image's size; white = make this.
             anchor: where extending puts the photo: "center", "top-left", ... or (x, y) in pixels; a list for a batch.
             preserve: return kept pixels exactly; None means wherever the task keeps any.
+            draft: a picture to paint over, one for all posters or one for each, of the poster's shape; it is brought
+                to the poster's size. The references stay what the model sees beside it.
+            strength: how much of `draft` is painted anew, in (0, 1]; None means 0.6.
             reference_area, condition_area: pixels at which autoencoder and text encoder see references; None means the
                 checkpoint's own.
             batch_cfg: join the two forwards of true guidance in one batch while no cache hook is on.
@@ -324,6 +336,7 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
             guidance_scale=guidance_scale,
             count=num_images_per_prompt,
             join=joins_guidance(self.transformer, batch_cfg),
+            strength=check_strength(draft, strength, "draft"),
         )
         check_output(output_type, callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
         posters = self.prepare_references(
@@ -343,6 +356,7 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
             anchor,
             max_sequence_length,
         )
+        drafts = self.read_drafts(draft, posters)
         keep = preserve is not False and output_type != "latent"
         encoded = prompt_embeds is not None, negative_prompt_embeds is not None
         record = self.describe(posters, sampling, negative_prompt, generator, keep, encoded)
@@ -358,10 +372,12 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
             against = unpad(*self.encode_prompt(words, pictures, device, 1, *given[2:], max_sequence_length))
         seen = [tokens.to(texts[0].dtype) for tokens in self.encode_references(posters, device)]
         noise = self.prepare_latents(posters, sampling.count, texts[0].dtype, device, generator, latents)
+        painted = self.encode_drafts(drafts, posters, device) if drafts else None
 
         drawn = self.draw(
-            posters, noise, seen, texts, against, sampling, callback_on_step_end, callback_on_step_end_tensor_inputs
-        )
+            posters, noise, seen, texts, against, sampling, callback_on_step_end, callback_on_step_end_tensor_inputs,
+            painted,
+        )  # fmt: skip
         if output_type == "latent":
             images = [one for tokens in drawn for one in tokens]
         else:

@@ -20,7 +20,7 @@ from posterkit.pipelines.latents import encode_pixels, pack
 from posterkit.pipelines.processor import Qwen2VLProcessor
 from posterkit.pipelines.references import Poster, match_negatives
 from posterkit.pipelines.timesteps import set_timesteps
-from posterkit.sizing import Size
+from posterkit.sizing import SHAPE_TOLERANCE, Size
 from posterkit.tasks import Anchor, get_task
 
 PIXELS_AT_ONCE = 2**20  # through the autoencoder together, so that a batch costs no more memory than one poster
@@ -210,6 +210,34 @@ class PosterOmniParts(DiffusionPipeline):
                 found.update(zip(map(id, chunk), tokens, strict=True))
         return [torch.cat([found[id(one)] for one in poster.references]) for poster in posters]
 
+    def read_drafts(self, draft: Any, posters: Sequence[Poster]) -> list[Image.Image]:
+        """The pictures to paint over, RGB, one for each poster; empty where there are none.
+
+        Raises:
+            ValueError: one is no picture or has another shape than its poster, or the count does not fit.
+        """
+        if draft is None:
+            return []
+        given = list(draft) if isinstance(draft, (list, tuple)) else [draft] * len(posters)
+        if len(given) != len(posters):
+            raise ValueError(f"draft is given {len(given)} times for {len(posters)} posters; give one each, or one")
+        drafts = [refs.read_image(one, "draft") for one in given]
+        for one, poster in zip(drafts, posters, strict=True):
+            if abs(Size(*one.size).aspect / poster.size.aspect - 1) > SHAPE_TOLERANCE:
+                raise ValueError(f"a draft keeps its shape: the picture given is {Size(*one.size)}, "
+                                 f"the poster {poster.size}")  # fmt: skip
+        return drafts
+
+    def encode_drafts(
+        self, drafts: Sequence[Image.Image], posters: Sequence[Poster], device: torch.device | str
+    ) -> list[Tensor]:
+        """Packed latents `(S, 4 C)` of drafts at their posters' sizes."""
+        found = []
+        for draft, poster in zip(drafts, posters, strict=True):
+            pixels = self.image_processor.preprocess(draft, poster.size.height, poster.size.width)
+            found.append(pack(encode_pixels(self.vae, pixels.to(device)))[0])
+        return found
+
     def prepare_latents(
         self,
         posters: Sequence[Poster],
@@ -236,13 +264,13 @@ class PosterOmniParts(DiffusionPipeline):
             noise.append(pack(randn_tensor(shape, generator=source, device=device, dtype=dtype).squeeze(1)))
         return noise
 
-    def prepare_timesteps(
-        self, size: Size, num_inference_steps: int, sigmas: Sequence[float] | None, device: torch.device | str
-    ) -> Tensor:
+    def prepare_timesteps(self, size: Size, sampling: Sampling, device: torch.device | str) -> Tensor:
         """Set the scheduler for a poster of `size` (larger ones stay noisy longer) and return its timesteps."""
-        timesteps = set_timesteps(self.scheduler, num_inference_steps, size.area // self.patch**2, device, sigmas)
-        self.scheduler.set_begin_index(0)  # it need not look the first timestep up, which would wait for the device
-        return timesteps
+        tokens = size.area // self.patch**2
+        timesteps = set_timesteps(self.scheduler, sampling.steps, tokens, device, sampling.sigmas)
+        start = sampling.skipped * self.scheduler.order
+        self.scheduler.set_begin_index(start)  # looking the first timestep up would wait for the device
+        return timesteps[start:]
 
     def describe(
         self,
@@ -277,6 +305,7 @@ class PosterOmniParts(DiffusionPipeline):
                 "references": [list(reference.size) for reference in poster.references],
                 "pictures": [list(picture.size) for picture in poster.pictures],
                 "preserve": keep and poster.region is not None,
+                "strength": None if sampling.strength == 1 else sampling.strength,
                 "seed": seeds[index * sampling.count + number],
                 "number": number,
                 "dtype": str(self.transformer.dtype).removeprefix("torch."),
