@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from posterkit import mini, typeset
+    from posterkit.generate.maker import PosterMaker
     from posterkit.pipelines.output import PosterPipelineOutput
     from posterkit.pipelines.postercraft import PosterCraftPipeline
     from posterkit.pipelines.posteromni import PosterOmniPipeline
@@ -28,6 +29,7 @@ _PUBLIC = {
     "PosterPipelineOutput": "posterkit.pipelines.output",
     "load_processor": "posterkit.pipelines.processor",
     "PosterBrief": "posterkit.prompts",
+    "PosterMaker": "posterkit.generate.maker",
     "PosterRequest": "posterkit.schema",
     "TASKS": "posterkit.tasks",
 }
@@ -37,6 +39,7 @@ __all__ = [
     "TASKS",
     "PosterBrief",
     "PosterCraftPipeline",
+    "PosterMaker",
     "PosterOmniPipeline",
     "PosterPipelineOutput",
     "PosterRequest",

@@ -16,12 +16,11 @@ from PIL import Image
 
 from posterkit.image_io import as_rgb, read_image, read_mask
 from posterkit.sizing import Size
-from posterkit.tasks import TASKS, Anchor, place
+from posterkit.tasks import TASKS, TEXT, Anchor, place
 
 Box = tuple[int, int, int, int]
 RGB = tuple[int, int, int]
 ImageSource = str | Path | Image.Image | np.ndarray  # a file, or a picture in memory: uint8 `(H, W, 3)` RGB as array
-TEXT = "text"  # the task without input images
 
 
 @dataclass(frozen=True)
@@ -115,11 +114,20 @@ class PosterRequest:
     spare: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("texts", "images", "feedback", "regions"):
+        for name in ("texts", "images", "regions"):
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
+        object.__setattr__(self, "feedback", tuple(tuple(said) for said in self.feedback))
         if self.size is not None:
             object.__setattr__(self, "size", None if tuple(self.size) == (None, None) else Size(*self.size))
+
+    @property
+    def width(self) -> int | None:
+        return self.size and self.size.width
+
+    @property
+    def height(self) -> int | None:
+        return self.size and self.size.height
 
     def as_instruction(self) -> str:
         """The prompt as the model reads it: in the task's frame where there is one."""
@@ -130,12 +138,12 @@ class PosterRequest:
 
     def pictures(self) -> list[Image.Image]:
         """The input images, RGB; ValueError where a file cannot be read."""
-        return [_picture(image) for image in self.images]
+        return [picture_of(image) for image in self.images]
 
     def mask_picture(self) -> Image.Image | None:
         """The mask, mode L, 0 or 255 where it is read from a file; ValueError where it does not fit its image."""
         if isinstance(self.mask, str | Path):
-            return read_mask(self.mask, _picture(self.images[0]).size)
+            return read_mask(self.mask, picture_of(self.images[0]).size)
         mask = Image.fromarray(self.mask) if isinstance(self.mask, np.ndarray) else self.mask
         return mask and mask.convert("L")
 
@@ -143,7 +151,7 @@ class PosterRequest:
     def references(self) -> tuple[np.ndarray, ...]:
         """The input images, uint8 `(h, w, 3)` RGB each."""
         return tuple(
-            image if isinstance(image, np.ndarray) and image.shape[2:] == (3,) else np.asarray(_picture(image))
+            image if isinstance(image, np.ndarray) and image.shape[2:] == (3,) else np.asarray(picture_of(image))
             for image in self.images
         )
 
@@ -205,7 +213,7 @@ def sides(width: int | None, height: int | None) -> Size | None:
     return None if width is None and height is None else Size(width, height)  # type: ignore[arg-type]
 
 
-def _picture(image: ImageSource) -> Image.Image:
+def picture_of(image: ImageSource) -> Image.Image:
     """RGB; a file is read, a picture in memory is converted."""
     if isinstance(image, str | Path):
         return read_image(image)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+MAX_SIDE = 16384  # pixels of a poster; more is a typing mistake
 SHAPE_TOLERANCE = 0.08  # two aspect ratios may differ by what rounding to the grid explains
 
 

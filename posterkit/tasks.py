@@ -13,6 +13,9 @@ from posterkit.sizing import SHAPE_TOLERANCE, Size, contain
 Box = tuple[int, int, int, int]
 Anchor = str | tuple[int, int]
 
+TEXT = "text"  # the task that makes a poster from words alone
+MOST_CANDIDATES = 1000  # that may be drawn for one poster
+
 ANCHORS: dict[str, tuple[float, float]] = {
     "top-left": (0.0, 0.0), "top": (0.5, 0.0), "top-right": (1.0, 0.0),
     "left": (0.0, 0.5), "center": (0.5, 0.5), "right": (1.0, 0.5),
@@ -126,6 +129,20 @@ _TABLE = (
 )  # fmt: skip
 
 TASKS: dict[str, Task] = {task.name: task for task in _TABLE}
+
+
+def parse_anchor(text: str) -> Anchor:
+    """An anchor as typed: one of the nine positions or "x,y".
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if text in ANCHORS:
+        return text
+    parts = text.split(",")
+    if len(parts) == 2 and all(part.strip().lstrip("-").isdigit() for part in parts):
+        return int(parts[0]), int(parts[1])
+    raise ValueError(f"anchor {text!r} is unknown; use one of {', '.join(ANCHORS)}, or x,y in pixels")
 
 
 def get_task(name: str) -> Task:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from posterkit.cli.options import make_parser
+from posterkit.cli.main import parse
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
@@ -39,7 +39,7 @@ def commands() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("page", "line"), commands())
 def test_every_command_is_one_that_the_program_takes(page, line):
     words = shlex.split(line.split("  #")[0])
-    make_parser().parse_args(words[1:])
+    parse(words[1:])
 
 
 def test_the_readme_gives_at_least_one_line_for_each_command():

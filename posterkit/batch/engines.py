@@ -1,4 +1,4 @@
-"""How rows get to the worker. One engine so far: this process, one group of rows after the other."""
+"""How rows get to the maker. One engine so far: this process, one group of rows after the other."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ import signal
 import time
 import warnings
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
 from posterkit.batch.contact_sheet import Frame, contact_sheet
-from posterkit.generate.choose import Scorer, draw_best
+from posterkit.batch.rows import BadRow
+from posterkit.generate.maker import PosterMaker, posters_at_once, together
 from posterkit.generate.metadata import is_foreign, read_record, record_id, write_png
-from posterkit.generate.plan import Plan, kind_of
-from posterkit.generate.request import Fault, Job
-from posterkit.generate.worker import Inputs, Worker, posters_at_once, together
+from posterkit.generate.plan import PosterPlan
 from posterkit.image_io import written_whole
 from posterkit.messages import error_line
+from posterkit.pipelines.registry import family_for
+from posterkit.schema import PosterRequest
+from posterkit.tasks import TEXT
 
 LEDGER, SHEET = "ledger.jsonl", "contact_sheet.png"
 ON_SHEET = 400  # posters; more become stamps
@@ -62,8 +64,8 @@ class Reporter(Protocol):
 
 
 def run_local(
-    jobs: Sequence[Job | Fault],
-    worker: Worker,
+    rows: Sequence[PosterRequest | BadRow],
+    maker: PosterMaker,
     out: Path,
     reporter: Reporter,
     seed: int = 0,
@@ -80,26 +82,14 @@ def run_local(
         ValueError: the model or the reward cannot be found or loaded, or the ledger's name is that of another file.
         OSError: nobody answers where the reward is served.
     """
-    chosen = {job.task for job in jobs if isinstance(job, Job) and (job.best_of or 1) > 1}
-    with Scorer(worker.settings, chosen) if chosen else nullcontext() as scorer:
-        return _run(jobs, worker, out, reporter, seed, at_once, scorer)
-
-
-def _run(
-    jobs: Sequence[Job | Fault],
-    worker: Worker,
-    out: Path,
-    reporter: Reporter,
-    seed: int,
-    at_once: int | None,
-    scorer: Scorer | None,
-) -> Outcome:
+    if chosen := {row.task for row in rows if isinstance(row, PosterRequest) and (row.best_of or 1) > 1}:
+        maker.scorer(chosen)  # a reward that cannot choose is no row's fault
     out.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(out / LEDGER)
     outcome = Outcome()
-    entries: list[Entry | None] = [None] * len(jobs)
-    pending: list[tuple[int, Plan]] = []
-    inputs = {path.resolve() for job in jobs if isinstance(job, Job) for path in (*job.images, job.mask) if path}
+    entries: list[Entry | None] = [None] * len(rows)
+    pending: list[tuple[int, PosterPlan]] = []
+    inputs = {path.resolve() for row in rows if isinstance(row, PosterRequest) for path in _files(row)}
 
     def settle(index: int, entry: Entry) -> None:
         entries[index] = entry
@@ -110,13 +100,13 @@ def _run(
             outcome.made += 1
         reporter.row(entry)
 
-    for index, plan in enumerate(_plans(jobs, worker, seed)):
+    for index, plan in enumerate(_plans(rows, maker, seed)):
         if isinstance(plan, Entry):
             settle(index, plan)
         elif record_id(out / _name(plan)) == plan.id:
             # a line that a sudden end kept from the ledger is made up for here
             known = ledger.done(plan.id, _name(plan)) or _chosen(_entry(plan, "done"), read_record(out / _name(plan)))
-            entries[index] = replace(known, row=plan.job.where)
+            entries[index] = replace(known, row=plan.request.id)
             outcome.before += 1
         elif why := _in_the_way(out / _name(plan), inputs):
             settle(index, _entry(plan, "failed", why))
@@ -125,17 +115,15 @@ def _run(
 
     reporter.start(len(pending), outcome.before)
     if pending:
-        for kind in {kind_of(plan.job.task) for _, plan in pending}:
-            worker.checkpoint(kind)
         with _until_interrupted(reporter) as interrupted:
             for group in _groups(pending, at_once):
                 if interrupted():
                     outcome.left += len(group)
                     continue
-                for index, entry in _make(group, worker, out, scorer, at_once or posters_at_once(group[0][1])):
+                for index, entry in _make(group, maker, out, at_once or posters_at_once(group[0][1])):
                     settle(index, entry)
     ledger.rewrite([entry for entry in entries if entry is not None])
-    done = [(jobs[i], e) for i, e in enumerate(entries) if e is not None and e.status == "done"]
+    done = [(rows[i], e) for i, e in enumerate(entries) if e is not None and e.status == "done"]
     outcome.sheet = _write_sheet(done, out, inputs)
     return outcome
 
@@ -174,28 +162,28 @@ class Ledger:
             self._known[entry.id, entry.out] = entry
 
 
-def _plans(jobs: Sequence[Job | Fault], worker: Worker, seed: int) -> Iterator[Plan | Entry]:
-    kinds = {kind_of(job.task) for job in jobs if isinstance(job, Job)}
-    if len(kinds) > 1 and worker.settings.model not in (None, "mini"):
+def _plans(rows: Sequence[PosterRequest | BadRow], maker: PosterMaker, seed: int) -> Iterator[PosterPlan | Entry]:
+    families = {family_for(row.task).name: row.task for row in rows if isinstance(row, PosterRequest)}
+    if len(families) > 1 and maker.settings.model not in (None, "mini"):
         raise ValueError(
-            f"--model {worker.settings.model} makes text posters or image tasks; these rows are of both kinds"
+            f"--model {maker.settings.model} makes text posters or image tasks; these rows are of both kinds"
         )
-    for kind in kinds:
-        worker.checkpoint(kind)  # a model that cannot be found is no row's fault
-    for job in jobs:
-        if isinstance(job, Fault):
-            yield Entry(job.where, None, None, None, "failed", job.why)
+    for task in families.values():
+        maker.checkpoint(task)  # a model that cannot be found is no row's fault
+    for row in rows:
+        if isinstance(row, BadRow):
+            yield Entry(row.id, None, None, None, "failed", row.why)
             continue
         try:
-            yield worker.plan(job, seed)
+            yield maker.plan(row, seed)
         except ValueError as error:
-            yield Entry(job.where, job.out, None, job.task, "failed", str(error))
+            yield Entry(row.id, row.out, None, row.task, "failed", str(error))
 
 
-def _groups(pending: Sequence[tuple[int, Plan]], at_once: int | None) -> Iterator[list[tuple[int, Plan]]]:
+def _groups(pending: Sequence[tuple[int, PosterPlan]], at_once: int | None) -> Iterator[list[tuple[int, PosterPlan]]]:
     """Rows that go through the pipeline together; text rows first, so that each model is loaded once."""
-    groups: dict[Any, list[tuple[int, Plan]]] = {}
-    for index, plan in sorted(pending, key=lambda item: (kind_of(item[1].job.task) != "text", item[0])):
+    groups: dict[Any, list[tuple[int, PosterPlan]]] = {}
+    for index, plan in sorted(pending, key=lambda item: (item[1].request.task != TEXT, item[0])):
         groups.setdefault(together(plan), []).append((index, plan))
     for group in groups.values():
         plan = group[0][1]
@@ -205,31 +193,23 @@ def _groups(pending: Sequence[tuple[int, Plan]], at_once: int | None) -> Iterato
 
 
 def _make(
-    group: Sequence[tuple[int, Plan]], worker: Worker, out: Path, scorer: Scorer | None, at_once: int
+    group: Sequence[tuple[int, PosterPlan]], maker: PosterMaker, out: Path, at_once: int
 ) -> Iterator[tuple[int, Entry]]:
-    """Draw and write a group; where the group fails its rows are tried one by one, poster by poster."""
+    """Make and write a group; where the group fails its rows are tried one by one, poster by poster."""
     began = time.perf_counter()
-    ready: list[tuple[int, Plan, Inputs]] = []
-    for index, plan in group:
-        try:
-            ready.append((index, plan, worker.read(plan)))
-        except ValueError as error:
-            yield index, _entry(plan, "failed", str(error), time.perf_counter() - began)
-    if not ready:
-        return
-    worker.pipeline(kind_of(ready[0][1].job.task))  # outside the rows' own troubles
+    plans = [plan for _, plan in group]
+    maker.pipeline(plans[0].request.task)  # outside the rows' own troubles
     try:
-        drawn = draw_best(worker, [(plan, inputs) for _, plan, inputs in ready], scorer, at_once)
+        made = maker.make(plans, at_once)
     except Exception as error:
-        if len(ready) * min(at_once, ready[0][1].best_of) == 1:
-            index, plan, _ = ready[0]
-            yield index, _entry(plan, "failed", error_line(error), time.perf_counter() - began)
+        if len(group) * min(at_once, plans[0].best_of) == 1:
+            yield group[0][0], _entry(plans[0], "failed", error_line(error), time.perf_counter() - began)
             return
-        for index, plan, _ in ready:
-            yield from _make([(index, plan)], worker, out, scorer, 1)
+        for one in group:
+            yield from _make([one], maker, out, 1)
         return
-    seconds = (time.perf_counter() - began) / len(ready)
-    for (index, plan, _), poster in zip(ready, drawn, strict=True):
+    seconds = (time.perf_counter() - began) / len(group)
+    for (index, plan), poster in zip(group, made, strict=True):
         if isinstance(poster, Exception):
             yield index, _entry(plan, "failed", error_line(poster), seconds)
             continue
@@ -243,6 +223,10 @@ def _make(
         yield index, entry
 
 
+def _files(row: PosterRequest) -> list[Path]:
+    return [Path(source) for source in (*row.images, row.mask) if isinstance(source, str | Path)]
+
+
 def _in_the_way(target: Path, inputs: Collection[Path]) -> str | None:
     """Why a file must not be replaced: it is the user's own."""
     if target.exists() and target.resolve() in inputs:
@@ -252,11 +236,13 @@ def _in_the_way(target: Path, inputs: Collection[Path]) -> str | None:
     return None
 
 
-def _write_sheet(done: Sequence[tuple[Job | Fault, Entry]], out: Path, inputs: Collection[Path]) -> Path | None:
+def _write_sheet(
+    done: Sequence[tuple[PosterRequest | BadRow, Entry]], out: Path, inputs: Collection[Path]
+) -> Path | None:
     frames = [
-        Frame(out / entry.out, Path(entry.out).stem, _under(entry, job), job.images)
-        for job, entry in done[:ON_SHEET]
-        if entry.out and isinstance(job, Job)
+        Frame(out / entry.out, Path(entry.out).stem, _under(entry, row), _files(replace(row, mask=None)))
+        for row, entry in done[:ON_SHEET]
+        if entry.out and isinstance(row, PosterRequest)
     ]
     if not frames:
         return None
@@ -286,14 +272,14 @@ def _until_interrupted(reporter: Reporter) -> Iterator[Any]:
         signal.signal(signal.SIGINT, previous)
 
 
-def _name(plan: Plan) -> str:
-    assert plan.job.out is not None
-    return plan.job.out
+def _name(plan: PosterPlan) -> str:
+    assert plan.request.out is not None
+    return plan.request.out
 
 
-def _entry(plan: Plan, status: str, why: str = "", seconds: float | None = None) -> Entry:
+def _entry(plan: PosterPlan, status: str, why: str = "", seconds: float | None = None) -> Entry:
     rounded = None if seconds is None else round(seconds, 3)
-    return Entry(plan.job.where, plan.job.out, plan.id, plan.job.task, status, why, rounded)
+    return Entry(plan.request.id, plan.request.out, plan.id, plan.request.task, status, why, rounded)
 
 
 def _chosen(entry: Entry, record: dict[str, Any]) -> Entry:
@@ -301,10 +287,10 @@ def _chosen(entry: Entry, record: dict[str, Any]) -> Entry:
     return replace(entry, seed=chosen.get("seed"), value=chosen.get("value"))
 
 
-def _under(entry: Entry, job: Job) -> str:
+def _under(entry: Entry, row: PosterRequest) -> str:
     """What stands under a poster's name on the sheet."""
     task = (entry.task or "").replace("_", " ")
-    return task if entry.value is None else f"{task}, best of {job.best_of}: {entry.value:.2f}"
+    return task if entry.value is None else f"{task}, best of {row.best_of}: {entry.value:.2f}"
 
 
 def _line(entry: Entry) -> str:

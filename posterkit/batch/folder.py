@@ -1,19 +1,20 @@
-"""Job rows from a folder of images: files, sub-folders, NAME.txt, NAME.mask.png."""
+"""Requests from a folder of images: files, sub-folders, NAME.txt, NAME.mask.png."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from posterkit.generate.request import TEXT, Common, Fault, Job, checked, with_common
+from posterkit.batch.rows import BadRow, checked
 from posterkit.image_io import SUFFIXES
-from posterkit.tasks import TASKS
+from posterkit.schema import PosterRequest
+from posterkit.tasks import TASKS, TEXT
 
 _MASK = ".mask.png"
 _SILENT = frozenset(("thumbs.db", "desktop.ini"))
 
 
-def read_folder(folder: Path, common: Common, skip: Path | None = None) -> list[Job | Fault]:
-    """One row for each image and each sub-folder, in the order of their names; strays stand there as faults.
+def read_folder(folder: Path, common: PosterRequest, skip: Path | None = None) -> list[PosterRequest | BadRow]:
+    """One row for each image and each sub-folder, in the order of their names; strays stand there as bad rows.
 
     Args:
         skip: the output folder; it is no row when it lies in the folder.
@@ -21,48 +22,49 @@ def read_folder(folder: Path, common: Common, skip: Path | None = None) -> list[
     Raises:
         ValueError: no task is given, or there is nothing in the folder.
     """
-    if common.task is None or common.task == TEXT:
+    if common.task in ("", TEXT):
         takes = "text posters need a JSONL manifest, a folder of images" if common.task else f"{folder}: a folder"
         raise ValueError(f"{takes} needs --task, one of {', '.join(TASKS)}")
     entries = [entry for entry in sorted(folder.iterdir()) if not _is_silent(entry) and not _is_output(entry, skip)]
     images = {entry for entry in entries if entry.is_dir() or _is_picture(entry)}
     stems = {_stem(entry) for entry in images}
     beside = {_companion(entry): entry for entry in entries if entry not in images}
-    rows: list[Job | Fault] = []
+    rows: list[PosterRequest | BadRow] = []
     for entry in entries:
-        where = entry.name + "/" if entry.is_dir() else entry.name
+        name = entry.name + "/" if entry.is_dir() else entry.name
         if entry in images:
             try:
-                rows.append(_folder_row(entry, where, beside, common, skip))
+                rows.append(_folder_row(entry, name, beside, common, skip))
             except OSError as error:
-                rows.append(Fault(where, f"{Path(error.filename).name} cannot be read ({error.strerror})"))
+                rows.append(BadRow(name, f"{Path(error.filename).name} cannot be read ({error.strerror})"))
         elif _companion(entry)[0] not in stems or not _companion(entry)[1]:
-            rows.append(Fault(where, _stray(entry)))
+            rows.append(BadRow(name, _stray(entry)))
     if not rows:
         raise ValueError(f"{folder}: there is nothing in this folder")
     return rows
 
 
 def _folder_row(
-    entry: Path, where: str, beside: dict[tuple[str, str], Path], common: Common, skip: Path | None
-) -> Job | Fault:
+    entry: Path, name: str, beside: dict[tuple[str, str], Path], common: PosterRequest, skip: Path | None
+) -> PosterRequest | BadRow:
     images = (entry,)
     if entry.is_dir():
         inside = [item for item in sorted(entry.iterdir()) if not _is_silent(item) and not _is_output(item, skip)]
         images = tuple(item for item in inside if _is_picture(item))
         strays = [item.name for item in inside if item not in images]
         if strays:
-            return Fault(where, f"{strays[0]} is not an image; a sub-folder holds the references of one poster")
+            return BadRow(name, f"{strays[0]} is not an image; a sub-folder holds the references of one poster")
         if not images:
-            return Fault(where, "there is no image in this sub-folder")
+            return BadRow(name, "there is no image in this sub-folder")
     prompt = common.prompt
     if note := beside.get((_stem(entry), ".txt")):
         try:
             prompt = " ".join(note.read_text(encoding="utf-8-sig").split()) or prompt
         except UnicodeDecodeError:
-            return Fault(where, f"{note.name} is not UTF-8 text")
+            return BadRow(name, f"{note.name} is not UTF-8 text")
     mask = beside.get((_stem(entry), _MASK))
-    return checked(with_common(Job(where, common.task or "", prompt, common.texts, images, mask), common))
+    request = PosterRequest(prompt, task=common.task, texts=common.texts, images=images, mask=mask, id=name)
+    return checked(request, common)
 
 
 def _is_picture(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Job rows from a JSONL manifest, every fault named; and the results' names."""
+"""Requests from a JSONL manifest or a folder, every fault named; and the results' names."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ import difflib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from posterkit.batch.folder import read_folder
-from posterkit.generate.request import MAX_SIDE, MOST, TEXT, Common, Fault, Job, checked, parse_anchor, with_common
-from posterkit.pipelines.revision import weights_of
-from posterkit.tasks import ANCHORS, Anchor
+from posterkit.batch.rows import BadRow, checked
+from posterkit.pipelines.registry import resolve
+from posterkit.schema import PosterRequest, sides
+from posterkit.sizing import MAX_SIDE
+from posterkit.tasks import ANCHORS, MOST_CANDIDATES, TEXT, Anchor, parse_anchor
 
-ROW_KEYS = tuple(f.name for f in fields(Job) if f.name not in ("where", "expanded", "refine", "feedback"))
 
-
-def read_jobs(source: Path, common: Common, skip: Path | None = None) -> list[Job | Fault]:
-    """Rows of a folder or of a JSONL manifest, in order, each with its result's name; faults stand at their place.
+def read_requests(source: Path, common: PosterRequest, skip: Path | None = None) -> list[PosterRequest | BadRow]:
+    """Rows of a folder or of a JSONL manifest, in order, each with its result's name; bad ones stand at their place.
 
     Args:
+        common: what holds for rows that do not say it themselves; its task is "" where none is given.
         skip: the output folder; it is no row when it lies in the folder.
 
     Raises:
@@ -36,84 +37,85 @@ def read_jobs(source: Path, common: Common, skip: Path | None = None) -> list[Jo
     return list(_name_results(rows))
 
 
-def parse_row(row: Any, where: str, base: Path, common: Common) -> Job | Fault:
+def parse_row(row: Any, name: str, base: Path, common: PosterRequest) -> PosterRequest | BadRow:
     """One manifest row; every fault in it is named in one line."""
     if not isinstance(row, dict):
-        return Fault(where, f"a row must be a JSON object, found {type(row).__name__}")
-    faults = [_unknown(key, ROW_KEYS) for key in row if key not in ROW_KEYS]
+        return BadRow(name, f"a row must be a JSON object, found {type(row).__name__}")
+    faults = [_unknown(key, tuple(_CHECKS)) for key in row if key not in _CHECKS]
     for key, (test, accepted) in _CHECKS.items():
         value = row.get(key)
         if value is not None and not test(value):
             faults.append(f"{key} must be {accepted}, found {json.dumps(value, ensure_ascii=False)}")
     if faults:
-        return Fault(where, "; ".join(faults))
+        return BadRow(name, "; ".join(faults))
     given = {key: value for key, value in row.items() if value is not None}
-    job = Job(
-        where,
+    request = PosterRequest(
+        given.get("prompt", common.prompt),
         task=given.get("task", common.task or (TEXT if not given.get("images") else "")),
-        prompt=given.get("prompt", common.prompt),
-        texts=tuple(given.get("texts", common.texts)),
-        images=tuple(base / name for name in given.get("images", ())),
+        texts=given.get("texts", common.texts),
+        images=[base / image for image in given.get("images", ())],
         mask=base / given["mask"] if "mask" in given else None,
         anchor=_anchor(given["anchor"]) if "anchor" in given else None,
+        size=sides(given.get("width"), given.get("height")),
         lora=_lora(given.get("lora"), base),
         out=str(_result(given["out"])) if "out" in given else None,
+        id=name,
         **{key: given[key] for key in _PLAIN if key in given},
     )
-    return checked(with_common(job, common))
+    return checked(request, common)
 
 
-def _read_manifest(path: Path, common: Common) -> list[Job | Fault]:
+def _read_manifest(path: Path, common: PosterRequest) -> list[PosterRequest | BadRow]:
     try:
         # not splitlines: JSON may hold U+2028 and other line ends inside a text
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError:
         raise ValueError(f"{path}: not a JSONL manifest (it is not UTF-8 text)") from None
-    rows: list[Job | Fault] = []
+    rows: list[PosterRequest | BadRow] = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        where = f"{path.name}:{number}"
+        name = f"{path.name}:{number}"
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            rows.append(Fault(where, f"not JSON: {error.msg} at column {error.colno}"))
+            rows.append(BadRow(name, f"not JSON: {error.msg} at column {error.colno}"))
             continue
-        rows.append(parse_row(row, where, path.parent, common))
+        rows.append(parse_row(row, name, path.parent, common))
     if not rows:
         raise ValueError(f"{path}: the manifest has no rows")
     return rows
 
 
-def _name_results(rows: list[Job | Fault]) -> Iterator[Job | Fault]:
-    """Give each job its result's name; explicit names come first, others get -2, -3 where they clash."""
+def _name_results(rows: list[PosterRequest | BadRow]) -> Iterator[PosterRequest | BadRow]:
+    """Give each row its result's name; explicit names come first, others get -2, -3 where they clash."""
     taken: dict[str, str] = {"contact_sheet.png": "the contact sheet"}
     clashes: dict[int, str] = {}
     for index, row in enumerate(rows):
-        if isinstance(row, Job) and row.out:
+        if isinstance(row, PosterRequest) and row.out:
             key = row.out.lower()
             if key in taken:
                 clashes[index] = f"out {row.out!r} is already the name of {taken[key]}"
-            taken.setdefault(key, row.where)
+            taken.setdefault(key, row.id)
     for index, row in enumerate(rows):
         if index in clashes:
-            yield Fault(row.where, clashes[index])
-        elif isinstance(row, Job) and not row.out:
+            yield BadRow(row.id, clashes[index])
+        elif isinstance(row, PosterRequest) and not row.out:
             stem = _stem(row, index)
             name, count = f"{stem}.png", 1
             while name.lower() in taken:
                 count += 1
                 name = f"{stem}-{count}.png"
-            taken[name.lower()] = row.where
+            taken[name.lower()] = row.id
             yield replace(row, out=name)
         else:
             yield row
 
 
-def _stem(job: Job, index: int) -> str:
-    if job.where.endswith("/"):
-        return job.where[:-1]
-    return job.images[0].stem if job.images else f"poster-{index + 1:04d}"
+def _stem(request: PosterRequest, index: int) -> str:
+    if request.id.endswith("/"):
+        return request.id[:-1]
+    return Path(str(request.images[0])).stem if request.images else f"poster-{index + 1:04d}"
 
 
 def _unknown(key: str, known: tuple[str, ...]) -> str:
@@ -127,7 +129,7 @@ def _lora(value: str | None, base: Path) -> str | None:
     if value is None:
         return None
     name = value.rpartition("=")[0] or value
-    return weights_of(str(base / value) if (base / value).exists() or (base / name).exists() else value)
+    return resolve(base / value if (base / value).exists() or (base / name).exists() else value)
 
 
 def _anchor(value: str | list[int]) -> Anchor:
@@ -176,7 +178,7 @@ def _result(out: str) -> PurePosixPath:
     return PurePosixPath(out.replace("\\", "/"))
 
 
-_PLAIN = ("width", "height", "seed", "steps", "guidance", "negative_prompt", "best_of")  # as they stand in the row
+_PLAIN = ("seed", "steps", "guidance", "negative_prompt", "best_of")  # as they stand in the row
 _SIDE = f"a whole number of pixels from 16 to {MAX_SIDE}"
 _CHECKS = {
     "task": (_is_text, "a task name"),
@@ -192,6 +194,9 @@ _CHECKS = {
     "guidance": (lambda value: _is_number(value) and 0 <= value <= 100, "a number from 0 to 100"),
     "negative_prompt": (_is_text, "a text"),
     "lora": (_is_text, "a file or folder name"),
-    "best_of": (lambda value: _is_int(value) and 1 <= value <= MOST, f"a whole number from 1 to {MOST}"),
+    "best_of": (
+        lambda value: _is_int(value) and 1 <= value <= MOST_CANDIDATES,
+        f"a whole number from 1 to {MOST_CANDIDATES}",
+    ),
     "out": (_is_result, "a .png name inside the output folder"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import importlib.util
 import os
@@ -32,8 +33,12 @@ class Trouble:
     cure: str
 
 
-def examine() -> int:
-    """Print everything; the number of troubles found."""
+def add_options(command: argparse.ArgumentParser) -> None:
+    """None of its own."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print everything; exit code 1 where something is broken."""
     console = Console()
     _print_table(
         console, "versions", [("posterkit", __version__), ("python", platform.python_version()), *_versions()]
@@ -47,7 +52,7 @@ def examine() -> int:
     for trouble in found:
         console.print(f"posterkit: {trouble.what}", style="bold red", markup=False, highlight=False, soft_wrap=True)
         console.print(f"    cure: {trouble.cure}", markup=False, highlight=False, soft_wrap=True)
-    return len(found)
+    return 1 if found else 0
 
 
 def devices() -> list[tuple[str, str]]:

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shlex
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
 
-from posterkit.generate.metadata import read_record
+def add_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("poster", type=Path, metavar="POSTER", help="a PNG that posterkit made")
+    command.add_argument("--json", action="store_true", help="the whole record as JSON")
 
 
-def print_record(path: Path, as_json: bool) -> None:
-    """Print everything that is needed to make a poster again.
+def run(args: argparse.Namespace) -> int:
+    """Print everything that is needed to make a poster again; ValueError without a record, or with a damaged one."""
+    from rich.console import Console
+    from rich.table import Table
 
-    Raises:
-        ValueError: the file carries no record, or a damaged one.
-    """
+    from posterkit.generate.metadata import read_record
+
+    path = args.poster
     record = read_record(path)
-    if as_json:
+    if args.json:
         print(json.dumps(record, ensure_ascii=False, indent=2))
-        return
+        return 0
     try:
         lines = _lines(record)
     except (KeyError, TypeError, AttributeError, IndexError):
@@ -36,6 +39,7 @@ def print_record(path: Path, as_json: bool) -> None:
     console.print(table, markup=False)
     again = f"posterkit generate --from-image {shlex.quote(str(path))} -o again.png"
     console.print(f"\nmake it again: {again}", markup=False, highlight=False, soft_wrap=True)
+    return 0
 
 
 def _lines(record: dict[str, Any]) -> list[tuple[str, str]]:
@@ -82,21 +86,21 @@ def choice_summary(record: dict[str, Any]) -> list[str]:
 
 
 def _choice_lines(record: dict[str, Any]) -> list[tuple[str, str]]:
-    """Each candidate and each round, with what it is worth."""
+    """Each candidate and each round, with its score."""
     lines = [(line.partition(": ")[0], line.partition(": ")[2]) for line in choice_summary(record)]
-    lines += [(f"seed {row['seed']}", _worth(row)) for row in record.get("chosen", {}).get("candidates", ())]
+    lines += [(f"seed {row['seed']}", _score(row)) for row in record.get("chosen", {}).get("candidates", ())]
     lines += [("redrawn", " ".join(said)) for said in record["row"].get("feedback", ())]
     refined = record.get("refined")
     if refined is None:
         return lines
-    lines += [("critic", refined["critic"]), ("draft", _worth(refined["draft"]))]
+    lines += [("critic", refined["critic"]), ("draft", _score(refined["draft"]))]
     for number, row in enumerate(refined["rounds"], start=1):
-        lines.append((f"round {number}", f"{'kept' if row['kept'] else 'not kept'}, {_worth(row)}"))
+        lines.append((f"round {number}", f"{'kept' if row['kept'] else 'not kept'}, {_score(row)}"))
         lines += [("  content", row["content"]), ("  style", row["style"])]
     return lines
 
 
-def _worth(row: dict[str, Any]) -> str:
+def _score(row: dict[str, Any]) -> str:
     """A value, what it is made of, and why; or why there is none."""
     if "fault" in row:
         return f"left out: {row['fault']}"

@@ -21,11 +21,11 @@ def note(line: str) -> None:
 class Steps:
     """The bar of one poster: it waits while the model loads, then counts denoising steps."""
 
-    def __init__(self, progress: Progress, words: str) -> None:
+    def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._task = progress.add_task(words, total=None)
+        self._task = progress.add_task("reading", total=None)
 
-    def begin(self, words: str, total: int) -> None:
+    def begin(self, words: str, total: int | None) -> None:
         self._progress.reset(self._task, total=total, description=words)
 
     def step(self, done: int) -> None:
@@ -33,9 +33,9 @@ class Steps:
 
 
 @contextmanager
-def steps(words: str) -> Iterator[Steps]:
+def steps() -> Iterator[Steps]:
     with _progress() as progress:
-        yield Steps(progress, words)
+        yield Steps(progress)
 
 
 class BatchProgress:

@@ -1,8 +1,11 @@
-"""Finds the recipes of `train/` and `data_tools/`: beside the package in a checkout, in share/posterkit of a wheel."""
+"""Runs the recipes of `train/` and `data_tools/`: beside the package in a checkout, in share/posterkit of a wheel."""
 
 from __future__ import annotations
 
+import argparse
 import difflib
+import runpy
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -53,3 +56,32 @@ def find_recipe(kind: Kind, name: str) -> Path:
         hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(names)}"
         raise ValueError(f'no recipe "{name}" in {kind}/ ({hint})')
     return recipe_root() / kind / f"{stem}.py"
+
+
+def add_options(command: argparse.ArgumentParser, kind: Kind, metavar: str) -> None:
+    """The recipe's name, and everything behind it for the recipe itself."""
+    command.add_argument("recipe", nargs="?", metavar=metavar, help="its name; without one the names are listed")
+    command.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="for the recipe, such as --help")
+
+
+def run(kind: Kind, args: argparse.Namespace) -> int:
+    """Run a recipe in this process, as `python train/RECIPE.py ARGUMENTS` does; its exit code.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if args.recipe is None:
+        print("\n".join(recipe_names(kind)))
+        return 0
+    path = find_recipe(kind, args.recipe)
+    before = sys.argv, list(sys.path)
+    sys.argv, sys.path[:] = [str(path), *args.arguments], [str(path.parent), *sys.path]
+    try:
+        runpy.run_path(str(path), run_name="__main__")
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            raise
+        return end.code or 0
+    finally:
+        sys.argv, sys.path[:] = before
+    return 0

@@ -127,6 +127,11 @@ def file_hash(path: str | Path) -> str:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
 
 
+def picture_hash(image: Image.Image) -> str:
+    """SHA-256 of a picture's mode, size and pixels, hexadecimal."""
+    return hashlib.sha256(f"{image.mode} {image.size}".encode() + image.tobytes()).hexdigest()
+
+
 def from_anywhere(source: str | None) -> str | None:
     """A model, transformer or LoRA by a name that holds in every folder; a hub id stays as it is."""
     if source is None:

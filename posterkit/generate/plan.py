@@ -1,4 +1,4 @@
-"""From a job to a plan: every size, word and number of a poster settled before a model is loaded."""
+"""From a request to a plan: every size, word and number of a poster settled before a model is loaded."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ import warnings
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import posterkit
-from posterkit import mini
-from posterkit.generate.metadata import content_id, file_hash, from_anywhere
-from posterkit.generate.request import MAX_SIDE, TEXT, Job
+from posterkit.generate.metadata import content_id, file_hash, from_anywhere, picture_hash
 from posterkit.image_io import MAX_PIXELS, read_size
+from posterkit.pipelines.loading import card_scripts
+from posterkit.pipelines.registry import ModelFamily, family_for, family_of, read_index, resolve
 from posterkit.pipelines.revision import revision_of
 from posterkit.prompts import PosterBrief, unsupported_scripts, without_texts, words_for
-from posterkit.sizing import Size, fit_area
-from posterkit.tasks import POSTER, TASKS, Box
+from posterkit.schema import Box, ImageSource, PosterRequest, picture_of
+from posterkit.sizing import MAX_SIDE, Size, fit_area
+from posterkit.tasks import POSTER, TASKS, TEXT
 from posterkit.typeset.fonts import FACES, for_text
 from posterkit.typeset.poster import SMALLEST, clean_texts
 
@@ -28,8 +30,6 @@ _ABOUT = 1.25  # times the native area; rounding to the grid stays below, down t
 # a model that draws fewer pixels than this cannot spell; its texts are typeset unless asked otherwise
 SPELLS_FROM = 512 * 512
 RULES = "rules"  # the reward and the critic where none is named
-_MINI = {"text": "postercraft", "image": "posteromni"}
-_KINDS = {"postercraft": "text", "posteromni": "image"}
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,13 @@ class Checkpoint:
     Attributes:
         name: what to write into records: "mini:posteromni", a folder or a hub id.
         source: what to load: a folder or a hub id.
-        kind: "text" (FLUX.1) or "image" (Qwen-Image-Edit).
         revision: a content hash of the folder, or the hub's commit.
         scripts: those that it can draw, by its card; empty where it cannot spell, None where the card says nothing.
     """
 
     name: str
     source: str
-    kind: str
+    family: ModelFamily
     revision: str
     native_area: int
     steps: int
@@ -80,21 +79,22 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PosterPlan:
     """One poster, settled.
 
     Attributes:
-        id: the row id that its file will carry.
+        request: with its size, seed, steps and guidance.
+        id: of the row; the poster's file will carry it.
+        row: the resolved row, JSON-able.
         finished: the poster's size in pixels.
         native: what the model draws.
         box: where the photograph lies on the finished poster, for tasks that keep pixels.
         words: the prompt as the pipeline gets it.
         brief: what to set over the drawing; None where no text is, or the model draws it.
-        row: the resolved row, JSON-able.
-        best_of: how many seeds are drawn, from `seed` upwards.
+        best_of: how many seeds are drawn, from the request's upwards.
     """
 
-    job: Job
+    request: PosterRequest
     id: str
     row: dict[str, Any]
     checkpoint: Checkpoint
@@ -104,128 +104,135 @@ class Plan:
     box: Box | None
     words: str
     brief: PosterBrief | None
-    seed: int
-    steps: int
-    guidance: float
     best_of: int = 1
 
 
-def kind_of(task: str) -> str:
-    """Which kind of model makes a task: "text" or "image"."""
-    return "text" if task == TEXT else "image"
-
-
-def find_checkpoint(settings: Settings, kind: str) -> Checkpoint:
-    """The checkpoint that rows of a kind are made with.
+def find_checkpoint(settings: Settings, task: str) -> Checkpoint:
+    """The checkpoint that posters of a task are made with.
 
     Raises:
-        ValueError: no such model, or one of the other kind.
+        ValueError: no such model, or one that does not draw the task.
     """
-    from posterkit.pipelines.loading import card_scripts, family_of, read_index
-
+    family = family_for(task)
     name = settings.model or "mini"
-    name = f"mini:{_MINI[kind]}" if name == "mini" else name
-    try:
-        source = mini.path(name.removeprefix("mini:")) if name.startswith("mini:") else name
-    except FileNotFoundError as error:
-        raise ValueError(str(error)) from None
+    name = family.mini if name == "mini" else name
+    source = resolve(name)
     index = read_index(source)
-    if _KINDS[family_of(source, index)] != kind:
-        needed = "FLUX.1 (FluxPipeline)" if kind == "text" else "Qwen-Image-Edit (QwenImageEditPlusPipeline)"
-        made = "text posters" if kind == "text" else "image tasks"
-        raise ValueError(f"{source}: is a {index['_class_name']}; {made} need {needed}")
-    own = _class_defaults(kind) | {key: value for key, value in index.items() if value is not None}
+    if family_of(source, index) is not family:
+        made = "text posters" if task == TEXT else "image tasks"
+        raise ValueError(
+            f"{source}: is a {index['_class_name']}; {made} need {family.title} ({family.stock_pipeline})"
+        )
+    # the pipeline's own defaults hold for folders that say nothing (a stock FLUX.1 or Qwen-Image-Edit)
+    parameters = inspect.signature(family.pipeline_class().__init__).parameters.values()
+    own = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
+    own |= {key: value for key, value in index.items() if value is not None}
     revision = revision_of(source)
     for part, mark in ((settings.transformer, "+t"), (settings.lora, "+l")):
         revision += f"{mark}{revision_of(part)}" if part else ""
-    guidance = own["guidance_scale" if kind == "text" else "true_cfg_scale"]
-    area, steps = own["native_area"], own["num_inference_steps"]
-    return Checkpoint(name, source, kind, revision, area, steps, guidance, card_scripts(source))
+    numbers = own["native_area"], own["num_inference_steps"], own[family.guidance]
+    return Checkpoint(name, source, family, revision, *numbers, card_scripts(source))
 
 
-def make_plan(job: Job, settings: Settings, checkpoint: Checkpoint, seed: int = 0) -> Plan:
-    """Settle a job.
+def make_plan(request: PosterRequest, settings: Settings, checkpoint: Checkpoint, seed: int = 0) -> PosterPlan:
+    """Settle a request.
 
     Args:
-        seed: for a job without its own; its result's name is mixed in, so that equal rows give different posters.
+        seed: for a request without its own; its result's name is mixed in, so that equal rows give different posters.
 
     Raises:
         ValueError: a file is missing or unreadable, the sizes, the anchor and the task contradict each other, or a
             text cannot be set.
     """
-    photo = read_size(job.images[0]) if job.images else None
-    finished = finished_size(job, photo)
-    native = native_size(job, finished, settings, checkpoint)
+    photo = _size_of(request.images[0]) if request.images else None
+    finished = finished_size(request, photo)
+    native = native_size(request, finished, settings, checkpoint)
     if settings.native:
         finished = native
     box = None
-    if photo is not None and (canvas := TASKS[job.task].canvas) is not None:
-        box = canvas(photo, finished, job.anchor or "center")
-    brief = PosterBrief.from_prompt(job.prompt, job.texts)
-    texts = brief.texts
+    if photo is not None and (canvas := TASKS[request.task].canvas) is not None:
+        box = canvas(photo, finished, request.anchor or "center")
+    brief = PosterBrief.from_prompt(request.prompt, request.texts or ())
     drawn = _draws_texts(settings, checkpoint)
-    odd = unsupported_scripts(texts, checkpoint.scripts) if drawn and checkpoint.scripts is not None else {}
+    odd = unsupported_scripts(brief.texts, checkpoint.scripts) if drawn and checkpoint.scripts is not None else {}
     for text, names in odd.items():
         warnings.warn(f"{checkpoint.name} cannot draw {text!r} ({', '.join(names)}); it is typeset", stacklevel=2)
-    by_hand = [text for text in texts if not drawn or text in odd]
+    by_hand = [text for text in brief.texts if not drawn or text in odd]
     if by_hand:
         _check_settable(by_hand, finished)
-    words = words_for(job.task, job.expanded or job.prompt, texts, drawn)
+    words = words_for(request.task, request.expanded or request.prompt, brief.texts, drawn)
     if odd:
-        words = words_for(job.task, without_texts(words, odd), [text for text in texts if text not in odd], True)
-    if job.seed is not None:
-        seed = job.seed
-    elif job.out:
-        seed = (seed + zlib.crc32(job.out.encode("utf-8", "surrogatepass"))) % 2**31
-    steps = job.steps or checkpoint.steps
-    guidance = checkpoint.guidance if job.guidance is None else job.guidance
-    row = {
-        "task": job.task, "prompt": job.prompt, "texts": texts,
-        "images": [{"path": str(path), "sha256": file_hash(path)} for path in job.images],
-        "mask": {"path": str(job.mask), "sha256": file_hash(job.mask)} if job.mask else None,
-        "anchor": list(job.anchor) if isinstance(job.anchor, tuple) else job.anchor,
-        "width": finished.width, "height": finished.height, "seed": seed, "steps": steps, "guidance": guidance,
-        "negative_prompt": job.negative_prompt, "lora": from_anywhere(job.lora), "expanded": job.expanded,
-        "native": settings.native, "draw_text": drawn, "dtype": settings.dtype, "preset": settings.preset,
-    }  # fmt: skip
-    row |= _chosen_by(job, settings)
-    revision = checkpoint.revision + (f"+l{revision_of(job.lora)}" if job.lora else "")
+        left = [text for text in brief.texts if text not in odd]
+        words = words_for(request.task, without_texts(words, odd), left, True)
+    if request.seed is None and request.out:
+        seed = (seed + zlib.crc32(request.out.encode("utf-8", "surrogatepass"))) % 2**31
+    request = replace(
+        request,
+        size=finished,
+        seed=seed if request.seed is None else request.seed,
+        steps=request.steps or checkpoint.steps,
+        guidance=checkpoint.guidance if request.guidance is None else request.guidance,
+    )
+    row = _row(request, settings, brief.texts, drawn)
+    revision = checkpoint.revision + (f"+l{revision_of(request.lora)}" if request.lora else "")
     # a LoRA counts by what it holds, which its revision says, not by where it lies
-    return Plan(
-        job, content_id(row | {"lora": None}, revision, posterkit.__version__), row, checkpoint, settings, finished,
-        native, box, words, replace(brief, texts=by_hand) if by_hand else None, seed, steps, guidance,
-        job.best_of or 1,
-    )  # fmt: skip
+    name = content_id(row | {"lora": None}, revision, posterkit.__version__)
+    overlay = replace(brief, texts=by_hand) if by_hand else None
+    return PosterPlan(
+        request, name, row, checkpoint, settings, finished, native, box, words, overlay, request.best_of or 1
+    )
 
 
-def _chosen_by(job: Job, settings: Settings) -> dict[str, Any]:
-    """The keys of a row that is chosen from several, refined, or redrawn; others keep the ids that they had."""
-    several, keys = (job.best_of or 1) > 1, {}
+def _row(request: PosterRequest, settings: Settings, texts: Sequence[str], drawn: bool) -> dict[str, Any]:
+    """The resolved row; it decides the poster's id."""
+    row = {
+        "task": request.task, "prompt": request.prompt, "texts": list(texts),
+        "images": [_named(image) for image in request.images],
+        "mask": None if request.mask is None else _named(request.mask),
+        "anchor": list(request.anchor) if isinstance(request.anchor, tuple) else request.anchor,
+        "width": request.width, "height": request.height, "seed": request.seed, "steps": request.steps,
+        "guidance": request.guidance, "negative_prompt": request.negative_prompt,
+        "lora": from_anywhere(request.lora), "expanded": request.expanded, "native": settings.native,
+        "draw_text": drawn, "dtype": settings.dtype, "preset": settings.preset,
+    }  # fmt: skip
+    # keys of a row that is chosen from several, refined, or redrawn; others keep the ids that they had
+    several = (request.best_of or 1) > 1
     if several:
-        keys["best_of"] = job.best_of
-    if job.refine:
-        keys |= {"refine": job.refine, "critic": from_anywhere(settings.critic or RULES)}
-    if several or job.refine:
-        keys["reward"] = from_anywhere(settings.reward or RULES)
-    if job.feedback:
-        keys["feedback"] = [list(said) for said in job.feedback]
-    return keys
+        row["best_of"] = request.best_of
+    if request.refine:
+        row |= {"refine": request.refine, "critic": from_anywhere(settings.critic or RULES)}
+    if several or request.refine:
+        row["reward"] = from_anywhere(settings.reward or RULES)
+    if request.feedback:
+        row["feedback"] = [list(said) for said in request.feedback]
+    return row
 
 
-def finished_size(job: Job, photo: Size | None) -> Size:
+def _named(image: ImageSource) -> dict[str, Any]:
+    """A picture in a row: its path, None for one in memory, and the hash of its content."""
+    if isinstance(image, str | Path):
+        return {"path": str(image), "sha256": file_hash(image)}
+    return {"path": None, "sha256": picture_hash(picture_of(image))}
+
+
+def _size_of(image: ImageSource) -> Size:
+    return read_size(image) if isinstance(image, str | Path) else Size(*picture_of(image).size)
+
+
+def finished_size(request: PosterRequest, photo: Size | None) -> Size:
     """The poster's size: as asked; one side asked, the other by the task's shape; else the task's own.
 
     Filling keeps the photograph's own size. Other tasks make 832x1216, or another shape of about that area.
     """
-    shape = FINISHED if photo is None else TASKS[job.task].shape(photo)
+    shape = FINISHED if photo is None else TASKS[request.task].shape(photo)
     if shape == POSTER:
         shape = FINISHED
-    if job.width and job.height:
-        size = Size(job.width, job.height)
-    elif job.width or job.height:
-        width = job.width or round(job.height * shape.aspect)  # type: ignore[operator]
-        size = Size(width, job.height or round(width / shape.aspect))
-    elif job.task == "filling" and photo is not None:
+    if request.width and request.height:
+        size = Size(request.width, request.height)
+    elif request.width or request.height:
+        width = request.width or round(request.height * shape.aspect)  # type: ignore[operator]
+        size = Size(width, request.height or round(width / shape.aspect))
+    elif request.task == "filling" and photo is not None:
         size = photo
     else:
         size = shape if shape == FINISHED else fit_area(shape, FINISHED.area, GRID)
@@ -237,13 +244,13 @@ def finished_size(job: Job, photo: Size | None) -> Size:
     return size
 
 
-def native_size(job: Job, finished: Size, settings: Settings, checkpoint: Checkpoint) -> Size:
+def native_size(request: PosterRequest, finished: Size, settings: Settings, checkpoint: Checkpoint) -> Size:
     """What the model draws: about its native area in the poster's shape, never more than the poster.
 
     A size asked for with `native` stays if it is on the grid and about that area, so that a poster made again from
     its record keeps its size.
     """
-    on_grid = job.width and job.height and finished.width % GRID == finished.height % GRID == 0
+    on_grid = request.width and request.height and finished.width % GRID == finished.height % GRID == 0
     if settings.native and on_grid and finished.area <= _ABOUT * checkpoint.native_area:
         return finished
     return fit_area(finished, min(checkpoint.native_area, finished.area), GRID)
@@ -275,10 +282,3 @@ def _draws_texts(settings: Settings, checkpoint: Checkpoint) -> bool:
     if settings.draw_text is not None:
         return settings.draw_text
     return bool(checkpoint.scripts) if checkpoint.scripts is not None else checkpoint.native_area >= SPELLS_FROM
-
-
-def _class_defaults(kind: str) -> dict[str, Any]:
-    """The pipeline's own defaults, for folders that say nothing (a stock FLUX.1 or Qwen-Image-Edit)."""
-    pipeline = posterkit.PosterCraftPipeline if kind == "text" else posterkit.PosterOmniPipeline
-    parameters = inspect.signature(pipeline.__init__).parameters.values()
-    return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}

@@ -1,4 +1,4 @@
-"""What goes into a poster's record, and the way back from a record to the job."""
+"""What goes into a poster's record, and the way back from a record to the request."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ import numpy as np
 
 import posterkit
 from posterkit.generate.metadata import file_hash, from_anywhere, read_record
-from posterkit.generate.plan import Plan, Settings
-from posterkit.generate.request import Job
+from posterkit.generate.plan import PosterPlan, Settings
 from posterkit.prompts import quoted_texts
+from posterkit.schema import PosterRequest
+from posterkit.sizing import Size
 
 _PARTS = ("torch", "diffusers", "transformers", "peft", "pillow", "numpy", "scipy")
 
 
 def record_of(
-    plan: Plan, drawn: tuple[int, int], resampler: str, made: dict[str, Any], boxes: Any, depth: int
+    plan: PosterPlan, drawn: tuple[int, int], resampler: str, made: dict[str, Any], boxes: Any, depth: int
 ) -> dict[str, Any]:
     """Everything that is needed to make a poster again, and to see why two differ; JSON-able.
 
@@ -55,8 +56,8 @@ def with_relative_paths(record: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The record with its sources named from `folder`, where the poster lies, so that both can move together."""
 
     def relative(file: dict[str, Any] | None) -> dict[str, Any] | None:
-        if file is None:
-            return None
+        if file is None or file["path"] is None:
+            return file
         try:
             path = os.path.relpath(file["path"], folder)
         except ValueError:  # another drive
@@ -68,10 +69,10 @@ def with_relative_paths(record: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {**record, "row": row}
 
 
-def job_of(poster: str | Path) -> tuple[Job, Settings, dict[str, Any]]:
-    """The job and the settings that made a poster, and its whole record.
+def request_from_poster(poster: str | Path) -> tuple[PosterRequest, Settings, dict[str, Any]]:
+    """The request and the settings that made a poster, and its whole record.
 
-    Of several candidates it is the kept one's job; what a critic suggested is taken from the record.
+    Of several candidates it is the kept one's request; what a critic suggested is taken from the record.
 
     Raises:
         ValueError: the file carries no record, or a picture that it was made from is gone or has changed.
@@ -81,15 +82,16 @@ def job_of(poster: str | Path) -> tuple[Job, Settings, dict[str, Any]]:
     try:
         row, model, settings = record["row"], record["model"], record["settings"]
         anchor, quoted = row["anchor"], quoted_texts(row["prompt"])
-        job = Job(
-            str(poster),
-            row["task"],
+        request = PosterRequest(
             row["prompt"],
-            tuple(text for text in row["texts"] if text not in quoted),  # another prompt brings other quoted ones
-            tuple(_source(image, poster) for image in row["images"]),
-            _source(row["mask"], poster) if row["mask"] else None,
-            tuple(anchor) if isinstance(anchor, list) else anchor,
-            **{key: row[key] for key in ("width", "height", "steps", "guidance", "negative_prompt", "lora")},
+            task=row["task"],
+            texts=[text for text in row["texts"] if text not in quoted],  # another prompt brings other quoted ones
+            images=[_source(image, poster) for image in row["images"]],
+            mask=_source(row["mask"], poster) if row["mask"] else None,
+            anchor=tuple(anchor) if isinstance(anchor, list) else anchor,
+            size=Size(row["width"], row["height"]),
+            **{key: row[key] for key in ("steps", "guidance", "negative_prompt", "lora")},
+            id=str(poster),
             seed=record["chosen"]["seed"] if "chosen" in record else row["seed"],
             expanded=row["expanded"],
             feedback=_feedback(record),
@@ -100,7 +102,7 @@ def job_of(poster: str | Path) -> tuple[Job, Settings, dict[str, Any]]:
         )  # fmt: skip
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{poster}: its record is damaged ({error!r})") from None
-    return job, found, record
+    return request, found, record
 
 
 def _feedback(record: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
@@ -110,8 +112,10 @@ def _feedback(record: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(said) for said in [*record["row"].get("feedback", ()), *kept])
 
 
-def _source(file: dict[str, str], poster: Path) -> Path:
+def _source(file: dict[str, Any], poster: Path) -> Path:
     """The picture that a record names: from the poster's folder, else from here."""
+    if file["path"] is None:
+        raise ValueError(f"{poster}: was made from a picture that was no file; its maker alone can make it again")
     for path in (poster.parent / file["path"], Path(file["path"])):
         if path.is_file():
             if file_hash(path) != file["sha256"]:

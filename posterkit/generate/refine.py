@@ -5,13 +5,15 @@ The loop of PosterCraft's stage 4 (section 3.4): draft, one suggestion on conten
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from posterkit.critic.critic import Critic
-from posterkit.generate.choose import OnStep, Scorer, asked_of, worth_row
-from posterkit.generate.plan import Plan
-from posterkit.generate.worker import Drawn, Inputs, Worker
+from posterkit.generate.choose import Draw, Scorer, score_row, scored_request
+from posterkit.generate.compose import FinishedPoster
+from posterkit.generate.draw import PreparedPoster
+from posterkit.generate.plan import PosterPlan
 from posterkit.messages import error_line
 from posterkit.pipelines.loading import card_recipe
 from posterkit.pipelines.revision import path_and_weight
@@ -20,16 +22,14 @@ from posterkit.rewards import RewardResult
 RECIPE = "stage4_reflect"  # what teaches a model to heed a draft and suggestions
 
 
-def redraw(
-    worker: Worker, plan: Plan, inputs: Inputs, draft: Drawn, said: tuple[str, ...], on_step: OnStep | None = None
-) -> Drawn:
+def redraw(poster: PreparedPoster, draft: FinishedPoster, suggestions: Sequence[str], draw: Draw) -> FinishedPoster:
     """The poster redrawn by suggestions, from its draft's own seed.
 
     Raises:
         Exception: whatever keeps it from being drawn or finished.
     """
-    again = replace(inputs, draft=draft.drawing, feedback=said, notes=[])
-    made = worker.draw([(replace(plan, seed=draft.seed), again)], on_step)[0]
+    request = replace(poster.request, seed=draft.seed, feedback=[suggestions])
+    (made,) = draw([replace(poster, request=request, draft=draft.drawing, notes=[])])
     if isinstance(made, Exception):
         raise made
     chosen = {"chosen": draft.record["chosen"]} if "chosen" in draft.record else {}
@@ -37,54 +37,48 @@ def redraw(
 
 
 def refine(
-    worker: Worker,
-    plan: Plan,
-    inputs: Inputs,
-    draft: Drawn,
-    critic: Critic,
-    scorer: Scorer,
-    on_step: OnStep | None = None,
-) -> Drawn:
-    """Redraw a poster by a critic's suggestions for at most `plan.job.refine` rounds, as long as each one is better.
+    poster: PreparedPoster, draft: FinishedPoster, critic: Critic, scorer: Scorer, draw: Draw
+) -> FinishedPoster:
+    """Redraw a poster by a critic's suggestions for at most `refine` rounds of its request, while each one is better.
 
-    The critic is shown what the model drew and is told what the model was told, so that it asks nothing of typeset
-    texts; the reward compares finished posters. Whatever fails ends the loop with a note: nothing drawn is lost.
+    The critic sees what the model drew and reads the model's prompt, so that it asks nothing of typeset texts; the
+    reward compares finished posters. Whatever fails ends the loop with a note: nothing drawn is lost.
 
     Returns:
         The best one, never worth less than the draft; its record has the rounds under "refined".
     """
-    asked = asked_of(plan, inputs)
-    worth = scorer([draft.image], [asked])[0]
-    refined: dict[str, Any] = {"critic": critic.name, "by": scorer.name, "draft": worth_row(worth), "rounds": []}
-    best, fault = draft, worth if isinstance(worth, str) else ""
-    value = worth.value if isinstance(worth, RewardResult) else 0.0
-    for number in range(1, (plan.job.refine or 0) + 1):
+    request = scored_request(poster)
+    result = scorer(draft.image, request)
+    refined: dict[str, Any] = {"critic": critic.name, "by": scorer.name, "draft": score_row(result), "rounds": []}
+    best, fault = draft, result if isinstance(result, str) else ""
+    value = result.value if isinstance(result, RewardResult) else 0.0
+    for number in range(1, (request.refine or 0) + 1):
         if fault:
             break
         try:
-            said = critic.suggest(best.drawing, plan.words)
-            made = redraw(worker, plan, inputs, best, (said.content, said.style), on_step)
-            worth = scorer([made.image], [asked])[0]
+            said = critic.suggest(best.drawing, poster.plan.words)
+            made = redraw(poster, best, (said.content, said.style), draw)
+            result = scorer(made.image, request)
         except Exception as error:  # a poster is there; it must not be lost to what would have made it better
             fault = f"round {number}: {error_line(error)}"
             break
-        better = isinstance(worth, RewardResult) and worth.value > value
-        row = {"content": said.content, "style": said.style, **worth_row(worth), "kept": better}
+        better = isinstance(result, RewardResult) and result.value > value
+        row = {"content": said.content, "style": said.style, **score_row(result), "kept": better}
         refined["rounds"].append(row)
-        if not isinstance(worth, RewardResult) or not better:
-            fault = f"round {number}: {worth}" if isinstance(worth, str) else ""
+        if not isinstance(result, RewardResult) or not better:
+            fault = f"round {number}: {result}" if isinstance(result, str) else ""
             break
-        best, value = made, worth.value
+        best, value = made, result.value
     what = "the draft" if best is draft else "the last better one"
     notes = [*best.notes, *([f"refining ended, {what} is kept: {fault}"] if fault else [])]
     return replace(best, record=best.record | {"refined": refined}, notes=notes)
 
 
-def untaught(plan: Plan) -> str | None:
+def untaught(plan: PosterPlan) -> str | None:
     """A line where the checkpoint's cards name recipes, and none that teaches to redraw; None where they name none."""
-    settings, job = plan.settings, plan.job
-    sources = [source for source in (plan.checkpoint.source, settings.transformer, settings.lora, job.lora) if source]
-    recipes = [recipe for source in sources if (recipe := card_recipe(path_and_weight(source)[0]))]
+    settings = plan.settings
+    sources = (plan.checkpoint.source, settings.transformer, settings.lora, plan.request.lora)
+    recipes = [recipe for source in sources if source and (recipe := card_recipe(path_and_weight(source)[0]))]
     if not recipes or RECIPE in recipes:
         return None
     return (

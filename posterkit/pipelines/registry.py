@@ -16,9 +16,8 @@ from typing import Any
 from posterkit import mini
 from posterkit.messages import error_line
 from posterkit.pipelines.revision import path_and_weight
-from posterkit.tasks import TASKS
+from posterkit.tasks import TASKS, TEXT
 
-TEXT = "text"  # the task of a family that makes a poster from words alone
 _HUB_ID = re.compile(r"[\w-]+(\.[\w-]+)*/[\w.-]+")  # owner/name
 
 

@@ -7,23 +7,25 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from posterkit.batch.manifest import parse_row, read_jobs
-from posterkit.generate.request import Common, Fault, Job, parse_anchor
-from posterkit.tasks import TASKS
+from posterkit.batch.manifest import parse_row, read_requests
+from posterkit.batch.rows import BadRow
+from posterkit.schema import PosterRequest
+from posterkit.sizing import Size
+from posterkit.tasks import TASKS, parse_anchor
 
-NONE = Common()
+NONE = PosterRequest(task="")
 
 
-def fault(row: Any, common: Common = NONE) -> str:
+def fault(row: Any, common: PosterRequest = NONE) -> str:
     found = parse_row(row, "jobs.jsonl:1", Path("base"), common)
-    assert isinstance(found, Fault), found
-    assert found.where == "jobs.jsonl:1" and "\n" not in found.why
+    assert isinstance(found, BadRow), found
+    assert found.id == "jobs.jsonl:1" and "\n" not in found.why
     return found.why
 
 
-def job(row: Any, common: Common = NONE) -> Job:
+def job(row: Any, common: PosterRequest = NONE) -> PosterRequest:
     found = parse_row(row, "jobs.jsonl:1", Path("base"), common)
-    assert isinstance(found, Job), found
+    assert isinstance(found, PosterRequest), found
     return found
 
 
@@ -40,10 +42,21 @@ def test_a_row_says_everything_about_a_poster() -> None:
         "out": "sub/lake.png",
     }  # fmt: skip
     found = job(row)
-    assert found == Job(
-        "jobs.jsonl:1", "filling", "a lake", ("LAKE",), (Path("base/a.png"),), Path("base/m.png"), None, 300, 400, 7,
-        5, 2.5, "people", "x.safetensors", "sub/lake.png",
-    )  # fmt: skip
+    assert found == PosterRequest(
+        "a lake",
+        task="filling",
+        texts=["LAKE"],
+        images=[Path("base/a.png")],
+        mask=Path("base/m.png"),
+        size=Size(300, 400),
+        seed=7,
+        steps=5,
+        guidance=2.5,
+        negative_prompt="people",
+        lora="x.safetensors",
+        out="sub/lake.png",
+        id="jobs.jsonl:1",
+    )
 
 
 @pytest.mark.parametrize(
@@ -89,7 +102,18 @@ def test_several_faults_of_a_row_come_together() -> None:
 
 
 def test_the_command_line_fills_in_what_a_row_leaves_out() -> None:
-    common = Common("extending", "shared", ("T",), "top", 100, 200, 9, 1.5, "no", 3, 4)
+    common = PosterRequest(
+        "shared",
+        task="extending",
+        texts=("T",),
+        anchor="top",
+        steps=9,
+        guidance=1.5,
+        negative_prompt="no",
+        seed=3,
+        best_of=4,
+        size=Size(100, 200),
+    )
     found = job({"images": ["a.png"]}, common)
     assert (found.task, found.prompt, found.texts, found.anchor) == ("extending", "shared", ("T",), "top")
     assert (found.width, found.height, found.steps, found.guidance, found.negative_prompt) == (100, 200, 9, 1.5, "no")
@@ -97,7 +121,7 @@ def test_the_command_line_fills_in_what_a_row_leaves_out() -> None:
 
 
 def test_a_row_with_one_side_does_not_take_the_other_from_the_command_line() -> None:
-    found = job({"prompt": "x", "width": 64}, Common(width=100, height=200))
+    found = job({"prompt": "x", "width": 64}, PosterRequest(task="", size=Size(100, 200)))
     assert (found.width, found.height) == (64, None)
 
 
@@ -109,9 +133,9 @@ def test_an_anchor_is_a_word_or_a_point(text: str, anchor: Any) -> None:
 def test_a_manifest_names_its_faulty_lines_and_keeps_the_good_ones(tmp_path: Path) -> None:
     lines = ['{"prompt": "a"}', "", "not json", '{"prompt": "b", "out": "b.png"}', '{"prompt": "c", "out": "B.png"}']
     (tmp_path / "jobs.jsonl").write_text("\ufeff" + "\n".join(lines), encoding="utf-8")
-    rows = read_jobs(tmp_path / "jobs.jsonl", NONE)
-    assert [row.where for row in rows] == ["jobs.jsonl:1", "jobs.jsonl:3", "jobs.jsonl:4", "jobs.jsonl:5"]
-    assert [isinstance(row, Job) for row in rows] == [True, False, True, False]
+    rows = read_requests(tmp_path / "jobs.jsonl", NONE)
+    assert [row.id for row in rows] == ["jobs.jsonl:1", "jobs.jsonl:3", "jobs.jsonl:4", "jobs.jsonl:5"]
+    assert [isinstance(row, PosterRequest) for row in rows] == [True, False, True, False]
     assert "not JSON" in rows[1].why and "already the name of jobs.jsonl:4" in rows[3].why  # type: ignore[union-attr]
     assert rows[0].out == "poster-0001.png"  # type: ignore[union-attr]
 
@@ -120,24 +144,24 @@ def test_a_text_may_hold_line_ends_that_json_lets_stand(tmp_path: Path) -> None:
     prompts = ["one\u2028two", "one\u0085two", "one\x7f\u2029two"]
     lines = [json.dumps({"prompt": prompt}, ensure_ascii=False) for prompt in prompts]
     (tmp_path / "jobs.jsonl").write_text("\r\n".join(lines), encoding="utf-8", newline="")
-    rows = read_jobs(tmp_path / "jobs.jsonl", NONE)
-    assert [row.prompt for row in rows if isinstance(row, Job)] == prompts and len(rows) == 3
+    rows = read_requests(tmp_path / "jobs.jsonl", NONE)
+    assert [row.prompt for row in rows if isinstance(row, PosterRequest)] == prompts and len(rows) == 3
 
 
 def test_a_result_has_one_name_however_it_is_spelt(tmp_path: Path) -> None:
     assert job({"prompt": "x", "out": "./sub//a.png"}).out == "sub/a.png"
     outs = ("a.png", "./a.png", "./contact_sheet.png", "b.png")
     (tmp_path / "jobs.jsonl").write_text("\n".join(json.dumps({"prompt": "x", "out": out}) for out in outs))
-    rows = read_jobs(tmp_path / "jobs.jsonl", NONE)
-    assert [row.out for row in rows if isinstance(row, Job)] == ["a.png", "b.png"]
+    rows = read_requests(tmp_path / "jobs.jsonl", NONE)
+    assert [row.out for row in rows if isinstance(row, PosterRequest)] == ["a.png", "b.png"]
     assert "already the name of jobs.jsonl:1" in rows[1].why and "the contact sheet" in rows[2].why  # type: ignore[union-attr]
 
 
 def test_paths_of_a_manifest_count_from_its_folder(tmp_path: Path) -> None:
     row = {"task": "extending", "images": ["pictures/a.png"]}
     (tmp_path / "jobs.jsonl").write_text(json.dumps(row))
-    (found,) = read_jobs(tmp_path / "jobs.jsonl", NONE)
-    assert isinstance(found, Job) and found.images == (tmp_path / "pictures" / "a.png",)
+    (found,) = read_requests(tmp_path / "jobs.jsonl", NONE)
+    assert isinstance(found, PosterRequest) and found.images == (tmp_path / "pictures" / "a.png",)
 
 
 def test_a_folder_gives_a_row_for_each_image_with_its_prompt_and_mask(tmp_path: Path) -> None:
@@ -146,8 +170,8 @@ def test_a_folder_gives_a_row_for_each_image_with_its_prompt_and_mask(tmp_path: 
     picture(tmp_path / "a.mask.png", "white")
     picture(tmp_path / "b.mask.png", "white")
     (tmp_path / "a.txt").write_text('a lake\nat "DAWN"\n', encoding="utf-8")
-    rows = read_jobs(tmp_path, Common("filling", "default"))
-    assert [(row.where, row.prompt, row.mask, row.out) for row in rows if isinstance(row, Job)] == [
+    rows = read_requests(tmp_path, PosterRequest("default", task="filling"))
+    assert [(row.id, row.prompt, row.mask, row.out) for row in rows if isinstance(row, PosterRequest)] == [
         ("a.png", 'a lake at "DAWN"', tmp_path / "a.mask.png", "a.png"),
         ("b.jpg", "default", tmp_path / "b.mask.png", "b.png"),
     ]
@@ -157,8 +181,8 @@ def test_capitals_in_the_ending_of_a_prompt_or_a_mask_count_for_nothing(tmp_path
     picture(tmp_path / "a.PNG")
     picture(tmp_path / "a.MASK.PNG", "white")
     (tmp_path / "a.TXT").write_text("a lake")
-    (found,) = read_jobs(tmp_path, Common("filling"))
-    assert isinstance(found, Job) and (found.prompt, found.mask) == ("a lake", tmp_path / "a.MASK.PNG")
+    (found,) = read_requests(tmp_path, PosterRequest(task="filling"))
+    assert isinstance(found, PosterRequest) and (found.prompt, found.mask) == ("a lake", tmp_path / "a.MASK.PNG")
 
 
 def test_what_may_not_be_read_is_the_fault_of_its_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,10 +200,10 @@ def test_what_may_not_be_read_is_the_fault_of_its_row(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(Path, "iterdir", refusing(Path.iterdir))
     monkeypatch.setattr(Path, "read_text", refusing(Path.read_text))
-    rows = {row.where: row for row in read_jobs(tmp_path, Common("style_driven"))}
-    assert isinstance(rows["b.png"], Job)
-    assert rows["a.png"] == Fault("a.png", "a.txt cannot be read (Permission denied)")
-    assert rows["locked/"] == Fault("locked/", "locked cannot be read (Permission denied)")
+    rows = {row.id: row for row in read_requests(tmp_path, PosterRequest(task="style_driven"))}
+    assert isinstance(rows["b.png"], PosterRequest)
+    assert rows["a.png"] == BadRow("a.png", "a.txt cannot be read (Permission denied)")
+    assert rows["locked/"] == BadRow("locked/", "locked cannot be read (Permission denied)")
 
 
 def test_the_output_folder_is_no_row_however_deep_it_lies(tmp_path: Path) -> None:
@@ -192,17 +216,17 @@ def test_the_output_folder_is_no_row_however_deep_it_lies(tmp_path: Path) -> Non
         ("posters/june/late", ["a.png", "mascot/", "posters/"]),
         ("mascot/made", ["a.png", "mascot/", "posters/"]),
     ):
-        found = {row.where: row for row in read_jobs(tmp_path, Common("id_driven"), skip=tmp_path / out)}
+        found = {row.id: row for row in read_requests(tmp_path, PosterRequest(task="id_driven"), skip=tmp_path / out)}
         assert list(found) == rows
-        assert isinstance(found["mascot/"], Job) == (out == "mascot/made")
+        assert isinstance(found["mascot/"], PosterRequest) == (out == "mascot/made")
 
 
 def test_a_sub_folder_is_one_row_with_several_references(tmp_path: Path) -> None:
     for name in ("two.png", "one.png"):
         picture(tmp_path / "mascot" / name)
     (tmp_path / "mascot.txt").write_text("on a bicycle")
-    (found,) = read_jobs(tmp_path, Common("id_driven"))
-    assert isinstance(found, Job)
+    (found,) = read_requests(tmp_path, PosterRequest(task="id_driven"))
+    assert isinstance(found, PosterRequest)
     assert [path.name for path in found.images] == ["one.png", "two.png"]
     assert (found.prompt, found.out) == ("on a bicycle", "mascot.png")
 
@@ -210,8 +234,8 @@ def test_a_sub_folder_is_one_row_with_several_references(tmp_path: Path) -> None
 def test_names_that_clash_get_numbers(tmp_path: Path) -> None:
     for name in ("a.jpg", "a.png", "a.webp", "a-2.png", "contact_sheet.png"):
         picture(tmp_path / name)
-    rows = read_jobs(tmp_path, Common("style_driven"))
-    outs = {row.where: row.out for row in rows if isinstance(row, Job)}
+    rows = read_requests(tmp_path, PosterRequest(task="style_driven"))
+    outs = {row.id: row.out for row in rows if isinstance(row, PosterRequest)}
     assert len(set(outs.values())) == 5 and outs["contact_sheet.png"] == "contact_sheet-2.png"
     assert outs["a.jpg"] == "a.png" and outs["a-2.png"] == "a-2.png"
 
@@ -225,24 +249,24 @@ def test_strays_get_a_line_and_system_files_none(tmp_path: Path) -> None:
     (tmp_path / "mixed").mkdir()
     (tmp_path / "mixed" / "readme.md").write_text("x")
     picture(tmp_path / "out" / "a.png")
-    rows = read_jobs(tmp_path, Common("style_driven"), skip=tmp_path / "out")
-    faults = {row.where: row.why for row in rows if isinstance(row, Fault)}
+    rows = read_requests(tmp_path, PosterRequest(task="style_driven"), skip=tmp_path / "out")
+    faults = {row.id: row.why for row in rows if isinstance(row, BadRow)}
     assert set(faults) == {"lost.mask.png", "notes.txt", "brief.docx", "empty/", "mixed/"}
     assert "mask without its image" in faults["lost.mask.png"] and "prompt without" in faults["notes.txt"]
-    assert [row.where for row in rows if isinstance(row, Job)] == ["a.png"]
+    assert [row.id for row in rows if isinstance(row, PosterRequest)] == ["a.png"]
 
 
 def test_a_folder_needs_a_task_and_something_in_it(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="needs --task, one of extending"):
-        read_jobs(tmp_path, NONE)
+        read_requests(tmp_path, NONE)
     with pytest.raises(ValueError, match="nothing in this folder"):
-        read_jobs(tmp_path, Common("extending"))
+        read_requests(tmp_path, PosterRequest(task="extending"))
     with pytest.raises(ValueError, match="no such folder or manifest"):
-        read_jobs(tmp_path / "none", Common("extending"))
+        read_requests(tmp_path / "none", PosterRequest(task="extending"))
 
 
 def test_the_example_posters_cover_text_and_every_task() -> None:
-    rows = read_jobs(Path(__file__).parents[2] / "examples" / "posters.jsonl", NONE)
-    jobs = [row for row in rows if isinstance(row, Job)]
+    rows = read_requests(Path(__file__).parents[2] / "examples" / "posters.jsonl", NONE)
+    jobs = [row for row in rows if isinstance(row, PosterRequest)]
     assert len(jobs) == len(rows) and {row.task for row in jobs} == {"text", *TASKS}
     assert all(path.is_file() for row in jobs for path in (*row.images, *((row.mask,) if row.mask else ())))

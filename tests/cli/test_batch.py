@@ -17,8 +17,8 @@ from pictures import bomb, grain
 from PIL import Image
 
 from posterkit.cli.main import main
+from posterkit.generate import maker
 from posterkit.generate.metadata import read_record
-from posterkit.generate.worker import Worker
 
 SMALL = ("--width", "96", "--height", "144")
 
@@ -221,8 +221,8 @@ def test_a_row_that_cannot_be_finished_costs_no_other_row(
     tmp_path: Path, craft: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
-    draw = Worker.draw
-    monkeypatch.setattr(Worker, "draw", lambda *args: calls.append(len(args[1])) or draw(*args))
+    draw = maker.draw_prepared
+    monkeypatch.setattr(maker, "draw_prepared", lambda *args: calls.append(len(args[1])) or draw(*args))
     rows = [{"prompt": "x"}, {"prompt": "x", "texts": ["far too long a text " * 40]}, {"prompt": "x", "texts": ["A"]}]
     out = tmp_path / "out"
     assert run("batch", manifest(tmp_path, rows), "-o", out, "--native", "--model", craft) == 1

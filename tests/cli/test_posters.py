@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from posterkit.cli.main import main
+from posterkit.generate.maker import PosterMaker
 from posterkit.generate.metadata import read_record, write_png
-from posterkit.generate.worker import Worker
 
 
 def run(*argv: object) -> int:
@@ -245,7 +245,7 @@ def test_a_local_language_model_runs_where_the_poster_is_drawn(
     monkeypatch.setattr(presets, "hardware", lambda device=None: card if device is None else real(device))
     answer = Expansion("waves at dawn", "waves", "model", True)
     monkeypatch.setattr(expand, "expand_prompt", lambda *_, device: asked.append(device) or answer)
-    monkeypatch.setattr(Worker, "plan", lambda *_: (_ for _ in ()).throw(ValueError("enough")))
+    monkeypatch.setattr(PosterMaker, "plan", lambda *_: (_ for _ in ()).throw(ValueError("enough")))
     argv = ["generate", "waves", "--expand", "folder", "--model", craft, "-o", tmp_path / "a.png"]
     assert run(*argv) == 2 and run(*argv, "--device", "cpu") == 2
     assert asked == ["cuda:1", "cpu"]

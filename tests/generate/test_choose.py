@@ -13,12 +13,13 @@ from PIL import Image
 from served_rewards import Marks, reward_servers
 
 from posterkit.cli.main import main
-from posterkit.generate.choose import asked_of
+from posterkit.generate import maker
+from posterkit.generate.choose import scored_request
+from posterkit.generate.draw import prepare
+from posterkit.generate.maker import PosterMaker
 from posterkit.generate.metadata import read_record
-from posterkit.generate.plan import Settings
-from posterkit.generate.request import Job
-from posterkit.generate.worker import Worker
 from posterkit.rewards.parts.preservation import canvas_of
+from posterkit.schema import PosterRequest
 from posterkit.sizing import Size
 
 Serve = Callable[[Marks], str]
@@ -135,8 +136,10 @@ def test_a_batch_chooses_row_by_row_and_says_between_what(
     tmp_path: Path, craft: str, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
-    draw = Worker.draw
-    monkeypatch.setattr(Worker, "draw", lambda self, work, *rest: calls.append(len(work)) or draw(self, work, *rest))
+    draw = maker.draw_prepared
+    monkeypatch.setattr(
+        maker, "draw_prepared", lambda pipe, some, *rest: calls.append(len(some)) or draw(pipe, some, *rest)
+    )
     two = {"best_of": 2, "seed": 5}
     rows = [{"prompt": "a"} | two, {"prompt": "b", "seed": 1}, {"prompt": "c"} | two, {"prompt": "d"} | two]
     out = tmp_path / "out"
@@ -158,7 +161,7 @@ def test_a_batch_chooses_row_by_row_and_says_between_what(
 
 def test_the_id_of_a_row_follows_how_many_there_are_to_choose_from_and_who_chooses(craft: str) -> None:
     def made(best_of: int | None, reward: str | None) -> str:
-        return Worker(Settings(model=craft, reward=reward)).plan(Job(prompt="x", seed=1, best_of=best_of)).id
+        return PosterMaker(model=craft, reward=reward).plan(PosterRequest("x", seed=1, best_of=best_of)).id
 
     assert made(None, None) == made(1, None) == made(1, "text")
     assert len({made(1, None), made(2, None), made(3, None), made(2, "text")}) == 4
@@ -166,13 +169,13 @@ def test_the_id_of_a_row_follows_how_many_there_are_to_choose_from_and_who_choos
 
 
 def test_a_kept_photograph_is_told_to_the_reward_where_it_lies(tmp_path: Path, photo: Path, omni: str) -> None:
-    out, worker = tmp_path / "p.png", Worker(Settings(model=omni))
+    out = tmp_path / "p.png"
     argv = ["transform", "extending", photo, "--anchor", "31,77", "--width", 300, "--height", 400, "--seed", 1]
     assert run(*argv, "--best-of", 2, "--reward", "preservation", "--model", omni, "-o", out) == 0
     chosen = read_record(out)["chosen"]
     assert chosen["seed"] == 1 and [row["value"] for row in chosen["candidates"]] == [1.0, 1.0]
-    plan = worker.plan(Job(task="extending", images=(photo,), anchor=(31, 77), width=300, height=400, seed=1))
-    asked = asked_of(plan, worker.read(plan))
+    request = PosterRequest(task="extending", images=[photo], anchor=(31, 77), size=Size(300, 400), seed=1)
+    asked = scored_request(prepare(PosterMaker(model=omni).plan(request)))
     canvas, made = canvas_of(asked)
     assert asked.size == (300, 400) and asked.placed == (31, 77, 211, 197) and asked.texts is None
     assert np.array_equal(canvas[77:197, 31:211], pixels(photo)) and made.sum() == 300 * 400 - 180 * 120
@@ -183,29 +186,34 @@ def test_a_poster_larger_than_rewards_look_is_told_at_the_size_they_see(tmp_path
     hole = Image.new("L", (3000, 1500), 0)
     hole.paste(255, (1500, 0, 3000, 1500))
     hole.save(tmp_path / "m.png")
-    worker = Worker(Settings(model=omni))
-    plan = worker.plan(Job(task="filling", images=(tmp_path / "p.png",), mask=tmp_path / "m.png", seed=1))
-    asked = asked_of(plan, worker.read(plan))
+    request = PosterRequest(task="filling", images=[tmp_path / "p.png"], mask=tmp_path / "m.png", seed=1)
+    plan = PosterMaker(model=omni).plan(request)
+    asked = scored_request(prepare(plan))
     assert plan.finished == (3000, 1500) and asked.size == Size(2048, 1024)
-    assert asked.mask is not None and asked.mask.shape == (1024, 2048) and asked.placed == (0, 0, 2048, 1024)
+    assert (
+        asked.mask_array is not None and asked.mask_array.shape == (1024, 2048) and asked.placed == (0, 0, 2048, 1024)
+    )
     canvas, made = canvas_of(asked)
     assert made[:, 1024:].all() and not made[:, :1024].any() and (canvas[:, :1020] == (0, 128, 128)).all()
 
 
 @pytest.mark.parametrize(
-    ("job", "settings", "texts", "prompt"),
+    ("row", "settings", "texts", "prompt"),
     [
-        (Job(prompt='a "JAZZ" night', texts=("8 pm",)), {}, ("JAZZ", "8 pm"), 'a "JAZZ" night with the text "8 pm".'),
-        (Job(prompt="waves"), {}, (), "waves"),
-        (Job(prompt="waves"), {"draw_text": True}, None, "waves"),
-        (Job(prompt="waves", expanded="calm waves"), {}, (), "calm waves"),
-        (Job(texts=("SURF",)), {}, ("SURF",), 'with the text "SURF".'),
+        (
+            PosterRequest('a "JAZZ" night', texts=["8 pm"]),
+            {},
+            ("JAZZ", "8 pm"),
+            'a "JAZZ" night with the text "8 pm".',
+        ),
+        (PosterRequest("waves"), {}, (), "waves"),
+        (PosterRequest("waves"), {"draw_text": True}, None, "waves"),
+        (PosterRequest("waves", expanded="calm waves"), {}, (), "calm waves"),
+        (PosterRequest(texts=["SURF"]), {}, ("SURF",), 'with the text "SURF".'),
     ],
 )
 def test_the_reward_knows_what_the_poster_must_say(
-    craft: str, job: Job, settings: dict[str, Any], texts: tuple[str, ...] | None, prompt: str
+    craft: str, row: PosterRequest, settings: dict[str, Any], texts: tuple[str, ...] | None, prompt: str
 ) -> None:
-    worker = Worker(Settings(model=craft, **settings))
-    plan = worker.plan(job, 1)
-    asked = asked_of(plan, worker.read(plan))
+    asked = scored_request(prepare(PosterMaker(model=craft, **settings).plan(row, 1)))
     assert (asked.texts, asked.prompt) == (texts, prompt)

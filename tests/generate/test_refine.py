@@ -16,11 +16,9 @@ from PIL import Image
 from served_rewards import Marks, reward_servers
 
 from posterkit.cli.main import main
+from posterkit.generate.maker import PosterMaker
 from posterkit.generate.metadata import read_record
-from posterkit.generate.plan import Settings
 from posterkit.generate.refine import untaught
-from posterkit.generate.request import Job
-from posterkit.generate.worker import Worker
 from posterkit.rewards import open_reward
 from posterkit.schema import PosterRequest
 
@@ -173,7 +171,7 @@ def test_only_posters_from_text_are_refined(
 
 def test_a_checkpoint_whose_card_names_another_recipe_is_said_not_to_heed_drafts(tmp_path: Path, craft: str) -> None:
     def told(**settings: Any) -> str | None:
-        return untaught(Worker(Settings(**settings)).plan(Job(prompt="x", seed=1)))
+        return untaught(PosterMaker(**settings).plan(PosterRequest("x", seed=1)))
 
     assert told(model=craft) is None  # no card, no guess
     assert "not trained to redraw" in (told() or "")  # mini's card names its recipe

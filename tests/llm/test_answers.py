@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from posterkit.generate.request import NoneScored
+from posterkit.generate.choose import NoneScored
 from posterkit.llm.answers import read_answer
 from posterkit.llm.client import AnswerError
 from posterkit.messages import error_line

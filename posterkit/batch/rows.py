@@ -1,0 +1,35 @@
+"""A row of a batch: a request, or why it is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from posterkit.schema import PosterRequest
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that cannot be made, and why in one line."""
+
+    id: str
+    why: str
+
+
+def checked(request: PosterRequest, common: PosterRequest) -> PosterRequest | BadRow:
+    """The request with what holds for all rows, or what in it contradicts its task.
+
+    Sizes count together (a row's width does not meet the command line's height); an anchor only for extending.
+    """
+    changes: dict[str, Any] = {"size": request.size or common.size}
+    if request.anchor is None and request.task == "extending":
+        changes["anchor"] = common.anchor
+    for name in ("steps", "guidance", "negative_prompt", "best_of"):
+        if getattr(request, name) is None:
+            changes[name] = getattr(common, name)
+    request = replace(request, **changes)
+    try:
+        request.check()
+    except ValueError as error:
+        return BadRow(request.id, str(error))
+    return request

@@ -1,0 +1,51 @@
+"""`posterkit batch`: a folder of images or a manifest of rows; what is made already stays."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from posterkit.cli import options
+from posterkit.tasks import TASKS, parse_anchor
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    options.add_poster_options(command)
+    command.add_argument("source", type=Path, metavar="FOLDER_OR_MANIFEST", help="a folder of images or a JSONL file")
+    command.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="the folder of the posters")
+    command.add_argument("--task", default="", help="for rows that name none: " + ", ".join(TASKS))
+    command.add_argument("--prompt", default="", help="for rows that have none")
+    command.add_argument("--batch-size", type=options.whole(1), metavar="N", help="posters drawn in one call")
+    options.add_anchor(command)
+    options.refuse_refine(command)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make every row that is not made yet; exit code 1 where some failed or are left."""
+    if args.source.is_dir() and args.source.resolve() == args.output.resolve():
+        raise ValueError(f"{args.output}: -o is the folder of the images themselves; choose another one")
+    if args.output.exists() and not args.output.is_dir():
+        raise ValueError(f"{args.output}: -o names a file; batch needs a folder")
+
+    from posterkit.batch.engines import LEDGER, run_local
+    from posterkit.batch.manifest import read_requests
+    from posterkit.cli.progress import BatchProgress
+    from posterkit.generate.maker import PosterMaker
+    from posterkit.schema import PosterRequest, sides
+
+    anchor = parse_anchor(args.anchor) if args.anchor else None
+    size, given = sides(args.width, args.height), options.request_of(args)
+    common = PosterRequest(args.prompt, task=args.task, anchor=anchor, size=size, **given)
+    rows = read_requests(args.source, common, skip=args.output)
+    several = any(isinstance(row, PosterRequest) and (row.best_of or 1) > 1 for row in rows)
+    options.check_reward(args, several)
+    with BatchProgress() as progress, PosterMaker(**options.settings_of(args)) as maker:
+        outcome = run_local(rows, maker, args.output, progress, args.seed or 0, args.batch_size)
+    print(f"{outcome.made} made, {outcome.before} made before, {len(outcome.failed)} failed, of {len(rows)} rows")
+    print(f"{args.output / LEDGER}")
+    if outcome.sheet:
+        print(outcome.sheet)
+    if outcome.left:
+        print(f"posterkit: stopped with {outcome.left} rows left; the same command goes on from here", file=sys.stderr)
+    return 1 if outcome.failed or outcome.left else 0

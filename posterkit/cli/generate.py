@@ -1,0 +1,113 @@
+"""`posterkit generate`: one poster from a prompt, or again from a poster's own record."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from posterkit import __version__
+from posterkit.cli import options
+from posterkit.tasks import MOST_CANDIDATES
+
+if TYPE_CHECKING:
+    from posterkit import PosterMaker, PosterRequest
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    options.add_output_options(command)
+    options.add_poster_options(command)
+    command.add_argument("prompt", nargs="?", metavar="PROMPT", help="what to show; quoted parts are texts")
+    command.add_argument("--from-image", type=Path, metavar="POSTER", help="make this poster again from its record")
+    command.add_argument(
+        "--expand", metavar="HOW",
+        help='enrich the prompt first: "rules", the URL of an OpenAI-compatible endpoint, or a local model folder',
+    )  # fmt: skip
+    group = command.add_argument_group("a second look")
+    group.add_argument(
+        "--refine", type=options.whole(1, MOST_CANDIDATES), metavar="N",
+        help="redraw it by a critic's suggestions, at most N times, as long as the reward likes it better",
+    )  # fmt: skip
+    group.add_argument(
+        "--critic", metavar="SPEC", help="who suggests: rules (default), a folder or an endpoint of a model that sees"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the poster and write it."""
+    options.check_reward(args, several=(args.best_of or 1) > 1 or bool(args.refine))
+    if args.critic and not args.refine:
+        raise ValueError("--critic suggests what --refine N shall change; say how many rounds")
+    outputs = options.output_paths(args, [args.from_image])
+
+    from posterkit.generate.maker import PosterMaker
+    from posterkit.schema import PosterRequest, sides
+
+    request, settings, record = PosterRequest(id="generate"), options.settings_of(args), None
+    if args.from_image:
+        from posterkit.generate.record import request_from_poster
+
+        request, recorded, record = request_from_poster(args.from_image)
+        options.output_paths(args, [*request.images, request.mask])
+        settings = asdict(recorded) | settings
+    changes = options.request_of(args)
+    if args.width or args.height:
+        changes["size"] = sides(args.width or request.width, args.height or request.height)
+    if args.prompt is not None:
+        changes |= {"prompt": args.prompt, "expanded": None}
+    if request.feedback and changes:
+        _note("a changed poster is drawn anew, without the suggestions that refined the old one")
+        changes["feedback"] = ()
+    request = replace(request, refine=args.refine, **changes)
+    if record is None and not (request.prompt.strip() or request.texts):
+        raise ValueError("generate needs a PROMPT, --text or --from-image")
+    request.check()
+    if args.expand:
+        request = replace(request, expanded=_expanded(request.prompt, args.expand, settings.get("device")))
+    maker = PosterMaker(**settings)
+    if record is not None:
+        _compare(record, maker.checkpoint(request.task).revision)
+    return make_and_save(maker, request, outputs)
+
+
+def make_and_save(maker: PosterMaker, request: PosterRequest, outputs: Sequence[Path]) -> int:
+    """Make a poster, write it to each of the files, and say what was chosen."""
+    from posterkit.cli.info import choice_summary
+    from posterkit.cli.progress import steps
+
+    with steps() as shown:
+        poster = maker(request, shown)
+    for line in poster.notes:
+        _note(line)
+    for path in outputs:
+        poster.save(path)
+        print(f"{path}  {poster.request.size}, seed {poster.seed}")
+    for line in choice_summary(poster.record):
+        print(line)
+    return 0
+
+
+def _compare(record: dict[str, Any], revision: str) -> None:
+    """Say what differs from when a poster was made, since then it will not come out the same."""
+    was = record["model"].get("revision")
+    if was != revision:
+        _note(f"{record['model']['name']} is another revision now ({revision}, was {was}): the poster will differ")
+    if record.get("posterkit") != __version__:
+        _note(f"made by posterkit {record.get('posterkit')}, this is {__version__}: the poster may differ")
+
+
+def _expanded(prompt: str, how: str, device: str | None) -> str | None:
+    """The prompt, expanded by rules or where the poster is drawn; None, and a note, where a quoted text would go."""
+    from posterkit.pipelines.presets import hardware
+    from posterkit.prompts.expansion_by_model import expand_prompt
+
+    made = expand_prompt(prompt, how, device=str(hardware(device).device))
+    return made.prompt if made.used else None
+
+
+def _note(line: str) -> None:
+    from posterkit.cli.progress import note
+
+    note(line)

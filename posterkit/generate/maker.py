@@ -1,0 +1,214 @@
+"""PosterMaker: the one way from a request to a finished poster."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, Protocol
+
+from posterkit.critic.critic import Critic
+from posterkit.generate.choose import Scorer, draw_best
+from posterkit.generate.compose import FinishedPoster, finish
+from posterkit.generate.draw import PreparedPoster, draw_prepared, open_pipeline, prepare
+from posterkit.generate.plan import RULES, Checkpoint, PosterPlan, Settings, find_checkpoint, make_plan
+from posterkit.generate.refine import redraw, refine, untaught
+from posterkit.pipelines.registry import family_for, resolve
+from posterkit.schema import PosterRequest
+
+_SMALL = 256 * 256  # native pixels up to which several posters at once pay; from about 1 MP they gain next to nothing
+_AT_ONCE = 8
+
+
+class Progress(Protocol):
+    """Shows how far a poster is: what is done from now on, in how many steps, and how many of them are done."""
+
+    def begin(self, words: str, total: int | None) -> None: ...
+    def step(self, done: int) -> None: ...
+
+
+class _Silent:
+    def begin(self, words: str, total: int | None) -> None:
+        pass
+
+    def step(self, done: int) -> None:
+        pass
+
+
+_SILENT = _Silent()
+
+
+class PosterMaker:
+    """Makes finished posters with one set of settings.
+
+        maker = PosterMaker()
+        poster = maker(PosterRequest("a lighthouse at night", texts=["NORTH LIGHT"], size=(832, 1216), seed=1))
+        poster.save("poster.png")
+
+    Models open on first use, the shipped mini where none is named; one pipeline at a time is held, since two big
+    models rarely fit. Safe from several threads: they plan at the same time, one of them draws.
+
+    Args:
+        settings: see `posterkit.generate.plan.Settings`: `model`, `transformer`, `lora`, `preset`, `device`, `dtype`,
+            `native`, `draw_text`, `reward`, `critic`. A recipe's run folder stands for its averaged weights.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        given = Settings(**settings)
+        shipped = given.model == "mini" or (given.model or "").startswith("mini:")  # records call it by its name
+        self.settings = replace(
+            given,
+            model=given.model if shipped else given.model and resolve(given.model),
+            transformer=given.transformer and resolve(given.transformer),
+            lora=given.lora and resolve(given.lora),
+        )
+        self._checkpoints: dict[str, Checkpoint] = {}
+        self._scorers: dict[frozenset[str], Scorer] = {}
+        self._opened: tuple[str, Any] | None = None
+        self._critic: Critic | None = None
+        self._planning, self._making = threading.RLock(), threading.RLock()
+
+    def __call__(self, request: PosterRequest, progress: Progress = _SILENT) -> FinishedPoster:
+        """Make one poster; without a seed it takes a random one.
+
+        Raises:
+            ValueError: the request contradicts itself, a file or a model cannot be read, or a text cannot be set.
+            NoneScored: none of several candidates could be scored.
+        """
+        if request.seed is None:
+            request = replace(request, seed=int.from_bytes(os.urandom(4), "big") % 2**31)
+        (made,) = self.make([self.plan(request)], progress=progress)
+        if isinstance(made, Exception):
+            raise made
+        return made
+
+    def plan(self, request: PosterRequest, seed: int = 0) -> PosterPlan:
+        """Settle a request before anything is loaded; ValueError as `PosterRequest.check` and `make_plan`."""
+        request.check()
+        plan = make_plan(request, self.settings, self.checkpoint(request.task), seed)
+        if request.refine and (line := untaught(plan)):
+            warnings.warn(line, stacklevel=2)
+        return plan
+
+    def checkpoint(self, task: str) -> Checkpoint:
+        """The checkpoint of a task, looked up once; ValueError as `find_checkpoint`."""
+        name = family_for(task).name
+        with self._planning:
+            if name not in self._checkpoints:
+                self._checkpoints[name] = find_checkpoint(self.settings, task)
+            return self._checkpoints[name]
+
+    def make(
+        self, plans: Sequence[PosterPlan], at_once: int | None = None, progress: Progress = _SILENT
+    ) -> list[FinishedPoster | Exception]:
+        """Make posters whose plans go together (`together`).
+
+        Args:
+            at_once: drawn in one call of the pipeline; None chooses by their size.
+
+        Returns:
+            For each plan its poster, or why there is none.
+
+        Raises:
+            Exception: the model cannot be loaded, or a call of the pipeline fails.
+        """
+        with self._making:
+            made: list[FinishedPoster | Exception] = [_prepared(plan) for plan in plans]  # type: ignore[misc]
+            ready = [one for one in made if isinstance(one, PreparedPoster)]
+            finished = iter(self._make(ready, at_once or posters_at_once(plans[0]), progress) if ready else ())
+            return [next(finished) if isinstance(one, PreparedPoster) else one for one in made]
+
+    def scorer(self, tasks: Collection[str]) -> Scorer:
+        """The reward that chooses between posters of these tasks, opened once; ValueError and OSError as `Scorer`."""
+        with self._making:
+            for known, scorer in self._scorers.items():
+                if known.issuperset(tasks):
+                    return scorer
+            return self._scorers.setdefault(frozenset(tasks), Scorer(self.settings, tasks))
+
+    def pipeline(self, task: str) -> Any:
+        """The pipeline that draws a task, loaded on first use; another family's is let go first."""
+        with self._making:
+            checkpoint, s = self.checkpoint(task), self.settings
+            if self._opened is None or self._opened[0] != checkpoint.family.name:
+                self._opened = None
+                options = {"transformer": s.transformer, "lora": s.lora, "preset": s.preset}
+                pipe = open_pipeline(checkpoint.source, **options, device=s.device, dtype=s.dtype)
+                self._opened = checkpoint.family.name, pipe
+            return self._opened[1]
+
+    def close(self) -> None:
+        """Let models and rewards go."""
+        with self._making:
+            for scorer in self._scorers.values():
+                scorer.close()
+            self._scorers, self._opened, self._critic = {}, None, None
+
+    def __enter__(self) -> PosterMaker:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _make(
+        self, posters: Sequence[PreparedPoster], at_once: int, progress: Progress
+    ) -> list[FinishedPoster | Exception]:
+        """Draw, choose, refine."""
+        plan, count = posters[0].plan, sum(poster.plan.best_of for poster in posters)
+        request = plan.request
+        scorer = self.scorer([request.task]) if plan.best_of > 1 or request.refine else None
+        critic = self._open_critic() if request.refine else None
+        progress.begin(f"loading {plan.checkpoint.name}", None)
+        pipe = self.pipeline(request.task)
+
+        def draw(some: Sequence[PreparedPoster]) -> Iterator[FinishedPoster | Exception]:
+            for start in range(0, len(some), at_once):
+                part, before = some[start : start + at_once], start // at_once * (request.steps or 0)
+                on_step = partial(lambda before, done: progress.step(before + done), before)
+                drawn = draw_prepared(pipe, part, self.settings.lora, on_step)
+                for poster, (picture, parameters) in zip(part, drawn, strict=True):
+                    try:
+                        yield finish(poster, picture, parameters)
+                    except Exception as error:  # costs only its own poster: the others are drawn
+                        yield error
+
+        progress.begin(f"drawing {plan.native}", -(-count // at_once) * (request.steps or 0))
+        made = draw_best(posters, draw, scorer) if scorer and plan.best_of > 1 else list(draw(posters))
+        progress.begin("refining", request.steps)
+        for number, (poster, draft) in enumerate(zip(posters, made, strict=True)):
+            if isinstance(draft, FinishedPoster):
+                for suggestions in poster.plan.request.feedback:
+                    draft = redraw(poster, draft, suggestions, draw)
+                made[number] = refine(poster, draft, critic, scorer, draw) if scorer and critic else draft
+        return made
+
+    def _open_critic(self) -> Critic:
+        from posterkit.critic.opening import open_critic
+        from posterkit.pipelines.presets import hardware
+
+        if self._critic is None:
+            device = str(hardware(self.settings.device).device)
+            self._critic = open_critic(self.settings.critic or RULES, device=device)
+        return self._critic
+
+
+def together(plan: PosterPlan) -> tuple[Any, ...]:
+    """Plans with equal keys can be drawn in one call."""
+    one = plan.request
+    steers = one.negative_prompt is None
+    return (one.task, plan.native, one.steps, one.guidance, steers, one.lora, plan.best_of, one.refine, one.feedback)
+
+
+def posters_at_once(plan: PosterPlan) -> int:
+    """How many posters of a plan's size one call of the pipeline draws."""
+    return _AT_ONCE if plan.native.area <= _SMALL else 1
+
+
+def _prepared(plan: PosterPlan) -> PreparedPoster | ValueError:
+    try:
+        return prepare(plan)
+    except ValueError as error:
+        return error
