@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from posterkit.generate.compose import enlarge
 from posterkit.schema import PosterSample
 from posterkit.sizing import fit_area
 
@@ -66,9 +67,9 @@ def _rise(row: NDArray, x: int, contrast: float) -> float | None:
 
 
 def as_shown(image: Picture) -> Picture:
-    """A picture enlarged to the area of `SHOWN` with Lanczos."""
+    """A picture enlarged to about `SHOWN` as `posterkit generate` does it."""
     size = fit_area(image.shape[1::-1], SHOWN[0] * SHOWN[1])
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+    return np.asarray(enlarge(Image.fromarray(image), size)[0])
 
 
 def frechet_distance(one: NDArray, other: NDArray) -> float:
