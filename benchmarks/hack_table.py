@@ -15,14 +15,15 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from posterkit.datasets import SyntheticPosters
+from posterkit.generate.draw import at_size, draw, open_pipeline
 from posterkit.metrics.expected_texts import request_from_sample
 from posterkit.rewards import open_reward
 from posterkit.rewards.cache import CachedReward
@@ -31,11 +32,12 @@ from posterkit.rewards.composition import TEXT, Composed
 from posterkit.rewards.parts.part import NOTHING_TO_JUDGE
 from posterkit.rewards.parts.preservation import canvas_of
 from posterkit.schema import PosterSample
+from posterkit.sizing import Size
 from posterkit.tasks import TASKS
 
 OUT = Path(__file__).with_suffix(".json")
 SIZE, REFERENCES = (416, 608), 288 * 432  # px of a poster, and the area of its references
-NATIVE = (128, 192)  # px that the shipped model draws at
+NATIVE = Size(128, 192)  # px that the shipped model draws at
 FINISHED, ANOTHER, MINI = "the finished poster", "another poster", "a mini draw"
 RULES, GENERIC = "rules", "generic"
 
@@ -104,26 +106,10 @@ def _keeping(sample: PosterSample, picture: np.ndarray) -> Image.Image:
 
 
 def _drawn(samples: list[PosterSample]) -> list[Image.Image | None]:
-    import torch
-
-    from posterkit import PosterOmniPipeline, mini
-
-    pipe: Any = PosterOmniPipeline.from_pretrained(mini.path("posteromni"))
-    pipe.set_progress_bar_config(disable=True)
-    drawn = []
+    pipe, drawn = open_pipeline("mini:posteromni"), []
     for number, sample in enumerate(samples):
-        photos, where = [Image.fromarray(one) for one in sample.references], {}
-        if sample.task == "filling":
-            where = {"mask_image": Image.fromarray(np.asarray(sample.mask))}
-        elif sample.placed is not None:
-            x0, y0, x1, y1 = (
-                round(side * to / of) for side, to, of in zip(sample.placed, NATIVE * 2, SIZE * 2, strict=True)
-            )
-            photos, where = [photos[0].resize((x1 - x0, y1 - y0))], {"anchor": (x0, y0)}
-        made = pipe(
-            task=sample.task, image=photos, prompt=sample.words, width=NATIVE[0], height=NATIVE[1],
-            generator=torch.Generator().manual_seed(number), **where,
-        ).images[0]  # fmt: skip
+        request = replace(at_size(request_from_sample(sample), NATIVE), seed=number)
+        made = draw(pipe, [request]).images[0]
         drawn.append(_keeping(sample, np.asarray(made.resize(SIZE, Image.Resampling.BICUBIC))))
     return drawn
 

@@ -17,7 +17,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +26,12 @@ from mini_samples import heldout, photos
 from numpy.typing import NDArray
 from PIL import Image
 
-from posterkit import mini
 from posterkit.evaluation import adherence
 from posterkit.evaluation.statistics import Estimate, bootstrap
+from posterkit.generate.draw import draw as draw_requests
+from posterkit.generate.draw import open_pipeline
 from posterkit.metrics.color import border_color, nearest_color_name
+from posterkit.metrics.expected_texts import request_from_sample
 from posterkit.schema import PosterSample
 from posterkit.tasks import BLANK, TASKS
 
@@ -142,25 +144,14 @@ def draw(
     options: dict[str, Any],
 ) -> list[Picture]:
     """Draw one poster per sample, in batches of one size; sample i always starts from the same noise."""
-    import torch
-
+    requests = [
+        replace(request_from_sample(sample), images=pictures, seed=options["seed"] + i, steps=options.get("steps"))
+        for i, (sample, pictures) in enumerate(zip(samples, references, strict=True))
+    ]
+    more = {name: options[name] for name in SAMPLING if options.get(name) is not None}
     posters: list[Picture | None] = [None] * len(samples)
     for rows in batches([sample.target.shape for sample in samples], options["batch"]):
-        height, width = samples[rows[0]].target.shape[:2]
-        call: dict[str, Any] = {
-            "prompt": [samples[i].caption if task in CRAFT else samples[i].words for i in rows],
-            "width": width,
-            "height": height,
-            "generator": [torch.Generator().manual_seed(options["seed"] + i) for i in rows],
-            **{name: options[name] for name in SAMPLING if options.get(name)},
-        }
-        if task not in CRAFT:
-            call |= {"task": task, "image": [[Image.fromarray(r) for r in references[i]] for i in rows]}
-        if task == "filling":
-            call["mask_image"] = [Image.fromarray(np.asarray(samples[i].mask)) for i in rows]
-        if task == "extending":
-            call["anchor"] = [(samples[i].placed or ())[:2] for i in rows]
-        for i, image in zip(rows, pipe(**call).images, strict=True):
+        for i, image in zip(rows, draw_requests(pipe, [requests[i] for i in rows], **more).images, strict=True):
             posters[i] = np.asarray(image)
     return [poster for poster in posters if poster is not None]
 
@@ -218,11 +209,7 @@ def load(task: str, options: argparse.Namespace, loaded: dict[str, Any]) -> Any:
     """The pipeline that draws a task, loaded once."""
     name = "postercraft" if task in CRAFT else "posteromni"
     if name not in loaded:
-        from posterkit import PosterCraftPipeline, PosterOmniPipeline
-
-        kind = PosterCraftPipeline if task in CRAFT else PosterOmniPipeline
-        loaded[name] = kind.from_pretrained(getattr(options, name) or mini.path(name))
-        loaded[name].set_progress_bar_config(disable=True)
+        loaded[name] = open_pipeline(getattr(options, name) or f"mini:{name}")
     return loaded[name]
 
 
@@ -230,7 +217,7 @@ def run_models(
     task: str, samples: list[PosterSample], options: argparse.Namespace, loaded: dict[str, Any]
 ) -> dict[str, Trial]:
     pipe = load(task, options, loaded)
-    settings = {"batch": options.batch, "seed": options.seed, "num_inference_steps": options.steps}
+    settings = {"batch": options.batch, "seed": options.seed, "steps": options.steps}
     if options.cfg:
         settings |= {"true_cfg_scale": options.cfg, "negative_prompt": ""}
     if options.guidance:

@@ -17,12 +17,13 @@ from PIL import Image
 
 from posterkit.pipelines.registry import family_named, resolve_folder
 from posterkit.synthetic import caption_vocabulary, short_vocabulary
-from posterkit.tasks import TASKS
+from posterkit.tasks import TASKS, TEXT
 from posterkit.training.adapters.autoencoder import Autoencoder
 from posterkit.training.config import RunConfig, parse_config
 from posterkit.training.errors import setting_up
 from posterkit.training.loading.synthetic import DataConfig, encoded_posters, open_posters
 from posterkit.training.losses import flow_matching_loss, guided_velocity, sample_time
+from posterkit.training.monitor.sampling import draw_sample
 from posterkit.training.run import Run
 from posterkit.training.tokenizers import words_of
 
@@ -130,24 +131,14 @@ def contact_sheet(model, config: PretrainConfig) -> Image.Image:
     pipe.set_progress_bar_config(disable=True)
     columns = []
     for index, sample in enumerate(itertools.islice(source, 12)):
-        generator = torch.Generator().manual_seed(index)
-        height, width = sample.target.shape[:2]
-        common = {"width": width, "height": height, "num_inference_steps": 12, "generator": generator}
-        shown = [sample.target]
-        if sample.task in TASKS:
-            references = [Image.fromarray(reference) for reference in sample.references]
-            mask = Image.fromarray(sample.mask) if sample.task == "filling" else None
-            anchor = sample.placed[:2] if sample.task == "extending" else "center"
-            made = pipe(
-                image=references, prompt=sample.words, task=sample.task, mask_image=mask, anchor=anchor, **common
-            )
-            shown.append(sample.references[0])
-        else:  # what is not distilled yet is told 1, and guided by two forward passes
-            guided = {} if config.guidance else {"guidance_scale": 1.0, "true_cfg_scale": 3.0, "negative_prompt": ""}
-            made = pipe(prompt=sample.caption, **common, **guided)
-        column = Image.new("RGB", (192, 200 * (len(shown) + 1)), "white")
-        for row, picture in enumerate([*shown, np.asarray(made.images[0])]):
-            column.paste(Image.fromarray(picture), (0, 200 * row))
+        # a text model that is not distilled yet gets 1 as its guidance, and is guided by two forward passes
+        guided = {"guidance_scale": 1.0, "true_cfg_scale": 3.0, "negative_prompt": ""}
+        options = guided if sample.task == TEXT and not config.guidance else {}
+        picture = draw_sample(pipe, sample, index, 12, **options)
+        shown = [sample.target, *sample.references[:1], np.asarray(picture)]
+        column = Image.new("RGB", (192, 200 * len(shown)), "white")
+        for row, shot in enumerate(shown):
+            column.paste(Image.fromarray(shot), (0, 200 * row))
         columns.append(np.asarray(column))
     return Image.fromarray(np.concatenate(columns, 1))
 

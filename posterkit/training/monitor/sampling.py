@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from statistics import mean
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
+from posterkit.generate.draw import draw
 from posterkit.image_io import written_whole
+from posterkit.metrics.expected_texts import request_from_sample
 from posterkit.metrics.text import TextReader, text_accuracy
 from posterkit.schema import PosterSample
 from posterkit.sizing import Size
-from posterkit.tasks import TASKS
 from posterkit.training.loading.encoding import encoders_on
 from posterkit.training.loading.fitting import fit_sample, target_size
 from posterkit.training.loading.sets import PosterSet
@@ -34,29 +35,28 @@ class SampleSheet:
     """Makes a sheet of held-out posters, and under each what the model makes of its words; `Run.steps` calls it.
 
     For tasks with references the first of them stands between the two. Beside the sheet lies `<step>.json`: how many
-    of the asked words an OCR model reads on what was made (mean recall and F-score, share of texts that are whole),
+    of the texts' words an OCR model reads on what was made (mean recall and F-score, share of texts that are whole),
     and on the posters themselves, which is as many as it can read at that size.
     """
 
     def __init__(self, model: Any, run: Run, posters: PosterSet, watch: Watch | None = None) -> None:
         self.model, self.run, self.watch = model, run, watch
-        config: Any = run.config
-        options = {"num_inference_steps": config.sample_steps, "guidance_scale": config.sample_guidance}
-        self.options = {name: value for name, value in options.items() if value is not None}
         shown = posters.heldout if posters.heldout.rows else posters.train
         if not posters.heldout.rows and run.config.sample_every:
             run.print(f"{shown.index}: holds nothing out; the sample sheets show posters that the run learns from")
         self.posters = shown
 
     def __call__(self) -> Image.Image:
+        config: Any = self.run.config
+        options = {} if config.sample_guidance is None else {"guidance_scale": config.sample_guidance}
         made = []
         with encoders_on(self.model, self.run.device):
             pipe = self.model.pipeline()
             pipe.set_progress_bar_config(disable=True)
             for number, sample in enumerate(self.samples):
-                made.append(np.asarray(self._draw(pipe, sample, number).convert("RGB")))
+                made.append(np.asarray(draw_sample(pipe, sample, number, config.sample_steps, **options)))
         pairs = list(zip(self.samples, made, strict=True))
-        found: dict[str, Any] = {"made": self._read(pairs), "posters": self._asked}
+        found: dict[str, Any] = {"made": self._read(pairs), "posters": self._readable}
         if self.watch:
             found["heldout"] = self.watch(self.samples, made)
         if self.run.accelerator.is_main_process:
@@ -64,7 +64,7 @@ class SampleSheet:
                 path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         if found["made"]:
             self.run.print(
-                f"step {self.run.step}: {found['made']['recall']:.0%} of the asked words are read on the samples, "
+                f"step {self.run.step}: {found['made']['recall']:.0%} of the texts' words are read on the samples, "
                 f"{found['posters']['recall']:.0%} on the posters themselves"
             )
         columns = [_column([sample.target, *sample.references[:1], picture]) for sample, picture in pairs]
@@ -83,21 +83,8 @@ class SampleSheet:
             found.append(sample if keeps else fit_sample(sample, target_size(Size(width, height), area)))
         return found
 
-    def _draw(self, pipe: Any, sample: PosterSample, number: int) -> Image.Image:
-        generator = torch.Generator().manual_seed(number)
-        height, width = sample.target.shape[:2]
-        options = {"width": width, "height": height, "generator": generator, **self.options}
-        if sample.task not in TASKS:
-            return pipe(prompt=sample.caption, **options).images[0]
-        references = [Image.fromarray(reference) for reference in sample.references]
-        mask = Image.fromarray(sample.mask) if sample.task == "filling" and sample.mask is not None else None
-        anchor = sample.placed[:2] if sample.task == "extending" and sample.placed else "center"
-        return pipe(
-            image=references, prompt=sample.words, task=sample.task, mask_image=mask, anchor=anchor, **options
-        ).images[0]
-
     @cached_property
-    def _asked(self) -> dict[str, float]:
+    def _readable(self) -> dict[str, float]:
         return self._read([(sample, sample.target) for sample in self.samples])
 
     def _read(self, pairs: list[tuple[PosterSample, np.ndarray]]) -> dict[str, float]:
@@ -112,6 +99,16 @@ class SampleSheet:
     @cached_property
     def _reader(self) -> TextReader:
         return TextReader(enlarge_to=_READABLE)
+
+
+def draw_sample(pipe: Any, sample: PosterSample, seed: int, steps: int | None, **options: Any) -> Image.Image:
+    """What a model makes of a sample's words, references and mask, at the sample's size; RGB.
+
+    Args:
+        options: more arguments of the pipeline.
+    """
+    request = replace(request_from_sample(sample), seed=seed, steps=steps)
+    return draw(pipe, [request], **options).images[0].convert("RGB")
 
 
 def _column(pictures: list[np.ndarray]) -> np.ndarray:
