@@ -11,8 +11,7 @@ from PIL import Image
 
 from posterkit.critic.critic import Score
 from posterkit.datagen.engine import Flow, run_flow
-from posterkit.datagen.mining import EncodePair
-from posterkit.datagen.ranking import Candidate, Ranked
+from posterkit.datagen.preferences import EncodePair, RankedCandidates, ScoredCandidate
 from posterkit.datagen.requests import Wanted
 from posterkit.schema import PosterSample
 from posterkit.synthetic.glyph_posters import GlyphPosters
@@ -26,12 +25,12 @@ ORACLE = "distance from the poster asked for"  # in place of the annotators
 
 def make_candidates(start: str, folder: Path) -> None:
     """A set of pairs of a model's posters, as `data_tools/mine_preferences.py` writes it."""
-    ranked = [found for found in _ranked(start) if found.best.worth - found.worst.worth > LEAST]
+    ranked = [found for found in _ranked(start) if found.best.quality - found.worst.quality > LEAST]
     settings = {"tool": "nano candidates", "start": start}
     run_flow(Flow(ranked, len(ranked), (), EncodePair("nano"), settings), folder)
 
 
-def _ranked(start: str) -> Iterator[Ranked]:
+def _ranked(start: str) -> Iterator[RankedCandidates]:
     pipe = pipeline_of(open_start(start, "posteromni"))
     for task in TASKS:
         sources = GlyphPosters(20, (task,)), GlyphPosters(20, (task,), "heldout")
@@ -43,14 +42,14 @@ def _ranked(start: str) -> Iterator[Ranked]:
             yield _rank(sample, drawn[number * OF_EACH : (number + 1) * OF_EACH])
 
 
-def _rank(sample: PosterSample, posters: list[Picture]) -> Ranked:
+def _rank(sample: PosterSample, posters: list[Picture]) -> RankedCandidates:
     far = [distance(poster, sample.target, made_of(sample)) for poster in posters]
     score = Score(0.0, 0.0, 0.0, "")
-    found = [Candidate(n, Image.fromarray(one), 0, score, -far[n]) for n, one in enumerate(posters)]
+    found = [ScoredCandidate(n, Image.fromarray(one), 0, score, -far[n]) for n, one in enumerate(posters)]
     wanted = Wanted(
         sample.id, sample.task, sample.instruction, sample.words, sample.instruction, split=sample.split,
         theme="glyphs", source="synthetic", licence="CC0-1.0", placed=sample.placed,
         references=tuple(map(Image.fromarray, sample.references)),
         mask=None if sample.mask is None else Image.fromarray(sample.mask),
     )  # fmt: skip
-    return Ranked(wanted, tuple(sorted(found, key=lambda one: -one.worth)), ORACLE, ORACLE)
+    return RankedCandidates(wanted, tuple(sorted(found, key=lambda one: -one.quality)), ORACLE, ORACLE)

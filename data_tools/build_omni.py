@@ -14,13 +14,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from posterkit.datagen.command_line import Options, every, make_set, run_tool, size, whole
-from posterkit.datagen.engine import Flow, Outcome
+from posterkit.datagen.command_line import ToolParser, make_set, one_in, positive_int, run_tool, size
+from posterkit.datagen.engine import Flow, FlowResult
+from posterkit.datagen.lazy_models import LazyCritic
 from posterkit.datagen.omni.build import BuildTask
-from posterkit.datagen.omni.parts import PainterAt
-from posterkit.datagen.omni.posters import FindSubjects, FromPosters, JudgeAt, ReadTexts, open_source
+from posterkit.datagen.omni.cutouts import LazyPainter
+from posterkit.datagen.omni.posters import FindSubjects, PosterTasks, ReadTexts, open_source
 from posterkit.datagen.omni.subjects import open_segmenter
-from posterkit.datagen.poster_scan import check_outside
+from posterkit.datagen.picture_folder import check_outside
 from posterkit.datasets import PosterSample, SyntheticPosters
 from posterkit.schema import encode_for_shards, encode_sample
 from posterkit.sizing import Size, check_on_grid
@@ -43,58 +44,58 @@ class Synthetic:
 
 
 def synthetic(tasks: tuple[str, ...]) -> Flow:
-    size = GIVEN.size or Size(512, 768)
+    size = ARGS.size or Size(512, 768)
     check_on_grid(*size)
-    source = Synthetic(GIVEN.seed, size, tasks, GIVEN.heldout)
-    settings = {"tool": "build_omni synthetic", "seed": GIVEN.seed, "size": str(size), "tasks": tasks,
-                "heldout": GIVEN.heldout}  # fmt: skip
-    return Flow(source, GIVEN.count or 2000, (), encoder(), settings)
+    source = Synthetic(ARGS.seed, size, tasks, ARGS.heldout)
+    settings = {"tool": "build_omni synthetic", "seed": ARGS.seed, "size": str(size), "tasks": tasks,
+                "heldout": ARGS.heldout}  # fmt: skip
+    return Flow(source, ARGS.count or 2000, (), encoder(), settings)
 
 
 def finished(tasks: tuple[str, ...]) -> Flow:
-    if GIVEN.size:
+    if ARGS.size:
         raise ValueError("--size: finished posters keep their own size; only synthetic ones are drawn at a size")
-    source = open_source(GIVEN.input, GIVEN.licence, GIVEN.heldout)
-    check_outside(GIVEN.out, Path(GIVEN.input))
-    judge = JudgeAt(GIVEN.judge, GIVEN.judge_model, GIVEN.device or "cpu", GIVEN.answers)
-    painter = PainterAt(GIVEN.painter, GIVEN.steps, GIVEN.device)
+    source = open_source(ARGS.input, ARGS.licence, ARGS.heldout)
+    check_outside(ARGS.out, Path(ARGS.input))
+    judge = LazyCritic(ARGS.judge, ARGS.judge_model, ARGS.device or "cpu", ARGS.answers)
+    painter = LazyPainter(ARGS.painter, ARGS.steps, ARGS.device)
     judge.open()  # what cannot work shows before any work
-    open_segmenter(GIVEN.segmenter, GIVEN.device)
+    open_segmenter(ARGS.segmenter, ARGS.device)
     painter.open()
     steps = (
         ("texts", ReadTexts(judge)),
-        ("subjects", FindSubjects(GIVEN.segmenter, GIVEN.device)),
-        ("task", BuildTask(GIVEN.seed, painter)),
+        ("subjects", FindSubjects(ARGS.segmenter, ARGS.device)),
+        ("task", BuildTask(ARGS.seed, painter)),
     )
-    settings = {"tool": "build_omni", "input": GIVEN.input, "seed": GIVEN.seed, "tasks": tasks,
-                "heldout": GIVEN.heldout, "judge": GIVEN.judge, "judge_model": GIVEN.judge_model,
-                "segmenter": GIVEN.segmenter, "painter": GIVEN.painter, "steps": GIVEN.steps, "licence": GIVEN.licence,
+    settings = {"tool": "build_omni", "input": ARGS.input, "seed": ARGS.seed, "tasks": tasks,
+                "heldout": ARGS.heldout, "judge": ARGS.judge, "judge_model": ARGS.judge_model,
+                "segmenter": ARGS.segmenter, "painter": ARGS.painter, "steps": ARGS.steps, "licence": ARGS.licence,
                 "inputs": source.fingerprint}  # fmt: skip
-    count = GIVEN.count or len(source.names) * len(tasks)
+    count = ARGS.count or len(source.names) * len(tasks)
     names = [f"{source.names[n // len(tasks) % len(source.names)]} {tasks[n % len(tasks)]}" for n in range(count)]
-    return Flow(FromPosters(source, tasks), count, steps, encoder(), settings, names)
+    return Flow(PosterTasks(source, tasks), count, steps, encoder(), settings, names)
 
 
 def encoder():
-    return encode_sample if GIVEN.layout == "folder" else encode_for_shards
+    return encode_sample if ARGS.layout == "folder" else encode_for_shards
 
 
-def main() -> Outcome:
-    tasks = tuple(get_task(name).name for name in GIVEN.tasks)
-    return make_set(synthetic(tasks) if GIVEN.input == "synthetic" else finished(tasks), GIVEN)
+def main() -> FlowResult:
+    tasks = tuple(get_task(name).name for name in ARGS.tasks)
+    return make_set(synthetic(tasks) if ARGS.input == "synthetic" else finished(tasks), ARGS)
 
 
 if __name__ == "__main__":
-    options = Options(__doc__)
+    options = ToolParser(__doc__)
     options.add_argument("input", help='a folder of posters, a set of task "text", or "synthetic"')
     options.add_argument(
-        "--count", type=whole, metavar="N", help="samples (default: each poster once a task, or 2000 synthetic)"
+        "--count", type=positive_int, metavar="N", help="samples (default: each poster once a task, or 2000 synthetic)"
     )
     options.add_argument("--size", type=size, metavar="WxH", help="of synthetic targets (default 512x768)")
     options.add_argument("--tasks", nargs="+", default=list(TASKS), metavar="TASK", help="default: all six")
     options.add_argument(
         "--heldout",
-        type=every,
+        type=one_in,
         default=20,
         metavar="N",
         help="every N-th sample or about one poster in N; 0: none (default 20)",
@@ -108,7 +109,9 @@ if __name__ == "__main__":
         help="who paints over what is taken off: mini (default), a Qwen-Image-Edit or diffusers inpainting folder, or "
         "none (colours and texture of the rim, no model: quick)",
     )  # fmt: skip
-    options.add_argument("--steps", type=whole, metavar="N", help="of the painter (default: the checkpoint's own)")
+    options.add_argument(
+        "--steps", type=positive_int, metavar="N", help="of the painter (default: the checkpoint's own)"
+    )
     options.add_argument(
         "--judge", default="rules", metavar="WHO",
         help="who reads texts and writes captions where a poster has none: rules (default), a URL, or a folder",
@@ -116,5 +119,5 @@ if __name__ == "__main__":
     options.add_argument("--judge-model", metavar="NAME", help="the model's name at the endpoint")
     options.add_argument("--answers", metavar="DIR", help="keeps a model's answers; none is asked for twice")
     options.add_argument("--device", metavar="NAME", help="where models run (default: the best there is)")
-    GIVEN = options.parse_args()
-    run_tool(main, GIVEN.debug)
+    ARGS = options.parse_args()
+    run_tool(main, ARGS.debug)

@@ -8,31 +8,31 @@
 
 from __future__ import annotations
 
-from posterkit.datagen.command_line import Options, every, make_set, run_tool, whole
-from posterkit.datagen.engine import Flow, Outcome
+from posterkit.datagen.command_line import ToolParser, make_set, one_in, positive_int, run_tool
+from posterkit.datagen.engine import Flow, FlowResult
 from posterkit.datagen.prompts import LANGUAGES, THEMES, PosterPrompts, Writer, check_count, encode_prompt
 
 
-def main() -> Outcome:
-    prompts = PosterPrompts(GIVEN.seed, tuple(GIVEN.languages), tuple(GIVEN.themes), GIVEN.heldout)
-    check_count(prompts, GIVEN.count)
-    writer = Writer(GIVEN.writer, GIVEN.writer_model, GIVEN.device)
-    if GIVEN.writer != "rules":
+def main() -> FlowResult:
+    prompts = PosterPrompts(ARGS.seed, tuple(ARGS.languages), tuple(ARGS.themes), ARGS.heldout)
+    check_count(prompts, ARGS.count)
+    writer = Writer(ARGS.writer, ARGS.writer_model, ARGS.device)
+    if ARGS.writer != "rules":
         writer.open()  # what cannot be opened at all is no row's fault
-    settings = {"tool": "build_prompts", "seed": GIVEN.seed, "languages": GIVEN.languages, "themes": GIVEN.themes,
-                "heldout": GIVEN.heldout, "writer": GIVEN.writer, "writer_model": GIVEN.writer_model}  # fmt: skip
-    outcome = make_set(Flow(prompts, GIVEN.count, (("write", writer),), encode_prompt, settings), GIVEN)
-    (GIVEN.out / "samples.jsonl").rename(GIVEN.out / "prompts.jsonl")  # it holds no samples yet
+    settings = {"tool": "build_prompts", "seed": ARGS.seed, "languages": ARGS.languages, "themes": ARGS.themes,
+                "heldout": ARGS.heldout, "writer": ARGS.writer, "writer_model": ARGS.writer_model}  # fmt: skip
+    outcome = make_set(Flow(prompts, ARGS.count, (("write", writer),), encode_prompt, settings), ARGS)
+    (ARGS.out / "samples.jsonl").rename(ARGS.out / "prompts.jsonl")  # it holds no samples yet
     return outcome
 
 
 if __name__ == "__main__":
-    options = Options(__doc__)
-    options.add_argument("--count", type=whole, default=2000, metavar="N", help="prompts (default 2000)")
+    options = ToolParser(__doc__)
+    options.add_argument("--count", type=positive_int, default=2000, metavar="N", help="prompts (default 2000)")
     options.add_argument("--languages", nargs="+", choices=LANGUAGES, default=list(LANGUAGES), help="default en zh")
     options.add_argument("--themes", nargs="+", choices=THEMES, default=list(THEMES), help="default: all six")
     options.add_argument(
-        "--heldout", type=every, default=20, metavar="N", help="about one of N pairs of entity and style (default 20)"
+        "--heldout", type=one_in, default=20, metavar="N", help="about one of N pairs of entity and style (default 20)"
     )
     options.add_argument(
         "--writer", default="rules", metavar="WHO",
@@ -41,7 +41,7 @@ if __name__ == "__main__":
     options.add_argument("--writer-model", metavar="NAME", help="the writer's name at the endpoint")
     options.add_argument("--device", default="cpu", help="where a local writer runs (default cpu)")
     options.add_argument(
-        "--threads", type=whole, default=1, metavar="N", help="prompts that wait for a writer at once"
+        "--threads", type=positive_int, default=1, metavar="N", help="prompts that wait for a writer at once"
     )
-    GIVEN = options.parse_args()
-    run_tool(main, GIVEN.debug)
+    ARGS = options.parse_args()
+    run_tool(main, ARGS.debug)

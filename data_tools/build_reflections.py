@@ -14,27 +14,26 @@ from __future__ import annotations
 
 from posterkit.datagen.candidate_options import CandidateOptions, draw_step, judge_of, settings_of, wanted_of
 from posterkit.datagen.command_line import make_set, run_tool
-from posterkit.datagen.engine import Flow, Outcome
-from posterkit.datagen.mining import EncodeReflection, Gate, Suggest
-from posterkit.datagen.ranking import Appraise
+from posterkit.datagen.engine import Flow, FlowResult
+from posterkit.datagen.preferences import EncodeReflection, ScoreCandidates, SuggestImprovements, WinnerGate
 
 
-def main() -> Outcome:
-    wanted = wanted_of(GIVEN, turns=GIVEN.candidates - 1)
-    draw, judge = draw_step(GIVEN, wanted), judge_of(GIVEN)
+def main() -> FlowResult:
+    wanted = wanted_of(ARGS, turns=ARGS.candidates - 1)
+    draw, judge = draw_step(ARGS, wanted), judge_of(ARGS)
     steps = (
         ("draw", draw),
-        ("judge", Appraise(judge, whole=True)),
-        ("best", Gate(GIVEN.gate_text, GIVEN.gate_content)),
-        ("suggest", Suggest(judge)),
+        ("judge", ScoreCandidates(judge, whole=True)),
+        ("best", WinnerGate(ARGS.gate_text, ARGS.gate_content)),
+        ("suggest", SuggestImprovements(judge)),
     )
-    settings = {"tool": "build_reflections", **settings_of(GIVEN, wanted, draw),
-                "gate_text": GIVEN.gate_text, "gate_content": GIVEN.gate_content}  # fmt: skip
-    encode = EncodeReflection(draw.model.source, alike=GIVEN.layout == "webdataset")
-    return make_set(Flow(wanted, len(wanted), steps, encode, settings, wanted.names), GIVEN)
+    settings = {"tool": "build_reflections", **settings_of(ARGS, wanted, draw),
+                "gate_text": ARGS.gate_text, "gate_content": ARGS.gate_content}  # fmt: skip
+    encode = EncodeReflection(draw.model.source, alike=ARGS.layout == "webdataset")
+    return make_set(Flow(wanted, len(wanted), steps, encode, settings, wanted.names), ARGS)
 
 
 if __name__ == "__main__":
     options = CandidateOptions(__doc__, candidates=6, gates=(0.0, 0.0))
-    GIVEN = options.parse_args()
-    run_tool(main, GIVEN.debug)
+    ARGS = options.parse_args()
+    run_tool(main, ARGS.debug)

@@ -22,7 +22,7 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from posterkit.datagen.command_line import run_tool, whole
+from posterkit.datagen.command_line import positive_int, run_tool
 from posterkit.datasets import PosterDataset
 from posterkit.datasets.file_index import FileIndex
 from posterkit.datasets.pairs import as_samples
@@ -101,12 +101,17 @@ if __name__ == "__main__":
         help="what frozen text encoders say (default), or token ids for a stage that runs or trains them",
     )  # fmt: skip
     options.add_argument(
-        "--area", type=whole, metavar="PX", help="pixels of a poster, as data.area (default: the checkpoint's own)"
+        "--area",
+        type=positive_int,
+        metavar="PX",
+        help="pixels of a poster, as data.area (default: the checkpoint's own)",
     )
     options.add_argument("--tasks", nargs="+", metavar="TASK", help="only samples of these")
     options.add_argument("--drop-stale", action="store_true", help="delete what other models of this family left here")
     options.add_argument("--part", type=part, default=(0, 1), metavar="I/N", help="this is process I of N (from 0)")
-    options.add_argument("--shard", type=whole, default=512, metavar="N", help="samples in a file (default 512)")
+    options.add_argument(
+        "--shard", type=positive_int, default=512, metavar="N", help="samples in a file (default 512)"
+    )
     options.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1 (default: the best there is)")
     options.add_argument(
         "--dtype", choices=DTYPES, default="float32", help="of the text encoders (default float32; bfloat16 is half)"

@@ -13,39 +13,39 @@ from __future__ import annotations
 from pathlib import Path
 
 from posterkit.critic.opening import BLIND
+from posterkit.datagen.best_of_n import EarlyFilter, ImageTextFilter, KeepBest, TextFilter
 from posterkit.datagen.candidate_options import CandidateOptions, draw_step, judge_of, settings_of, share
-from posterkit.datagen.candidates import Best, EarlyFilter, ImageTextFilter, TextFilter
 from posterkit.datagen.command_line import make_set, run_tool, size
-from posterkit.datagen.engine import Flow, Outcome
-from posterkit.datagen.hq_posters import ClipAt
+from posterkit.datagen.engine import Flow, FlowResult
+from posterkit.datagen.lazy_models import LazyImageTextModel
 from posterkit.datagen.requests import TEXT, read_wanted
 from posterkit.schema import encode_sample
 from posterkit.sizing import Size
 
 
-def main() -> Outcome:
-    wanted = read_wanted(GIVEN.input, TEXT)
-    if GIVEN.judge == BLIND:
+def main() -> FlowResult:
+    wanted = read_wanted(ARGS.input, TEXT)
+    if ARGS.judge == BLIND:
         raise ValueError(f"--judge {BLIND}: reads no text, so that every poster with one would be dropped; take rules")
-    mini = GIVEN.model is None
-    GIVEN.typeset = mini if GIVEN.typeset is None else GIVEN.typeset
-    draw = draw_step(GIVEN, wanted, GIVEN.finish or (Size(512, 768) if mini and not GIVEN.size else None))
-    judge = judge_of(GIVEN)
-    clip = ClipAt(GIVEN.clip, GIVEN.judge_device) if GIVEN.clip else None
+    mini = ARGS.model is None
+    ARGS.typeset = mini if ARGS.typeset is None else ARGS.typeset
+    draw = draw_step(ARGS, wanted, ARGS.finish or (Size(512, 768) if mini and not ARGS.size else None))
+    judge = judge_of(ARGS)
+    clip = LazyImageTextModel(ARGS.clip, ARGS.judge_device) if ARGS.clip else None
     if clip:
         clip.open()  # what is no model shows before any work
-    licence = GIVEN.licence or ("CC0-1.0" if mini else "unknown")
+    licence = ARGS.licence or ("CC0-1.0" if mini else "unknown")
     steps = (
         ("draw", draw),
-        ("early filter", EarlyFilter(GIVEN.segmenter, GIVEN.device)),
-        ("text filter", TextFilter(judge, GIVEN.recall)),
-        *([("image-text filter", ImageTextFilter(clip, GIVEN.agreement))] if clip else []),
-        ("best", Best(judge, licence, Path(draw.model.source).name)),
+        ("early filter", EarlyFilter(ARGS.segmenter, ARGS.device)),
+        ("text filter", TextFilter(judge, ARGS.recall)),
+        *([("image-text filter", ImageTextFilter(clip, ARGS.agreement))] if clip else []),
+        ("best", KeepBest(judge, licence, Path(draw.model.source).name)),
     )
-    settings = {"tool": "draw_candidates", **settings_of(GIVEN, wanted, draw), "segmenter": GIVEN.segmenter,
-                "recall": GIVEN.recall, "clip": GIVEN.clip, "agreement": GIVEN.agreement,
+    settings = {"tool": "draw_candidates", **settings_of(ARGS, wanted, draw), "segmenter": ARGS.segmenter,
+                "recall": ARGS.recall, "clip": ARGS.clip, "agreement": ARGS.agreement,
                 "licence": licence}  # fmt: skip
-    return make_set(Flow(wanted, len(wanted), steps, encode_sample, settings, wanted.names), GIVEN)
+    return make_set(Flow(wanted, len(wanted), steps, encode_sample, settings, wanted.names), ARGS)
 
 
 if __name__ == "__main__":
@@ -62,5 +62,5 @@ if __name__ == "__main__":
     add("--agreement", type=float, default=0.2, metavar="COS", help="the least cosine by --clip (default 0.2)")
     add("--licence", help="SPDX name for the rows (default CC0-1.0 with mini, else unknown)")
     # fmt: on
-    GIVEN = options.parse_args()
-    run_tool(main, GIVEN.debug)
+    ARGS = options.parse_args()
+    run_tool(main, ARGS.debug)

@@ -14,78 +14,78 @@ from __future__ import annotations
 from pathlib import Path
 
 from posterkit.critic.opening import BLIND, RULES
-from posterkit.datagen.command_line import Options, every, make_set, run_shown, run_tool, whole
-from posterkit.datagen.engine import Flow, Outcome, claim_folder, forget
-from posterkit.datagen.hq_posters import (
-    Aesthetics,
-    Caption,
-    ClipAt,
-    DropKnown,
-    EncodePoster,
-    LooksOf,
-    Posters,
-    Regions,
-    leave,
-)  # fmt: skip
+from posterkit.datagen.command_line import ToolParser, make_set, one_in, positive_int, run_tool, run_with_progress
+from posterkit.datagen.engine import Flow, FlowResult, claim_folder, forget_shards
+from posterkit.datagen.lazy_models import LazyCritic, LazyImageTextModel, RulesAesthetics
 from posterkit.datagen.near_duplicates import BITS
-from posterkit.datagen.poster_scan import (
+from posterkit.datagen.picture_folder import check_outside, fingerprint, list_pictures
+from posterkit.datagen.poster_filter import (
     BLEMISHES,
     EXACT,
     NEAR,
-    JudgeAt,
-    Scan,
-    check_outside,
-    encode_line,
-    fingerprint,
-    list_posters,
-    settle,
-)  # fmt: skip
+    AddCaption,
+    AestheticsFilter,
+    DropFromScan,
+    EncodePoster,
+    FindTextRegions,
+    FolderScan,
+    ScannedPosters,
+    decide,
+    encode_scan_row,
+    skip_step,
+)
 
 # on the rules' own scale drawn posters have about 0.85, letters on photographs 0.4 to 0.9, washed-out ones and noise
 # less than 0.3; a CLIP-like model's is PosterCraft's, of HPSv2
 LEAST_BY_RULES, LEAST_BY_CLIP = 0.35, 0.25
 
 
-def main() -> Outcome:
-    folder, read = Path(GIVEN.input), not GIVEN.no_text
-    names = list_posters(folder)
-    check_outside(GIVEN.out, folder)
-    rules, answers = RULES if read else BLIND, str(GIVEN.answers or GIVEN.out / ".answers")
-    judge = JudgeAt(rules if GIVEN.judge == RULES else GIVEN.judge, GIVEN.judge_model, GIVEN.device, answers)
-    by_rules = GIVEN.aesthetics == RULES
-    scorer = LooksOf(JudgeAt(rules, answers=answers)) if by_rules else ClipAt(GIVEN.aesthetics, GIVEN.device)
-    least = (LEAST_BY_RULES if by_rules else LEAST_BY_CLIP) if GIVEN.least is None else GIVEN.least
+def main() -> FlowResult:
+    folder, read = Path(ARGS.input), not ARGS.no_text
+    names = list_pictures(folder)
+    check_outside(ARGS.out, folder)
+    rules, answers = RULES if read else BLIND, str(ARGS.answers or ARGS.out / ".answers")
+    judge = LazyCritic(rules if ARGS.judge == RULES else ARGS.judge, ARGS.judge_model, ARGS.device, answers)
+    by_rules = ARGS.aesthetics == RULES
+    scorer = (
+        RulesAesthetics(LazyCritic(rules, answers=answers))
+        if by_rules
+        else LazyImageTextModel(ARGS.aesthetics, ARGS.device)
+    )
+    least = (LEAST_BY_RULES if by_rules else LEAST_BY_CLIP) if ARGS.least is None else ARGS.least
     judge.open()  # what is no judge shows before any work
-    if isinstance(scorer, ClipAt):
+    if isinstance(scorer, LazyImageTextModel):
         scorer.open()
 
-    settings = {"tool": "filter_posters", "input": GIVEN.input, "judge": GIVEN.judge, "judge_model": GIVEN.judge_model,
-                "aesthetics": GIVEN.aesthetics, "least": least, "copies": GIVEN.copies, "no_text": GIVEN.no_text,
-                "shorter_side": GIVEN.shorter_side, "heldout": GIVEN.heldout, "licence": GIVEN.licence,
+    settings = {"tool": "filter_posters", "input": ARGS.input, "judge": ARGS.judge, "judge_model": ARGS.judge_model,
+                "aesthetics": ARGS.aesthetics, "least": least, "copies": ARGS.copies, "no_text": ARGS.no_text,
+                "shorter_side": ARGS.shorter_side, "heldout": ARGS.heldout, "licence": ARGS.licence,
                 "inputs": fingerprint(folder, names)}  # fmt: skip
-    claim_folder(GIVEN.out, settings, GIVEN.shard, GIVEN.layout)
-    scan = Scan(folder, names, GIVEN.shorter_side, judge if read else None)
-    run_shown(Flow(scan, len(names), (), encode_line, settings, names), GIVEN.out / ".scan", GIVEN)
-    if GIVEN.retry:  # a poster that is judged at last may be the one that others are copies of
-        forget(GIVEN.out, everything=True)
-    settled = settle(GIVEN.out / ".scan", names, GIVEN.copies)
+    claim_folder(ARGS.out, settings, ARGS.shard, ARGS.layout)
+    scan = FolderScan(folder, names, ARGS.shorter_side, judge if read else None)
+    run_with_progress(Flow(scan, len(names), (), encode_scan_row, settings, names), ARGS.out / ".scan", ARGS)
+    if ARGS.retry:  # a poster that is judged at last may be the one that others are copies of
+        forget_shards(ARGS.out, everything=True)
+    decision = decide(ARGS.out / ".scan", names, ARGS.copies)
 
     off = " (off: no text is read)"
     steps = (
-        (EXACT, DropKnown(settled.lost[EXACT])),
-        (BLEMISHES, DropKnown(settled.lost[BLEMISHES], frozenset(settled.by))) if read else (BLEMISHES + off, leave),
-        (NEAR, DropKnown(settled.lost[NEAR])),
-        ("caption", Caption(judge)),
-        ("aesthetics", Aesthetics(scorer, least)),
-        ("text regions", Regions(judge)) if read else ("text regions" + off, leave),
+        (EXACT, DropFromScan(decision.dropped[EXACT])),
+        (BLEMISHES, DropFromScan(decision.dropped[BLEMISHES], frozenset(decision.critics)))
+        if read
+        else (BLEMISHES + off, skip_step),
+        (NEAR, DropFromScan(decision.dropped[NEAR])),
+        ("caption", AddCaption(judge)),
+        ("aesthetics", AestheticsFilter(scorer, least)),
+        ("text regions", FindTextRegions(judge)) if read else ("text regions" + off, skip_step),
     )
-    keep_files = GIVEN.layout == "folder" or len(settled.kinds) == 1
-    encode = EncodePoster(GIVEN.licence, keep_files, GIVEN.heldout)
-    return make_set(Flow(Posters(folder, names, settled), len(names), steps, encode, settings, names), GIVEN)
+    keep_files = ARGS.layout == "folder" or len(decision.kinds) == 1
+    encode = EncodePoster(ARGS.licence, keep_files, ARGS.heldout)
+    return make_set(Flow(ScannedPosters(folder, names, decision), len(names), steps, encode, settings, names), ARGS)
 
 
 if __name__ == "__main__":
-    options = Options(__doc__)
+    options = ToolParser(__doc__)
     add = options.add_argument
     # fmt: off
     add("input", metavar="FOLDER", help="of posters, with its sub-folders")
@@ -101,13 +101,13 @@ if __name__ == "__main__":
         help=f"drop what scores lower (default {LEAST_BY_RULES} by rules, {LEAST_BY_CLIP} by a CLIP-like model)")
     add("--copies", type=int, choices=range(BITS // 2 + 1), default=6, metavar="BITS",
         help="drop posters whose perceptual hash differs from another's by at most so many of 64 bits (default 6)")
-    add("--shorter-side", type=whole, default=256, metavar="PX", help="drop smaller posters (default 256)")
+    add("--shorter-side", type=positive_int, default=256, metavar="PX", help="drop smaller posters (default 256)")
     add("--no-text", action="store_true", help="no OCR: quick, but finds no blemishes and no text regions")
-    add("--threads", type=whole, default=1, metavar="N",
+    add("--threads", type=positive_int, default=1, metavar="N",
         help="posters at a time in each process, for a judge at an endpoint (default 1)")
     add("--device", default="cpu", help="where local models run (default cpu)")
-    add("--heldout", type=every, default=20, metavar="N", help="hold out every N-th poster; 0 for none (default 20)")
+    add("--heldout", type=one_in, default=20, metavar="N", help="hold out every N-th poster; 0 for none (default 20)")
     add("--licence", default="unknown", help="SPDX name of the posters' licence, for the rows")
     # fmt: on
-    GIVEN = options.parse_args()
-    run_tool(main, GIVEN.debug)
+    ARGS = options.parse_args()
+    run_tool(main, ARGS.debug)

@@ -15,31 +15,30 @@ from __future__ import annotations
 
 from posterkit.datagen.candidate_options import CandidateOptions, draw_step, judge_of, settings_of, wanted_of
 from posterkit.datagen.command_line import make_set, run_tool
-from posterkit.datagen.engine import Flow, Outcome
-from posterkit.datagen.hq_posters import ClipAt
-from posterkit.datagen.mining import EncodePair, Gap, Gate
-from posterkit.datagen.ranking import Appraise
+from posterkit.datagen.engine import Flow, FlowResult
+from posterkit.datagen.lazy_models import LazyImageTextModel
+from posterkit.datagen.preferences import EncodePair, MinimumGap, ScoreCandidates, WinnerGate
 
 
-def main() -> Outcome:
-    wanted = wanted_of(GIVEN, turns=2 if GIVEN.unedited else 1)
-    if GIVEN.unedited and wanted.tasks == ["text"]:
+def main() -> FlowResult:
+    wanted = wanted_of(ARGS, turns=2 if ARGS.unedited else 1)
+    if ARGS.unedited and wanted.tasks == ["text"]:
         raise ValueError("--unedited: text prompts have no input that could be left as it is")
-    draw, judge = draw_step(GIVEN, wanted), judge_of(GIVEN)
-    ranker = ClipAt(GIVEN.ranker, GIVEN.judge_device) if GIVEN.ranker else None
+    draw, judge = draw_step(ARGS, wanted), judge_of(ARGS)
+    ranker = LazyImageTextModel(ARGS.ranker, ARGS.judge_device) if ARGS.ranker else None
     if ranker:
         ranker.open()  # what is no model shows before any work
     steps = (
         ("draw", draw),
-        ("judge", Appraise(judge, ranker)),
-        ("winner", Gate(GIVEN.gate_text, GIVEN.gate_content)),
-        ("gap", Gap(GIVEN.gap)),
+        ("judge", ScoreCandidates(judge, ranker)),
+        ("winner", WinnerGate(ARGS.gate_text, ARGS.gate_content)),
+        ("gap", MinimumGap(ARGS.gap)),
     )
-    settings = {"tool": "mine_preferences", **settings_of(GIVEN, wanted, draw), "ranker": GIVEN.ranker,
-                "gate_text": GIVEN.gate_text, "gate_content": GIVEN.gate_content, "gap": GIVEN.gap,
-                "unedited": GIVEN.unedited}  # fmt: skip
-    encode = EncodePair(draw.model.source, alike=GIVEN.layout == "webdataset")
-    return make_set(Flow(wanted, len(wanted), steps, encode, settings, wanted.names), GIVEN)
+    settings = {"tool": "mine_preferences", **settings_of(ARGS, wanted, draw), "ranker": ARGS.ranker,
+                "gate_text": ARGS.gate_text, "gate_content": ARGS.gate_content, "gap": ARGS.gap,
+                "unedited": ARGS.unedited}  # fmt: skip
+    encode = EncodePair(draw.model.source, alike=ARGS.layout == "webdataset")
+    return make_set(Flow(wanted, len(wanted), steps, encode, settings, wanted.names), ARGS)
 
 
 if __name__ == "__main__":
@@ -55,5 +54,5 @@ if __name__ == "__main__":
         action="store_true",
         help="a second pair of each prompt, whose rejected side is the input as it was",
     )
-    GIVEN = options.parse_args()
-    run_tool(main, GIVEN.debug)
+    ARGS = options.parse_args()
+    run_tool(main, ARGS.debug)

@@ -14,9 +14,9 @@ from random import Random
 
 from PIL import Image, ImageOps
 
-from posterkit.datagen.command_line import Options, make_set, run_tool, size, whole
-from posterkit.datagen.engine import Drop, Flow, Outcome
-from posterkit.datagen.poster_scan import check_outside, fingerprint, list_posters, read_own_caption
+from posterkit.datagen.command_line import ToolParser, make_set, positive_int, run_tool, size
+from posterkit.datagen.engine import Drop, Flow, FlowResult
+from posterkit.datagen.picture_folder import check_outside, fingerprint, list_pictures, read_caption
 from posterkit.datagen.text_render import SCRIPTS, Wording, read_wording, render_text, shipped_wording
 from posterkit.datasets import PosterSample
 from posterkit.image_io import read_image
@@ -49,7 +49,7 @@ class Photos:
     def __getitem__(self, number: int) -> Picture | Drop:
         name = self.names[number % len(self.names)]
         try:
-            image, caption = read_image(self.folder / name), read_own_caption(self.folder / name)
+            image, caption = read_image(self.folder / name), read_caption(self.folder / name)
         except (OSError, ValueError) as error:
             return Drop("unreadable", str(error), fault=True)
         rng = Random(f"{self.seed} crop {number}")
@@ -90,36 +90,38 @@ class SetText:
             return Drop("no text fits", str(error), picture.image)
 
 
-def main() -> Outcome:
-    wordings = [shipped_wording(script) for script in GIVEN.scripts] + [read_wording(path) for path in GIVEN.words]
-    faces = tuple(load_face(path) for path in GIVEN.fonts) or FACES
+def main() -> FlowResult:
+    wordings = [shipped_wording(script) for script in ARGS.scripts] + [read_wording(path) for path in ARGS.words]
+    faces = tuple(load_face(path) for path in ARGS.fonts) or FACES
     photos = ""
-    if GIVEN.input == "synthetic":
-        source, count, licence = Art(GIVEN.seed, GIVEN.size), GIVEN.count or 2000, "CC0-1.0"
+    if ARGS.input == "synthetic":
+        source, count, licence = Art(ARGS.seed, ARGS.size), ARGS.count or 2000, "CC0-1.0"
     else:
-        folder = Path(GIVEN.input)
-        names, licence = list_posters(folder), GIVEN.licence
-        check_outside(GIVEN.out, folder)
-        source, count = Photos(folder, names, GIVEN.seed, GIVEN.size), GIVEN.count or len(names)
+        folder = Path(ARGS.input)
+        names, licence = list_pictures(folder), ARGS.licence
+        check_outside(ARGS.out, folder)
+        source, count = Photos(folder, names, ARGS.seed, ARGS.size), ARGS.count or len(names)
         photos = fingerprint(folder, names)
-    step = SetText(GIVEN.seed, tuple(wordings), faces, GIVEN.texts, licence)
+    step = SetText(ARGS.seed, tuple(wordings), faces, ARGS.texts, licence)
     inputs = repr((wordings, [face.name for face in faces], photos))
-    settings = {"tool": "render_text", "input": GIVEN.input, "seed": GIVEN.seed, "size": str(GIVEN.size),
-                "scripts": GIVEN.scripts, "words": [str(path) for path in GIVEN.words],
-                "fonts": [str(path) for path in GIVEN.fonts], "texts": GIVEN.texts, "licence": licence,
+    settings = {"tool": "render_text", "input": ARGS.input, "seed": ARGS.seed, "size": str(ARGS.size),
+                "scripts": ARGS.scripts, "words": [str(path) for path in ARGS.words],
+                "fonts": [str(path) for path in ARGS.fonts], "texts": ARGS.texts, "licence": licence,
                 "inputs": hashlib.sha256(inputs.encode()).hexdigest()[:16]}  # fmt: skip
-    return make_set(Flow(source, count, (("text", step),), encode_sample, settings), GIVEN)
+    return make_set(Flow(source, count, (("text", step),), encode_sample, settings), ARGS)
 
 
 if __name__ == "__main__":
-    options = Options(__doc__)
+    options = ToolParser(__doc__)
     options.add_argument("input", help='a folder of photos, or "synthetic"')
-    options.add_argument("--count", type=whole, metavar="N", help="samples (default: the photos, or 2000 synthetic)")
+    options.add_argument(
+        "--count", type=positive_int, metavar="N", help="samples (default: the photos, or 2000 synthetic)"
+    )
     options.add_argument("--size", type=size, default=Size(512, 512), metavar="WxH", help="default 512x512")
     options.add_argument("--scripts", nargs="+", choices=SCRIPTS, default=["latin"], help="default latin")
     options.add_argument("--words", nargs="+", type=Path, default=[], metavar="FILE", help="word lists of your own")
     options.add_argument("--fonts", nargs="+", type=Path, default=[], metavar="FILE", help="fonts of your own instead")
-    options.add_argument("--texts", type=whole, choices=(1, 2, 3), help="on each picture (default: drawn)")
+    options.add_argument("--texts", type=positive_int, choices=(1, 2, 3), help="on each picture (default: drawn)")
     options.add_argument("--licence", default="unknown", help="SPDX name of the photos' licence, for the rows")
-    GIVEN = options.parse_args()
-    run_tool(main, GIVEN.debug)
+    ARGS = options.parse_args()
+    run_tool(main, ARGS.debug)

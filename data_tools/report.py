@@ -8,14 +8,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from posterkit.datagen.command_line import run_tool, whole
+from posterkit.datagen.command_line import positive_int, run_tool
 from posterkit.datagen.report import write_report
 
 if __name__ == "__main__":
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("input", type=Path, metavar="SET", help="the set's folder, or its index file")
     options.add_argument("--out", type=Path, metavar="FILE", help="default: report.html in the set's folder")
-    options.add_argument("--samples", type=whole, default=24, metavar="N", help="shown samples (default 24)")
+    options.add_argument("--samples", type=positive_int, default=24, metavar="N", help="shown samples (default 24)")
     given = options.parse_args()
     folder = given.input if given.input.is_dir() else given.input.parent
 

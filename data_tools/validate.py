@@ -11,14 +11,16 @@ import argparse
 import os
 from pathlib import Path
 
-from posterkit.datagen.command_line import run_tool, whole
+from posterkit.datagen.command_line import positive_int, run_tool
 from posterkit.datasets.validation import validate
 
 if __name__ == "__main__":
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("input", type=Path, metavar="SET", help="the set's folder, or its index file")
-    options.add_argument("--batch-size", type=whole, metavar="B", help="name sizes that fill no batch of B")
-    options.add_argument("--workers", type=whole, default=os.cpu_count() or 1, metavar="N", help="default: one a core")
+    options.add_argument("--batch-size", type=positive_int, metavar="B", help="name sizes that fill no batch of B")
+    options.add_argument(
+        "--workers", type=positive_int, default=os.cpu_count() or 1, metavar="N", help="default: one a core"
+    )
     given = options.parse_args()
 
     def main() -> int:

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from posterkit.critic.opening import RULES
-from posterkit.datagen.command_line import Options, size, whole
+from posterkit.datagen.command_line import ToolParser, positive_int, size
 from posterkit.datagen.drawing import Draw, ModelAt
-from posterkit.datagen.poster_scan import JudgeAt
+from posterkit.datagen.lazy_models import LazyCritic
 from posterkit.datagen.requests import TEXT, WantedPosters, read_wanted
 from posterkit.sizing import Size, check_on_grid
 from posterkit.tasks import TASKS
 
 
-class CandidateOptions(Options):
+class CandidateOptions(ToolParser):
     """The options of a tool that draws candidates and has them judged.
 
     Args:
@@ -35,20 +35,32 @@ class CandidateOptions(Options):
         add("input", type=Path, metavar="PROMPTS", help="a text file, a .jsonl file, or a set's folder")
         if gates:
             add("--task", choices=(TEXT, *TASKS), metavar="TASK", help="only rows of this task")
-        add("--candidates", type=whole, default=candidates, metavar="N", help=f"of each prompt (default {candidates})")
+        add(
+            "--candidates",
+            type=positive_int,
+            default=candidates,
+            metavar="N",
+            help=f"of each prompt (default {candidates})",
+        )
         model = self.add_argument_group("model")
         add = model.add_argument
         add("--model", metavar="M", help="a folder or hub id (default: the mini checkpoint that draws the task)")
         add("--transformer", metavar="T", help="goes into the model instead of its own")
         add("--lora", nargs="+", default=[], metavar="L", help="LoRAs; =0.8 behind one is its weight")
         add("--size", type=size, metavar="WxH", help="of the posters, multiples of 16 (default: the model's own)")
-        add("--steps", type=whole, metavar="N", help="denoising steps (default: the model's own)")
+        add("--steps", type=positive_int, metavar="N", help="denoising steps (default: the model's own)")
         add("--guidance", type=float, metavar="G", help="its strength (default: the model's own)")
         add(
             "--typeset", action=argparse.BooleanOptionalAction, default=False,
             help="the model draws no text; fonts set the quoted texts over it",
         )  # fmt: skip
-        add("--batch", type=whole, default=8, metavar="N", help="candidates in one call of the model (default 8)")
+        add(
+            "--batch",
+            type=positive_int,
+            default=8,
+            metavar="N",
+            help="candidates in one call of the model (default 8)",
+        )
         add("--preset", metavar="P", help="how it fits the card, as posterkit doctor names them")
         add("--device", metavar="D", help="cpu, cuda, cuda:1 (default: the best there is)")
         add("--dtype", metavar="D", help="float32, bfloat16, float16")
@@ -62,7 +74,13 @@ class CandidateOptions(Options):
         add("--judge-model", metavar="NAME", help="the model's name at the endpoint (default: its first)")
         add("--judge-device", default="cpu", metavar="D", help="where a local judge runs (default cpu)")
         add("--answers", metavar="DIR", help="keeps a model's answers; what it said once is not asked again")
-        add("--threads", type=whole, default=1, metavar="N", help="prompts at a time before a far judge (default 1)")
+        add(
+            "--threads",
+            type=positive_int,
+            default=1,
+            metavar="N",
+            help="prompts at a time before a far judge (default 1)",
+        )
         for name, least in zip(("text", "content"), gates or (), strict=False):
             add(
                 f"--gate-{name}", type=share, default=least, metavar="S",
@@ -113,9 +131,9 @@ def draw_step(given: argparse.Namespace, wanted: WantedPosters, finish: Size | N
     )  # fmt: skip
 
 
-def judge_of(given: argparse.Namespace) -> JudgeAt:
+def judge_of(given: argparse.Namespace) -> LazyCritic:
     """The judge, opened once, so that a wrong one shows before any work; ValueError or AnswerError."""
-    judge = JudgeAt(given.judge, given.judge_model, given.judge_device, given.answers)
+    judge = LazyCritic(given.judge, given.judge_model, given.judge_device, given.answers)
     judge.open()
     return judge
 

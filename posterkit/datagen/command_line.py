@@ -14,13 +14,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from posterkit.datagen.engine import Flow, Layout, Outcome, run_flow, speak_plainly
+from posterkit.datagen.engine import Flow, FlowResult, ShardFormat, run_flow, shorten_warnings
 from posterkit.sizing import Size
 
 SOME_FAILED, WRONG_CALL = 1, 2
 
 
-class Options(argparse.ArgumentParser):
+class ToolParser(argparse.ArgumentParser):
     """The options that data tools share, `--out` and how to work; a tool adds its own."""
 
     def __init__(self, description: str | None, **more) -> None:
@@ -30,9 +30,15 @@ class Options(argparse.ArgumentParser):
         self.add_argument("--out", type=Path, required=True, metavar="DIR", help="the set's folder")
         self.add_argument("--seed", type=int, default=0, help="the same seed makes the same set (default 0)")
         self.add_argument(
-            "--workers", type=whole, default=os.cpu_count() or 1, metavar="N", help="processes (default: one a core)"
+            "--workers",
+            type=positive_int,
+            default=os.cpu_count() or 1,
+            metavar="N",
+            help="processes (default: one a core)",
         )
-        self.add_argument("--shard", type=whole, default=500, metavar="N", help="samples in a shard (default 500)")
+        self.add_argument(
+            "--shard", type=positive_int, default=500, metavar="N", help="samples in a shard (default 500)"
+        )
         self.add_argument(
             "--layout", choices=("folder", "webdataset"), default="folder", help="pictures in folders, or in tar files"
         )
@@ -47,16 +53,16 @@ class Options(argparse.ArgumentParser):
         self.exit(WRONG_CALL, f"posterkit: {message} (see {self.prog} --help)\n")
 
 
-def whole(text: str, least: int = 1) -> int:
+def positive_int(text: str, least: int = 1) -> int:
     """A whole number of at least `least`, for argparse."""
     if not text.isdecimal() or int(text) < least:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, found {text!r}")
     return int(text)
 
 
-def every(text: str) -> int:
+def one_in(text: str) -> int:
     """One in how many, 0 for none, for argparse."""
-    return whole(text, least=0)
+    return positive_int(text, least=0)
 
 
 def size(text: str) -> Size:
@@ -67,14 +73,14 @@ def size(text: str) -> Size:
     return Size(int(width), int(height))
 
 
-def make_set(flow: Flow, given: argparse.Namespace) -> Outcome:
+def make_set(flow: Flow, given: argparse.Namespace) -> FlowResult:
     """Run a flow with a progress bar, then print what came of it."""
-    outcome = run_shown(flow, given.out, given, given.layout)
-    print_outcome(outcome, given.out)
+    outcome = run_with_progress(flow, given.out, given, given.layout)
+    print_result(outcome, given.out)
     return outcome
 
 
-def run_shown(flow: Flow, out: Path, given: argparse.Namespace, layout: Layout = "folder") -> Outcome:
+def run_with_progress(flow: Flow, out: Path, given: argparse.Namespace, layout: ShardFormat = "folder") -> FlowResult:
     """Run a flow into `out` with a progress bar."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -92,7 +98,7 @@ def run_shown(flow: Flow, out: Path, given: argparse.Namespace, layout: Layout =
             raise OSError(f"{out}: {error.strerror}; what was made stays, and the same command goes on") from error
 
 
-def print_outcome(outcome: Outcome, out: Path) -> None:
+def print_result(outcome: FlowResult, out: Path) -> None:
     """The funnel as a table, where anything was dropped, and the set's place."""
     if outcome.dropped:
         table = Table(box=None, pad_edge=False, header_style="bold")
@@ -107,13 +113,13 @@ def print_outcome(outcome: Outcome, out: Path) -> None:
     print(f"{out}: {outcome.kept} samples{dropped}")
 
 
-def run_tool(main: Callable[[], Outcome | int], debug: bool = False) -> NoReturn:
+def run_tool(main: Callable[[], FlowResult | int], debug: bool = False) -> NoReturn:
     """Run a tool and exit: 0 all done, 1 some rows failed, 2 the call itself is wrong.
 
     Args:
         main: returns what was made, or how many rows failed.
     """
-    speak_plainly()
+    shorten_warnings()
     try:
         made = main()
     except (ValueError, OSError) as error:
@@ -122,7 +128,7 @@ def run_tool(main: Callable[[], Outcome | int], debug: bool = False) -> NoReturn
         sys.exit(_said(str(error)))
     except KeyboardInterrupt:
         sys.exit(_said("stopped; what was made stays, and the same command goes on from there"))
-    sys.exit(SOME_FAILED if (made.faults if isinstance(made, Outcome) else made) else 0)
+    sys.exit(SOME_FAILED if (made.faults if isinstance(made, FlowResult) else made) else 0)
 
 
 def _said(message: str) -> int:

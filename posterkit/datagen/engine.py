@@ -26,7 +26,7 @@ from posterkit.datasets.processes import begin_worker
 from posterkit.datasets.shards import FolderShard, Row, TarShard
 from posterkit.image_io import remove_unfinished, written_whole
 
-Layout = Literal["folder", "webdataset"]
+ShardFormat = Literal["folder", "webdataset"]
 Funnel = dict[str, dict[str, Any]]
 _THUMBNAIL = (160, 160)
 
@@ -72,7 +72,7 @@ class Flow:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FlowResult:
     """What a set holds: rows kept, items dropped, how many of these were broken or broke a step, and the funnel.
 
     The funnel has for each step how many items came in, and how many it dropped for which reason.
@@ -90,7 +90,7 @@ class _Task:
 
     flow: Flow
     out: Path
-    layout: Layout
+    layout: ShardFormat
     threads: int
 
 
@@ -101,10 +101,10 @@ def run_flow(
     workers: int = 1,
     threads: int = 1,
     shard: int = 1000,
-    layout: Layout = "folder",
+    layout: ShardFormat = "folder",
     retry: bool = False,
     progress: Callable[[int, int], None] | None = None,
-) -> Outcome:
+) -> FlowResult:
     """Make what is missing of a set in `out`, then its index.
 
     A shard's data are written under a name of their own and renamed, its record comes last: nothing is ever half
@@ -131,7 +131,7 @@ def run_flow(
     if made > count:
         raise ValueError(f"{out}: holds {made} items, now {count} are asked for; take another folder")
     if retry:
-        forget(task.out)
+        forget_shards(task.out)
     spans = [(start, min(count, start + shard)) for start in range(0, count, shard)]
     missing = [k for k, span in enumerate(spans) if not _is_made(task.out, k, span)]
     done = count - sum(spans[k][1] - spans[k][0] for k in missing)
@@ -142,7 +142,7 @@ def run_flow(
     return _write_index(task.out, len(spans))
 
 
-def forget(out: str | Path, everything: bool = False) -> None:
+def forget_shards(out: str | Path, everything: bool = False) -> None:
     """Take back the records of shards that lost broken items, or of all: `run_flow` makes these again."""
     for path in Path(out).glob(".flow/[0-9]*.json"):
         dropped = json.loads(path.read_text(encoding="utf-8"))["dropped"]
@@ -175,11 +175,11 @@ def _made(task: _Task, jobs: list[tuple[int, int, int]], workers: int) -> Iterat
 def _begin(task: _Task) -> None:
     global _TASK
     _TASK = task
-    speak_plainly()
+    shorten_warnings()
     begin_worker()
 
 
-def speak_plainly() -> None:
+def shorten_warnings() -> None:
     """Warnings are one line each."""
     warnings.formatwarning = lambda message, *_, **__: f"posterkit: {message}\n"
 
@@ -249,7 +249,7 @@ def _through(flow: Flow, number: int) -> tuple[Any, list[str]]:
     return item, passed
 
 
-def claim_folder(out: Path, settings: dict[str, Any], shard: int, layout: Layout) -> None:
+def claim_folder(out: Path, settings: dict[str, Any], shard: int, layout: ShardFormat) -> None:
     """Make a set's folder, or see that it was made with the same settings.
 
     `run_flow` begins with it; a tool that works before its flow does so too.
@@ -281,7 +281,7 @@ def _is_made(out: Path, k: int, span: tuple[int, int]) -> bool:
     return path.is_file() and json.loads(path.read_text(encoding="utf-8"))["span"] == list(span)
 
 
-def _write_index(out: Path, shards: int) -> Outcome:
+def _write_index(out: Path, shards: int) -> FlowResult:
     """Join the records of all shards; one at a time, so that a large set needs no more memory than a small one."""
     counts: Counter[str] = Counter()
     funnel: Funnel = {}
@@ -302,7 +302,7 @@ def _write_index(out: Path, shards: int) -> Outcome:
     _write_json(out / "funnel.json", funnel, indent=1)
     for folder in (out, out / "dropped", out / ".flow"):
         remove_unfinished(folder)
-    return Outcome(counts["rows"], counts["dropped"], counts["faults"], funnel)
+    return FlowResult(counts["rows"], counts["dropped"], counts["faults"], funnel)
 
 
 def _write_json(path: Path, value: Any, indent: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Near copies among many pictures: perceptual hashes, and an exact search for those that lie close together."""
+"""Finds near-duplicate pictures: perceptual hashes, and an exact search for hashes that differ by a few bits."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Hashes = NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
-class Copy:
-    """A picture that is dropped: the number of the one that stays for it, and by how many bits they differ."""
+class NearDuplicate:
+    """A picture to drop: the number of the one that is kept in its place, and by how many bits their hashes differ."""
 
     of: int
     distance: int
@@ -35,9 +35,9 @@ def perceptual_hash(picture: Image.Image) -> int:
     return int(str(phash(picture)), 16)
 
 
-def find_near_copies(
+def find_near_duplicates(
     hashes: Sequence[int], merits: Sequence[tuple[int, ...]], names: Sequence[str], distance: int
-) -> dict[int, Copy]:
+) -> dict[int, NearDuplicate]:
     """Which pictures to drop so that no two of those that stay differ by `distance` bits or fewer.
 
     Pictures are taken in order of merit, then by name; one is dropped where a picture that stays is near it. No pair
@@ -67,11 +67,11 @@ def find_near_copies(
     for a, b in near_pairs(unique, distance):
         near.setdefault(int(a), []).append(int(b))
         near.setdefault(int(b), []).append(int(a))
-    kept: dict[int, Copy] = {}  # hash -> who stays for it; itself at distance 0
+    kept: dict[int, NearDuplicate] = {}  # hash -> who stays for it; itself at distance 0
     for u in np.argsort(first).tolist():
         staying = [v for v in near.get(u, ()) if v in kept and kept[v].distance == 0]
         v = min(staying, key=first.__getitem__, default=u)
-        kept[u] = Copy(order[int(first[v])], int(np.bitwise_count(unique[u] ^ unique[v])))
+        kept[u] = NearDuplicate(order[int(first[v])], int(np.bitwise_count(unique[u] ^ unique[v])))
     return {number: kept[u] for number, u in zip(order, member.tolist(), strict=True) if kept[u].of != number}
 
 

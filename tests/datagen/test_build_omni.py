@@ -18,19 +18,19 @@ from skimage.feature import match_template
 from posterkit import typeset
 from posterkit.datagen.engine import Drop
 from posterkit.datagen.omni.build import BUILDERS, BuildTask
-from posterkit.datagen.omni.draft import Unfit
-from posterkit.datagen.omni.parts import PainterAt, cut_subject, cut_text, ground_of, reshaped
+from posterkit.datagen.omni.cutouts import LazyPainter, background_of, cut_subject, cut_text, reshaped
+from posterkit.datagen.omni.inputs import CannotBuild
 from posterkit.datagen.omni.portraits import copied_share
 from posterkit.datagen.omni.posters import (
     FindSubjects,
-    Finished,
-    FromPosters,
-    Job,
+    FinishedPoster,
+    PosterTask,
+    PosterTasks,
     open_source,
     spelt_as_in,
     with_titles,
 )
-from posterkit.datagen.omni.rearrange import rearranged
+from posterkit.datagen.omni.rearrangement import rearranged
 from posterkit.datagen.omni.subjects import Subject
 from posterkit.datasets import PosterDataset, PosterSample, SyntheticPosters, write_sample
 from posterkit.datasets.validation import validate
@@ -42,10 +42,10 @@ from posterkit.sizing import Size
 from posterkit.tasks import BLANK, TASKS, place
 
 ROOT = Path(__file__).parents[2]
-NONE = PainterAt("none")
+NONE = LazyPainter("none")
 
 
-def coffee() -> Finished:
+def coffee() -> FinishedPoster:
     """A typeset photograph with what is known of it: the texts from the typesetter, the cup by hand."""
     photo = ImageOps.fit(Image.fromarray(data.coffee()), (320, 448))
     made = typeset(photo, PosterBrief(texts=["SLOW MORNING", "Fresh every day"]), archetype="bottom-stack")
@@ -55,14 +55,16 @@ def coffee() -> Finished:
     cup = ((x - 160) / 110) ** 2 + ((y - 130) / 100) ** 2 < 1
     subject = Subject(np.where(cup, 255, 0).astype(np.uint8), (51, 31, 270, 230))
     caption = 'A cup of coffee on a red saucer. The title reads "SLOW MORNING", below it "Fresh every day".'
-    return Finished("coffee.png", made.image, caption, "poster", "coffee.png", "CC0-1.0", "train", texts, (subject,))
+    return FinishedPoster(
+        "coffee.png", made.image, caption, "poster", "coffee.png", "CC0-1.0", "train", texts, (subject,)
+    )
 
 
 COFFEE = coffee()
 
 
-def built(task: str, number: int = 0, poster: Finished = COFFEE) -> PosterSample:
-    made = BuildTask(0, NONE)(Job(number, task, poster))
+def built(task: str, number: int = 0, poster: FinishedPoster = COFFEE) -> PosterSample:
+    made = BuildTask(0, NONE)(PosterTask(number, task, poster))
     assert isinstance(made, PosterSample), made
     return made
 
@@ -144,7 +146,7 @@ def test_parts_never_leave_the_canvas_or_meet_and_texts_keep_their_order():
         ]
         try:
             made = rearranged(old, new, [subject], texts, rng)
-        except Unfit:
+        except CannotBuild:
             continue
         tried += 1
         boxes = [*made.subjects, *made.texts]
@@ -160,7 +162,7 @@ def test_parts_never_leave_the_canvas_or_meet_and_texts_keep_their_order():
 
 
 def test_a_subject_that_runs_off_two_opposite_sides_cannot_be_rearranged():
-    with pytest.raises(Unfit):
+    with pytest.raises(CannotBuild):
         rearranged(Size(400, 600), Size(600, 400), [(0, 200, 400, 400)], [], Random(0))
     made = rearranged(Size(400, 600), Size(600, 400), [(100, 300, 300, 600)], [(20, 20, 200, 60)], Random(0))
     assert made.subjects[0][3] == 400  # what ran off the lower side runs off it again
@@ -222,7 +224,7 @@ def test_small_print_does_not_keep_a_poster_from_being_re_rendered():
     fine = replace(COFFEE, texts=(*(COFFEE.texts or ()), SeenText("by nobody", (5, 440, 60, 445), "minor")))
     assert all(built("layout_driven", number, fine).references for number in range(6))
     tiny = replace(COFFEE, texts=(SeenText("TITLE", (5, 440, 60, 445), "major"),))
-    made = [BuildTask(0, NONE)(Job(number, "layout_driven", tiny)) for number in range(8)]
+    made = [BuildTask(0, NONE)(PosterTask(number, "layout_driven", tiny)) for number in range(8)]
     assert {one.reason for one in made if isinstance(one, Drop)} == {"texts too small"}
 
 
@@ -254,7 +256,7 @@ def test_the_cut_subject_is_the_posters_own_pixels():
 
 def test_a_text_is_cut_without_its_ground_and_with_its_button():
     text = (COFFEE.texts or ())[0]
-    cut = cut_text(COFFEE, text.box, ground_of(COFFEE, NONE, 0))
+    cut = cut_text(COFFEE, text.box, background_of(COFFEE, NONE, 0))
     alpha = np.asarray(cut.picture)[..., 3] / 255
     own = np.asarray(COFFEE.picture.crop(text.box)).astype(float)
     assert cut.ink is not None and min(cut.ink) > 200  # the letters are white
@@ -267,7 +269,7 @@ def test_a_text_is_cut_without_its_ground_and_with_its_button():
 
 
 def test_the_ground_keeps_what_is_neither_subject_nor_text():
-    ground = np.asarray(ground_of(COFFEE, NONE, 0))
+    ground = np.asarray(background_of(COFFEE, NONE, 0))
     same = (ground == COFFEE.pixels).all(2)
     assert same[:20].all() and not same[COFFEE.subjects[0].mask > 0].all()
     x0, y0, x1, y1 = (COFFEE.texts or ())[0].box
@@ -310,10 +312,10 @@ def synthetic_set(folder: Path, count: int = 3) -> Path:
 
 def test_a_set_keeps_its_splits_captions_and_texts(tmp_path):
     source = open_source(synthetic_set(tmp_path / "set"), "unknown", 20)
-    jobs = [FromPosters(source, ("extending", "filling"))[number] for number in range(6)]
+    jobs = [PosterTasks(source, ("extending", "filling"))[number] for number in range(6)]
     own = list(PosterDataset(tmp_path / "set"))
     for number, job in enumerate(jobs):
-        assert isinstance(job, Job) and job.task == ("extending", "filling")[number % 2]
+        assert isinstance(job, PosterTask) and job.task == ("extending", "filling")[number % 2]
         sample = own[number // 2]
         assert (job.poster.pixels == sample.target).all() and job.poster.split == sample.split
         assert job.poster.caption == sample.caption and job.poster.licence == "CC0-1.0"
@@ -330,8 +332,8 @@ def test_a_set_without_finished_posters_is_refused(tmp_path):
 
 
 def test_a_poster_without_a_subject_is_dropped_with_a_reason_and_a_picture():
-    empty = Finished("e.png", Image.new("RGB", (200, 300), "navy"), "Navy.", "", "e.png", "", "train", ())
-    found = FindSubjects("rules")(Job(0, "filling", empty))
+    empty = FinishedPoster("e.png", Image.new("RGB", (200, 300), "navy"), "Navy.", "", "e.png", "", "train", ())
+    found = FindSubjects("rules")(PosterTask(0, "filling", empty))
     assert isinstance(found, Drop) and found.reason == "no subject" and found.picture is not None and not found.fault
 
 

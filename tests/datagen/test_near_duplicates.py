@@ -13,7 +13,7 @@ import skimage.data
 from PIL import Image, ImageEnhance, ImageOps
 
 from posterkit import PosterBrief, typeset
-from posterkit.datagen.near_duplicates import Copy, find_near_copies, near_pairs, perceptual_hash
+from posterkit.datagen.near_duplicates import NearDuplicate, find_near_duplicates, near_pairs, perceptual_hash
 
 SHELF = Path(skimage.data.__file__).parent
 DISTANCE = 6  # the tool's default
@@ -30,7 +30,7 @@ def one_by_one(hashes, merits, names, distance):
     for n in sorted(range(len(hashes)), key=lambda n: (-merits[n][0], -merits[n][1], names[n])):
         near = [other for other in staying if bits(hashes[n], hashes[other]) <= distance]
         if near:
-            copies[n] = Copy(near[0], bits(hashes[n], hashes[near[0]]))
+            copies[n] = NearDuplicate(near[0], bits(hashes[n], hashes[near[0]]))
         else:
             staying.append(n)
     return copies
@@ -55,7 +55,7 @@ def test_the_search_finds_what_comparing_all_with_all_finds(seed):
     hashes, distance = clusters(seed, rng.randint(0, 60)), rng.randint(0, 16)
     merits = [(rng.choice((10, 20)), rng.choice((1, 2))) for _ in hashes]
     names = [f"{rng.randrange(99):02d}-{n}" for n in range(len(hashes))]
-    assert find_near_copies(hashes, merits, names, distance) == one_by_one(hashes, merits, names, distance)
+    assert find_near_duplicates(hashes, merits, names, distance) == one_by_one(hashes, merits, names, distance)
 
 
 @pytest.mark.parametrize("distance", [0, 1, 6, 13, 32])
@@ -74,33 +74,36 @@ def test_pairs_at_the_very_limit_are_found_among_many():
     for n in range(1000):  # each differs from its original in exactly six bits, wherever these lie
         flipped = sum(1 << int(bit) for bit in rng.permutation(64)[:DISTANCE])
         hashes.append(hashes[n] ^ flipped)
-    found = find_near_copies(hashes, [(1,)] * len(hashes), [f"{n:06d}" for n in range(len(hashes))], DISTANCE)
-    assert found == {20000 + n: Copy(n, DISTANCE) for n in range(1000)}
+    found = find_near_duplicates(hashes, [(1,)] * len(hashes), [f"{n:06d}" for n in range(len(hashes))], DISTANCE)
+    assert found == {20000 + n: NearDuplicate(n, DISTANCE) for n in range(1000)}
 
 
 def test_a_million_blank_pages_are_one_page():
     count = 1_000_000
     names = [f"{n:07d}" for n in range(count)]
-    found = find_near_copies([2**63] * count, [(1,)] * count, names, DISTANCE)
-    assert len(found) == count - 1 and set(found.values()) == {Copy(0, 0)}
+    found = find_near_duplicates([2**63] * count, [(1,)] * count, names, DISTANCE)
+    assert len(found) == count - 1 and set(found.values()) == {NearDuplicate(0, 0)}
 
 
 def test_the_one_of_most_merit_stays_then_the_first_by_name():
     merits = [(100, 9), (400, 5), (400, 7)]
-    assert find_near_copies([7, 7, 6], merits, ["a", "b", "c"], 1) == {0: Copy(2, 1), 1: Copy(2, 1)}
-    assert find_near_copies([7, 7], [(100,), (100,)], ["b", "a"], 0) == {0: Copy(1, 0)}
+    assert find_near_duplicates([7, 7, 6], merits, ["a", "b", "c"], 1) == {
+        0: NearDuplicate(2, 1),
+        1: NearDuplicate(2, 1),
+    }
+    assert find_near_duplicates([7, 7], [(100,), (100,)], ["b", "a"], 0) == {0: NearDuplicate(1, 0)}
 
 
 def test_a_copy_of_a_dropped_copy_stays_if_it_is_far_from_what_stays():
     near, far = 0b1111, 0b1111_1111  # 4 and 8 bits from the first, 4 from each other
-    assert find_near_copies([0, near, far], [(1,)] * 3, ["a", "b", "c"], 4) == {1: Copy(0, 4)}
+    assert find_near_duplicates([0, near, far], [(1,)] * 3, ["a", "b", "c"], 4) == {1: NearDuplicate(0, 4)}
 
 
 def test_wrong_calls_are_refused():
     with pytest.raises(ValueError, match="0 to 32 of their 64 bits, found 33"):
-        find_near_copies([1], [(1,)], ["a"], 33)
+        find_near_duplicates([1], [(1,)], ["a"], 33)
     with pytest.raises(ValueError, match="2 hashes, 1 merits"):
-        find_near_copies([1, 2], [(1,)], ["a", "b"], 3)
+        find_near_duplicates([1, 2], [(1,)], ["a", "b"], 3)
 
 
 def test_the_hash_is_imagehashs_own():

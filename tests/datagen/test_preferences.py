@@ -23,10 +23,15 @@ from tiny_clip import save_clip
 from posterkit import PosterCraftPipeline, PosterOmniPipeline
 from posterkit.datagen.drawing import Draw, Drawn, ModelAt
 from posterkit.datagen.engine import Drop
-from posterkit.datagen.hq_posters import ClipAt
-from posterkit.datagen.mining import UNEDITED, EncodePair, Gap, Gate
-from posterkit.datagen.poster_scan import JudgeAt
-from posterkit.datagen.ranking import Appraise, Ranked
+from posterkit.datagen.lazy_models import LazyCritic, LazyImageTextModel
+from posterkit.datagen.preferences import (
+    UNEDITED,
+    EncodePair,
+    MinimumGap,
+    RankedCandidates,
+    ScoreCandidates,
+    WinnerGate,
+)
 from posterkit.datagen.report import write_report
 from posterkit.datagen.requests import Wanted, read_wanted
 from posterkit.datasets import SyntheticPosters, write_sample
@@ -60,16 +65,16 @@ def omni(tmp_path_factory) -> Path:
 def judged_by_grey():
     """`judged_by_grey([(aesthetics, text, content), ...])`: a judge that gives candidate n the n-th marks, of ten."""
     with servers() as start:
-        yield lambda marks: JudgeAt(grey_judge(start, marks).url)
+        yield lambda marks: LazyCritic(grey_judge(start, marks).url)
 
 
 def drawn(count: int, wanted: Wanted = WANTED) -> Drawn:
     return Drawn(wanted, candidates(count), tuple(range(100, 100 + count)))
 
 
-def ranked(judge: JudgeAt, count: int, wanted: Wanted = WANTED) -> Ranked:
-    found = Appraise(judge)(drawn(count, wanted))
-    assert isinstance(found, Ranked), found
+def ranked(judge: LazyCritic, count: int, wanted: Wanted = WANTED) -> RankedCandidates:
+    found = ScoreCandidates(judge)(drawn(count, wanted))
+    assert isinstance(found, RankedCandidates), found
     return found
 
 
@@ -87,7 +92,7 @@ def test_the_best_is_chosen_and_the_worst_rejected_and_the_first_of_equals_comes
 @pytest.mark.parametrize(("text", "content", "reason"), [(7, 10, "text"), (10, 4, "content"), (8, 5, None)])
 def test_the_winner_must_be_right_itself(judged_by_grey, text, content, reason):
     found = ranked(judged_by_grey([(3, 10, 10), (9, text, content)]), 2)
-    passed = Gate(0.8, 0.5)(found)
+    passed = WinnerGate(0.8, 0.5)(found)
     if reason is None:
         assert passed is found
     else:
@@ -96,26 +101,26 @@ def test_the_winner_must_be_right_itself(judged_by_grey, text, content, reason):
 
 def test_the_two_must_lie_further_apart_than_the_gap(judged_by_grey):
     found = ranked(judged_by_grey([(5, 10, 10), (10, 10, 10)]), 2)  # exactly one half apart
-    assert Gap(0.49)(found) is found
-    dropped = Gap(0.5)(found)
+    assert MinimumGap(0.49)(found) is found
+    dropped = MinimumGap(0.5)(found)
     assert isinstance(dropped, Drop) and dropped.reason == "too alike"
     assert "1.0000 and 0.5000: 0.5000 apart" in dropped.detail
     equal = ranked(judged_by_grey([(5, 10, 10), (5, 1, 1)]), 2)
-    assert isinstance(Gap(0.0)(equal), Drop)
+    assert isinstance(MinimumGap(0.0)(equal), Drop)
 
 
 def test_a_judge_without_an_answer_for_one_candidate_costs_the_row(judged_by_grey):
-    lost = Appraise(judged_by_grey([(5, 10, 10), "I like it!", (1, 1, 1)]))(drawn(3))
+    lost = ScoreCandidates(judged_by_grey([(5, 10, 10), "I like it!", (1, 1, 1)]))(drawn(3))
     assert isinstance(lost, Drop) and lost.fault and lost.reason == "judge failed" and "grey" in lost.detail
 
 
 def test_a_clip_folder_ranks_in_the_judge_s_place(judged_by_grey, tmp_path):
     clip = save_clip(tmp_path)
-    found = Appraise(judged_by_grey([(5, 8, 7)] * 4), ClipAt(str(clip)))(drawn(4))
-    assert isinstance(found, Ranked) and found.ranker == str(clip) and "grey" in found.judge
+    found = ScoreCandidates(judged_by_grey([(5, 8, 7)] * 4), LazyImageTextModel(str(clip)))(drawn(4))
+    assert isinstance(found, RankedCandidates) and found.ranker == str(clip) and "grey" in found.judge
     cosines = ImageTextModel(clip).score(candidates(4), [WANTED.prompt] * 4)
     assert found.best.number == int(np.argmax(cosines)) and found.worst.number == int(np.argmin(cosines))
-    assert found.best.worth - found.worst.worth == pytest.approx(max(cosines) - min(cosines))
+    assert found.best.quality - found.worst.quality == pytest.approx(max(cosines) - min(cosines))
     assert (found.best.score.text, found.best.score.content) == (0.8, 0.7)
 
 
@@ -165,8 +170,10 @@ def test_every_image_task_is_drawn_at_another_size_with_what_it_keeps_in_its_pla
 def test_typeset_texts_stand_on_every_candidate_letter_for_letter(craft):
     prompt = 'Poster with a boat, title "HARBOUR NIGHT" at the top.'
     wanted = Wanted("p", "text", prompt, prompt, prompt)
-    found = Appraise(JudgeAt("rules"))(Draw(ModelAt(str(craft)), 2, 0, size=Size(256, 384), typeset=True)(wanted))
-    assert isinstance(found, Ranked)
+    found = ScoreCandidates(LazyCritic("rules"))(
+        Draw(ModelAt(str(craft)), 2, 0, size=Size(256, 384), typeset=True)(wanted)
+    )
+    assert isinstance(found, RankedCandidates)
     assert [one.score.text for one in found.candidates] == [1.0, 1.0]
 
 

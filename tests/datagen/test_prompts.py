@@ -16,19 +16,18 @@ from PIL import Image, ImageDraw
 from tiny_clip import save_clip
 
 from posterkit import typeset
-from posterkit.datagen.candidates import (
-    Best,
+from posterkit.datagen.best_of_n import (
     Candidate,
     EarlyFilter,
+    FilteredCandidates,
     ImageTextFilter,
-    Sifted,
+    KeepBest,
     TextFilter,
     text_recall,
 )
 from posterkit.datagen.drawing import Draw, Drawn, ModelAt
 from posterkit.datagen.engine import Drop
-from posterkit.datagen.hq_posters import ClipAt
-from posterkit.datagen.poster_scan import JudgeAt
+from posterkit.datagen.lazy_models import LazyCritic, LazyImageTextModel
 from posterkit.datagen.prompts import (
     THEMES,
     PosterPrompts,
@@ -220,8 +219,8 @@ def drawn(*pictures: Image.Image) -> Drawn:
     return Drawn(wanted("A red disc."), pictures, tuple(range(len(pictures))), ((),) * len(pictures))
 
 
-def sifted(*pictures: Image.Image, prompt='A red disc. It says "HELLO WORLD".') -> Sifted:
-    return Sifted(wanted(prompt), tuple(map(Candidate, pictures)))
+def sifted(*pictures: Image.Image, prompt='A red disc. It says "HELLO WORLD".') -> FilteredCandidates:
+    return FilteredCandidates(wanted(prompt), tuple(map(Candidate, pictures)))
 
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (480, 320, 3), dtype=np.uint8))
@@ -238,20 +237,26 @@ def test_pictures_that_are_no_posters_are_named(picture, why):
 
 def test_the_early_filter_keeps_what_is_left_and_drops_a_prompt_without_any():
     found = EarlyFilter()(drawn(NOISE, poster(), NOISE))
-    assert isinstance(found, Sifted) and len(found.candidates) == 1 and found.lost == {"noise": 2}
+    assert isinstance(found, FilteredCandidates) and len(found.candidates) == 1 and found.lost == {"noise": 2}
     lost = EarlyFilter()(drawn(NOISE, NOISE, Image.new("RGB", (320, 480))))
     assert isinstance(lost, Drop) and lost.reason == "noise" and lost.detail == "blank 1, noise 2"
     assert lost.picture is not None
 
 
 def test_the_text_filter_asks_for_the_words_of_the_prompt():
-    keep = TextFilter(JudgeAt("rules"), 0.7)
+    keep = TextFilter(LazyCritic("rules"), 0.7)
     found = keep(sifted(poster(), poster("HELLO WORLD"), poster("GOODBYE MOON")))
-    assert isinstance(found, Sifted) and len(found.candidates) == 1 and found.lost == {"no text": 1, "wrong text": 1}
+    assert (
+        isinstance(found, FilteredCandidates)
+        and len(found.candidates) == 1
+        and found.lost == {"no text": 1, "wrong text": 1}
+    )
     assert found.candidates[0].scores["text recall"] == 1.0
     assert "".join(text.text for text in found.candidates[0].texts).replace(" ", "") == "HELLOWORLD"
     assert isinstance(keep(sifted(poster("GOODBYE"))), Drop)
-    assert isinstance(keep(sifted(poster("GOODBYE"), prompt="A red disc.")), Sifted)  # nothing was asked for
+    assert isinstance(
+        keep(sifted(poster("GOODBYE"), prompt="A red disc.")), FilteredCandidates
+    )  # nothing was asked for
 
 
 def test_chinese_is_compared_letter_by_letter():
@@ -265,18 +270,18 @@ def test_the_image_text_filter_keeps_what_the_model_says_fits(tmp_path):
     item = sifted(poster(), NOISE)
     said = ImageTextModel(folder).score([poster(), NOISE], [item.wanted.prompt] * 2)
     between = sum(said) / 2
-    found = ImageTextFilter(ClipAt(folder), between)(item)
-    assert isinstance(found, Sifted) and found.lost == {"does not fit its prompt": 1}
+    found = ImageTextFilter(LazyImageTextModel(folder), between)(item)
+    assert isinstance(found, FilteredCandidates) and found.lost == {"does not fit its prompt": 1}
     assert found.candidates[0].scores["agreement"] == pytest.approx(max(said), abs=1e-4)
-    assert isinstance(ImageTextFilter(ClipAt(folder), 1.1)(item), Drop)
+    assert isinstance(ImageTextFilter(LazyImageTextModel(folder), 1.1)(item), Drop)
 
 
 def test_the_best_candidate_becomes_a_finished_poster():
     texts = (DrawnText("HELLO WORLD", (20, 20, 300, 90)),)
     weak, strong = (Candidate(poster(), texts, {"agreement": score}) for score in (0.1, 0.3))
-    item = Sifted(wanted('A disc. "HELLO WORLD".', theme="nature", split="heldout"), (weak, strong, weak),
+    item = FilteredCandidates(wanted('A disc. "HELLO WORLD".', theme="nature", split="heldout"), (weak, strong, weak),
                   Counter(noise=1), {"agreement": {"by": "clip"}})  # fmt: skip
-    made = Best(JudgeAt("rules"), "CC0-1.0", "tiny")(item)
+    made = KeepBest(LazyCritic("rules"), "CC0-1.0", "tiny")(item)
     assert made.task == "text" and made.caption == 'A disc. "HELLO WORLD".' and made.split == "heldout"
     assert made.judged["agreement"] == {"by": "clip", "said": 0.3}
     assert made.judged["candidates"] == {"by": "tiny", "said": {"drawn": 4, "noise": 1}}
@@ -285,7 +290,7 @@ def test_the_best_candidate_becomes_a_finished_poster():
 
 
 def test_without_an_image_text_model_a_judge_ranks():
-    made = Best(JudgeAt("rules"), "", "tiny")(sifted(NOISE, poster("HELLO WORLD")))
+    made = KeepBest(LazyCritic("rules"), "", "tiny")(sifted(NOISE, poster("HELLO WORLD")))
     assert (made.target == np.asarray(poster("HELLO WORLD"))).all() and made.judged["worth"]["by"] == "rules"
 
 
@@ -324,8 +329,8 @@ def test_prompts_of_any_maker_are_read_with_the_texts_that_they_name(tmp_path):
     file.write_text('{"prompt": "A \\"HI\\""}\n{"id": "b", "prompt": "B", "texts": ["HO"], "style": "retro"}\n')
     first, second = read_wanted(file, TEXT)[0], read_wanted(file, TEXT)[1]
     assert isinstance(first, Wanted) and isinstance(second, Wanted)
-    assert (first.id, Sifted(first, ()).texts) == ("prompt-000001", ("HI",))
-    assert (second.id, Sifted(second, ()).texts, second.style) == ("b", ("HO",), "retro")
+    assert (first.id, FilteredCandidates(first, ()).texts) == ("prompt-000001", ("HI",))
+    assert (second.id, FilteredCandidates(second, ()).texts, second.style) == ("b", ("HO",), "retro")
 
 
 @pytest.mark.slow

@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw
 from tiny_flux import clip, clip_tokenizer
 from tiny_sam2 import sam2
 
-from posterkit.datagen.omni.repaint import Rim, open_painter
-from posterkit.datagen.omni.subjects import Rules, Sam2, box_of, open_segmenter, touched_sides
+from posterkit.datagen.omni.painters import RulePainter, open_painter
+from posterkit.datagen.omni.subjects import RuleSegmenter, Sam2Segmenter, box_of, open_segmenter, touched_sides
 from posterkit.metrics.arrangement import box_overlap
 from posterkit.pipelines.posteromni import PosterOmniPipeline
 
@@ -25,7 +25,7 @@ def disc(size=(320, 480), box=(90, 180, 230, 320), color=(200, 60, 40), ground=(
 
 @pytest.mark.parametrize("box", [(90, 180, 230, 320), (20, 40, 140, 160), (150, 300, 300, 450)])
 def test_a_disc_on_a_plain_ground_is_found_where_it_is(box):
-    (found,) = Rules()(disc(box=box), [])
+    (found,) = RuleSegmenter()(disc(box=box), [])
     assert box_overlap(found.box, box) > 0.85
     drawn = np.asarray(disc(box=box))[..., 1] < 150
     assert (found.mask > 0)[drawn].mean() > 0.95 and (found.mask > 0)[~drawn].mean() < 0.02
@@ -34,7 +34,7 @@ def test_a_disc_on_a_plain_ground_is_found_where_it_is(box):
 def test_two_things_are_two_subjects_that_do_not_overlap():
     poster = disc(box=(40, 60, 160, 180))
     ImageDraw.Draw(poster).rectangle((170, 320, 290, 440), fill=(30, 70, 160))
-    one, other = Rules()(poster, [])
+    one, other = RuleSegmenter()(poster, [])
     assert not ((one.mask > 0) & (other.mask > 0)).any()
     assert {box[1] < 240 for box in (one.box, other.box)} == {True, False}
 
@@ -43,19 +43,19 @@ def test_a_text_is_no_subject():
     poster = disc()
     ImageDraw.Draw(poster).rectangle((30, 30, 290, 110), fill=(10, 10, 10))
     texts = [(30, 30, 290, 110)]
-    assert all(box_overlap(found.box, texts[0]) == 0 for found in Rules()(poster, texts))
-    assert len(Rules()(poster, texts)) == 1
+    assert all(box_overlap(found.box, texts[0]) == 0 for found in RuleSegmenter()(poster, texts))
+    assert len(RuleSegmenter()(poster, texts)) == 1
 
 
 @pytest.mark.parametrize("poster", [Image.new("RGB", (320, 480), "navy"), Image.linear_gradient("L").convert("RGB")])
 def test_nothing_stands_out_on_an_empty_ground(poster):
-    assert Rules()(poster, []) == ()
+    assert RuleSegmenter()(poster, []) == ()
 
 
 def test_the_button_under_a_text_is_no_subject():
     poster = disc(box=(90, 80, 230, 220))
     ImageDraw.Draw(poster).rounded_rectangle((70, 380, 250, 430), 10, fill=(40, 90, 60))
-    (found,) = Rules()(poster, [(85, 392, 235, 418)])
+    (found,) = RuleSegmenter()(poster, [(85, 392, 235, 418)])
     assert box_overlap(found.box, (90, 80, 230, 220)) > 0.85
 
 
@@ -75,14 +75,14 @@ def sam2_folder(tmp_path_factory):
 
 
 def test_sam2_gets_the_poster_scaled_as_imagenet_is(sam2_folder):
-    pixels = Sam2(sam2_folder, "cpu").pixels(Image.new("RGB", (50, 90), (255, 0, 128)))
+    pixels = Sam2Segmenter(sam2_folder, "cpu").pixels(Image.new("RGB", (50, 90), (255, 0, 128)))
     assert pixels.shape == (1, 3, 64, 64) and pixels.dtype == torch.float32
     expected = [(1 - 0.485) / 0.229, (0 - 0.456) / 0.224, (128 / 255 - 0.406) / 0.225]
     torch.testing.assert_close(pixels[0, :, 5, 7], torch.tensor(expected))
 
 
 def test_sam2_gives_the_mask_that_transformers_own_postprocessing_gives(sam2_folder):
-    poster, segmenter = disc(), Sam2(sam2_folder, "cpu")
+    poster, segmenter = disc(), Sam2Segmenter(sam2_folder, "cpu")
     boxes, points = [[0.25, 0.3, 0.75, 0.7], [0.0, 0.0, 0.5, 0.5]], [[0.5, 0.5], [0.2, 0.2]]
     masks = segmenter.masks(poster, boxes, points)
     with torch.no_grad():
@@ -116,19 +116,19 @@ HOLE[170:330, 80:240] = True
 
 
 def test_a_hole_in_a_plain_ground_is_filled_with_it():
-    made = np.asarray(Rim()(disc(), HOLE, "", 0)).astype(int)
+    made = np.asarray(RulePainter()(disc(), HOLE, "", 0)).astype(int)
     assert (made[~HOLE] == np.asarray(disc())[~HOLE]).all()
     assert np.abs(made - (236, 228, 210)).max() <= 4
 
 
 def test_what_stood_in_the_hole_leaves_no_trace():
-    one, other = (np.asarray(Rim()(disc(color=color), HOLE, "", 0)) for color in ((200, 60, 40), (0, 0, 255)))
+    one, other = (np.asarray(RulePainter()(disc(color=color), HOLE, "", 0)) for color in ((200, 60, 40), (0, 0, 255)))
     assert (one == other).all()
 
 
 def test_a_gradient_goes_on_across_a_hole():
     ramp = np.repeat(np.linspace(40, 220, 320)[None, :, None], 480, 0).repeat(3, 2).astype(np.uint8)
-    made = np.asarray(Rim()(Image.fromarray(ramp), HOLE, "", 0)).astype(int)
+    made = np.asarray(RulePainter()(Image.fromarray(ramp), HOLE, "", 0)).astype(int)
     assert np.abs(made - ramp).mean() < 3
 
 

@@ -1,4 +1,4 @@
-"""The step that makes a sample of a task from a finished poster."""
+"""The step that turns a finished poster into a training sample of one of the six tasks."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from random import Random
 
 from posterkit.datagen.engine import Drop
 from posterkit.datagen.omni import global_tasks, local_tasks
-from posterkit.datagen.omni.draft import Draft, Unfit, Workshop
+from posterkit.datagen.omni.cutouts import LazyPainter
+from posterkit.datagen.omni.inputs import CannotBuild, TaskInputs
 from posterkit.datagen.omni.motifs import palette_of
-from posterkit.datagen.omni.parts import PainterAt
-from posterkit.datagen.omni.posters import Job
+from posterkit.datagen.omni.posters import PosterTask
 from posterkit.schema import DrawnText, PosterSample, Region
 from posterkit.synthetic import background_name
 from posterkit.tasks import TASKS
@@ -23,30 +23,31 @@ class BuildTask:
     """References, mask and words of a task; the target is the finished poster itself."""
 
     seed: int
-    painter: PainterAt
+    painter: LazyPainter
 
-    def __call__(self, job: Job) -> PosterSample | Drop:
-        rng = Random(f"{self.seed} {job.task} {job.number}")
+    def __call__(self, item: PosterTask) -> PosterSample | Drop:
+        rng = Random(f"{self.seed} {item.task} {item.number}")
         try:
-            draft = BUILDERS[job.task](job.poster, rng, Workshop(self.painter))
-        except Unfit as why:
-            return Drop(why.reason, f"{job.poster.name}, {job.task}: {why.detail}", job.poster.picture)
-        return _sample(job, draft, self.painter.open().name)
+            inputs = BUILDERS[item.task](item.poster, rng, self.painter)
+        except CannotBuild as why:
+            return Drop(why.reason, f"{item.poster.name}, {item.task}: {why.detail}", item.poster.picture)
+        return _sample(item, inputs, self.painter.open().name)
 
 
-def _sample(job: Job, draft: Draft, painter: str) -> PosterSample:
-    poster = job.poster
-    if draft.painted:
-        poster = poster.hearing("references", f"painter {painter}", draft.how)
+def _sample(item: PosterTask, inputs: TaskInputs, painter: str) -> PosterSample:
+    poster = item.poster
+    if inputs.painted:
+        poster = poster.with_answer("references", f"painter {painter}", inputs.how)
     else:
-        poster = poster.hearing("references", "rules", draft.how)
+        poster = poster.with_answer("references", "rules", inputs.how)
     pixels, texts = poster.pixels, poster.texts or ()
     return PosterSample(
-        id=f"{job.task}-{job.number:08d}", task=job.task, target=pixels, references=draft.references, mask=draft.mask,
+        id=f"{item.task}-{item.number:08d}", task=item.task, target=pixels,
+        references=inputs.references, mask=inputs.mask,
         regions=[Region(text.box, text.role, text.text) for text in texts],
         texts=[DrawnText(text.text, text.box) for text in texts], caption=poster.caption,
-        instruction=TASKS[job.task].instruction(draft.words), words=draft.words, theme=poster.theme,
+        instruction=TASKS[item.task].instruction(inputs.words), words=inputs.words, theme=poster.theme,
         source=poster.source, licence=poster.licence, split=poster.split, background=background_name(pixels),
-        palette=palette_of(poster).colors, style=poster.style, subject=draft.subject or poster.subjects[0].box,
-        placed=draft.placed, judged=dict(poster.judged),
+        palette=palette_of(poster).colors, style=poster.style, subject=inputs.subject or poster.subjects[0].box,
+        placed=inputs.placed, judged=dict(poster.judged),
     )  # fmt: skip

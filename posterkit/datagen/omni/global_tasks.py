@@ -11,10 +11,10 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageDraw
 
-from posterkit.datagen.omni.draft import Draft, Unfit, Workshop, seed_of
+from posterkit.datagen.omni.cutouts import LazyPainter, background_of, paste, reshaped
+from posterkit.datagen.omni.inputs import CannotBuild, TaskInputs, seed_of
 from posterkit.datagen.omni.motifs import draw_motif, drawing_style, duotone, inside, palette_of
-from posterkit.datagen.omni.parts import ground_of, reshaped, set_down
-from posterkit.datagen.omni.posters import Finished
+from posterkit.datagen.omni.posters import FinishedPoster
 from posterkit.datagen.omni.subjects import Box
 from posterkit.datagen.prompts import LANGUAGES, text_like, with_article, word_list
 from posterkit.prompts import PosterBrief
@@ -33,21 +33,21 @@ TALL = (
 WIDE = (((0.54, 0.12, 0.94, 0.9), "left-column"), ((0.06, 0.12, 0.46, 0.9), "right-column"))
 
 
-def layout_driven(poster: Finished, rng: Random, shop: Workshop) -> Draft:
+def layout_driven(poster: FinishedPoster, rng: Random, painter: LazyPainter) -> TaskInputs:
     """Reference 0 has the poster's arrangement: its wireframe, or other content and colours in the same places."""
     if rng.random() < 0.4:
-        return Draft([np.asarray(wireframe(poster))], poster.caption, how="wireframe")
+        return TaskInputs([np.asarray(wireframe(poster))], poster.caption, how="wireframe")
     other = draw_palette(rng)
     while distance(other.bg, palette_of(poster).bg) < 25:
         other = draw_palette(rng)
-    canvas = duotone(ground_of(poster, shop.painter, seed_of(poster.name)), other)
+    canvas = duotone(background_of(poster, painter, seed_of(poster.name)), other)
     boxes = [subject.box for subject in poster.subjects]
-    canvas = _filled(canvas, boxes, other, drawing_style(poster), rng, shop)
+    canvas = _filled(canvas, boxes, other, drawing_style(poster), rng, painter)
     canvas = _lettered(canvas, poster, rng)
-    return Draft([np.asarray(canvas)], poster.caption, how="re-rendered in other colours", painted=True)
+    return TaskInputs([np.asarray(canvas)], poster.caption, how="re-rendered in other colours", painted=True)
 
 
-def wireframe(poster: Finished) -> Image.Image:
+def wireframe(poster: FinishedPoster) -> Image.Image:
     """Gray blocks on white: subjects, the title dark, other texts lighter."""
     image = Image.new("RGB", poster.picture.size, SHEET)
     draw = ImageDraw.Draw(image)
@@ -61,33 +61,33 @@ def wireframe(poster: Finished) -> Image.Image:
     return image
 
 
-def style_driven(poster: Finished, rng: Random, shop: Workshop) -> Draft:
+def style_driven(poster: FinishedPoster, rng: Random, painter: LazyPainter) -> TaskInputs:
     """Reference 0 has the poster's colours, ground and way of drawing; subject, texts, places and shape are others."""
     size = fit_area((round(1000 * rng.choice(ASPECTS)), 1000), min(Size(*poster.picture.size).area, 768 * 768))
-    ground = ground_of(poster, shop.painter, seed_of(poster.name)).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    canvas = reshaped(ground, size, shop.painter, rng.getrandbits(31))
+    ground = background_of(poster, painter, seed_of(poster.name)).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    canvas = reshaped(ground, size, painter, rng.getrandbits(31))
     cell, archetype = rng.choice(WIDE if size.aspect > 1.2 else TALL)
     x0, y0, x1, y1 = (round(part * size[side % 2]) for side, part in enumerate(cell))
-    canvas = _filled(canvas, [(x0, y0, x1, y1)], palette_of(poster), drawing_style(poster), rng, shop)
+    canvas = _filled(canvas, [(x0, y0, x1, y1)], palette_of(poster), drawing_style(poster), rng, painter)
     if poster.texts:
         texts = sorted(poster.texts, key=lambda text: text.role != "major")[:2]
         lines = [text_like(text.text, number == 0, rng) for number, text in enumerate(texts)]
         canvas = typeset(canvas, PosterBrief(texts=list(dict.fromkeys(lines))), archetype=archetype).image
-    return Draft([np.asarray(canvas)], poster.caption, how="composed from its ground and colours", painted=True)
+    return TaskInputs([np.asarray(canvas)], poster.caption, how="composed from its ground and colours", painted=True)
 
 
 def _filled(
-    canvas: Image.Image, boxes: list[Box], colors: Palette, style: str, rng: Random, shop: Workshop
+    canvas: Image.Image, boxes: list[Box], colors: Palette, style: str, rng: Random, painter: LazyPainter
 ) -> Image.Image:
     """Other content in each box: painted where the painter draws, else a motif."""
-    paint = shop.painter.open()
+    paint = painter.open()
     for box in boxes:
         if paint.draws:
             canvas = paint(canvas, _oval(canvas.size, box), _thing(rng), rng.getrandbits(31))
         else:
             canvas = canvas.copy()
             motif = draw_motif(rng, colors, style, max(48, max(box[2] - box[0], box[3] - box[1])))
-            set_down(canvas, motif, inside(motif, box))
+            paste(canvas, motif, inside(motif, box))
     return canvas
 
 
@@ -107,13 +107,13 @@ def _thing(rng: Random) -> str:
     return with_article(entity)
 
 
-def _lettered(canvas: Image.Image, poster: Finished, rng: Random) -> Image.Image:
+def _lettered(canvas: Image.Image, poster: FinishedPoster, rng: Random) -> Image.Image:
     """Other texts in the boxes of the poster's, each about as long as the one that it stands for.
 
     Small print whose box holds nothing at a legible size is left out.
 
     Raises:
-        Unfit: no text fits a title's box.
+        CannotBuild: no text fits a title's box.
     """
     for text in poster.texts or ():
         for _ in range(TRIES):
@@ -127,7 +127,7 @@ def _lettered(canvas: Image.Image, poster: Finished, rng: Random) -> Image.Image
         else:
             if text.role == "minor":
                 continue
-            raise Unfit("texts too small", f"no text fits the box {text.box} of {text.text!r}")
+            raise CannotBuild("texts too small", f"no text fits the box {text.box} of {text.text!r}")
     return canvas
 
 

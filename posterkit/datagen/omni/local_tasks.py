@@ -9,21 +9,22 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageDraw
 
-from posterkit.datagen.omni.draft import Draft, Unfit, Workshop, seed_of
-from posterkit.datagen.omni.parts import (
-    Cut,
+from posterkit.datagen.omni.cutouts import (
+    Cutout,
+    LazyPainter,
+    background_of,
     cut_subject,
     cut_text,
-    ground_of,
     grown,
+    paste,
     reshaped,
-    set_down,
     text_area,
     veiled,
 )
+from posterkit.datagen.omni.inputs import CannotBuild, TaskInputs, seed_of
 from posterkit.datagen.omni.portraits import portrait
-from posterkit.datagen.omni.posters import Finished
-from posterkit.datagen.omni.rearrange import rearranged
+from posterkit.datagen.omni.posters import FinishedPoster
+from posterkit.datagen.omni.rearrangement import rearranged
 from posterkit.datagen.omni.subjects import Box
 from posterkit.datagen.prompts import language_of, without_text_sentences
 from posterkit.prompts import in_quotes, quotes
@@ -36,13 +37,13 @@ HOLE = (0.03, 0.45)  # share of the poster that is erased
 MARGIN = 0.03  # of the longer side, left around a subject that must stay inside
 
 
-def extending(poster: Finished, rng: Random, shop: Workshop) -> Draft:
+def extending(poster: FinishedPoster, rng: Random, painter: LazyPainter) -> TaskInputs:
     """Reference 0 is a rectangle of the poster with the whole main subject in it.
 
     Raises:
-        Unfit: the subject leaves nothing to make.
+        CannotBuild: the subject leaves nothing to make.
     """
-    del shop
+    del painter
     width, height = poster.picture.size
     x0, y0, x1, y1 = poster.subjects[0].box
     pad = round(MARGIN * max(width, height))
@@ -51,23 +52,23 @@ def extending(poster: Finished, rng: Random, shop: Workshop) -> Draft:
     columns = round(min(width, max(x1 - x0, 16, math.sqrt(share) * stretch * width)))
     rows = round(min(height, max(y1 - y0, 16, share * width * height / columns)))
     if columns * rows > 0.85 * width * height:
-        raise Unfit("subject fills the poster", f"a crop around it is {columns}x{rows} of {width}x{height}")
+        raise CannotBuild("subject fills the poster", f"a crop around it is {columns}x{rows} of {width}x{height}")
     left = rng.randint(max(0, x1 - columns), min(x0, width - columns))
     top = rng.randint(max(0, y1 - rows), min(y0, height - rows))
     box = (left, top, left + columns, top + rows)
     mask = np.full((height, width), 255, np.uint8)
     mask[top : box[3], left : box[2]] = 0
     photo = np.asarray(poster.picture.crop(box))
-    return Draft([photo], _short(poster, rng), mask=mask, placed=box, subject=poster.subjects[0].box, how="crop")
+    return TaskInputs([photo], _short(poster, rng), mask=mask, placed=box, subject=poster.subjects[0].box, how="crop")
 
 
-def filling(poster: Finished, rng: Random, shop: Workshop) -> Draft:
+def filling(poster: FinishedPoster, rng: Random, painter: LazyPainter) -> TaskInputs:
     """Reference 0 is the poster with a subject, a text or an area erased; the mask says where.
 
     Raises:
-        Unfit: nothing of a useful size can be erased.
+        CannotBuild: nothing of a useful size can be erased.
     """
-    del shop
+    del painter
     kinds = ["subject"] * 5 + ["text"] * (3 if poster.texts else 0) + ["area"] * 2
     rng.shuffle(kinds)
     for kind in dict.fromkeys(kinds):
@@ -75,25 +76,27 @@ def filling(poster: Finished, rng: Random, shop: Workshop) -> Draft:
         if HOLE[0] <= hole.mean() <= HOLE[1]:
             break
     else:
-        raise Unfit("nothing to erase", f"no subject, text or area is {HOLE[0]:.0%} to {HOLE[1]:.0%} of the poster")
+        raise CannotBuild(
+            "nothing to erase", f"no subject, text or area is {HOLE[0]:.0%} to {HOLE[1]:.0%} of the poster"
+        )
     reference = poster.pixels.copy()
     reference[hole] = BLANK  # so that nobody can read the answer off the reference
     mask = np.where(hole, 255, 0).astype(np.uint8)
-    return Draft([reference], words, mask=mask, placed=(0, 0, *poster.picture.size), how=f"erased {kind}")
+    return TaskInputs([reference], words, mask=mask, placed=(0, 0, *poster.picture.size), how=f"erased {kind}")
 
 
-def _erased_subject(poster: Finished, rng: Random) -> tuple[np.ndarray, str | None]:
+def _erased_subject(poster: FinishedPoster, rng: Random) -> tuple[np.ndarray, str | None]:
     return grown(rng.choice(poster.subjects).mask > 0, rng.uniform(0.015, 0.04)), _scene(poster)
 
 
-def _erased_text(poster: Finished, rng: Random) -> tuple[np.ndarray, str | None]:
+def _erased_text(poster: FinishedPoster, rng: Random) -> tuple[np.ndarray, str | None]:
     text = rng.choice(poster.texts or ())
     said = in_quotes(text.text)
     words = f"空白处写着{said}。" if language_of(text.text) == "zh" else f"It says {said} there."
     return text_area(poster, [text.box]), words
 
 
-def _erased_area(poster: Finished, rng: Random) -> tuple[np.ndarray, str | None]:
+def _erased_area(poster: FinishedPoster, rng: Random) -> tuple[np.ndarray, str | None]:
     """A rectangle or an ellipse anywhere."""
     width, height = poster.picture.size
     ellipse, share, stretch = rng.random() < 0.5, rng.uniform(0.1, 0.32), math.exp(rng.uniform(-0.45, 0.45))
@@ -109,60 +112,60 @@ def _erased_area(poster: Finished, rng: Random) -> tuple[np.ndarray, str | None]
 _ERASED = {"subject": _erased_subject, "text": _erased_text, "area": _erased_area}
 
 
-def rescaling(poster: Finished, rng: Random, shop: Workshop) -> Draft:
+def rescaling(poster: FinishedPoster, rng: Random, painter: LazyPainter) -> TaskInputs:
     """Reference 0 is the poster rearranged for another shape: its parts lifted off and set down on a new ground.
 
     The finished poster is the target, since a target must be clean; what the rearrangement leaves behind (a smooth
     patch of ground, a soft edge) then only stands in the input, where a user's own poster will have none.
 
     Raises:
-        Unfit: the subject runs off two opposite sides, or the parts do not fit the new shape.
+        CannotBuild: the subject runs off two opposite sides, or the parts do not fit the new shape.
     """
     here = poster.picture.width / poster.picture.height
     aspect = rng.choice([other for other in ASPECTS if abs(math.log(other / here)) > APART])
     size = fit_area((round(1000 * aspect), 1000), Size(*poster.picture.size).area)
-    ground = ground_of(poster, shop.painter, seed_of(poster.name))
+    ground = background_of(poster, painter, seed_of(poster.name))
     texts = poster.texts or ()
     places = rearranged(
         Size(*poster.picture.size), size, [one.box for one in poster.subjects], [text.box for text in texts], rng
     )
-    canvas = reshaped(ground, size, shop.painter, rng.getrandbits(31))
+    canvas = reshaped(ground, size, painter, rng.getrandbits(31))
     for number, box in enumerate(places.subjects):
-        set_down(canvas, cut_subject(poster, number), box)
+        paste(canvas, cut_subject(poster, number), box)
     cuts = [cut_text(poster, text.box, ground) for text in texts]
     canvas = _with_texts(canvas, cuts, places.texts)
-    return Draft([np.asarray(canvas)], _scene(poster) if rng.random() < 0.5 else None, how="rearranged", painted=True)
+    return TaskInputs(
+        [np.asarray(canvas)], _scene(poster) if rng.random() < 0.5 else None, how="rearranged", painted=True
+    )
 
 
-def _with_texts(canvas: Image.Image, cuts: Sequence[Cut], boxes: Sequence[Box]) -> Image.Image:
+def _with_texts(canvas: Image.Image, cuts: Sequence[Cutout], boxes: Sequence[Box]) -> Image.Image:
     for cut, box in zip(cuts, boxes, strict=True):
         if cut.ink:
             canvas = veiled(canvas, [box], cut.ink)
     for cut, box in zip(cuts, boxes, strict=True):
-        set_down(canvas, cut, box)
+        paste(canvas, cut, box)
     return canvas
 
 
-def id_driven(poster: Finished, rng: Random, shop: Workshop) -> Draft:
+def id_driven(poster: FinishedPoster, rng: Random, painter: LazyPainter) -> TaskInputs:
     """A reference for each subject: it alone, in another pose and light, on another ground; never the target's pixels.
 
     Raises:
-        Unfit: a reference came out as a copy.
+        CannotBuild: a reference came out as a copy.
     """
     aspect = rng.choice((2 / 3, 1.0, 1.0, 1.5))  # of one shape, as a batch must be
     size = fit_area((round(1000 * aspect), 1000), min(Size(*poster.picture.size).area, 512 * 512))
-    references = [
-        np.asarray(portrait(poster, number, size, rng, shop.painter)) for number in range(len(poster.subjects))
-    ]
-    return Draft(references, poster.caption, how="re-posed, re-lit, re-grounded", painted=True)
+    references = [np.asarray(portrait(poster, number, size, rng, painter)) for number in range(len(poster.subjects))]
+    return TaskInputs(references, poster.caption, how="re-posed, re-lit, re-grounded", painted=True)
 
 
-def _scene(poster: Finished) -> str | None:
+def _scene(poster: FinishedPoster) -> str | None:
     """What the caption says of the picture, without its texts."""
     return without_text_sentences(poster.caption) or None
 
 
-def _short(poster: Finished, rng: Random) -> str | None:
+def _short(poster: FinishedPoster, rng: Random) -> str | None:
     return _scene(poster) if rng.random() < 0.5 and not quotes(_scene(poster) or "") else None
 
 

@@ -1,4 +1,4 @@
-"""Other content for the references of the global tasks: drawn subjects with an outline, and where they go."""
+"""Drawn subjects with an outline, for references of layout_driven and style_driven, and colours to draw them in."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from posterkit.datagen.omni.parts import Cut
-from posterkit.datagen.omni.posters import Finished
+from posterkit.datagen.omni.cutouts import Cutout
+from posterkit.datagen.omni.posters import FinishedPoster
 from posterkit.metrics.color import border_color, lab_to_srgb, srgb_to_lab
 from posterkit.metrics.color import palette as main_colors
 from posterkit.synthetic.canvas import Canvas, Frame
@@ -20,7 +20,7 @@ from posterkit.synthetic.poster import SUBJECTS, SUPERSAMPLE
 FLAT = 0.55  # share of pixels without a gradient from which a poster counts as flat art
 
 
-def draw_motif(rng: Random, colors: Palette, style: str, side: int) -> Cut:
+def draw_motif(rng: Random, colors: Palette, style: str, side: int) -> Cutout:
     """A product, a dish or a mascot in a palette: RGBA, cropped to itself, at most `side` pixels a side."""
     theme = rng.choice(sorted(SUBJECTS))
     plan, pose = SUBJECTS[theme].plan(rng, colors), draw_pose(rng)
@@ -37,10 +37,10 @@ def draw_motif(rng: Random, colors: Palette, style: str, side: int) -> Cut:
     cut = Image.fromarray(pixels).convert("RGBA")
     cut.putalpha(Image.fromarray((alpha * 255).round().astype(np.uint8)))
     cut = cut.crop(cut.getchannel("A").getbbox())
-    return Cut(cut, (0, 0, *cut.size))
+    return Cutout(cut, (0, 0, *cut.size))
 
 
-def palette_of(poster: Finished) -> Palette:
+def palette_of(poster: FinishedPoster) -> Palette:
     """The poster's own colours: its border's as ground, then its main ones."""
     pixels = poster.pixels
     colors = [_rgb(color) for color in main_colors(pixels, 7).colors]
@@ -57,7 +57,7 @@ def _rgb(lab: np.ndarray) -> tuple[int, int, int]:
     return r, g, b
 
 
-def drawing_style(poster: Finished) -> str:
+def drawing_style(poster: FinishedPoster) -> str:
     """How a motif has to be drawn to look like the poster: its own style where that is known, else flat or shaded."""
     if poster.style in ("flat", "gradient", "outlined", "dotted"):
         return poster.style
@@ -77,7 +77,7 @@ def duotone(ground: Image.Image, colors: Palette) -> Image.Image:
     return Image.fromarray(np.stack(planes, -1).round().astype(np.uint8))
 
 
-def inside(cut: Cut, box: tuple[int, int, int, int], share: float = 1.0) -> tuple[int, int, int, int]:
+def inside(cut: Cutout, box: tuple[int, int, int, int], share: float = 1.0) -> tuple[int, int, int, int]:
     """Where a cut goes in a box: as large as fits, standing on its lower edge."""
     w, h = cut.picture.size
     scale = share * min((box[2] - box[0]) / w, (box[3] - box[1]) / h)

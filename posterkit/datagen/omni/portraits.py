@@ -1,4 +1,4 @@
-"""A subject alone, in another pose and light and on another ground: what id_driven shows a model."""
+"""Draws a subject alone, in another pose and light and on another ground: the references of id_driven."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from posterkit.datagen.omni.draft import Unfit
-from posterkit.datagen.omni.parts import PainterAt, cut_subject
-from posterkit.datagen.omni.posters import Finished
+from posterkit.datagen.omni.cutouts import LazyPainter, cut_subject
+from posterkit.datagen.omni.inputs import CannotBuild
+from posterkit.datagen.omni.posters import FinishedPoster
 from posterkit.sizing import Size
 
 NEUTRALS = ((244, 242, 238), (228, 228, 230), (206, 208, 212), (236, 226, 212), (60, 62, 70), (250, 250, 250))
@@ -20,11 +20,11 @@ COPIED = 0.001  # share of such windows that chance may bring
 _ODD = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93, 0xA0761D6478BD642F)
 
 
-def portrait(poster: Finished, number: int, size: Size, rng: Random, painter: PainterAt) -> Image.Image:
+def portrait(poster: FinishedPoster, number: int, size: Size, rng: Random, painter: LazyPainter) -> Image.Image:
     """One subject of a poster as a picture of its own.
 
     Raises:
-        Unfit: it came out as a copy of the poster's pixels.
+        CannotBuild: it came out as a copy of the poster's pixels.
     """
     posed = _posed(cut_subject(poster, number).picture, size, rng)
     posed = _lit(posed, rng)
@@ -45,7 +45,7 @@ def portrait(poster: Finished, number: int, size: Size, rng: Random, painter: Pa
             made = paint(made, around & rim, words, rng.getrandbits(31))
     share = copied_share(np.asarray(made), poster.pixels)
     if share > COPIED:
-        raise Unfit("a copy", f"{share:.1%} of reference {number} stands in the target, pixel by pixel")
+        raise CannotBuild("a copy", f"{share:.1%} of reference {number} stands in the target, pixel by pixel")
     return made
 
 

@@ -1,4 +1,4 @@
-"""Finished posters as the tasks start from them: read, with their texts and subjects found."""
+"""Reads finished posters and finds their texts and subjects, from which the six tasks are built."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import numpy as np
 from PIL import Image
 
 from posterkit.datagen.engine import Drop
+from posterkit.datagen.lazy_models import LazyCritic
 from posterkit.datagen.omni.subjects import Subject, open_segmenter
-from posterkit.datagen.poster_scan import JudgeAt, fingerprint, list_posters, read_own_caption
+from posterkit.datagen.picture_folder import fingerprint, list_pictures, read_caption
 from posterkit.datagen.prompts import language_of
 from posterkit.datasets.dataset import INDEX, PosterDataset
 from posterkit.image_io import read_image
@@ -23,17 +24,17 @@ from posterkit.metrics.text import edit_distance
 from posterkit.prompts import in_quotes, quoted_texts
 
 ALIKE = 0.3  # share of letters by which what is read may differ from a text that the caption quotes
-SHORTEST = 128  # pixels of a side; below, no part of a poster can be told
+SHORTEST = 128  # pixels of a side; below this, parts of a poster cannot be told apart
 
 
 @dataclass(frozen=True, eq=False)
-class Finished:
-    """A finished poster, and what is known of it so far.
+class FinishedPoster:
+    """A finished poster and what was found on it so far.
 
     Attributes:
-        name: its file or its sample.
-        texts: None where nobody has read it.
-        judged: who said what, see `PosterSample.judged`.
+        name: of its file or its sample.
+        texts: None before they are read.
+        judged: answers with their authors, see `PosterSample.judged`.
     """
 
     name: str
@@ -53,22 +54,22 @@ class Finished:
         """`(H, W, 3)` uint8."""
         return np.asarray(self.picture)
 
-    def hearing(self, question: str, by: str, said: Any, **found: Any) -> Finished:
-        """The same poster with an answer on record."""
+    def with_answer(self, question: str, by: str, said: Any, **found: Any) -> FinishedPoster:
+        """The same poster with an answer added to `judged`."""
         return replace(self, judged={**self.judged, question: {"by": by, "said": said}}, **found)
 
 
 @dataclass(frozen=True)
-class Job:
+class PosterTask:
     """A sample to be made: its number in the set, its task, and the poster that it is made from."""
 
     number: int
     task: str
-    poster: Finished
+    poster: FinishedPoster
 
 
 @dataclass(frozen=True)
-class FromPosters:
+class PosterTasks:
     """Each poster once for each task, then over again with other random numbers.
 
     Args:
@@ -76,19 +77,19 @@ class FromPosters:
         tasks: names.
     """
 
-    source: Folder | Set
+    source: PictureFolder | PosterSet
     tasks: tuple[str, ...]
 
-    def __getitem__(self, number: int) -> Job | Drop:
+    def __getitem__(self, number: int) -> PosterTask | Drop:
         found = _read(self.source, number // len(self.tasks) % len(self.source.names))
         if isinstance(found, Drop):
             return found
-        return Job(number, self.tasks[number % len(self.tasks)], found)
+        return PosterTask(number, self.tasks[number % len(self.tasks)], found)
 
 
 @lru_cache(2)
-def _read(source: Folder | Set, number: int) -> Finished | Drop:
-    """One poster; the next task gets the very same object, for which what was found out is remembered."""
+def _read(source: PictureFolder | PosterSet, number: int) -> FinishedPoster | Drop:
+    """One poster; the next task gets the very same object, so that texts and subjects are found once."""
     try:
         found = source.read(number)
     except (OSError, ValueError) as error:
@@ -99,7 +100,7 @@ def _read(source: Folder | Set, number: int) -> Finished | Drop:
     return found
 
 
-def open_source(path: str | Path, licence: str, heldout: int) -> Folder | Set:
+def open_source(path: str | Path, licence: str, heldout: int) -> PictureFolder | PosterSet:
     """Where finished posters are: a set (a folder with `samples.jsonl`, or that file), or a folder of pictures.
 
     Raises:
@@ -108,11 +109,11 @@ def open_source(path: str | Path, licence: str, heldout: int) -> Folder | Set:
     path = Path(path)
     if path.is_file() or (path / INDEX).is_file():
         return _open_set(path)
-    return Folder(path, list_posters(path), licence, heldout)
+    return PictureFolder(path, list_pictures(path), licence, heldout)
 
 
 @dataclass(frozen=True)
-class Folder:
+class PictureFolder:
     """Pictures with a caption in NAME.txt beside each, where it has one.
 
     About one picture in `heldout` is held out, by its pixels, so that copies never stand in both splits.
@@ -127,25 +128,25 @@ class Folder:
     def fingerprint(self) -> str:
         return fingerprint(self.path, self.names)
 
-    def read(self, number: int) -> Finished:
+    def read(self, number: int) -> FinishedPoster:
         """One poster; OSError or ValueError where it cannot be read."""
         name = self.names[number]
         picture = read_image(self.path / name)
-        caption = read_own_caption(self.path / name)
+        caption = read_caption(self.path / name)
         digest = hashlib.sha256(picture.tobytes()).digest()
         held = self.heldout and int.from_bytes(digest[:4]) % self.heldout == 0
-        return Finished(name, picture, caption, "poster", name, self.licence, "heldout" if held else "train")
+        return FinishedPoster(name, picture, caption, "poster", name, self.licence, "heldout" if held else "train")
 
 
 @dataclass(frozen=True)
-class Set:
+class PosterSet:
     """The samples of task "text" of a set, with their own splits, captions and texts."""
 
     path: Path
     names: tuple[str, ...]
     fingerprint: str
 
-    def read(self, number: int) -> Finished:
+    def read(self, number: int) -> FinishedPoster:
         """One poster; OSError or ValueError where it cannot be read."""
         sample = _dataset(self.path)[number]
         roles = {region.box: region.role for region in sample.regions}
@@ -153,19 +154,19 @@ class Set:
         if sample.texts or "texts" in sample.judged:
             seen = [(text.text, text.box, roles.get(text.box, "minor")) for text in sample.texts if text.box]
             texts = tuple(SeenText(text, box, "major" if role == "major" else "minor") for text, box, role in seen)
-        found = Finished(
+        found = FinishedPoster(
             sample.id, Image.fromarray(sample.target), sample.caption, sample.theme, sample.source, sample.licence,
             sample.split, texts, style=sample.style, judged=sample.judged,
         )  # fmt: skip
-        return found if texts is None or "texts" in found.judged else found.hearing("texts", "the set", len(texts))
+        return found if texts is None or "texts" in found.judged else found.with_answer("texts", "the set", len(texts))
 
 
-def _open_set(path: Path) -> Set:
+def _open_set(path: Path) -> PosterSet:
     rows = _dataset(path).rows
     if not rows:
         raise ValueError(f'{path}: the set holds no sample of task "text"; finished posters are of that task')
     digest = hashlib.sha256(repr(rows).encode()).hexdigest()[:16]
-    return Set(path, tuple(str(row.get("id")) for row in rows), digest)
+    return PosterSet(path, tuple(str(row.get("id")) for row in rows), digest)
 
 
 @lru_cache(1)
@@ -175,30 +176,30 @@ def _dataset(path: Path) -> PosterDataset:
 
 @dataclass(frozen=True)
 class ReadTexts:
-    """The step that has a judge read a poster's texts and, where it has none, write its caption."""
+    """The step that reads a poster's texts and, where it has no caption, writes one."""
 
-    judge: JudgeAt
+    judge: LazyCritic
 
-    def __call__(self, job: Job) -> Job | Drop:
+    def __call__(self, job: PosterTask) -> PosterTask | Drop:
         found = _with_texts(self.judge, job.poster)
         return found if isinstance(found, Drop) else replace(job, poster=found)
 
 
 @lru_cache(2)
-def _with_texts(judge: JudgeAt, poster: Finished) -> Finished:
+def _with_texts(judge: LazyCritic, poster: FinishedPoster) -> FinishedPoster:
     asked = judge.open() if poster.texts is None or not poster.caption else None
     if asked and poster.texts is None:
         texts = spelt_as_in(poster.caption, asked.texts(poster.picture))
-        poster = poster.hearing("texts", asked.name, len(texts), texts=texts)
+        poster = poster.with_answer("texts", asked.name, len(texts), texts=texts)
     if asked and not poster.caption:
         words = asked.caption(poster.picture)
-        poster = poster.hearing("caption", asked.name, words, caption=words)
+        poster = poster.with_answer("caption", asked.name, words, caption=words)
     assert poster.texts is not None
     return replace(poster, caption=with_titles(poster.caption, poster.texts))
 
 
 def spelt_as_in(caption: str, texts: tuple[SeenText, ...]) -> tuple[SeenText, ...]:
-    """What was read, spelt as the caption quotes it, where it is nearly that: readers err, captions rarely do."""
+    """Texts as OCR read them, spelt as the caption quotes them where the two are nearly equal."""
     quoted = quoted_texts(caption)
     found = []
     for seen in texts:
@@ -212,7 +213,7 @@ def spelt_as_in(caption: str, texts: tuple[SeenText, ...]) -> tuple[SeenText, ..
 
 
 def with_titles(caption: str, texts: tuple[SeenText, ...]) -> str:
-    """The caption, with the titles that it does not say: what a model has to write must be told, letter for letter."""
+    """The caption followed by the titles that it does not quote: a model needs every letter that it has to draw."""
     said = " ".join(caption.split())
     missing = [text.text for text in texts if text.role == "major" and " ".join(text.text.split()) not in said]
     for title in dict.fromkeys(missing):
@@ -229,20 +230,20 @@ def _folded(text: str) -> str:
 
 @dataclass(frozen=True)
 class FindSubjects:
-    """The step that finds what a poster shows; one on which nothing stands out goes no further."""
+    """The step that finds a poster's subjects; a poster without one is dropped."""
 
     segmenter: str
     device: str | None = None
 
-    def __call__(self, job: Job) -> Job | Drop:
+    def __call__(self, job: PosterTask) -> PosterTask | Drop:
         found = _with_subjects(self.segmenter, self.device, job.poster)
         return found if isinstance(found, Drop) else replace(job, poster=found)
 
 
 @lru_cache(2)
-def _with_subjects(segmenter: str, device: str | None, poster: Finished) -> Finished | Drop:
+def _with_subjects(segmenter: str, device: str | None, poster: FinishedPoster) -> FinishedPoster | Drop:
     find = open_segmenter(segmenter, device)
     subjects = find(poster.picture, [text.box for text in poster.texts or ()])
     if not subjects:
         return Drop("no subject", f"{poster.name}: nothing stands out ({find.name})", poster.picture)
-    return poster.hearing("subjects", find.name, [list(one.box) for one in subjects], subjects=subjects)
+    return poster.with_answer("subjects", find.name, [list(one.box) for one in subjects], subjects=subjects)

@@ -67,10 +67,10 @@ def open_segmenter(source: str, device: str | None = None) -> Segmenter:
     Raises:
         ValueError: it cannot be loaded.
     """
-    return Rules() if source == "rules" else Sam2(source, device)
+    return RuleSegmenter() if source == "rules" else Sam2Segmenter(source, device)
 
 
-class Rules:
+class RuleSegmenter:
     """Saliency says where to look, colour says how far the thing reaches; no model."""
 
     name = "rules"
@@ -237,7 +237,7 @@ def touched_sides(box: Box, size: tuple[int, int]) -> set[str]:
     return {side for side, yes in reached.items() if yes}
 
 
-class Sam2:
+class Sam2Segmenter:
     """SAM-2 in a transformers folder, asked by the boxes and middles of what the rules find salient.
 
     Its image processor needs torchvision; resizing and scaling are done here instead, with the same constants.

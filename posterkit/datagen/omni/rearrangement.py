@@ -1,4 +1,4 @@
-"""Where a poster's parts go on a canvas of another shape: no part cut or stretched, reading order kept."""
+"""Places a poster's parts on a canvas of another shape: no part is cut or stretched, the reading order is kept."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from posterkit.datagen.omni.draft import Unfit
+from posterkit.datagen.omni.inputs import CannotBuild
 from posterkit.datagen.omni.subjects import Box, touched_sides
 from posterkit.sizing import Size
 
@@ -16,27 +16,27 @@ SMALLEST = 0.4  # texts may shrink to this part of their size
 
 
 @dataclass(frozen=True)
-class Places:
+class Placement:
     """Boxes on the new canvas, in the order of the old ones."""
 
     subjects: list[Box]
     texts: list[Box]
 
 
-def rearranged(old: Size, new: Size, subjects: Sequence[Box], texts: Sequence[Box], rng: Random) -> Places:
+def rearranged(old: Size, new: Size, subjects: Sequence[Box], texts: Sequence[Box], rng: Random) -> Placement:
     """New places for subjects and texts.
 
     On a wide canvas they stand side by side; on a tall one the texts above the subject's middle go to the top, the
     others to the bottom. Subjects keep their places to each other, and what ran off a side runs off that side again.
 
     Raises:
-        Unfit: a subject runs off two opposite sides, or a text would become too small.
+        CannotBuild: a subject runs off two opposite sides, or a text would become too small.
     """
     around = (min(b[0] for b in subjects), min(b[1] for b in subjects),
               max(b[2] for b in subjects), max(b[3] for b in subjects))  # fmt: skip
     touched = touched_sides(around, old)
     if {"left", "right"} <= touched or {"top", "bottom"} <= touched:
-        raise Unfit("cannot be rearranged", "what it shows runs off two opposite sides")
+        raise CannotBuild("cannot be rearranged", "what it shows runs off two opposite sides")
     margin, gap = MARGIN * min(new), GAP * min(new)
     if new.aspect > 1.15 and texts:
         split = round(new.width * 0.5)
@@ -56,7 +56,7 @@ def rearranged(old: Size, new: Size, subjects: Sequence[Box], texts: Sequence[Bo
         stacked = [by_number[n] for n in range(len(texts))]
         zone = (0, max((box[3] for box in top), default=0), new.width,
                 min((box[1] for box in bottom), default=new.height))  # fmt: skip
-    return Places(_moved(subjects, around, _fitted(around, zone, margin, touched)), stacked)
+    return Placement(_moved(subjects, around, _fitted(around, zone, margin, touched)), stacked)
 
 
 def _stacked(boxes: Sequence[Box], room: Sequence[float], gap: float, down: float) -> list[Box]:
@@ -69,7 +69,7 @@ def _stacked(boxes: Sequence[Box], room: Sequence[float], gap: float, down: floa
     free = high - gap * (len(boxes) - 1)
     scale = min(1.0, free / total, *(wide / (box[2] - box[0]) for box in boxes))
     if scale < SMALLEST:
-        raise Unfit("cannot be rearranged", f"the texts would have to shrink to {max(0.0, scale):.0%}")
+        raise CannotBuild("cannot be rearranged", f"the texts would have to shrink to {max(0.0, scale):.0%}")
     lefts = [box[0] for box in boxes]
     centred = max(lefts) - min(lefts) > 0.03 * wide or len(boxes) == 1
     y = room[1] + down * (free - scale * total)
@@ -89,7 +89,7 @@ def _fitted(box: Box, zone: Sequence[float], margin: float, touched: set[str]) -
     down = zone[3] - zone[1] - margin * (2 - len(touched & {"top", "bottom"}))
     scale = min(1.4, across / w, down / h)
     if scale < SMALLEST / 2:
-        raise Unfit("cannot be rearranged", f"the subject would have to shrink to {max(0.0, scale):.0%}")
+        raise CannotBuild("cannot be rearranged", f"the subject would have to shrink to {max(0.0, scale):.0%}")
     w, h = w * scale, h * scale
     x = zone[0] if "left" in touched else zone[2] - w if "right" in touched else (zone[0] + zone[2] - w) / 2
     y = zone[1] if "top" in touched else zone[3] - h if "bottom" in touched else (zone[1] + zone[3] - h) / 2

@@ -1,4 +1,4 @@
-"""Painters: who fills a hole in a picture; a rule, PosterOmni's own filling, or a diffusers inpainting folder."""
+"""Painters fill a hole in a picture: by rules, by PosterOmni's own filling, or by a diffusers inpainting model."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Painter(Protocol):
 
     @property
     def draws(self) -> bool:
-        """Whether it is a model that can draw what a prompt asks for, and not only continue what is there."""
+        """Whether it is a model that can draw what a prompt describes, and not only continue its surroundings."""
         ...
 
     def __call__(self, picture: Image.Image, hole: np.ndarray, prompt: str, seed: int) -> Image.Image:
@@ -37,7 +37,7 @@ class Painter(Protocol):
         Args:
             picture: RGB.
             hole: `(H, W)` bool, neither all nor nothing.
-            prompt: what shall be seen there, in words.
+            prompt: what the hole shows, in words.
         """
         ...
 
@@ -56,7 +56,7 @@ def open_painter(source: str, steps: int | None = None, device: str | None = Non
         ValueError: it cannot be loaded, or does not inpaint.
     """
     if source == "none":
-        return Rim()
+        return RulePainter()
     from diffusers.utils import logging
 
     from posterkit import mini
@@ -68,12 +68,16 @@ def open_painter(source: str, steps: int | None = None, device: str | None = Non
     try:
         family = family_of(folder, index)
     except ValueError:
-        return Inpainter(folder, index, steps, device)
-    return Omni(folder, source, steps, device) if family == "posteromni" else Inpainter(folder, index, steps, device)
+        return InpaintingPainter(folder, index, steps, device)
+    return (
+        PosterOmniPainter(folder, source, steps, device)
+        if family == "posteromni"
+        else InpaintingPainter(folder, index, steps, device)
+    )
 
 
-class Rim:
-    """No model: the rim's colours spread into the hole like a soap film, the texture is mirrored across the rim."""
+class RulePainter:
+    """No model: a membrane of the rim's colours fills the hole, and the texture is mirrored across the rim."""
 
     name, draws = "rules", False
 
@@ -120,7 +124,7 @@ def _reduced(picture: Image.Image, hole: np.ndarray, size: Size) -> tuple[Image.
     return picture.resize(size, Image.Resampling.LANCZOS), share.point([0] + [255] * 255)
 
 
-class Omni:
+class PosterOmniPainter:
     """PosterOmni's own filling, at the checkpoint's native area; a small one (mini) only continues what is there."""
 
     def __init__(self, folder: str, name: str, steps: int | None, device: str | None) -> None:
@@ -143,7 +147,7 @@ class Omni:
         return _kept(_enlarged(made, picture.size), picture, hole)
 
 
-class Inpainter:
+class InpaintingPainter:
     """Any diffusers checkpoint that inpaints; safetensors only, no code of its folder runs.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A poster taken apart: its ground without subjects and texts, and these cut out to be set down elsewhere."""
+"""Takes a poster apart: its background without subjects and texts, and these as cutouts to be pasted elsewhere."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from posterkit.datagen.omni.posters import Finished
-from posterkit.datagen.omni.repaint import open_painter
+from posterkit.datagen.omni.painters import open_painter
+from posterkit.datagen.omni.posters import FinishedPoster
 from posterkit.datagen.omni.subjects import Box
 from posterkit.layout import Box as Area
 from posterkit.typeset.contrast import contrast, needed_alpha, sample, underlay
@@ -24,8 +24,8 @@ Color = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class PainterAt:
-    """A painter by its name; each process opens its own, see `repaint.open_painter`."""
+class LazyPainter:
+    """A painter by its name; each process opens its own, see `painters.open_painter`."""
 
     source: str
     steps: int | None = None
@@ -36,8 +36,8 @@ class PainterAt:
 
 
 @dataclass(frozen=True)
-class Cut:
-    """Something lifted off a poster: RGBA, the box where it stood; the ink of a text without a ground of its own."""
+class Cutout:
+    """A part of a poster: RGBA, the box where it stood, and the colour of a text that has no ground of its own."""
 
     picture: Image.Image
     box: Box
@@ -49,7 +49,7 @@ def grown(mask: np.ndarray, share: float) -> np.ndarray:
     return ndimage.distance_transform_edt(~mask) <= share * max(mask.shape)  # type: ignore[operator]
 
 
-def text_area(poster: Finished, boxes: Sequence[Box]) -> np.ndarray:
+def text_area(poster: FinishedPoster, boxes: Sequence[Box]) -> np.ndarray:
     """`(H, W)` bool: text boxes with a margin of a quarter of their height."""
     area = np.zeros((poster.picture.height, poster.picture.width), bool)
     for x0, y0, x1, y1 in boxes:
@@ -59,7 +59,7 @@ def text_area(poster: Finished, boxes: Sequence[Box]) -> np.ndarray:
 
 
 @lru_cache(2)
-def ground_of(poster: Finished, painter: PainterAt, seed: int) -> Image.Image:
+def background_of(poster: FinishedPoster, painter: LazyPainter, seed: int) -> Image.Image:
     """The poster with subjects and texts painted over."""
     hole = text_area(poster, [text.box for text in poster.texts or ()])
     for subject in poster.subjects:
@@ -67,16 +67,16 @@ def ground_of(poster: Finished, painter: PainterAt, seed: int) -> Image.Image:
     return painter.open()(poster.picture, hole, GROUND, seed)
 
 
-def cut_subject(poster: Finished, number: int) -> Cut:
+def cut_subject(poster: FinishedPoster, number: int) -> Cutout:
     """A subject with soft edges, cropped to its box."""
     subject = poster.subjects[number]
     soft = ndimage.gaussian_filter(subject.mask.astype(np.float32), 1.0)
     # the outermost pixels show the ground's colour
     alpha = np.where(subject.mask > 0, np.clip(2 * soft - 255, 0, 255), 0)
-    return Cut(_with_alpha(poster.picture, alpha).crop(subject.box), subject.box)
+    return Cutout(_with_alpha(poster.picture, alpha).crop(subject.box), subject.box)
 
 
-def cut_text(poster: Finished, box: Box, ground: Image.Image) -> Cut:
+def cut_text(poster: FinishedPoster, box: Box, ground: Image.Image) -> Cutout:
     """A text's ink alone: what differs most from the ground behind it, in the box; with a button of its own, both."""
     apart = np.abs(np.asarray(poster.picture.crop(box), np.float32) - np.asarray(ground.crop(box), np.float32)).max(2)
     most = max(12.0, float(np.percentile(apart, 96)))
@@ -84,12 +84,12 @@ def cut_text(poster: Finished, box: Box, ground: Image.Image) -> Cut:
     pixels = np.asarray(poster.picture.crop(box))
     solid = alpha >= 0.99
     if alpha.mean() > BUTTON:
-        return Cut(_with_alpha(Image.fromarray(pixels), np.full(alpha.shape, 255.0)), box)
+        return Cutout(_with_alpha(Image.fromarray(pixels), np.full(alpha.shape, 255.0)), box)
     ink = np.median(pixels[solid], axis=0) if solid.any() else np.median(pixels.reshape(-1, 3), axis=0)
     # half-covered pixels are part ground; the ink's own colour takes their place
     colored = np.where(solid[..., None], pixels, ink).astype(np.uint8)
     r, g, b = (round(float(value)) for value in ink)
-    return Cut(_with_alpha(Image.fromarray(colored), alpha * 255), box, (r, g, b))
+    return Cutout(_with_alpha(Image.fromarray(colored), alpha * 255), box, (r, g, b))
 
 
 def _with_alpha(picture: Image.Image, alpha: np.ndarray) -> Image.Image:
@@ -98,7 +98,7 @@ def _with_alpha(picture: Image.Image, alpha: np.ndarray) -> Image.Image:
     return layered
 
 
-def set_down(canvas: Image.Image, cut: Cut, box: Box) -> None:
+def paste(canvas: Image.Image, cut: Cutout, box: Box) -> None:
     """Put something on an RGB canvas, resized to a box."""
     size = (max(1, box[2] - box[0]), max(1, box[3] - box[1]))
     piece = cut.picture if cut.picture.size == size else cut.picture.resize(size, Image.Resampling.LANCZOS)
@@ -114,7 +114,7 @@ def veiled(canvas: Image.Image, boxes: Sequence[Box], ink: Color) -> Image.Image
     return tinted(canvas, [(underlay(canvas.size, areas, alpha), tint)]) if alpha > 0 else canvas
 
 
-def reshaped(ground: Image.Image, size: tuple[int, int], painter: PainterAt, seed: int) -> Image.Image:
+def reshaped(ground: Image.Image, size: tuple[int, int], painter: LazyPainter, seed: int) -> Image.Image:
     """A ground in another shape: scaled to lie between cut and contained, what is then missing painted on."""
     cover, contain = (pick(size[0] / ground.width, size[1] / ground.height) for pick in (max, min))
     scale = (cover * contain) ** 0.5

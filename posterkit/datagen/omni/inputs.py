@@ -1,4 +1,4 @@
-"""What every task's builder takes and gives."""
+"""What a task builder returns: the inputs that belong to a finished poster, or the reason why it cannot be used."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from posterkit.datagen.omni.parts import PainterAt
 from posterkit.datagen.omni.subjects import Box
 
 
-class Unfit(Exception):
-    """A poster that a task cannot be made from: a reason of a few words, and what was found."""
+class CannotBuild(Exception):
+    """The poster does not suit the task: a reason of a few words for the funnel, and what was found."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(reason, detail)
@@ -20,20 +19,13 @@ class Unfit(Exception):
 
 
 @dataclass(frozen=True)
-class Workshop:
-    """What builders work with."""
-
-    painter: PainterAt
-
-
-@dataclass(frozen=True)
-class Draft:
-    """What a task adds to its target, the finished poster.
+class TaskInputs:
+    """References, mask and words for a target, which is the finished poster itself.
 
     Attributes:
         references, mask, words, placed, subject: as in `PosterSample`.
         how: how the input was made, for the record.
-        painted: whether the painter had a part in it.
+        painted: the painter made part of it.
     """
 
     references: list[np.ndarray]
@@ -46,5 +38,5 @@ class Draft:
 
 
 def seed_of(name: str) -> int:
-    """A seed that hangs on a name alone, so that tasks of one poster share what was painted."""
+    """A seed from a name alone, so that all tasks of a poster share what was painted."""
     return zlib.crc32(name.encode())

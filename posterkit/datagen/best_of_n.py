@@ -12,9 +12,8 @@ from scipy import ndimage
 
 from posterkit.datagen.drawing import Drawn
 from posterkit.datagen.engine import Drop
-from posterkit.datagen.hq_posters import ClipAt
+from posterkit.datagen.lazy_models import LazyCritic, LazyImageTextModel
 from posterkit.datagen.omni.subjects import Box, open_segmenter
-from posterkit.datagen.poster_scan import JudgeAt
 from posterkit.datagen.prompts import language_of
 from posterkit.datagen.requests import Wanted
 from posterkit.metrics.color import srgb_to_lab
@@ -42,7 +41,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Sifted:
+class FilteredCandidates:
     """A prompt and what is left of its candidates.
 
     Attributes:
@@ -60,7 +59,7 @@ class Sifted:
         """What the poster must say."""
         return self.wanted.texts if self.wanted.texts is not None else tuple(quoted_texts(self.wanted.prompt))
 
-    def sifted(self, kept: list[Candidate], lost: Counter[str]) -> Sifted | Drop:
+    def keep_only(self, kept: list[Candidate], lost: Counter[str]) -> FilteredCandidates | Drop:
         """What is left; where nothing is, the commonest reason, with the last candidate as thumbnail."""
         lost = self.lost + lost
         if kept:
@@ -80,15 +79,15 @@ class EarlyFilter:
     segmenter: str = "rules"
     device: str | None = None
 
-    def __call__(self, drawn: Drawn) -> Sifted | Drop:
+    def __call__(self, drawn: Drawn) -> FilteredCandidates | Drop:
         candidates = map(Candidate, drawn.images, drawn.texts)
-        item = Sifted(drawn.wanted, tuple(candidates))
+        item = FilteredCandidates(drawn.wanted, tuple(candidates))
         kept, lost = [], Counter[str]()
         for candidate in item.candidates:
             why = self.fault(candidate.picture, [text.box for text in candidate.texts if text.box])
             lost.update([why] if why else [])
             kept += [] if why else [candidate]
-        return item.sifted(kept, lost)
+        return item.keep_only(kept, lost)
 
     def fault(self, picture: Image.Image, texts: list[Box]) -> str | None:
         """Why a picture is no poster; None where it may be one."""
@@ -106,10 +105,10 @@ class EarlyFilter:
 class TextFilter:
     """The step that reads each candidate and drops those that lack too much of the texts asked for."""
 
-    judge: JudgeAt
+    judge: LazyCritic
     least: float
 
-    def __call__(self, item: Sifted) -> Sifted | Drop:
+    def __call__(self, item: FilteredCandidates) -> FilteredCandidates | Drop:
         if not item.texts:
             return item
         judge, kept, lost = self.judge.open(), [], Counter[str]()
@@ -121,7 +120,7 @@ class TextFilter:
                 continue
             texts = candidate.texts or tuple(DrawnText(text.text, text.box) for text in seen)
             kept.append(replace(candidate, texts=texts, scores={**candidate.scores, "text recall": round(recall, 4)}))
-        return replace(item, judged={**item.judged, "text recall": {"by": judge.name}}).sifted(kept, lost)
+        return replace(item, judged={**item.judged, "text recall": {"by": judge.name}}).keep_only(kept, lost)
 
 
 def text_recall(asked: tuple[str, ...], read: list[str]) -> float:
@@ -135,10 +134,10 @@ def text_recall(asked: tuple[str, ...], read: list[str]) -> float:
 class ImageTextFilter:
     """The step that compares each candidate with its prompt by a CLIP-like model."""
 
-    scorer: ClipAt
+    scorer: LazyImageTextModel
     least: float
 
-    def __call__(self, item: Sifted) -> Sifted | Drop:
+    def __call__(self, item: FilteredCandidates) -> FilteredCandidates | Drop:
         scorer, kept, lost = self.scorer.open(), [], Counter[str]()
         pictures = [candidate.picture for candidate in item.candidates]
         for candidate, score in zip(
@@ -148,22 +147,22 @@ class ImageTextFilter:
                 lost["does not fit its prompt"] += 1
             else:
                 kept.append(replace(candidate, scores={**candidate.scores, "agreement": round(score, 4)}))
-        return replace(item, judged={**item.judged, "agreement": {"by": scorer.name}}).sifted(kept, lost)
+        return replace(item, judged={**item.judged, "agreement": {"by": scorer.name}}).keep_only(kept, lost)
 
 
 @dataclass(frozen=True)
-class Best:
+class KeepBest:
     """The step that keeps the best candidate as a finished poster: by agreement with its prompt, else by a judge.
 
     Args:
         made_by: the model's name, for the row's `source`.
     """
 
-    judge: JudgeAt
+    judge: LazyCritic
     licence: str
     made_by: str
 
-    def __call__(self, item: Sifted) -> PosterSample:
+    def __call__(self, item: FilteredCandidates) -> PosterSample:
         judged, question = dict(item.judged), "agreement"
         candidates = list(item.candidates)
         if question not in judged:

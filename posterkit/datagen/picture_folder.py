@@ -1,0 +1,69 @@
+"""A folder of pictures as a tool's input: its files by name, the captions beside them, and what identifies it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from posterkit.image_io import SUFFIXES
+
+
+def list_pictures(folder: Path) -> tuple[str, ...]:
+    """The pictures in a folder and its sub-folders by their suffix: relative paths, sorted; hidden ones are left out.
+
+    Raises:
+        ValueError: there is no such folder, it holds no picture, or a name is no Unicode.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: {'is a file' if folder.exists() else 'there is no such folder'}; name a folder")
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    names = sorted(
+        path.as_posix()
+        for path in found
+        if not any(part.startswith(".") for part in path.parts) and not (folder / path).is_dir()
+    )
+    if not names:
+        raise ValueError(f"{folder}: holds no picture ({', '.join(sorted(SUFFIXES))})")
+    for name in names:
+        if any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise ValueError(f"{folder}: the name {name!a} is not Unicode; rename that file")
+    return tuple(names)
+
+
+def fingerprint(folder: Path, names: tuple[str, ...]) -> str:
+    """What the input is: the names and sizes of its pictures and of the captions beside them."""
+    found = hashlib.sha256()
+    for name in names:
+        caption = caption_path(folder / name)
+        sizes = [path.stat().st_size if path.is_file() else None for path in (folder / name, caption)]
+        found.update(f"{name} {sizes}\n".encode())
+    return found.hexdigest()[:16]
+
+
+def caption_path(picture: Path) -> Path:
+    """Where a poster's own caption stands: NAME.txt beside it."""
+    return picture.with_suffix(".txt")
+
+
+def read_caption(picture: Path) -> str:
+    """A poster's own caption; empty where it has none.
+
+    Raises:
+        ValueError: its file is not UTF-8.
+        OSError: it cannot be read.
+    """
+    path = caption_path(picture)
+    try:
+        return path.read_text(encoding="utf-8-sig").strip() if path.is_file() else ""
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: not UTF-8 text") from None
+
+
+def check_outside(out: Path, folder: Path) -> None:
+    """A set among its own input would be taken for input by the next run.
+
+    Raises:
+        ValueError: `out` lies in the folder.
+    """
+    if out.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{out}: lies in {folder}, whose pictures are the input; take a folder outside")

@@ -1,0 +1,269 @@
+"""Preference pairs (PosterCraft 3.3, PosterOmni 3.4) and reflections (PosterCraft 3.4) from ranked candidates."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from PIL import Image
+
+from posterkit.critic.critic import Score, Suggestions
+from posterkit.critic.model import speaks_of_another
+from posterkit.datagen.drawing import Drawn, Once
+from posterkit.datagen.engine import Drop
+from posterkit.datagen.lazy_models import LazyCritic, LazyImageTextModel
+from posterkit.datagen.requests import TEXT, Wanted
+from posterkit.datasets.shards import Row
+from posterkit.llm.client import AnswerError
+from posterkit.sizing import Size
+from posterkit.tasks import TASKS, place
+
+UNEDITED = 1  # the turn of a row whose rejected side is the input
+
+
+@dataclass(frozen=True)
+class ScoredCandidate:
+    """A poster with its critic's score and `quality`, by which candidates are ranked."""
+
+    number: int
+    image: Image.Image
+    seed: int
+    score: Score
+    quality: float
+
+    def row(self) -> dict[str, Any]:
+        """For a set's row, rounded to what a score means."""
+        score = {key: round(v, 4) if isinstance(v, float) else v for key, v in asdict(self.score).items()}
+        return {"number": self.number, "seed": self.seed, "worth": round(self.quality, 4), **score}
+
+
+@dataclass(frozen=True)
+class RankedCandidates:
+    """All candidates for a prompt, the best one first, and the names of critic and ranker."""
+
+    wanted: Wanted
+    candidates: tuple[ScoredCandidate, ...]
+    judge: str
+    ranker: str
+
+    @property
+    def best(self) -> ScoredCandidate:
+        return self.candidates[0]
+
+    @property
+    def worst(self) -> ScoredCandidate:
+        return self.candidates[-1]
+
+
+@dataclass(frozen=True)
+class ScoreCandidates:
+    """A step that scores and ranks the candidates of a prompt; without an answer for each of them the row is dropped.
+
+    Attributes:
+        ranker: ranks by how well picture and prompt agree, as HPSv2 does; None leaves that to the critic.
+        whole: without a ranker the judge's aesthetics, text and content count alike; else its aesthetics alone.
+    """
+
+    critic: LazyCritic
+    ranker: LazyImageTextModel | None = None
+    whole: bool = False
+    once: Once = field(default_factory=Once, compare=False, repr=False)
+
+    def __call__(self, drawn: Drawn) -> RankedCandidates | Drop:
+        try:
+            candidates, critic, ranker = self.once(drawn.wanted.id, lambda: self._appraise(drawn))
+        except AnswerError as error:
+            return Drop("judge failed", str(error), side_by_side(*drawn.images), fault=True)
+        return RankedCandidates(drawn.wanted, candidates, critic, ranker)
+
+    def _appraise(self, drawn: Drawn) -> tuple[tuple[ScoredCandidate, ...], str, str]:
+        critic = self.critic.open()
+        prompt = drawn.wanted.prompt
+        scores = [critic.score(image, prompt) for image in drawn.images]
+        ranker = critic.name
+        if self.ranker is not None:
+            model = self.ranker.open()
+            quality = model.score(drawn.images, [prompt] * len(drawn.images))
+            ranker = model.name
+        elif self.whole:
+            quality = [(score.aesthetics + score.text + score.content) / 3 for score in scores]
+        else:
+            quality = [score.aesthetics for score in scores]
+        found = zip(range(len(scores)), drawn.images, drawn.seeds, scores, quality, strict=True)
+        # of equals the first drawn comes first
+        ranked = sorted((ScoredCandidate(*one) for one in found), key=lambda one: (-one.quality, one.number))
+        return tuple(ranked), critic.name, ranker
+
+
+@dataclass(frozen=True)
+class WinnerGate:
+    """A step that drops a prompt whose best poster fails in text or content, as PosterCraft's yes-or-no questions do.
+
+    Attributes:
+        text, content: the least scores, in [0, 1].
+    """
+
+    text: float
+    content: float
+
+    def __call__(self, found: RankedCandidates) -> RankedCandidates | Drop:
+        for name, least in (("text", self.text), ("content", self.content)):
+            said = getattr(found.best.score, name)
+            if said < least:
+                detail = f"{name} {said:.3f}, {least:g} is asked; {found.best.score.why}"
+                return Drop(f"winner fails in {name}", detail, found.best.image)
+        return found
+
+
+@dataclass(frozen=True)
+class MinimumGap:
+    """A step that drops prompts whose best and worst differ by `least` or less; an input needs no comparison."""
+
+    least: float
+
+    def __call__(self, found: RankedCandidates) -> RankedCandidates | Drop:
+        gap = found.best.quality - found.worst.quality
+        if found.wanted.turn == UNEDITED or gap > self.least:
+            return found
+        best, worst = found.best.quality, found.worst.quality
+        detail = f"{best:.4f} and {worst:.4f}: {gap:.4f} apart, more than {self.least:g} is asked"
+        return Drop("too alike", detail, side_by_side(found.best.image, found.worst.image))
+
+
+@dataclass(frozen=True)
+class EncodePair:
+    """A preference pair as its row and its PNG files.
+
+    Attributes:
+        model: the name of the model that drew them.
+        alike: the same files for every row of an image task, with a single pixel where a row has no picture: Hugging
+            Face `datasets` reads a tar shard only where all samples have the same members.
+    """
+
+    model: str
+    alike: bool = False
+
+    def __call__(self, found: RankedCandidates) -> tuple[Row, dict[str, bytes]]:
+        wanted, best, worst = found.wanted, found.best, found.worst
+        unedited = wanted.turn == UNEDITED
+        name = f"{wanted.id}-unedited" if unedited else wanted.id
+        row, files = _shared(wanted, name, self.alike)
+        row |= {
+            "chosen": _put(files, f"{name}.chosen.png", best.image),
+            "rejected": _put(files, f"{name}.rejected.png", _unedited(wanted) if unedited else worst.image),
+            "kind": "unedited" if unedited else "candidates",
+            "gap": None if unedited else round(best.quality - worst.quality, 4),
+            **_history(found, self.model),
+        }
+        return row, files
+
+
+@dataclass(frozen=True)
+class CriticisedDraft:
+    """A draft with suggestions that would bring it to the best candidate."""
+
+    found: RankedCandidates
+    draft: ScoredCandidate
+    said: Suggestions
+
+
+@dataclass(frozen=True)
+class SuggestImprovements:
+    """A step that asks the critic how to improve the draft whose turn it is.
+
+    The critic sees the best candidate too, and must not mention it.
+    """
+
+    critic: LazyCritic
+
+    def __call__(self, found: RankedCandidates) -> CriticisedDraft | Drop:
+        best = found.best
+        others = sorted((one for one in found.candidates if one is not best), key=lambda one: one.number)
+        draft = others[found.wanted.turn]
+        if draft.quality >= best.quality:
+            return Drop(
+                "as good as the best", f"both are worth {best.quality:.4f}", side_by_side(draft.image, best.image)
+            )
+        try:
+            said = self.critic.open().suggest(draft.image, found.wanted.prompt, better=best.image)
+        except AnswerError as error:
+            return Drop("judge failed", str(error), draft.image, fault=True)
+        for name, words in asdict(said).items():
+            if not words.strip():
+                return Drop("empty suggestion", f"nothing is said of the {name}", draft.image)
+            if told := speaks_of_another(words):
+                return Drop("speaks of another picture", f"{told!r} in {words!r}", draft.image)
+        return CriticisedDraft(found, draft, said)
+
+
+@dataclass(frozen=True)
+class EncodeReflection:
+    """A reflection as its row and its PNG files; see `EncodePair`."""
+
+    model: str
+    alike: bool = False
+
+    def __call__(self, made: CriticisedDraft) -> tuple[Row, dict[str, bytes]]:
+        wanted = made.found.wanted
+        name = f"{wanted.id}-{made.draft.number}"
+        row, files = _shared(wanted, name, self.alike)
+        row |= {
+            "draft": _put(files, f"{name}.draft.png", made.draft.image),
+            "target": _put(files, f"{name}.png", made.found.best.image),
+            **asdict(made.said),
+            **_history(made.found, self.model),
+        }
+        row["judged"]["suggestions"] = {"by": made.found.judge}
+        return row, files
+
+
+def _unedited(wanted: Wanted) -> Image.Image:
+    """The input as it was; the area that filling generates is blank in it, whatever the set has there."""
+    first = wanted.references[0]
+    if wanted.task != "filling":
+        return first
+    return place(TASKS["filling"], [first], Size(*first.size), wanted.mask)[0][0]
+
+
+def _shared(wanted: Wanted, name: str, alike: bool) -> tuple[Row, dict[str, bytes]]:
+    """What both kinds of rows have: words, references and mask."""
+    files: dict[str, bytes] = {}
+    references = [_put(files, f"{name}.ref{n}.png", picture) for n, picture in enumerate(wanted.references)]
+    mask = wanted.mask and _put(files, f"{name}.mask.png", wanted.mask)
+    if alike and wanted.task != TEXT:
+        most = max(task.references[-1] for task in TASKS.values())
+        for blank in (*(f"{name}.ref{n}.png" for n in range(most)), f"{name}.mask.png"):
+            if blank not in files:
+                _put(files, blank, Image.new("L", (1, 1)))
+    row = {
+        "id": name, "task": wanted.task, "prompt": wanted.prompt, "instruction": wanted.instruction,
+        "words": wanted.words, "theme": wanted.theme, "split": wanted.split, "source": wanted.source,
+        "licence": wanted.licence, "references": references, "mask": mask, "placed": wanted.placed,
+    }  # fmt: skip
+    return row, files
+
+
+def _history(found: RankedCandidates, model: str) -> dict[str, Any]:
+    """Model, critic and ranker for the record; candidates in the order in which they were drawn."""
+    candidates = sorted(found.candidates, key=lambda one: one.number)
+    judged = {"candidates": {"by": found.judge}, "worth": {"by": found.ranker}}
+    return {"candidates": [one.row() for one in candidates], "model": model, "judged": judged}
+
+
+def _put(files: dict[str, bytes], name: str, picture: Image.Image) -> str:
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    files[name] = file.getvalue()
+    return name
+
+
+def side_by_side(*images: Image.Image) -> Image.Image:
+    """Pictures in a row on white, each 320 pixels high, for a thumbnail."""
+    shown = [image.resize((max(1, round(320 * image.width / image.height)), 320)) for image in images]
+    sheet = Image.new("RGB", (sum(image.width + 8 for image in shown) - 8, 320), "white")
+    left = 0
+    for image in shown:
+        sheet.paste(image, (left, 0))
+        left += image.width + 8
+    return sheet
