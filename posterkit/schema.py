@@ -79,6 +79,8 @@ class PosterRequest:
         best_of: how many seeds are drawn, from `seed` upwards; the one that a reward likes best is kept.
         expanded: the prompt after expansion; drawn in its place.
         refine: rounds in which a critic's suggestions may improve the poster.
+        draft: a picture to paint over: "auto" draws the request, "none" begins from noise, or a sketch of the user's.
+        strength: how much of the draft is painted anew, in (0, 1].
         feedback: suggestions by which the poster is redrawn, one round after the other.
         id: names the request in errors, ledgers and files.
         instruction: the whole instruction, where it is not the prompt in the task's frame.
@@ -105,6 +107,8 @@ class PosterRequest:
     best_of: int | None = None
     expanded: str | None = None
     refine: int | None = None
+    draft: ImageSource | None = None
+    strength: float | None = None
     feedback: Sequence[Sequence[str]] = ()
     id: str = ""
     instruction: str | None = None
@@ -185,6 +189,10 @@ class PosterRequest:
             faults.append("the words are not Unicode text; write them in UTF-8")
         if self.refine and self.task != TEXT:
             faults.append(f"task {self.task!r} cannot be refined, its model takes no draft; text posters can")
+        if self.strength is not None and not 0 < self.strength <= 1:
+            faults.append(f"strength must be above 0 and at most 1, found {self.strength}")
+        if self.draft == "auto" and self.task != TEXT:
+            faults.append(f"task {self.task!r} draws no draft of its own; give a picture, or none")
         if self.anchor is not None and self.task != "extending":
             faults.append(f"task {self.task!r} takes no anchor; extending does")
         if faults:

@@ -57,6 +57,7 @@ def parse_row(row: Any, name: str, base: Path, common: PosterRequest) -> PosterR
         mask=base / given["mask"] if "mask" in given else None,
         anchor=_anchor(given["anchor"]) if "anchor" in given else None,
         size=sides(given.get("width"), given.get("height")),
+        draft=_draft(given.get("draft"), base),
         lora=_lora(given.get("lora"), base),
         out=str(_result(given["out"])) if "out" in given else None,
         id=name,
@@ -132,6 +133,10 @@ def _lora(value: str | None, base: Path) -> str | None:
     return resolve(base / value if (base / value).exists() or (base / name).exists() else value)
 
 
+def _draft(value: str | None, base: Path) -> str | Path | None:
+    return value if value in (None, "auto", "none") else base / value
+
+
 def _anchor(value: str | list[int]) -> Anchor:
     return parse_anchor(value) if isinstance(value, str) else (value[0], value[1])
 
@@ -178,7 +183,7 @@ def _result(out: str) -> PurePosixPath:
     return PurePosixPath(out.replace("\\", "/"))
 
 
-_PLAIN = ("seed", "steps", "guidance", "negative_prompt", "best_of")  # as they stand in the row
+_PLAIN = ("seed", "steps", "guidance", "negative_prompt", "best_of", "strength")  # as they stand in the row
 _SIDE = f"a whole number of pixels from 16 to {MAX_SIDE}"
 _CHECKS = {
     "task": (_is_text, "a task name"),
@@ -198,5 +203,7 @@ _CHECKS = {
         lambda value: _is_int(value) and 1 <= value <= MOST_CANDIDATES,
         f"a whole number from 1 to {MOST_CANDIDATES}",
     ),
+    "draft": (_is_text, '"auto", "none" or a file name'),
+    "strength": (lambda value: _is_number(value) and 0 < value <= 1, "a number above 0 and at most 1"),
     "out": (_is_result, "a .png name inside the output folder"),
 }

@@ -24,7 +24,7 @@ def checked(request: PosterRequest, common: PosterRequest) -> PosterRequest | Ba
     changes: dict[str, Any] = {"size": request.size or common.size}
     if request.anchor is None and request.task == "extending":
         changes["anchor"] = common.anchor
-    for name in ("steps", "guidance", "negative_prompt", "best_of"):
+    for name in ("steps", "guidance", "negative_prompt", "best_of", "draft", "strength"):
         if getattr(request, name) is None:
             changes[name] = getattr(common, name)
     request = replace(request, **changes)

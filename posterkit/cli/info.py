@@ -59,6 +59,7 @@ def _lines(record: dict[str, Any]) -> list[tuple[str, str]]:
     lines += [
         ("anchor", row["anchor"]), ("size", size), ("seed", seed), ("steps", row["steps"]),
         ("guidance", row["guidance"]), ("negative prompt", row["negative_prompt"]),
+        ("painted over", _draft(row)), ("the model read", drawn["words"] if drawn["words"] != row["prompt"] else None),
         ("texts are", ("drawn by the model" if row["draw_text"] else "typeset") if row["texts"] else None),
         ("model", f"{model['name']}, revision {model['revision']}"), ("transformer", model["transformer"]),
         ("LoRA", ", ".join(lora for lora in (model["lora"], row["lora"]) if lora)),
@@ -67,6 +68,13 @@ def _lines(record: dict[str, Any]) -> list[tuple[str, str]]:
     ]  # fmt: skip
     lines += _choice_lines(record)
     return [(name, str(value)) for name, value in lines if value not in (None, "")]
+
+
+def _draft(row: dict[str, Any]) -> str | None:
+    if "draft" not in row:
+        return None
+    what = "a drawing of the prompt" if row["draft"] == "auto" else row["draft"]["path"]
+    return f"{what}, {row['strength']:g} of it anew"
 
 
 def choice_summary(record: dict[str, Any]) -> list[str]:

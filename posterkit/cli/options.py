@@ -42,6 +42,13 @@ def add_poster_options(options: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--negative-prompt", metavar="TEXT", help="what to stay away from (FLUX.1: takes twice as long)"
     )
+    group.add_argument(
+        "--draft", metavar="DRAFT",
+        help="what is painted over: auto draws the prompt (mini's default), none begins from noise, or a picture",
+    )  # fmt: skip
+    group.add_argument(
+        "--strength", type=_share, metavar="SHARE", help="how much of the draft is painted anew, above 0 and at most 1"
+    )
     group.add_argument("--native", action="store_true", help="keep the size that the model draws; enlarge nothing")
     lettering = group.add_mutually_exclusive_group()
     lettering.add_argument(
@@ -117,6 +124,16 @@ def _guidance(text: str) -> float:
     return value
 
 
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"must be a number above 0 and at most 1, found {text!r}")
+    return value
+
+
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     """What the call says of `PosterMaker`'s settings."""
     names = ("model", "transformer", "lora", "preset", "device", "dtype", "reward", "critic")
@@ -127,8 +144,9 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
 
 def request_of(args: argparse.Namespace) -> dict[str, Any]:
     """What the call says of a request, but for its size."""
-    names = ("seed", "steps", "guidance", "negative_prompt", "best_of")
+    names = ("seed", "steps", "guidance", "negative_prompt", "best_of", "strength")
     given = {name: getattr(args, name) for name in names} | {"texts": args.text}
+    given["draft"] = args.draft if args.draft in (None, "auto", "none") else Path(args.draft)
     return {name: value for name, value in given.items() if value is not None}
 
 

@@ -11,9 +11,10 @@ from typing import Any
 
 from PIL import Image
 
+from posterkit.generate.draft import with_draft
 from posterkit.generate.metadata import source_depth
 from posterkit.generate.plan import PosterPlan, native_box
-from posterkit.schema import Box, PosterRequest
+from posterkit.schema import Box, PosterRequest, picture_of
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS, TEXT, place
 
@@ -65,6 +66,9 @@ def pipeline_call(requests: Sequence[PosterRequest], seeds: Sequence[int] | None
         call["num_inference_steps"] = first.steps
     if first.negative_prompt is not None:
         call["negative_prompt"] = [request.negative_prompt for request in requests]
+    if not isinstance(first.draft, str | None):
+        call["image" if first.task == TEXT else "draft"] = [picture_of(request.draft) for request in requests]  # type: ignore[arg-type]
+        call["strength"] = first.strength
     return call | (_text_guidance(first) if first.task == TEXT else _image_arguments(requests))
 
 
@@ -144,7 +148,7 @@ def prepare(plan: PosterPlan) -> PreparedPoster:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         prepared = _prepared(plan)
-    return replace(prepared, notes=[str(warning.message) for warning in caught])
+    return replace(prepared, notes=[*plan.notes, *(str(warning.message) for warning in caught)])
 
 
 def _prepared(plan: PosterPlan) -> PreparedPoster:
@@ -153,7 +157,9 @@ def _prepared(plan: PosterPlan) -> PreparedPoster:
     depth = max((source_depth(path) for path in files), default=0)
     if depth >= 2:
         warnings.warn(f"{files[0]}: posterkit has drawn this {depth} times; start from the original", stacklevel=2)
-    native = replace(request, prompt=plan.words, expanded=None, size=plan.native, feedback=())
+    native = replace(
+        request, prompt=plan.words, expanded=None, size=plan.native, feedback=(), draft=None, strength=None
+    )
     images, mask = request.pictures(), request.mask_picture()
     if plan.box is None:
         images = [_reduced(image) for image in images]
@@ -212,8 +218,11 @@ def draw_prepared(
         options["feedback"] = [list(poster.request.feedback[-1]) for poster in posters]
     if on_step is not None:
         options["callback_on_step_end"] = lambda _pipe, step, _time, tensors: on_step(step + 1) or tensors
+    requests = [poster.request for poster in posters]
+    if first.plan.draft is not None and first.draft is None:
+        requests = [with_draft(poster.request, first.plan.draft, poster.plan.request) for poster in posters]
     with _own_lora(pipe, first.request.lora, shared_lora):
-        output = draw(pipe, [poster.request for poster in posters], **options)
+        output = draw(pipe, requests, **options)
     return list(zip(output.images, output.parameters or [{}] * len(posters), strict=True))
 
 

@@ -166,7 +166,7 @@ class PosterMaker:
 
         def draw(some: Sequence[PreparedPoster]) -> Iterator[FinishedPoster | Exception]:
             for start in range(0, len(some), at_once):
-                part, before = some[start : start + at_once], start // at_once * (request.steps or 0)
+                part, before = some[start : start + at_once], start // at_once * plan.steps
                 on_step = partial(lambda before, done: progress.step(before + done), before)
                 drawn = draw_prepared(pipe, part, self.settings.lora, on_step)
                 for poster, (picture, parameters) in zip(part, drawn, strict=True):
@@ -175,7 +175,7 @@ class PosterMaker:
                     except Exception as error:  # costs only its own poster: the others are drawn
                         yield error
 
-        progress.begin(f"drawing {plan.native}", -(-count // at_once) * (request.steps or 0))
+        progress.begin(f"drawing {plan.native}", -(-count // at_once) * plan.steps)
         made = draw_best(posters, draw, scorer) if scorer and plan.best_of > 1 else list(draw(posters))
         progress.begin("refining", request.steps)
         for number, (poster, draft) in enumerate(zip(posters, made, strict=True)):
@@ -199,7 +199,9 @@ def together(plan: PosterPlan) -> tuple[Any, ...]:
     """Plans with equal keys can be drawn in one call."""
     one = plan.request
     steers = one.negative_prompt is None
-    return (one.task, plan.native, one.steps, one.guidance, steers, one.lora, plan.best_of, one.refine, one.feedback)
+    strength = plan.draft and plan.draft.strength
+    return (one.task, plan.native, one.steps, one.guidance, steers, one.lora, plan.best_of, one.refine, one.feedback,
+            strength)  # fmt: skip
 
 
 def posters_at_once(plan: PosterPlan) -> int:

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import posterkit
+from posterkit.generate.draft import DraftPlan, plan_draft
 from posterkit.generate.metadata import content_id, file_hash, from_anywhere, picture_hash
 from posterkit.image_io import MAX_PIXELS, read_size
-from posterkit.pipelines.loading import card_scripts
+from posterkit.pipelines.loading import CardDraft, card_draft, card_prompts, card_scripts
 from posterkit.pipelines.registry import ModelFamily, family_for, family_of, read_index, resolve
 from posterkit.pipelines.revision import revision_of
 from posterkit.prompts import PosterBrief, unsupported_scripts, without_texts, words_for
+from posterkit.prompts.scene import read_scene
 from posterkit.schema import Box, ImageSource, PosterRequest, picture_of
 from posterkit.sizing import MAX_SIDE, Size, fit_area
 from posterkit.tasks import POSTER, TASKS, TEXT
@@ -66,6 +68,8 @@ class Checkpoint:
         source: what to load: a folder or a hub id.
         revision: a content hash of the folder, or the hub's commit.
         scripts: those that it can draw, by its card; empty where it cannot spell, None where the card says nothing.
+        draft: how its posters begin from drafts; None where they begin from noise.
+        prompts: the language of its prompts, see `card_prompts`.
     """
 
     name: str
@@ -76,6 +80,8 @@ class Checkpoint:
     steps: int
     guidance: float
     scripts: tuple[str, ...] | None = None
+    draft: CardDraft | None = None
+    prompts: str | None = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,8 @@ class PosterPlan:
         words: the prompt as the pipeline gets it.
         brief: what to set over the drawing; None where no text is, or the model draws it.
         best_of: how many seeds are drawn, from the request's upwards.
+        draft: what the model paints over; None where it begins from noise.
+        notes: what of the prompt the model cannot draw.
     """
 
     request: PosterRequest
@@ -105,6 +113,14 @@ class PosterPlan:
     words: str
     brief: PosterBrief | None
     best_of: int = 1
+    draft: DraftPlan | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def steps(self) -> int:
+        """Denoising steps of one poster; a draft takes only the last part of them."""
+        steps = self.request.steps or 0
+        return steps - int(steps - steps * self.draft.strength) if self.draft else steps
 
 
 def find_checkpoint(settings: Settings, task: str) -> Checkpoint:
@@ -131,7 +147,8 @@ def find_checkpoint(settings: Settings, task: str) -> Checkpoint:
     for part, mark in ((settings.transformer, "+t"), (settings.lora, "+l")):
         revision += f"{mark}{revision_of(part)}" if part else ""
     numbers = own["native_area"], own["num_inference_steps"], own[family.guidance]
-    return Checkpoint(name, source, family, revision, *numbers, card_scripts(source))
+    drawing = card_scripts(source), card_draft(source), card_prompts(source)
+    return Checkpoint(name, source, family, revision, *numbers, *drawing)
 
 
 def make_plan(request: PosterRequest, settings: Settings, checkpoint: Checkpoint, seed: int = 0) -> PosterPlan:
@@ -146,21 +163,27 @@ def make_plan(request: PosterRequest, settings: Settings, checkpoint: Checkpoint
     """
     photo = _size_of(request.images[0]) if request.images else None
     finished = finished_size(request, photo)
-    native = native_size(request, finished, settings, checkpoint)
+    drawn = _draws_texts(settings, checkpoint)
+    draft = plan_draft(request, checkpoint.draft, drawn)
+    native = native_size(request, finished, settings, checkpoint, draft)
     if settings.native:
         finished = native
     box = None
     if photo is not None and (canvas := TASKS[request.task].canvas) is not None:
         box = canvas(photo, finished, request.anchor or "center")
     brief = PosterBrief.from_prompt(request.prompt, request.texts or ())
-    drawn = _draws_texts(settings, checkpoint)
     odd = unsupported_scripts(brief.texts, checkpoint.scripts) if drawn and checkpoint.scripts is not None else {}
     for text, names in odd.items():
         warnings.warn(f"{checkpoint.name} cannot draw {text!r} ({', '.join(names)}); it is typeset", stacklevel=2)
     by_hand = [text for text in brief.texts if not drawn or text in odd]
     if by_hand:
         _check_settable(by_hand, finished)
-    words = words_for(request.task, request.expanded or request.prompt, brief.texts, drawn)
+    words, notes = request.expanded or request.prompt, ()
+    if checkpoint.prompts and not drawn and request.task == TEXT:
+        scene = read_scene(without_texts(words))
+        words, notes = scene.caption(), scene.notes
+    if checkpoint.prompts != "scene":
+        words = words_for(request.task, words, brief.texts, drawn)
     if odd:
         left = [text for text in brief.texts if text not in odd]
         words = words_for(request.task, without_texts(words, odd), left, True)
@@ -174,13 +197,16 @@ def make_plan(request: PosterRequest, settings: Settings, checkpoint: Checkpoint
         guidance=checkpoint.guidance if request.guidance is None else request.guidance,
     )
     row = _row(request, settings, brief.texts, drawn)
+    if draft is not None:
+        row |= {"draft": _named(draft.sketch) if draft.sketch is not None else "auto", "strength": draft.strength}
     revision = checkpoint.revision + (f"+l{revision_of(request.lora)}" if request.lora else "")
     # a LoRA counts by what it holds, which its revision says, not by where it lies
     name = content_id(row | {"lora": None}, revision, posterkit.__version__)
     overlay = replace(brief, texts=by_hand) if by_hand else None
     return PosterPlan(
-        request, name, row, checkpoint, settings, finished, native, box, words, overlay, request.best_of or 1
-    )
+        request, name, row, checkpoint, settings, finished, native, box, words, overlay, request.best_of or 1,
+        draft, notes,
+    )  # fmt: skip
 
 
 def _row(request: PosterRequest, settings: Settings, texts: Sequence[str], drawn: bool) -> dict[str, Any]:
@@ -244,16 +270,21 @@ def finished_size(request: PosterRequest, photo: Size | None) -> Size:
     return size
 
 
-def native_size(request: PosterRequest, finished: Size, settings: Settings, checkpoint: Checkpoint) -> Size:
+def native_size(
+    request: PosterRequest, finished: Size, settings: Settings, checkpoint: Checkpoint, draft: DraftPlan | None = None
+) -> Size:
     """What the model draws: about its native area in the poster's shape, never more than the poster.
+
+    A checkpoint may paint over a draft at a larger area than it draws from noise.
 
     A size asked for with `native` stays if it is on the grid and about that area, so that a poster made again from
     its record keeps its size.
     """
     on_grid = request.width and request.height and finished.width % GRID == finished.height % GRID == 0
-    if settings.native and on_grid and finished.area <= _ABOUT * checkpoint.native_area:
+    area = checkpoint.draft.area if draft and checkpoint.draft else checkpoint.native_area
+    if settings.native and on_grid and finished.area <= _ABOUT * area:
         return finished
-    return fit_area(finished, min(checkpoint.native_area, finished.area), GRID)
+    return fit_area(finished, min(area, finished.area), GRID)
 
 
 def native_box(box: Box, finished: Size, native: Size) -> Box:

@@ -44,7 +44,12 @@ def record_of(
             "lora": from_anywhere(settings.lora),
         },
         "settings": {"preset": settings.preset, "device": settings.device, "dtype": settings.dtype},
-        "drawn": {**_plain(made), "size": list(drawn), "words": plan.words},
+        "drawn": {
+            **_plain(made),
+            "size": list(drawn),
+            "words": plan.words,
+            **({"notes": list(plan.notes)} if plan.notes else {}),
+        },
         "enlarged": {"size": list(plan.finished), "resampler": resampler},
         "typeset": _plain(boxes),
         "source_depth": depth + 1,
@@ -66,6 +71,8 @@ def with_relative_paths(record: dict[str, Any], folder: Path) -> dict[str, Any]:
 
     row = record["row"]
     row = {**row, "images": [relative(image) for image in row["images"]], "mask": relative(row["mask"])}
+    if isinstance(row.get("draft"), dict):
+        row["draft"] = relative(row["draft"])
     return {**record, "row": row}
 
 
@@ -94,6 +101,8 @@ def request_from_poster(poster: str | Path) -> tuple[PosterRequest, Settings, di
             id=str(poster),
             seed=record["chosen"]["seed"] if "chosen" in record else row["seed"],
             expanded=row["expanded"],
+            draft=_source(row["draft"], poster) if isinstance(row.get("draft"), dict) else row.get("draft", "none"),
+            strength=row.get("strength"),
             feedback=_feedback(record),
         )
         found = Settings(

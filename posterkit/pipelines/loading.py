@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from safetensors import SafetensorError, safe_open
@@ -59,9 +59,8 @@ def card_scripts(model: str) -> tuple[str, ...] | None:
     The card's `posterkit: {scripts: [...]}` counts, else its `language`. An empty list means that it cannot spell.
     """
     head = _card_head(model)
-    ours = head.get("posterkit")
-    if isinstance(ours, dict) and isinstance(ours.get("scripts"), list):
-        return tuple(str(script) for script in ours["scripts"])
+    if isinstance(scripts := _ours(head).get("scripts"), list):
+        return tuple(str(script) for script in scripts)
     languages = head.get("language")
     languages = [languages] if isinstance(languages, str) else languages
     if not isinstance(languages, list) or not languages:
@@ -71,9 +70,36 @@ def card_scripts(model: str) -> tuple[str, ...] | None:
 
 def card_recipe(model: str) -> str | None:
     """The recipe that a model or a LoRA was trained by last, by its card; None where the card does not say."""
-    ours = _card_head(model).get("posterkit")
-    recipe = ours.get("recipe") if isinstance(ours, dict) else None
+    recipe = _ours(_card_head(model)).get("recipe")
     return recipe if isinstance(recipe, str) else None
+
+
+class CardDraft(NamedTuple):
+    """How a checkpoint paints over drafts: about how many pixels, and how much of them anew."""
+
+    area: int
+    strength: float
+
+
+def card_draft(model: str) -> CardDraft | None:
+    """How a model's posters begin from drafts, by its card's `posterkit: {draft: {area: ..., strength: ...}}`."""
+    found = _ours(_card_head(model)).get("draft")
+    return CardDraft(int(found["area"]), float(found["strength"])) if isinstance(found, dict) else None
+
+
+def card_prompts(model: str) -> str | None:
+    """The language of a model's prompts, by its card's `posterkit: {prompts: scene}`; None for ordinary words.
+
+    "scene" is mini's own (`posterkit.prompts.scene`), "scene, no text" the same for models that letter unless told
+    not to.
+    """
+    found = _ours(_card_head(model)).get("prompts")
+    return found if isinstance(found, str) else None
+
+
+def _ours(head: dict[str, Any]) -> dict[str, Any]:
+    ours = head.get("posterkit")
+    return ours if isinstance(ours, dict) else {}
 
 
 def _card_head(model: str) -> dict[str, Any]:

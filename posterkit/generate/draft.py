@@ -1,0 +1,67 @@
+"""What a model paints over: a sketch of the user's, or a drawing of the request."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+
+from PIL import Image, ImageOps
+
+from posterkit.pipelines.loading import CardDraft
+from posterkit.schema import ImageSource, PosterRequest, picture_of
+from posterkit.sizing import SHAPE_TOLERANCE, Size
+from posterkit.synthetic.draft import draft
+
+STRENGTH = 0.6  # of a sketch that is painted over where neither request nor checkpoint says how far
+
+
+@dataclass(frozen=True)
+class DraftPlan:
+    """A draft, settled.
+
+    Attributes:
+        strength: how much of it is painted anew, in (0, 1].
+        sketch: the user's; None draws the request.
+    """
+
+    strength: float
+    sketch: ImageSource | None = None
+
+    def picture(self, request: PosterRequest, size: Size) -> Image.Image:
+        """The picture to paint over, at the size that the model draws.
+
+        Args:
+            request: as the user wrote it, with the seed of this very poster.
+        """
+        if self.sketch is None:
+            return draft(request, size)
+        sketch = picture_of(self.sketch)
+        if abs(sketch.width / sketch.height / size.aspect - 1) > SHAPE_TOLERANCE:
+            warnings.warn(f"the draft is {Size(*sketch.size)}; it is cropped to the poster's shape", stacklevel=2)
+        return ImageOps.fit(sketch, size, Image.Resampling.LANCZOS)
+
+
+def plan_draft(request: PosterRequest, default: CardDraft | None, lettered: bool) -> DraftPlan | None:
+    """The draft that a request is painted over; None where it begins from noise.
+
+    Args:
+        default: what the checkpoint's card says; None where its posters begin from noise.
+        lettered: the model letters the poster, which it cannot do over a draft without letters.
+
+    Raises:
+        ValueError: there is a strength, and no draft.
+    """
+    sketch = None if request.draft in (None, "auto", "none") else request.draft
+    drawn = request.draft == "auto" or (request.draft is None and default is not None and not lettered)
+    if sketch is None and not (drawn and request.task == "text" and not request.feedback):
+        if request.strength is not None:
+            raise ValueError(f"strength {request.strength} paints over a draft, and there is none")
+        return None
+    return DraftPlan(request.strength or (default.strength if default and sketch is None else STRENGTH), sketch)
+
+
+def with_draft(request: PosterRequest, plan: DraftPlan, original: PosterRequest) -> PosterRequest:
+    """A request as the pipeline takes it, with its draft as a picture."""
+    assert request.size is not None
+    picture = plan.picture(replace(original, seed=request.seed), request.size)
+    return replace(request, draft=picture, strength=plan.strength)
