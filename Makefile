@@ -9,10 +9,10 @@ export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help poster test check slow bench docs clean
+.PHONY: help poster test check some-slow slow bench docs clean
 
 help:  ## what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -39,14 +39,17 @@ $(VENV)/.dev: pyproject.toml constraints.txt $(VENV)/.posterkit
 poster: $(VENV)/.posterkit  ## install, make a poster from text and one for each task, print where they are
 	@$(BIN)/python examples/make_posters.py --out posters
 
-test: $(VENV)/.dev  ## the tests (under 10 minutes on 2 cores)
+test: $(VENV)/.dev  ## the fast tests (under 4 minutes on 2 cores)
 	$(BIN)/python -m pytest -q
 
-check: $(VENV)/.dev  ## lint, types, import rule
+check: $(VENV)/.dev  ## lint, format, types, who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+some-slow: $(VENV)/.dev  ## the slow tests that .ci/run runs
+	$(BIN)/python -m pytest -q -m slow @tests/ci_slow.txt
 
 slow: $(VENV)/.dev  ## everything, with the slow tests and, where there is a card, the GPU tests
 	$(BIN)/python -m pytest -q -m "slow or gpu or not slow"
@@ -58,8 +61,8 @@ bench: $(VENV)/.dev  ## speed, memory and quality figures, resumed runs
 	$(BIN)/python benchmarks/resume_hashes.py
 	$(BIN)/python benchmarks/lopt_memory.py
 
-docs: $(VENV)/.dev  ## check that every file and command named in the docs exists
-	$(BIN)/python -m pytest -q tests/test_docs.py
+docs: $(VENV)/.dev  ## check that files and commands named in the docs exist, and that CONTRIBUTING's examples run
+	$(BIN)/python -m pytest -q tests/test_docs.py tests/test_contributing.py
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) posters build *.egg-info .pytest_cache .ruff_cache

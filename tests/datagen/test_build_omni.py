@@ -389,6 +389,7 @@ def test_tar_shards_and_the_mini_painter(tmp_path):
     assert all(s.judged["references"]["by"] == "painter mini" for s in PosterDataset(tmp_path / "out"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -28,6 +28,9 @@ from posterkit.image_io import read_image
 from posterkit.rewards.models.image_text import ImageTextModel
 from posterkit.typeset.fonts import FACES
 
+pytestmark = pytest.mark.slow
+
+
 ROOT = Path(__file__).parents[2]
 SHELF = Path(skimage.data.__file__).parent
 SIZE = (416, 608)

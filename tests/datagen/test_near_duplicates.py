@@ -78,6 +78,7 @@ def test_pairs_at_the_very_limit_are_found_among_many():
     assert found == {20000 + n: NearDuplicate(n, DISTANCE) for n in range(1000)}
 
 
+@pytest.mark.slow
 def test_a_million_blank_pages_are_one_page():
     count = 1_000_000
     names = [f"{n:07d}" for n in range(count)]

@@ -180,6 +180,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
+@pytest.mark.slow
 def test_the_tool_writes_the_same_prompts_with_one_worker_and_with_two(tmp_path):
     for name, workers in (("one", 1), ("two", 2)):
         made = run("build_prompts.py", "--out", tmp_path / name, "--count", 90, "--workers", workers, "--shard", 40)
@@ -192,6 +193,7 @@ def test_the_tool_writes_the_same_prompts_with_one_worker_and_with_two(tmp_path)
     assert again.returncode == 0 and content(tmp_path / "one") == content(tmp_path / "two")
 
 
+@pytest.mark.slow
 def test_a_writer_that_fails_now_and_then_makes_exit_code_one(tmp_path):
     def echo(handler, body):
         asked = body["messages"][1]["content"].split("Prompt: ")[1].split("\n\nTexts:")[0]
@@ -351,6 +353,7 @@ def test_candidates_of_mini_become_posters_that_the_six_tasks_start_from(tmp_pat
     assert validate(tmp_path / "omni").faults == []
 
 
+@pytest.mark.slow
 def test_a_picture_model_is_no_candidate_maker(tmp_path):
     (tmp_path / "p.jsonl").write_text('{"prompt": "A"}\n')
     made = run("draw_candidates.py", tmp_path / "p.jsonl", "--out", tmp_path / "out", "--model",
@@ -358,6 +361,7 @@ def test_a_picture_model_is_no_candidate_maker(tmp_path):
     assert made.returncode == 2 and "does not draw text" in made.stderr and "Traceback" not in made.stderr
 
 
+@pytest.mark.slow
 def test_a_judge_that_reads_nothing_is_no_filter_of_texts(tmp_path):
     (tmp_path / "p.jsonl").write_text('{"prompt": "A"}\n')
     made = run("draw_candidates.py", tmp_path / "p.jsonl", "--out", tmp_path / "out", "--judge", "rules-blind")

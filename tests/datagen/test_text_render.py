@@ -137,6 +137,7 @@ def run(*arguments) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.slow
 def test_the_tool_makes_the_same_set_with_one_process_and_two_and_names_broken_photos(tmp_path):
     photos = tmp_path / "photos"
     photos.mkdir()
@@ -158,6 +159,7 @@ def test_the_tool_makes_the_same_set_with_one_process_and_two_and_names_broken_p
     assert all(line.text for line in made[0].texts[0].lines)
 
 
+@pytest.mark.slow
 def test_a_wrong_call_is_one_line(tmp_path):
     ended = run(tmp_path / "nothing", "--out", tmp_path / "set")
     assert ended.returncode == 2 and ended.stderr.count("\n") == 1

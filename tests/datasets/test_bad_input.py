@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from pictures import mixed_folder
 
+pytestmark = pytest.mark.slow
+
+
 ROOT = Path(__file__).parents[2]
 TOOLS = {
     "render_text.py": ("--size", "128x128"),

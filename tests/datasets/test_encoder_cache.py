@@ -128,6 +128,7 @@ def asked(log: Path) -> list[int]:
     return [int(line) for line in log.read_text().split()]
 
 
+@pytest.mark.slow
 def test_two_processes_fill_one_cache_and_share_the_work(tmp_path):
     logs = [tmp_path / "log0", tmp_path / "log1"]
     writers = [filling(tmp_path / "cache", part, 2, log) for part, log in enumerate(logs)]

@@ -185,6 +185,7 @@ def test_sizes_that_fill_no_batch_are_named(sound):
     assert validate(sound, batch_size=4).counts["dropped by buckets"] == {"64x96": 3}
 
 
+@pytest.mark.slow
 def test_the_tool_exits_1_on_any_fault_and_2_where_there_is_no_set(sound, tmp_path):
     def run(folder: Path) -> tuple[int, str]:
         command = [sys.executable, ROOT / "data_tools/validate.py", folder, "--workers", "1"]
