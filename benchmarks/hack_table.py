@@ -23,7 +23,8 @@ import numpy as np
 from PIL import Image
 
 from posterkit.datasets import SyntheticPosters
-from posterkit.generate.draw import at_size, draw, open_pipeline
+from posterkit.generate.draw import at_size, draw
+from posterkit.generate.maker import open_pipeline
 from posterkit.metrics.expected_texts import request_from_sample
 from posterkit.rewards import open_reward
 from posterkit.rewards.cache import CachedReward

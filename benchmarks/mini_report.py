@@ -29,7 +29,7 @@ from PIL import Image
 from posterkit.evaluation import adherence
 from posterkit.evaluation.statistics import Estimate, bootstrap
 from posterkit.generate.draw import draw as draw_requests
-from posterkit.generate.draw import open_pipeline
+from posterkit.generate.maker import open_pipeline
 from posterkit.metrics.color import border_color, nearest_color_name
 from posterkit.metrics.expected_texts import request_from_sample
 from posterkit.schema import PosterSample

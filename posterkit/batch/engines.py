@@ -16,8 +16,9 @@ from typing import Any, Protocol
 from posterkit.batch.contact_sheet import Frame, contact_sheet
 from posterkit.batch.rows import BadRow
 from posterkit.generate.maker import PosterMaker, posters_at_once, together
-from posterkit.generate.metadata import is_foreign, read_record, record_id, write_png
+from posterkit.generate.metadata import is_foreign, read_record, record_id
 from posterkit.generate.plan import PosterPlan
+from posterkit.generate.record import write_png
 from posterkit.image_io import written_whole
 from posterkit.messages import error_line
 from posterkit.pipelines.registry import family_for

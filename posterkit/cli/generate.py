@@ -13,7 +13,7 @@ from posterkit.cli import options
 from posterkit.tasks import MOST_CANDIDATES
 
 if TYPE_CHECKING:
-    from posterkit import PosterMaker, PosterRequest
+    from posterkit import PosterRequest
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -42,17 +42,17 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--critic suggests what --refine N shall change; say how many rounds")
     outputs = options.output_paths(args, [args.from_image])
 
-    from posterkit.generate.maker import PosterMaker
+    settings, changes = options.settings_of(args), options.request_of(args)
+
     from posterkit.schema import PosterRequest, sides
 
-    request, settings, record = PosterRequest(id="generate"), options.settings_of(args), None
+    request, record = PosterRequest(id="generate"), None
     if args.from_image:
         from posterkit.generate.record import request_from_poster
 
         request, recorded, record = request_from_poster(args.from_image)
         options.output_paths(args, [*request.images, request.mask])
         settings = asdict(recorded) | settings
-    changes = options.request_of(args)
     if args.width or args.height:
         changes["size"] = sides(args.width or request.width, args.height or request.height)
     if args.prompt is not None:
@@ -66,18 +66,25 @@ def run(args: argparse.Namespace) -> int:
     request.check()
     if args.expand:
         request = replace(request, expanded=_expanded(request.prompt, args.expand, settings.get("device")))
-    maker = PosterMaker(**settings)
-    if record is not None:
-        _compare(record, maker.checkpoint(request.task).revision)
-    return make_and_save(maker, request, outputs)
+    return make_and_save(request, settings, outputs, record)
 
 
-def make_and_save(maker: PosterMaker, request: PosterRequest, outputs: Sequence[Path]) -> int:
-    """Make a poster, write it to each of the files, and say what was chosen."""
+def make_and_save(
+    request: PosterRequest, settings: dict[str, Any], outputs: Sequence[Path], record: dict[str, Any] | None = None
+) -> int:
+    """Make a poster, write it to each of the files, and say what was chosen.
+
+    Args:
+        record: of the poster that is made again.
+    """
     from posterkit.cli.info import choice_summary
     from posterkit.cli.progress import steps
+    from posterkit.generate.maker import PosterMaker
 
     with steps() as shown:
+        maker = PosterMaker(**settings)
+        if record is not None:
+            _compare(record, maker.checkpoint(request.task).revision)
         poster = maker(request, shown)
     for line in poster.notes:
         _note(line)

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import io
-import logging
-import os
 import sys
 import traceback
-import warnings
 from collections.abc import Sequence
 from types import ModuleType
 from typing import NoReturn
@@ -46,7 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         args, command = parse(sys.argv[1:] if argv is None else argv)
     except SystemExit as end:
         return int(end.code or 0)
-    _set_up_messages(args.debug)
+    from posterkit.cli.progress import set_up_messages
+
+    set_up_messages(args.debug)
     try:
         return command.run(args)
     except KeyboardInterrupt:
@@ -80,30 +78,6 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, ModuleType]:
             importlib.import_module(f"posterkit.cli.{name}").add_options(command)
     args = parser.parse_args(argv)
     return args, importlib.import_module(f"posterkit.cli.{args.command}")
-
-
-def _set_up_messages(debug: bool) -> None:
-    """Libraries keep quiet; warnings of ours are one line each."""
-    from posterkit.cli.progress import note
-
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a file name need not be UTF-8
-    if not debug:
-        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-        os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
-        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-        warnings.filterwarnings("ignore", category=FutureWarning)
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
-
-    class Notes(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            note(record.getMessage())
-
-    ours = logging.getLogger("posterkit")
-    ours.handlers, ours.propagate = [Notes()], False
-    if not debug:
-        warnings.showwarning = lambda message, *rest, **more: note(str(message))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import logging
+import os
+import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -18,14 +23,36 @@ def note(line: str) -> None:
     _console().print(f"posterkit: note: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
+def set_up_messages(debug: bool) -> None:
+    """Libraries keep quiet; warnings of ours are one line each."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file name need not be UTF-8
+    if not debug:
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+
+    class Notes(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            note(record.getMessage())
+
+    ours = logging.getLogger("posterkit")
+    ours.handlers, ours.propagate = [Notes()], False
+    if not debug:
+        warnings.showwarning = lambda message, *rest, **more: note(str(message))
+
+
 class Steps:
     """The bar of one poster: it waits while the model loads, then counts denoising steps."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._task = progress.add_task("reading", total=None)
+        self._task = progress.add_task("loading the model", total=None)
 
-    def begin(self, words: str, total: int | None) -> None:
+    def begin(self, words: str, total: int) -> None:
         self._progress.reset(self._task, total=total, description=words)
 
     def step(self, done: int) -> None:

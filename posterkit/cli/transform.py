@@ -27,7 +27,6 @@ def run(args: argparse.Namespace) -> int:
     sources = [*args.images, *([args.mask] if args.mask else [])]
     outputs = options.output_paths(args, sources)
 
-    from posterkit.generate.maker import PosterMaker
     from posterkit.image_io import read_size
     from posterkit.schema import PosterRequest, sides
 
@@ -39,4 +38,4 @@ def run(args: argparse.Namespace) -> int:
         size=sides(args.width, args.height), id="transform", **options.request_of(args),
     )  # fmt: skip
     request.check()
-    return make_and_save(PosterMaker(**options.settings_of(args)), request, outputs)
+    return make_and_save(request, options.settings_of(args), outputs)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from posterkit.generate.compose import FinishedPoster
 from posterkit.generate.draw import PreparedPoster
 from posterkit.generate.plan import RULES, Settings
+from posterkit.generate.record import FinishedPoster
 from posterkit.messages import error_line
 from posterkit.prompts import in_quotes, quoted_texts
 from posterkit.rewards import RewardResult, open_reward

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,60 +10,15 @@ from PIL import Image
 from scipy import ndimage
 
 from posterkit.generate.draw import PreparedPoster
-from posterkit.generate.metadata import write_png
-from posterkit.generate.record import record_of, with_relative_paths
-from posterkit.image_io import written_whole
-from posterkit.layout import Layout
+from posterkit.generate.record import FinishedPoster, record_of
 from posterkit.pipelines.keep import keep_pixels, seam_width
-from posterkit.schema import PosterRequest
-from posterkit.typeset.poster import TypesetPoster, typeset
+from posterkit.typeset.poster import typeset
 
 Plane = np.ndarray  # (H, W), float32, [0, 1]
 
 _STEP = 4.0  # the most that one sharpening pass enlarges; the second derivatives need a few pixels of edge to see
 _REST = 0.62  # a pass stops here below the full size, so that the last resampling leaves edges antialiased
 _SOFT = 0.003  # second derivative, in units of the full range per pixel squared, below which nothing is sharpened
-
-
-@dataclass(frozen=True)
-class FinishedPoster:
-    """A finished poster.
-
-    Attributes:
-        request: what makes it again with the same maker: size, seed, steps and guidance are settled in it.
-        image: RGB at the finished size, texts and all.
-        record: what its file says about it.
-        drawing: what the model drew, at its own size.
-        seed: what it was drawn from; the kept one of several.
-        typeset: the poster with its texts, for SVG and PDF; None where none were set.
-        notes: warnings that came up.
-    """
-
-    request: PosterRequest
-    image: Image.Image
-    record: dict[str, Any]
-    drawing: Image.Image
-    seed: int
-    typeset: TypesetPoster | None
-    notes: list[str]
-
-    def save(self, path: str | Path) -> None:
-        """Write a PNG with its record, an SVG or a PDF, by the name's ending; whole or not at all.
-
-        Raises:
-            ValueError: another ending.
-        """
-        path = Path(path)
-        ending = path.suffix.lower()
-        if ending == ".png":
-            return write_png(self.image, path, with_relative_paths(self.record, path.parent))
-        if ending not in (".svg", ".pdf"):
-            raise ValueError(f"{path}: a poster is written as .png, .svg or .pdf")
-        image = self.image
-        vector = self.typeset or TypesetPoster(image, image, [], [], Layout(*image.size, ()), "modern")
-        content = vector.svg().encode("utf-8") if ending == ".svg" else vector.pdf()
-        with written_whole(path) as temporary:
-            temporary.write_bytes(content)
 
 
 def finish(poster: PreparedPoster, drawing: Image.Image, parameters: dict[str, Any]) -> FinishedPoster:

@@ -21,17 +21,6 @@ from posterkit.tasks import TASKS, TEXT, place
 REFERENCE = (2048, 2048)  # pixels; no model looks at a reference any closer
 
 
-def open_pipeline(source: str, **options: Any) -> Any:
-    """As `posterkit.pipelines.presets.load_pipeline`, without any progress bar of the libraries."""
-    from posterkit.pipelines.loading import quiet_bars
-    from posterkit.pipelines.presets import load_pipeline
-
-    quiet_bars()
-    pipe = load_pipeline(source, **options)
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
-
-
 def draw(pipe: Any, requests: Sequence[PosterRequest], seeds: Sequence[int] | None = None, **options: Any) -> Any:
     """Draw requests in one call of a pipeline.
 
@@ -153,13 +142,15 @@ def prepare(plan: PosterPlan) -> PreparedPoster:
 
 def _prepared(plan: PosterPlan) -> PreparedPoster:
     request = plan.request
+    native = replace(
+        request, prompt=plan.words, expanded=None, size=plan.native, feedback=(), draft=None, strength=None
+    )
+    if not request.images:
+        return PreparedPoster(plan, native)
     files = [image for image in request.images if isinstance(image, str | Path)]
     depth = max((source_depth(path) for path in files), default=0)
     if depth >= 2:
         warnings.warn(f"{files[0]}: posterkit has drawn this {depth} times; start from the original", stacklevel=2)
-    native = replace(
-        request, prompt=plan.words, expanded=None, size=plan.native, feedback=(), draft=None, strength=None
-    )
     images, mask = request.pictures(), request.mask_picture()
     if plan.box is None:
         images = [_reduced(image) for image in images]

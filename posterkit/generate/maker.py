@@ -12,9 +12,10 @@ from typing import Any, Protocol
 
 from posterkit.critic.critic import Critic
 from posterkit.generate.choose import Scorer, draw_best
-from posterkit.generate.compose import FinishedPoster, finish
-from posterkit.generate.draw import PreparedPoster, draw_prepared, open_pipeline, prepare
+from posterkit.generate.compose import finish
+from posterkit.generate.draw import PreparedPoster, draw_prepared, prepare
 from posterkit.generate.plan import RULES, Checkpoint, PosterPlan, Settings, find_checkpoint, make_plan
+from posterkit.generate.record import FinishedPoster
 from posterkit.generate.refine import redraw, refine, untaught
 from posterkit.pipelines.registry import family_for, resolve
 from posterkit.schema import PosterRequest
@@ -26,12 +27,12 @@ _AT_ONCE = 8
 class Progress(Protocol):
     """Shows how far a poster is: what is done from now on, in how many steps, and how many of them are done."""
 
-    def begin(self, words: str, total: int | None) -> None: ...
+    def begin(self, words: str, total: int) -> None: ...
     def step(self, done: int) -> None: ...
 
 
 class _Silent:
-    def begin(self, words: str, total: int | None) -> None:
+    def begin(self, words: str, total: int) -> None:
         pass
 
     def step(self, done: int) -> None:
@@ -135,8 +136,10 @@ class PosterMaker:
             checkpoint, s = self.checkpoint(task), self.settings
             if self._opened is None or self._opened[0] != checkpoint.family.name:
                 self._opened = None
-                options = {"transformer": s.transformer, "lora": s.lora, "preset": s.preset}
-                pipe = open_pipeline(checkpoint.source, **options, device=s.device, dtype=s.dtype)
+                pipe = open_pipeline(
+                    checkpoint.source, transformer=s.transformer, lora=s.lora, preset=s.preset, device=s.device,
+                    dtype=s.dtype,
+                )  # fmt: skip
                 self._opened = checkpoint.family.name, pipe
             return self._opened[1]
 
@@ -161,7 +164,6 @@ class PosterMaker:
         request = plan.request
         scorer = self.scorer([request.task]) if plan.best_of > 1 or request.refine else None
         critic = self._open_critic() if request.refine else None
-        progress.begin(f"loading {plan.checkpoint.name}", None)
         pipe = self.pipeline(request.task)
 
         def draw(some: Sequence[PreparedPoster]) -> Iterator[FinishedPoster | Exception]:
@@ -175,9 +177,9 @@ class PosterMaker:
                     except Exception as error:  # costs only its own poster: the others are drawn
                         yield error
 
-        progress.begin(f"drawing {plan.native}", -(-count // at_once) * plan.steps)
+        progress.begin("drawing {}x{}".format(*plan.native), -(-count // at_once) * plan.steps)
         made = draw_best(posters, draw, scorer) if scorer and plan.best_of > 1 else list(draw(posters))
-        progress.begin("refining", request.steps)
+        progress.begin("refining", request.steps or 0)
         for number, (poster, draft) in enumerate(zip(posters, made, strict=True)):
             if isinstance(draft, FinishedPoster):
                 for suggestions in poster.plan.request.feedback:
@@ -193,6 +195,17 @@ class PosterMaker:
             device = str(hardware(self.settings.device).device)
             self._critic = open_critic(self.settings.critic or RULES, device=device)
         return self._critic
+
+
+def open_pipeline(source: str, **options: Any) -> Any:
+    """As `posterkit.pipelines.presets.load_pipeline`, without any progress bar of the libraries."""
+    from posterkit.pipelines.loading import quiet_bars
+    from posterkit.pipelines.presets import load_pipeline
+
+    quiet_bars()
+    pipe = load_pipeline(source, **options)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
 
 
 def together(plan: PosterPlan) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""What a poster file says about itself: PNG text chunks out and in, content hashes."""
+"""Reading what a poster file says about itself, and the hashes that name it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
-from posterkit.image_io import written_whole
 from posterkit.pipelines.revision import path_and_weight
 
 CHUNK = "posterkit"
@@ -23,26 +22,6 @@ _OURS = re.compile(rb"iTXtposterkit\0|tEXtSoftware\0posterkit")
 _HEAD = 2**16  # bytes; what we write of ourselves stands before the pixels
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _SMALLEST = 67  # bytes of a PNG of one pixel
-
-
-def write_png(image: Image.Image, path: str | Path, record: dict[str, Any] | None = None) -> None:
-    """Write a poster with its record: to a temporary name in the same folder, then renamed.
-
-    Args:
-        image: mode RGB.
-        path: the final file.
-        record: JSON-able; `info` prints it and `generate --from-image` draws from it. None for what is no poster.
-    """
-    path = Path(path)
-    info = PngImagePlugin.PngInfo()
-    if record is not None:
-        # in ASCII, since a file name need not be UTF-8
-        info.add_itxt(CHUNK, json.dumps({"format": FORMAT, **record}))
-    info.add_text("Software", f"posterkit {(record or {}).get('posterkit', '')}".strip())
-    if prompt := (record or {}).get("row", {}).get("prompt"):
-        info.add_itxt("Description", prompt)
-    with written_whole(path) as temporary:
-        image.save(temporary, format="PNG", pnginfo=info, compress_level=6)
 
 
 def is_foreign(path: str | Path) -> bool:

@@ -176,8 +176,11 @@ def make_plan(request: PosterRequest, settings: Settings, checkpoint: Checkpoint
     for text, names in odd.items():
         warnings.warn(f"{checkpoint.name} cannot draw {text!r} ({', '.join(names)}); it is typeset", stacklevel=2)
     by_hand = [text for text in brief.texts if not drawn or text in odd]
-    if by_hand:
-        _check_settable(by_hand, finished)
+    if by_hand:  # what the typesetter would refuse once everything is drawn
+        if min(finished) < SMALLEST:
+            raise ValueError(f"the poster would be {finished}; text needs at least {SMALLEST} pixels a side")
+        for text in clean_texts(by_hand):
+            for_text(text, extra=FACES)
     words, notes = request.expanded or request.prompt, ()
     if checkpoint.prompts and not drawn and request.task == TEXT:
         scene = read_scene(without_texts(words))
@@ -211,12 +214,13 @@ def make_plan(request: PosterRequest, settings: Settings, checkpoint: Checkpoint
 
 def _row(request: PosterRequest, settings: Settings, texts: Sequence[str], drawn: bool) -> dict[str, Any]:
     """The resolved row; it decides the poster's id."""
+    size = request.size or FINISHED
     row = {
         "task": request.task, "prompt": request.prompt, "texts": list(texts),
         "images": [_named(image) for image in request.images],
         "mask": None if request.mask is None else _named(request.mask),
         "anchor": list(request.anchor) if isinstance(request.anchor, tuple) else request.anchor,
-        "width": request.width, "height": request.height, "seed": request.seed, "steps": request.steps,
+        "width": size.width, "height": size.height, "seed": request.seed, "steps": request.steps,
         "guidance": request.guidance, "negative_prompt": request.negative_prompt,
         "lora": from_anywhere(request.lora), "expanded": request.expanded, "native": settings.native,
         "draw_text": drawn, "dtype": settings.dtype, "preset": settings.preset,
@@ -253,11 +257,12 @@ def finished_size(request: PosterRequest, photo: Size | None) -> Size:
     shape = FINISHED if photo is None else TASKS[request.task].shape(photo)
     if shape == POSTER:
         shape = FINISHED
-    if request.width and request.height:
-        size = Size(request.width, request.height)
-    elif request.width or request.height:
-        width = request.width or round(request.height * shape.aspect)  # type: ignore[operator]
-        size = Size(width, request.height or round(width / shape.aspect))
+    width, height = request.size or (None, None)
+    if width and height:
+        size = Size(width, height)
+    elif width or height:
+        width = width or round(height * shape.aspect)  # type: ignore[operator]
+        size = Size(width, height or round(width / shape.aspect))
     elif request.task == "filling" and photo is not None:
         size = photo
     else:
@@ -280,7 +285,7 @@ def native_size(
     A size asked for with `native` stays if it is on the grid and about that area, so that a poster made again from
     its record keeps its size.
     """
-    on_grid = request.width and request.height and finished.width % GRID == finished.height % GRID == 0
+    on_grid = request.size is not None and None not in request.size and not any(side % GRID for side in finished)
     area = checkpoint.draft.area if draft and checkpoint.draft else checkpoint.native_area
     if settings.native and on_grid and finished.area <= _ABOUT * area:
         return finished
@@ -298,14 +303,6 @@ def native_box(box: Box, finished: Size, native: Size) -> Box:
         first = min(first, small - 1)
         spans.append((first, max(last, first + 1)))
     return spans[0][0], spans[1][0], spans[0][1], spans[1][1]
-
-
-def _check_settable(texts: Sequence[str], size: Size) -> None:
-    """What the typesetter would refuse once everything is drawn, as far as it can be told before."""
-    if min(size) < SMALLEST:
-        raise ValueError(f"the poster would be {size}; text needs at least {SMALLEST} pixels a side")
-    for text in clean_texts(texts):
-        for_text(text, extra=FACES)
 
 
 def _draws_texts(settings: Settings, checkpoint: Checkpoint) -> bool:

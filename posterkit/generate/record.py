@@ -1,24 +1,71 @@
-"""What goes into a poster's record, and the way back from a record to the request."""
+"""The finished poster, and its record: what goes into it, into the file, and back to a request."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import platform
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image, PngImagePlugin
 
 import posterkit
-from posterkit.generate.metadata import file_hash, from_anywhere, read_record
+from posterkit.generate.metadata import CHUNK, FORMAT, file_hash, from_anywhere, read_record
 from posterkit.generate.plan import PosterPlan, Settings
+from posterkit.image_io import written_whole
+from posterkit.layout import Layout
 from posterkit.prompts import quoted_texts
 from posterkit.schema import PosterRequest
 from posterkit.sizing import Size
+from posterkit.typeset.poster import TypesetPoster
 
 _PARTS = ("torch", "diffusers", "transformers", "peft", "pillow", "numpy", "scipy")
+
+
+@dataclass(frozen=True)
+class FinishedPoster:
+    """A finished poster.
+
+    Attributes:
+        request: what makes it again with the same maker: size, seed, steps and guidance are settled in it.
+        image: RGB at the finished size, texts and all.
+        record: what its file says about it.
+        drawing: what the model drew, at its own size.
+        seed: what it was drawn from; the kept one of several.
+        typeset: the poster with its texts, for SVG and PDF; None where none were set.
+        notes: warnings that came up.
+    """
+
+    request: PosterRequest
+    image: Image.Image
+    record: dict[str, Any]
+    drawing: Image.Image
+    seed: int
+    typeset: TypesetPoster | None
+    notes: list[str]
+
+    def save(self, path: str | Path) -> None:
+        """Write a PNG with its record, an SVG or a PDF, by the name's ending; whole or not at all.
+
+        Raises:
+            ValueError: another ending.
+        """
+        path = Path(path)
+        ending = path.suffix.lower()
+        if ending == ".png":
+            return write_png(self.image, path, with_relative_paths(self.record, path.parent))
+        if ending not in (".svg", ".pdf"):
+            raise ValueError(f"{path}: a poster is written as .png, .svg or .pdf")
+        image = self.image
+        vector = self.typeset or TypesetPoster(image, image, [], [], Layout(*image.size, ()), "modern")
+        content = vector.svg().encode("utf-8") if ending == ".svg" else vector.pdf()
+        with written_whole(path) as temporary:
+            temporary.write_bytes(content)
 
 
 def record_of(
@@ -55,6 +102,26 @@ def record_of(
         "source_depth": depth + 1,
         "versions": _versions(),
     }
+
+
+def write_png(image: Image.Image, path: str | Path, record: dict[str, Any] | None = None) -> None:
+    """Write a poster with its record: to a temporary name in the same folder, then renamed.
+
+    Args:
+        image: mode RGB.
+        path: the final file.
+        record: JSON-able; `info` prints it and `generate --from-image` draws from it. None for what is no poster.
+    """
+    path = Path(path)
+    info = PngImagePlugin.PngInfo()
+    if record is not None:
+        # in ASCII, since a file name need not be UTF-8
+        info.add_itxt(CHUNK, json.dumps({"format": FORMAT, **record}))
+    info.add_text("Software", f"posterkit {(record or {}).get('posterkit', '')}".strip())
+    if prompt := (record or {}).get("row", {}).get("prompt"):
+        info.add_itxt("Description", prompt)
+    with written_whole(path) as temporary:
+        image.save(temporary, format="PNG", pnginfo=info, compress_level=6)
 
 
 def with_relative_paths(record: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from typing import Any
 
 from posterkit.critic.critic import Critic
 from posterkit.generate.choose import Draw, Scorer, score_row, scored_request
-from posterkit.generate.compose import FinishedPoster
 from posterkit.generate.draw import PreparedPoster
 from posterkit.generate.plan import PosterPlan
+from posterkit.generate.record import FinishedPoster
 from posterkit.messages import error_line
 from posterkit.pipelines.loading import card_recipe
 from posterkit.pipelines.revision import path_and_weight

@@ -12,7 +12,8 @@ from PIL import Image
 
 from posterkit.cli.main import main
 from posterkit.generate.maker import PosterMaker
-from posterkit.generate.metadata import read_record, write_png
+from posterkit.generate.metadata import read_record
+from posterkit.generate.record import write_png
 
 
 def run(*argv: object) -> int:

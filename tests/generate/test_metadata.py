@@ -15,8 +15,8 @@ from posterkit.generate.metadata import (
     read_record,
     record_id,
     source_depth,
-    write_png,
 )
+from posterkit.generate.record import write_png
 from posterkit.pipelines.revision import folder_revision
 
 RECORD = {
