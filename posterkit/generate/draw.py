@@ -209,9 +209,12 @@ def draw_prepared(
         options["feedback"] = [list(poster.request.feedback[-1]) for poster in posters]
     if on_step is not None:
         options["callback_on_step_end"] = lambda _pipe, step, _time, tensors: on_step(step + 1) or tensors
-    requests = [poster.request for poster in posters]
-    if first.plan.draft is not None and first.draft is None:
-        requests = [with_draft(poster.request, first.plan.draft, poster.plan.request) for poster in posters]
+    requests = [
+        with_draft(poster.request, poster.plan.draft, poster.plan.request)
+        if poster.plan.draft is not None and poster.draft is None
+        else poster.request
+        for poster in posters
+    ]
     with _own_lora(pipe, first.request.lora, shared_lora):
         output = draw(pipe, requests, **options)
     return list(zip(output.images, output.parameters or [{}] * len(posters), strict=True))

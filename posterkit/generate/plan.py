@@ -171,25 +171,7 @@ def make_plan(request: PosterRequest, settings: Settings, checkpoint: Checkpoint
     box = None
     if photo is not None and (canvas := TASKS[request.task].canvas) is not None:
         box = canvas(photo, finished, request.anchor or "center")
-    brief = PosterBrief.from_prompt(request.prompt, request.texts or ())
-    odd = unsupported_scripts(brief.texts, checkpoint.scripts) if drawn and checkpoint.scripts is not None else {}
-    for text, names in odd.items():
-        warnings.warn(f"{checkpoint.name} cannot draw {text!r} ({', '.join(names)}); it is typeset", stacklevel=2)
-    by_hand = [text for text in brief.texts if not drawn or text in odd]
-    if by_hand:  # what the typesetter would refuse once everything is drawn
-        if min(finished) < SMALLEST:
-            raise ValueError(f"the poster would be {finished}; text needs at least {SMALLEST} pixels a side")
-        for text in clean_texts(by_hand):
-            for_text(text, extra=FACES)
-    words, notes = request.expanded or request.prompt, ()
-    if checkpoint.prompts and not drawn and request.task == TEXT:
-        scene = read_scene(without_texts(words))
-        words, notes = scene.caption(), scene.notes
-    if checkpoint.prompts != "scene":
-        words = words_for(request.task, words, brief.texts, drawn)
-    if odd:
-        left = [text for text in brief.texts if text not in odd]
-        words = words_for(request.task, without_texts(words, odd), left, True)
+    brief, words, by_hand, notes = _read_prompt(request, checkpoint, drawn, finished)
     if request.seed is None and request.out:
         seed = (seed + zlib.crc32(request.out.encode("utf-8", "surrogatepass"))) % 2**31
     request = replace(
@@ -210,6 +192,36 @@ def make_plan(request: PosterRequest, settings: Settings, checkpoint: Checkpoint
         request, name, row, checkpoint, settings, finished, native, box, words, overlay, request.best_of or 1,
         draft, notes,
     )  # fmt: skip
+
+
+def _read_prompt(
+    request: PosterRequest, checkpoint: Checkpoint, drawn: bool, finished: Size
+) -> tuple[PosterBrief, str, list[str], tuple[str, ...]]:
+    """The brief, the prompt as the pipeline gets it, the texts to be set over the drawing, and what cannot be drawn.
+
+    Raises:
+        ValueError: the typesetter would refuse a text once everything is drawn.
+    """
+    brief = PosterBrief.from_prompt(request.prompt, request.texts or ())
+    odd = unsupported_scripts(brief.texts, checkpoint.scripts) if drawn and checkpoint.scripts is not None else {}
+    for text, names in odd.items():
+        warnings.warn(f"{checkpoint.name} cannot draw {text!r} ({', '.join(names)}); it is typeset", stacklevel=2)
+    by_hand = [text for text in brief.texts if not drawn or text in odd]
+    if by_hand:  # what the typesetter would refuse once everything is drawn
+        if min(finished) < SMALLEST:
+            raise ValueError(f"the poster would be {finished}; text needs at least {SMALLEST} pixels a side")
+        for text in clean_texts(by_hand):
+            for_text(text, extra=FACES)
+    words, notes = request.expanded or request.prompt, ()
+    if checkpoint.prompts and not drawn and request.task == TEXT:
+        scene = read_scene(without_texts(words))
+        words, notes = scene.caption(), scene.notes
+    if checkpoint.prompts != "scene":
+        words = words_for(request.task, words, brief.texts, drawn)
+    if odd:
+        left = [text for text in brief.texts if text not in odd]
+        words = words_for(request.task, without_texts(words, odd), left, True)
+    return brief, words, by_hand, notes
 
 
 def _row(request: PosterRequest, settings: Settings, texts: Sequence[str], drawn: bool) -> dict[str, Any]:

@@ -117,3 +117,11 @@ def test_candidates_are_painted_over_drafts_of_their_own(maker):
 def test_a_request_that_contradicts_itself_is_refused(maker, changes, line):
     with pytest.raises(ValueError, match=line):
         maker.plan(PosterRequest(**ASKED, **changes))
+
+
+def test_rows_drawn_together_are_each_painted_over_their_own_sketch(maker):
+    rows = [PosterRequest(**ASKED, draft=Image.new("RGB", (128, 192), name), strength=0.5) for name in ("red", "blue")]
+    alone = [np.asarray(maker(row).drawing, float) for row in rows]
+    both = [np.asarray(poster.drawing, float) for poster in maker.make([maker.plan(row) for row in rows])]
+    assert all(np.abs(one - other).max() <= 1 for one, other in zip(alone, both, strict=True))
+    assert np.abs(both[0] - both[1]).max() > 1
