@@ -28,7 +28,7 @@ from posterkit.tasks import TASKS
 from posterkit.training.config import check_keys, parse_config
 from posterkit.training.errors import setting_up
 from posterkit.training.loading.omni import OmniConfig, omni_batches
-from posterkit.training.lora import add_adapter, load_adapter, teacher, train_only
+from posterkit.training.lora import add_adapter, frozen_adapter, load_adapter, train_only
 from posterkit.training.lora_files import read_lora
 from posterkit.training.losses import add_noise, distillation_loss, expert_for, flow_matching_loss, sample_time
 from posterkit.training.monitor.sampling import SampleSheet
@@ -107,7 +107,7 @@ def main() -> None:
             if expert is None:
                 loss = flow_matching_loss(v, noise - x0)
             else:
-                with teacher(transformer, expert):
+                with frozen_adapter(transformer, expert):
                     v_expert = model.velocity(x, t, condition)
                 loss = distillation_loss(v, v_expert, config.strength)
         run.backward(loss, **{f"loss_{expert or 'text'}": loss.item()})

@@ -154,7 +154,7 @@ def train_only(transformer: Any, name: str) -> None:
 
 
 @contextlib.contextmanager
-def using(transformer: Any, name: str | None) -> Iterator[None]:
+def using_adapter(transformer: Any, name: str | None) -> Iterator[None]:
     """Run with another adapter, or with None on the bare base, and come back; what trains goes on to train.
 
     Raises:
@@ -177,13 +177,13 @@ def using(transformer: Any, name: str | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def teacher(transformer: Any, name: str | None) -> Iterator[None]:
-    """As `using`, without gradients: a pass of an expert, or with None of the base, beside the student that trains.
+def frozen_adapter(transformer: Any, name: str | None) -> Iterator[None]:
+    """As `using_adapter`, without gradients: the teacher, the old policy, or with None the base.
 
-    with teacher(transformer, expert_for(tasks)):
-        wanted = model.velocity(x, t, condition)
+    with frozen_adapter(transformer, expert_for(tasks)):
+        target = model.velocity(x, t, condition)
     """
-    with torch.no_grad(), using(transformer, name):
+    with torch.no_grad(), using_adapter(transformer, name):
         yield
 
 
@@ -200,35 +200,35 @@ def fuse_adapter(transformer: Any, name: str) -> None:
     transformer.unload_lora()
 
 
-def add_follower(transformer: Any, name: str, leader: str, trainable: Trainable) -> None:
-    """Put a LoRA on the transformer that is equal to another one and follows it without a gradient.
+def add_ema_adapter(transformer: Any, name: str, source: str, trainable: Trainable) -> None:
+    """Put a LoRA on the transformer that starts equal to another one and is to be its moving average.
 
-    It is not in use, and a run's checkpoints keep it. See `follow_adapter`.
+    It is not in use and does not train; a run's checkpoints keep it. See `update_ema_adapter`.
 
     Raises:
-        ValueError: there is no such leader.
+        ValueError: there is no LoRA of the name `source`.
     """
-    _check_name(transformer, leader)
+    _check_name(transformer, source)
     add_adapter(transformer, name, trainable)
     for _, parameter in _weights(transformer, name):
         setattr(parameter, KEPT, True)
-    follow_adapter(transformer, name, leader, 0.0)
+    update_ema_adapter(transformer, name, source, 0.0)
     with _training_kept(transformer):
-        transformer.set_adapter(leader)
+        transformer.set_adapter(source)
 
 
 @torch.no_grad()
-def follow_adapter(transformer: Any, name: str, leader: str, decay: float) -> None:
-    """follower <- decay follower + (1 - decay) leader, weight by weight; decay 0 copies.
+def update_ema_adapter(transformer: Any, name: str, source: str, decay: float) -> None:
+    """average <- decay average + (1 - decay) source, weight by weight; decay 0 copies.
 
     Raises:
         ValueError: there is no such adapter.
     """
-    for one in (name, leader):
+    for one in (name, source):
         _check_name(transformer, one)
-    led = dict(_weights(transformer, leader))
-    for key, weight in _weights(transformer, name):
-        weight.lerp_(led[key].to(weight), 1 - decay)
+    weights = dict(_weights(transformer, source))
+    for key, average in _weights(transformer, name):
+        average.lerp_(weights[key].to(average), 1 - decay)
 
 
 def adapters_of(transformer: Any) -> list[str]:

@@ -16,13 +16,13 @@ from posterkit.training.config import RunConfig
 from posterkit.training.lora import (
     Trainable,
     add_adapter,
+    frozen_adapter,
     fuse_adapter,
     load_adapter,
     save_adapter,
     set_trainable,
-    teacher,
     trained_adapter,
-    using,
+    using_adapter,
 )
 from posterkit.training.lora_files import read_lora
 from posterkit.training.losses import distillation_loss, expert_for, flow_matching_loss, task_group
@@ -57,7 +57,7 @@ def test_one_base_with_three_adapters_teaches_as_two_copies_of_the_model_would(b
     batch = batch_for(model)
     for task in ("filling", "style_driven"):
         v = velocity(model, batch)  # the student's pass may come first
-        with teacher(transformer, expert_for([task])):
+        with frozen_adapter(transformer, expert_for([task])):
             wanted = velocity(model, batch)
         with torch.no_grad():
             expected = velocity(copies[task_group(task)], batch)
@@ -83,11 +83,11 @@ def test_the_bare_base_can_be_asked_and_an_error_inside_still_comes_back(build, 
     give_values(transformer, "student", 5)
     with torch.no_grad():
         student = velocity(model, batch)
-    with teacher(transformer, None):
+    with frozen_adapter(transformer, None):
         assert torch.equal(velocity(model, batch), before)
-    with pytest.raises(KeyError), using(transformer, "local"):
+    with pytest.raises(KeyError), using_adapter(transformer, "local"):
         raise KeyError
-    with using(transformer, "local"), using(transformer, None):
+    with using_adapter(transformer, "local"), using_adapter(transformer, None):
         pass
     with torch.no_grad():
         assert torch.equal(velocity(model, batch), student)
@@ -102,7 +102,7 @@ def test_distilling_brings_the_student_to_its_teachers_and_leaves_them_alone(tmp
     losses = []
     for number in range(24):
         batch, name = batch_for(model, number % 2), ("local", "global")[number % 2]
-        with teacher(transformer, name):
+        with frozen_adapter(transformer, name):
             wanted = velocity(model, batch)
         loss = distillation_loss(velocity(model, batch), wanted)
         optimizer.zero_grad()
@@ -189,7 +189,7 @@ def distil(folder: Path, build: Any, files: dict[str, Path], trainable: Trainabl
         if expert is None:
             run.backward(flow_matching_loss(v, batch.noise - batch.x0))
         else:
-            with teacher(transformer, expert):
+            with frozen_adapter(transformer, expert):
                 wanted = velocity(model, batch)
             run.backward(distillation_loss(v, wanted))
     run.finish(model)

@@ -23,7 +23,7 @@ from posterkit.training.lora import (
     save_adapter,
     set_trainable,
     train_only,
-    using,
+    using_adapter,
 )
 from posterkit.training.lora_files import base_of, read_lora
 
@@ -142,7 +142,7 @@ def test_bad_files_and_names_are_said_in_one_line(tmp_path):
     with pytest.raises(ValueError, match=r'ends in "to_qq" \(did you mean "to_q"\?\)'):
         add_adapter(transformer, "a", Trainable("lora", targets=["to_k", "to_qq"]))
     add_adapter(transformer, "a", SMALL)
-    with pytest.raises(ValueError, match='has no LoRA "b"; it has a'), using(transformer, "b"):
+    with pytest.raises(ValueError, match='has no LoRA "b"; it has a'), using_adapter(transformer, "b"):
         pass
 
 

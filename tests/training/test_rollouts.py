@@ -18,7 +18,7 @@ from small_stages import log_of, write_stage
 from posterkit.rewards import RewardResult
 from posterkit.rewards.service.pool import RewardPool
 from posterkit.rewards.service.server import RewardServer
-from posterkit.training.rl.epochs import Rollouts
+from posterkit.training import rl
 
 RECIPE, IMAGES = "stage3_reward", 4
 ROLLOUTS = {"images": IMAGES, "draws": 2, "steps": 3, "least_std": 0.0, "most_mean": 1.0}
@@ -64,13 +64,13 @@ def bright():
 def epoch(base, posters, bright, run_recipe, tmp_path, monkeypatch):
     """`epoch("nft")` runs one epoch of stage 3; what was drawn, and the passes of learning from it."""
     recorded = []
-    passes = Rollouts._passes
+    policy_batches = rl.policy_batches
 
-    def recording(self, drawn, verdict, generator):
-        recorded.append((drawn, passes(self, drawn, verdict, generator)))
+    def recording(rollouts, *others):
+        recorded.append((rollouts, list(policy_batches(rollouts, *others))))
         return recorded[-1][1]
 
-    monkeypatch.setattr(Rollouts, "_passes", recording)
+    monkeypatch.setattr(rl, "policy_batches", recording)
 
     def run(objective: str, **overrides: Any):
         options: dict[str, Any] = {
@@ -98,13 +98,13 @@ def of_prompt(drawn, lesson):
 @pytest.mark.parametrize("objective", ["nft", "grpo"])
 def test_brighter_posters_have_the_higher_advantages_where_brightness_is_the_reward(epoch, objective):
     drawn, passes = epoch(objective)
-    worth = [[brightness(picture) for picture in one.pictures] for one in drawn]
+    worth = [[brightness(picture) for picture in one.images] for one in drawn]
     spread = np.std(worth)
     assert len(drawn) == 2 and {len(set(one.ids)) for one in drawn} == {1} and spread > 1e-3
     assert len(passes) == 2 * 2  # of two prompts, at two of three times
     for lesson in passes:
         one = of_prompt(drawn, lesson)
-        own = np.array([brightness(picture) for picture in one.pictures])
+        own = np.array([brightness(picture) for picture in one.images])
         assert sorted(places(lesson, one)) == list(range(IMAGES))
         wanted = (own - own.mean())[places(lesson, one)] / (spread + 1e-4)
         assert lesson.advantages.numpy() == pytest.approx(wanted, abs=1e-4) and lesson.share == 1
@@ -114,7 +114,7 @@ def test_the_best_of_a_group_is_chosen_and_its_worst_rejected(epoch):
     drawn, passes = epoch("dpo")
     for lesson in passes:
         one = of_prompt(drawn, lesson)
-        worth = [brightness(picture) for picture in one.pictures]
+        worth = [brightness(picture) for picture in one.images]
         assert places(lesson, one) == [int(np.argmax(worth)), int(np.argmin(worth))]
         assert len(set(lesson.ids)) == 1
 
@@ -125,10 +125,10 @@ def test_a_poster_without_a_reward_is_in_no_lesson_counts_nowhere_and_is_named(
 ):
     bright[0].shut = {1}
     drawn, passes = epoch(objective)
-    kept = np.array([[brightness(one.pictures[n]) for n in (0, 2, 3)] for one in drawn])
+    kept = np.array([[brightness(one.images[n]) for n in (0, 2, 3)] for one in drawn])
     for lesson in passes:
         one = of_prompt(drawn, lesson)
-        own = {n: brightness(one.pictures[n]) for n in (0, 2, 3)}
+        own = {n: brightness(one.images[n]) for n in (0, 2, 3)}
         if objective == "dpo":
             assert places(lesson, one) == [max(own, key=own.__getitem__), min(own, key=own.__getitem__)]
             continue
@@ -183,15 +183,17 @@ def test_a_reward_that_weighs_nothing_for_a_task_is_refused_before_any_set_is_dr
 TWO = """
 import json, os, runpy, sys
 from pathlib import Path
-from posterkit.training.rl.epochs import Rollouts
-passes = Rollouts._passes
-def recording(self, drawn, verdict, generator):
-    found = passes(self, drawn, verdict, generator)
-    told = {"ids": [name for one in drawn for name in one.ids], "rewards": verdict.rewards.tolist(),
-            "advantages": verdict.advantages.tolist(), "learnt": sorted({name for one in found for name in one.ids})}
-    Path(sys.argv[2]).with_name(f"rank{os.environ['RANK']}.json").write_text(json.dumps(told))
-    return found
-Rollouts._passes = recording
+from posterkit.training import rl
+policy_batches = rl.policy_batches
+config = Path(sys.argv[2])
+def recording(rollouts, advantages, *others):
+    batches = list(policy_batches(rollouts, advantages, *others))
+    seen = {"ids": [name for one in rollouts for name in one.ids],
+            "rewards": [result.value for one in rollouts for result in one.results],
+            "advantages": advantages.values.tolist(), "learnt": sorted({name for one in batches for name in one.ids})}
+    config.with_name(f"rank{os.environ['RANK']}.json").write_text(json.dumps(seen))
+    return batches
+rl.policy_batches = recording
 sys.argv = [sys.argv[1], "--config", sys.argv[2]]
 sys.path.insert(0, str(Path(sys.argv[0]).parent))
 runpy.run_path(sys.argv[0], run_name="__main__")

@@ -23,13 +23,14 @@ from posterkit.rewards import RewardResult
 from posterkit.rewards.service.pool import RewardPool
 from posterkit.rewards.service.server import RewardServer
 from posterkit.schema import DrawnText
+from posterkit.sizing import Size
 from posterkit.training.adapters.flux import FluxAdapter
 from posterkit.training.adapters.qwen import QwenAdapter
 from posterkit.training.config import RunConfig
-from posterkit.training.lora import Trainable, add_adapter, add_follower, follow_adapter, using
-from posterkit.training.rl.groups import best_and_worst
-from posterkit.training.rl.samplers import draw, sampling_times, walk
-from posterkit.training.rl.watch import Watch, paired_change
+from posterkit.training.lora import Trainable, add_adapter, add_ema_adapter, update_ema_adapter, using_adapter
+from posterkit.training.rl import RewardWatch, Rollout, best_and_worst, sample_ode, sample_sde
+from posterkit.training.rl.samplers import sampling_times
+from posterkit.training.rl.watch import paired_change
 from posterkit.training.run import Run
 
 RECIPE = "stage3_reward"
@@ -54,6 +55,10 @@ def stage(folder: Path, run: str, base: Path, posters: Path, **overrides: Any) -
     return write_stage(folder, run, base, posters, **{**common, **overrides})
 
 
+def started(noise: torch.Tensor, times: torch.Tensor, condition: Any = None) -> Rollout:
+    return Rollout([], [], condition, noise, times, Size(64, 96))
+
+
 def weights_of(run: Path) -> dict[str, torch.Tensor]:
     return load_file(run / "model" / "pytorch_lora_weights.safetensors")
 
@@ -67,9 +72,9 @@ def test_a_drawn_poster_is_the_pipelines_own(family, base, posters, flux):
     with torch.no_grad():
         x0, condition = model.encode(batch)
         noise = torch.randn(x0.shape, generator=torch.Generator().manual_seed(3))
-        told = () if family == "posteromni" else (torch.full((1,), 2.0),)
+        guidance = None if family == "posteromni" else torch.full((1,), 2.0)
         times = sampling_times(model.parts["scheduler"], 4, x0.shape[1])
-        drawn = draw(lambda x, t: model.velocity(x, t, condition, *told), noise, times)
+        drawn = sample_ode(lambda *x: model.velocity(*x, guidance), started(noise, times, condition)).states[-1]
     height, width = sample.target.shape[:2]
     options: Any = {"width": width, "height": height, "num_inference_steps": 4, "output_type": "latent"}
     if family == "posteromni":
@@ -130,24 +135,24 @@ def test_the_ratio_of_grpos_first_update_is_one(base, posters, run_recipe, tmp_p
     assert row["ratio"] == pytest.approx(1, abs=1e-6) and row["clipped"] == 0
 
 
-def test_a_follower_is_its_leaders_copy_and_lags_behind_it():
+def test_a_moving_average_starts_as_a_copy_and_lags_behind():
     model: Any = tiny_qwen.components()["transformer"]
     add_adapter(model, "default", Trainable("lora", rank=2))
     for path, parameter in model.named_parameters():
         if ".lora_" in path:
             torch.nn.init.normal_(parameter)
-    add_follower(model, "old", "default", Trainable("lora", rank=2))
+    add_ema_adapter(model, "old", "default", Trainable("lora", rank=2))
     own = {p: v for p, v in model.named_parameters() if ".lora_" in p}
     pairs = [(own[p], own[p.replace(".old.", ".default.")]) for p in own if ".old." in p]
     assert pairs and all(torch.equal(*pair) for pair in pairs)
-    before = [follower.clone() for follower, _ in pairs]
+    before = [average.clone() for average, _ in pairs]
     with torch.no_grad():
-        for _, leader in pairs:
-            leader.add_(1.0)
-    follow_adapter(model, "old", "default", 0.75)
-    for was, (follower, _) in zip(before, pairs, strict=True):
-        assert torch.allclose(follower, was + 0.25, atol=1e-6)
-    with using(model, "old"):
+        for _, source in pairs:
+            source.add_(1.0)
+    update_ema_adapter(model, "old", "default", 0.75)
+    for was, (average, _) in zip(before, pairs, strict=True):
+        assert torch.allclose(average, was + 0.25, atol=1e-6)
+    with using_adapter(model, "old"):
         assert model.active_adapters() == ["old"]
     assert model.active_adapters() == ["default"]
 
@@ -156,16 +161,19 @@ def test_best_and_worst_are_marked_where_they_lie_far_enough_apart():
     nan = float("nan")
     rewards = torch.tensor([[0.1, 0.9, 0.5], [0.5, 0.55, 0.52], [nan, 0.2, 0.8], [nan, nan, 0.3]])
     wanted = [[True, True, False], [False] * 3, [False, True, True], [False] * 3]
-    assert best_and_worst(rewards, 0.1).tolist() == wanted
+    best, worst = best_and_worst(rewards, torch.ones_like(rewards, dtype=torch.bool), 0.1)
+    assert (best | worst).tolist() == wanted and best[0].tolist() == [False, True, False]
+    assert not best_and_worst(rewards, torch.zeros_like(rewards, dtype=torch.bool), 0.1).any()
 
 
 def test_random_steps_without_noise_are_the_odes():
     noise = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0))
     times = torch.linspace(1, 0, 6)
-    found = draw(lambda x, t: x * t[:, None, None], noise, times)
-    nearly = walk(lambda x, t: x * t[:, None, None], noise, times, 1e-4, torch.Generator().manual_seed(1))
+    start = started(noise, times)
+    found = sample_ode(lambda x, t, _: x * t[:, None, None], start).states[-1]
+    nearly = sample_sde(lambda x, t, _: x * t[:, None, None], start, 1e-4, torch.Generator().manual_seed(1))
     assert torch.allclose(nearly.states[-1], found, atol=1e-3) and nearly.states.shape == (6, 2, 5, 3)
-    assert nearly.log_probs.shape == (5, 2)
+    assert nearly.log_probs is not None and nearly.log_probs.shape == (5, 2)
 
 
 def test_diversity_is_the_mean_distance_of_pairs():
@@ -220,7 +228,7 @@ def test_a_reward_that_is_paid_for_with_text_and_variety_is_called_out(base, pos
 
     config = RunConfig(run_dir=str(tmp_path / "run"))
     run, blank = Run(config), np.full((96, 64, 3), 255, np.uint8)
-    watch = Watch(run, Higher())
+    watch = RewardWatch(run, Higher())
     samples = [replace(PosterDataset(posters)[0], task="text", instruction='A poster with the title "JAZZ".')] * 3
     drawn = np.asarray(typeset(Image.new("RGB", (320, 480), "white"), PosterBrief(texts=["JAZZ"])).image)
     asked = [replace(sample, texts=[DrawnText("JAZZ")], references=[], mask=None) for sample in samples]

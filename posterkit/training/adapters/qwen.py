@@ -289,8 +289,14 @@ class QwenAdapter:
         padded = torch.stack([nn.functional.pad(one, (0, 0, 0, length - len(one))) for one in states])
         return padded, torch.arange(length, device=lengths.device) < lengths[:, None]
 
-    def velocity(self, x: Tensor, t: Tensor, condition: QwenCondition) -> Tensor:
-        """Predicted velocity `(B, S, C)` at noisy tokens `x` and times `t` `(B,)`."""
+    def velocity(self, x: Tensor, t: Tensor, condition: QwenCondition, guidance: Tensor | None = None) -> Tensor:
+        """Predicted velocity `(B, S, C)` at noisy tokens `x` and times `t` `(B,)`.
+
+        Raises:
+            ValueError: a guidance is given; no Qwen-Image-Edit takes one.
+        """
+        if guidance is not None:
+            raise ValueError("Qwen-Image-Edit takes no guidance as an input")
         made = self.module["transformer"](
             hidden_states=torch.cat([x, condition.references], 1),
             timestep=t,

@@ -1,1 +1,22 @@
-"""Posters that a model draws while it learns: samplers, groups of a prompt, what they are worth."""
+"""Reinforcement learning from rewards: the policies, samplers, advantages, the reward pool and exact resume."""
+
+from posterkit.training.rl.advantages import (
+    PolicyBatch,
+    ScoredBatch,
+    best_and_worst,
+    compare_groups,
+    policy_batches,
+)
+from posterkit.training.rl.config import DPOConfig, GRPOConfig, NFTConfig, RewardSource, RolloutConfig
+from posterkit.training.rl.epochs import Epoch, EpochLoader
+from posterkit.training.rl.policy import Policy
+from posterkit.training.rl.samplers import Rollout, Trajectory, decode, sample_ode, sample_sde, start_rollout
+from posterkit.training.rl.scoring import Requests, collect_rewards, epoch_figures, open_rewards, requests_of
+from posterkit.training.rl.watch import RewardWatch
+
+__all__ = [
+    "DPOConfig", "Epoch", "EpochLoader", "GRPOConfig", "NFTConfig", "Policy", "PolicyBatch", "Requests", "RewardSource",
+    "RewardWatch", "Rollout", "RolloutConfig", "ScoredBatch", "Trajectory", "best_and_worst", "collect_rewards",
+    "compare_groups", "decode", "epoch_figures", "open_rewards", "policy_batches", "requests_of", "sample_ode",
+    "sample_sde", "start_rollout",
+]  # fmt: skip

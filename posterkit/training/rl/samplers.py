@@ -1,35 +1,104 @@
-"""From noise to posters in latent space: the flow's ODE, and Flow-GRPO's random walk with the same marginals."""
+"""From noise to posters: the flow's ODE, Flow-GRPO's SDE with the same marginals, and a rollout of a batch."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
+from PIL import Image
 from torch import Tensor
 
+from posterkit.pipelines.latents import unpack
 from posterkit.pipelines.timesteps import set_timesteps
+from posterkit.rewards import RewardResult
+from posterkit.rewards.service.pool import Scoring
+from posterkit.sizing import Size
+from posterkit.training.adapters import Adapter
+from posterkit.training.adapters.autoencoder import tensor_to_images
+from posterkit.training.loading.batches import Batch
 from posterkit.training.losses.grpo import sde_step, step_log_prob
+from posterkit.training.rl.config import RolloutConfig
 
-Velocity = Callable[[Tensor, Tensor], Tensor]  # of noisy tokens (B, S, C) and times (B,)
+Velocity = Callable[[Tensor, Tensor, Any], Tensor]  # of noisy tokens (B, S, C), times (B,) and a condition
 
 
 @dataclass(frozen=True)
-class Walk:
-    """How posters came about in random steps.
+class Trajectory:
+    """Posters and how they came about.
 
     Attributes:
-        states: `(T + 1, B, S, C)`, noise first, posters last.
-        log_probs: `(T, B)`, how likely each step was under the model that took it.
+        states: `(T + 1, B, S, C)`, noise first, posters last; of an ODE the posters alone.
+        log_probs: `(T, B)`, how likely each random step was under the policy that took it; None for an ODE.
     """
 
     states: Tensor
-    log_probs: Tensor
+    log_probs: Tensor | None = None
 
 
-def sampling_times(scheduler: Any, steps: int, tokens: int) -> Tensor:
+@dataclass
+class Rollout:
+    """The posters of one batch of prompts, K for each prompt in a row: a group.
+
+    It begins as noise; the fields below `size` are filled in as the posters are sampled, decoded and scored.
+
+    Attributes:
+        ids, tasks: of the prompt of each poster.
+        noise: `(P K, S, C)`.
+        times: `(T + 1,)`, those that posters are sampled at and a last 0.
+        size: of a poster in pixels.
+        scoring: rewards that are being computed.
+        results: rewards; None where one failed.
+    """
+
+    ids: list[str]
+    tasks: list[str]
+    condition: Any
+    noise: Tensor
+    times: Tensor
+    size: Size
+    trajectory: Trajectory = field(init=False)
+    images: list[Image.Image] = field(init=False)
+    scoring: Scoring = field(init=False)
+    results: list[RewardResult | None] = field(init=False)
+
+    @property
+    def x0(self) -> Tensor:
+        """The posters' tokens `(P K, S, C)`."""
+        return self.trajectory.states[-1]
+
+    @property
+    def latents(self) -> Tensor:
+        """The same as cells `(P K, C, h, w)`."""
+        return unpack(self.x0, self.size, 16)
+
+
+def start_rollout(model: Adapter, prompts: Batch, config: RolloutConfig, generator: torch.Generator) -> Rollout:
+    """Noise and condition for K posters of each prompt.
+
+    Args:
+        prompts: an encoded batch; of its targets only the size counts.
+        generator: of the noise, on the CPU.
+    """
+    target, condition = model.encode(prompts)
+    rows = torch.arange(len(target), device=target.device).repeat_interleave(config.images)
+    noise = torch.randn((len(rows), *target.shape[1:]), generator=generator).to(target)
+    times = sampling_times(model.parts["scheduler"], config.steps, target.shape[1])
+    height, width = next(prompts[name] for name in ("latents", "latents0") if name in prompts).shape[-2:]
+    ids, tasks = ([one for one in names for _ in range(config.images)] for names in (prompts.ids, prompts.tasks))
+    return Rollout(ids, tasks, condition.take(rows), noise, times, Size(width * 8, height * 8))
+
+
+def decode(model: Adapter, rollout: Rollout) -> list[Image.Image]:
+    """The images of a rollout whose posters have been sampled."""
+    return tensor_to_images(model.vae.decode(rollout.latents.float()))
+
+
+def sampling_times(scheduler: FlowMatchEulerDiscreteScheduler, steps: int, tokens: int) -> Tensor:
     """`(steps + 1,)` falling from 1 to 0: the times of a sampling run, as the pipelines space them.
 
     Args:
@@ -38,36 +107,30 @@ def sampling_times(scheduler: Any, steps: int, tokens: int) -> Tensor:
     """
     own = copy.deepcopy(scheduler)
     set_timesteps(own, steps, tokens, "cpu")
-    return own.sigmas.float()
+    return torch.as_tensor(own.sigmas).float()
 
 
 @torch.no_grad()
-def draw(velocity: Velocity, noise: Tensor, times: Tensor) -> Tensor:
-    """Euler's method down the flow; returns finished posters `(B, S, C)`.
-
-    Args:
-        noise: `(B, S, C)`, standard normal.
-        times: `(T + 1,)`, from 1 to 0.
-    """
-    x = noise
-    for now, then in zip(times[:-1].tolist(), times[1:].tolist(), strict=True):
-        x = x + (then - now) * velocity(x, x.new_full((len(x),), now)).to(x)
-    return x
+def sample_ode(velocity: Velocity, start: Rollout) -> Trajectory:
+    """Euler's method down the flow."""
+    x, times = start.noise, start.times.tolist()
+    for now, then in pairwise(times):
+        x = x + (then - now) * velocity(x, x.new_full((len(x),), now), start.condition).to(x)
+    return Trajectory(x[None])
 
 
 @torch.no_grad()
-def walk(velocity: Velocity, noise: Tensor, times: Tensor, level: float, generator: torch.Generator) -> Walk:
+def sample_sde(velocity: Velocity, start: Rollout, level: float, generator: torch.Generator) -> Trajectory:
     """Random steps down the flow (Flow-GRPO), and how likely each was.
 
     Args:
-        noise, times: as for `draw`.
         level: of the steps' noise, `a` in `posterkit.training.losses.grpo`.
         generator: of the steps' noise, on the CPU.
     """
-    states, log_probs = [noise], []
-    for now, then in zip(times[:-1].tolist(), times[1:].tolist(), strict=True):
-        t = noise.new_full((len(noise),), now)
-        mean, std = sde_step(states[-1], velocity(states[-1], t), t, torch.full_like(t, then - now), level)
+    states, log_probs = [start.noise], []
+    for now, then in pairwise(start.times.tolist()):
+        x, t = states[-1], start.noise.new_full((len(start.noise),), now)
+        mean, std = sde_step(x, velocity(x, t, start.condition), t, torch.full_like(t, then - now), level)
         states.append(mean + std * torch.randn(mean.shape, generator=generator).to(mean))
         log_probs.append(step_log_prob(states[-1], mean, std))
-    return Walk(torch.stack(states), torch.stack(log_probs))
+    return Trajectory(torch.stack(states), torch.stack(log_probs))

@@ -1,54 +1,35 @@
-"""What drawn posters are worth: which reward, and where it runs."""
+"""The rewards of drawn posters: the pool that scores them, waiting for it, and what the log says of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from posterkit.rewards.opening import RULES, reach
+import numpy as np
+import torch
+from accelerate.utils import gather_object
+from torch import Tensor
+
+from posterkit.metrics.diversity import diversity
+from posterkit.metrics.expected_texts import request_from_sample
+from posterkit.rewards.opening import reach
+from posterkit.rewards.service.client import RewardError
 from posterkit.rewards.service.pool import RewardPool
+from posterkit.schema import PosterRequest
+from posterkit.training.loading.fitting import fit_sample
+from posterkit.training.loading.sets import PosterSet
+from posterkit.training.rl.config import RewardSource
+from posterkit.training.rl.samplers import Rollout
 from posterkit.training.run import Run
 
-
-@dataclass
-class RewardSource:
-    """
-    Attributes:
-        source: a reward's spec, see `posterkit.rewards.opening.open_reward`: rules, a sum of parts such as
-            text:0.6+aesthetics:0.4, a YAML file of weights for each task, a model's folder, an endpoint, or
-            reward+http://host:port.
-        sources: of parts that a model is to judge in place of the rules.
-        model: its name at an endpoint.
-        device: where models run.
-        fast: OCR at its fast setting.
-        cache: a folder that keeps what was said of posters; null keeps nothing, since no poster is drawn twice.
-        workers: processes that score while the next posters are drawn; 0 scores in this one.
-        limit: seconds that one poster may take.
-        tolerated: share of the last posters whose reward may fail; beyond it the run stops.
-    """
-
-    source: str = RULES
-    sources: dict[str, Any] = field(default_factory=dict)
-    model: str | None = None
-    device: str = "cpu"
-    fast: bool = False
-    cache: str | None = None
-    workers: int = 1
-    limit: float = 60.0
-    tolerated: float = 0.1
-
-    def check(self) -> None:
-        """Raise ValueError for values that cannot work."""
-        if self.workers < 0 or self.limit <= 0 or not 0 <= self.tolerated <= 1:
-            raise ValueError("reward takes workers of at least 0, a limit above 0 and tolerated in [0, 1]")
+Requests = Callable[[Rollout], list[PosterRequest]]  # what was requested of each poster of a rollout
+_NAMED = 3  # posters without a reward that are named
 
 
 def open_rewards(config: RewardSource, run: Run, tasks: Sequence[str]) -> RewardPool:
     """The reward of a stage; its workers end with the run.
 
     Args:
-        tasks: that it will be asked about.
+        tasks: of the posters it will score.
 
     Raises:
         ValueError: there is no such reward, or it weighs nothing for a task.
@@ -63,3 +44,62 @@ def open_rewards(config: RewardSource, run: Run, tasks: Sequence[str]) -> Reward
     )  # fmt: skip
     run.afterwards(rewards.close)
     return rewards
+
+
+def requests_of(posters: PosterSet) -> Requests:
+    """A function from a rollout to what was requested of each of its posters."""
+    numbers = {str(row["id"]): number for number, row in enumerate(posters.train.rows)}
+
+    def requests(rollout: Rollout) -> list[PosterRequest]:
+        samples = {one: fit_sample(posters.train[numbers[one]], rollout.size) for one in dict.fromkeys(rollout.ids)}
+        of_prompt = {one: request_from_sample(sample) for one, sample in samples.items()}
+        return [of_prompt[one] for one in rollout.ids]
+
+    return requests
+
+
+def collect_rewards(run: Run, rollouts: Sequence[Rollout], epoch: int) -> Tensor:
+    """Wait for the rewards of an epoch's posters.
+
+    Returns:
+        `(B,)` of this process; nan where the reward failed, which is printed.
+
+    Raises:
+        RunFailed: in some process more posters failed than are tolerated; the run is saved.
+    """
+    error = ""
+    try:
+        for rollout in rollouts:
+            rollout.results = rollout.scoring.result()
+    except RewardError as raised:
+        error = str(raised)
+    if errors := [one for one in gather_object([error]) if one]:
+        run.stop(errors[0])
+    if failed := gather_object([line for one in rollouts for line in one.scoring.faults]):
+        more = f"; and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
+        run.print(f"epoch {epoch}: posters without a reward are left out: {'; '.join(failed[:_NAMED])}{more}")
+    return torch.tensor([result.value if result else torch.nan for one in rollouts for result in one.results])
+
+
+def epoch_figures(rollouts: Sequence[Rollout], rewards: Tensor, kept: Tensor, images: int) -> dict[str, float]:
+    """What the log says of an epoch: rewards and their parts, spread and diversity within groups, what was left out.
+
+    Args:
+        rewards, kept: `(B,)`, of this process.
+        images: K, posters of a group.
+    """
+    scored = rewards[~rewards.isnan()]
+    groups = rewards.view(-1, images)
+    spread = [group[~group.isnan()].std(correction=0).item() for group in groups if (~group.isnan()).any()]
+    figures = {"reward": scored.mean().item(), "reward_std": scored.std(correction=0).item(),
+               "reward_std_in_group": float(np.mean(spread)), "kept": kept.float().mean().item(),
+               "reward_failed": rewards.isnan().float().mean().item()}  # fmt: skip
+    results = [result for one in rollouts for result in one.results if result]
+    for name in sorted({name for result in results for name in result.parts}):
+        figures[f"reward_{name}"] = float(np.mean([one.parts[name] for one in results if name in one.parts]))
+    distances = [
+        diversity([np.asarray(image) for image in one.images[start : start + images]])
+        for one in rollouts
+        for start in range(0, len(one.images), images)
+    ]
+    return {**figures, "diversity": float(np.mean(distances))}

@@ -23,7 +23,7 @@ LESS_DIVERSE = 0.1  # of the distance between a prompt's posters at the start
 _ROWS = 5  # of the log, whose mean is compared
 
 
-class Watch:
+class RewardWatch:
     """Scores the posters of each sample sheet, and says where the reward rose while something else fell.
 
     The sheet's posters are held out and drawn from the same noise each time, so that each is compared with itself at

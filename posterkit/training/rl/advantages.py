@@ -1,0 +1,149 @@
+"""From rewards to batches: advantages within groups over all processes, which posters are kept, what is learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from accelerate.utils import gather_object
+from torch import Tensor
+
+from posterkit.training.adapters import Condition
+from posterkit.training.loading.batches import Batch
+from posterkit.training.losses.nft import group_advantages, kept_groups
+from posterkit.training.rl.config import RolloutConfig
+from posterkit.training.rl.samplers import Rollout
+from posterkit.training.run import Run
+
+Pairs = Callable[[Tensor, Tensor], Tensor]  # of rewards and of what is kept, (G, K) each, to (2, G, K) bool
+
+
+@dataclass(frozen=True)
+class Advantages:
+    """How the posters of an epoch compare.
+
+    Attributes:
+        values: `(B,)` of this process's posters; groups and spread are taken over all processes.
+        sides: `(1, B)` bool, posters to learn from; of pairs `(2, B)`, the chosen ones and the rejected ones.
+        per_batch: how many posters are learnt from, mean over the rollouts of all processes.
+    """
+
+    values: Tensor
+    sides: Tensor
+    per_batch: float
+
+
+class PolicyBatch(Batch):
+    """Posters for one forward pass of learning. As a batch it holds their `latents`.
+
+    Attributes:
+        x0: their tokens, `(R, S, C)`; of pairs the chosen ones, then in the same order the rejected ones.
+        share: how many there are, as a multiple of the mean over the epoch's batches; 0 for one that stands in where
+            no poster is left.
+        figures: of the epoch, for the log.
+    """
+
+    def __init__(
+        self, batch: Batch, x0: Tensor, condition: Condition, share: float = 1.0,
+        figures: dict[str, float] | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(batch, batch.ids, batch.tasks)
+        self.x0, self.condition, self.share, self.figures = x0, condition, share, figures or {}
+
+
+class ScoredBatch(PolicyBatch):
+    """Posters that were drawn, and how they compare.
+
+    Attributes:
+        t: `(R,)`, for each poster one of the times it was sampled at, in an order of its own.
+        advantages: `(R,)`.
+        step: the random step from `t` on, where posters were sampled by the SDE.
+    """
+
+    def __init__(self, batch: PolicyBatch, t: Tensor, advantages: Tensor, step: Step | None) -> None:
+        super().__init__(batch, batch.x0, batch.condition, batch.share, batch.figures)
+        self.t, self.advantages, self.step = t, advantages, step
+
+
+@dataclass(frozen=True)
+class Step:
+    """One random step of each poster: from `x` at time t over `dt` to `next`, `(R, S, C)` each; `log_prob` `(R,)`."""
+
+    x: Tensor
+    next: Tensor
+    dt: Tensor
+    log_prob: Tensor
+
+
+def compare_groups(run: Run, rewards: Tensor, config: RolloutConfig, pairs: Pairs | None = None) -> Advantages:
+    """Advantages within groups, and which posters are worth learning from.
+
+    Args:
+        rewards: `(B,)` of this process, K of a prompt in a row; nan where there is none.
+        pairs: makes pairs of the kept posters, as `best_and_worst` does; all of them are learnt from where None.
+    """
+    gathered = [torch.tensor(values) for values in gather_object([rewards.tolist()])]
+    everywhere = torch.cat(gathered)
+    groups, scored = torch.arange(len(everywhere)) // config.images, ~everywhere.isnan()
+    advantages, kept = torch.zeros_like(everywhere), torch.zeros_like(scored)
+    if scored.any():
+        options = config.least_std, config.most_mean, config.strict
+        advantages[scored] = group_advantages(everywhere[scored], groups[scored], config.global_std)
+        kept[scored] = kept_groups(everywhere[scored], groups[scored], *options)
+    sides = kept[None]
+    if pairs:
+        sides = pairs(everywhere.view(-1, config.images), kept.view(-1, config.images)).flatten(1)
+    first = run.accelerator.process_index * len(rewards)
+    own = slice(first, first + len(rewards))
+    return Advantages(advantages[own], sides[:, own], sides.sum().item() / (config.draws * len(gathered)))
+
+
+def best_and_worst(rewards: Tensor, kept: Tensor, gap: float) -> Tensor:
+    """The best and the worst poster of each group, where they lie further apart than `gap`.
+
+    Args:
+        rewards: `(G, K)`, nan where there is none.
+        kept: `(G, K)` bool; of groups that are left out no pair is made.
+
+    Returns:
+        `(2, G, K)` bool: the best ones, the worst ones; of equals the first.
+    """
+    best, worst = rewards.nan_to_num(-torch.inf).argmax(1), rewards.nan_to_num(torch.inf).argmin(1)
+    rows = torch.arange(len(rewards))
+    apart = rewards[rows, best] - rewards[rows, worst] > gap  # false for nan
+    sides = torch.zeros((2, *rewards.shape), dtype=torch.bool)
+    sides[0, rows, best] = sides[1, rows, worst] = apart
+    return sides & kept
+
+
+def policy_batches(
+    rollouts: Sequence[Rollout], advantages: Advantages, config: RolloutConfig, figures: dict[str, float],
+    generator: torch.Generator,
+) -> Iterator[ScoredBatch]:  # fmt: skip
+    """The batches of an epoch: each rollout's posters `config.passes` times, at times in a random order of their own.
+
+    Args:
+        generator: of that order.
+    """
+    parts = (tensor.split(tensor.shape[-1] // len(rollouts), -1) for tensor in (advantages.sides, advantages.values))
+    for rollout, sides, values in zip(rollouts, *parts, strict=True):
+        rows = torch.cat([side.nonzero().flatten() for side in sides])
+        share = len(rows) / advantages.per_batch
+        rows = rows if len(rows) else torch.arange(len(sides))  # every process takes as many passes
+        rows = rows.to(rollout.x0.device)
+        names = ([said[n] for n in rows.tolist()] for said in (rollout.ids, rollout.tasks))
+        batch = Batch({"latents": rollout.latents[rows]}, *names)
+        batch = PolicyBatch(batch, rollout.x0[rows], rollout.condition.take(rows), share, figures)
+        times, values = rollout.times.to(rollout.x0), values.to(rollout.x0)[rows]
+        order = torch.stack([torch.randperm(config.steps, generator=generator) for _ in rows]).to(rows)
+        for at in order.T[: config.passes]:
+            step = _step(rollout, rows, at, times[at + 1] - times[at])
+            yield ScoredBatch(batch, times[at], values, step)
+
+
+def _step(rollout: Rollout, rows: Tensor, at: Tensor, dt: Tensor) -> Step | None:
+    states, log_probs = rollout.trajectory.states, rollout.trajectory.log_probs
+    if log_probs is None:
+        return None
+    return Step(states[at, rows], states[at + 1, rows], dt, log_probs[at, rows])

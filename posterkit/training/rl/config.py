@@ -1,0 +1,166 @@
+"""Settings of learning from rewards: the three objectives, how posters are drawn, what scores them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from posterkit.rewards.opening import RULES
+from posterkit.training.losses.nft import Mode
+
+
+@dataclass
+class NFTConfig:
+    """
+    Attributes:
+        beta: how far the implicit policies v+ and v- lie from the old one; a smaller one guides more strongly.
+        clip: c, advantages are clipped to [-c, c].
+        kl: weight of the distance from the reference.
+        mode: how advantages become optimality, see `optimality`.
+    """
+
+    beta: float = 1.0
+    clip: float = 5.0
+    kl: float = 1e-4
+    mode: Mode = "all"
+
+    def check(self) -> None:
+        """Raise ValueError for values that cannot work."""
+        _above("nft", self, "beta", "clip")
+        _at_least("nft", self, "kl")
+
+
+@dataclass
+class DPOConfig:
+    """
+    Attributes:
+        pairs: a set of preference pairs by data_tools/mine_preferences.py; null draws posters with the reference.
+        beta: how far the policy may leave its reference, the smaller the farther; for errors that are means.
+        gap: the rewards of a drawn pair differ by more than this.
+    """
+
+    pairs: str | None = None
+    beta: float = 100.0
+    gap: float = 0.025
+
+    def check(self) -> None:
+        """Raise ValueError for values that cannot work."""
+        _above("dpo", self, "beta")
+        _at_least("dpo", self, "gap")
+
+
+@dataclass
+class GRPOConfig:
+    """
+    Attributes:
+        clip: the likelihood ratio is clipped to 1 - clip and 1 + clip; likelihoods are means over elements.
+        kl: weight of the divergence from the reference's steps.
+        level: of the noise of the sampler's random steps.
+    """
+
+    clip: float = 1e-4
+    kl: float = 0.0
+    level: float = 0.7
+
+    def check(self) -> None:
+        """Raise ValueError for values that cannot work."""
+        _above("grpo", self, "clip", "level")
+        _at_least("grpo", self, "kl")
+
+
+@dataclass
+class RolloutConfig:
+    """How posters are drawn while the model learns, `batch_size` prompts at a time.
+
+    Attributes:
+        images: K, posters for each prompt; a forward pass holds `batch_size` times K.
+        draws: batches of prompts in an epoch, all drawn by one policy.
+        updates: optimiser steps that learn from an epoch; `draws` is a multiple of it.
+        steps: of sampling.
+        guidance: the scale given to a guidance-distilled transformer, in drawing and in learning; null for others.
+        decay: how slowly the old policy follows the current one, see `sampler_decay`: 0 copies it, 1 and 2 as
+            published.
+        global_std: advantages are divided by the spread of all rewards of an epoch, else by each group's own.
+        least_std, most_mean: a group whose rewards spread less and whose mean is higher is left out; one whose rewards
+            are all equal always is.
+        strict: either of the two is reason enough.
+    """
+
+    images: int = 8
+    draws: int = 4
+    updates: int = 1
+    steps: int = 6
+    guidance: float | None = None
+    decay: Literal[0, 1, 2] = 1
+    global_std: bool = True
+    least_std: float = 0.05
+    most_mean: float = 0.9
+    strict: bool = False
+
+    def check(self) -> None:
+        """Raise ValueError for values that cannot work."""
+        for name in ("draws", "updates"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"rollouts.{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("images", "steps"):
+            if getattr(self, name) < 2:
+                raise ValueError(f"rollouts.{name} must be at least 2, got {getattr(self, name)}")
+        if self.draws % self.updates:
+            raise ValueError(
+                f"rollouts.draws must be a multiple of rollouts.updates, got {self.draws} and {self.updates}"
+            )
+
+    @property
+    def passes(self) -> int:
+        """Forward passes that learn from each poster: 99 of a hundred of the sampler's times, as published."""
+        return max(1, int(0.99 * self.steps))
+
+    @property
+    def passes_a_step(self) -> int:
+        """Forward passes in one optimiser step."""
+        return self.draws // self.updates * self.passes
+
+
+@dataclass
+class RewardSource:
+    """
+    Attributes:
+        source: a reward's spec, see `posterkit.rewards.opening.open_reward`: rules, a sum of parts such as
+            text:0.6+aesthetics:0.4, a YAML file of weights for each task, a model's folder, an endpoint, or
+            reward+http://host:port.
+        sources: of parts that a model scores in place of the rules.
+        model: its name at an endpoint.
+        device: where models run.
+        fast: OCR at its fast setting.
+        cache: a folder that keeps scores; null keeps none, since no poster is drawn twice.
+        workers: processes that score while the next posters are drawn; 0 scores in this one.
+        limit: seconds that one poster may take.
+        tolerated: share of the last posters whose reward may fail; beyond it the run stops.
+    """
+
+    source: str = RULES
+    sources: dict[str, Any] = field(default_factory=dict)
+    model: str | None = None
+    device: str = "cpu"
+    fast: bool = False
+    cache: str | None = None
+    workers: int = 1
+    limit: float = 60.0
+    tolerated: float = 0.1
+
+    def check(self) -> None:
+        """Raise ValueError for values that cannot work."""
+        if self.workers < 0 or self.limit <= 0 or not 0 <= self.tolerated <= 1:
+            raise ValueError("reward takes workers of at least 0, a limit above 0 and tolerated in [0, 1]")
+
+
+def _above(part: str, config: object, *names: str) -> None:
+    for name in names:
+        if (value := getattr(config, name)) <= 0:
+            raise ValueError(f"{part}.{name} must be above 0, got {value}")
+
+
+def _at_least(part: str, config: object, *names: str) -> None:
+    for name in names:
+        if (value := getattr(config, name)) < 0:
+            raise ValueError(f"{part}.{name} must be at least 0, got {value}")
