@@ -104,7 +104,7 @@ class Crops:
                     ahead.append(pool.submit(self.draw, next(numbers)))
                 pictures = ahead.popleft().result() if pool else self.draw(next(numbers))
                 self.position += 1
-                yield images_to_tensor(pictures)
+                yield images_to_tensor(list(pictures))
         finally:
             if pool:
                 pool.shutdown(cancel_futures=True)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from posterkit.datasets.dataset import PosterDataset
 from posterkit.pipelines.registry import family_named, resolve_folder
 from posterkit.synthetic import caption_vocabulary, short_vocabulary
 from posterkit.tasks import TASKS, TEXT
@@ -72,14 +73,14 @@ class PretrainConfig(RunConfig):
 def build(config: PretrainConfig):
     """The adapter: fresh from the config, or from a former run or checkpoint."""
     Adapter = family_named(config.family).adapter_class()
-    kind = {"postercraft": "flux", "posteromni": "qwen"}[config.family]
-    vae = Autoencoder.from_pretrained(kind, resolve_folder(config.autoencoder)) if config.autoencoder else None
+    folder = config.autoencoder
+    vae = Autoencoder.from_pretrained(Adapter.autoencoder, resolve_folder(folder)) if folder else None
     if config.init_from:
         return Adapter.from_pretrained(resolve_folder(config.init_from), vae)
     assert vae is not None
     posters = open_posters(config.data, "train")
     vocabulary = {"long": caption_vocabulary, "short": short_vocabulary}[config.data.captions]
-    words = words_of(r["caption"] for r in posters.rows) if config.data.path else vocabulary()
+    words = words_of(r["caption"] for r in posters.rows) if isinstance(posters, PosterDataset) else vocabulary()
     frames = [task.instruction(None) for task in TASKS.values()]
     texts = [*frames, *(f" {word}" for word in words)]
     if config.data.captions == "long":
@@ -100,6 +101,7 @@ def main() -> None:
     loader, low_noise = encoded_posters(config.data, model, run)
     if config.compile:
         model.module["transformer"].compile(dynamic=False)
+    low, high = config.guidance or (1.0, 1.0)
     for batch in run.steps(model, loader, sample=lambda: contact_sheet(model, config)):
         batch = {name: value.to(run.device) for name, value in batch.items()}
         size = len(next(iter(batch.values())))
@@ -115,7 +117,7 @@ def main() -> None:
             if teacher is None:
                 target, v = noise - x0, model.velocity(x, t, condition)
             else:
-                g = torch.empty(size).uniform_(*config.guidance, generator=run.generator).to(run.device)
+                g = torch.empty(size).uniform_(low, high, generator=run.generator).to(run.device)
                 target = guided_velocity(teacher, batch, x, t, g)
                 v = model.velocity(x, t, condition, g)
         weight = config.kept + (1 - config.kept) * batch["made"] if "made" in batch else None

@@ -7,15 +7,14 @@ of 41. Run on a CPU, where bitsandbytes has slow kernels of its own; not yet run
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
 
+from posterkit.training.adapters import Adapter
 from posterkit.training.lora_files import UNQUANTISED, base_of
 
 
-def quantise_base(model: Any, device: torch.device) -> None:
+def quantise_base(model: Adapter, device: torch.device) -> None:
     """Bring an adapter's frozen transformer and its large text encoders to 4 bits, layer by layer on the device.
 
     A LoRA of the stage before has been added by then, in bfloat16, and the one that trains comes after. CLIP, which is

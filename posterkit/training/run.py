@@ -10,13 +10,13 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn, Protocol, cast
+from typing import Any, NoReturn, cast
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from posterkit.image_io import remove_unfinished, written_whole
@@ -25,8 +25,11 @@ from posterkit.training.bad_batch import BatchFault, all_finite, write_bad_batch
 from posterkit.training.config import RunConfig, flat, save_config
 from posterkit.training.errors import RunFailed, WrongCall, setting_up
 from posterkit.training.guard import check_processes, check_same_run, hold_folder
+from posterkit.training.monitor.dry_run import DryRun, check_on_disk
 from posterkit.training.monitor.log import RunLog
+from posterkit.training.monitor.results import write_sheet, write_weights
 from posterkit.training.optimizers import choose_optimizer, no_matrices, parameter_groups
+from posterkit.training.protocols import Loader, TrainedModel
 from posterkit.training.saving import writing
 from posterkit.training.sharding import asks_for_sharding, clip_norm, shard
 from posterkit.training.state import (
@@ -40,22 +43,6 @@ from posterkit.training.state import (
 from posterkit.training.strategies import EndToEnd, Strategy
 
 STOPS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and what a cluster sends before it takes the machine away
-
-
-class Trainee(Protocol):
-    """What a run trains: `module` holds every weight, `save` writes a folder that diffusers opens."""
-
-    module: nn.Module
-
-    def save(self, folder: str | Path) -> None: ...
-
-
-class Loader(Protocol):
-    """Endless batches, with a position that can be saved."""
-
-    def __iter__(self) -> Iterator[Any]: ...
-    def state_dict(self) -> dict[str, Any]: ...
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 class Run:
@@ -79,13 +66,11 @@ class Run:
         self.folder = Path(config.run_dir)
         sharded = asks_for_sharding(config)
         self.accelerator = Accelerator(cpu=hardware().device.type != "cuda")
-        self.device = self.accelerator.device
+        self.device: torch.device = self.accelerator.device
         self.sharded = sharded and self.accelerator.num_processes > 1
         self._main = self.accelerator.is_main_process
         check_processes(config.processes, self.accelerator.num_processes)
         if config.dry_run:
-            from posterkit.training.monitor.dry_run import check_on_disk
-
             check_on_disk(config)
         with setting_up():
             if self._main:  # for all processes of the run
@@ -105,7 +90,7 @@ class Run:
         weakref.finalize(self, self._open.close)
 
     def steps(
-        self, model: Trainee, loader: Loader, strategy: Strategy | None = None,
+        self, model: TrainedModel, loader: Loader, strategy: Strategy | None = None,
         sample: Callable[[], Image.Image] | None = None,
     ) -> Iterator[Any]:  # fmt: skip
         """Batches until `max_steps` or `stop_at`; around them accumulation, clipping, the step, averages, log, saves.
@@ -206,7 +191,7 @@ class Run:
         raise RunFailed(f"{why}; step {self.step} is saved, the same command goes on from there", self._main)
 
     @contextlib.contextmanager
-    def averaged(self, model: Trainee) -> Iterator[None]:
+    def averaged(self, model: TrainedModel) -> Iterator[None]:
         """The averaged weights in place of the live ones, where the run keeps any."""
         if self.ema is None:
             yield
@@ -217,7 +202,7 @@ class Run:
         finally:
             self.ema.swap(model.module)
 
-    def finish(self, model: Trainee) -> None:
+    def finish(self, model: TrainedModel) -> None:
         """Save the state, the weights as a diffusers folder in `model/`, and the averaged ones in `ema/`.
 
         Beside either lies a model card.
@@ -225,8 +210,6 @@ class Run:
         Raises:
             RunFailed: the disk takes no more.
         """
-        from posterkit.training.monitor.results import write_weights
-
         if self.config.dry_run:
             return
         self._save()
@@ -262,8 +245,6 @@ class Run:
                 self._open.callback(signal.signal, number, signal.signal(number, self._on_interrupt))
 
     def _dry_run(self, batch: Any) -> Iterator[Any]:
-        from posterkit.training.monitor.dry_run import DryRun
-
         self._batch = batch
         with writing(self.folder, "dry_run.png", self._main):
             self._dry = DryRun(self, batch)
@@ -315,8 +296,6 @@ class Run:
                 self.log.row(figures, {**norms, **self.strategy.report()})
 
     def _sample(self, sample: Callable[[], Image.Image] | None) -> None:
-        from posterkit.training.monitor.results import write_sheet
-
         if self.config.sample_every and sample is not None:
             write_sheet(self, sample)
 

@@ -196,8 +196,7 @@ def _unflatten_optimizer(
     names: dict[Tensor, str] = {parameter: name for name, parameter in module.named_parameters()}
     ordered = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     indices = {names[parameter]: index for index, parameter in enumerate(ordered)}
-    positions = [name for name, _ in _changing(module)]
-    if "groups" not in scalars and scalars["kind"] != type(optimizer).__name__:
+    if scalars["kind"] != type(optimizer).__name__:
         raise ValueError(
             f"{folder}: the optimiser was {scalars['kind']}, here it is {type(optimizer).__name__}; go on on the kind "
             "of machine that the run began on"
@@ -208,11 +207,7 @@ def _unflatten_optimizer(
         state.setdefault(indices[owner], {})[key] = value
     with safe_open(folder / "optimizer.safetensors", framework="pt") as saved:
         for name in saved.keys():  # noqa: SIM118 - a handle is no mapping
-            if "groups" in scalars:  # a checkpoint from before names: one group, in the module's order
-                position, key = name.split(".", 1)
-                owner = positions[int(position)]
-            else:
-                owner, key = name.rsplit(":", 1)
+            owner, key = name.rsplit(":", 1)
             parameter = ordered[indices[owner]]
             sharded = optimizer.state.get(parameter, {}).get(key, parameter)
             state.setdefault(indices[owner], {})[key] = like(saved.get_tensor(name), sharded)

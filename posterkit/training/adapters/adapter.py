@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from posterkit.pipelines.registry import ModelFamily
 from posterkit.schema import PosterSample
-from posterkit.training.adapters.autoencoder import Autoencoder
+from posterkit.training.adapters.autoencoder import Autoencoder, AutoencoderKind
 from posterkit.training.adapters.frozen import Keep
 
 Encoded = dict[str, Tensor]
@@ -34,6 +34,7 @@ class Adapter(Protocol[ConditionT]):
 
     Attributes:
         family: its entry in the registry.
+        autoencoder: which kind of autoencoder its pipelines have.
         cuts_long_texts: text beyond `length` tokens is not read; else the pipeline refuses it.
         parts: diffusers' and transformers' components by name, without the autoencoder.
         module: every weight that trains, `module["transformer"]` first.
@@ -45,6 +46,7 @@ class Adapter(Protocol[ConditionT]):
     """
 
     family: ClassVar[ModelFamily]
+    autoencoder: ClassVar[AutoencoderKind]
     cuts_long_texts: ClassVar[bool]
     parts: dict[str, Any]
     module: nn.ModuleDict

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from posterkit.training.adapters.folders import hash_weights
 
-Family = Literal["flux", "qwen"]
+AutoencoderKind = Literal["flux", "qwen"]
 CLASSES = {"flux": AutoencoderKL, "qwen": AutoencoderKLQwenImage}
 PIXELS_AT_ONCE = 2**21  # through the autoencoder together, whatever their sizes
 
@@ -30,7 +30,7 @@ class Autoencoder:
     third of the time.
     """
 
-    def __init__(self, family: Family, module: AutoencoderKL | AutoencoderKLQwenImage) -> None:
+    def __init__(self, family: AutoencoderKind, module: AutoencoderKL | AutoencoderKLQwenImage) -> None:
         self.family = family
         self.module: Any = module  # the two classes share no typed face
         if family == "qwen":
@@ -39,12 +39,12 @@ class Autoencoder:
                     layer.forward = _single_frame(layer)
 
     @classmethod
-    def from_config(cls, family: Family, config: dict) -> Autoencoder:
+    def from_config(cls, family: AutoencoderKind, config: dict) -> Autoencoder:
         """A fresh one, from diffusers' own config values."""
         return cls(family, CLASSES[family].from_config(config))
 
     @classmethod
-    def from_pretrained(cls, family: Family, folder: str | Path) -> Autoencoder:
+    def from_pretrained(cls, family: AutoencoderKind, folder: str | Path) -> Autoencoder:
         """One from a diffusers folder (the `vae` folder itself)."""
         module = CLASSES[family].from_pretrained(folder, torch_dtype=torch.float32, use_safetensors=True)
         return cls(family, module.eval().requires_grad_(False))

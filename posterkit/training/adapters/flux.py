@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
@@ -21,7 +21,7 @@ from posterkit.pipelines.postercraft import PosterCraftPipeline
 from posterkit.pipelines.registry import FAMILIES
 from posterkit.schema import PosterSample
 from posterkit.sizing import check_on_grid
-from posterkit.training.adapters.autoencoder import Autoencoder
+from posterkit.training.adapters.autoencoder import Autoencoder, AutoencoderKind
 from posterkit.training.adapters.folders import check_model, fingerprint, pipeline_defaults, save_pipeline
 from posterkit.training.adapters.frozen import Keep, frozen_forward
 from posterkit.training.lora import save_adapter, trained_adapter
@@ -60,6 +60,7 @@ class FluxAdapter:
     """
 
     family = FAMILIES["postercraft"]
+    autoencoder: ClassVar[AutoencoderKind] = "flux"
     cuts_long_texts = True  # T5 reads no further
 
     def __init__(
@@ -117,7 +118,7 @@ class FluxAdapter:
         pipe = PosterCraftPipeline.from_pretrained(folder, dtype=dtype, use_safetensors=True, **parts)
         names = ("scheduler", "tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2", "transformer")
         parts = {name: getattr(pipe, name) for name in names}
-        return cls(parts, vae or Autoencoder("flux", pipe.vae.float()), pipeline_defaults(pipe), frozen_text)
+        return cls(parts, vae or Autoencoder(cls.autoencoder, pipe.vae.float()), pipeline_defaults(pipe), frozen_text)
 
     def frozen_copy(self) -> FluxAdapter:
         """The weights as they are now, in an adapter of their own that does not train."""

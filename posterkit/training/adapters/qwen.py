@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from posterkit.schema import PosterSample
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS
 from posterkit.training.adapters.alignment import look_at_reference
-from posterkit.training.adapters.autoencoder import Autoencoder
+from posterkit.training.adapters.autoencoder import Autoencoder, AutoencoderKind
 from posterkit.training.adapters.edits import as_edit, made_share
 from posterkit.training.adapters.folders import check_model, fingerprint, pipeline_defaults, save_pipeline
 from posterkit.training.adapters.frozen import Keep, frozen_forward
@@ -69,6 +69,7 @@ class QwenAdapter:
     """
 
     family = FAMILIES["posteromni"]
+    autoencoder: ClassVar[AutoencoderKind] = "qwen"
     cuts_long_texts = False  # the pipeline refuses them
 
     def __init__(
@@ -135,7 +136,7 @@ class QwenAdapter:
         pipe = PosterOmniPipeline.from_pretrained(folder, dtype=dtype, use_safetensors=True, **parts)
         names = ("scheduler", "tokenizer", "processor", "text_encoder", "transformer")
         parts = {name: getattr(pipe, name) for name in names}
-        return cls(parts, vae or Autoencoder("qwen", pipe.vae.float()), pipeline_defaults(pipe), frozen_text)
+        return cls(parts, vae or Autoencoder(cls.autoencoder, pipe.vae.float()), pipeline_defaults(pipe), frozen_text)
 
     def precompute(self, samples: Sequence[PosterSample], keep: Keep | None = None) -> list[Encoded]:
         """Everything that no trained weight touches; of a text-rendering sample as `as_edit` makes an edit of it.

@@ -21,6 +21,7 @@ from posterkit.datasets.dataset import PosterDataset
 from posterkit.datasets.encoder_cache import EncoderCache
 from posterkit.datasets.file_index import FileIndex
 from posterkit.schema import PosterSample, Region
+from posterkit.training.adapters import Adapter
 from posterkit.training.loading.data_report import (
     FILE,
     Lost,
@@ -56,7 +57,7 @@ class Batch(dict[str, Tensor]):
 
 
 def encoded_batches(
-    posters: PosterSet, model: Any, run: Run, config: SetConfig, *, regions: bool = False, name: str = "data"
+    posters: PosterSet, model: Adapter, run: Run, config: SetConfig, *, regions: bool = False, name: str = "data"
 ) -> PrefetchLoader:
     """Endless batches on the run's device; their order follows from the run's seed and can be resumed anywhere.
 
@@ -97,7 +98,7 @@ def encoded_batches(
 
 
 def encode_posters(
-    dataset: PosterDataset, model: Any, run: Run, config: SetConfig, *, regions: bool = False, name: str = "data",
+    dataset: PosterDataset, model: Adapter, run: Run, config: SetConfig, *, regions: bool = False, name: str = "data",
     sides: int = 1,
 ) -> tuple[EncodedPosters, Lost]:  # fmt: skip
     """A set's posters through the frozen encoders, and what is left out; see `encoded_batches`.
@@ -196,7 +197,7 @@ class _Order(Sequence[Any]):
         return self.dataset[self.order[place]]
 
 
-def collate_rows(model: Any, rows: list[tuple[dict[str, Any], dict[str, Tensor], Tensor | None]]) -> Batch:
+def collate_rows(model: Adapter, rows: list[tuple[dict[str, Any], dict[str, Tensor], Tensor | None]]) -> Batch:
     """A batch of encoded posters of one shape."""
     tensors = model.collate([encoded for _, encoded, _ in rows])
     shares = [share for _, _, share in rows if share is not None]

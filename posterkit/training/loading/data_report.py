@@ -13,6 +13,7 @@ from posterkit.datasets.buckets import BucketedLoader
 from posterkit.datasets.dataset import PosterDataset
 from posterkit.image_io import written_whole
 from posterkit.prompts.quotes import quoted_texts
+from posterkit.training.adapters import Adapter
 
 FILE = "data_report.json"
 _SHOWN = 3  # examples of what was left out, for each reason
@@ -52,7 +53,7 @@ def leave_out(lost: Lost, reason: str, dataset: PosterDataset, number: int, foun
     lost.setdefault(reason, []).append(Left(name, dataset.lines[number], found.removeprefix(f"{name}: ")))
 
 
-def beyond_limit(model: Any, dataset: PosterDataset, numbers: Sequence[int]) -> list[Overlong]:
+def beyond_limit(model: Adapter, dataset: PosterDataset, numbers: Sequence[int]) -> list[Overlong]:
     """The rows whose words are more than the checkpoint's `max_sequence_length` tokens."""
     found = []
     for start in range(0, len(numbers), _TOGETHER):

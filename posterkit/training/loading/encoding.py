@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
 
 from posterkit.datasets.dataset import PosterDataset
 from posterkit.datasets.encoder_cache import EncoderCache
 from posterkit.messages import error_line
 from posterkit.pipelines.registry import TEXT
+from posterkit.training.adapters import Adapter, Encoded
 from posterkit.training.adapters.frozen import Keep
 from posterkit.training.loading.data_report import Lost, leave_out
 from posterkit.training.loading.fitting import Plan, fit_sample
@@ -24,7 +23,7 @@ _TOGETHER = 16  # posters in memory while they are encoded
 _FAULTS = (OSError, ValueError, KeyError, TypeError)
 
 
-def check_tasks(dataset: PosterDataset, model: Any, option: str = "data.tasks") -> None:
+def check_tasks(dataset: PosterDataset, model: Adapter, option: str = "data.tasks") -> None:
     """Raise ValueError where a set holds samples that the model's family does not learn.
 
     Args:
@@ -40,7 +39,7 @@ def check_tasks(dataset: PosterDataset, model: Any, option: str = "data.tasks") 
 
 
 def open_cache(
-    model: Any, plans: dict[int, Plan], folder: str | Path, keep: Keep = "states", shard: int = 512
+    model: Adapter, plans: dict[int, Plan], folder: str | Path, keep: Keep = "states", shard: int = 512
 ) -> EncoderCache:
     """The cache of what a model's encoders say of planned rows, in the order of their numbers.
 
@@ -54,7 +53,7 @@ def open_cache(
 
 
 def encode_set(
-    model: Any,
+    model: Adapter,
     dataset: PosterDataset,
     plans: dict[int, Plan],
     lost: Lost,
@@ -99,7 +98,7 @@ def encode_set(
 
 
 @contextlib.contextmanager
-def encoders_on(model: Any, device: torch.device) -> Iterator[None]:
+def encoders_on(model: Adapter, device: torch.device) -> Iterator[None]:
     """Autoencoder and frozen text encoders on the device for a while; else they leave its memory to what trains."""
     parts = [model.vae.module, *model.readers]
     before = [next(part.parameters()).device for part in parts]
@@ -114,8 +113,9 @@ def encoders_on(model: Any, device: torch.device) -> Iterator[None]:
 
 @torch.no_grad()
 def _encode(
-    model: Any, dataset: PosterDataset, plans: dict[int, Plan], numbers: list[int], keep: Keep, faults: dict[int, str]
-) -> list[dict[str, Tensor] | None]:
+    model: Adapter, dataset: PosterDataset, plans: dict[int, Plan], numbers: list[int], keep: Keep,
+    faults: dict[int, str],
+) -> Sequence[Encoded | None]:  # fmt: skip
     """What the encoders say of some rows, many at a time; None, and why, of one that cannot be encoded."""
     if len(numbers) > _TOGETHER:
         parts = [numbers[i : i + _TOGETHER] for i in range(0, len(numbers), _TOGETHER)]
@@ -131,7 +131,7 @@ def _encode(
 
 
 def _check_space(
-    model: Any, dataset: PosterDataset, plans: dict[int, Plan], missing: list[int], cache: EncoderCache,
+    model: Adapter, dataset: PosterDataset, plans: dict[int, Plan], missing: list[int], cache: EncoderCache,
     option: str, say: Callable[[str], None],
 ) -> None:  # fmt: skip
     """Say how much the cache will take, measured on one poster of the set, and end where the disk has less.
@@ -156,7 +156,7 @@ def _check_space(
 
 
 def _bytes_of(
-    model: Any, dataset: PosterDataset, plans: dict[int, Plan], numbers: list[int], keep: Keep
+    model: Adapter, dataset: PosterDataset, plans: dict[int, Plan], numbers: list[int], keep: Keep
 ) -> int | None:
     """Bytes that rows take in the cache, going by the first one that can be encoded; None where none can."""
     faults: dict[int, str] = {}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
+from posterkit.training.adapters import Adapter
 from posterkit.training.loading.batches import encoded_batches
 from posterkit.training.loading.prefetch import Mixture
 from posterkit.training.loading.sets import Posters, PosterSet, SetConfig, TextOnArt, open_set
 from posterkit.training.lora import Trainable
-from posterkit.training.run import Loader, Run
+from posterkit.training.protocols import Loader
+from posterkit.training.run import Run
 from posterkit.training.stages import StageConfig
 
 
@@ -35,7 +36,7 @@ class OmniConfig(StageConfig):
             raise ValueError(f"text_share must lie in [0, 1), got {self.text_share}")
 
 
-def omni_batches(config: OmniConfig, tasks: Sequence[str], model: Any, run: Run) -> tuple[PosterSet, Loader]:
+def omni_batches(config: OmniConfig, tasks: Sequence[str], model: Adapter, run: Run) -> tuple[PosterSet, Loader]:
     """The posters of some tasks, all drawn alike often, and batches of them with rendered text between.
 
     Raises:

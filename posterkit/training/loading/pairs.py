@@ -8,6 +8,7 @@ from typing import Any
 from posterkit.datasets.buckets import BucketedLoader
 from posterkit.datasets.dataset import PosterDataset
 from posterkit.datasets.pairs import as_samples, pictures_of
+from posterkit.training.adapters import Adapter
 from posterkit.training.loading.batches import Batch, EncodedPosters, collate_rows, encode_posters, tell_report
 from posterkit.training.loading.data_report import Lost, beyond_limit, leave_out, report_of
 from posterkit.training.loading.prefetch import PrefetchLoader
@@ -53,7 +54,7 @@ def open_pairs(config: SetConfig) -> PosterSet:
     return PosterSet(train, heldout)
 
 
-def pair_batches(posters: PosterSet, model: Any, run: Run, config: SetConfig) -> PrefetchLoader:
+def pair_batches(posters: PosterSet, model: Adapter, run: Run, config: SetConfig) -> PrefetchLoader:
     """Endless batches of `batch_size` pairs, `(2B, ...)`, on the run's device; as `encoded_batches`.
 
     A pair is left out whose sides are the same picture, do not go to one size, or of which one cannot be used.
@@ -89,7 +90,7 @@ def pair_batches(posters: PosterSet, model: Any, run: Run, config: SetConfig) ->
 
 
 def two_sided_batches(
-    run: Run, model: Any, encoded: EncodedPosters, pairs: Sequence[tuple[int, int]], lost: Lost,
+    run: Run, model: Adapter, encoded: EncodedPosters, pairs: Sequence[tuple[int, int]], lost: Lost,
     item: Callable[[int, int], Any], collate: Callable[[Sequence[Any]], Batch], what: str,
 ) -> PrefetchLoader:  # fmt: skip
     """Endless batches of pairs of encoded posters whose set has the two sides of each in a row.

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from posterkit.training.errors import WrongCall
-from posterkit.training.run import Loader
+from posterkit.training.protocols import Loader
 
 
 class PrefetchLoader:

@@ -11,6 +11,7 @@ from posterkit.datagen.engine import Flow, run_flow
 from posterkit.datasets.dataset import PosterDataset
 from posterkit.datasets.pairs import as_samples, pictures_of
 from posterkit.pipelines.flux_inputs import feedback_text
+from posterkit.training.adapters import Adapter
 from posterkit.training.loading.batches import Batch, encode_posters
 from posterkit.training.loading.data_report import leave_out
 from posterkit.training.loading.drafts import DraftsOfPosters, encode_drafted
@@ -67,7 +68,7 @@ def open_reflected(config: SetConfig, run: Run) -> PosterSet:
     return PosterSet(train, heldout)
 
 
-def reflection_batches(posters: PosterSet, model: Any, run: Run, config: SetConfig) -> PrefetchLoader:
+def reflection_batches(posters: PosterSet, model: Adapter, run: Run, config: SetConfig) -> PrefetchLoader:
     """Endless batches of `batch_size` reflections on the run's device; as `encoded_batches`.
 
     What `model.precompute` returns of a target has its own name in a batch, of a draft and its feedback the name with
@@ -107,7 +108,7 @@ def reflection_batches(posters: PosterSet, model: Any, run: Run, config: SetConf
     )
 
 
-def _collate(model: Any, rows: Sequence[Any]) -> Batch:
+def _collate(model: Adapter, rows: Sequence[Any]) -> Batch:
     tensors, drafts = (model.collate([row[side] for row in rows]) for side in (1, 2))
     tensors |= {f"{name}_draft": value for name, value in drafts.items()}
     return Batch(tensors, [str(row["id"]) for row, *_ in rows], [str(row["task"]) for row, *_ in rows])

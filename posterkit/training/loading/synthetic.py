@@ -17,6 +17,7 @@ from posterkit.datasets.encoder_cache import EncoderCache
 from posterkit.datasets.processes import begin_worker
 from posterkit.schema import PosterSample
 from posterkit.synthetic import SyntheticPosters
+from posterkit.training.adapters import Adapter
 from posterkit.training.run import Run
 
 APART = 10_000_000  # large synthetic posters are numbered from here on, so that none is a small one too
@@ -61,7 +62,7 @@ def open_posters(data: DataConfig, split: str) -> PosterDataset | SyntheticPoste
     return SyntheticPosters(seed=data.seed, sizes=tuple((w, h) for w, h in data.sizes), **kind)
 
 
-def encoded_posters(data: DataConfig, model: Any, run: Run) -> tuple[BucketedLoader[Any], set[Hashable]]:
+def encoded_posters(data: DataConfig, model: Adapter, run: Run) -> tuple[BucketedLoader[Any], set[Hashable]]:
     """Batches of what a model's frozen parts make of the posters, encoded now where they are not in the cache yet.
 
     Returns:
@@ -87,7 +88,9 @@ def encoded_posters(data: DataConfig, model: Any, run: Run) -> tuple[BucketedLoa
         pool.shutdown()
     buckets = [model.bucket(row) for row in cache.shapes()]
     batch = run.config.batch_size
-    fewer = {one: max(1, round(batch * _cells(buckets[0]) / _cells(one))) for one in set(buckets[count:])}
+    fewer: dict[Hashable, int] = {
+        one: max(1, round(batch * _cells(buckets[0]) / _cells(one))) for one in set(buckets[count:])
+    }
     return BucketedLoader(cache, buckets, batch, model.collate, run.config.seed, *part, fewer), set(fewer)
 
 
@@ -111,7 +114,7 @@ def drawing_pool(workers: int) -> ProcessPoolExecutor | None:
     return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), begin_worker) if workers else None
 
 
-def _key(data: DataConfig, source: PosterDataset | SyntheticPosters, model: Any, precision: str) -> dict[str, Any]:
+def _key(data: DataConfig, source: PosterDataset | SyntheticPosters, model: Adapter, precision: str) -> dict[str, Any]:
     """What decides how a poster of a number is encoded."""
     key = {name: value for name, value in vars(data).items() if name not in ("count", "cache", "large", "workers")}
     drawn = hashlib.sha256()

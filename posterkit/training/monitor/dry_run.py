@@ -9,7 +9,7 @@ import contextlib
 import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 import torch
@@ -24,9 +24,7 @@ from posterkit.training.config import RunConfig, flat
 from posterkit.training.errors import WrongCall
 from posterkit.training.monitor.dry_picture import picture_of_batch
 from posterkit.training.monitor.log import GIB, memory_bytes
-
-if TYPE_CHECKING:
-    from posterkit.training.run import Run
+from posterkit.training.protocols import RunView
 
 _SMALL = 4096  # values; bitsandbytes keeps the states of smaller weights in 32 bits
 _BLOCK = 256  # values that share one scale in its 8-bit states
@@ -80,7 +78,7 @@ class DryRun:
         OSError: the picture cannot be written.
     """
 
-    def __init__(self, run: Run, batch: Any) -> None:
+    def __init__(self, run: RunView, batch: Any) -> None:
         self.run = run
         self.saved = SavedForBackward(run.model.module.parameters())
         if run.accelerator.is_main_process:
@@ -190,7 +188,7 @@ def check_on_disk(config: RunConfig) -> None:
         raise WrongCall(f"a dry run needs what the run starts from, and not on this machine: {'; '.join(missing)}")
 
 
-def _parts_lines(run: Run) -> list[str]:
+def _parts_lines(run: RunView) -> list[str]:
     """Which weights train, part by part."""
     module = run.model.module
     parts = list(module.items()) if isinstance(module, nn.ModuleDict) else [("model", module)]
@@ -211,7 +209,7 @@ def _parts_lines(run: Run) -> list[str]:
     return lines
 
 
-def _frozen_encoders(run: Run) -> tuple[int, int]:
+def _frozen_encoders(run: RunView) -> tuple[int, int]:
     """Bytes of the autoencoder and of encoders that do not train: those on the run's device, and the others."""
     model: Any = run.model
     vae = getattr(model, "vae", None)

@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 from torch import nn
@@ -20,9 +20,7 @@ from posterkit.training.config import RunConfig, flat
 from posterkit.training.lora import trained_adapter
 from posterkit.training.monitor.log import ROWS
 from posterkit.training.monitor.origins import Origin, origin_of
-
-if TYPE_CHECKING:
-    from posterkit.training.run import Run
+from posterkit.training.protocols import RunView
 
 # calls that a recipe teaches beside its family's
 _TAUGHT = {
@@ -35,7 +33,7 @@ _RECALLS = 12  # rows of the table of text recall, evenly over the run
 _FIGURES = ("loss", "grad_norm", "lr", "images_per_s", "tokens_per_s", "memory_gib", "data_wait")
 
 
-def write_card(folder: Path, model: Any, run: Run, averaged: bool = False) -> None:
+def write_card(folder: Path, model: Any, run: RunView, averaged: bool = False) -> None:
     """Write README.md into a folder of saved weights, and the run's first and last sample sheet beside it.
 
     Args:
@@ -110,7 +108,7 @@ def _recipe(config: RunConfig) -> ModuleType | None:
     return None if type(config) is RunConfig or not getattr(module, "__file__", None) else module
 
 
-def _facts(model: Any, run: Run, origin: Origin, averaged: bool) -> str:
+def _facts(model: Any, run: RunView, origin: Origin, averaged: bool) -> str:
     config, lora = run.config, lora_of(model)
     trained = sum(p.numel() for p in model.module.parameters() if p.requires_grad)
     if lora:
@@ -164,7 +162,7 @@ def sets_of(config: RunConfig, run_folder: Path) -> dict[str, str]:
     return found
 
 
-def _pictures(run: Run, shown: dict[str, Path]) -> str:
+def _pictures(run: RunView, shown: dict[str, Path]) -> str:
     if not shown:
         return ""
     lines = ["## Samples", "Held-out posters above, what the model makes of their words below, from the same noise."]
@@ -227,7 +225,7 @@ def _use(model: Any, origin: Origin, config: RunConfig) -> str:
     return text
 
 
-def _training(run: Run) -> str:
+def _training(run: RunView) -> str:
     log = run.folder / ROWS
     rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.is_file() else []
     lines = ["## Training"]

@@ -16,6 +16,7 @@ from posterkit.metrics.fidelity import appearance_distance
 from posterkit.prompts import quoted_texts
 from posterkit.schema import DrawnText, PosterSample
 from posterkit.sizing import Size
+from posterkit.training.adapters import Adapter
 from posterkit.training.loading.fitting import fit_sample, target_size
 from posterkit.training.loading.sets import PosterSet
 from posterkit.training.monitor.sampling import SampleSheet
@@ -36,7 +37,7 @@ class Redraws(SampleSheet):
         posters: of `open_reflected`.
     """
 
-    def __init__(self, model: Any, run: Run, posters: PosterSet) -> None:
+    def __init__(self, model: Adapter, run: Run, posters: PosterSet) -> None:
         super().__init__(model, run, posters, watch=self.compare)
 
     def __call__(self) -> Image.Image:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from PIL import Image
 
 from posterkit.image_io import written_whole
 from posterkit.training.monitor.model_card import write_card
+from posterkit.training.protocols import RunView
 from posterkit.training.saving import writing
 from posterkit.training.sharding import gathered, parted_again
 from posterkit.training.state import random_state, set_random_state
 
-if TYPE_CHECKING:
-    from posterkit.training.run import Run
 
-
-def write_sheet(run: Run, sample: Callable[[], Image.Image]) -> None:
+def write_sheet(run: RunView, sample: Callable[[], Image.Image]) -> None:
     """Draw `samples/<step>.png` from averaged weights; the run goes on as if nothing had been drawn.
 
     Of sharded weights every process draws the same picture, with all of them.
@@ -48,7 +46,7 @@ def write_sheet(run: Run, sample: Callable[[], Image.Image]) -> None:
     run.model.module.train()
 
 
-def write_weights(run: Run, model: Any) -> None:
+def write_weights(run: RunView, model: Any) -> None:
     """Write the last weights to `model/` and averaged ones to `ema/`, each with its card.
 
     Raises:

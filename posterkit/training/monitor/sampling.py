@@ -18,6 +18,7 @@ from posterkit.metrics.expected_texts import request_from_sample
 from posterkit.metrics.text import TextReader, text_accuracy
 from posterkit.schema import PosterSample
 from posterkit.sizing import Size
+from posterkit.training.adapters import Adapter
 from posterkit.training.loading.encoding import encoders_on
 from posterkit.training.loading.fitting import fit_sample, target_size
 from posterkit.training.loading.sets import PosterSet
@@ -39,7 +40,7 @@ class SampleSheet:
     and on the posters themselves, which is as many as it can read at that size.
     """
 
-    def __init__(self, model: Any, run: Run, posters: PosterSet, watch: Watch | None = None) -> None:
+    def __init__(self, model: Adapter, run: Run, posters: PosterSet, watch: Watch | None = None) -> None:
         self.model, self.run, self.watch = model, run, watch
         shown = posters.heldout if posters.heldout.rows else posters.train
         if not posters.heldout.rows and run.config.sample_every:

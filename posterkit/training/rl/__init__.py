@@ -16,7 +16,7 @@ from posterkit.training.rl.watch import RewardWatch
 
 __all__ = [
     "DPOConfig", "Epoch", "EpochLoader", "GRPOConfig", "NFTConfig", "Policy", "PolicyBatch", "Requests",
-    "RewardSource", "RewardWatch", "Rollout", "RolloutConfig", "ScoredBatch", "Trajectory", "best_and_worst", "collect_rewards",
-    "compare_groups", "decode", "epoch_figures", "open_rewards", "policy_batches", "requests_of", "sample_ode",
-    "sample_sde", "start_rollout",
+    "RewardSource", "RewardWatch", "Rollout", "RolloutConfig", "ScoredBatch", "Trajectory", "best_and_worst",
+    "collect_rewards", "compare_groups", "decode", "epoch_figures", "open_rewards", "policy_batches",
+    "requests_of", "sample_ode", "sample_sde", "start_rollout",
 ]  # fmt: skip

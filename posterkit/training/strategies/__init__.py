@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from posterkit.training.adapters import Adapter
 from posterkit.training.strategies.config import HalvesConfig, StrategyConfig
 from posterkit.training.strategies.end_to_end import EndToEnd, Group, Strategy
 from posterkit.training.strategies.halves import Halves
@@ -23,7 +22,7 @@ __all__ = [
 ]
 
 
-def build_strategy(config: StrategyConfig, model: Any) -> Strategy:
+def build_strategy(config: StrategyConfig, model: Adapter) -> Strategy:
     """The strategy that a stage's config asks for; to be built before `run.steps`, which asks it for what trains.
 
         strategy = build_strategy(config, model)

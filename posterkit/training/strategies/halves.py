@@ -8,6 +8,7 @@ from diffusers import FluxTransformer2DModel, QwenImageTransformer2DModel
 from torch import nn
 from torch.distributed.fsdp import FSDPModule
 
+from posterkit.training.adapters import Adapter
 from posterkit.training.strategies.config import HalvesConfig
 from posterkit.training.strategies.end_to_end import Group
 
@@ -30,10 +31,10 @@ class Halves:
         ValueError: it cannot be cut there.
     """
 
-    def __init__(self, model: Any, config: HalvesConfig) -> None:
+    def __init__(self, model: Adapter, config: HalvesConfig) -> None:
         self.model, self.config = model, config
         self.check_plain()
-        self.transformer = model.module["transformer"]
+        self.transformer: Any = model.module["transformer"]
         self.blocks = [block for name in BLOCKS[type(self.transformer)] for block in getattr(self.transformer, name)]
         self.boundary = self._boundary()
 

@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from posterkit.training.adapters import Adapter
 from posterkit.training.strategies.config import HalvesConfig
 from posterkit.training.strategies.end_to_end import Group
 from posterkit.training.strategies.halves import Halves
@@ -34,7 +35,7 @@ STREAMS = ("hidden_states", "encoder_hidden_states")  # image and text tokens, a
 class FrozenHalf:
     """Only the second half trains: the cheap alternative that LoPT has to beat. No backward pass in the first half."""
 
-    def __init__(self, model: Any, config: HalvesConfig) -> None:
+    def __init__(self, model: Adapter, config: HalvesConfig) -> None:
         self.model, self.halves = model, Halves(model, config)
         self.halves.check_trains("second_half")
         for parameter in self.halves.groups()[0].parameters:
@@ -64,7 +65,7 @@ class LoPT:
         TypeError, ValueError: as `Halves`, or one half has nothing that trains.
     """
 
-    def __init__(self, model: Any, config: HalvesConfig, accumulation: int = 1) -> None:
+    def __init__(self, model: Adapter, config: HalvesConfig, accumulation: int = 1) -> None:
         """
         Args:
             accumulation: forward passes in one optimiser step; the reconstruction is divided by it, as the task is.
