@@ -20,7 +20,7 @@ from PIL import Image
 from posterkit.pipelines.registry import resolve_folder
 from posterkit.pipelines.upscaler import CompactUpscaler
 from posterkit.synthetic import SyntheticPosters
-from posterkit.training.adapters.autoencoder import Autoencoder, images_to_tensor
+from posterkit.training.adapters.autoencoder import Autoencoder, AutoencoderKind, images_to_tensor
 from posterkit.training.config import RunConfig, parse_config
 from posterkit.training.losses import reconstruction_loss
 from posterkit.training.run import Run
@@ -38,7 +38,7 @@ class UpscalerConfig(RunConfig):
         sharp: share of crops that come from the reduced drawing itself: photographs and drafts are sharp.
     """
 
-    autoencoders: dict[str, str] = field(default_factory=dict)
+    autoencoders: dict[AutoencoderKind, str] = field(default_factory=dict)
     sizes: list[list] = field(default_factory=lambda: [[128, 192]])
     features: int = 24
     depth: int = 6

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from statistics import mean
 from typing import Any
 
@@ -44,8 +44,8 @@ class Redraws(SampleSheet):
         sheet, font = super().__call__(), ImageFont.load_default(13)
         made = Image.new("RGB", (sheet.width, sheet.height + 17 * _LINES), "white")
         made.paste(sheet)
-        width = sheet.width // len(self.told)
-        for number, feedback in enumerate(self.told):
+        width = sheet.width // len(self.feedback)
+        for number, feedback in enumerate(self.feedback):
             lines = textwrap.wrap(feedback, 36, max_lines=_LINES, placeholder=" …")
             ImageDraw.Draw(made).multiline_text((number * width + 2, sheet.height), "\n".join(lines), "black", font)
         return made
@@ -63,7 +63,7 @@ class Redraws(SampleSheet):
         return found
 
     @property
-    def told(self) -> list[str]:
+    def feedback(self) -> list[str]:
         """The feedback on each draft."""
         return [self.posters.rows[number + 1]["caption"] for number in self._numbers]
 
@@ -88,6 +88,6 @@ class Redraws(SampleSheet):
         )
         return {**far, "nearer": nearer}
 
-    def _draw(self, pipe: Any, sample: PosterSample, number: int) -> Image.Image:
-        draft = Image.fromarray(sample.references[0])
-        return super()._draw(partial(pipe, draft_image=draft, feedback=[self.told[number]]), sample, number)
+    def options(self, number: int) -> dict[str, Any]:
+        draft = Image.fromarray(self.samples[number].references[0])
+        return {**super().options(number), "draft_image": [draft], "feedback": [[self.feedback[number]]]}

@@ -49,13 +49,12 @@ class SampleSheet:
 
     def __call__(self) -> Image.Image:
         config: Any = self.run.config
-        options = {} if config.sample_guidance is None else {"guidance_scale": config.sample_guidance}
         made = []
         with encoders_on(self.model, self.run.device):
             pipe = self.model.pipeline()
             pipe.set_progress_bar_config(disable=True)
             for number, sample in enumerate(self.samples):
-                made.append(np.asarray(draw_sample(pipe, sample, number, config.sample_steps, **options)))
+                made.append(np.asarray(draw_sample(pipe, sample, number, config.sample_steps, **self.options(number))))
         pairs = list(zip(self.samples, made, strict=True))
         found: dict[str, Any] = {"made": self._read(pairs), "posters": self._readable}
         if self.watch:
@@ -72,6 +71,11 @@ class SampleSheet:
         height = max(len(column) for column in columns)
         padded = [np.pad(c, ((0, height - len(c)), (0, 4), (0, 0)), constant_values=255) for c in columns]
         return Image.fromarray(np.concatenate(padded, 1))
+
+    def options(self, number: int) -> dict[str, Any]:
+        """More arguments of the pipeline's call for the sample of a number."""
+        config: Any = self.run.config
+        return {} if config.sample_guidance is None else {"guidance_scale": config.sample_guidance}
 
     @cached_property
     def samples(self) -> list[PosterSample]:
