@@ -12,7 +12,7 @@ from PIL import Image
 from posterkit.critic.critic import Score
 from posterkit.datagen.engine import Flow, run_flow
 from posterkit.datagen.preferences import EncodePair, RankedCandidates, ScoredCandidate
-from posterkit.datagen.requests import Wanted
+from posterkit.datagen.requests import SetRequest
 from posterkit.schema import PosterSample
 from posterkit.synthetic.glyph_posters import GlyphPosters
 from posterkit.tasks import TASKS
@@ -46,10 +46,18 @@ def _rank(sample: PosterSample, posters: list[Picture]) -> RankedCandidates:
     far = [distance(poster, sample.target, made_of(sample)) for poster in posters]
     score = Score(0.0, 0.0, 0.0, "")
     found = [ScoredCandidate(n, Image.fromarray(one), 0, score, -far[n]) for n, one in enumerate(posters)]
-    wanted = Wanted(
-        sample.id, sample.task, sample.instruction, sample.words, sample.instruction, split=sample.split,
-        theme="glyphs", source="synthetic", licence="CC0-1.0", placed=sample.placed,
-        references=tuple(map(Image.fromarray, sample.references)),
-        mask=None if sample.mask is None else Image.fromarray(sample.mask),
-    )  # fmt: skip
-    return RankedCandidates(wanted, tuple(sorted(found, key=lambda one: -one.quality)), ORACLE, ORACLE)
+    request = SetRequest(
+        sample.words or "",
+        task=sample.task,
+        images=sample.references,
+        mask=sample.mask,
+        id=sample.id,
+        instruction=sample.instruction,
+        caption=sample.instruction,
+        placed=sample.placed,
+        theme="glyphs",
+        split=sample.split,
+        source="synthetic",
+        licence="CC0-1.0",
+    )
+    return RankedCandidates(request, tuple(sorted(found, key=lambda one: -one.quality)), ORACLE, ORACLE)

@@ -12,25 +12,25 @@ with the draft as input and the words as answer.
 
 from __future__ import annotations
 
-from posterkit.datagen.candidate_options import CandidateOptions, draw_step, judge_of, settings_of, wanted_of
+from posterkit.datagen.candidate_options import CandidateOptions, draw_step, judge_of, requests_of, settings_of
 from posterkit.datagen.command_line import make_set, run_tool
 from posterkit.datagen.engine import Flow, FlowResult
 from posterkit.datagen.preferences import EncodeReflection, ScoreCandidates, SuggestImprovements, WinnerGate
 
 
 def main() -> FlowResult:
-    wanted = wanted_of(ARGS, turns=ARGS.candidates - 1)
-    draw, judge = draw_step(ARGS, wanted), judge_of(ARGS)
+    requests = requests_of(ARGS, turns=ARGS.candidates - 1)
+    draw, judge = draw_step(ARGS, requests), judge_of(ARGS)
     steps = (
         ("draw", draw),
         ("judge", ScoreCandidates(judge, whole=True)),
         ("best", WinnerGate(ARGS.gate_text, ARGS.gate_content)),
         ("suggest", SuggestImprovements(judge)),
     )
-    settings = {"tool": "build_reflections", **settings_of(ARGS, wanted, draw),
+    settings = {"tool": "build_reflections", **settings_of(ARGS, requests, draw),
                 "gate_text": ARGS.gate_text, "gate_content": ARGS.gate_content}  # fmt: skip
     encode = EncodeReflection(draw.model.source, alike=ARGS.layout == "webdataset")
-    return make_set(Flow(wanted, len(wanted), steps, encode, settings, wanted.names), ARGS)
+    return make_set(Flow(requests, len(requests), steps, encode, settings, requests.names), ARGS)
 
 
 if __name__ == "__main__":

@@ -18,18 +18,19 @@ from posterkit.datagen.candidate_options import CandidateOptions, draw_step, jud
 from posterkit.datagen.command_line import make_set, run_tool, size
 from posterkit.datagen.engine import Flow, FlowResult
 from posterkit.datagen.lazy_models import LazyImageTextModel
-from posterkit.datagen.requests import TEXT, read_wanted
+from posterkit.datagen.requests import read_requests
 from posterkit.schema import encode_sample
 from posterkit.sizing import Size
+from posterkit.tasks import TEXT
 
 
 def main() -> FlowResult:
-    wanted = read_wanted(ARGS.input, TEXT)
+    requests = read_requests(ARGS.input, TEXT)
     if ARGS.judge == BLIND:
         raise ValueError(f"--judge {BLIND}: reads no text, so that every poster with one would be dropped; take rules")
     mini = ARGS.model is None
     ARGS.typeset = mini if ARGS.typeset is None else ARGS.typeset
-    draw = draw_step(ARGS, wanted, ARGS.finish or (Size(512, 768) if mini and not ARGS.size else None))
+    draw = draw_step(ARGS, requests, ARGS.finish or (Size(512, 768) if mini and not ARGS.size else None))
     judge = judge_of(ARGS)
     clip = LazyImageTextModel(ARGS.clip, ARGS.judge_device) if ARGS.clip else None
     if clip:
@@ -42,10 +43,10 @@ def main() -> FlowResult:
         *([("image-text filter", ImageTextFilter(clip, ARGS.agreement))] if clip else []),
         ("best", KeepBest(judge, licence, Path(draw.model.source).name)),
     )
-    settings = {"tool": "draw_candidates", **settings_of(ARGS, wanted, draw), "segmenter": ARGS.segmenter,
+    settings = {"tool": "draw_candidates", **settings_of(ARGS, requests, draw), "segmenter": ARGS.segmenter,
                 "recall": ARGS.recall, "clip": ARGS.clip, "agreement": ARGS.agreement,
                 "licence": licence}  # fmt: skip
-    return make_set(Flow(wanted, len(wanted), steps, encode_sample, settings, wanted.names), ARGS)
+    return make_set(Flow(requests, len(requests), steps, encode_sample, settings, requests.names), ARGS)
 
 
 if __name__ == "__main__":

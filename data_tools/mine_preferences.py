@@ -13,7 +13,7 @@ spell, take --gate-text 0.
 
 from __future__ import annotations
 
-from posterkit.datagen.candidate_options import CandidateOptions, draw_step, judge_of, settings_of, wanted_of
+from posterkit.datagen.candidate_options import CandidateOptions, draw_step, judge_of, requests_of, settings_of
 from posterkit.datagen.command_line import make_set, run_tool
 from posterkit.datagen.engine import Flow, FlowResult
 from posterkit.datagen.lazy_models import LazyImageTextModel
@@ -21,10 +21,10 @@ from posterkit.datagen.preferences import EncodePair, MinimumGap, ScoreCandidate
 
 
 def main() -> FlowResult:
-    wanted = wanted_of(ARGS, turns=2 if ARGS.unedited else 1)
-    if ARGS.unedited and wanted.tasks == ["text"]:
+    requests = requests_of(ARGS, turns=2 if ARGS.unedited else 1)
+    if ARGS.unedited and requests.tasks == ["text"]:
         raise ValueError("--unedited: text prompts have no input that could be left as it is")
-    draw, judge = draw_step(ARGS, wanted), judge_of(ARGS)
+    draw, judge = draw_step(ARGS, requests), judge_of(ARGS)
     ranker = LazyImageTextModel(ARGS.ranker, ARGS.judge_device) if ARGS.ranker else None
     if ranker:
         ranker.open()  # what is no model shows before any work
@@ -34,11 +34,11 @@ def main() -> FlowResult:
         ("winner", WinnerGate(ARGS.gate_text, ARGS.gate_content)),
         ("gap", MinimumGap(ARGS.gap)),
     )
-    settings = {"tool": "mine_preferences", **settings_of(ARGS, wanted, draw), "ranker": ARGS.ranker,
+    settings = {"tool": "mine_preferences", **settings_of(ARGS, requests, draw), "ranker": ARGS.ranker,
                 "gate_text": ARGS.gate_text, "gate_content": ARGS.gate_content, "gap": ARGS.gap,
                 "unedited": ARGS.unedited}  # fmt: skip
     encode = EncodePair(draw.model.source, alike=ARGS.layout == "webdataset")
-    return make_set(Flow(wanted, len(wanted), steps, encode, settings, wanted.names), ARGS)
+    return make_set(Flow(requests, len(requests), steps, encode, settings, requests.names), ARGS)
 
 
 if __name__ == "__main__":

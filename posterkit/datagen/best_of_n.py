@@ -10,12 +10,12 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from posterkit.datagen.drawing import Drawn
+from posterkit.datagen.drawing import DrawnPosters
 from posterkit.datagen.engine import Drop
 from posterkit.datagen.lazy_models import LazyCritic, LazyImageTextModel
 from posterkit.datagen.omni.subjects import Box, open_segmenter
 from posterkit.datagen.prompts import language_of
-from posterkit.datagen.requests import Wanted
+from posterkit.datagen.requests import SetRequest
 from posterkit.metrics.color import srgb_to_lab
 from posterkit.metrics.text import text_accuracy
 from posterkit.prompts import quoted_texts
@@ -49,7 +49,7 @@ class FilteredCandidates:
         judged: who looked at them.
     """
 
-    wanted: Wanted
+    request: SetRequest
     candidates: tuple[Candidate, ...]
     lost: Counter[str] = field(default_factory=Counter)
     judged: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -57,7 +57,8 @@ class FilteredCandidates:
     @property
     def texts(self) -> tuple[str, ...]:
         """What the poster must say."""
-        return self.wanted.texts if self.wanted.texts is not None else tuple(quoted_texts(self.wanted.prompt))
+        texts = self.request.texts
+        return tuple(quoted_texts(self.request.caption) if texts is None else texts)
 
     def keep_only(self, kept: list[Candidate], lost: Counter[str]) -> FilteredCandidates | Drop:
         """What is left; where nothing is, the commonest reason, with the last candidate as thumbnail."""
@@ -79,9 +80,9 @@ class EarlyFilter:
     segmenter: str = "rules"
     device: str | None = None
 
-    def __call__(self, drawn: Drawn) -> FilteredCandidates | Drop:
+    def __call__(self, drawn: DrawnPosters) -> FilteredCandidates | Drop:
         candidates = map(Candidate, drawn.images, drawn.texts)
-        item = FilteredCandidates(drawn.wanted, tuple(candidates))
+        item = FilteredCandidates(drawn.request, tuple(candidates))
         kept, lost = [], Counter[str]()
         for candidate in item.candidates:
             why = self.fault(candidate.picture, [text.box for text in candidate.texts if text.box])
@@ -141,7 +142,7 @@ class ImageTextFilter:
         scorer, kept, lost = self.scorer.open(), [], Counter[str]()
         pictures = [candidate.picture for candidate in item.candidates]
         for candidate, score in zip(
-            item.candidates, scorer.score(pictures, [item.wanted.prompt] * len(pictures)), strict=True
+            item.candidates, scorer.score(pictures, [item.request.caption] * len(pictures)), strict=True
         ):
             if score < self.least:
                 lost["does not fit its prompt"] += 1
@@ -169,20 +170,20 @@ class KeepBest:
             judge, question = self.judge.open(), "worth"
             judged[question] = {"by": judge.name}
             for n, candidate in enumerate(candidates):
-                score = judge.score(candidate.picture, item.wanted.prompt)
+                score = judge.score(candidate.picture, item.request.caption)
                 worth = round((score.aesthetics + score.text + score.content) / 3, 4)
                 candidates[n] = replace(candidate, scores={**candidate.scores, question: worth})
         chosen = max(candidates, key=lambda candidate: candidate.scores[question])
         judged = {asked: {**answer, "said": chosen.scores[asked]} for asked, answer in judged.items()}
         drawn = len(candidates) + item.lost.total()
         judged["candidates"] = {"by": self.made_by, "said": {"drawn": drawn, **dict(sorted(item.lost.items()))}}
-        wanted, pixels = item.wanted, np.asarray(chosen.picture)
+        request, pixels = item.request, np.asarray(chosen.picture)
         title = item.texts[0] if item.texts else None
         return PosterSample(
-            id=f"candidate-{wanted.id}", task="text", target=pixels, texts=list(chosen.texts),
+            id=f"candidate-{request.id}", task="text", target=pixels, texts=list(chosen.texts),
             regions=[Region(text.box, "major" if text.text == title else "minor", text.text)
                      for text in chosen.texts if text.box],
-            caption=wanted.prompt, instruction=wanted.prompt, words=wanted.prompt, theme=wanted.theme,
-            source=self.made_by, licence=self.licence, split=wanted.split, background=background_name(pixels),
-            style=wanted.style, judged=judged,
+            caption=request.caption, instruction=request.caption, words=request.caption, theme=request.theme,
+            source=self.made_by, licence=self.licence, split=request.split, background=background_name(pixels),
+            style=request.style, judged=judged,
         )  # fmt: skip

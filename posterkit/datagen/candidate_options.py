@@ -11,9 +11,10 @@ from posterkit.critic.opening import RULES
 from posterkit.datagen.command_line import ToolParser, positive_int, size
 from posterkit.datagen.drawing import Draw, ModelAt
 from posterkit.datagen.lazy_models import LazyCritic
-from posterkit.datagen.requests import TEXT, WantedPosters, read_wanted
+from posterkit.datagen.requests import SetRequests, read_requests
+from posterkit.pipelines.registry import family_for, family_of
 from posterkit.sizing import Size, check_on_grid
-from posterkit.tasks import TASKS
+from posterkit.tasks import TASKS, TEXT
 
 
 class CandidateOptions(ToolParser):
@@ -99,14 +100,14 @@ def share(text: str) -> float:
     return value
 
 
-def wanted_of(given: argparse.Namespace, turns: int) -> WantedPosters:
-    """The posters that are asked for; ValueError as `read_wanted`, or where there is nothing to compare."""
+def requests_of(given: argparse.Namespace, turns: int) -> SetRequests:
+    """The requests of the input; ValueError as `read_requests`, or where there is nothing to compare."""
     if given.candidates < 2:
         raise ValueError("--candidates 1: it takes two to compare")
-    return read_wanted(given.input, given.task, turns)
+    return read_requests(given.input, given.task, turns)
 
 
-def draw_step(given: argparse.Namespace, wanted: WantedPosters, finish: Size | None = None) -> Draw:
+def draw_step(given: argparse.Namespace, requests: SetRequests, finish: Size | None = None) -> Draw:
     """The step that draws; the model is loaded here, so that a wrong one shows before any work.
 
     Args:
@@ -115,12 +116,11 @@ def draw_step(given: argparse.Namespace, wanted: WantedPosters, finish: Size | N
     Raises:
         ValueError: it cannot be loaded, does not draw the task, or the size is off its grid.
     """
-    text = wanted.tasks == [TEXT]
-    source = given.model or ("mini:postercraft" if text else "mini:posteromni")
+    family = family_for(requests.tasks[0])
+    source = given.model or family.mini
     model = ModelAt(source, given.transformer, tuple(given.lora), given.preset, given.device, given.dtype)
-    if (model.family() == "postercraft") != text:
-        needed = "FLUX.1" if text else "Qwen-Image-Edit"
-        raise ValueError(f"{source}: does not draw {', '.join(wanted.tasks)}; take a {needed} folder")
+    if family_of(source) is not family:
+        raise ValueError(f"{source}: does not draw {', '.join(requests.tasks)}; take a {family.title} folder")
     if given.size:
         check_on_grid(*given.size)
     if given.workers == 1:
@@ -138,9 +138,9 @@ def judge_of(given: argparse.Namespace) -> LazyCritic:
     return judge
 
 
-def settings_of(given: argparse.Namespace, wanted: WantedPosters, draw: Draw) -> dict[str, Any]:
+def settings_of(given: argparse.Namespace, requests: SetRequests, draw: Draw) -> dict[str, Any]:
     """What decides what comes out, for a set's settings."""
-    rows = repr([row if isinstance(row, dict) else row.detail for row in wanted.rows])
+    rows = repr([row if isinstance(row, dict) else row.detail for row in requests.rows])
     return {
         "prompts": hashlib.sha256(rows.encode()).hexdigest()[:16], **draw.settings(), "judge": given.judge,
         "judge_model": given.judge_model,

@@ -10,14 +10,13 @@ from PIL import Image
 
 from posterkit.critic.critic import Score, Suggestions
 from posterkit.critic.model import speaks_of_another
-from posterkit.datagen.drawing import Drawn, Once
+from posterkit.datagen.drawing import DrawnPosters, Once
 from posterkit.datagen.engine import Drop
 from posterkit.datagen.lazy_models import LazyCritic, LazyImageTextModel
-from posterkit.datagen.requests import TEXT, Wanted
+from posterkit.datagen.requests import SetRequest
 from posterkit.datasets.shards import Row
 from posterkit.llm.client import AnswerError
-from posterkit.sizing import Size
-from posterkit.tasks import TASKS, place
+from posterkit.tasks import TASKS, TEXT
 
 UNEDITED = 1  # the turn of a row whose rejected side is the input
 
@@ -42,7 +41,7 @@ class ScoredCandidate:
 class RankedCandidates:
     """All candidates for a prompt, the best one first, and the names of critic and ranker."""
 
-    wanted: Wanted
+    request: SetRequest
     candidates: tuple[ScoredCandidate, ...]
     judge: str
     ranker: str
@@ -70,16 +69,16 @@ class ScoreCandidates:
     whole: bool = False
     once: Once = field(default_factory=Once, compare=False, repr=False)
 
-    def __call__(self, drawn: Drawn) -> RankedCandidates | Drop:
+    def __call__(self, drawn: DrawnPosters) -> RankedCandidates | Drop:
         try:
-            candidates, critic, ranker = self.once(drawn.wanted.id, lambda: self._appraise(drawn))
+            candidates, critic, ranker = self.once(drawn.request.id, lambda: self._appraise(drawn))
         except AnswerError as error:
             return Drop("judge failed", str(error), side_by_side(*drawn.images), fault=True)
-        return RankedCandidates(drawn.wanted, candidates, critic, ranker)
+        return RankedCandidates(drawn.request, candidates, critic, ranker)
 
-    def _appraise(self, drawn: Drawn) -> tuple[tuple[ScoredCandidate, ...], str, str]:
+    def _appraise(self, drawn: DrawnPosters) -> tuple[tuple[ScoredCandidate, ...], str, str]:
         critic = self.critic.open()
-        prompt = drawn.wanted.prompt
+        prompt = drawn.request.caption
         scores = [critic.score(image, prompt) for image in drawn.images]
         ranker = critic.name
         if self.ranker is not None:
@@ -124,7 +123,7 @@ class MinimumGap:
 
     def __call__(self, found: RankedCandidates) -> RankedCandidates | Drop:
         gap = found.best.quality - found.worst.quality
-        if found.wanted.turn == UNEDITED or gap > self.least:
+        if found.request.turn == UNEDITED or gap > self.least:
             return found
         best, worst = found.best.quality, found.worst.quality
         detail = f"{best:.4f} and {worst:.4f}: {gap:.4f} apart, more than {self.least:g} is asked"
@@ -145,13 +144,13 @@ class EncodePair:
     alike: bool = False
 
     def __call__(self, found: RankedCandidates) -> tuple[Row, dict[str, bytes]]:
-        wanted, best, worst = found.wanted, found.best, found.worst
-        unedited = wanted.turn == UNEDITED
-        name = f"{wanted.id}-unedited" if unedited else wanted.id
-        row, files = _shared(wanted, name, self.alike)
+        request, best, worst = found.request, found.best, found.worst
+        unedited = request.turn == UNEDITED
+        name = f"{request.id}-unedited" if unedited else request.id
+        row, files = _shared(request, name, self.alike)
         row |= {
             "chosen": _put(files, f"{name}.chosen.png", best.image),
-            "rejected": _put(files, f"{name}.rejected.png", _unedited(wanted) if unedited else worst.image),
+            "rejected": _put(files, f"{name}.rejected.png", request.inputs()[0] if unedited else worst.image),
             "kind": "unedited" if unedited else "candidates",
             "gap": None if unedited else round(best.quality - worst.quality, 4),
             **_history(found, self.model),
@@ -180,13 +179,13 @@ class SuggestImprovements:
     def __call__(self, found: RankedCandidates) -> CriticisedDraft | Drop:
         best = found.best
         others = sorted((one for one in found.candidates if one is not best), key=lambda one: one.number)
-        draft = others[found.wanted.turn]
+        draft = others[found.request.turn]
         if draft.quality >= best.quality:
             return Drop(
                 "as good as the best", f"both are worth {best.quality:.4f}", side_by_side(draft.image, best.image)
             )
         try:
-            said = self.critic.open().suggest(draft.image, found.wanted.prompt, better=best.image)
+            said = self.critic.open().suggest(draft.image, found.request.caption, better=best.image)
         except AnswerError as error:
             return Drop("judge failed", str(error), draft.image, fault=True)
         for name, words in asdict(said).items():
@@ -205,9 +204,9 @@ class EncodeReflection:
     alike: bool = False
 
     def __call__(self, made: CriticisedDraft) -> tuple[Row, dict[str, bytes]]:
-        wanted = made.found.wanted
-        name = f"{wanted.id}-{made.draft.number}"
-        row, files = _shared(wanted, name, self.alike)
+        request = made.found.request
+        name = f"{request.id}-{made.draft.number}"
+        row, files = _shared(request, name, self.alike)
         row |= {
             "draft": _put(files, f"{name}.draft.png", made.draft.image),
             "target": _put(files, f"{name}.png", made.found.best.image),
@@ -218,28 +217,21 @@ class EncodeReflection:
         return row, files
 
 
-def _unedited(wanted: Wanted) -> Image.Image:
-    """The input as it was; the area that filling generates is blank in it, whatever the set has there."""
-    first = wanted.references[0]
-    if wanted.task != "filling":
-        return first
-    return place(TASKS["filling"], [first], Size(*first.size), wanted.mask)[0][0]
-
-
-def _shared(wanted: Wanted, name: str, alike: bool) -> tuple[Row, dict[str, bytes]]:
+def _shared(request: SetRequest, name: str, alike: bool) -> tuple[Row, dict[str, bytes]]:
     """What both kinds of rows have: words, references and mask."""
     files: dict[str, bytes] = {}
-    references = [_put(files, f"{name}.ref{n}.png", picture) for n, picture in enumerate(wanted.references)]
-    mask = wanted.mask and _put(files, f"{name}.mask.png", wanted.mask)
-    if alike and wanted.task != TEXT:
+    references = [_put(files, f"{name}.ref{n}.png", picture) for n, picture in enumerate(request.pictures())]
+    hole = request.mask_picture()
+    mask = hole and _put(files, f"{name}.mask.png", hole)
+    if alike and request.task != TEXT:
         most = max(task.references[-1] for task in TASKS.values())
         for blank in (*(f"{name}.ref{n}.png" for n in range(most)), f"{name}.mask.png"):
             if blank not in files:
                 _put(files, blank, Image.new("L", (1, 1)))
     row = {
-        "id": name, "task": wanted.task, "prompt": wanted.prompt, "instruction": wanted.instruction,
-        "words": wanted.words, "theme": wanted.theme, "split": wanted.split, "source": wanted.source,
-        "licence": wanted.licence, "references": references, "mask": mask, "placed": wanted.placed,
+        "id": name, "task": request.task, "prompt": request.caption, "instruction": request.as_instruction(),
+        "words": request.prompt or None, "theme": request.theme, "split": request.split, "source": request.source,
+        "licence": request.licence, "references": references, "mask": mask, "placed": request.placed,
     }  # fmt: skip
     return row, files
 

@@ -1,4 +1,4 @@
-"""The posters that are asked for: prompts from a text file, from rows, or from a set with its references and masks."""
+"""Requests for posters: prompts from a text file, from rows, or from a set with its references and masks."""
 
 from __future__ import annotations
 
@@ -9,61 +9,38 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from posterkit.datagen.engine import Drop
 from posterkit.datasets.dataset import INDEX, SetFiles, read_row
 from posterkit.datasets.shards import Row
-from posterkit.schema import Box, sample_from_row
+from posterkit.schema import PosterRequest, sample_from_row
 from posterkit.sizing import Size
-from posterkit.tasks import TASKS
+from posterkit.tasks import TASKS, TEXT
 
-TEXT = "text"
 PROMPTS = "prompts.jsonl"  # the index of a folder of prompts alone
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # it names files, and a dot would end a tar member's key
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """One poster that is asked for.
+@dataclass(frozen=True, kw_only=True)
+class SetRequest(PosterRequest):
+    """A request that a row makes, and what the rows that are made from it repeat.
 
     Attributes:
-        id: names files.
-        task: "text" or a task's name.
-        prompt: what a judge holds a poster against.
-        words: what the pipeline is told; None for the task's default wording.
-        instruction: the words in the task's frame; equal to `prompt` for "text".
-        texts: what the poster must say; None for what the prompt quotes.
+        caption: what critics compare a poster with.
         theme, style, split, source, licence: as in a sample.
-        references: input images, RGB.
-        mask: mode L, 255 = to be made; for tasks that keep pixels.
-        placed: where reference 0 lies on the poster, in pixels, half open; None for the middle.
-        size: of the poster; None where the model's own will do.
         turn: which of the rows that are made from it.
     """
 
-    id: str
-    task: str
-    prompt: str
-    words: str | None
-    instruction: str
-    texts: tuple[str, ...] | None = None
     theme: str = ""
     style: str | None = None
     split: str = "train"
     source: str = ""
     licence: str = "unknown"
-    references: tuple[Image.Image, ...] = ()
-    mask: Image.Image | None = None
-    placed: Box | None = None
-    size: Size | None = None
     turn: int = 0
 
 
 @dataclass(frozen=True)
-class WantedPosters:
-    """Wanted posters by number, each `turns` times in a row; pictures are read when they are asked for."""
+class SetRequests:
+    """Requests by number, each `turns` times in a row; pictures are read when they are needed."""
 
     rows: tuple[Row | Drop, ...]
     folder: Path
@@ -72,12 +49,12 @@ class WantedPosters:
     def __len__(self) -> int:
         return len(self.rows) * self.turns
 
-    def __getitem__(self, number: int) -> Wanted | Drop:
+    def __getitem__(self, number: int) -> SetRequest | Drop:
         row = self.rows[number // self.turns]
         if isinstance(row, Drop):
             return row
         try:
-            return replace(_wanted(row, self.folder), turn=number % self.turns)
+            return replace(_request(row, self.folder), turn=number % self.turns)
         except (OSError, ValueError) as error:
             return Drop("unreadable", str(error), fault=True)
 
@@ -93,7 +70,7 @@ class WantedPosters:
         return [name for name in known for _ in range(self.turns)]
 
 
-def read_wanted(path: Path, task: str | None = None, turns: int = 1) -> WantedPosters:
+def read_requests(path: Path, task: str | None = None, turns: int = 1) -> SetRequests:
     """What to draw, by a file or folder.
 
     Args:
@@ -121,7 +98,7 @@ def read_wanted(path: Path, task: str | None = None, turns: int = 1) -> WantedPo
             row = _read_line(line, number, path, seen)
             if isinstance(row, Drop) or task in (None, row["task"]):
                 rows.append(row)
-    found = WantedPosters(tuple(rows), path.parent, turns)
+    found = SetRequests(tuple(rows), path.parent, turns)
     if not found.tasks:
         wrong = f"; {rows[0].detail}" if rows and isinstance(rows[0], Drop) else ""
         raise ValueError(f"{path}: holds no prompt{f' for task {task!r}' if task else ''}{wrong}")
@@ -167,31 +144,31 @@ def _fault(row: Row) -> str:
     return f"task {task.name!r} needs a mask" if task.needs_mask and not row.get("mask") else ""
 
 
-def _wanted(row: Row, folder: Path) -> Wanted:
+def _request(row: Row, folder: Path) -> SetRequest:
     prompt = row.get("caption") or row.get("prompt") or ""
     known: dict[str, Any] = {
         key: row[key] for key in ("theme", "style", "split", "source", "licence") if isinstance(row.get(key), str)
     }
     texts = row.get("texts")
     if isinstance(texts, list) and all(isinstance(text, str) for text in texts):  # of a prompt; a sample's have boxes
-        known["texts"] = tuple(texts)
+        known["texts"] = texts
     if row["task"] == TEXT:
-        return Wanted(row["id"], TEXT, prompt, prompt, prompt, **known)
+        return SetRequest(prompt, id=row["id"], caption=prompt, **known)
     files = SetFiles(folder)
     # a row without a finished poster is as good: its reference stands in while it is read
     sample = sample_from_row({"target": row["references"][0], **row}, lambda name: files.read(row, name))
     words = row["words"] if "words" in row else row.get("prompt")
     instruction = row.get("instruction") or TASKS[row["task"]].instruction(words)
     height, width = sample.target.shape[:2]
-    return Wanted(
-        row["id"],
-        row["task"],
-        prompt or instruction,
-        words,
-        instruction,
-        **known,
-        references=tuple(Image.fromarray(picture) for picture in sample.references),
-        mask=None if sample.mask is None else Image.fromarray(np.asarray(sample.mask)),
-        placed=sample.placed,
+    return SetRequest(
+        words or "",
+        task=row["task"],
+        images=sample.references,
+        mask=sample.mask,
         size=Size(width, height) if "target" in row or row["task"] == "filling" else None,
+        id=row["id"],
+        instruction=instruction,
+        caption=prompt or instruction,
+        placed=sample.placed,
+        **known,
     )

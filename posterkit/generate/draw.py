@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from PIL import Image
 
@@ -17,6 +17,8 @@ from posterkit.generate.plan import PosterPlan, native_box
 from posterkit.schema import Box, PosterRequest, picture_of
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS, TEXT, place
+
+Request = TypeVar("Request", bound=PosterRequest)
 
 REFERENCE = (2048, 2048)  # pixels; no model looks at a reference any closer
 
@@ -82,7 +84,7 @@ def _image_arguments(requests: Sequence[PosterRequest]) -> dict[str, Any]:
     return call
 
 
-def at_size(request: PosterRequest, size: Size) -> PosterRequest:
+def at_size(request: Request, size: Size) -> Request:
     """The same request for a poster of another size; an image that lies on the poster is scaled with it."""
     if request.size in (None, size) or not request.images or not TASKS[request.task].keeps_pixels:
         return replace(request, size=size)

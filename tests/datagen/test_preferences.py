@@ -21,7 +21,7 @@ from PIL import Image
 from tiny_clip import save_clip
 
 from posterkit import PosterCraftPipeline, PosterOmniPipeline
-from posterkit.datagen.drawing import Draw, Drawn, ModelAt
+from posterkit.datagen.drawing import Draw, DrawnPosters, ModelAt
 from posterkit.datagen.engine import Drop
 from posterkit.datagen.lazy_models import LazyCritic, LazyImageTextModel
 from posterkit.datagen.preferences import (
@@ -33,7 +33,7 @@ from posterkit.datagen.preferences import (
     WinnerGate,
 )
 from posterkit.datagen.report import write_report
-from posterkit.datagen.requests import Wanted, read_wanted
+from posterkit.datagen.requests import SetRequest, read_requests
 from posterkit.datasets import SyntheticPosters, write_sample
 from posterkit.datasets.pairs import open_preferences
 from posterkit.datasets.validation import validate
@@ -43,7 +43,7 @@ from posterkit.tasks import BLANK, TASKS
 
 ROOT = Path(__file__).parents[2]
 AREAS = {"native_area": 64 * 96, "reference_area": 64 * 64, "condition_area": 56 * 56, "num_inference_steps": 2}
-WANTED = Wanted("p", "text", "a prompt", "a prompt", "a prompt")
+REQUEST = SetRequest("a prompt", id="p", caption="a prompt")
 
 
 @pytest.fixture(scope="module")
@@ -68,12 +68,12 @@ def judged_by_grey():
         yield lambda marks: LazyCritic(grey_judge(start, marks).url)
 
 
-def drawn(count: int, wanted: Wanted = WANTED) -> Drawn:
-    return Drawn(wanted, candidates(count), tuple(range(100, 100 + count)))
+def drawn(count: int, request: SetRequest = REQUEST) -> DrawnPosters:
+    return DrawnPosters(request, candidates(count), tuple(range(100, 100 + count)))
 
 
-def ranked(judge: LazyCritic, count: int, wanted: Wanted = WANTED) -> RankedCandidates:
-    found = ScoreCandidates(judge)(drawn(count, wanted))
+def ranked(judge: LazyCritic, count: int, request: SetRequest = REQUEST) -> RankedCandidates:
+    found = ScoreCandidates(judge)(drawn(count, request))
     assert isinstance(found, RankedCandidates), found
     return found
 
@@ -118,7 +118,7 @@ def test_a_clip_folder_ranks_in_the_judge_s_place(judged_by_grey, tmp_path):
     clip = save_clip(tmp_path)
     found = ScoreCandidates(judged_by_grey([(5, 8, 7)] * 4), LazyImageTextModel(str(clip)))(drawn(4))
     assert isinstance(found, RankedCandidates) and found.ranker == str(clip) and "grey" in found.judge
-    cosines = ImageTextModel(clip).score(candidates(4), [WANTED.prompt] * 4)
+    cosines = ImageTextModel(clip).score(candidates(4), [REQUEST.prompt] * 4)
     assert found.best.number == int(np.argmax(cosines)) and found.worst.number == int(np.argmin(cosines))
     assert found.best.quality - found.worst.quality == pytest.approx(max(cosines) - min(cosines))
     assert (found.best.score.text, found.best.score.content) == (0.8, 0.7)
@@ -129,8 +129,10 @@ def test_the_input_as_it_was_is_rejected_with_a_hole_where_filling_has_to_make(j
     mask.paste(255, (16, 16, 48, 48))
     found = []
     for task in ("filling", "style_driven"):
-        wanted = Wanted("p", task, "a", "a", "a", references=(photo,), mask=mask, turn=UNEDITED)
-        row, files = EncodePair("m")(ranked(judged_by_grey([(2, 10, 10), (2, 10, 10)]), 2, wanted))
+        request = SetRequest(
+            "a", id="p", task=task, caption="a", instruction="a", images=(photo,), mask=mask, turn=UNEDITED
+        )
+        row, files = EncodePair("m")(ranked(judged_by_grey([(2, 10, 10), (2, 10, 10)]), 2, request))
         assert (row["id"], row["kind"], row["gap"]) == ("p-unedited", "unedited", None)
         found.append(np.asarray(Image.open(io.BytesIO(files[row["rejected"]]))))
     assert (found[0][16:48, 16:48] == BLANK).all() and (found[0][:16] == (10, 200, 10)).all()
@@ -138,15 +140,15 @@ def test_the_input_as_it_was_is_rejected_with_a_hole_where_filling_has_to_make(j
 
 
 def test_candidates_drawn_together_and_alone_are_the_same_but_for_rounding(craft):
-    wanted = Wanted("p", "text", "a boat", "a boat", "a boat")
-    alone, together = (Draw(ModelAt(str(craft)), 3, seed=0, batch=batch)(wanted) for batch in (1, 3))
+    request = SetRequest("a boat", id="p", caption="a boat")
+    alone, together = (Draw(ModelAt(str(craft)), 3, seed=0, batch=batch)(request) for batch in (1, 3))
     assert alone.seeds == together.seeds and len(set(alone.seeds)) == 3
     for one, other in zip(alone.images, together.images, strict=True):
         assert one.size == (64, 96)
         assert np.abs(np.asarray(one).astype(int) - np.asarray(other)).max() <= 1
-    more = Draw(ModelAt(str(craft)), 4, seed=0, batch=1)(wanted)
+    more = Draw(ModelAt(str(craft)), 4, seed=0, batch=1)(request)
     assert more.images[:3] == alone.images
-    other_row = Draw(ModelAt(str(craft)), 3, seed=0, batch=1)(Wanted("q", "text", "a boat", "a boat", "a boat"))
+    other_row = Draw(ModelAt(str(craft)), 3, seed=0, batch=1)(SetRequest("a boat", id="q", caption="a boat"))
     assert not set(other_row.seeds) & set(alone.seeds)
 
 
@@ -154,24 +156,24 @@ def test_candidates_drawn_together_and_alone_are_the_same_but_for_rounding(craft
 def test_every_image_task_is_drawn_at_another_size_with_what_it_keeps_in_its_place(omni, tmp_path, task):
     sample = SyntheticPosters(seed=6, tasks=(task,), sizes=((128, 192),))[1]
     write_sample(sample, tmp_path)
-    wanted = read_wanted(tmp_path)[0]
-    assert isinstance(wanted, Wanted) and wanted.size == (128, 192)
-    made = Draw(ModelAt(str(omni)), 2, seed=0)(wanted)
-    assert [image.size for image in made.images] == [(64, 96)] * 2 and made.wanted.size == Size(64, 96)
+    request = read_requests(tmp_path)[0]
+    assert isinstance(request, SetRequest) and request.size == (128, 192)
+    made = Draw(ModelAt(str(omni)), 2, seed=0)(request)
+    assert [image.size for image in made.images] == [(64, 96)] * 2 and made.request.size == Size(64, 96)
     if TASKS[task].keeps_pixels:
         kept = np.asarray(Image.fromarray(sample.mask).resize((64, 96), Image.Resampling.BOX)) == 0
         reduced = np.asarray(Image.fromarray(sample.target).resize((64, 96), Image.Resampling.LANCZOS)).astype(int)
         for image in made.images:
             assert np.abs(np.asarray(image)[kept] - reduced[kept]).mean() < 6  # two ways to reduce a picture differ
-        assert made.wanted.mask.size == (64, 96)
+        assert made.request.mask.size == (64, 96)
 
 
 @pytest.mark.slow
 def test_typeset_texts_stand_on_every_candidate_letter_for_letter(craft):
     prompt = 'Poster with a boat, title "HARBOUR NIGHT" at the top.'
-    wanted = Wanted("p", "text", prompt, prompt, prompt)
+    request = SetRequest(prompt, id="p", caption=prompt)
     found = ScoreCandidates(LazyCritic("rules"))(
-        Draw(ModelAt(str(craft)), 2, 0, size=Size(256, 384), typeset=True)(wanted)
+        Draw(ModelAt(str(craft)), 2, 0, size=Size(256, 384), typeset=True)(request)
     )
     assert isinstance(found, RankedCandidates)
     assert [one.score.text for one in found.candidates] == [1.0, 1.0]
@@ -183,21 +185,21 @@ def lines(path: Path, *rows: object) -> Path:
 
 
 def test_prompts_come_from_lines_rows_and_sets(tmp_path):
-    plain = read_wanted(lines(tmp_path / "a.txt", "a boat", "", " a car "), turns=2)
+    plain = read_requests(lines(tmp_path / "a.txt", "a boat", "", " a car "), turns=2)
     assert [plain[n].prompt for n in range(len(plain))] == ["a boat", "a boat", "a car", "a car"]
     assert [(plain[n].id, plain[n].turn) for n in range(2, 4)] == [("prompt-000003", 0), ("prompt-000003", 1)]
-    rows = read_wanted(lines(tmp_path / "a.jsonl", {"id": "x1", "prompt": "a boat", "theme": "sea"}))
-    assert (rows[0].id, rows[0].words, rows[0].theme, rows[0].split) == ("x1", "a boat", "sea", "train")
+    rows = read_requests(lines(tmp_path / "a.jsonl", {"id": "x1", "prompt": "a boat", "theme": "sea"}))
+    assert (rows[0].id, rows[0].prompt, rows[0].theme, rows[0].split) == ("x1", "a boat", "sea", "train")
     (tmp_path / "prompts").mkdir()
     lines(tmp_path / "prompts" / "prompts.jsonl", {"id": "x2", "prompt": "a car", "texts": ["CAR"], "language": "en"})
-    assert [one.prompt for one in read_wanted(tmp_path / "prompts")] == ["a car"]
+    assert [one.prompt for one in read_requests(tmp_path / "prompts")] == ["a car"]
     source = SyntheticPosters(seed=6, tasks=("text", "id_driven"), sizes=((64, 96),))
     for number, task in enumerate(("text", "id_driven")):
         write_sample(source.sample(number, task=task), tmp_path / "set")
     with pytest.raises(ValueError, match="holds the tasks id_driven, text; no model draws them all, say --task"):
-        read_wanted(tmp_path / "set")
-    assert read_wanted(tmp_path / "set", "text")[0].references == ()
-    assert len(read_wanted(tmp_path / "set", "id_driven")[0].references) >= 1
+        read_requests(tmp_path / "set")
+    assert read_requests(tmp_path / "set", "text")[0].references == ()
+    assert len(read_requests(tmp_path / "set", "id_driven")[0].references) >= 1
 
 
 @pytest.mark.parametrize(
@@ -214,8 +216,8 @@ def test_prompts_come_from_lines_rows_and_sets(tmp_path):
     ],
 )
 def test_a_bad_row_costs_itself_and_says_why(tmp_path, row, why):
-    found = read_wanted(lines(tmp_path / "p.jsonl", {"id": "ok", "prompt": "a boat"}, row))
-    assert isinstance(found[0], Wanted)
+    found = read_requests(lines(tmp_path / "p.jsonl", {"id": "ok", "prompt": "a boat"}, row))
+    assert isinstance(found[0], SetRequest)
     assert (
         isinstance(found[1], Drop)
         and found[1].fault
@@ -226,9 +228,9 @@ def test_a_bad_row_costs_itself_and_says_why(tmp_path, row, why):
 
 def test_a_file_without_any_prompt_is_refused(tmp_path):
     with pytest.raises(ValueError, match="holds no prompt"):
-        read_wanted(lines(tmp_path / "a.txt", "", " "))
+        read_requests(lines(tmp_path / "a.txt", "", " "))
     with pytest.raises(ValueError, match="there is no such file"):
-        read_wanted(tmp_path / "none.txt")
+        read_requests(tmp_path / "none.txt")
 
 
 def run(*arguments: object) -> list[str]:

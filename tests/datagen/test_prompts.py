@@ -25,7 +25,7 @@ from posterkit.datagen.best_of_n import (
     TextFilter,
     text_recall,
 )
-from posterkit.datagen.drawing import Draw, Drawn, ModelAt
+from posterkit.datagen.drawing import Draw, DrawnPosters, ModelAt
 from posterkit.datagen.engine import Drop
 from posterkit.datagen.lazy_models import LazyCritic, LazyImageTextModel
 from posterkit.datagen.prompts import (
@@ -39,7 +39,7 @@ from posterkit.datagen.prompts import (
     without_text_sentences,
     word_list,
 )
-from posterkit.datagen.requests import TEXT, Wanted, read_wanted
+from posterkit.datagen.requests import TEXT, SetRequest, read_requests
 from posterkit.datasets import PosterDataset
 from posterkit.datasets.validation import validate
 from posterkit.llm.client import AnswerError
@@ -213,16 +213,16 @@ def poster(*texts: str) -> Image.Image:
     return typeset(made, PosterBrief(texts=list(texts)), archetype="top-stack").image if texts else made
 
 
-def wanted(prompt: str, name: str = "p1", **more) -> Wanted:
-    return Wanted(name, TEXT, prompt, prompt, prompt, **more)
+def a_request(prompt: str, name: str = "p1", **more) -> SetRequest:
+    return SetRequest(prompt, id=name, caption=prompt, **more)
 
 
-def drawn(*pictures: Image.Image) -> Drawn:
-    return Drawn(wanted("A red disc."), pictures, tuple(range(len(pictures))), ((),) * len(pictures))
+def drawn(*pictures: Image.Image) -> DrawnPosters:
+    return DrawnPosters(a_request("A red disc."), pictures, tuple(range(len(pictures))), ((),) * len(pictures))
 
 
 def sifted(*pictures: Image.Image, prompt='A red disc. It says "HELLO WORLD".') -> FilteredCandidates:
-    return FilteredCandidates(wanted(prompt), tuple(map(Candidate, pictures)))
+    return FilteredCandidates(a_request(prompt), tuple(map(Candidate, pictures)))
 
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (480, 320, 3), dtype=np.uint8))
@@ -270,7 +270,7 @@ def test_chinese_is_compared_letter_by_letter():
 def test_the_image_text_filter_keeps_what_the_model_says_fits(tmp_path):
     folder = str(save_clip(tmp_path / "clip"))
     item = sifted(poster(), NOISE)
-    said = ImageTextModel(folder).score([poster(), NOISE], [item.wanted.prompt] * 2)
+    said = ImageTextModel(folder).score([poster(), NOISE], [item.request.prompt] * 2)
     between = sum(said) / 2
     found = ImageTextFilter(LazyImageTextModel(folder), between)(item)
     assert isinstance(found, FilteredCandidates) and found.lost == {"does not fit its prompt": 1}
@@ -281,8 +281,8 @@ def test_the_image_text_filter_keeps_what_the_model_says_fits(tmp_path):
 def test_the_best_candidate_becomes_a_finished_poster():
     texts = (DrawnText("HELLO WORLD", (20, 20, 300, 90)),)
     weak, strong = (Candidate(poster(), texts, {"agreement": score}) for score in (0.1, 0.3))
-    item = FilteredCandidates(wanted('A disc. "HELLO WORLD".', theme="nature", split="heldout"), (weak, strong, weak),
-                  Counter(noise=1), {"agreement": {"by": "clip"}})  # fmt: skip
+    request = a_request('A disc. "HELLO WORLD".', theme="nature", split="heldout")
+    item = FilteredCandidates(request, (weak, strong, weak), Counter(noise=1), {"agreement": {"by": "clip"}})
     made = KeepBest(LazyCritic("rules"), "CC0-1.0", "tiny")(item)
     assert made.task == "text" and made.caption == 'A disc. "HELLO WORLD".' and made.split == "heldout"
     assert made.judged["agreement"] == {"by": "clip", "said": 0.3}
@@ -308,8 +308,8 @@ def draw(flux: str, count: int, typeset: bool = False) -> Draw:
 
 
 def test_a_candidate_hangs_on_its_own_seed_alone(flux):
-    two, three = (draw(flux, count)(wanted('A disc. "HI".')) for count in (2, 3))
-    assert isinstance(two, Drawn) and isinstance(three, Drawn) and len(three.images) == 3
+    two, three = (draw(flux, count)(a_request('A disc. "HI".')) for count in (2, 3))
+    assert isinstance(two, DrawnPosters) and isinstance(three, DrawnPosters) and len(three.images) == 3
     pictures = [np.asarray(picture) for picture in (*two.images, *three.images)]
     assert pictures[0].shape == (192, 128, 3)
     assert (pictures[0] == pictures[2]).all() and (pictures[1] == pictures[3]).all()
@@ -317,20 +317,20 @@ def test_a_candidate_hangs_on_its_own_seed_alone(flux):
 
 
 def test_typeset_candidates_carry_the_asked_texts_and_their_boxes(flux):
-    made = draw(flux, 1, typeset=True)(wanted('A disc. It says "HELLO".'))
-    assert isinstance(made, Drawn)
+    made = draw(flux, 1, typeset=True)(a_request('A disc. It says "HELLO".'))
+    assert isinstance(made, DrawnPosters)
     ((text,),) = made.texts
     x0, y0, x1, y1 = text.box or (0, 0, 0, 0)
     assert text.text == "HELLO" and 0 <= x0 < x1 <= 128 and 0 <= y0 < y1 <= 192
-    lost = draw(flux, 1, typeset=True)(wanted("x", "p2", texts=("endless " * 60,)))
+    lost = draw(flux, 1, typeset=True)(a_request("x", "p2", texts=("endless " * 60,)))
     assert isinstance(lost, Drop) and lost.reason == "texts do not fit"
 
 
 def test_prompts_of_any_maker_are_read_with_the_texts_that_they_name(tmp_path):
     file = tmp_path / "mine.jsonl"
     file.write_text('{"prompt": "A \\"HI\\""}\n{"id": "b", "prompt": "B", "texts": ["HO"], "style": "retro"}\n')
-    first, second = read_wanted(file, TEXT)[0], read_wanted(file, TEXT)[1]
-    assert isinstance(first, Wanted) and isinstance(second, Wanted)
+    first, second = read_requests(file, TEXT)[0], read_requests(file, TEXT)[1]
+    assert isinstance(first, SetRequest) and isinstance(second, SetRequest)
     assert (first.id, FilteredCandidates(first, ()).texts) == ("prompt-000001", ("HI",))
     assert (second.id, FilteredCandidates(second, ()).texts, second.style) == ("b", ("HO",), "retro")
 

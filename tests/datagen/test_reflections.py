@@ -14,7 +14,7 @@ from grey_judge import candidates, grey_judge, level, level_of
 from PIL import Image
 
 from posterkit import PosterCraftPipeline
-from posterkit.datagen.drawing import Drawn
+from posterkit.datagen.drawing import DrawnPosters
 from posterkit.datagen.engine import Drop
 from posterkit.datagen.lazy_models import LazyCritic
 from posterkit.datagen.preferences import (
@@ -25,7 +25,7 @@ from posterkit.datagen.preferences import (
     SuggestImprovements,
 )
 from posterkit.datagen.report import write_report
-from posterkit.datagen.requests import Wanted
+from posterkit.datagen.requests import SetRequest
 from posterkit.datasets.pairs import open_reflections
 from posterkit.datasets.validation import validate
 
@@ -43,8 +43,10 @@ def rows(judge: LazyCritic, count: int, prompt: str = "a prompt", images=None) -
     """What comes of each turn of a prompt."""
     made = []
     for turn in range(count - 1):
-        wanted = Wanted("p", "text", prompt, prompt, prompt, turn=turn)
-        found = ScoreCandidates(judge, whole=True)(Drawn(wanted, images or candidates(count), tuple(range(count))))
+        request = SetRequest(prompt, id="p", caption=prompt, turn=turn)
+        found = ScoreCandidates(judge, whole=True)(
+            DrawnPosters(request, images or candidates(count), tuple(range(count)))
+        )
         assert isinstance(found, RankedCandidates), found
         made.append(SuggestImprovements(judge)(found))
     return made
