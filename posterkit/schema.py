@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from posterkit.documents import read_json
 from posterkit.image_io import as_rgb, read_image, read_mask
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS, TEXT, Anchor, place
@@ -360,7 +361,7 @@ def read_sample(line: str, folder: str | Path) -> PosterSample:
         ValueError: see `sample_from_row`.
         FileNotFoundError: a picture that the line names is not there.
     """
-    return sample_from_row(json.loads(line), lambda name: (Path(folder) / name).read_bytes())
+    return sample_from_row(read_json(line), lambda name: (Path(folder) / name).read_bytes())
 
 
 def sample_from_row(row: dict[str, Any], read: Callable[[str], bytes]) -> PosterSample:

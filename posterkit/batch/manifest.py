@@ -12,6 +12,7 @@ from typing import Any
 
 from posterkit.batch.folder import read_folder
 from posterkit.batch.rows import BadRow, checked
+from posterkit.documents import read_json
 from posterkit.pipelines.registry import resolve
 from posterkit.schema import PosterRequest, sides
 from posterkit.sizing import MAX_SIDE
@@ -78,9 +79,9 @@ def _read_manifest(path: Path, common: PosterRequest) -> list[PosterRequest | Ba
             continue
         name = f"{path.name}:{number}"
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            rows.append(BadRow(name, f"not JSON: {error.msg} at column {error.colno}"))
+            row = read_json(line, name)
+        except ValueError as error:
+            rows.append(BadRow(name, str(error).removeprefix(f"{name}: ")))
             continue
         rows.append(parse_row(row, name, path.parent, common))
     if not rows:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import tarfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+from posterkit.documents import read_json
 from posterkit.schema import PosterSample, sample_from_row
 
 INDEX = "samples.jsonl"
@@ -141,10 +141,7 @@ def read_row(line: str, where: str) -> dict[str, Any]:
     Raises:
         ValueError: it is no JSON object.
     """
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{where}: not JSON: {error.msg} at column {error.colno}") from None
+    row = read_json(line, where)
     if not isinstance(row, dict):
         raise ValueError(f"{where}: a row must be a JSON object, found {type(row).__name__}")
     return row

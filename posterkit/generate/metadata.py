@@ -14,6 +14,7 @@ from typing import Any
 
 from PIL import Image
 
+from posterkit.documents import read_json
 from posterkit.pipelines.revision import path_and_weight
 
 CHUNK = "posterkit"
@@ -56,8 +57,8 @@ def read_record(path: str | Path) -> dict[str, Any]:
     if text is None:
         raise ValueError(f"{path}: carries no posterkit record (made by something else, or a program removed it)")
     try:
-        record = json.loads(text)
-    except json.JSONDecodeError:
+        record = read_json(text)
+    except ValueError:
         raise ValueError(f"{path}: its posterkit record is damaged") from None
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         found = record.get("format") if isinstance(record, dict) else type(record).__name__

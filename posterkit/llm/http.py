@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from posterkit.documents import read_json
 from posterkit.llm.client import AnswerError
 from posterkit.messages import one_line
 
@@ -125,8 +125,8 @@ class JsonClient:
             refused = RequestRefused if reply.status_code in (400, 422) else AnswerError
             raise refused(f"{self.url}{path}: status {reply.status_code}: {one_line(text)}")
         try:
-            return json.loads(text)
-        except (ValueError, RecursionError):
+            return read_json(text)
+        except ValueError:
             raise AnswerError(f"{self.url}{path}: the reply is not JSON: {one_line(text)}") from None
 
 

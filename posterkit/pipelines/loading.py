@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from safetensors import SafetensorError, safe_open
 
+from posterkit.documents import read_json, read_yaml
 from posterkit.messages import error_line
 from posterkit.pipelines.registry import (
     FAMILIES,
@@ -107,8 +106,8 @@ def _card_head(model: str) -> dict[str, Any]:
     try:
         card = read_file(str(Path(model).parent) if Path(model).is_file() else model, "README.md")
         parts = card.split("---", 2)
-        head = yaml.safe_load(parts[1]) if card.lstrip()[:3] == "---" and len(parts) == 3 else None
-    except (ValueError, yaml.YAMLError):
+        head = read_yaml(parts[1]) if card.lstrip()[:3] == "---" and len(parts) == 3 else None
+    except ValueError:
         return {}
     return head if isinstance(head, dict) else {}
 
@@ -131,13 +130,13 @@ def load_transformer(source: str, model: str, family: ModelFamily, dtype: Any, q
     options = {"dtype": dtype} | ({"quantization_config": quantization} if quantization else {})
     path = Path(source)
     try:
-        base = json.loads(read_file(model, "transformer/config.json"))
+        base = read_json(read_file(model, "transformer/config.json"), "transformer/config.json")
         if path.is_file():
             _check_file(path, family)
             made = transformer.from_single_file(str(path), config=model, subfolder="transformer", **options)
         else:
             folder = _transformer_folder(source)
-            config = json.loads(read_file(source, f"{folder}/config.json" if folder else "config.json"))
+            config = read_json(read_file(source, f"{folder}/config.json" if folder else "config.json"), "config.json")
             _check_fit(config, base, family.transformer)
             made = transformer.from_pretrained(source, subfolder=folder, use_safetensors=True, **options)
         _check_fit(made.config, base)

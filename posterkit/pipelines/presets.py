@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
+from posterkit.documents import read_yaml
 from posterkit.messages import error_line
 from posterkit.pipelines.loading import LOAD_FAULTS, add_loras, load_transformer, weight_bytes
 from posterkit.pipelines.registry import FAMILIES, ModelFamily, family_of, resolve
@@ -148,10 +148,7 @@ def read_preset(name: str, family: str) -> Preset:
     file = Path(name) if name.endswith((".yaml", ".yml")) else _preset_folder() / f"{name}.yaml"
     if not file.is_file():
         raise ValueError(f"preset {name!r} is unknown; there are {', '.join(preset_names())}, or give a YAML file")
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as fault:
-        raise ValueError(f"{file}: not YAML: {error_line(fault)}") from None
+    content = read_yaml(file.read_text(encoding="utf-8"), str(file))
     _check_keys(file, content, ("memory_gb", "ram_gb", *FAMILIES))
     said = content.get(family) or {}
     _check_keys(file, said, tuple(f.name for f in fields(Preset)))
@@ -169,7 +166,7 @@ def read_preset(name: str, family: str) -> Preset:
 
 def preset_needs(name: str) -> tuple[float, dict[str, float]]:
     """What a shipped preset is made for: GB of the card, and GB of main memory for each family."""
-    content = yaml.safe_load((_preset_folder() / f"{name}.yaml").read_text(encoding="utf-8"))
+    content = read_yaml((_preset_folder() / f"{name}.yaml").read_text(encoding="utf-8"))
     return content["memory_gb"], content["ram_gb"]
 
 

@@ -7,13 +7,13 @@ A family is one entry here and two files: a pipeline and a training adapter. `re
 from __future__ import annotations
 
 import importlib
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from posterkit import mini
+from posterkit.documents import read_json
 from posterkit.messages import error_line
 from posterkit.pipelines.revision import path_and_weight
 from posterkit.tasks import TASKS, TEXT
@@ -218,10 +218,7 @@ def read_file(model: str, name: str) -> str:
 
 def read_index(model: str) -> dict[str, Any]:
     """`model_index.json` of a pipeline folder or hub id; ValueError where there is none."""
-    try:
-        index = json.loads(read_file(model, "model_index.json"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{model}: model_index.json is not JSON: {error}") from None
+    index = read_json(read_file(model, "model_index.json"), f"{model}: model_index.json")
     if not isinstance(index, dict):
         raise ValueError(f"{model}: model_index.json must hold keys and values")
     return index

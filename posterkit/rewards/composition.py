@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from PIL import Image
 
+from posterkit.documents import read_yaml
+from posterkit.messages import one_line
 from posterkit.rewards.parts.part import NOTHING_TO_JUDGE, check_count
 from posterkit.rewards.reward import Reward, RewardResult
 from posterkit.schema import PosterRequest
@@ -80,16 +81,15 @@ def read_composition(path: str | Path) -> tuple[dict[str, dict[str, float]], tup
         ValueError: it says something else.
     """
     try:
-        with Path(path).open(encoding="utf-8") as file:
-            told: Any = yaml.safe_load(file)
+        told: Any = read_yaml(Path(path).read_text(encoding="utf-8"), f"reward {path}")
     except FileNotFoundError:
         raise FileNotFoundError(f"reward {path}: there is no such file") from None
-    except yaml.YAMLError as fault:
-        raise ValueError(f"reward {path}: not valid YAML: {' '.join(str(fault).split())}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"reward {path}: not UTF-8 text") from None
     told = told if isinstance(told, dict) else {}
     weights, gates = told.get("weights"), told.get("gates", [])
     if not (isinstance(weights, dict) and isinstance(gates, list)) or told.keys() - {"weights", "gates"}:
-        found = ", ".join(f"{key}: {value!r}" for key, value in told.items())
+        found = one_line(", ".join(f"{key}: {value!r}" for key, value in told.items()))
         raise ValueError(
             f"reward {path}: it must say weights: {{task: {{part: number}}}} and may say gates: "
             f"[{{part: ..., least: ..., cap: ...}}], nothing else; it says {found or 'none of them'}"

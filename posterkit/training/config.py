@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 
+from posterkit.documents import read_yaml
 from posterkit.training.errors import WrongCall
 from posterkit.training.monitor.curves import can_draw_curves
 
@@ -151,10 +152,7 @@ def load_config(cls: type[Config], path: str | Path, overrides: typing.Sequence[
     path = Path(path)
     if not path.is_file():
         raise OSError(f"{path}: no such config file")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    values = read_yaml(path.read_text(encoding="utf-8"), str(path)) or {}
     if not isinstance(values, dict):
         raise ValueError(f"{path}: a config is a mapping of keys to values")
     for override in overrides:
@@ -167,10 +165,7 @@ def load_config(cls: type[Config], path: str | Path, overrides: typing.Sequence[
             inner = inner.setdefault(parent, {})
             if not isinstance(inner, dict):
                 raise ValueError(f"{override!r}: {parent!r} has no keys of its own")
-        try:
-            inner[leaf] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise ValueError(f"{override!r}: the value is not YAML") from None
+        inner[leaf] = read_yaml(text, repr(override))
     config: Any = _build(cls, values, str(path))
     if issubclass(cls, RunConfig):
         config.check()

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import yaml
 from diffusers.loaders.lora_base import LORA_WEIGHT_NAME_SAFE
 
+from posterkit.documents import read_yaml
 from posterkit.messages import error_line
 from posterkit.pipelines.loading import LOAD_FAULTS, quiet_bars
 from posterkit.pipelines.presets import hardware, use_attention
@@ -111,7 +111,9 @@ def open_start(name: str, family: str, dtype: torch.dtype = torch.float32, train
         record = Path(name) / "config.yaml"
         if not record.is_file():
             raise ValueError(f"{name}: holds a LoRA alone; give the run folder, whose config.yaml names its base")
-        model = open_start(yaml.safe_load(record.read_text(encoding="utf-8"))["init_from"], family, dtype, trains)
+        model = open_start(
+            read_yaml(record.read_text(encoding="utf-8"), str(record))["init_from"], family, dtype, trains
+        )
         load_adapter(model.parts["transformer"], "former", folder)
         fuse_adapter(model.parts["transformer"], "former")
         return model

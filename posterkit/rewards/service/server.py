@@ -16,6 +16,7 @@ import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from posterkit.documents import read_json
 from posterkit.llm.http import API_KEY
 from posterkit.rewards.opening import open_reward
 from posterkit.rewards.service.pool import RewardPool
@@ -62,7 +63,7 @@ class _Answering(BaseHTTPRequestHandler):
             self._say(None)
             return
         try:
-            images, rows = unpack(json.loads(body))
+            images, rows = unpack(read_json(body, "the question"))
         except ValueError as fault:
             self._say({"fault": str(fault)}, 400)
             return

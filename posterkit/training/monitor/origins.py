@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
+from posterkit.documents import read_yaml
 from posterkit.pipelines.registry import resolve_folder
 from posterkit.training.config import RunConfig
 
@@ -56,7 +55,7 @@ def origin_of(config: RunConfig) -> Origin:
         if run is None or run.resolve() in runs:  # a folder that was renamed may name itself
             break
         runs.insert(0, run.resolve())
-        start = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8")).get("init_from")
+        start = read_yaml((run / "config.yaml").read_text(encoding="utf-8"), str(run / "config.yaml")).get("init_from")
     stages = [run.name for run in runs]
     if not start:
         # all weights were made by this repository from its own synthetic posters
@@ -81,7 +80,7 @@ def _head_of(start: str) -> dict[str, Any]:
         return {}
     parts = (folder / "README.md").read_text(encoding="utf-8").split("---", 2)
     try:
-        head = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0].strip() else {}
-    except yaml.YAMLError:
+        head = read_yaml(parts[1]) if len(parts) == 3 and not parts[0].strip() else {}
+    except ValueError:
         return {}
     return head if isinstance(head, dict) else {}
