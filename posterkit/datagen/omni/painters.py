@@ -10,9 +10,13 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from posterkit.generate.draw import draw
+from posterkit.generate.maker import open_pipeline
 from posterkit.llm.once import opened_once
 from posterkit.messages import error_line
 from posterkit.pipelines.keep import color_cast, keep_pixels
+from posterkit.pipelines.registry import family_for, family_of, read_index, resolve
+from posterkit.schema import PosterRequest
 from posterkit.sizing import Size, fit_area
 
 DRAWS_FROM = 256 * 256  # native pixels; a model that paints fewer draws nothing that one could name
@@ -59,21 +63,16 @@ def open_painter(source: str, steps: int | None = None, device: str | None = Non
         return RulePainter()
     from diffusers.utils import logging
 
-    from posterkit import mini
-    from posterkit.pipelines.loading import family_of, read_index
-
     logging.disable_progress_bar()
-    folder = mini.path("posteromni") if source == "mini" else source
+    folder = resolve(family_for("filling").mini if source == "mini" else source)
     index = read_index(folder)
     try:
-        family = family_of(folder, index)
+        fills = "filling" in family_of(folder, index).tasks
     except ValueError:
-        return InpaintingPainter(folder, index, steps, device)
-    return (
-        PosterOmniPainter(folder, source, steps, device)
-        if family == "posteromni"
-        else InpaintingPainter(folder, index, steps, device)
-    )
+        fills = False
+    if fills:
+        return PosterOmniPainter(folder, source, steps, device)
+    return InpaintingPainter(folder, index, steps, device)
 
 
 class RulePainter:
@@ -128,22 +127,17 @@ class PosterOmniPainter:
     """PosterOmni's own filling, at the checkpoint's native area; a small one (mini) only continues what is there."""
 
     def __init__(self, folder: str, name: str, steps: int | None, device: str | None) -> None:
-        from posterkit.pipelines.presets import load_pipeline
-
         self.name, self.steps = Path(name).name, steps
-        self.pipe = load_pipeline(folder, device=device)
-        self.pipe.set_progress_bar_config(disable=True)
+        self.pipe = open_pipeline(folder, device=device)
         self.draws = self.pipe.config["native_area"] >= DRAWS_FROM
 
     def __call__(self, picture: Image.Image, hole: np.ndarray, prompt: str, seed: int) -> Image.Image:
-        import torch
-
         size = fit_area(picture.size, self.pipe.config["native_area"])
         small, mask = _reduced(picture, hole, size)
-        made = self.pipe(
-            task="filling", image=small, mask_image=mask, prompt=prompt, width=size.width, height=size.height,
-            num_inference_steps=self.steps, generator=torch.Generator().manual_seed(seed), preserve=False,
-        ).images[0]  # fmt: skip
+        request = PosterRequest(
+            prompt, task="filling", images=[small], mask=mask, size=size, steps=self.steps, seed=seed
+        )
+        made = draw(self.pipe, [request], preserve=False).images[0]
         return _kept(_enlarged(made, picture.size), picture, hole)
 
 

@@ -21,10 +21,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForImageTextToText
 
-from posterkit import mini
 from posterkit.pipelines.instruction import PICTURE
 from posterkit.pipelines.processor import load_processor
-from posterkit.pipelines.revision import weights_of
+from posterkit.pipelines.registry import resolve_folder
 from posterkit.schema import PosterRequest
 from posterkit.sizing import fit_area
 
@@ -205,10 +204,8 @@ class Scorer:
 
 def folder_of(source: str) -> Path:
     """The folder of weights that a run folder, `mini:posteromni` or a hub id stands for; FileNotFoundError if none."""
-    if source.startswith("mini:"):
-        return Path(mini.path(source.removeprefix("mini:")))
-    if Path(source).is_dir():
-        return Path(weights_of(source))
+    if source.startswith("mini:") or Path(source).is_dir():
+        return Path(resolve_folder(source))
     if source.count("/") != 1 or source.startswith((".", "/", "runs/", "~")):
         raise FileNotFoundError(f"{source}: no such folder")
     return Path(snapshot_download(source, allow_patterns=_WANTED))
