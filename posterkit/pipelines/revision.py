@@ -52,14 +52,3 @@ def path_and_weight(source: str) -> tuple[str, str]:
     """`file=0.8` is a LoRA with its weight, unless a file has that name."""
     path, mark, weight = source.rpartition("=")
     return (path, mark + weight) if mark and not Path(source).exists() else (source, "")
-
-
-def weights_of(source: str) -> str:
-    """What to load: a recipe's run folder stands for its averaged weights, else for its last ones.
-
-    Args:
-        source: a folder, a file or a hub id; of a LoRA its weight may stand behind it.
-    """
-    path, weight = path_and_weight(source)
-    inner = (Path(path) / name for name in ("ema", "model"))
-    return str(next((folder for folder in inner if folder.is_dir()), path)) + weight

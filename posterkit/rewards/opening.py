@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from posterkit.pipelines.revision import weights_of
+from posterkit.pipelines.registry import resolve
 from posterkit.rewards.composition import BLIND, GATES, TEXT, WEIGHTS, Composed, Gate, read_composition
 from posterkit.rewards.reward import Reward
 from posterkit.tasks import TASKS
@@ -193,7 +193,7 @@ def kind_of(source: str) -> str:
     if source.startswith(("http://", "https://")):
         return "judge"
     folder = Path(source)
-    if (Path(weights_of(source)) / _LEARNED).is_file():
+    if (Path(resolve(source)) / _LEARNED).is_file():
         return "learned"
     config = folder / "config.json"
     if config.is_file():

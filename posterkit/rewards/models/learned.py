@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from posterkit.pipelines.loading import quiet_bars
-from posterkit.pipelines.revision import weights_of
+from posterkit.pipelines.registry import resolve
 from posterkit.rewards.models.scorer import BACKBONE, CONFIG, WEIGHTS, Scorer
 from posterkit.rewards.reward import RewardResult
 from posterkit.schema import PosterRequest
@@ -36,7 +36,7 @@ class Learned:
     def __init__(
         self, source: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
     ) -> None:
-        self.folder = Path(weights_of(str(source)))
+        self.folder = Path(resolve(source))
         quiet_bars()
         self.scorer = Scorer.from_folder(self.folder, dtype)
         if "scale" not in self.scorer.settings:
