@@ -20,6 +20,7 @@ from pathlib import Path
 from statistics import fmean
 
 import numpy as np
+from cheats import CHEATS, cheat
 from PIL import Image
 
 from posterkit.datasets import SyntheticPosters
@@ -28,7 +29,6 @@ from posterkit.generate.maker import open_pipeline
 from posterkit.metrics.expected_texts import request_from_sample
 from posterkit.rewards import open_reward
 from posterkit.rewards.cache import CachedReward
-from posterkit.rewards.cheats import CHEATS, cheat
 from posterkit.rewards.composition import TEXT, Composed
 from posterkit.rewards.parts.part import NOTHING_TO_JUDGE
 from posterkit.rewards.parts.preservation import canvas_of

@@ -21,12 +21,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import adherence
 import numpy as np
 from mini_samples import heldout, photos
 from numpy.typing import NDArray
 from PIL import Image
 
-from posterkit.evaluation import adherence
 from posterkit.evaluation.statistics import Estimate, bootstrap
 from posterkit.generate.draw import draw as draw_requests
 from posterkit.generate.maker import open_pipeline

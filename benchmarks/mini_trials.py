@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import adherence
 import psutil
 import torch
 from mini_report import draw
@@ -28,7 +29,6 @@ from picture_measures import Judge
 from PIL import Image
 
 from posterkit import PosterCraftPipeline
-from posterkit.evaluation import adherence
 from posterkit.training.adapters.flux import FluxAdapter
 from posterkit.training.losses import add_noise
 from posterkit.training.losses.flow import velocity_error

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 from posterkit.pipelines.loading import CardDraft
 from posterkit.schema import ImageSource, PosterRequest, picture_of
 from posterkit.sizing import SHAPE_TOLERANCE, Size
-from posterkit.synthetic.draft import draft
+from posterkit.synthetic.scene_draft import draft
 
 STRENGTH = 0.6  # of a sketch that is painted over where neither request nor checkpoint says how far
 

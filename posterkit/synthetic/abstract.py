@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from posterkit.synthetic.canvas import Canvas, Frame, arc, ellipse, leaf, rounded
-from posterkit.synthetic.palettes import RGB, Palette, color_name, distance, luminance, mix
+from posterkit.synthetic.canvas import Axes, Canvas, arc, ellipse, leaf, rounded
+from posterkit.synthetic.palettes import RGB, ColorScheme, color_name, distance, luminance, mix
 
 Plan = dict[str, Any]
 
 
-def _distinct(palette: Palette, count: int) -> list[RGB]:
+def _distinct(palette: ColorScheme, count: int) -> list[RGB]:
     """Up to `count` accents that stand out from the background and from one another."""
     found: list[RGB] = []
     for color in (*palette.accents, palette.ink, palette.paper):
@@ -28,7 +28,7 @@ class Geometric:
 
     name = "geometric"
 
-    def plan(self, rng: Random, palette: Palette) -> Plan:
+    def plan(self, rng: Random, palette: ColorScheme) -> Plan:
         colors = _distinct(palette, 4)
         kind = rng.choice(("tiles", "tiles", "shapes", "arches", "circles"))
         plan: Plan = {
@@ -39,7 +39,7 @@ class Geometric:
         plan["slots"] = {"kind": kind, "colors": names}
         return plan
 
-    def draw(self, c: Canvas, plan: Plan, palette: Palette, x: float, y: float, r: float) -> None:
+    def draw(self, c: Canvas, plan: Plan, palette: ColorScheme, x: float, y: float, r: float) -> None:
         rng = Random(plan["seed"])
         getattr(self, "_" + plan["kind"])(c, rng, plan, x, y, r)
 
@@ -52,7 +52,7 @@ class Geometric:
                 first = colors[int(rng.random() * len(colors))]
                 rest = [q for q in colors if q != first]
                 second = rest[int(rng.random() * len(rest))]
-                f = Frame(x0 + side / 2, y0 + side / 2, side / 2, int(rng.random() * 4) * math.pi / 2)
+                f = Axes(x0 + side / 2, y0 + side / 2, side / 2, int(rng.random() * 4) * math.pi / 2)
                 kind = int(rng.random() * 6)
                 if kind != 5:
                     c.rect(x0, y0, x0 + side + 0.5, y0 + side + 0.5, first, shade=False)
@@ -79,7 +79,7 @@ class Geometric:
     def _shapes(self, c: Canvas, rng: Random, plan: Plan, x: float, y: float, r: float) -> None:
         a, b, *more = plan["colors"]
         third = more[0] if more else mix(a, b, 0.5)
-        f = Frame(x, y, r, plan["angle"])
+        f = Axes(x, y, r, plan["angle"])
         c.polygon(f.points(ellipse(-0.12, -0.12, 0.68)), a)
         bar = rng.uniform(0.1, 0.3)
         c.polygon(f.points(np.array([[-0.95, bar], [0.95, bar], [0.95, bar + 0.2], [-0.95, bar + 0.2]])), b)
@@ -90,7 +90,7 @@ class Geometric:
 
     def _arches(self, c: Canvas, rng: Random, plan: Plan, x: float, y: float, r: float) -> None:
         colors, n = plan["colors"], 4
-        f = Frame(x, y + r * 0.55, r * 0.95, 0 if plan["angle"] < 1 else math.pi)
+        f = Axes(x, y + r * 0.55, r * 0.95, 0 if plan["angle"] < 1 else math.pi)
         shift = 0.0 if plan["angle"] < 1 else 0.55
         for k in range(n):
             q = 1 - k * 0.24
@@ -101,7 +101,7 @@ class Geometric:
         colors = plan["colors"]
         centres = [(0.0, -0.38), (0.4, 0.25), (-0.4, 0.25)]
         turn = rng.uniform(0, 1)
-        f = Frame(x, y, r, turn)
+        f = Axes(x, y, r, turn)
         for (u, v), color in zip(centres, colors, strict=False):
             c.polygon(f.points(ellipse(u, v, 0.5)), color)
         c.polygon(f.points(ellipse(0, 0, 0.22)), colors[-1], shade=False)
@@ -112,7 +112,7 @@ class Aurora:
 
     name = "aurora"
 
-    def plan(self, rng: Random, palette: Palette) -> Plan:
+    def plan(self, rng: Random, palette: ColorScheme) -> Plan:
         colors = _distinct(palette, 3)
         kind = rng.choice(("lights", "ribbons", "lights"))
         plan: Plan = {
@@ -127,7 +127,7 @@ class Aurora:
         }
         return plan
 
-    def draw(self, c: Canvas, plan: Plan, palette: Palette, x: float, y: float, r: float) -> None:
+    def draw(self, c: Canvas, plan: Plan, palette: ColorScheme, x: float, y: float, r: float) -> None:
         colors = plan["colors"]
         if plan["kind"] == "lights":
             for k, (u, v, size) in enumerate(plan["spots"]):
@@ -137,7 +137,7 @@ class Aurora:
                 c.disc(x, y, r * 0.34, colors[0])
         else:
             t = np.linspace(-1.0, 1.0, 40)
-            f = Frame(x, y, r, plan["angle"])
+            f = Axes(x, y, r, plan["angle"])
             for k in range(6):
                 share = k / 5
                 color = mix(colors[0], colors[-1], share) if len(colors) < 3 else (
@@ -154,7 +154,7 @@ class Music:
 
     name = "music"
 
-    def plan(self, rng: Random, palette: Palette) -> Plan:
+    def plan(self, rng: Random, palette: ColorScheme) -> Plan:
         colors = _distinct(palette, 4)
         kind = rng.choice(("record", "record", "bars", "rings", "guitar"))
         disc = min((*colors, palette.ink), key=luminance)
@@ -171,14 +171,14 @@ class Music:
                          "extra": plan["extra"]}  # fmt: skip
         return plan
 
-    def draw(self, c: Canvas, plan: Plan, palette: Palette, x: float, y: float, r: float) -> None:
+    def draw(self, c: Canvas, plan: Plan, palette: ColorScheme, x: float, y: float, r: float) -> None:
         getattr(self, "_" + plan["kind"])(c, plan, palette, x, y, r)
 
-    def _record(self, c: Canvas, plan: Plan, palette: Palette, x: float, y: float, r: float) -> None:
+    def _record(self, c: Canvas, plan: Plan, palette: ColorScheme, x: float, y: float, r: float) -> None:
         disc, label = plan["disc"], plan["label"]
         if plan["extra"]:
             cover = next((q for q in plan["colors"] if q not in (disc, label)), mix(label, palette.bg, 0.4))
-            f = Frame(x, y, r, 0)
+            f = Axes(x, y, r, 0)
             c.polygon(f.points(rounded(-0.95, -0.7, 0.45, 0.7, 0.05)), cover)
             x, r = x + r * 0.28, r * 0.66
         else:
@@ -193,7 +193,7 @@ class Music:
         c.disc(x, y, r * 0.38, label)
         c.disc(x, y, r * 0.07, disc, shade=False, outline=False)
 
-    def _bars(self, c: Canvas, plan: Plan, palette: Palette, x: float, y: float, r: float) -> None:
+    def _bars(self, c: Canvas, plan: Plan, palette: ColorScheme, x: float, y: float, r: float) -> None:
         n = len(plan["bars"])
         pitch = 2 * r * 0.95 / n
         for k, height in enumerate(plan["bars"]):
@@ -202,13 +202,13 @@ class Music:
             c.polygon(rounded(cx - pitch * 0.33, y - half, cx + pitch * 0.33, y + half, pitch * 0.33),
                       plan["colors"][k % 2])  # fmt: skip
 
-    def _rings(self, c: Canvas, plan: Plan, palette: Palette, x: float, y: float, r: float) -> None:
+    def _rings(self, c: Canvas, plan: Plan, palette: ColorScheme, x: float, y: float, r: float) -> None:
         for k in range(6):
             q = r * (0.98 - 0.16 * k)
             c.disc(x, y, q, plan["colors"][0] if k % 2 == 0 else (plan["colors"][1] if plan["extra"] else palette.bg))
 
-    def _guitar(self, c: Canvas, plan: Plan, palette: Palette, x: float, y: float, r: float) -> None:
-        f = Frame(x, y + r * 0.3, r * 0.92, plan["angle"] + 0.25)
+    def _guitar(self, c: Canvas, plan: Plan, palette: ColorScheme, x: float, y: float, r: float) -> None:
+        f = Axes(x, y + r * 0.3, r * 0.92, plan["angle"] + 0.25)
         color, dark, label = plan["colors"][0], mix(plan["colors"][0], palette.ink, 0.72), plan["colors"][1]
         c.polygon(f.points(rounded(-0.075, -1.15, 0.075, 0.2, 0.02)), dark, shade=False)
         c.polygon(f.points(rounded(-0.13, -1.36, 0.13, -1.1, 0.04)), dark, shade=False)
@@ -225,7 +225,7 @@ class Botanical:
 
     name = "botanical"
 
-    def plan(self, rng: Random, palette: Palette) -> Plan:
+    def plan(self, rng: Random, palette: ColorScheme) -> Plan:
         colors = _distinct(palette, 4)
         kind = rng.choice(("vase", "branch", "flower", "wreath", "vase"))
         petal, green = colors[0], colors[1 % len(colors)]
@@ -240,10 +240,10 @@ class Botanical:
                          "vase": color_name(plan["vase"])}  # fmt: skip
         return plan
 
-    def draw(self, c: Canvas, plan: Plan, palette: Palette, x: float, y: float, r: float) -> None:
+    def draw(self, c: Canvas, plan: Plan, palette: ColorScheme, x: float, y: float, r: float) -> None:
         getattr(self, "_" + plan["kind"])(c, plan, palette, x, y, r)
 
-    def _bloom(self, c: Canvas, plan: Plan, f: Frame) -> None:
+    def _bloom(self, c: Canvas, plan: Plan, f: Axes) -> None:
         n = plan["petals"]
         petal = ellipse(0, -0.58, {5: 0.38, 6: 0.32, 8: 0.25}[n], 0.44)
         for k in range(n):
@@ -255,7 +255,7 @@ class Botanical:
             )
         c.polygon(f.points(ellipse(0, 0, 0.27)), plan["center"], shade=False)
 
-    def _leafy(self, c: Canvas, plan: Plan, f: Frame, length: float, pairs: int) -> None:
+    def _leafy(self, c: Canvas, plan: Plan, f: Axes, length: float, pairs: int) -> None:
         dark = mix(plan["green"], (20, 24, 20), 0.22)
         c.stroke(f.points(np.array([[0, 0], [0, -length]])), max(2, 0.035 * f.scale), dark)
         for k in range(pairs):
@@ -266,18 +266,18 @@ class Botanical:
                 c.polygon(g.points(leaf(1.0, 0.24)), plan["green"] if side < 0 else dark, shade=False)
         c.polygon(f.at(0, -length * 0.92, 0.34).points(leaf(1.0, 0.24)), plan["green"], shade=False)
 
-    def _flower(self, c: Canvas, plan: Plan, palette: Palette, x: float, y: float, r: float) -> None:
-        f = Frame(x, y, r, plan["angle"])
+    def _flower(self, c: Canvas, plan: Plan, palette: ColorScheme, x: float, y: float, r: float) -> None:
+        f = Axes(x, y, r, plan["angle"])
         c.stroke(f.points(np.array([[0, 0], [0.06, 0.5], [0, 1.0]])), 0.055 * r, mix(plan["green"], palette.ink, 0.2))
         for side in (-1, 1):
             c.polygon(f.at(0.02, 0.86, 0.62, side * 1.0).points(leaf(1.0, 0.22)), plan["green"])
         self._bloom(c, plan, f.at(0, -0.3, 0.66))
 
-    def _branch(self, c: Canvas, plan: Plan, palette: Palette, x: float, y: float, r: float) -> None:
-        self._leafy(c, plan, Frame(x, y + r * 0.95, r, plan["angle"]), 1.6, 5)
+    def _branch(self, c: Canvas, plan: Plan, palette: ColorScheme, x: float, y: float, r: float) -> None:
+        self._leafy(c, plan, Axes(x, y + r * 0.95, r, plan["angle"]), 1.6, 5)
 
-    def _vase(self, c: Canvas, plan: Plan, palette: Palette, x: float, y: float, r: float) -> None:
-        base = Frame(x, y + r * 0.45, r, 0)
+    def _vase(self, c: Canvas, plan: Plan, palette: ColorScheme, x: float, y: float, r: float) -> None:
+        base = Axes(x, y + r * 0.45, r, 0)
         for k, (lean, size) in enumerate(plan["stems"]):
             angle = (k - 2) * 0.36 + lean
             f = base.at(0, 0, 1, angle)
@@ -293,16 +293,16 @@ class Botanical:
         side = np.stack([half, -0.12 + 0.65 * t], -1)
         c.polygon(base.points(np.concatenate([side, side[::-1] * (-1, 1)])), plan["vase"])
 
-    def _wreath(self, c: Canvas, plan: Plan, palette: Palette, x: float, y: float, r: float) -> None:
+    def _wreath(self, c: Canvas, plan: Plan, palette: ColorScheme, x: float, y: float, r: float) -> None:
         c.ring(x, y, r * 0.74, max(2, r * 0.03), mix(plan["green"], palette.ink, 0.2))
         n = 20
         for k in range(n):
             a = 2 * math.pi * k / n
-            f = Frame(x + math.cos(a) * r * 0.73, y + math.sin(a) * r * 0.73, r * 0.36, a + (0.55 if k % 2 else 2.45))
+            f = Axes(x + math.cos(a) * r * 0.73, y + math.sin(a) * r * 0.73, r * 0.36, a + (0.55 if k % 2 else 2.45))
             c.polygon(
                 f.points(leaf(1.0, 0.24)),
                 plan["green"] if k % 2 else mix(plan["green"], palette.ink, 0.2),
                 shade=False,
             )
         for a in (plan["angle"] - 1.9, plan["angle"] + 0.4, plan["angle"] + 2.5):
-            self._bloom(c, plan, Frame(x + math.cos(a) * r * 0.73, y + math.sin(a) * r * 0.73, r * 0.3, a))
+            self._bloom(c, plan, Axes(x + math.cos(a) * r * 0.73, y + math.sin(a) * r * 0.73, r * 0.3, a))

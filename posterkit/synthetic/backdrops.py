@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from posterkit.synthetic.canvas import Canvas, Frame, arc, ellipse, rounded
-from posterkit.synthetic.palettes import Palette, color_name, distance, mix
+from posterkit.synthetic.canvas import Axes, Canvas, arc, ellipse, rounded
+from posterkit.synthetic.palettes import ColorScheme, color_name, distance, mix
 
 Plan = dict[str, Any]
 BACKDROPS = ("plain", "disc", "rays", "arch", "hills", "floor", "confetti", "plinth")
 
 
-def plan_backdrop(rng: Random, palette: Palette, subject: Plan, kinds: tuple[str, ...] = BACKDROPS) -> Plan:
+def plan_backdrop(rng: Random, palette: ColorScheme, subject: Plan, kinds: tuple[str, ...] = BACKDROPS) -> Plan:
     """What stands behind a subject: a colour that parts it from the background, and shapes."""
     kind = rng.choice(kinds)
     body = next(v for k, v in subject.items() if k in ("body", "main"))
@@ -27,7 +27,7 @@ def plan_backdrop(rng: Random, palette: Palette, subject: Plan, kinds: tuple[str
     }  # fmt: skip
 
 
-def draw_backdrop(c: Canvas, plan: Plan, palette: Palette, x: float, y: float, r: float) -> None:
+def draw_backdrop(c: Canvas, plan: Plan, palette: ColorScheme, x: float, y: float, r: float) -> None:
     """Draw what stands behind a subject whose box is centred at (x, y) with half side r."""
     kind, color = plan["kind"], plan["color"]
     foot = y + r * 0.92
@@ -70,7 +70,7 @@ def draw_backdrop(c: Canvas, plan: Plan, palette: Palette, x: float, y: float, r
                 c.disc(u * c.w, v * c.h, size * 0.6, tone, shade=False, outline=False)
             else:
                 c.polygon(
-                    Frame(u * c.w, v * c.h, size, a).points(rounded(-1, -0.4, 1, 0.4, 0.3)),
+                    Axes(u * c.w, v * c.h, size, a).points(rounded(-1, -0.4, 1, 0.4, 0.3)),
                     tone,
                     shade=False,
                     outline=False,
@@ -84,6 +84,6 @@ def draw_backdrop(c: Canvas, plan: Plan, palette: Palette, x: float, y: float, r
         c.polygon(ellipse(x, top, r * 0.82, r * 0.12), color, shade=False)
 
 
-def draw_shadow(c: Canvas, palette: Palette, x: float, foot: float, r: float) -> None:
+def draw_shadow(c: Canvas, palette: ColorScheme, x: float, foot: float, r: float) -> None:
     """The soft shadow that puts a subject on its ground."""
     c.glow(x, foot, r * 0.85, r * 0.16, mix(palette.ink, palette.bg, 0.15), 0.75)

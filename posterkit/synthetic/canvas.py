@@ -21,7 +21,7 @@ _CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=-1)
 
 
 @dataclass(frozen=True)
-class Frame:
+class Axes:
     """Where an object stands: local units to pixels, turned by `angle` (radians, clockwise), mirrored by `flip`."""
 
     x: float
@@ -36,10 +36,10 @@ class Frame:
         m = -1.0 if self.flip else 1.0
         return local @ np.array([[c * m, s * m], [-s, c]]) + (self.x, self.y)
 
-    def at(self, x: float, y: float, scale: float = 1.0, angle: float = 0.0) -> Frame:
+    def at(self, x: float, y: float, scale: float = 1.0, angle: float = 0.0) -> Axes:
         """A frame inside this one."""
         px, py = self.points(np.array([[x, y]]))[0]
-        return Frame(px, py, self.scale * scale, self.angle + (-angle if self.flip else angle), self.flip)
+        return Axes(px, py, self.scale * scale, self.angle + (-angle if self.flip else angle), self.flip)
 
 
 def ellipse(x: float = 0, y: float = 0, rx: float = 1, ry: float | None = None) -> Points:

@@ -85,7 +85,7 @@ def read_contents(poster: Any, area: Rect, size: tuple[int, int], background: st
     """The labels of a poster.
 
     Args:
-        poster: a `Poster`.
+        poster: a `SyntheticPoster`.
         area: the motif's area, or its panel's, in pixels of a canvas of that `size`.
         background: colour name of the rendering's border.
     """

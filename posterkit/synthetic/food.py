@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from posterkit.synthetic.canvas import Canvas, Frame, arc, ellipse, leaf, rounded
-from posterkit.synthetic.palettes import RGB, Palette, color_name, mix
+from posterkit.synthetic.canvas import Axes, Canvas, arc, ellipse, leaf, rounded
+from posterkit.synthetic.palettes import RGB, ColorScheme, color_name, mix
 from posterkit.synthetic.poses import Pose, mirror, subject_colors
 
 Plan = dict[str, Any]
@@ -21,7 +21,7 @@ class Food:
     name = "food"
     kinds = ("coffee", "pizza", "orange", "cupcake", "ice cream", "donut", "cherries", "burger", "pear")
 
-    def plan(self, rng: Random, palette: Palette) -> Plan:
+    def plan(self, rng: Random, palette: ColorScheme) -> Plan:
         main, second, third = sorted(subject_colors(rng, palette), key=lambda q: min(q) - max(q))  # food is vivid
         kind = rng.choice(self.kinds)
         return {
@@ -30,12 +30,12 @@ class Food:
             "slots": {"kind": kind, "main": color_name(main), "second": color_name(second)},
         }  # fmt: skip
 
-    def draw(self, c: Canvas, plan: Plan, f: Frame, pose: Pose) -> None:
+    def draw(self, c: Canvas, plan: Plan, f: Axes, pose: Pose) -> None:
         lit = {k: pose.lit(plan[k]) for k in ("main", "second", "third", "paper", "dark")}
         getattr(self, "_" + plan["kind"].replace(" ", "_"))(c, plan, f, **lit)
 
     def _coffee(
-        self, c: Canvas, plan: Plan, f: Frame, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
+        self, c: Canvas, plan: Plan, f: Axes, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
     ) -> None:
         c.polygon(f.points(ellipse(0, 0.74, 0.95, 0.15)), mix(second, dark, 0.12), shade=False)
         x, y = f.points(np.array([[0.66, 0.12]]))[0]
@@ -55,7 +55,7 @@ class Food:
             )
 
     def _pizza(
-        self, c: Canvas, plan: Plan, f: Frame, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
+        self, c: Canvas, plan: Plan, f: Axes, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
     ) -> None:
         top = np.stack([np.linspace(-0.8, 0.8, 14), -0.62 - 0.16 * np.cos(np.linspace(-1.5, 1.5, 14))], -1)
         c.polygon(f.points(np.concatenate([top, [[0, 1.0]]])), second)
@@ -70,7 +70,7 @@ class Food:
             c.polygon(f.at(x, y, 0.2, a).points(leaf(1, 0.3)), third, shade=False, outline=False)
 
     def _orange(
-        self, c: Canvas, plan: Plan, f: Frame, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
+        self, c: Canvas, plan: Plan, f: Axes, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
     ) -> None:
         g = f.at(0.12, -0.8, 0.5, 0.9)
         c.polygon(f.points(ellipse(0, 0.05, 0.88)), main)
@@ -85,7 +85,7 @@ class Food:
         c.polygon(g.points(leaf(1.0, 0.26)), third, shade=False)
 
     def _cupcake(
-        self, c: Canvas, plan: Plan, f: Frame, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
+        self, c: Canvas, plan: Plan, f: Axes, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
     ) -> None:
         c.polygon(f.points(mirror([(0.62, 0.12), (0.44, 0.95)])), second)
         for k in (-0.36, -0.12, 0.12, 0.36):
@@ -95,7 +95,7 @@ class Food:
         c.polygon(f.points(ellipse(0, -0.74, 0.17)), third, shade=False)
 
     def _ice_cream(
-        self, c: Canvas, plan: Plan, f: Frame, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
+        self, c: Canvas, plan: Plan, f: Axes, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
     ) -> None:
         cone = mix(second, (206, 140, 74), 0.5)
         c.polygon(f.points(np.array([[-0.42, 0.0], [0.42, 0.0], [0, 1.05]])), cone)
@@ -111,7 +111,7 @@ class Food:
         c.polygon(f.points(ellipse(0, -0.56, 0.38)), main)
 
     def _donut(
-        self, c: Canvas, plan: Plan, f: Frame, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
+        self, c: Canvas, plan: Plan, f: Axes, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
     ) -> None:
         dough = mix(second, (214, 152, 92), 0.6)
         t = np.linspace(0, 2 * math.pi, 56, endpoint=False)
@@ -129,7 +129,7 @@ class Food:
         c.polygon(f.points(ellipse(0, 0.04, 0.25)), mix(dough, dark, 0.62), shade=False, outline=False)
 
     def _cherries(
-        self, c: Canvas, plan: Plan, f: Frame, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
+        self, c: Canvas, plan: Plan, f: Axes, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
     ) -> None:
         stem = mix(third, dark, 0.3)
         for x, y, bend in ((-0.42, 0.42, -0.2), (0.42, 0.52, 0.25)):
@@ -151,7 +151,7 @@ class Food:
             )
 
     def _burger(
-        self, c: Canvas, plan: Plan, f: Frame, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
+        self, c: Canvas, plan: Plan, f: Axes, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
     ) -> None:
         bun = mix(main, (224, 156, 84), 0.35)
         c.polygon(f.points(rounded(-0.82, 0.42, 0.82, 0.74, 0.16)), bun, shade=False)
@@ -166,9 +166,7 @@ class Food:
         for x, y in ((-0.36, -0.42), (0, -0.58), (0.36, -0.42), (-0.14, -0.3), (0.18, -0.28)):
             c.polygon(f.points(ellipse(x, y, 0.06, 0.035)), paper, shade=False, outline=False)
 
-    def _pear(
-        self, c: Canvas, plan: Plan, f: Frame, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
-    ) -> None:
+    def _pear(self, c: Canvas, plan: Plan, f: Axes, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB) -> None:
         t = np.linspace(0, math.pi, 26)
         half = np.stack([np.sin(t) * (0.24 + 0.4 * ((1 - np.cos(t)) / 2) ** 1.4) * 1.12, 0.05 - 0.85 * np.cos(t)], -1)
         c.stroke(f.points(np.array([[0, -0.75], [0.08, -1.05]])), 0.07 * f.scale, mix(third, dark, 0.5))

@@ -99,7 +99,7 @@ class GlyphPosters:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class RenderedGlyphs:
     """A picture, uint8 `(H, W, 3)`, its texts and their regions: the title is major, the small print minor."""
 
     image: np.ndarray
@@ -107,7 +107,7 @@ class Drawn:
     regions: list[Region]
 
 
-def render(poster: Glyphs, size: Size = SIZE) -> Drawn:
+def render(poster: Glyphs, size: Size = SIZE) -> RenderedGlyphs:
     """Draw a glyph poster at a size, arranged for that shape."""
     width, height = size
     image = _ground(poster, size)
@@ -135,7 +135,7 @@ def render(poster: Glyphs, size: Size = SIZE) -> Drawn:
         texts.append(DrawnText(poster.print, (int(x0), int(y0), min(width, int(x1) + 1), min(height, int(y1) + 1))))
     roles = ("major", "minor")
     regions = [Region(t.box, roles[t.text != poster.letters], t.text) for t in texts if t.box]
-    return Drawn(np.asarray(made), texts, regions)
+    return RenderedGlyphs(np.asarray(made), texts, regions)
 
 
 def _ground(poster: Glyphs, size: Size) -> Image.Image:

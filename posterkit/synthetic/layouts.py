@@ -9,7 +9,7 @@ Rect = tuple[float, float, float, float]  # x0, y0, x1, y1; of the canvas (0 to 
 
 
 @dataclass(frozen=True)
-class Layout:
+class TitleLayout:
     """Where the title and the subject stand, as shares of the canvas.
 
     Attributes:
@@ -28,15 +28,19 @@ class Layout:
 
 
 LAYOUTS = (
-    Layout("top", (0.08, 0.065, 0.92, 0.25), "center", (0.1, 0.29, 0.9, 0.93), "at the top"),
-    Layout("bottom", (0.08, 0.75, 0.92, 0.935), "center", (0.1, 0.07, 0.9, 0.71), "at the bottom"),
-    Layout("middle", (0.1, 0.39, 0.9, 0.61), "center", (0.1, 0.1, 0.9, 0.9), "in the middle"),
-    Layout("left", (0.07, 0.14, 0.44, 0.86), "left", (0.46, 0.1, 0.95, 0.9), "on the left"),
-    Layout("right", (0.56, 0.14, 0.93, 0.86), "right", (0.05, 0.1, 0.54, 0.9), "on the right"),
-    Layout("top left", (0.07, 0.065, 0.66, 0.29), "left", (0.24, 0.31, 0.95, 0.95), "in the top left corner"),
-    Layout("top right", (0.34, 0.065, 0.93, 0.29), "right", (0.05, 0.31, 0.76, 0.95), "in the top right corner"),
-    Layout("bottom left", (0.07, 0.72, 0.66, 0.935), "left", (0.24, 0.05, 0.95, 0.69), "in the bottom left corner"),
-    Layout("bottom right", (0.34, 0.72, 0.93, 0.935), "right", (0.05, 0.05, 0.76, 0.69), "in the bottom right corner"),
+    TitleLayout("top", (0.08, 0.065, 0.92, 0.25), "center", (0.1, 0.29, 0.9, 0.93), "at the top"),
+    TitleLayout("bottom", (0.08, 0.75, 0.92, 0.935), "center", (0.1, 0.07, 0.9, 0.71), "at the bottom"),
+    TitleLayout("middle", (0.1, 0.39, 0.9, 0.61), "center", (0.1, 0.1, 0.9, 0.9), "in the middle"),
+    TitleLayout("left", (0.07, 0.14, 0.44, 0.86), "left", (0.46, 0.1, 0.95, 0.9), "on the left"),
+    TitleLayout("right", (0.56, 0.14, 0.93, 0.86), "right", (0.05, 0.1, 0.54, 0.9), "on the right"),
+    TitleLayout("top left", (0.07, 0.065, 0.66, 0.29), "left", (0.24, 0.31, 0.95, 0.95), "in the top left corner"),
+    TitleLayout("top right", (0.34, 0.065, 0.93, 0.29), "right", (0.05, 0.31, 0.76, 0.95), "in the top right corner"),
+    TitleLayout(
+        "bottom left", (0.07, 0.72, 0.66, 0.935), "left", (0.24, 0.05, 0.95, 0.69), "in the bottom left corner"
+    ),
+    TitleLayout(
+        "bottom right", (0.34, 0.72, 0.93, 0.935), "right", (0.05, 0.05, 0.76, 0.69), "in the bottom right corner"
+    ),
 )
 # a title in the middle stands on the art, so only calm art may take it
 CALM = ("aurora", "geometric", "sky", "space", "sea")
@@ -44,7 +48,7 @@ PANELS = ("card", "arch", "circle", "inset")
 PLACES = ("in the center", "on the left", "on the right", "at the top", "at the bottom")
 
 
-def title_area(layout: Layout, width: int, height: int) -> Rect:
+def title_area(layout: TitleLayout, width: int, height: int) -> Rect:
     """The title's area in pixels; on a wide canvas it takes more of the height."""
     x0, y0, x1, y1 = layout.title
     more = _more_height(layout, width, height)
@@ -52,7 +56,7 @@ def title_area(layout: Layout, width: int, height: int) -> Rect:
     return x0 * width, y0 * height, x1 * width, y1 * height
 
 
-def subject_area(layout: Layout, width: int, height: int) -> Rect:
+def subject_area(layout: TitleLayout, width: int, height: int) -> Rect:
     """The main motif's area in pixels; it gives way to the title on a wide canvas."""
     x0, y0, x1, y1 = layout.subject
     more = _more_height(layout, width, height)
@@ -61,14 +65,14 @@ def subject_area(layout: Layout, width: int, height: int) -> Rect:
     return x0 * width, y0 * height, x1 * width, y1 * height
 
 
-def _more_height(layout: Layout, width: int, height: int) -> float:
+def _more_height(layout: TitleLayout, width: int, height: int) -> float:
     """What the title's height grows by, as a share of the canvas' height."""
     if layout.name in ("left", "right", "middle"):
         return 0.0
     return (layout.title[3] - layout.title[1]) * min(0.35, max(0.0, math.sqrt(width / height) - 1))
 
 
-def panel_area(kind: str, layout: Layout, width: int, height: int) -> Rect:
+def panel_area(kind: str, layout: TitleLayout, width: int, height: int) -> Rect:
     """The picture's window on a framed poster, in pixels."""
     if kind == "inset" or layout.name == "middle":
         margin = 0.085 * min(width, height)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from posterkit.synthetic.canvas import Canvas, Frame, arc, ellipse, rounded
-from posterkit.synthetic.palettes import RGB, Palette, color_name, mix
+from posterkit.synthetic.canvas import Axes, Canvas, arc, ellipse, rounded
+from posterkit.synthetic.palettes import RGB, ColorScheme, color_name, mix
 from posterkit.synthetic.poses import Pose, subject_colors
 
 Plan = dict[str, Any]
@@ -22,7 +22,7 @@ class Mascot:
     kinds = ("cat", "bear", "rabbit", "owl", "robot", "frog", "fox", "penguin")
     extras = ("scarf", "bow", "hat", "glasses", "none", "scarf", "hat")
 
-    def plan(self, rng: Random, palette: Palette) -> Plan:
+    def plan(self, rng: Random, palette: ColorScheme) -> Plan:
         body, second, third = subject_colors(rng, palette)
         kind, extra = rng.choice(self.kinds), rng.choice(self.extras)
         belly = rng.random() < 0.7
@@ -36,7 +36,7 @@ class Mascot:
                       "belly": color_name(mix(second, (255, 255, 255), 0.15)) if belly else None},
         }  # fmt: skip
 
-    def draw(self, c: Canvas, plan: Plan, f: Frame, pose: Pose) -> None:
+    def draw(self, c: Canvas, plan: Plan, f: Axes, pose: Pose) -> None:
         body, second, third = (pose.lit(plan[k]) for k in ("body", "second", "third"))
         dark, white = plan["dark"], pose.lit((250, 248, 244))
         rx, ry, power = {"round": (0.72, 0.72, 2.0), "egg": (0.62, 0.8, 2.1), "wide": (0.84, 0.66, 2.2),
@@ -62,7 +62,7 @@ class Mascot:
         self._face(c, plan, f, pose, second, third, dark, white)
         self._extra(c, plan, f, rx, ry, third, dark)
 
-    def _ears(self, c: Canvas, plan: Plan, f: Frame, rx: float, ry: float, body: RGB, second: RGB, third: RGB) -> None:
+    def _ears(self, c: Canvas, plan: Plan, f: Axes, rx: float, ry: float, body: RGB, second: RGB, third: RGB) -> None:
         kind, top = plan["kind"], 0.1 - ry
         inner = mix(second, body, 0.25)
         for side in (-1, 1):
@@ -94,7 +94,7 @@ class Mascot:
                 c.polygon(f.points(rounded(side * rx - 0.1, -0.12, side * rx + 0.1, 0.22, 0.06)), second, shade=False)
 
     def _face(
-        self, c: Canvas, plan: Plan, f: Frame, pose: Pose, second: RGB, third: RGB, dark: RGB, white: RGB
+        self, c: Canvas, plan: Plan, f: Axes, pose: Pose, second: RGB, third: RGB, dark: RGB, white: RGB
     ) -> None:
         kind, eye, gap = plan["kind"], plan["eye"], plan["gap"]
         y = -0.12 if kind != "frog" else -0.5
@@ -146,7 +146,7 @@ class Mascot:
             for side in (-1, 1):
                 c.stroke(f.points(arc(side * 0.085, 0.14, 0.085, 0.3, math.pi - 0.3, 8)), 0.04 * f.scale, dark)
 
-    def _extra(self, c: Canvas, plan: Plan, f: Frame, rx: float, ry: float, third: RGB, dark: RGB) -> None:
+    def _extra(self, c: Canvas, plan: Plan, f: Axes, rx: float, ry: float, third: RGB, dark: RGB) -> None:
         top, shadow = 0.1 - ry, mix(third, dark, 0.28)
         if plan["extra"] == "scarf":
             c.polygon(f.points(rounded(-rx * 0.86, 0.34, rx * 0.86, 0.54, 0.1)), third, shade=False)

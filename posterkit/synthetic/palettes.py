@@ -107,7 +107,7 @@ def contrast(one: float, other: float) -> float:
 
 
 @dataclass(frozen=True)
-class Palette:
+class ColorScheme:
     """A background, four accents (the first is the hero) and what follows from them."""
 
     bg: RGB
@@ -143,9 +143,9 @@ class Palette:
             max(pool, key=lambda c: min(distance(c, o) for o in taken)),
         )
 
-    def with_background(self, color: RGB) -> Palette:
+    def with_background(self, color: RGB) -> ColorScheme:
         """The same family on another of its colours."""
-        return Palette(color, tuple(c for c in (*self.accents, self.bg) if c != color))
+        return ColorScheme(color, tuple(c for c in (*self.accents, self.bg) if c != color))
 
 
 _DESIGNED = """
@@ -217,7 +217,7 @@ def _margin(color: RGB, name: str) -> float:
 _NAMED_LIST = _NAMED.tolist()
 
 
-def draw_palette(rng: Random, name: str | None = None) -> Palette:
+def draw_palette(rng: Random, name: str | None = None) -> ColorScheme:
     """A designed palette with a little jitter on a background of that name; without one, every name alike often."""
     name = name or NAMES[int(rng.random() * len(NAMES))]
     rows = DESIGNED[name]
@@ -230,4 +230,4 @@ def draw_palette(rng: Random, name: str | None = None) -> Palette:
         bg = mix(bg, COLORS[name], 0.3)
     if rng.random() < 0.4:
         accents[1], accents[2] = accents[2], accents[1]
-    return Palette(bg, tuple(_jitter(c, turn, rng.uniform(-6, 6), fade) for c in accents))
+    return ColorScheme(bg, tuple(_jitter(c, turn, rng.uniform(-6, 6), fade) for c in accents))

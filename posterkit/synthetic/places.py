@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from posterkit.synthetic.canvas import Canvas, Frame, ellipse, rounded
-from posterkit.synthetic.palettes import RGB, Palette, color_name, distance, luminance, mix
+from posterkit.synthetic.canvas import Axes, Canvas, ellipse, rounded
+from posterkit.synthetic.palettes import RGB, ColorScheme, color_name, distance, luminance, mix
 from posterkit.synthetic.scenery import closed, ground_colors, orb, orb_color, sky
 
 Plan = dict[str, Any]
@@ -20,7 +20,7 @@ class City:
 
     name = "city"
 
-    def plan(self, rng: Random, palette: Palette) -> Plan:
+    def plan(self, rng: Random, palette: ColorScheme) -> Plan:
         hero = orb_color(rng, palette)
         ground = ground_colors(rng, palette, 2, not_like=hero)
         if distance(ground[1], hero) < 30:
@@ -43,7 +43,7 @@ class City:
                          "windows": color_name(window) if window else None}  # fmt: skip
         return plan
 
-    def draw(self, c: Canvas, plan: Plan, palette: Palette, x: float, y: float, r: float) -> None:
+    def draw(self, c: Canvas, plan: Plan, palette: ColorScheme, x: float, y: float, r: float) -> None:
         base = c.floor - (0.01 * c.h if c.floor < c.h else -4.0)
         taper = 0.75 if c.floor == c.h else 1.0  # with a strip of ground below, the sides need more sky
         scale = min(1.0, max(0.5, (base - y + r * 0.25) / c.s / 0.55))
@@ -93,7 +93,7 @@ class Sea:
 
     name = "sea"
 
-    def plan(self, rng: Random, palette: Palette) -> Plan:
+    def plan(self, rng: Random, palette: ColorScheme) -> Plan:
         water = ground_colors(rng, palette, 4)
         light = orb_color(rng, palette, water[1])
         thing = rng.choice(("sailboat", "sailboat", "lighthouse", "whale"))
@@ -111,7 +111,7 @@ class Sea:
                          "orb": (color_name(light), plan["orb"])}  # fmt: skip
         return plan
 
-    def draw(self, c: Canvas, plan: Plan, palette: Palette, x: float, y: float, r: float) -> None:
+    def draw(self, c: Canvas, plan: Plan, palette: ColorScheme, x: float, y: float, r: float) -> None:
         horizon = min(c.h * 0.82, max(c.h * plan["horizon"], y + r * 0.45), c.floor - 0.05 * c.h)
         ox, oy = x - plan["side"] * r * 0.3, min(y, horizon - r * 0.3)
         sky(c, palette, plan["orb_color"], ox, oy, horizon)
@@ -121,7 +121,7 @@ class Sea:
             share = (0.04 + 0.25 * k) if c.floor == c.h else (0.0, 0.1, 0.4, 0.7)[k]
             base = horizon + (c.h - horizon) * share
             if k == 1:
-                self._thing(c, plan, Frame(x + plan["side"] * r * 0.3, base, r * 0.5, plan["tilt"], plan["side"] < 0))
+                self._thing(c, plan, Axes(x + plan["side"] * r * 0.3, base, r * 0.5, plan["tilt"], plan["side"] < 0))
             self._wave(c, base, plan["length"] * c.s * (0.8 + 0.2 * k), phase, x, plan["water"][k])
 
     def _wave(self, c: Canvas, base: float, length: float, phase: float, anchor: float, color: RGB) -> None:
@@ -129,7 +129,7 @@ class Sea:
         y = base - np.abs(np.sin((x - anchor) / length * math.pi + phase)) * length * 0.2 + length * 0.1
         c.polygon(closed(c, x, y), color, outline=c.floor == c.h)
 
-    def _thing(self, c: Canvas, plan: Plan, f: Frame) -> None:
+    def _thing(self, c: Canvas, plan: Plan, f: Axes) -> None:
         color, sail = plan["thing_color"], plan["sail"]
         if plan["thing"] == "sailboat":
             c.polygon(f.points(np.array([[-0.9, -0.32], [0.95, -0.32], [0.6, 0.12], [-0.6, 0.12]])), color)
@@ -168,7 +168,7 @@ class Space:
 
     name = "space"
 
-    def plan(self, rng: Random, palette: Palette) -> Plan:
+    def plan(self, rng: Random, palette: ColorScheme) -> Plan:
         hero = palette.strong[int(rng.random() * min(2, len(palette.strong)))]
         other = palette.away(hero)
         plan: Plan = {
@@ -186,7 +186,7 @@ class Space:
                          "other": color_name(other)}  # fmt: skip
         return plan
 
-    def draw(self, c: Canvas, plan: Plan, palette: Palette, x: float, y: float, r: float) -> None:
+    def draw(self, c: Canvas, plan: Plan, palette: ColorScheme, x: float, y: float, r: float) -> None:
         light = plan["color"] if luminance(plan["color"]) > luminance(palette.bg) else palette.paper
         c.glow(x, y, r * 1.7, r * 1.7, mix(palette.bg, light, 0.45), 0.8)
         for u, v, size, spark in plan["stars"]:
@@ -203,13 +203,13 @@ class Space:
             else:
                 c.disc(sx, sy, q * 0.5, plan["star"], shade=False, outline=False)
         if plan["thing"] == "rocket":
-            self._rocket(c, plan, palette, Frame(x, y, r * 0.85, plan["angle"] + 0.3))
+            self._rocket(c, plan, palette, Axes(x, y, r * 0.85, plan["angle"] + 0.3))
         else:
-            self._planet(c, plan, Frame(x, y, r * plan["size"], plan["angle"]))
+            self._planet(c, plan, Axes(x, y, r * plan["size"], plan["angle"]))
         for angle, far, size in plan["moons"]:
             c.disc(x + math.cos(angle) * far * r * 0.92, y + math.sin(angle) * far * r * 0.92, size * r, plan["moon"])
 
-    def _planet(self, c: Canvas, plan: Plan, f: Frame) -> None:
+    def _planet(self, c: Canvas, plan: Plan, f: Axes) -> None:
         color, other = plan["color"], plan["other"]
         ringed = plan["thing"] == "ringed planet"
         size = 0.72 if ringed else 1.0
@@ -232,7 +232,7 @@ class Space:
             inner = np.stack([1.0 * np.cos(a), 0.2 * np.sin(a)], -1)
             c.polygon(f.points(np.concatenate([outer, inner[::-1]])), other, shade=False)
 
-    def _rocket(self, c: Canvas, plan: Plan, palette: Palette, f: Frame) -> None:
+    def _rocket(self, c: Canvas, plan: Plan, palette: ColorScheme, f: Axes) -> None:
         t = np.linspace(0, math.pi, 22)
         body = np.stack([0.32 * np.sin(t) ** 0.75, -np.cos(t) * 0.8 - 0.15], -1)
         flame = np.array([[-0.2, 0.55], [0, 1.15], [0.2, 0.55]])

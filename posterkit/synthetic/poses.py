@@ -7,7 +7,7 @@ from random import Random
 
 import numpy as np
 
-from posterkit.synthetic.palettes import RGB, Palette, distance, mix
+from posterkit.synthetic.palettes import RGB, ColorScheme, distance, mix
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def draw_pose(rng: Random) -> Pose:
     )
 
 
-def subject_colors(rng: Random, palette: Palette) -> list[RGB]:
+def subject_colors(rng: Random, palette: ColorScheme) -> list[RGB]:
     """Three colours apart from one another and from the background; the first stands out most."""
     found: list[RGB] = []
     pool = [*palette.accents, palette.paper, palette.ink]

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from posterkit.synthetic.canvas import Canvas, Frame, ellipse, leaf, rounded
-from posterkit.synthetic.palettes import RGB, Palette, color_name, mix
+from posterkit.synthetic.canvas import Axes, Canvas, ellipse, leaf, rounded
+from posterkit.synthetic.palettes import RGB, ColorScheme, color_name, mix
 from posterkit.synthetic.poses import Pose, mirror, subject_colors
 
 Plan = dict[str, Any]
@@ -21,7 +21,7 @@ class Product:
     name = "product"
     kinds = ("bottle", "can", "jar", "box", "perfume", "lamp", "bottle")
 
-    def plan(self, rng: Random, palette: Palette) -> Plan:
+    def plan(self, rng: Random, palette: ColorScheme) -> Plan:
         body, label, cap = subject_colors(rng, palette)
         kind = rng.choice(self.kinds)
         return {
@@ -31,16 +31,16 @@ class Product:
                                                        "label": color_name(label)},
         }  # fmt: skip
 
-    def draw(self, c: Canvas, plan: Plan, f: Frame, pose: Pose) -> None:
+    def draw(self, c: Canvas, plan: Plan, f: Axes, pose: Pose) -> None:
         body, label, cap = (pose.lit(plan[k]) for k in ("body", "label", "cap"))
         getattr(self, "_" + plan["kind"])(c, plan, f, body, label, cap)
 
-    def _gloss(self, c: Canvas, f: Frame, x: float, y0: float, y1: float, width: float, body: RGB) -> None:
+    def _gloss(self, c: Canvas, f: Axes, x: float, y0: float, y1: float, width: float, body: RGB) -> None:
         c.polygon(f.points(rounded(x - width, y0, x + width, y1, width)), mix(body, (255, 255, 255), 0.36),
                   shade=False,
                   outline=False)  # fmt: skip
 
-    def _label(self, c: Canvas, plan: Plan, f: Frame, w: float, y0: float, y1: float, label: RGB, mark: RGB) -> None:
+    def _label(self, c: Canvas, plan: Plan, f: Axes, w: float, y0: float, y1: float, label: RGB, mark: RGB) -> None:
         c.polygon(f.points(rounded(-w, y0, w, y1, 0.03)), label, shade=False, outline=False)
         y, q = (y0 + y1) / 2, min(w, (y1 - y0) / 2) * 0.58
         if plan["mark"] == "disc":
@@ -59,7 +59,7 @@ class Product:
             drop[:, 1] = y - q * np.cos(t / 1.0)
             c.polygon(f.points(drop), mark, shade=False, outline=False)
 
-    def _bottle(self, c: Canvas, plan: Plan, f: Frame, body: RGB, label: RGB, cap: RGB) -> None:
+    def _bottle(self, c: Canvas, plan: Plan, f: Axes, body: RGB, label: RGB, cap: RGB) -> None:
         w = 0.36 * plan["wide"]
         c.polygon(f.points(rounded(-0.15, -1.0, 0.15, -0.78, 0.04)), cap, shade=False)
         half = [
@@ -76,7 +76,7 @@ class Product:
         self._label(c, plan, f, w * 0.98, 0.08, 0.72, label, cap)
         self._gloss(c, f, -w * 0.68, -0.16, 0.88, 0.035, body)
 
-    def _can(self, c: Canvas, plan: Plan, f: Frame, body: RGB, label: RGB, cap: RGB) -> None:
+    def _can(self, c: Canvas, plan: Plan, f: Axes, body: RGB, label: RGB, cap: RGB) -> None:
         w = 0.46 * plan["wide"]
         metal = mix(cap, (226, 228, 230), 0.55)
         c.polygon(f.points(mirror([(w * 0.82, -0.92), (w, -0.76), (w, 0.82), (w * 0.84, 0.96)])), metal, shade=False)
@@ -84,14 +84,14 @@ class Product:
         self._label(c, plan, f, w, -0.38, 0.44, label, cap)
         self._gloss(c, f, -w * 0.66, -0.68, 0.74, 0.045, body)
 
-    def _jar(self, c: Canvas, plan: Plan, f: Frame, body: RGB, label: RGB, cap: RGB) -> None:
+    def _jar(self, c: Canvas, plan: Plan, f: Axes, body: RGB, label: RGB, cap: RGB) -> None:
         w = 0.6 * plan["wide"]
         c.polygon(f.points(rounded(-w * 0.8, -0.72, w * 0.8, -0.42, 0.07)), cap, shade=False)
         c.polygon(f.points(rounded(-w, -0.44, w, 0.86, 0.2)), body)
         self._label(c, plan, f, w * 0.76, -0.12, 0.56, label, cap)
         self._gloss(c, f, -w * 0.87, -0.2, 0.62, 0.035, body)
 
-    def _box(self, c: Canvas, plan: Plan, f: Frame, body: RGB, label: RGB, cap: RGB) -> None:
+    def _box(self, c: Canvas, plan: Plan, f: Axes, body: RGB, label: RGB, cap: RGB) -> None:
         w = 0.46 * plan["wide"]
         side = mix(body, (16, 14, 22), 0.32)
         c.polygon(f.points(np.array([[w, -0.8], [w + 0.28, -0.92], [w + 0.28, 0.78], [w, 0.92]])), side, shade=False)
@@ -101,7 +101,7 @@ class Product:
         self._label(c, plan, f, w * 0.74, -0.45, 0.35, label, cap)
         c.polygon(f.points(rounded(-w * 0.74, 0.52, w * 0.74, 0.64, 0.03)), cap, shade=False, outline=False)
 
-    def _perfume(self, c: Canvas, plan: Plan, f: Frame, body: RGB, label: RGB, cap: RGB) -> None:
+    def _perfume(self, c: Canvas, plan: Plan, f: Axes, body: RGB, label: RGB, cap: RGB) -> None:
         w = 0.62 * plan["wide"]
         c.polygon(f.points(rounded(-0.2, -0.86, 0.2, -0.46, 0.05)), cap, shade=False)
         c.polygon(f.points(rounded(-0.14, -0.5, 0.14, -0.3, 0.02)), mix(cap, (255, 255, 255), 0.4), shade=False)
@@ -114,7 +114,7 @@ class Product:
         )
         self._label(c, plan, f, w * 0.5, 0.0, 0.54, label, cap)
 
-    def _lamp(self, c: Canvas, plan: Plan, f: Frame, body: RGB, label: RGB, cap: RGB) -> None:
+    def _lamp(self, c: Canvas, plan: Plan, f: Axes, body: RGB, label: RGB, cap: RGB) -> None:
         w = 0.66 * plan["wide"]
         c.polygon(f.points(rounded(-0.06, -0.1, 0.06, 0.85, 0.02)), cap, shade=False)
         c.polygon(f.points(rounded(-0.42, 0.8, 0.42, 0.94, 0.06)), cap, shade=False)

@@ -13,17 +13,17 @@ from PIL import Image, ImageDraw
 from posterkit.schema import DrawnText, PosterSample, Region
 from posterkit.sizing import Size, fit_area
 from posterkit.synthetic import captions
-from posterkit.synthetic.canvas import Canvas, Frame
+from posterkit.synthetic.canvas import Axes, Canvas
 from posterkit.synthetic.contents import draw_left_out, read_contents, short_caption
 from posterkit.synthetic.layouts import panel_area, title_area
 from posterkit.synthetic.palettes import RGB, background_name, distance, draw_palette, mix
 from posterkit.synthetic.poses import draw_pose
-from posterkit.synthetic.poster import (
+from posterkit.synthetic.synthetic_poster import (
     SUBJECTS,
     SUPERSAMPLE,
     THEMES,
-    Poster,
     Rendering,
+    SyntheticPoster,
     caption_of,
     clause_of,
     content_of,
@@ -67,7 +67,7 @@ class Request:
 class Draft:
     """A poster, its rendering, and what the task adds to it."""
 
-    poster: Poster
+    poster: SyntheticPoster
     target: Rendering
     words: str | None = None
     references: list[np.ndarray] | None = None
@@ -215,7 +215,7 @@ def re_article(noun: str) -> str:
     return noun.removeprefix("an ").removeprefix("a ")
 
 
-def _portrait(request: Request, poster: Poster, aspect: float) -> np.ndarray:
+def _portrait(request: Request, poster: SyntheticPoster, aspect: float) -> np.ndarray:
     rng = request.rng
     size = _reference_size(request, aspect)
     body = next(v for k, v in poster.plan.items() if k in ("body", "main"))
@@ -228,7 +228,7 @@ def _portrait(request: Request, poster: Poster, aspect: float) -> np.ndarray:
     x, y = c.w / 2 + rng.uniform(-0.06, 0.06) * c.w, c.h / 2 + rng.uniform(-0.02, 0.05) * c.h
     c.glow(x, y + r * 0.95, r * 0.95, r * 0.2, mix(ground, (24, 22, 30), 0.5), 0.7)
     pose = draw_pose(rng)
-    SUBJECTS[poster.theme].draw(c, poster.plan, Frame(x, y, r, pose.turn, pose.flip), pose)
+    SUBJECTS[poster.theme].draw(c, poster.plan, Axes(x, y, r, pose.turn, pose.flip), pose)
     return c.finish(SUPERSAMPLE)
 
 
@@ -261,7 +261,7 @@ def layout_driven(request: Request) -> Draft:
     return replace(draft, words=words, references=[reference])
 
 
-def _wireframe(poster: Poster, size: Size) -> np.ndarray:
+def _wireframe(poster: SyntheticPoster, size: Size) -> np.ndarray:
     """Gray blocks on white: the panel or the subject's square, and the lines of text."""
     rendering = render(poster, size)
     image = Image.new("RGB", size, (252, 252, 252))

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from posterkit.synthetic.canvas import Canvas, arc, rounded
-from posterkit.synthetic.palettes import RGB, Palette, color_name, distance, luminance, mix
+from posterkit.synthetic.palettes import RGB, ColorScheme, color_name, distance, luminance, mix
 
 Plan = dict[str, Any]
 
 
-def ground_colors(rng: Random, palette: Palette, layers: int, *, not_like: RGB | None = None) -> list[RGB]:
+def ground_colors(rng: Random, palette: ColorScheme, layers: int, *, not_like: RGB | None = None) -> list[RGB]:
     """Colours from far to near: an accent that sinks into the background with distance."""
     pool = [
         c for c in palette.accents if distance(c, palette.bg) > 22 and (not_like is None or distance(c, not_like) > 20)
@@ -24,7 +24,7 @@ def ground_colors(rng: Random, palette: Palette, layers: int, *, not_like: RGB |
     return [mix(far, near, n / max(1, layers - 1)) for n in range(layers)]
 
 
-def sky(c: Canvas, palette: Palette, glow: RGB, x: float, y: float, bottom: float) -> None:
+def sky(c: Canvas, palette: ColorScheme, glow: RGB, x: float, y: float, bottom: float) -> None:
     """The background with a breath of light around a point; the border stays the background's colour."""
     if c.style != "flat":
         c.vertical(palette.bg, mix(palette.bg, palette.paper, 0.16), 0, bottom)
@@ -32,7 +32,7 @@ def sky(c: Canvas, palette: Palette, glow: RGB, x: float, y: float, bottom: floa
     c.glow(x, y, c.s * 0.62, c.s * 0.62, mix(palette.bg, light, 0.6), 0.7)
 
 
-def orb_color(rng: Random, palette: Palette, *behind: RGB) -> RGB:
+def orb_color(rng: Random, palette: ColorScheme, *behind: RGB) -> RGB:
     """A sun's or moon's colour: lighter than the sky where there is one, else the most vivid."""
     pool = [q for q in (*palette.accents, palette.paper) if all(distance(q, b) > 28 for b in (palette.bg, *behind))]
     light = [q for q in pool if luminance(q) > luminance(palette.bg) * 1.15]
@@ -132,7 +132,7 @@ class Sky:
 
     name = "sky"
 
-    def plan(self, rng: Random, palette: Palette) -> Plan:
+    def plan(self, rng: Random, palette: ColorScheme) -> Plan:
         hero = orb_color(rng, palette)
         soft = max(palette.accents, key=luminance)
         clouds = palette.paper if distance(palette.paper, palette.bg) > 20 else mix(palette.bg, soft, 0.75)
@@ -152,7 +152,7 @@ class Sky:
         }  # fmt: skip
         return plan
 
-    def draw(self, c: Canvas, plan: Plan, palette: Palette, x: float, y: float, r: float) -> None:
+    def draw(self, c: Canvas, plan: Plan, palette: ColorScheme, x: float, y: float, r: float) -> None:
         horizon = c.h * plan["horizon"]
         y = min(y, horizon - r * 0.35)
         spread = max(r, 0.3 * c.w)
@@ -172,7 +172,7 @@ class Mountains:
 
     name = "mountains"
 
-    def plan(self, rng: Random, palette: Palette) -> Plan:
+    def plan(self, rng: Random, palette: ColorScheme) -> Plan:
         ground = ground_colors(rng, palette, 3)
         hero = orb_color(rng, palette, ground[1])
         trees = rng.random() < 0.5
@@ -194,7 +194,7 @@ class Mountains:
         }  # fmt: skip
         return plan
 
-    def draw(self, c: Canvas, plan: Plan, palette: Palette, x: float, y: float, r: float) -> None:
+    def draw(self, c: Canvas, plan: Plan, palette: ColorScheme, x: float, y: float, r: float) -> None:
         base = min(c.h * plan["horizon"], c.floor - 0.06 * c.h)
         tall = min(1.35, max(0.5, (base - (y - r * 0.45)) / (0.5 * c.s)))
         ox, oy = x + plan["side"] * r * 0.66, max(y - r * 0.62, r * plan["size"] * 1.4)

@@ -12,7 +12,7 @@ from typing import Any
 
 _PUBLIC = {
     "TypesetPoster": "posterkit.typeset.poster",
-    "PlacedText": "posterkit.typeset.composition",
+    "PlacedText": "posterkit.typeset.placed_text",
     "FACES": "posterkit.typeset.fonts",
     "PAIRINGS": "posterkit.typeset.fonts",
 }

@@ -14,8 +14,8 @@ from reportlab.pdfbase import pdfdoc
 from reportlab.pdfgen.canvas import Canvas
 
 from posterkit.layout import Box
-from posterkit.typeset.composition import Composition
 from posterkit.typeset.fonts import Face, hb, hb_face
+from posterkit.typeset.placed_text import Composition
 from posterkit.typeset.raster import corner
 from posterkit.typeset.shaping import GlyphRun
 

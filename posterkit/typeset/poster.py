@@ -24,7 +24,6 @@ from posterkit.layout import (
     plan,
 )
 from posterkit.prompts import PosterBrief
-from posterkit.typeset.composition import Composition, PlacedLine, PlacedText
 from posterkit.typeset.contrast import (
     MINIMUM,
     Color,
@@ -38,6 +37,7 @@ from posterkit.typeset.contrast import (
 )
 from posterkit.typeset.fonts import Face, is_ignorable, load_face, pairing_for
 from posterkit.typeset.line_breaking import Block, FontMeasurer, TextStyle, fit, text_style
+from posterkit.typeset.placed_text import Composition, PlacedLine, PlacedText
 from posterkit.typeset.raster import draw, draw_rule, tinted
 
 _TRIAL = 1_500_000  # pixels on which the strength of an underlay is tried out

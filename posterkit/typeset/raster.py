@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from posterkit.layout import Box
-from posterkit.typeset.composition import PlacedText
 from posterkit.typeset.fonts import Face
+from posterkit.typeset.placed_text import PlacedText
 from posterkit.typeset.shaping import GlyphRun, ShapedLine, has_raqm
 
 _BAND = 256  # rows blended at a time, so that a large poster needs little memory

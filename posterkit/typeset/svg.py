@@ -7,8 +7,8 @@ import io
 from xml.sax.saxutils import escape, quoteattr
 
 from posterkit.layout import Box
-from posterkit.typeset.composition import Composition, PlacedText
 from posterkit.typeset.fonts import Face, hb, hb_face
+from posterkit.typeset.placed_text import Composition, PlacedText
 from posterkit.typeset.raster import corner
 
 _LINING = int.from_bytes(b"lnum", "big")  # figures as high as capitals

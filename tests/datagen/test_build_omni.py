@@ -23,9 +23,9 @@ from posterkit.datagen.omni.inputs import CannotBuild
 from posterkit.datagen.omni.portraits import copied_share
 from posterkit.datagen.omni.posters import (
     FindSubjects,
-    FinishedPoster,
     PosterTask,
     PosterTasks,
+    SourcePoster,
     open_source,
     spelt_as_in,
     with_titles,
@@ -45,7 +45,7 @@ ROOT = Path(__file__).parents[2]
 NONE = LazyPainter("none")
 
 
-def coffee() -> FinishedPoster:
+def coffee() -> SourcePoster:
     """A typeset photograph with what is known of it: the texts from the typesetter, the cup by hand."""
     photo = ImageOps.fit(Image.fromarray(data.coffee()), (320, 448))
     made = typeset(photo, PosterBrief(texts=["SLOW MORNING", "Fresh every day"]), archetype="bottom-stack")
@@ -55,7 +55,7 @@ def coffee() -> FinishedPoster:
     cup = ((x - 160) / 110) ** 2 + ((y - 130) / 100) ** 2 < 1
     subject = Subject(np.where(cup, 255, 0).astype(np.uint8), (51, 31, 270, 230))
     caption = 'A cup of coffee on a red saucer. The title reads "SLOW MORNING", below it "Fresh every day".'
-    return FinishedPoster(
+    return SourcePoster(
         "coffee.png", made.image, caption, "poster", "coffee.png", "CC0-1.0", "train", texts, (subject,)
     )
 
@@ -63,7 +63,7 @@ def coffee() -> FinishedPoster:
 COFFEE = coffee()
 
 
-def built(task: str, number: int = 0, poster: FinishedPoster = COFFEE) -> PosterSample:
+def built(task: str, number: int = 0, poster: SourcePoster = COFFEE) -> PosterSample:
     made = BuildTask(0, NONE)(PosterTask(number, task, poster))
     assert isinstance(made, PosterSample), made
     return made
@@ -332,7 +332,7 @@ def test_a_set_without_finished_posters_is_refused(tmp_path):
 
 
 def test_a_poster_without_a_subject_is_dropped_with_a_reason_and_a_picture():
-    empty = FinishedPoster("e.png", Image.new("RGB", (200, 300), "navy"), "Navy.", "", "e.png", "", "train", ())
+    empty = SourcePoster("e.png", Image.new("RGB", (200, 300), "navy"), "Navy.", "", "e.png", "", "train", ())
     found = FindSubjects("rules")(PosterTask(0, "filling", empty))
     assert isinstance(found, Drop) and found.reason == "no subject" and found.picture is not None and not found.fault
 

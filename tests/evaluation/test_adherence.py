@@ -1,11 +1,11 @@
 """What the mini report measures: the truth scores full marks, a stranger or a blank does not."""
 
+import adherence
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 from skimage import data
 
-from posterkit.evaluation import adherence
 from posterkit.evaluation.statistics import bootstrap
 from posterkit.metrics.arrangement import arrangement_similarity, box_overlap, color_edges
 from posterkit.metrics.color import srgb_to_lab

@@ -12,7 +12,7 @@ from PIL import Image
 
 from posterkit import PosterMaker, PosterRequest
 from posterkit.generate.record import request_from_poster
-from posterkit.synthetic.draft import draft
+from posterkit.synthetic.scene_draft import draft
 
 CARD = "---\nposterkit:\n  scripts: []\n  prompts: scene\n  draft: {area: 24576, strength: 0.5}\n---\n# tiny\n"
 

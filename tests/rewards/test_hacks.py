@@ -9,11 +9,11 @@ from functools import cache
 
 import numpy as np
 import pytest
+from cheats import CHEATS, cheat
 from PIL import Image
 
 from posterkit.metrics.expected_texts import request_from_sample
 from posterkit.rewards import RewardResult, open_reward
-from posterkit.rewards.cheats import CHEATS, cheat
 from posterkit.schema import PosterRequest
 from posterkit.synthetic import SyntheticPosters
 from posterkit.synthetic.glyph_posters import GlyphPosters

@@ -14,10 +14,10 @@ from posterkit.schema import PosterRequest
 from posterkit.sizing import Size
 from posterkit.synthetic import background_name
 from posterkit.synthetic.contents import SUBJECTS, read_contents
-from posterkit.synthetic.draft import draft, plan_scene
 from posterkit.synthetic.layouts import title_area
 from posterkit.synthetic.palettes import NAMES
-from posterkit.synthetic.poster import motif_area, render
+from posterkit.synthetic.scene_draft import draft, plan_scene
+from posterkit.synthetic.synthetic_poster import motif_area, render
 
 SIZE = Size(208, 304)
 EVERY = [subject for names in SUBJECTS.values() for subject in names]

@@ -6,8 +6,8 @@ from PIL import Image, ImageDraw, ImageFont, features
 
 from posterkit.layout import Box
 from posterkit.typeset.bidi import bidi_levels, visual_runs
-from posterkit.typeset.composition import PlacedLine, PlacedText
 from posterkit.typeset.fonts import FACES, for_text
+from posterkit.typeset.placed_text import PlacedLine, PlacedText
 from posterkit.typeset.raster import draw
 from posterkit.typeset.shaping import shape
 

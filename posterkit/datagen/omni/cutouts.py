@@ -11,7 +11,7 @@ from PIL import Image
 from scipy import ndimage
 
 from posterkit.datagen.omni.painters import open_painter
-from posterkit.datagen.omni.posters import FinishedPoster
+from posterkit.datagen.omni.posters import SourcePoster
 from posterkit.datagen.omni.subjects import Box
 from posterkit.layout import Box as Area
 from posterkit.typeset.contrast import contrast, needed_alpha, sample, underlay
@@ -49,7 +49,7 @@ def grown(mask: np.ndarray, share: float) -> np.ndarray:
     return ndimage.distance_transform_edt(~mask) <= share * max(mask.shape)  # type: ignore[operator]
 
 
-def text_area(poster: FinishedPoster, boxes: Sequence[Box]) -> np.ndarray:
+def text_area(poster: SourcePoster, boxes: Sequence[Box]) -> np.ndarray:
     """`(H, W)` bool: text boxes with a margin of a quarter of their height."""
     area = np.zeros((poster.picture.height, poster.picture.width), bool)
     for x0, y0, x1, y1 in boxes:
@@ -59,7 +59,7 @@ def text_area(poster: FinishedPoster, boxes: Sequence[Box]) -> np.ndarray:
 
 
 @lru_cache(2)
-def background_of(poster: FinishedPoster, painter: LazyPainter, seed: int) -> Image.Image:
+def background_of(poster: SourcePoster, painter: LazyPainter, seed: int) -> Image.Image:
     """The poster with subjects and texts painted over."""
     hole = text_area(poster, [text.box for text in poster.texts or ()])
     for subject in poster.subjects:
@@ -67,7 +67,7 @@ def background_of(poster: FinishedPoster, painter: LazyPainter, seed: int) -> Im
     return painter.open()(poster.picture, hole, GROUND, seed)
 
 
-def cut_subject(poster: FinishedPoster, number: int) -> Cutout:
+def cut_subject(poster: SourcePoster, number: int) -> Cutout:
     """A subject with soft edges, cropped to its box."""
     subject = poster.subjects[number]
     soft = ndimage.gaussian_filter(subject.mask.astype(np.float32), 1.0)
@@ -76,7 +76,7 @@ def cut_subject(poster: FinishedPoster, number: int) -> Cutout:
     return Cutout(_with_alpha(poster.picture, alpha).crop(subject.box), subject.box)
 
 
-def cut_text(poster: FinishedPoster, box: Box, ground: Image.Image) -> Cutout:
+def cut_text(poster: SourcePoster, box: Box, ground: Image.Image) -> Cutout:
     """A text's ink alone: what differs most from the ground behind it, in the box; with a button of its own, both."""
     apart = np.abs(np.asarray(poster.picture.crop(box), np.float32) - np.asarray(ground.crop(box), np.float32)).max(2)
     most = max(12.0, float(np.percentile(apart, 96)))

@@ -14,12 +14,12 @@ from PIL import Image, ImageDraw
 from posterkit.datagen.omni.cutouts import LazyPainter, background_of, paste, reshaped
 from posterkit.datagen.omni.inputs import CannotBuild, TaskInputs, seed_of
 from posterkit.datagen.omni.motifs import draw_motif, drawing_style, duotone, inside, palette_of
-from posterkit.datagen.omni.posters import FinishedPoster
+from posterkit.datagen.omni.posters import SourcePoster
 from posterkit.datagen.omni.subjects import Box
 from posterkit.datagen.prompts import LANGUAGES, text_like, with_article, word_list
 from posterkit.prompts import PosterBrief
 from posterkit.sizing import Size, fit_area
-from posterkit.synthetic.palettes import Palette, distance, draw_palette
+from posterkit.synthetic.palettes import ColorScheme, distance, draw_palette
 from posterkit.typeset.poster import typeset
 
 ASPECTS = (2 / 3, 3 / 2, 1.0, 3 / 4)
@@ -33,7 +33,7 @@ TALL = (
 WIDE = (((0.54, 0.12, 0.94, 0.9), "left-column"), ((0.06, 0.12, 0.46, 0.9), "right-column"))
 
 
-def layout_driven(poster: FinishedPoster, rng: Random, painter: LazyPainter) -> TaskInputs:
+def layout_driven(poster: SourcePoster, rng: Random, painter: LazyPainter) -> TaskInputs:
     """Reference 0 has the poster's arrangement: its wireframe, or other content and colours in the same places."""
     if rng.random() < 0.4:
         return TaskInputs([np.asarray(wireframe(poster))], poster.caption, how="wireframe")
@@ -47,7 +47,7 @@ def layout_driven(poster: FinishedPoster, rng: Random, painter: LazyPainter) -> 
     return TaskInputs([np.asarray(canvas)], poster.caption, how="re-rendered in other colours", painted=True)
 
 
-def wireframe(poster: FinishedPoster) -> Image.Image:
+def wireframe(poster: SourcePoster) -> Image.Image:
     """Gray blocks on white: subjects, the title dark, other texts lighter."""
     image = Image.new("RGB", poster.picture.size, SHEET)
     draw = ImageDraw.Draw(image)
@@ -61,7 +61,7 @@ def wireframe(poster: FinishedPoster) -> Image.Image:
     return image
 
 
-def style_driven(poster: FinishedPoster, rng: Random, painter: LazyPainter) -> TaskInputs:
+def style_driven(poster: SourcePoster, rng: Random, painter: LazyPainter) -> TaskInputs:
     """Reference 0 has the poster's colours, ground and way of drawing; subject, texts, places and shape are others."""
     size = fit_area((round(1000 * rng.choice(ASPECTS)), 1000), min(Size(*poster.picture.size).area, 768 * 768))
     ground = background_of(poster, painter, seed_of(poster.name)).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -77,7 +77,7 @@ def style_driven(poster: FinishedPoster, rng: Random, painter: LazyPainter) -> T
 
 
 def _filled(
-    canvas: Image.Image, boxes: list[Box], colors: Palette, style: str, rng: Random, painter: LazyPainter
+    canvas: Image.Image, boxes: list[Box], colors: ColorScheme, style: str, rng: Random, painter: LazyPainter
 ) -> Image.Image:
     """Other content in each box: painted where the painter draws, else a motif."""
     paint = painter.open()
@@ -107,7 +107,7 @@ def _thing(rng: Random) -> str:
     return with_article(entity)
 
 
-def _lettered(canvas: Image.Image, poster: FinishedPoster, rng: Random) -> Image.Image:
+def _lettered(canvas: Image.Image, poster: SourcePoster, rng: Random) -> Image.Image:
     """Other texts in the boxes of the poster's, each about as long as the one that it stands for.
 
     Small print whose box holds nothing at a legible size is left out.

@@ -23,7 +23,7 @@ from posterkit.datagen.omni.cutouts import (
 )
 from posterkit.datagen.omni.inputs import CannotBuild, TaskInputs, seed_of
 from posterkit.datagen.omni.portraits import portrait
-from posterkit.datagen.omni.posters import FinishedPoster
+from posterkit.datagen.omni.posters import SourcePoster
 from posterkit.datagen.omni.rearrangement import rearranged
 from posterkit.datagen.omni.subjects import Box
 from posterkit.datagen.prompts import language_of, without_text_sentences
@@ -37,7 +37,7 @@ HOLE = (0.03, 0.45)  # share of the poster that is erased
 MARGIN = 0.03  # of the longer side, left around a subject that must stay inside
 
 
-def extending(poster: FinishedPoster, rng: Random, painter: LazyPainter) -> TaskInputs:
+def extending(poster: SourcePoster, rng: Random, painter: LazyPainter) -> TaskInputs:
     """Reference 0 is a rectangle of the poster with the whole main subject in it.
 
     Raises:
@@ -62,7 +62,7 @@ def extending(poster: FinishedPoster, rng: Random, painter: LazyPainter) -> Task
     return TaskInputs([photo], _short(poster, rng), mask=mask, placed=box, subject=poster.subjects[0].box, how="crop")
 
 
-def filling(poster: FinishedPoster, rng: Random, painter: LazyPainter) -> TaskInputs:
+def filling(poster: SourcePoster, rng: Random, painter: LazyPainter) -> TaskInputs:
     """Reference 0 is the poster with a subject, a text or an area erased; the mask says where.
 
     Raises:
@@ -85,18 +85,18 @@ def filling(poster: FinishedPoster, rng: Random, painter: LazyPainter) -> TaskIn
     return TaskInputs([reference], words, mask=mask, placed=(0, 0, *poster.picture.size), how=f"erased {kind}")
 
 
-def _erased_subject(poster: FinishedPoster, rng: Random) -> tuple[np.ndarray, str | None]:
+def _erased_subject(poster: SourcePoster, rng: Random) -> tuple[np.ndarray, str | None]:
     return grown(rng.choice(poster.subjects).mask > 0, rng.uniform(0.015, 0.04)), _scene(poster)
 
 
-def _erased_text(poster: FinishedPoster, rng: Random) -> tuple[np.ndarray, str | None]:
+def _erased_text(poster: SourcePoster, rng: Random) -> tuple[np.ndarray, str | None]:
     text = rng.choice(poster.texts or ())
     said = in_quotes(text.text)
     words = f"空白处写着{said}。" if language_of(text.text) == "zh" else f"It says {said} there."
     return text_area(poster, [text.box]), words
 
 
-def _erased_area(poster: FinishedPoster, rng: Random) -> tuple[np.ndarray, str | None]:
+def _erased_area(poster: SourcePoster, rng: Random) -> tuple[np.ndarray, str | None]:
     """A rectangle or an ellipse anywhere."""
     width, height = poster.picture.size
     ellipse, share, stretch = rng.random() < 0.5, rng.uniform(0.1, 0.32), math.exp(rng.uniform(-0.45, 0.45))
@@ -112,7 +112,7 @@ def _erased_area(poster: FinishedPoster, rng: Random) -> tuple[np.ndarray, str |
 _ERASED = {"subject": _erased_subject, "text": _erased_text, "area": _erased_area}
 
 
-def rescaling(poster: FinishedPoster, rng: Random, painter: LazyPainter) -> TaskInputs:
+def rescaling(poster: SourcePoster, rng: Random, painter: LazyPainter) -> TaskInputs:
     """Reference 0 is the poster rearranged for another shape: its parts lifted off and set down on a new ground.
 
     The finished poster is the target, since a target must be clean; what the rearrangement leaves behind (a smooth
@@ -148,7 +148,7 @@ def _with_texts(canvas: Image.Image, cuts: Sequence[Cutout], boxes: Sequence[Box
     return canvas
 
 
-def id_driven(poster: FinishedPoster, rng: Random, painter: LazyPainter) -> TaskInputs:
+def id_driven(poster: SourcePoster, rng: Random, painter: LazyPainter) -> TaskInputs:
     """A reference for each subject: it alone, in another pose and light, on another ground; never the target's pixels.
 
     Raises:
@@ -160,12 +160,12 @@ def id_driven(poster: FinishedPoster, rng: Random, painter: LazyPainter) -> Task
     return TaskInputs(references, poster.caption, how="re-posed, re-lit, re-grounded", painted=True)
 
 
-def _scene(poster: FinishedPoster) -> str | None:
+def _scene(poster: SourcePoster) -> str | None:
     """What the caption says of the picture, without its texts."""
     return without_text_sentences(poster.caption) or None
 
 
-def _short(poster: FinishedPoster, rng: Random) -> str | None:
+def _short(poster: SourcePoster, rng: Random) -> str | None:
     return _scene(poster) if rng.random() < 0.5 and not quotes(_scene(poster) or "") else None
 
 

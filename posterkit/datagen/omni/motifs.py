@@ -9,18 +9,18 @@ from PIL import Image
 from scipy import ndimage
 
 from posterkit.datagen.omni.cutouts import Cutout
-from posterkit.datagen.omni.posters import FinishedPoster
+from posterkit.datagen.omni.posters import SourcePoster
 from posterkit.metrics.color import border_color, lab_to_srgb, srgb_to_lab
 from posterkit.metrics.color import palette as main_colors
-from posterkit.synthetic.canvas import Canvas, Frame
-from posterkit.synthetic.palettes import Palette, distance, mix
+from posterkit.synthetic.canvas import Axes, Canvas
+from posterkit.synthetic.palettes import ColorScheme, distance, mix
 from posterkit.synthetic.poses import draw_pose
-from posterkit.synthetic.poster import SUBJECTS, SUPERSAMPLE
+from posterkit.synthetic.synthetic_poster import SUBJECTS, SUPERSAMPLE
 
 FLAT = 0.55  # share of pixels without a gradient from which a poster counts as flat art
 
 
-def draw_motif(rng: Random, colors: Palette, style: str, side: int) -> Cutout:
+def draw_motif(rng: Random, colors: ColorScheme, style: str, side: int) -> Cutout:
     """A product, a dish or a mascot in a palette: RGBA, cropped to itself, at most `side` pixels a side."""
     theme = rng.choice(sorted(SUBJECTS))
     plan, pose = SUBJECTS[theme].plan(rng, colors), draw_pose(rng)
@@ -29,7 +29,7 @@ def draw_motif(rng: Random, colors: Palette, style: str, side: int) -> Cutout:
     for ground in ((0, 0, 0), (255, 255, 255)):
         canvas = Canvas(side * SUPERSAMPLE, side * SUPERSAMPLE, ground, style, colors.ink)
         half = side * SUPERSAMPLE / 2
-        SUBJECTS[theme].draw(canvas, plan, Frame(half, half, 0.8 * half, pose.turn, pose.flip), pose)
+        SUBJECTS[theme].draw(canvas, plan, Axes(half, half, 0.8 * half, pose.turn, pose.flip), pose)
         shown.append(canvas.finish(SUPERSAMPLE).astype(np.float32))
     dark, light = shown
     alpha = (1 - (light - dark).mean(2) / 255).clip(0, 1)
@@ -40,7 +40,7 @@ def draw_motif(rng: Random, colors: Palette, style: str, side: int) -> Cutout:
     return Cutout(cut, (0, 0, *cut.size))
 
 
-def palette_of(poster: FinishedPoster) -> Palette:
+def palette_of(poster: SourcePoster) -> ColorScheme:
     """The poster's own colours: its border's as ground, then its main ones."""
     pixels = poster.pixels
     colors = [_rgb(color) for color in main_colors(pixels, 7).colors]
@@ -49,7 +49,7 @@ def palette_of(poster: FinishedPoster) -> Palette:
     light = max([ground, *accents], key=sum)
     while len(accents) < 4:  # a poster of two or three colours: their mixtures
         accents.append(mix(accents[0] if accents else light, (20, 20, 24), 0.25 * (len(accents) + 1)))
-    return Palette(ground, tuple(accents))
+    return ColorScheme(ground, tuple(accents))
 
 
 def _rgb(lab: np.ndarray) -> tuple[int, int, int]:
@@ -57,7 +57,7 @@ def _rgb(lab: np.ndarray) -> tuple[int, int, int]:
     return r, g, b
 
 
-def drawing_style(poster: FinishedPoster) -> str:
+def drawing_style(poster: SourcePoster) -> str:
     """How a motif has to be drawn to look like the poster: its own style where that is known, else flat or shaded."""
     if poster.style in ("flat", "gradient", "outlined", "dotted"):
         return poster.style
@@ -65,7 +65,7 @@ def drawing_style(poster: FinishedPoster) -> str:
     return "flat" if float((ndimage.gaussian_gradient_magnitude(light, 1.0) < 0.6).mean()) > FLAT else "gradient"
 
 
-def duotone(ground: Image.Image, colors: Palette) -> Image.Image:
+def duotone(ground: Image.Image, colors: ColorScheme) -> Image.Image:
     """The ground with its light and shade kept and its colours replaced: dark to light over a palette."""
     stops = sorted((colors.ink, colors.bg, colors.paper), key=sum)
     light = np.asarray(ground.convert("L"), np.float32) / 255

@@ -28,7 +28,7 @@ SHORTEST = 128  # pixels of a side; below this, parts of a poster cannot be told
 
 
 @dataclass(frozen=True, eq=False)
-class FinishedPoster:
+class SourcePoster:
     """A finished poster and what was found on it so far.
 
     Attributes:
@@ -54,7 +54,7 @@ class FinishedPoster:
         """`(H, W, 3)` uint8."""
         return np.asarray(self.picture)
 
-    def with_answer(self, question: str, by: str, said: Any, **found: Any) -> FinishedPoster:
+    def with_answer(self, question: str, by: str, said: Any, **found: Any) -> SourcePoster:
         """The same poster with an answer added to `judged`."""
         return replace(self, judged={**self.judged, question: {"by": by, "said": said}}, **found)
 
@@ -65,7 +65,7 @@ class PosterTask:
 
     number: int
     task: str
-    poster: FinishedPoster
+    poster: SourcePoster
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class PosterTasks:
         tasks: names.
     """
 
-    source: PictureFolder | PosterSet
+    source: FolderSource | SetSource
     tasks: tuple[str, ...]
 
     def __getitem__(self, number: int) -> PosterTask | Drop:
@@ -88,7 +88,7 @@ class PosterTasks:
 
 
 @lru_cache(2)
-def _read(source: PictureFolder | PosterSet, number: int) -> FinishedPoster | Drop:
+def _read(source: FolderSource | SetSource, number: int) -> SourcePoster | Drop:
     """One poster; the next task gets the very same object, so that texts and subjects are found once."""
     try:
         found = source.read(number)
@@ -100,7 +100,7 @@ def _read(source: PictureFolder | PosterSet, number: int) -> FinishedPoster | Dr
     return found
 
 
-def open_source(path: str | Path, licence: str, heldout: int) -> PictureFolder | PosterSet:
+def open_source(path: str | Path, licence: str, heldout: int) -> FolderSource | SetSource:
     """Where finished posters are: a set (a folder with `samples.jsonl`, or that file), or a folder of pictures.
 
     Raises:
@@ -109,11 +109,11 @@ def open_source(path: str | Path, licence: str, heldout: int) -> PictureFolder |
     path = Path(path)
     if path.is_file() or (path / INDEX).is_file():
         return _open_set(path)
-    return PictureFolder(path, list_pictures(path), licence, heldout)
+    return FolderSource(path, list_pictures(path), licence, heldout)
 
 
 @dataclass(frozen=True)
-class PictureFolder:
+class FolderSource:
     """Pictures with a caption in NAME.txt beside each, where it has one.
 
     About one picture in `heldout` is held out, by its pixels, so that copies never stand in both splits.
@@ -128,25 +128,25 @@ class PictureFolder:
     def fingerprint(self) -> str:
         return fingerprint(self.path, self.names)
 
-    def read(self, number: int) -> FinishedPoster:
+    def read(self, number: int) -> SourcePoster:
         """One poster; OSError or ValueError where it cannot be read."""
         name = self.names[number]
         picture = read_image(self.path / name)
         caption = read_caption(self.path / name)
         digest = hashlib.sha256(picture.tobytes()).digest()
         held = self.heldout and int.from_bytes(digest[:4]) % self.heldout == 0
-        return FinishedPoster(name, picture, caption, "poster", name, self.licence, "heldout" if held else "train")
+        return SourcePoster(name, picture, caption, "poster", name, self.licence, "heldout" if held else "train")
 
 
 @dataclass(frozen=True)
-class PosterSet:
+class SetSource:
     """The samples of task "text" of a set, with their own splits, captions and texts."""
 
     path: Path
     names: tuple[str, ...]
     fingerprint: str
 
-    def read(self, number: int) -> FinishedPoster:
+    def read(self, number: int) -> SourcePoster:
         """One poster; OSError or ValueError where it cannot be read."""
         sample = _dataset(self.path)[number]
         roles = {region.box: region.role for region in sample.regions}
@@ -154,19 +154,19 @@ class PosterSet:
         if sample.texts or "texts" in sample.judged:
             seen = [(text.text, text.box, roles.get(text.box, "minor")) for text in sample.texts if text.box]
             texts = tuple(SeenText(text, box, "major" if role == "major" else "minor") for text, box, role in seen)
-        found = FinishedPoster(
+        found = SourcePoster(
             sample.id, Image.fromarray(sample.target), sample.caption, sample.theme, sample.source, sample.licence,
             sample.split, texts, style=sample.style, judged=sample.judged,
         )  # fmt: skip
         return found if texts is None or "texts" in found.judged else found.with_answer("texts", "the set", len(texts))
 
 
-def _open_set(path: Path) -> PosterSet:
+def _open_set(path: Path) -> SetSource:
     rows = _dataset(path).rows
     if not rows:
         raise ValueError(f'{path}: the set holds no sample of task "text"; finished posters are of that task')
     digest = hashlib.sha256(repr(rows).encode()).hexdigest()[:16]
-    return PosterSet(path, tuple(str(row.get("id")) for row in rows), digest)
+    return SetSource(path, tuple(str(row.get("id")) for row in rows), digest)
 
 
 @lru_cache(1)
@@ -186,7 +186,7 @@ class ReadTexts:
 
 
 @lru_cache(2)
-def _with_texts(judge: LazyCritic, poster: FinishedPoster) -> FinishedPoster:
+def _with_texts(judge: LazyCritic, poster: SourcePoster) -> SourcePoster:
     asked = judge.open() if poster.texts is None or not poster.caption else None
     if asked and poster.texts is None:
         texts = spelt_as_in(poster.caption, asked.texts(poster.picture))
@@ -241,7 +241,7 @@ class FindSubjects:
 
 
 @lru_cache(2)
-def _with_subjects(segmenter: str, device: str | None, poster: FinishedPoster) -> FinishedPoster | Drop:
+def _with_subjects(segmenter: str, device: str | None, poster: SourcePoster) -> SourcePoster | Drop:
     find = open_segmenter(segmenter, device)
     subjects = find(poster.picture, [text.box for text in poster.texts or ()])
     if not subjects:

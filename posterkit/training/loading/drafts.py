@@ -23,9 +23,8 @@ from posterkit.metrics.lettering import SeenText
 from posterkit.synthetic import title_words
 from posterkit.synthetic.captions import draw_title
 from posterkit.synthetic.layouts import CALM, LAYOUTS
-from posterkit.synthetic.lettering import Lettering
 from posterkit.synthetic.palettes import background_name, draw_palette
-from posterkit.synthetic.poster import (
+from posterkit.synthetic.synthetic_poster import (
     THEMES,
     Poster,
     Rendering,
@@ -34,6 +33,7 @@ from posterkit.synthetic.poster import (
     draw_poster,
     render,
 )
+from posterkit.synthetic.title_text import Lettering
 from posterkit.training.loading.sets import SetConfig
 from posterkit.training.loading.weakening import letters_of, text_error
 

@@ -14,7 +14,7 @@ from posterkit.datagen.text_render import SCRIPTS, Wording, render_text, shipped
 from posterkit.datasets.dataset import INDEX, PosterDataset
 from posterkit.schema import PosterSample, encode_sample
 from posterkit.synthetic import SyntheticPosters, title_words
-from posterkit.synthetic.poster import draw_art
+from posterkit.synthetic.synthetic_poster import draw_art
 from posterkit.tasks import TASKS
 from posterkit.training.adapters.frozen import Keep
 from posterkit.training.loading.regions import ROLES

@@ -14,26 +14,26 @@ from PIL import Image, ImageDraw
 from posterkit.synthetic import captions
 from posterkit.synthetic.abstract import Aurora, Botanical, Geometric, Music
 from posterkit.synthetic.backdrops import draw_backdrop, draw_shadow, plan_backdrop
-from posterkit.synthetic.canvas import STYLES, Canvas, Frame
+from posterkit.synthetic.canvas import STYLES, Axes, Canvas
 from posterkit.synthetic.food import Food
 from posterkit.synthetic.layouts import (
     CALM,
     LAYOUTS,
     PANELS,
-    Layout,
     Rect,
+    TitleLayout,
     panel_area,
     place_words,
     subject_area,
     title_area,
 )
-from posterkit.synthetic.lettering import Lettering, Setting, set_text
 from posterkit.synthetic.mascots import Mascot
-from posterkit.synthetic.palettes import RGB, Palette, background_name, distance, draw_palette, lab_of
+from posterkit.synthetic.palettes import RGB, ColorScheme, background_name, distance, draw_palette, lab_of
 from posterkit.synthetic.places import City, Sea, Space
 from posterkit.synthetic.poses import Pose, draw_pose
 from posterkit.synthetic.products import Product
 from posterkit.synthetic.scenery import Mountains, Sky
+from posterkit.synthetic.title_text import Lettering, Setting, set_text
 
 SCENES: dict[str, Any] = {
     scene.name: scene
@@ -45,7 +45,7 @@ SUPERSAMPLE = 2
 
 
 @dataclass(frozen=True)
-class Poster:
+class SyntheticPoster:
     """A poster's parameters; nothing here depends on the size it is drawn at.
 
     Attributes:
@@ -63,10 +63,10 @@ class Poster:
 
     theme: str
     plan: dict[str, Any]
-    palette: Palette
-    inner: Palette
+    palette: ColorScheme
+    inner: ColorScheme
     style: str
-    layout: Layout
+    layout: TitleLayout
     panel: str | None
     backdrop: dict[str, Any] | None
     pose: Pose
@@ -83,7 +83,7 @@ class Rendering:
     subject: tuple[int, int, int, int]
 
 
-def draw_poster(rng: Random, **fixed: Any) -> Poster:
+def draw_poster(rng: Random, **fixed: Any) -> SyntheticPoster:
     """Draw a poster's parameters.
 
     Args:
@@ -91,7 +91,7 @@ def draw_poster(rng: Random, **fixed: Any) -> Poster:
             title has) and `aspect` (width / height that the arrangement has to suit).
     """
     theme = fixed.get("theme") or THEMES[int(rng.random() * len(THEMES))]
-    palette: Palette = fixed.get("palette") or draw_palette(rng)
+    palette: ColorScheme = fixed.get("palette") or draw_palette(rng)
     style = fixed.get("style") or STYLES[int(rng.random() * 1.6 * len(STYLES)) % len(STYLES)]
     panel = fixed["panel"] if "panel" in fixed else _draw_panel(rng)
     layout = fixed.get("layout") or _draw_layout(rng, theme, panel, fixed.get("aspect", 1.0))
@@ -108,7 +108,7 @@ def draw_poster(rng: Random, **fixed: Any) -> Poster:
     if lettering and fixed.get("words"):
         while len(lettering.title.split()) != fixed["words"]:
             lettering = replace(lettering, title=captions.draw_title(rng, theme))
-    return Poster(
+    return SyntheticPoster(
         theme, plan, palette, inner, style, layout, panel, backdrop, pose, lettering, _mood(rng, palette, theme, style)
     )
 
@@ -117,7 +117,7 @@ def _draw_panel(rng: Random) -> str | None:
     return PANELS[int(rng.random() * len(PANELS))] if rng.random() < 0.3 else None
 
 
-def _draw_layout(rng: Random, theme: str, panel: str | None, aspect: float) -> Layout:
+def _draw_layout(rng: Random, theme: str, panel: str | None, aspect: float) -> TitleLayout:
     while True:
         # half of all posters are centred: that is how most posters are
         layout = LAYOUTS[int(rng.random() * (2 if rng.random() < 0.35 else len(LAYOUTS)))]
@@ -130,21 +130,21 @@ def _draw_layout(rng: Random, theme: str, panel: str | None, aspect: float) -> L
         return layout
 
 
-def _inner_palette(rng: Random, palette: Palette, panel: str | None) -> Palette:
+def _inner_palette(rng: Random, palette: ColorScheme, panel: str | None) -> ColorScheme:
     if not panel:
         return palette
     pool = [c for c in palette.accents if distance(c, palette.bg) > 24] or list(palette.accents)
     return palette.with_background(pool[int(rng.random() * len(pool))])
 
 
-def _draw_lettering(rng: Random, theme: str, layout: Layout) -> Lettering:
+def _draw_lettering(rng: Random, theme: str, layout: TitleLayout) -> Lettering:
     subtitle = captions.SUBTITLES[int(rng.random() * len(captions.SUBTITLES))] if rng.random() < 0.45 else None
     # fonts are chosen out of 64 steps, so that few sizes of few fonts fill the cache
     font, small_font = int(rng.random() * 64) / 64, int(rng.random() * 64) / 64
     return Lettering(captions.draw_title(rng, theme), subtitle, font, small_font, int(rng.random() * 6))
 
 
-def _mood(rng: Random, palette: Palette, theme: str, style: str) -> str:
+def _mood(rng: Random, palette: ColorScheme, theme: str, style: str) -> str:
     """A mood that the colours and the theme bear out."""
     light, a, b = lab_of(palette.bg)
     chroma = math.hypot(a, b)
@@ -158,7 +158,7 @@ def _mood(rng: Random, palette: Palette, theme: str, style: str) -> str:
 
 
 def render(
-    poster: Poster, size: tuple[int, int], factor: int = SUPERSAMPLE, colors: Sequence[RGB] | None = None
+    poster: SyntheticPoster, size: tuple[int, int], factor: int = SUPERSAMPLE, colors: Sequence[RGB] | None = None
 ) -> Rendering:
     """Draw a poster at a size in pixels (width, height), arranged for that shape."""
     width, height = size
@@ -195,7 +195,7 @@ def _square(area: Sequence[float]) -> tuple[float, float, float]:
     return (area[0] + area[2]) / 2, (area[1] + area[3]) / 2, min(area[2] - area[0], area[3] - area[1]) / 2
 
 
-def _window_subject(poster: Poster, canvas: Canvas, window: Canvas, box: Sequence[int]) -> Rect:
+def _window_subject(poster: SyntheticPoster, canvas: Canvas, window: Canvas, box: Sequence[int]) -> Rect:
     """The subject's area inside a panel, in the panel's pixels."""
     if poster.panel == "inset" or poster.layout.name == "middle":
         x0, y0, x1, y1 = subject_area(poster.layout, canvas.w, canvas.h)
@@ -219,7 +219,7 @@ def _window_mask(panel: str, window: Canvas) -> Image.Image:
     return mask
 
 
-def _draw_art(canvas: Canvas, poster: Poster, area: Sequence[float]) -> None:
+def _draw_art(canvas: Canvas, poster: SyntheticPoster, area: Sequence[float]) -> None:
     x, y, r = _square(area)
     if poster.theme in SCENES:
         SCENES[poster.theme].draw(canvas, poster.plan, poster.inner, x, y, r)
@@ -234,28 +234,28 @@ def _draw_art(canvas: Canvas, poster: Poster, area: Sequence[float]) -> None:
         y = foot - size * 0.94
     subject = SUBJECTS[poster.theme]
     turn = poster.pose.turn if kind in ("disc", "rays", "confetti") or poster.theme == "mascot" else 0.0
-    subject.draw(canvas, poster.plan, Frame(x, y, size, turn, poster.pose.flip), poster.pose)
+    subject.draw(canvas, poster.plan, Axes(x, y, size, turn, poster.pose.flip), poster.pose)
 
 
-def place_of(poster: Poster, size: tuple[int, int]) -> str:
+def place_of(poster: SyntheticPoster, size: tuple[int, int]) -> str:
     """Where the subject stands, in words."""
     return place_words(motif_area(poster, size), *size)
 
 
-def motif_area(poster: Poster, size: tuple[int, int]) -> Rect:
+def motif_area(poster: SyntheticPoster, size: tuple[int, int]) -> Rect:
     """The subject's area in pixels, or that of the panel that it stands in."""
     if poster.panel == "inset" or not poster.panel:
         return subject_area(poster.layout, *size)
     return panel_area(poster.panel, poster.layout, *size)
 
 
-def content_of(rng: Random, poster: Poster, colors: bool = True) -> str:
+def content_of(rng: Random, poster: SyntheticPoster, colors: bool = True) -> str:
     """What a poster shows, in words."""
     backdrop = poster.backdrop["slots"] if poster.backdrop else None
     return captions.content(rng, poster.theme, poster.plan["slots"], backdrop, colors)
 
 
-def clause_of(rng: Random, poster: Poster, place: bool = True) -> str:
+def clause_of(rng: Random, poster: SyntheticPoster, place: bool = True) -> str:
     """A poster's title and its place, in words."""
     text = poster.lettering
     return captions.title_clause(
@@ -271,7 +271,7 @@ def draw_art(rng: Random, size: tuple[int, int]) -> tuple[np.ndarray, str, str]:
     return image, f"{shown[:1].upper()}{shown[1:]}, {background_name(image)} background.", poster.theme
 
 
-def caption_of(rng: Random, poster: Poster, size: tuple[int, int], background: str) -> str:
+def caption_of(rng: Random, poster: SyntheticPoster, size: tuple[int, int], background: str) -> str:
     """A sentence or three that are true of the rendered poster."""
     styles = captions.STYLE_WORDS[poster.style]
     return captions.compose(

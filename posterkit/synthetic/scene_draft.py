@@ -18,9 +18,9 @@ from posterkit.prompts.scene import Scene, read_scene
 from posterkit.schema import PosterRequest
 from posterkit.sizing import Size
 from posterkit.synthetic.contents import STYLES, SUBJECTS, Contents, read_contents
-from posterkit.synthetic.layouts import LAYOUTS, Layout
-from posterkit.synthetic.palettes import NAMES, Palette, distance, draw_palette
-from posterkit.synthetic.poster import Poster, draw_poster, motif_area, render
+from posterkit.synthetic.layouts import LAYOUTS, TitleLayout
+from posterkit.synthetic.palettes import NAMES, ColorScheme, distance, draw_palette
+from posterkit.synthetic.synthetic_poster import SyntheticPoster, draw_poster, motif_area, render
 
 SIZE = Size(832, 1216)
 _TRIES = 600
@@ -52,7 +52,7 @@ def draft(request: PosterRequest, size: Size | None = None) -> Image.Image:
     return Image.fromarray(render(plan_scene(scene, wanted, request.seed or 0, lettered), wanted).image)
 
 
-def plan_scene(scene: Scene, size: Size, seed: int = 0, lettered: bool = True) -> Poster:
+def plan_scene(scene: Scene, size: Size, seed: int = 0, lettered: bool = True) -> SyntheticPoster:
     """The parameters of a poster that shows a scene: of many drawn ones the first that fits it best.
 
     Args:
@@ -61,7 +61,7 @@ def plan_scene(scene: Scene, size: Size, seed: int = 0, lettered: bool = True) -
     """
     rng = Random(f"draft {seed}")
     layout = _layout(rng, scene, lettered)
-    best: tuple[float, Poster] | None = None
+    best: tuple[float, SyntheticPoster] | None = None
     for _ in range(_TRIES):
         palette = _palette(rng, scene)
         fixed = {"theme": _THEME[scene.subject], "palette": palette, "panel": None, "layout": layout, "text": False}
@@ -78,13 +78,13 @@ def plan_scene(scene: Scene, size: Size, seed: int = 0, lettered: bool = True) -
     return best[1]
 
 
-def _layout(rng: Random, scene: Scene, lettered: bool) -> Layout:
+def _layout(rng: Random, scene: Scene, lettered: bool) -> TitleLayout:
     names = _LAYOUTS[scene.place or "center"] if lettered or scene.place else ("middle",)
     name = names[int(rng.random() * len(names))]
     return next(layout for layout in LAYOUTS if layout.name == name)
 
 
-def _palette(rng: Random, scene: Scene) -> Palette:
+def _palette(rng: Random, scene: Scene) -> ColorScheme:
     """A palette on the scene's background, with the colours that the scene names among its accents."""
     palette = draw_palette(rng, scene.background or NAMES[int(rng.random() * len(NAMES))])
     named = [scene.color, *(tone for tone, _ in scene.details)]
@@ -95,7 +95,7 @@ def _palette(rng: Random, scene: Scene) -> Palette:
     accents = [*colors, *kept][: max(4, len(colors) + 1)]
     if colors and rng.random() < 0.7:  # which part takes which accent is the theme's own affair: try them all
         rng.shuffle(accents)
-    return Palette(palette.bg, tuple(accents))
+    return ColorScheme(palette.bg, tuple(accents))
 
 
 def _fit(scene: Scene, shown: Contents) -> float:

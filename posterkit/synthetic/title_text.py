@@ -13,7 +13,7 @@ from PIL import Image, ImageFont
 
 from posterkit.synthetic.canvas import Canvas
 from posterkit.synthetic.layouts import Rect
-from posterkit.synthetic.palettes import RGB, Palette, contrast, luminance
+from posterkit.synthetic.palettes import RGB, ColorScheme, contrast, luminance
 from posterkit.typeset.fonts import FONTS
 
 Font = ImageFont.FreeTypeFont
@@ -127,7 +127,7 @@ def ground(canvas: Canvas, area: Rect) -> np.ndarray:
     return np.array([luminance(p) for p in np.asarray(small).reshape(-1, 3).tolist()])
 
 
-def text_color(palette: Palette, behind: np.ndarray, prefer: int) -> tuple[RGB, float]:
+def text_color(palette: ColorScheme, behind: np.ndarray, prefer: int) -> tuple[RGB, float]:
     """The colour to set a text in, and its contrast with nearly the worst of what lies behind it."""
     low, high = np.quantile(behind, [0.06, 0.94]).tolist()
 
@@ -155,7 +155,7 @@ class Lettering:
     prefer: int = 0
 
 
-def set_text(canvas: Canvas, lettering: Lettering, area: Rect, align: str, palette: Palette, factor: int,
+def set_text(canvas: Canvas, lettering: Lettering, area: Rect, align: str, palette: ColorScheme, factor: int,
              colors: Sequence[RGB] | None = None) -> list[Setting]:  # fmt: skip
     """Draw a title and its small line in an area of the canvas (pixels), on a plate where the art is too busy.
 
@@ -205,7 +205,7 @@ def set_text(canvas: Canvas, lettering: Lettering, area: Rect, align: str, palet
     return settings
 
 
-def _plate(canvas: Canvas, used: Rect, palette: Palette) -> RGB:
+def _plate(canvas: Canvas, used: Rect, palette: ColorScheme) -> RGB:
     pad = 0.035 * canvas.s
     box = (used[0] - pad, used[1] - pad, used[2] + pad, used[3] + pad)
     canvas.draw.rounded_rectangle(box, radius=pad * 0.6, fill=palette.bg)
