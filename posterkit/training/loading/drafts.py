@@ -26,8 +26,8 @@ from posterkit.synthetic.layouts import CALM, LAYOUTS
 from posterkit.synthetic.palettes import background_name, draw_palette
 from posterkit.synthetic.synthetic_poster import (
     THEMES,
-    Poster,
     Rendering,
+    SyntheticPoster,
     caption_of,
     content_of,
     draw_poster,
@@ -38,8 +38,8 @@ from posterkit.training.loading.sets import SetConfig
 from posterkit.training.loading.weakening import letters_of, text_error
 
 Size = tuple[int, int]
-Redrawn = Callable[[Random, Poster], Poster | None]
-Weakened = Callable[[Random, Image.Image, Poster], Image.Image]
+Redrawn = Callable[[Random, SyntheticPoster], SyntheticPoster | None]
+Weakened = Callable[[Random, Image.Image, SyntheticPoster], Image.Image]
 Row = tuple[dict[str, Any], dict[str, bytes]]
 
 _BOTH = 0.3  # of the drafts are redrawn and weakened
@@ -159,18 +159,18 @@ def _head(order: str) -> str:
     return order.split(";")[0]
 
 
-def _on_another_background(rng: Random, poster: Poster) -> Poster:
+def _on_another_background(rng: Random, poster: SyntheticPoster) -> SyntheticPoster:
     palette = replace(poster.palette, bg=draw_palette(rng).bg)
     return replace(poster, palette=palette, inner=poster.inner if poster.panel else palette)
 
 
-def _arranged_otherwise(rng: Random, poster: Poster) -> Poster:
+def _arranged_otherwise(rng: Random, poster: SyntheticPoster) -> SyntheticPoster:
     return replace(
         poster, layout=rng.choice([one for one in LAYOUTS if one.name not in ("middle", poster.layout.name)])
     )
 
 
-def _with_other_words(rng: Random, poster: Poster) -> Poster | None:
+def _with_other_words(rng: Random, poster: SyntheticPoster) -> SyntheticPoster | None:
     """Misspelt or left out; some where there should be none."""
     if poster.lettering is None:
         lettering = Lettering(draw_title(rng, poster.theme), None, rng.random(), rng.random())
@@ -182,7 +182,7 @@ def _with_other_words(rng: Random, poster: Poster) -> Poster | None:
     return replace(poster, lettering=lettering)
 
 
-def _of_another_subject(rng: Random, poster: Poster) -> Poster:
+def _of_another_subject(rng: Random, poster: SyntheticPoster) -> SyntheticPoster:
     themes = CALM if poster.layout.name == "middle" else THEMES
     other = draw_poster(
         rng, theme=rng.choice([theme for theme in themes if theme != poster.theme]), palette=poster.palette,
@@ -191,24 +191,24 @@ def _of_another_subject(rng: Random, poster: Poster) -> Poster:
     return replace(other, lettering=poster.lettering)
 
 
-def _blurred(rng: Random, picture: Image.Image, poster: Poster) -> Image.Image:
+def _blurred(rng: Random, picture: Image.Image, poster: SyntheticPoster) -> Image.Image:
     return picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.012, 0.02) * min(picture.size)))
 
 
-def _faded(rng: Random, picture: Image.Image, poster: Poster) -> Image.Image:
+def _faded(rng: Random, picture: Image.Image, poster: SyntheticPoster) -> Image.Image:
     return ImageEnhance.Color(picture).enhance(rng.uniform(0, 0.3))
 
 
-def _flat(rng: Random, picture: Image.Image, poster: Poster) -> Image.Image:
+def _flat(rng: Random, picture: Image.Image, poster: SyntheticPoster) -> Image.Image:
     return ImageEnhance.Contrast(picture).enhance(rng.uniform(0.2, 0.4))
 
 
-def _with_faint_texts(rng: Random, picture: Image.Image, poster: Poster) -> Image.Image:
+def _with_faint_texts(rng: Random, picture: Image.Image, poster: SyntheticPoster) -> Image.Image:
     bare = Image.fromarray(render(replace(poster, lettering=None), picture.size).image)
     return Image.blend(bare, picture, rng.uniform(0.15, 0.3))
 
 
-def _cluttered(rng: Random, picture: Image.Image, poster: Poster) -> Image.Image:
+def _cluttered(rng: Random, picture: Image.Image, poster: SyntheticPoster) -> Image.Image:
     made, (width, height) = picture.copy(), picture.size
     draw = ImageDraw.Draw(made)
     for _ in range(rng.randint(30, 50)):
