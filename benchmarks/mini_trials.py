@@ -49,6 +49,9 @@ ROWS: dict[str, tuple[str, list[str]]] = {
     "wide": ("1 + 2 blocks of width 224", [
         "model.transformer.num_layers=1", "model.transformer.num_single_layers=2",
         "model.transformer.num_attention_heads=7"]),
+    "middle": ("2 + 2 blocks of width 192", [
+        "model.transformer.num_layers=2", "model.transformer.num_single_layers=2",
+        "model.transformer.num_attention_heads=6"]),
     "deep": ("3 + 7 blocks of width 128", [
         "model.transformer.num_layers=3", "model.transformer.num_single_layers=7",
         "model.transformer.num_attention_heads=4"]),
@@ -126,22 +129,30 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200, help="held-out captions")
     parser.add_argument("--cfg", type=float, default=4.0, help="guidance, two forward passes a step")
     parser.add_argument("--recogniser", type=Path, default=ROOT / "runs" / "recogniser")
+    parser.add_argument("--again", action="store_true", help="judge once more what was trained before")
     parser.add_argument("--cache", default="runs/cache")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "trials")
     options = parser.parse_args()
-    table = json.loads(TABLE.read_text()) if TABLE.is_file() else {}
     for name in options.rows:
-        if name in table:
+        done = read_table().get(name)
+        if done and not options.again:
             continue
         what, overrides = ROWS[name]
         run = options.runs / name
-        steps, seconds = train(run, overrides, options.minutes, options.cache)
-        row = {"what": what, "overrides": overrides, "CPU seconds": round(seconds), "steps": steps}
+        if done:
+            row = {key: done[key] for key in ("what", "overrides", "CPU seconds", "steps")}
+        else:
+            steps, seconds = train(run, overrides, options.minutes, options.cache)
+            row = {"what": what, "overrides": overrides, "CPU seconds": round(seconds), "steps": steps}
         row["held-out loss"] = heldout_loss(run / "ema")
         row |= judge(run / "ema", options.recogniser, options.count, options.cfg, options.runs / f"{name}.png")
-        table[name] = row
-        TABLE.write_text(json.dumps(table, indent=1) + "\n")
+        TABLE.write_text(json.dumps(read_table() | {name: row}, indent=1) + "\n")
         print(name, json.dumps(row), flush=True)
+
+
+def read_table() -> dict[str, Any]:
+    """The rows that were run; several processes may add to them."""
+    return json.loads(TABLE.read_text()) if TABLE.is_file() else {}
 
 
 if __name__ == "__main__":

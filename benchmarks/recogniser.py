@@ -305,7 +305,7 @@ def train(options: argparse.Namespace) -> Recogniser:
     return model
 
 
-def check(model: Recogniser, count: int = 3000) -> dict[str, Any]:
+def check(model: Recogniser, count: int) -> dict[str, Any]:
     """How often it is right on held-out drawings.
 
     Returns:
@@ -346,13 +346,14 @@ def _only(reading: Reading, rows: Sequence[int]) -> Reading:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=2600, help="batches to learn from; 0 checks what is there")
+    parser.add_argument("--check", type=int, default=3000, help="held-out drawings, twice so many")
     parser.add_argument("--batch", type=int, default=48)
     parser.add_argument("--rate", type=float, default=5e-3)
     parser.add_argument("--seed", type=int, default=7, help="of the drawings; another one goes on from what is there")
     parser.add_argument("--out", type=Path, default=FOLDER)
     options = parser.parse_args()
     model = train(options) if options.steps else load(options.out)[0]
-    found = check(model)
+    found = check(model, options.check)
     options.out.mkdir(parents=True, exist_ok=True)
     save_file({name: weight.contiguous() for name, weight in model.state_dict().items()},
               options.out / "recogniser.safetensors")  # fmt: skip

@@ -16,20 +16,23 @@ export PYTHONPATH=$PWD TOKENIZERS_PARALLELISM=false
 mkdir -p "$OUT"
 
 if [ "${SCALE:-full}" = small ]; then
-  WORKERS=1 READ=8 COUNT=48 REPORT=(--count 4 --steps 4 --tasks text id_driven)
+  WORKERS=1 READ=(--steps 8 --check 40) REPORT=(--count 4 --steps 4 --tasks text id_driven)
   AUTOENCODER=(batch_size=8 max_steps=6 precision=fp32)
-  PRETRAIN=(batch_size=8 max_steps=6 precision=fp32 compile=false data.large=16 "data.large_sizes=[[192,288]]")
+  PRETRAIN=(batch_size=8 max_steps=6 precision=fp32 compile=false)
+  DATA=(data.count=48 data.large=8 "data.large_sizes=[[192,288]]")
   DISTIL=(batch_size=8 max_steps=3 precision=fp32)
 else
-  WORKERS=$(nproc) READ=1500 COUNT=131072 REPORT=(--count 200)
+  WORKERS=$(nproc) READ=(--steps 2600) REPORT=(--count 200)
   AUTOENCODER=(batch_size=256 max_steps=100000 minutes=0.8 precision=bf16)
-  PRETRAIN=(batch_size=1024 max_steps=1000000 minutes=2.5 precision=bf16 compile=true data.large=8192)
+  PRETRAIN=(batch_size=1024 max_steps=1000000 minutes=2.5 precision=bf16 compile=true)
+  DATA=(data.count=131072 data.large=8192)
   DISTIL=(batch_size=1024 max_steps=10000 minutes=0.4 precision=bf16)
 fi
 SHARED=(log_every=20 sample_every=0 save_every=1000000 ema_decay=0.998 resume=never)
 
 # the network that reads the pictures for the report learns on one core meanwhile
-OMP_NUM_THREADS=1 $PYTHON benchmarks/recogniser.py --steps "$READ" --out "$OUT/recogniser" >"$OUT/recogniser.log" 2>&1 &
+OMP_NUM_THREADS=1 $PYTHON benchmarks/recogniser.py "${READ[@]}" --out "$OUT/recogniser" \
+  >"$OUT/recogniser.log" 2>&1 &
 READER=$!
 trap 'kill $READER 2>/dev/null || true' EXIT
 
@@ -39,7 +42,7 @@ for family in flux qwen; do
 done
 pretrain() {  # config, name, autoencoder, more
   $PYTHON train/stage0_pretrain.py --config "configs/mini/$1.yaml" "run_dir=$OUT/$2" "autoencoder=$OUT/$3/ema" \
-    "data.cache=$OUT/cache" "data.workers=$WORKERS" "data.count=$COUNT" "${SHARED[@]}" "${@:4}"
+    "data.cache=$OUT/cache" "data.workers=$WORKERS" "${DATA[@]}" "${SHARED[@]}" "${@:4}"
 }
 pretrain stage0_pretrain_pictures postercraft_undistilled autoencoder_flux "${PRETRAIN[@]}"
 pretrain stage0_pretrain_pictures postercraft autoencoder_flux "init_from=$OUT/postercraft_undistilled" \
