@@ -320,8 +320,8 @@ def whole_pictures(trial: Trial, judge: Judge, size: tuple[int, int]) -> dict[st
     others = [sample.target for sample in heldout("text", size, len(trial.samples) + DRAWN, seed=1)]
     distance = judge.distance(trial.posters, others)
     found = {"text: Fréchet distance to drawings": Estimate(distance, distance, distance, len(trial.posters))}
-    widths = [width for poster in trial.posters[:60] if not math.isnan(width := edge_width(as_shown(poster)))]
-    drawn = [edge_width(sample.target) for sample in heldout("text", SHOWN, 60, seed=0)]
+    widths = [width for poster in trial.posters[:24] if not math.isnan(width := edge_width(as_shown(poster)))]
+    drawn = [edge_width(sample.target) for sample in heldout("text", SHOWN, 24, seed=0)]
     mean = float(np.nanmean(drawn))
     if widths:
         found["text: edge width in pixels at 832x1216"] = bootstrap(widths)
