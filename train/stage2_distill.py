@@ -9,7 +9,7 @@ Batches of rendered text have no expert and follow the data:
     L = lambda E |v(x_t, t, c) - v_E(x_t, t, c)|^2    on posters
     L = E |v(x_t, t, c) - (noise - x_0)|^2            on rendered text,    x_t = (1 - t) x_0 + t noise
 
-An expert that `experts` does not name is trained first, by `stage2_experts.py` and for a few steps, into the run
+An expert that `experts` does not name is trained first, as `stage2_experts.py` does and for a few steps, into the run
 folder. `text_share=0` is the paper's ablation without the text term.
 """
 
@@ -20,8 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from stage2_experts import ExpertsConfig
-from stage2_experts import train as train_expert
 
 from posterkit.pipelines.registry import resolve_folder
 from posterkit.tasks import TASKS
@@ -51,6 +49,17 @@ class MissingExpert:
     max_steps: int = 200
     learning_rate: float = 1e-4
     rank: int = 128
+
+
+@dataclass
+class ExpertConfig(OmniConfig):
+    """An expert that its student lacked: trained by flow matching on one group of tasks, as `stage2_experts.py` does.
+
+    Attributes:
+        group: local or global.
+    """
+
+    group: str = "local"
 
 
 @dataclass
@@ -90,7 +99,10 @@ def main() -> None:
                 train_only(transformer, "student")
                 run.print(f"the {group} expert would be trained first; a blank one takes its place")
                 continue
-            add_expert(transformer, group, config.experts.get(group) or missing_expert(config, group, run))
+            if not config.experts.get(group):
+                train_expert(missing_expert(config, group))
+                run.accelerator.wait_for_everyone()  # the main process alone writes it
+            add_expert(transformer, group, config.experts.get(group) or missing_expert(config, group).run_dir)
         posters, batches = omni_batches(config, list(TASKS), model, run)
         strategy = build_strategy(config, model)
     sheet = SampleSheet(model, run, posters)
@@ -128,8 +140,8 @@ def add_expert(transformer: Any, group: str, source: str) -> None:
     load_adapter(transformer, group, folder)
 
 
-def missing_expert(config: DistillConfig, group: Any, run: Run) -> str:
-    """Train the expert of a group, or go on with it; returns its run folder."""
+def missing_expert(config: DistillConfig, group: str) -> ExpertConfig:
+    """The settings of the run of a group's expert: the student's, but for what `missing` says."""
     common = {one.name: getattr(config, one.name) for one in fields(OmniConfig)}
     folder = Path(config.run_dir)
     cache = config.data.cache or str(folder / "cache")
@@ -142,9 +154,26 @@ def missing_expert(config: DistillConfig, group: Any, run: Run) -> str:
         "data": replace(config.data, cache=cache),
         "text": replace(config.text, cache=config.text.cache or cache),
     }
-    train_expert(ExpertsConfig(**{**common, **changed}, group=group))
-    run.accelerator.wait_for_everyone()  # the main process alone writes it
-    return changed["run_dir"]
+    return ExpertConfig(**{**common, **changed}, group=group)
+
+
+def train_expert(config: ExpertConfig) -> None:
+    """Train an expert into its run folder, or go on with it."""
+    run, tasks = Run(config), [task.name for task in TASKS.values() if task.group == config.group]
+    model = open_stage(config, "posteromni", lora=config.group)
+    posters, batches = omni_batches(config, tasks, model, run)
+    strategy = build_strategy(config, model)
+
+    for batch in run.steps(model, batches, strategy, SampleSheet(model, run, posters)):
+        drop = torch.rand(len(batch.ids), generator=run.generator) < config.drop_prompt
+        t = sample_time(len(batch.ids), run.generator, config.time, config.time_shift).to(run.device)
+        with run.autocast():
+            x0, condition = model.encode(batch, drop.to(run.device))
+            noise = run.noise_like(x0)
+            v = strategy.velocity(add_noise(x0, noise, t), t, condition)
+        run.backward(flow_matching_loss(v, noise - x0))
+
+    run.finish(model)
 
 
 if __name__ == "__main__":

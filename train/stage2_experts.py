@@ -53,11 +53,7 @@ class ExpertsConfig(OmniConfig):
 
 
 def main() -> None:
-    train(parse_config(ExpertsConfig))
-
-
-def train(config: ExpertsConfig) -> None:
-    """A whole run; the distillation calls it for an expert that it lacks."""
+    config = parse_config(ExpertsConfig)
     run = Run(config)
     with setting_up():
         model = open_stage(config, "posteromni", lora=config.group)

@@ -95,10 +95,13 @@ def _front_matter(model: Any, origin: Origin, config: RunConfig) -> dict[str, An
 
 
 def _what(config: RunConfig) -> str:
-    """The first paragraph of the recipe, which says what the stage is."""
+    """What the run is: the first paragraph of its config's class where it begins with one, else of the recipe."""
     module = _recipe(config)
     if not module or not module.__doc__:
         return "Trained by posterkit."
+    own = " ".join((type(config).__doc__ or "").strip().split("\n\n")[0].split())
+    if own and not own.startswith(("Attributes:", type(config).__name__)):
+        return own
     return " ".join(module.__doc__.strip().split("\n\n")[0].split())
 
 
