@@ -1,5 +1,6 @@
 """Objectives as pure functions with shapes."""
 
+# pyright: standard
 from posterkit.training.losses.distillation import (
     distillation_loss,
     expert_for,

@@ -1,5 +1,6 @@
 """PosterOmni's task distillation: one student learns the velocities of two experts (PosterOmni section 3.3)."""
 
+# pyright: standard
 from __future__ import annotations
 
 from collections.abc import Iterable

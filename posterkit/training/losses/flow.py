@@ -1,5 +1,6 @@
 """Flow matching: x_t = (1 - t) x_0 + t eps, velocity v = eps - x_0, t = 1 is noise."""
 
+# pyright: standard
 from __future__ import annotations
 
 import math

@@ -7,6 +7,7 @@ The flow's ODE dx = v dt becomes an SDE with the same marginals. With t = 1 nois
     dx = [v + sigma^2 / (2 t) (x + (1 - t) v)] dt + sigma dw,    sigma = a sqrt(t / (1 - t))
 """
 
+# pyright: standard
 from __future__ import annotations
 
 import math

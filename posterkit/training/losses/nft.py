@@ -4,6 +4,7 @@ A sampler (`old`) draws groups of posters for each prompt, a reward scores them,
 posters that are better than their group and pushed away from those that are worse. No trajectories, no likelihoods.
 """
 
+# pyright: standard
 from __future__ import annotations
 
 from typing import Literal

@@ -1,5 +1,6 @@
 """Learning from pairs: Diffusion-DPO for flow matching (PosterCraft section 3.3), Bradley-Terry (PosterOmni 3.4)."""
 
+# pyright: standard
 from __future__ import annotations
 
 import torch.nn.functional as F

@@ -1,5 +1,6 @@
 """What an autoencoder is trained on."""
 
+# pyright: standard
 from __future__ import annotations
 
 import torch

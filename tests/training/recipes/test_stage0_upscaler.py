@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from posterkit.pipelines.upscaler import CompactUpscaler
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_a_stopped_run_goes_on_bit_for_bit_and_saves_a_file_that_opens(run_recipe, nano_autoencoder, tmp_path):

@@ -20,7 +20,7 @@ from posterkit.tasks import TASKS
 from posterkit.training.config import RunConfig, load_config
 from posterkit.training.monitor.dry_run import SavedForBackward, memory_needs, optimizer_bytes
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 
 
 @pytest.fixture(scope="module")

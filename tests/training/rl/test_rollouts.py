@@ -202,7 +202,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 @pytest.mark.slow
 def test_two_processes_draw_whole_groups_and_share_the_spread_of_all_rewards(base, posters, bright, tmp_path):
-    script, recipe = tmp_path / "two.py", Path(__file__).resolve().parents[2] / "train" / "stage3_reward.py"
+    script, recipe = tmp_path / "two.py", Path(__file__).resolve().parents[3] / "train" / "stage3_reward.py"
     script.write_text(TWO)
     config = write_stage(
         tmp_path, "run", base, posters, batch_size=1, max_steps=1, rollouts={**ROLLOUTS, "draws": 1},

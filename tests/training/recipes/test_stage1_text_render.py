@@ -20,7 +20,7 @@ from posterkit.training.loading.sets import SetConfig, TextOnArt
 from posterkit.training.lora_files import read_lora
 
 RECIPE = "stage1_text_render"
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 

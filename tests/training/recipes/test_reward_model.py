@@ -31,7 +31,7 @@ from posterkit.sizing import fit_area
 from posterkit.training.monitor.calibration import chance_of_chosen, draw_reliability, reliability
 
 RECIPE = "reward_model"
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 LORA = {"weights": "lora", "rank": 2, "targets": ["q_proj", "v_proj"]}
 
 

@@ -32,7 +32,7 @@ from posterkit.training.loading.sets import Posters, SetConfig, open_set
 from posterkit.training.run import Run
 from posterkit.training.stages import open_start
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")

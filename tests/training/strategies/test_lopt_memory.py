@@ -16,7 +16,7 @@ from posterkit.training.strategies import (
     build_strategy,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")

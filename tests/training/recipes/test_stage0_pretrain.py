@@ -20,7 +20,7 @@ from posterkit.training.adapters.autoencoder import Autoencoder
 from posterkit.training.adapters.flux import FluxAdapter
 from posterkit.training.adapters.qwen import QwenAdapter
 
-MINI = Path(__file__).parents[2] / "configs" / "mini"
+MINI = Path(__file__).parents[3] / "configs" / "mini"
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_dropped_words_leave_the_negative_prompt_and_the_references(nano_recipe,
 
 
 def test_the_autoencoder_recipe_learns_and_writes_latent_statistics(run_recipe, tmp_path):
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     config = yaml.safe_load((root / "configs" / "mini" / "stage0_autoencoder.yaml").read_text())
     config["model"]["flux"] |= {"block_out_channels": [8, 8, 8, 8]}
     config |= {"run_dir": str(tmp_path / "run"), "max_steps": 12, "batch_size": 4, "crop": 32, "log_every": 2,

@@ -171,7 +171,7 @@ def test_missing_experts_are_trained_first_and_alike_each_time(stage, run_recipe
 @pytest.mark.slow
 def test_two_processes_train_what_is_missing_and_distil_alike(stage, tmp_path):
     settings = {"experts": {}, "missing": {"max_steps": 2, "learning_rate": 0.05, "rank": 3}, "max_steps": 4}
-    config, train = stage("run", **settings), Path(__file__).parents[2] / "train" / f"{RECIPE}.py"
+    config, train = stage("run", **settings), Path(__file__).parents[3] / "train" / f"{RECIPE}.py"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     drawn = ["data.path=null", "data.sizes=[[64,96]]", "data.count=48", "text.path=null", "text.sizes=[[64,96]]"]
     command = [*torchrun, str(train), "--config", str(config), *drawn, "text.count=16"]
