@@ -52,17 +52,6 @@ class MissingExpert:
 
 
 @dataclass
-class ExpertConfig(OmniConfig):
-    """An expert that its student lacked: trained by flow matching on one group of tasks, as `stage2_experts.py` does.
-
-    Attributes:
-        group: local or global.
-    """
-
-    group: str = "local"
-
-
-@dataclass
 class DistillConfig(OmniConfig):
     """
     Attributes:
@@ -85,6 +74,17 @@ class DistillConfig(OmniConfig):
             raise ValueError(f"strength must be above 0, got {self.strength}")
         if self.missing.max_steps < 1 or self.missing.learning_rate <= 0 or self.missing.rank < 1:
             raise ValueError("missing takes max_steps and rank of at least 1 and a learning_rate above 0")
+
+
+@dataclass
+class ExpertConfig(OmniConfig):
+    """An expert that its student lacked: trained by flow matching on one group of tasks, as `stage2_experts.py` does.
+
+    Attributes:
+        group: local or global.
+    """
+
+    group: str = "local"
 
 
 def main() -> None:
