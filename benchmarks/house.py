@@ -13,7 +13,8 @@ Counted from the source, without importing it:
                        function or for type checkers counts; "from room import name" is an import of the file that the
                        name is a module of, otherwise of the room's __init__.py and of the file that it takes it from
     classes, file names that recur   in posterkit/; names that begin with _ and __init__.py do not count
-    circles            groups of files that import each other, in whatever way and at load time only
+    circles            groups of files that import each other, in whatever way and at load time only; posterkit/__init__.py
+                       apart, which names all that is public
     closure            files of posterkit/ that importing train/stage3_reward.py may lead to, __init__.py of rooms
                        included
     family branches    comparisons with the name of a model family and tables keyed by one, and the files they stand in
@@ -53,6 +54,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+ROOT_INIT = "posterkit/__init__.py"  # names the public surface for type checkers, and imports it when it is used
 FAMILIES = {"posteromni", "postercraft", "flux", "qwen"}
 PROMPT = 'A jazz concert in a small club at night, titled "BLUE NOTES"'
 SMALL = ("rollouts.images=2", "rollouts.draws=1", "rollouts.steps=2", "reward.workers=0")
@@ -126,8 +128,9 @@ class House:
         return ({key: at for key, at in found.items() if len(at) > 1} for found in (classes, files))  # type: ignore
 
     def circles(self, graph: Graph) -> list[list[str]]:
-        reach = {name: reachable(graph, name) for name in self.package}
-        groups = {frozenset(o for o in reach[n] if n in reach.get(o, ())) for n in self.package if n in reach[n]}
+        graph = {name: graph[name] - {ROOT_INIT} for name in self.package if name != ROOT_INIT}
+        reach = {name: reachable(graph, name) for name in graph}
+        groups = {frozenset(o for o in reach[n] if n in reach.get(o, ())) for n in graph if n in reach[n]}
         return sorted(sorted(group) for group in groups)
 
     def closure(self, recipe: str) -> set[str]:

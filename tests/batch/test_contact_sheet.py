@@ -22,6 +22,7 @@ def test_every_poster_is_on_the_sheet_in_order() -> None:
     assert places == sorted(places) and len({row for row, _ in places}) == 2
 
 
+@pytest.mark.slow
 def test_a_thousand_posters_still_fit_in_memory() -> None:
     poster = Image.new("RGB", (20, 30), "red")
     sheet = contact_sheet([Frame(poster, "a very long name that cannot fit under a stamp.png")] * 1000)

@@ -70,6 +70,7 @@ def test_lettering_is_found_on_a_title_and_not_on_a_plain_card(modules):
     assert detector(np.asarray(card)) == 1
 
 
+@pytest.mark.slow
 def test_a_recogniser_learns_to_tell_what_it_is_shown(modules):
     recogniser = modules[1]
     source = SyntheticPosters(seed=1, tasks=("text",), lettering=False, captions="short")

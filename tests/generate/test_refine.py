@@ -137,6 +137,7 @@ def test_a_critic_or_a_reward_without_an_answer_costs_a_note_and_not_the_draft(
     assert not any(row["kept"] for row in read_record(out)["refined"]["rounds"])
 
 
+@pytest.mark.slow
 def test_the_poster_is_never_worth_less_than_its_draft_by_its_own_reward(tmp_path: Path, craft: str) -> None:
     reward = open_reward("agreement")
     prompt = "a red sun over green waves, navy background"

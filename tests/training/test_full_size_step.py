@@ -48,6 +48,7 @@ def test_a_card_that_the_table_lacks_is_named(benchmark):
         benchmark.card_peak("Quadro K620")
 
 
+@pytest.mark.slow
 def test_a_step_counts_two_passes_of_frozen_layers_and_three_of_attention_and_adapters(benchmark, small):
     """By hand: 2 FLOPs a weight and token; a frozen layer hands a gradient on, but has none of its own."""
     blocks, width, rank, tokens = 20, 64, 64, 64 + 64 + 16
@@ -59,6 +60,7 @@ def test_a_step_counts_two_passes_of_frozen_layers_and_three_of_attention_and_ad
     assert counted == pytest.approx(blocks * (2 * linear + 3 * adapters + 3 * attention), rel=0.05)
 
 
+@pytest.mark.slow
 def test_a_step_at_full_size_runs_with_small_sizes_on_a_cpu(benchmark, small, tmp_path):
     seconds, peak = benchmark.time_step(small, "cpu", 3, tmp_path)
     assert 0 < seconds < 60 and peak == 0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 from scipy import stats
 
 from posterkit.synthetic.glyph_posters import GlyphPosters
@@ -117,8 +117,18 @@ def test_the_rewards_of_a_run_are_those_of_its_epochs(replication, tmp_path):
 def test_the_pictures_of_the_page_are_drawn(replication, tmp_path):
     plots = importlib.import_module("replication_plots")
     claims = [replication.TUNING[0], next(c for c in replication.TUNING if c.measure == "others@task")]
-    found = [(claim, replication.Finding([0.1, 0.3], 0.2, 0.05, 0.35)) for claim in claims]
-    plots.forest(found, tmp_path / "claims.png")
+    amounts = []  # of pixels in the colour of each verdict; the legend has some of all
+    for towards in (1, -1):
+        found = [
+            (claim, replication.Finding([0.1 * side, 0.3 * side], 0.2 * side, *sorted((0.05 * side, 0.35 * side))))
+            for claim in claims
+            for side in [towards * claim.sign]
+        ]
+        plots.forest(found, tmp_path / "claims.png")
+        counts = {color: n for n, color in Image.open(tmp_path / "claims.png").convert("RGB").getcolors(1 << 20) or []}
+        amounts.append({verdict: counts[ImageColor.getrgb(color)] for verdict, color in plots.COLORS.items()})
+    for_it, against_it = amounts
+    assert for_it["agrees"] > 2 * against_it["agrees"] and against_it["disagrees"] > 2 * for_it["disagrees"]
     curves = [[(1.0, 0.1), (0.5, 0.2)], [(1.0, 0.1), (0.4, 0.3)]]
     plots.retention({"end_to_end": curves, "lopt_input": curves, "lopt_input_slow": curves}, tmp_path / "curves.png")
     drawn = {"nft": [[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]] * 2}

@@ -257,7 +257,16 @@ def test_calibration_error_is_the_distance_of_confidence_and_frequency_weighed_b
     assert found.ece == pytest.approx((4 * 0 + 2 * (1 - expit(10))) / 6, abs=1e-9)
     assert reliability([-three] * 4).ece == pytest.approx(0.75)
     assert reliability([0.0, 0.0]).bins[0] == (0.5, 0.5, 2)
-    assert draw_reliability(found, "a run").size[0] > 400
+
+
+def test_a_bin_that_is_chosen_more_often_stands_higher_in_the_chart():
+    def height(differences: list[float]) -> float:
+        chart = np.asarray(draw_reliability(reliability(differences), "a run")).astype(int)
+        return float(np.flatnonzero((chart[..., 2] - chart[..., 0] > 100).any(1)).mean())
+
+    three = math.log(3)  # a confidence of 3/4
+    often, seldom = height([three] * 4), height([three, three, three, -three])
+    assert seldom - often > 50  # pixels down
 
 
 def test_the_chance_of_being_chosen_finds_the_odds_that_scores_were_drawn_with():

@@ -110,6 +110,7 @@ def test_dropped_words_leave_the_negative_prompt_and_the_references(nano_recipe,
     assert torch.allclose(kept, empty[0], atol=2e-3)
 
 
+@pytest.mark.slow
 def test_the_autoencoder_recipe_learns_and_writes_latent_statistics(run_recipe, tmp_path):
     root = Path(__file__).resolve().parents[3]
     config = yaml.safe_load((root / "configs" / "mini" / "stage0_autoencoder.yaml").read_text())

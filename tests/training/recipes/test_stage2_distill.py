@@ -153,6 +153,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(stage, run_recipe, tmp_path, settings
     assert [row["loss"] for row in log_of(tmp_path / "whole")] == [row["loss"] for row in log_of(tmp_path / "halves")]
 
 
+@pytest.mark.slow
 def test_missing_experts_are_trained_first_and_alike_each_time(stage, run_recipe, tmp_path):
     settings = {"experts": {}, "missing": {"max_steps": 2, "learning_rate": 0.05, "rank": 3}, "max_steps": 2}
     for run in ("one", "two"):
