@@ -13,8 +13,8 @@ Counted from the source, without importing it:
                        function or for type checkers counts; "from room import name" is an import of the file that the
                        name is a module of, otherwise of the room's __init__.py and of the file that it takes it from
     classes, file names that recur   in posterkit/; names that begin with _ and __init__.py do not count
-    circles            groups of files that import each other, in whatever way and at load time only; posterkit/__init__.py
-                       apart, which names all that is public
+    circles            groups of files that import each other, in whatever way and at load time only; the root
+                       __init__.py, which names all that is public, apart
     closure            files of posterkit/ that importing train/stage3_reward.py may lead to, __init__.py of rooms
                        included
     family branches    comparisons with the name of a model family and tables keyed by one, and the files they stand in
