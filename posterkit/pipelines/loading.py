@@ -14,10 +14,8 @@ from posterkit.pipelines.registry import (
     FAMILIES,
     ModelFamily,
     read_file,
-    read_index,  # noqa: F401 - read from here by other rooms
     resolve,
 )
-from posterkit.pipelines.registry import family_of as _family_of
 from posterkit.pipelines.revision import path_and_weight
 
 _MUST_FIT = ("in_channels", "joint_attention_dim", "pooled_projection_dim")
@@ -39,11 +37,6 @@ def quiet_bars() -> None:
 
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
-
-
-def family_of(model: str, index: dict[str, Any]) -> str:
-    """The name of a checkpoint's family; see `posterkit.pipelines.registry.family_of`."""
-    return _family_of(model, index).name
 
 
 def weight_bytes(model: str) -> int | None:

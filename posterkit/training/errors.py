@@ -6,8 +6,11 @@ import contextlib
 import errno
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from safetensors import SafetensorError
+
+from posterkit.messages import error_line
 
 WRITE_FAULTS = (OSError, SafetensorError)  # what writing raises; safetensors has a kind of its own
 
@@ -61,3 +64,21 @@ def disk_full(fault: BaseException) -> bool:
     return isinstance(fault, SafetensorError) and any(
         f"os error {number}" in str(fault) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     )
+
+
+@contextlib.contextmanager
+def writing(folder: Path, what: str, tell: bool = True) -> Iterator[None]:
+    """A disk that takes no more ends the run with one line and code 1.
+
+    Args:
+        folder: the run folder.
+        what: cannot be written, in the line's words.
+    """
+    try:
+        yield
+    except WRITE_FAULTS as fault:
+        raise RunFailed(
+            f"{folder}: {what} cannot be written: {error_line(fault)}; the last checkpoint is whole: make room, and "
+            "the same command goes on from it",
+            tell,
+        ) from None

@@ -12,11 +12,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from posterkit.image_io import written_whole
 from posterkit.rewards.models.scorer import Scorer
+from posterkit.training.errors import writing
 from posterkit.training.loading.judgements import Judgement, Side
 from posterkit.training.loading.weakening import blank
 from posterkit.training.monitor.calibration import chance_of_chosen, draw_reliability, reliability
 from posterkit.training.run import Run
-from posterkit.training.saving import writing
 
 QUOTED = ("wrong_text", "text_error")  # both sides show one poster
 _TILE, _GAP, _TEXT, _COLUMNS = 190, 10, 88, 5  # pixels; pairs in a row

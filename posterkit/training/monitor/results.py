@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from posterkit.image_io import written_whole
+from posterkit.training.errors import writing
 from posterkit.training.monitor.model_card import write_card
 from posterkit.training.protocols import RunView
-from posterkit.training.saving import writing
 from posterkit.training.sharding import gathered, parted_again
 from posterkit.training.state import random_state, set_random_state
 
