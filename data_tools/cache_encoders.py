@@ -25,7 +25,7 @@ from rich.progress import Progress
 from posterkit.datagen.command_line import positive_int, run_tool
 from posterkit.datasets import PosterDataset
 from posterkit.datasets.file_index import FileIndex
-from posterkit.datasets.pairs import as_samples
+from posterkit.datasets.pair_dataset import as_samples
 from posterkit.messages import error_line
 from posterkit.pipelines.loading import LOAD_FAULTS, quiet_bars
 from posterkit.pipelines.presets import DTYPES, hardware

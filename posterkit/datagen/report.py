@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from posterkit.datasets.dataset import PosterDataset
-from posterkit.datasets.pairs import as_samples, pictures_of
+from posterkit.datasets.pair_dataset import as_samples, pictures_of
 from posterkit.schema import PosterSample, sample_from_row
 
 _STYLE = Path(__file__).with_suffix(".css")

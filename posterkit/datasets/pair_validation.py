@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from posterkit.critic.model import speaks_of_another
-from posterkit.datasets.pairs import pictures_of
+from posterkit.datasets.pair_dataset import pictures_of
 from posterkit.sizing import Size
 
 KINDS = ("candidates", "unedited")

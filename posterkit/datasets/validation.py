@@ -18,8 +18,8 @@ import numpy as np
 from PIL import Image
 
 from posterkit.datasets.dataset import INDEX, SetFiles, read_row
+from posterkit.datasets.pair_dataset import as_samples, pictures_of
 from posterkit.datasets.pair_validation import key_faults, picture_faults
-from posterkit.datasets.pairs import as_samples, pictures_of
 from posterkit.datasets.processes import begin_worker
 from posterkit.image_io import FORMATS, MAX_PIXELS
 from posterkit.schema import sample_from_row

@@ -35,7 +35,7 @@ from posterkit.datagen.preferences import (
 from posterkit.datagen.report import write_report
 from posterkit.datagen.requests import SetRequest, read_requests
 from posterkit.datasets import SyntheticPosters, write_sample
-from posterkit.datasets.pairs import open_preferences
+from posterkit.datasets.pair_dataset import open_preferences
 from posterkit.datasets.validation import validate
 from posterkit.rewards.models.image_text import ImageTextModel
 from posterkit.sizing import Size

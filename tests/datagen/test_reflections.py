@@ -26,7 +26,7 @@ from posterkit.datagen.preferences import (
 )
 from posterkit.datagen.report import write_report
 from posterkit.datagen.requests import SetRequest
-from posterkit.datasets.pairs import open_reflections
+from posterkit.datasets.pair_dataset import open_reflections
 from posterkit.datasets.validation import validate
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from posterkit.datasets.dataset import INDEX, PosterDataset, read_rows
-from posterkit.datasets.pairs import open_preferences, pictures_of
+from posterkit.datasets.pair_dataset import open_preferences, pictures_of
 from posterkit.metrics.text import TextReader
 from posterkit.prompts import quoted_texts
 from posterkit.schema import Box, DrawnLine, PosterSample

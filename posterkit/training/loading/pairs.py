@@ -7,7 +7,7 @@ from typing import Any
 
 from posterkit.datasets.buckets import BucketedLoader
 from posterkit.datasets.dataset import PosterDataset
-from posterkit.datasets.pairs import as_samples, pictures_of
+from posterkit.datasets.pair_dataset import as_samples, pictures_of
 from posterkit.training.adapters import Adapter
 from posterkit.training.loading.batches import Batch, EncodedPosters, collate_rows, encode_posters, tell_report
 from posterkit.training.loading.data_report import Lost, beyond_limit, leave_out, report_of

@@ -9,7 +9,7 @@ from typing import Any
 
 from posterkit.datagen.engine import Flow, run_flow
 from posterkit.datasets.dataset import PosterDataset
-from posterkit.datasets.pairs import as_samples, pictures_of
+from posterkit.datasets.pair_dataset import as_samples, pictures_of
 from posterkit.pipelines.flux_inputs import feedback_text
 from posterkit.training.adapters import Adapter
 from posterkit.training.loading.batches import Batch, encode_posters

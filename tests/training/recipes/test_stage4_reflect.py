@@ -21,7 +21,7 @@ from small_stages import log_of, save_tiny_flux, write_stage
 from posterkit import PosterCraftPipeline
 from posterkit.critic.rules import RulesCritic
 from posterkit.datasets.dataset import INDEX
-from posterkit.datasets.pairs import Reflection, open_reflections
+from posterkit.datasets.pair_dataset import Reflection, open_reflections
 from posterkit.datasets.validation import validate
 from posterkit.metrics.color import border_color, named_shares
 from posterkit.pipelines.flux_inputs import Condition
