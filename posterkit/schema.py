@@ -242,7 +242,7 @@ class PosterSample:
         regions: text areas with their role.
         texts: the texts on the target.
         caption: what the target shows, in words.
-        instruction: what an image-to-poster model is asked; equal to the caption for "text".
+        instruction: what an image-to-poster model reads; equal to the caption for "text".
         words: the instruction's part that a user would type, without the task's frame; None for its default wording.
         theme: the art's family.
         source: where the pictures come from.
@@ -255,7 +255,7 @@ class PosterSample:
         subject: box of the main motif on the target, in pixels, half open.
         placed: box of reference 0 on the target for tasks that keep pixels.
         shows: labels of a synthetic target without lettering: subject, color, place and more, each one word or two.
-        judged: who said what of the target, by question: {"aesthetics": {"by": "rules", "said": 0.61}}.
+        judged: what judges answered about the target, by question: {"aesthetics": {"by": "rules", "said": 0.61}}.
     """
 
     id: str

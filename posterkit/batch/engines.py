@@ -30,7 +30,7 @@ ON_SHEET = 400  # posters; more become stamps
 
 
 @dataclass
-class Entry:
+class LedgerEntry:
     """A row's line in the ledger; the kept seed and its value where a reward chose from several."""
 
     row: str
@@ -46,21 +46,21 @@ class Entry:
 
 
 @dataclass
-class Outcome:
+class BatchResult:
     """What a run did: rows made now, done before, failed, and left because somebody pressed Ctrl-C; its sheet."""
 
     made: int = 0
     before: int = 0
-    failed: list[Entry] = field(default_factory=list)
+    failed: list[LedgerEntry] = field(default_factory=list)
     left: int = 0
     sheet: Path | None = None
 
 
 class Reporter(Protocol):
-    """Who is told how far a run is."""
+    """Shows the progress of a run."""
 
     def start(self, rows: int, before: int) -> None: ...
-    def row(self, entry: Entry) -> None: ...
+    def row(self, entry: LedgerEntry) -> None: ...
     def stopping(self) -> None: ...
 
 
@@ -71,7 +71,7 @@ def run_local(
     reporter: Reporter,
     seed: int = 0,
     at_once: int | None = None,
-) -> Outcome:
+) -> BatchResult:
     """Make every row that is not made yet; one that fails costs only itself, and no file of the user's is replaced.
 
     Args:
@@ -87,12 +87,12 @@ def run_local(
         maker.scorer(chosen)  # a reward that cannot choose is no row's fault
     out.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(out / LEDGER)
-    outcome = Outcome()
-    entries: list[Entry | None] = [None] * len(rows)
+    outcome = BatchResult()
+    entries: list[LedgerEntry | None] = [None] * len(rows)
     pending: list[tuple[int, PosterPlan]] = []
     inputs = {path.resolve() for row in rows if isinstance(row, PosterRequest) for path in _files(row)}
 
-    def settle(index: int, entry: Entry) -> None:
+    def settle(index: int, entry: LedgerEntry) -> None:
         entries[index] = entry
         ledger.add(entry)
         if entry.status == "failed":
@@ -102,7 +102,7 @@ def run_local(
         reporter.row(entry)
 
     for index, plan in enumerate(_plans(rows, maker, seed)):
-        if isinstance(plan, Entry):
+        if isinstance(plan, LedgerEntry):
             settle(index, plan)
         elif record_id(out / _name(plan)) == plan.id:
             # a line that a sudden end kept from the ledger is made up for here
@@ -134,27 +134,27 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._known: dict[tuple[str, str], Entry] = {}
+        self._known: dict[tuple[str, str], LedgerEntry] = {}
         if path.is_file():
             # a sudden end may tear the last line in the middle of a letter
             for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
                 self._remember(line)
 
-    def done(self, row_id: str, out: str) -> Entry | None:
+    def done(self, row_id: str, out: str) -> LedgerEntry | None:
         """The line of a poster that was made before."""
         return self._known.get((row_id, out))
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: LedgerEntry) -> None:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(_line(entry))
 
-    def rewrite(self, entries: Sequence[Entry]) -> None:
+    def rewrite(self, entries: Sequence[LedgerEntry]) -> None:
         with written_whole(self.path) as temporary:
             temporary.write_text("".join(_line(entry) for entry in entries), encoding="utf-8")
 
     def _remember(self, line: str) -> None:
         try:
-            entry = Entry(**json.loads(line))
+            entry = LedgerEntry(**json.loads(line))
         except json.JSONDecodeError:
             return  # a half-written last line; the poster's own metadata decides
         except TypeError:
@@ -163,7 +163,9 @@ class Ledger:
             self._known[entry.id, entry.out] = entry
 
 
-def _plans(rows: Sequence[PosterRequest | BadRow], maker: PosterMaker, seed: int) -> Iterator[PosterPlan | Entry]:
+def _plans(
+    rows: Sequence[PosterRequest | BadRow], maker: PosterMaker, seed: int
+) -> Iterator[PosterPlan | LedgerEntry]:
     families = {family_for(row.task).name: row.task for row in rows if isinstance(row, PosterRequest)}
     if len(families) > 1 and maker.settings.model not in (None, "mini"):
         raise ValueError(
@@ -173,12 +175,12 @@ def _plans(rows: Sequence[PosterRequest | BadRow], maker: PosterMaker, seed: int
         maker.checkpoint(task)  # a model that cannot be found is no row's fault
     for row in rows:
         if isinstance(row, BadRow):
-            yield Entry(row.id, None, None, None, "failed", row.why)
+            yield LedgerEntry(row.id, None, None, None, "failed", row.why)
             continue
         try:
             yield maker.plan(row, seed)
         except ValueError as error:
-            yield Entry(row.id, row.out, None, row.task, "failed", str(error))
+            yield LedgerEntry(row.id, row.out, None, row.task, "failed", str(error))
 
 
 def _groups(pending: Sequence[tuple[int, PosterPlan]], at_once: int | None) -> Iterator[list[tuple[int, PosterPlan]]]:
@@ -195,7 +197,7 @@ def _groups(pending: Sequence[tuple[int, PosterPlan]], at_once: int | None) -> I
 
 def _make(
     group: Sequence[tuple[int, PosterPlan]], maker: PosterMaker, out: Path, at_once: int
-) -> Iterator[tuple[int, Entry]]:
+) -> Iterator[tuple[int, LedgerEntry]]:
     """Make and write a group; where the group fails its rows are tried one by one, poster by poster."""
     began = time.perf_counter()
     plans = [plan for _, plan in group]
@@ -238,7 +240,7 @@ def _in_the_way(target: Path, inputs: Collection[Path]) -> str | None:
 
 
 def _write_sheet(
-    done: Sequence[tuple[PosterRequest | BadRow, Entry]], out: Path, inputs: Collection[Path]
+    done: Sequence[tuple[PosterRequest | BadRow, LedgerEntry]], out: Path, inputs: Collection[Path]
 ) -> Path | None:
     frames = [
         Frame(out / entry.out, Path(entry.out).stem, _under(entry, row), _files(replace(row, mask=None)))
@@ -257,18 +259,18 @@ def _write_sheet(
 @contextmanager
 def _until_interrupted(reporter: Reporter) -> Iterator[Any]:
     """The first Ctrl-C asks to stop after the current posters, the second stops at once."""
-    asked = False
+    stopping = False
 
     def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
+        nonlocal stopping
+        if stopping:
             raise KeyboardInterrupt
-        asked = True
+        stopping = True
         reporter.stopping()
 
     previous = signal.signal(signal.SIGINT, ask)
     try:
-        yield lambda: asked
+        yield lambda: stopping
     finally:
         signal.signal(signal.SIGINT, previous)
 
@@ -278,21 +280,21 @@ def _name(plan: PosterPlan) -> str:
     return plan.request.out
 
 
-def _entry(plan: PosterPlan, status: str, why: str = "", seconds: float | None = None) -> Entry:
+def _entry(plan: PosterPlan, status: str, why: str = "", seconds: float | None = None) -> LedgerEntry:
     rounded = None if seconds is None else round(seconds, 3)
-    return Entry(plan.request.id, plan.request.out, plan.id, plan.request.task, status, why, rounded)
+    return LedgerEntry(plan.request.id, plan.request.out, plan.id, plan.request.task, status, why, rounded)
 
 
-def _chosen(entry: Entry, record: dict[str, Any]) -> Entry:
+def _chosen(entry: LedgerEntry, record: dict[str, Any]) -> LedgerEntry:
     chosen = record.get("chosen", {})
     return replace(entry, seed=chosen.get("seed"), value=chosen.get("value"))
 
 
-def _under(entry: Entry, row: PosterRequest) -> str:
+def _under(entry: LedgerEntry, row: PosterRequest) -> str:
     """What stands under a poster's name on the sheet."""
     task = (entry.task or "").replace("_", " ")
     return task if entry.value is None else f"{task}, best of {row.best_of}: {entry.value:.2f}"
 
 
-def _line(entry: Entry) -> str:
+def _line(entry: LedgerEntry) -> str:
     return json.dumps(asdict(entry)) + "\n"  # in ASCII, since a file name need not be UTF-8

@@ -88,8 +88,8 @@ def choice_summary(record: dict[str, Any]) -> list[str]:
     if refined := record.get("refined"):
         draft, rounds = refined["draft"], refined["rounds"]
         kept = [row for row in rounds if row["kept"]]
-        told = f"{draft['value']:.3f} to {kept[-1]['value']:.3f}" if kept else "the draft is kept"
-        lines.append(f"refined: {told}, {len(kept)} of {len(rounds)} rounds better by {refined['by']}")
+        gain = f"{draft['value']:.3f} to {kept[-1]['value']:.3f}" if kept else "the draft is kept"
+        lines.append(f"refined: {gain}, {len(kept)} of {len(rounds)} rounds better by {refined['by']}")
     return lines
 
 

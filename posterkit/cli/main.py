@@ -55,8 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         wrong = isinstance(error, (ValueError, OSError))
         line = (str(error) or type(error).__name__).strip().splitlines()[0]
-        told = wrong or type(error).__module__.startswith("posterkit.")
-        print(f"posterkit: {line if told else f'{type(error).__name__}: {line}'}", file=sys.stderr)
+        plain = wrong or type(error).__module__.startswith("posterkit.")
+        print(f"posterkit: {line if plain else f'{type(error).__name__}: {line}'}", file=sys.stderr)
         return WRONG_CALL if wrong else SOME_FAILED
 
 

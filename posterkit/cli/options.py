@@ -68,7 +68,7 @@ def add_poster_options(options: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--reward", metavar="SPEC",
-        help="who says which is best: rules (default), a part such as text, text:0.6+aesthetics:0.4, a YAML file "
+        help="what says which is best: rules (default), a part such as text, text:0.6+aesthetics:0.4, a YAML file "
         "of weights, a reward model's folder, or a URL",
     )  # fmt: skip
     group = options.add_argument_group("the model")

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from posterkit.batch.engines import Entry
+    from posterkit.batch.engines import LedgerEntry
 
 
 def note(line: str) -> None:
@@ -83,7 +83,7 @@ class BatchProgress:
         words = f"posters ({before} made before)" if before else "posters"
         self._progress.reset(self._task, total=rows, description=words)
 
-    def row(self, entry: Entry) -> None:
+    def row(self, entry: LedgerEntry) -> None:
         if entry.status == "failed":
             self._say(f"posterkit: {entry.row}: {_without_name(entry.why, entry.row)}")
         for line in entry.notes:

@@ -21,9 +21,9 @@ from posterkit.schema import PosterRequest
 from posterkit.sizing import contain
 
 LIMIT = 600.0  # seconds that a reward may take for one poster; a language model on a CPU takes minutes
-SEEN = (2048, 2048)  # pixels; no reward looks any closer
+SEEN = (2048, 2048)  # pixels; rewards see no more detail
 
-Draw = Callable[[Sequence[PreparedPoster]], Iterator[FinishedPoster | Exception]]
+DrawPosters = Callable[[Sequence[PreparedPoster]], Iterator[FinishedPoster | Exception]]
 
 
 class NoneScored(Exception):
@@ -60,7 +60,9 @@ class Scorer:
         self._pool.close()
 
 
-def draw_best(posters: Sequence[PreparedPoster], draw: Draw, scorer: Scorer) -> list[FinishedPoster | Exception]:
+def draw_best(
+    posters: Sequence[PreparedPoster], draw: DrawPosters, scorer: Scorer
+) -> list[FinishedPoster | Exception]:
     """Draw each poster from `best_of` seeds, its own and those after it, and keep the best; of equals the first.
 
     Posters are scored as the designer gets them: typeset texts are the same right ones on all candidates, and how
@@ -114,7 +116,7 @@ class _Choice:
 def scored_request(poster: PreparedPoster) -> PosterRequest:
     """What a reward compares a finished poster with: the request, its pictures and boxes at the finished size.
 
-    The texts are the request's, typeset or drawn; a poster without any may bear none where its model was told so, and
+    The texts are the request's, typeset or drawn; a poster without any may bear none where the prompt says so, and
     else nobody knows. Sizes are the finished poster's, or those of `SEEN` where it is larger.
     """
     plan = poster.plan

@@ -115,16 +115,16 @@ def _resample(plane: Plane, width: int, height: int) -> Plane:
     return np.clip(_mitchell(plane.shape[0], height) @ plane @ _mitchell(plane.shape[1], width).T, low, high)
 
 
-def _mitchell(length: int, wanted: int) -> Plane:
-    """The resampling matrix, `(wanted, length)`; rows sum to 1, the border pixel is repeated outside."""
-    centre = (np.arange(wanted) + 0.5) * length / wanted - 0.5
+def _mitchell(length: int, target: int) -> Plane:
+    """The resampling matrix, `(target, length)`; rows sum to 1, the border pixel is repeated outside."""
+    centre = (np.arange(target) + 0.5) * length / target - 0.5
     first = np.floor(centre).astype(int) - 1
-    matrix = np.zeros((wanted, length), dtype=np.float32)
+    matrix = np.zeros((target, length), dtype=np.float32)
     for tap in range(4):
         d = np.abs(centre - (first + tap))
         near = (7 * d**3 - 12 * d**2 + 16 / 3) / 6
         far = (-7 / 3 * d**3 + 12 * d**2 - 20 * d + 32 / 3) / 6
-        np.add.at(matrix, (np.arange(wanted), (first + tap).clip(0, length - 1)), np.where(d < 1, near, far))
+        np.add.at(matrix, (np.arange(target), (first + tap).clip(0, length - 1)), np.where(d < 1, near, far))
     return matrix
 
 

@@ -20,7 +20,7 @@ from posterkit.tasks import TASKS, TEXT, place
 
 Request = TypeVar("Request", bound=PosterRequest)
 
-REFERENCE = (2048, 2048)  # pixels; no model looks at a reference any closer
+REFERENCE = (2048, 2048)  # pixels; no model takes a larger reference
 
 
 def draw(pipe: Any, requests: Sequence[PosterRequest], seeds: Sequence[int] | None = None, **options: Any) -> Any:

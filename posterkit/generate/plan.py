@@ -29,7 +29,7 @@ from posterkit.typeset.poster import SMALLEST, clean_texts
 FINISHED = Size(832, 1216)  # a poster's size when nobody asks for another
 GRID = 16
 _ABOUT = 1.25  # times the native area; rounding to the grid stays below, down to two cells a side
-# a model that draws fewer pixels than this cannot spell; its texts are typeset unless asked otherwise
+# a model that draws fewer pixels than this cannot spell; its texts are typeset unless `draw_text` is set
 SPELLS_FROM = 512 * 512
 RULES = "rules"  # the reward and the critic where none is named
 
@@ -43,8 +43,8 @@ class Settings:
         transformer: a folder or hub id whose transformer replaces the model's.
         native: the poster keeps the size that the model draws at.
         draw_text: texts are drawn by the diffusion model instead of typeset; None leaves it to the checkpoint.
-        reward: who says which poster is better, see `posterkit.rewards.open_reward`; None means the rules.
-        critic: who says what would make one better, see `posterkit.critic.opening.open_critic`; None means the rules.
+        reward: compares posters, see `posterkit.rewards.open_reward`; None means the rules.
+        critic: suggests improvements, see `posterkit.critic.opening.open_critic`; None means the rules.
     """
 
     model: str | None = None
@@ -262,7 +262,7 @@ def _size_of(image: ImageSource) -> Size:
 
 
 def finished_size(request: PosterRequest, photo: Size | None) -> Size:
-    """The poster's size: as asked; one side asked, the other by the task's shape; else the task's own.
+    """The poster's size: the request's; with one side, the other by the task's shape; else the task's own.
 
     Filling keeps the photograph's own size. Other tasks make 832x1216, or another shape of about that area.
     """
@@ -294,7 +294,7 @@ def native_size(
 
     A checkpoint may paint over a draft at a larger area than it draws from noise.
 
-    A size asked for with `native` stays if it is on the grid and about that area, so that a poster made again from
+    A size given with `native` stays if it is on the grid and about that area, so that a poster made again from
     its record keeps its size.
     """
     on_grid = request.size is not None and None not in request.size and not any(side % GRID for side in finished)
@@ -318,7 +318,7 @@ def native_box(box: Box, finished: Size, native: Size) -> Box:
 
 
 def _draws_texts(settings: Settings, checkpoint: Checkpoint) -> bool:
-    """Whether the diffusion model letters: as asked, else as its card says, else by its size."""
+    """Whether the diffusion model draws the texts: by the settings, else by its card, else by its size."""
     if settings.draw_text is not None:
         return settings.draw_text
     return bool(checkpoint.scripts) if checkpoint.scripts is not None else checkpoint.native_area >= SPELLS_FROM

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from posterkit.critic.critic import Critic
-from posterkit.generate.choose import Draw, Scorer, score_row, scored_request
+from posterkit.generate.choose import DrawPosters, Scorer, score_row, scored_request
 from posterkit.generate.draw import PreparedPoster
 from posterkit.generate.plan import PosterPlan
 from posterkit.generate.record import FinishedPoster
@@ -22,7 +22,9 @@ from posterkit.rewards import RewardResult
 RECIPE = "stage4_reflect"  # what teaches a model to heed a draft and suggestions
 
 
-def redraw(poster: PreparedPoster, draft: FinishedPoster, suggestions: Sequence[str], draw: Draw) -> FinishedPoster:
+def redraw(
+    poster: PreparedPoster, draft: FinishedPoster, suggestions: Sequence[str], draw: DrawPosters
+) -> FinishedPoster:
     """The poster redrawn by suggestions, from its draft's own seed.
 
     Raises:
@@ -37,7 +39,7 @@ def redraw(poster: PreparedPoster, draft: FinishedPoster, suggestions: Sequence[
 
 
 def refine(
-    poster: PreparedPoster, draft: FinishedPoster, critic: Critic, scorer: Scorer, draw: Draw
+    poster: PreparedPoster, draft: FinishedPoster, critic: Critic, scorer: Scorer, draw: DrawPosters
 ) -> FinishedPoster:
     """Redraw a poster by a critic's suggestions for at most `refine` rounds of its request, while each one is better.
 
@@ -45,7 +47,7 @@ def refine(
     reward compares finished posters. Whatever fails ends the loop with a note: nothing drawn is lost.
 
     Returns:
-        The best one, never worth less than the draft; its record has the rounds under "refined".
+        The best one; its score is never below the draft's; its record has the rounds under "refined".
     """
     request = scored_request(poster)
     result = scorer(draft.image, request)
