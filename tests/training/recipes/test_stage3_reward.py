@@ -92,12 +92,17 @@ def test_a_drawn_poster_is_the_pipelines_own(family, base, posters, flux):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"objective": "nft", "ema_decay": 0.9, "rollouts": {**ROLLOUTS, "decay": 2}},
         {"objective": "nft", "rollouts": {**ROLLOUTS, "updates": 2}},
-        {"objective": "dpo"},
-        {"objective": "grpo", "rollouts": {**ROLLOUTS, "updates": 2}, "grpo": {"kl": 0.1}},
+        *(
+            pytest.param(settings, marks=pytest.mark.slow)
+            for settings in (
+                {"objective": "nft", "ema_decay": 0.9, "rollouts": {**ROLLOUTS, "decay": 2}},
+                {"objective": "dpo"},
+                {"objective": "grpo", "rollouts": {**ROLLOUTS, "updates": 2}, "grpo": {"kl": 0.1}},
+            )
+        ),
     ],
-    ids=["nft", "nft-two-updates", "dpo", "grpo"],
+    ids=["nft-two-updates", "nft", "dpo", "grpo"],
 )
 def test_a_stopped_run_goes_on_bit_for_bit(base, posters, run_recipe, tmp_path, settings):
     whole, parts = (stage(tmp_path, run, base, posters, max_steps=4, **settings) for run in ("whole", "parts"))
@@ -111,6 +116,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(base, posters, run_recipe, tmp_path, 
     assert any(".old." in name for name in kept) == (settings["objective"] != "dpo")
 
 
+@pytest.mark.slow
 def test_postercraft_learns_from_rewards_too(flux, run_recipe, tmp_path):
     config = stage(tmp_path, "run", *flux, family="postercraft", objective="dpo", max_steps=2,
                    rollouts={**ROLLOUTS, "guidance": 3.0}, sample_every=2,
