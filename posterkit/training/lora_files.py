@@ -153,9 +153,9 @@ def check_base(transformer: Any, lora: LoraFile, source: str | Path) -> None:
         if layer not in here:
             raise ValueError(f"{source}: a LoRA of another base: {mine['kind']} has no linear layer {layer}")
         found = lora.weights[f"{layer}.lora_B.weight"].shape[0], lora.weights[f"{layer}.lora_A.weight"].shape[1]
-        wanted = here[layer].out_features, here[layer].in_features
-        if found != wanted:
-            raise ValueError(f"{source}: a LoRA of another base: its {layer} is {found}, here it is {wanted}")
+        expected = here[layer].out_features, here[layer].in_features
+        if found != expected:
+            raise ValueError(f"{source}: a LoRA of another base: its {layer} is {found}, here it is {expected}")
 
 
 def linear_layers(transformer: Any) -> dict[str, nn.Linear]:

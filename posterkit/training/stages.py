@@ -37,7 +37,7 @@ class StageConfig(StrategyConfig):
         drop_prompt: share of samples whose words are dropped, for classifier-free guidance.
         time: density of timesteps; `time_shift` moves it towards noise.
         sample_steps: sampling steps of the pictures on the way; null takes the checkpoint's own.
-        sample_guidance: what a guidance-distilled transformer is told for them; null takes the checkpoint's own.
+        sample_guidance: the scale given to a guidance-distilled transformer for them; null takes the checkpoint's own.
     """
 
     trainable: Trainable = field(default_factory=Trainable)

@@ -69,9 +69,9 @@ KINDS = tuple(vars(Kinds()))
 
 
 class Side(NamedTuple):
-    """A poster, uint8 `(H, W, 3)`, and what it was asked to be."""
+    """A poster, uint8 `(H, W, 3)`, and the request that it answers."""
 
-    asked: PosterRequest
+    request: PosterRequest
     poster: np.ndarray
 
 
@@ -107,12 +107,12 @@ class Judgements:
 
     def __init__(self, good: GoodPosters, kinds: Kinds, seed: int, evenly: bool = False) -> None:
         self.good, self.seed, self.evenly = good, seed, evenly
-        asked = {kind: share for kind, share in vars(kinds).items() if share > 0}
-        self.fit = {kind: numbers for kind in asked if (numbers := good.fit(kind)) and self._can_spoil(kind, numbers)}
-        self.missing = [kind for kind in asked if kind not in self.fit]
-        self.shares = {kind: asked[kind] for kind in self.fit}
+        shares = {kind: share for kind, share in vars(kinds).items() if share > 0}
+        self.fit = {kind: numbers for kind in shares if (numbers := good.fit(kind)) and self._can_spoil(kind, numbers)}
+        self.missing = [kind for kind in shares if kind not in self.fit]
+        self.shares = {kind: shares[kind] for kind in self.fit}
         if not self.shares:
-            raise ValueError(f"no pair of the kinds {', '.join(asked)} can be made of this set")
+            raise ValueError(f"no pair of the kinds {', '.join(shares)} can be made of this set")
 
     def __getitem__(self, number: int) -> Judgement:
         """Judgement `number`.
@@ -134,21 +134,21 @@ class Judgements:
 
     def _make(self, kind: str, number: int, rng: Random) -> Judgement | None:
         sample, worse = self.good.read(number)
-        asked = replace(request_from_sample(sample), instruction=sample.instruction or sample.caption)
-        right = Side(asked, sample.target)
+        request = replace(request_from_sample(sample), instruction=sample.instruction or sample.caption)
+        right = Side(request, sample.target)
         if worse is not None and kind == "candidates":
             gap = self.good.rows[number].get("gap")
-            wrong = Side(asked, worse.target), "judged worse" if gap is None else f"judged worse by {gap:g}"
+            wrong = Side(request, worse.target), "judged worse" if gap is None else f"judged worse by {gap:g}"
         elif kind == "unedited":
-            wrong = Side(asked, np.asarray(asked.inputs()[0])), "the input as it was"
+            wrong = Side(request, np.asarray(request.inputs()[0])), "the input as it was"
         elif kind == "wrong_task":
             task = rng.choice([task for task in self.good.of_task if task != sample.task])
             other, _ = self.good.read(rng.choice(self.good.of_task[task]))
-            wrong = Side(asked, other.target), f"a poster for {task}, not {sample.task}"
+            wrong = Side(request, other.target), f"a poster for {task}, not {sample.task}"
         elif kind in ("wrong_text", "text_error"):
             wrong = self._misquoted(kind, number, right, rng)
         else:
-            wrong = self._weakened(kind, number, sample, asked, rng)
+            wrong = self._weakened(kind, number, sample, request, rng)
         return wrong and Judgement(sample.id, kind, right, *wrong)
 
     def _misquoted(self, kind: str, number: int, right: Side, rng: Random) -> tuple[Side, str] | None:
@@ -159,34 +159,34 @@ class Judgements:
         else:
             place = rng.choice(self.good.changeable(number))
             text, what = weakening.text_error(rng, texts[place], self.good.letters) or ("", "")
-        prompt = weakening.requote(right.asked.as_instruction(), place, text)
+        prompt = weakening.requote(right.request.as_instruction(), place, text)
         if prompt is None:
             return None
-        asked = replace(right.asked, instruction=prompt, texts=tuple(quoted_texts(prompt)))
-        return Side(asked, right.poster), f'wrong {what}: asked for "{text}", shows "{texts[place]}"'
+        request = replace(right.request, instruction=prompt, texts=tuple(quoted_texts(prompt)))
+        return Side(request, right.poster), f'wrong {what}: asked for "{text}", shows "{texts[place]}"'
 
     def _weakened(
-        self, kind: str, number: int, sample: PosterSample, asked: PosterRequest, rng: Random
+        self, kind: str, number: int, sample: PosterSample, request: PosterRequest, rng: Random
     ) -> tuple[Side, str] | None:
         poster = sample.target
         if kind == "noise":
             step = rng.choice(weakening.NOISE_STEPS)
-            return Side(asked, weakening.noised(poster, step, rng.randrange(2**32))), f"noise at t = {step}"
+            return Side(request, weakening.noised(poster, step, rng.randrange(2**32))), f"noise at t = {step}"
         if kind == "blank":
-            return Side(asked, weakening.blank(poster)), "blank"
+            return Side(request, weakening.blank(poster)), "blank"
         texts = self.good.lines(number, sample)
         if kind == "misspelt":
             made = misspelt(rng, poster, texts)
-            return made and (Side(asked, made[0]), f"misspelt: {made[1]}")
+            return made and (Side(request, made[0]), f"misspelt: {made[1]}")
         lines = [line.box for line in texts]
         if not lines:
             return None
         if kind == "illegible":
             made, (width, height) = weakening.illegible(poster, lines)
-            return Side(asked, made), f"reduced to {width}x{height}: no text can be read"
+            return Side(request, made), f"reduced to {width}x{height}: no text can be read"
         if kind == "text_blur":
-            return Side(asked, weakening.text_blurred(poster, lines)), f"lines of text that are blurred: {len(lines)}"
-        return Side(asked, weakening.text_masked(poster, lines)), f"lines of text that are covered: {len(lines)}"
+            return Side(request, weakening.text_blurred(poster, lines)), f"blurred lines of text: {len(lines)}"
+        return Side(request, weakening.text_masked(poster, lines)), f"covered lines of text: {len(lines)}"
 
 
 class JudgedBatch(Batch):
@@ -223,7 +223,7 @@ class JudgedBatches:
 
     def batch(self, pairs: list[Judgement]) -> JudgedBatch:
         sides = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
-        tensors = self.model.collate([self.model.read(asked, Image.fromarray(made)) for asked, made in sides])
+        tensors = self.model.collate([self.model.read(request, Image.fromarray(made)) for request, made in sides])
         batch = JudgedBatch(tensors, [pair.id for pair in pairs], [pair.kind for pair in pairs])
         batch.pictures = [[Image.fromarray(side.poster) for side in (pair.chosen, pair.rejected)] for pair in pairs]
         return batch

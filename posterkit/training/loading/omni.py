@@ -43,11 +43,11 @@ def omni_batches(config: OmniConfig, tasks: Sequence[str], model: Adapter, run: 
         FileNotFoundError: there is no set.
         ValueError: it holds nothing of a task, or no batch can be filled; or `config.data.tasks` names another task.
     """
-    wanted = config.data.tasks or list(tasks)
-    if foreign := [task for task in wanted if task not in tasks]:
+    chosen = config.data.tasks or list(tasks)
+    if foreign := [task for task in chosen if task not in tasks]:
         raise ValueError(f"data.tasks holds {', '.join(foreign)}; this run learns {', '.join(tasks)}")
-    posters = open_set(replace(config.data, tasks=wanted), run, Posters(config.data, tuple(wanted)))
-    if missing := sorted(set(wanted) - {row["task"] for row in posters.train.rows}):
+    posters = open_set(replace(config.data, tasks=chosen), run, Posters(config.data, tuple(chosen)))
+    if missing := sorted(set(chosen) - {row["task"] for row in posters.train.rows}):
         raise ValueError(f"{posters.train.index}: holds no sample of {', '.join(missing)}; see data.tasks")
     batches = encoded_batches(posters, model, run, config.data)
     if not config.text_share:

@@ -108,7 +108,7 @@ def nft_loss(
         x0: the sampler's finished posters, `(B, S, C)`.
         t: times `(B,)` in (0, 1].
         r: `(B,)` in [0, 1], from `optimality`.
-        beta: how strongly the model is told apart from its sampler; a smaller one guides more strongly.
+        beta: how far v+ and v- lie from the old policy; a smaller one guides more strongly.
         clip: what the advantages were held within; it undoes their scaling.
         kl: weight of the distance from the reference, a stand-in for a KL divergence.
 

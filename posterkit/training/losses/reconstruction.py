@@ -49,5 +49,5 @@ def color_anchor(latents: Tensor, pictures: Tensor) -> Tensor:
     """
     rows, columns = latents.shape[-2:]
     colors = F.adaptive_avg_pool2d(pictures, (rows, columns))
-    wanted = torch.einsum("oc,bchw->bohw", torch.tensor(OPPONENT).to(colors), colors)
-    return F.mse_loss(latents[:, :3].float(), wanted)
+    target = torch.einsum("oc,bchw->bohw", torch.tensor(OPPONENT).to(colors), colors)
+    return F.mse_loss(latents[:, :3].float(), target)

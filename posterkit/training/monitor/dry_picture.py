@@ -98,11 +98,13 @@ def _words(batch: Any, model: Any, config: RunConfig, run_folder: Path, count: i
     ids = list(getattr(batch, "ids", [])) or [f"sample {number + 1}" for number in range(count)]
     tasks = list(getattr(batch, "tasks", [])) or [""] * count
     rows = _rows(config, run_folder)
-    told = _read_ids(batch, model)
+    decoded = _read_ids(batch, model)
     texts = []
     for number in range(count):
         row = rows.get(ids[number], {})
-        said = row.get("instruction") or row.get("caption") or row.get("prompt") or (told[number] if told else "")
+        said = (
+            row.get("instruction") or row.get("caption") or row.get("prompt") or (decoded[number] if decoded else "")
+        )
         lines = [line for part in (ids[number], tasks[number], str(said)) for line in textwrap.wrap(part, 36)][:_LINES]
         if "content" in row:
             suggested = feedback_text([row["content"], row["style"]])

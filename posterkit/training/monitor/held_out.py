@@ -44,7 +44,7 @@ def tell_apart(model: Scorer, pairs: Sequence[Judgement], run: Run) -> None:
         own_margins = [margins[number] for number in own]
         kinds[kind] = {"pairs": len(own), "right": _right(own_margins), "margin": round(mean(own_margins), 3)}
         if kind in QUOTED:
-            blanks = [_scores(model, [Side(side.asked, blank(side.poster)) for side in (sides[n] for n in own)])
+            blanks = [_scores(model, [Side(side.request, blank(side.poster)) for side in (sides[n] for n in own)])
                       for sides in (chosen, rejected)]  # fmt: skip
             kinds[kind]["right_unseen"] = _right([a - b for a, b in zip(*blanks, strict=True)])
     bins = [one._asdict() for one in found.bins]
@@ -81,8 +81,10 @@ def draw_pairs(pairs: Sequence[Judgement], margins: Sequence[float]) -> Image.Im
             x = left + side * (_TILE + _GAP) + (_TILE - picture.width) // 2
             sheet.paste(picture, (x, top))
             draw.rectangle((x - 1, top - 1, x + picture.width, top + picture.height), outline=(200, 204, 210))
-        verdict = f"{pair.kind}, {pair.chosen.asked.task}: {margins[number]:+.2f}"
-        lines = [verdict, *textwrap.wrap(pair.why, 56)[:2], *textwrap.wrap(pair.chosen.asked.as_instruction(), 56)][:5]
+        verdict = f"{pair.kind}, {pair.chosen.request.task}: {margins[number]:+.2f}"
+        lines = [verdict, *textwrap.wrap(pair.why, 56)[:2], *textwrap.wrap(pair.chosen.request.as_instruction(), 56)][
+            :5
+        ]
         color = (20, 110, 50) if margins[number] > 0 else (180, 30, 30)
         draw.text((left, top + _TILE + 4), lines[0], color, font)
         draw.multiline_text((left, top + _TILE + 20), "\n".join(lines[1:]), (60, 62, 68), font, spacing=2)
@@ -91,7 +93,7 @@ def draw_pairs(pairs: Sequence[Judgement], margins: Sequence[float]) -> Image.Im
 
 def _scores(model: Scorer, sides: Sequence[Side]) -> list[float]:
     posters = [Image.fromarray(side.poster) for side in sides]
-    return model.scores([side.asked for side in sides], posters).tolist()
+    return model.scores([side.request for side in sides], posters).tolist()
 
 
 def _right(margins: Sequence[float]) -> float:
@@ -100,8 +102,13 @@ def _right(margins: Sequence[float]) -> float:
 
 
 def _row(pair: Judgement, won: float, lost: float) -> dict[str, Any]:
-    said = {"id": pair.id, "task": pair.chosen.asked.task, "kind": pair.kind, "why": pair.why}
-    return {**said, "prompt": pair.chosen.asked.as_instruction(), "chosen": round(won, 4), "rejected": round(lost, 4)}
+    said = {"id": pair.id, "task": pair.chosen.request.task, "kind": pair.kind, "why": pair.why}
+    return {
+        **said,
+        "prompt": pair.chosen.request.as_instruction(),
+        "chosen": round(won, 4),
+        "rejected": round(lost, 4),
+    }
 
 
 def _write(run: Run, said: dict[str, Any], rows: Sequence[dict[str, Any]]) -> None:

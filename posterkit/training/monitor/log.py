@@ -35,7 +35,7 @@ class RunLog:
     that are computed again for their backward pass count nothing. A model without a transformer has no such figure.
     `memory_gib` is the largest amount of the card's memory that tensors have held since the start, or without a card
     what the process holds of main memory. `data_wait` is the share of the time in which steps waited for data, or for
-    what drawn posters are worth. Time for pictures and checkpoints is in none of these rates.
+    the rewards of drawn posters. Time for pictures and checkpoints is in none of these rates.
     """
 
     def __init__(self, folder: Path, config: RunConfig, accelerator: Accelerator) -> None:
@@ -75,9 +75,9 @@ class RunLog:
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
         """While a step waits for data."""
-        asked = time.monotonic()
+        began = time.monotonic()
         yield
-        self._waited += time.monotonic() - asked
+        self._waited += time.monotonic() - began
 
     @contextlib.contextmanager
     def working(self) -> Iterator[None]:

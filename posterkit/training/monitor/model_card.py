@@ -175,7 +175,7 @@ def _pictures(run: RunView, shown: dict[str, Path]) -> str:
         when = "Before the first step" if step == 0 else f"After step {step}, by {weights}"
         lines.append(f"{when}:\n\n![sample sheet of step {step}]({name})")
     if table := text_recall(run.folder):
-        lines.append(f"How much of the asked text an OCR model reads on them:\n\n{table}")
+        lines.append(f"How much of the requested text an OCR model reads on them:\n\n{table}")
     return "\n\n".join(lines)
 
 

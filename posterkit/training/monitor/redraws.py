@@ -1,4 +1,4 @@
-"""Pictures of stage 4 on the way: held-out drafts, and what the model makes of them when it is told what to change."""
+"""Pictures of stage 4 on the way: held-out drafts, and what the model makes of them and their feedback."""
 
 from __future__ import annotations
 

@@ -123,15 +123,15 @@ def test_every_kind_says_what_is_wrong_and_leaves_the_chosen_side_alone(good, ki
         assert pair.kind == kind and pair.why
         assert np.array_equal(pair.chosen.poster, targets[pair.id])
         same_poster = np.array_equal(pair.chosen.poster, pair.rejected.poster)
-        same_wish = pair.chosen.asked.prompt == pair.rejected.asked.prompt
+        same_wish = pair.chosen.request.as_instruction() == pair.rejected.request.as_instruction()
         assert (same_poster, same_wish) == ((True, False) if kind in ("wrong_text", "text_error") else (False, True))
 
 
 def test_the_untouched_input_is_the_reference_and_blank_where_filling_has_to_make_it(good):
     pairs = of_kind(good, "unedited", 40)
-    assert {pair.chosen.asked.task for pair in pairs} == set(TASKS)
+    assert {pair.chosen.request.task for pair in pairs} == set(TASKS)
     for pair in pairs:
-        asked, made = pair.chosen.asked, pair.rejected.poster
+        asked, made = pair.chosen.request, pair.rejected.poster
         if asked.task == "filling":
             hole = asked.mask >= 128
             assert (made[hole] == np.array(Image.new("RGB", (1, 1), BLANK))[0, 0]).all()
@@ -143,22 +143,22 @@ def test_the_untouched_input_is_the_reference_and_blank_where_filling_has_to_mak
 def test_a_wrong_task_is_the_poster_of_a_row_of_another_task(good):
     by_picture = {good.read(number)[0].target.tobytes(): row["task"] for number, row in enumerate(good.rows)}
     for pair in of_kind(good, "wrong_task"):
-        assert by_picture[pair.rejected.poster.tobytes()] != pair.chosen.asked.task
+        assert by_picture[pair.rejected.poster.tobytes()] != pair.chosen.request.task
 
 
 def test_wrong_words_are_other_words_or_off_by_one_character(good):
     for pair in of_kind(good, "wrong_text"):
-        asked, shown = (quoted_texts(side.asked.prompt)[0] for side in (pair.rejected, pair.chosen))
+        asked, shown = (quoted_texts(side.request.as_instruction())[0] for side in (pair.rejected, pair.chosen))
         assert asked != shown and pair.why == f'wrong text: asked for "{asked}", shows "{shown}"'
     for pair in of_kind(good, "text_error"):
-        asked, shown = (" ".join(quoted_texts(side.asked.prompt)) for side in (pair.rejected, pair.chosen))
+        asked, shown = (" ".join(quoted_texts(side.request.as_instruction())) for side in (pair.rejected, pair.chosen))
         assert edit_distance(asked, shown) == 1
 
 
 def test_a_misspelt_poster_differs_in_its_lettering_alone_and_says_where(good):
     posters = {row["id"]: good.read(number)[0] for number, row in enumerate(good.rows)}
     for pair in of_kind(good, "misspelt"):
-        assert pair.why.startswith("misspelt: ") and pair.rejected.asked == pair.chosen.asked
+        assert pair.why.startswith("misspelt: ") and pair.rejected.request == pair.chosen.request
         changed = (pair.rejected.poster != pair.chosen.poster).any(-1)
         for text in posters[pair.id].texts:
             x0, y0, x1, y1 = text.box
