@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from posterkit.metrics.arrangement import arrangement_similarity, makeup, subject_mask, subject_presence
+from posterkit.metrics.arrangement import arrangement_similarity, color_signature, subject_mask, subject_presence
 from posterkit.metrics.color import border_color, nearest_color_name, palette, palette_distance
 from posterkit.metrics.fidelity import appearance_distance, border_fill, edge_replication
 
@@ -70,6 +70,6 @@ def identity_agreement(poster: Picture, subjects: Sequence[Picture]) -> float:
     """
     if not subjects:
         raise ValueError("identity needs at least one subject image")
-    shown = makeup(poster)
-    alone = [makeup(subject, subject_mask(subject)) for subject in subjects]
+    shown = color_signature(poster)
+    alone = [color_signature(subject, subject_mask(subject)) for subject in subjects]
     return float(np.mean([subject_presence(subject, shown) for subject in alone]))

@@ -29,9 +29,9 @@ from posterkit.generate.maker import open_pipeline
 from posterkit.metrics.expected_texts import request_from_sample
 from posterkit.rewards import open_reward
 from posterkit.rewards.cache import CachedReward
-from posterkit.rewards.composition import TEXT, Composed
-from posterkit.rewards.parts.part import NOTHING_TO_JUDGE
+from posterkit.rewards.composition import TEXT, ComposedReward
 from posterkit.rewards.parts.preservation import canvas_of
+from posterkit.rewards.reward import NOTHING_TO_JUDGE
 from posterkit.schema import PosterSample
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS
@@ -72,7 +72,7 @@ def _score(asked: tuple[str, int, bool, bool]) -> list[tuple[str, str, list[floa
         # every part is asked for once a poster, whichever reward it is in
         composed = {name: open_reward(name, fast=fast) for name in (RULES, GENERIC)}
         for reward in composed.values():
-            assert isinstance(reward, Composed)
+            assert isinstance(reward, ComposedReward)
             reward.rewards = {name: CachedReward(part, folder) for name, part in reward.rewards.items()}
         columns = {**composed[RULES].rewards, **composed}  # type: ignore[attr-defined]
         for name, posters in _posters(samples, mini):

@@ -9,10 +9,10 @@ from mini_report import draw
 from nano_measures import Picture, distance, made_of, pipeline_of
 from PIL import Image
 
-from posterkit.critic.critic import Score
 from posterkit.datagen.engine import Flow, run_flow
 from posterkit.datagen.preferences import EncodePair, RankedCandidates, ScoredCandidate
 from posterkit.datagen.requests import SetRequest
+from posterkit.rewards import RewardResult
 from posterkit.schema import PosterSample
 from posterkit.synthetic.glyph_posters import GlyphPosters
 from posterkit.tasks import TASKS
@@ -44,8 +44,8 @@ def _ranked(start: str) -> Iterator[RankedCandidates]:
 
 def _rank(sample: PosterSample, posters: list[Picture]) -> RankedCandidates:
     far = [distance(poster, sample.target, made_of(sample)) for poster in posters]
-    score = Score(0.0, 0.0, 0.0, "")
-    found = [ScoredCandidate(n, Image.fromarray(one), 0, score, -far[n]) for n, one in enumerate(posters)]
+    result = RewardResult(0.0)
+    found = [ScoredCandidate(n, Image.fromarray(one), 0, result, -far[n]) for n, one in enumerate(posters)]
     request = SetRequest(
         sample.words or "",
         task=sample.task,

@@ -17,8 +17,9 @@ from random import Random
 import numpy as np
 from PIL import Image
 
+from posterkit.metrics.poster_reader import PosterReader
 from posterkit.prompts import PosterBrief
-from posterkit.rewards.parts.text import TextReward, poster_lines
+from posterkit.rewards.parts.text import TextReward
 from posterkit.schema import PosterRequest
 from posterkit.synthetic import draw_art
 from posterkit.synthetic.captions import SUBTITLES, TITLES
@@ -33,14 +34,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     posters, rows = zip(*(_typeset(number) for number in range(given.count)), strict=True)
-    settings = {"normal": TextReward(), "fast": TextReward(fast=True)}
+    settings = {"normal": TextReward(), "fast": TextReward(PosterReader(fast=True))}
     spent: dict[str, list[float]] = {name: [] for name in settings}
     worths = {}
     for reward in settings.values():
         reward(posters[:1], rows[:1])  # the models load
     for _ in range(given.rounds):
         for name, reward in settings.items():
-            poster_lines(reward.fast).forget()
+            reward.reader.forget()
             began = time.process_time()
             worths[name] = reward(posters, rows)
             spent[name].append(time.process_time() - began)

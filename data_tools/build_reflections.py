@@ -23,7 +23,7 @@ def main() -> FlowResult:
     draw, judge = draw_step(ARGS, requests), judge_of(ARGS)
     steps = (
         ("draw", draw),
-        ("judge", ScoreCandidates(judge, whole=True)),
+        ("judge", ScoreCandidates(judge.reward(), whole=True)),
         ("best", WinnerGate(ARGS.gate_text, ARGS.gate_content)),
         ("suggest", SuggestImprovements(judge)),
     )

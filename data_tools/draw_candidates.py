@@ -41,7 +41,7 @@ def main() -> FlowResult:
         ("early filter", EarlyFilter(ARGS.segmenter, ARGS.device)),
         ("text filter", TextFilter(judge, ARGS.recall)),
         *([("image-text filter", ImageTextFilter(clip, ARGS.agreement))] if clip else []),
-        ("best", KeepBest(judge, licence, Path(draw.model.source).name)),
+        ("best", KeepBest(judge.reward(), licence, Path(draw.model.source).name)),
     )
     settings = {"tool": "draw_candidates", **settings_of(ARGS, requests, draw), "segmenter": ARGS.segmenter,
                 "recall": ARGS.recall, "clip": ARGS.clip, "agreement": ARGS.agreement,

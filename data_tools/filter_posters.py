@@ -47,11 +47,7 @@ def main() -> FlowResult:
     rules, answers = RULES if read else BLIND, str(ARGS.answers or ARGS.out / ".answers")
     judge = LazyCritic(rules if ARGS.judge == RULES else ARGS.judge, ARGS.judge_model, ARGS.device, answers)
     by_rules = ARGS.aesthetics == RULES
-    scorer = (
-        RulesAesthetics(LazyCritic(rules, answers=answers))
-        if by_rules
-        else LazyImageTextModel(ARGS.aesthetics, ARGS.device)
-    )
+    scorer = RulesAesthetics(read, answers) if by_rules else LazyImageTextModel(ARGS.aesthetics, ARGS.device)
     least = (LEAST_BY_RULES if by_rules else LEAST_BY_CLIP) if ARGS.least is None else ARGS.least
     judge.open()  # what is no judge shows before any work
     if isinstance(scorer, LazyImageTextModel):

@@ -30,7 +30,7 @@ def main() -> FlowResult:
         ranker.open()  # what is no model shows before any work
     steps = (
         ("draw", draw),
-        ("judge", ScoreCandidates(judge, ranker)),
+        ("judge", ScoreCandidates(judge.reward(), ranker)),
         ("winner", WinnerGate(ARGS.gate_text, ARGS.gate_content)),
         ("gap", MinimumGap(ARGS.gap)),
     )

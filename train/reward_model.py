@@ -11,7 +11,7 @@ Judged pairs come from `data_tools/mine_preferences.py`. The others are free (`k
 makes doing nothing worthless; a poster for another task; words that the poster does not show; and BPO's bootstraps: a
 poster under noise, with its text spoilt or misspelt, a single character of the asked text changed. At the end held-out
 pairs of every kind are told apart: `heldout.json`, `heldout.jsonl` (each pair and what is wrong with it),
-`calibration.png`, `pairs.png`. `posterkit.rewards.models.learned.Learned("run folder")` is the reward.
+`calibration.png`, `pairs.png`. `posterkit.rewards.models.learned.LearnedReward("run folder")` is the reward.
 `kinds.unedited=0` and `prompt=false` are the paper's ablations.
 """
 

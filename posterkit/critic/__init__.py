@@ -1,1 +1,1 @@
-"""What is wrong with a poster, in words: by rules or by a model that sees."""
+"""Critics: what is wrong with a poster, in words, by rules or by a vision-language model."""

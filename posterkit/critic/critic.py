@@ -1,4 +1,4 @@
-"""The interface of all judges: who looks at a poster and says something about it. Nobody asks them anything else."""
+"""The interface of all critics: what a poster shows, and what is wrong with it, in words."""
 
 from __future__ import annotations
 
@@ -7,24 +7,7 @@ from typing import Protocol
 
 from PIL import Image
 
-from posterkit.metrics.lettering import SeenText
-
-
-@dataclass(frozen=True)
-class Score:
-    """What a poster is worth for a prompt; each part in [0, 1], larger is better.
-
-    Attributes:
-        aesthetics: how it looks, whatever it should show.
-        text: how rightly it writes what the prompt quotes; 1 where nothing is quoted and nothing is written.
-        content: how well it shows what the prompt says.
-        why: one line.
-    """
-
-    aesthetics: float
-    text: float
-    content: float
-    why: str = ""
+from posterkit.metrics.text_regions import DetectedText
 
 
 @dataclass(frozen=True)
@@ -36,11 +19,11 @@ class Suggestions:
 
 
 class Critic(Protocol):
-    """Looks at posters (RGB) and answers; every method raises AnswerError where it has no answer."""
+    """Describes posters (RGB) in words; every method raises AnswerError where there is no answer."""
 
     @property
     def name(self) -> str:
-        """What records call it: rules, a model at an endpoint, a folder."""
+        """Its name in records: rules, a model at an endpoint, a folder."""
         ...
 
     def caption(self, poster: Image.Image) -> str:
@@ -48,17 +31,13 @@ class Critic(Protocol):
         ...
 
     def blemishes(self, poster: Image.Image) -> tuple[str, ...]:
-        """What makes it unfit to learn from ("credit block", "watermark"); empty where nothing does."""
+        """What makes it unfit for training: "credit block", "watermark"; empty where there is nothing."""
         ...
 
-    def texts(self, poster: Image.Image) -> tuple[SeenText, ...]:
+    def texts(self, poster: Image.Image) -> tuple[DetectedText, ...]:
         """The texts on it, top to bottom."""
         ...
 
-    def score(self, poster: Image.Image, prompt: str) -> Score:
-        """What it is worth for a prompt."""
-        ...
-
     def suggest(self, poster: Image.Image, prompt: str, better: Image.Image | None = None) -> Suggestions:
-        """How to improve it; `better` is a poster for the same prompt to compare with in silence."""
+        """How to improve it; `better` is a poster for the same prompt, for a comparison that is not spoken of."""
         ...

@@ -1,4 +1,4 @@
-"""Judges by their address."""
+"""Critics by their address."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ RULES, BLIND = "rules", "rules-blind"
 def open_critic(
     source: str = RULES, *, model: str | None = None, device: str = "cpu", cache: str | Path | None = None
 ) -> Critic:
-    """A judge by its address; the same one for the same arguments within a process, so that a model is loaded once.
+    """A critic by its address; the same one for the same arguments within a process, so that a model is loaded once.
 
     Args:
-        source: "rules" (measures and OCR, no model), "rules-blind" (without OCR: quick, and without texts), the URL of
-            an OpenAI-compatible endpoint whose model can see, or the folder or hub id of a local one.
+        source: "rules" (measures and OCR, no model), "rules-blind" (without OCR: fast, and without texts), the URL of
+            an OpenAI-compatible endpoint with a vision-language model, or the folder or hub id of a local one.
         model: the model's name at the endpoint; None takes its first one.
         device: where a local model runs.
-        cache: a folder that keeps a model's answers, and what the rules read; None asks and reads anew each time.
+        cache: a folder that keeps a model's answers and the texts that the rules read.
 
     Raises:
         AnswerError: a local model cannot be loaded, or an endpoint does not answer.
-        ValueError: the source cannot be a judge at all: no such one, a URL that is none, a model that cannot see.
+        ValueError: there is no such critic, the URL is not one, or the model takes no images.
     """
-    return _judge(source.strip(), model, device, None if cache is None else str(cache))
+    return _open(source.strip(), model, device, None if cache is None else str(cache))
 
 
 @opened_once()
-def _judge(source: str, model: str | None, device: str, cache: str | None) -> Critic:
+def _open(source: str, model: str | None, device: str, cache: str | None) -> Critic:
     if source in (RULES, BLIND):
         from posterkit.critic.rules import RulesCritic
 
@@ -39,5 +39,5 @@ def _judge(source: str, model: str | None, device: str, cache: str | None) -> Cr
     from posterkit.critic.model import ModelCritic
     from posterkit.llm.cache import CachedClient
 
-    chat = open_vision_language_model(source, model, device)
-    return ModelCritic(CachedClient(chat, cache) if cache else chat)
+    opened = open_vision_language_model(source, model, device)
+    return ModelCritic(CachedClient(opened, cache) if cache else opened)

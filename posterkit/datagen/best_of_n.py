@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from posterkit.datagen.drawing import DrawnPosters
 from posterkit.datagen.engine import Drop
-from posterkit.datagen.lazy_models import LazyCritic, LazyImageTextModel
+from posterkit.datagen.lazy_models import LazyCritic, LazyImageTextModel, LazyReward
 from posterkit.datagen.omni.subjects import Box, open_segmenter
 from posterkit.datagen.prompts import language_of
 from posterkit.datagen.requests import SetRequest
@@ -153,13 +153,13 @@ class ImageTextFilter:
 
 @dataclass(frozen=True)
 class KeepBest:
-    """The step that keeps the best candidate as a finished poster: by agreement with its prompt, else by a judge.
+    """The step that keeps the best candidate as a finished poster: by agreement with its prompt, else by a reward.
 
     Args:
         made_by: the model's name, for the row's `source`.
     """
 
-    judge: LazyCritic
+    judge: LazyReward
     licence: str
     made_by: str
 
@@ -169,10 +169,9 @@ class KeepBest:
         if question not in judged:
             judge, question = self.judge.open(), "worth"
             judged[question] = {"by": judge.name}
-            for n, candidate in enumerate(candidates):
-                score = judge.score(candidate.picture, item.request.caption)
-                worth = round((score.aesthetics + score.text + score.content) / 3, 4)
-                candidates[n] = replace(candidate, scores={**candidate.scores, question: worth})
+            results = self.judge.score([candidate.picture for candidate in candidates], item.request.caption)
+            for n, (candidate, result) in enumerate(zip(candidates, results, strict=True)):
+                candidates[n] = replace(candidate, scores={**candidate.scores, question: round(result.value, 4)})
         chosen = max(candidates, key=lambda candidate: candidate.scores[question])
         judged = {asked: {**answer, "said": chosen.scores[asked]} for asked, answer in judged.items()}
         drawn = len(candidates) + item.lost.total()

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from posterkit.critic.critic import Critic
-from posterkit.critic.opening import open_critic
+from posterkit.critic.opening import BLIND, RULES, open_critic
 from posterkit.llm.once import opened_once
+from posterkit.llm.opening import open_vision_language_model
+from posterkit.prompts import quoted_texts
+from posterkit.rewards import Reward, RewardResult, open_reward
+from posterkit.schema import PosterRequest
 
 if TYPE_CHECKING:
-    from posterkit.critic.rules import RulesCritic
     from posterkit.rewards.models.image_text import ImageTextModel
+
+
+# the same three questions as to a vision-language model
+_BY_RULES = {RULES: "text+aesthetics+agreement", BLIND: "aesthetics+agreement"}
 
 
 @dataclass(frozen=True)
@@ -28,19 +36,57 @@ class LazyCritic:
     def open(self) -> Critic:
         return open_critic(self.source, model=self.model, device=self.device, cache=self.answers)
 
+    def reward(self) -> LazyReward:
+        """The reward by the same rules or model."""
+        return LazyReward(self.source, self.model, self.device, self.answers)
+
+
+@dataclass(frozen=True)
+class LazyReward:
+    """The reward of text, aesthetics and agreement with the prompt, by the address of a critic."""
+
+    source: str
+    model: str | None = None
+    device: str = "cpu"
+    answers: str | None = None
+
+    def open(self) -> Reward:
+        return _reward(self)
+
+    def score(self, images: Sequence[Image.Image], prompt: str) -> list[RewardResult]:
+        """A result for each poster of one prompt; its parts are among `text`, `aesthetics` and `agreement`."""
+        request = PosterRequest(prompt, texts=tuple(quoted_texts(prompt)))
+        return self.open()(images, [request] * len(images))
+
+
+@opened_once()
+def _reward(lazy: LazyReward) -> Reward:
+    model = lazy.model
+    if lazy.source.startswith(("http://", "https://")) and model is None:  # reward and cache carry the model's name
+        model = getattr(open_vision_language_model(lazy.source, None, lazy.device), "model", None)
+    return open_reward(
+        _BY_RULES.get(lazy.source, lazy.source), model=model, device=lazy.device, cache=lazy.answers,
+        read_text=lazy.source != BLIND,
+    )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class RulesAesthetics:
-    """The aesthetic score of the rules alone: that of `Critic.score`, without the time for content and text."""
+    """The aesthetics reward by rules; `answers` is the folder in which a critic by rules keeps the texts it reads."""
 
-    judge: LazyCritic  # rules
+    read_text: bool = True
+    answers: str | None = None
 
     def aesthetics(self, poster: Image.Image, caption: str) -> tuple[str, float, str]:
-        """The scorer's name, the score in [0, 1], and its weakest part; the caption does not matter."""
-        judge = cast("RulesCritic", self.judge.open())
-        looks = judge.looks(poster)
-        part, value = min(looks.parts().items(), key=lambda part: part[1])
-        return judge.name, looks.aesthetics, f"weakest in {part} ({value:.2f})"
+        """The reward's name, its value in [0, 1], and its weakest part; the caption does not matter."""
+        reward = _aesthetics(self)
+        (result,) = reward([poster], [PosterRequest(caption)])
+        return reward.name, result.value, result.why
+
+
+@opened_once()
+def _aesthetics(lazy: RulesAesthetics) -> Reward:
+    return open_reward("aesthetics", read_text=lazy.read_text, cache=lazy.answers)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from posterkit.datagen.picture_folder import caption_path, read_caption
 from posterkit.datasets.dataset import read_rows
 from posterkit.image_io import read_image, read_image_and_kind, read_size
 from posterkit.llm.client import AnswerError
-from posterkit.metrics.lettering import SeenText
+from posterkit.metrics.text_regions import DetectedText
 from posterkit.schema import DrawnText, PosterSample, Region, encode_sample
 
 EXACT, BLEMISHES, NEAR = "exact copies", "credit blocks and watermarks", "near copies"
@@ -144,7 +144,7 @@ class ScannedPoster:
     image: Image.Image
     kind: str | None
     caption: str = ""
-    texts: tuple[SeenText, ...] = ()
+    texts: tuple[DetectedText, ...] = ()
     judged: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
     def with_answer(self, question: str, by: str, said: Any, **found: Any) -> ScannedPoster:

@@ -8,14 +8,15 @@ from typing import Any
 
 from PIL import Image
 
-from posterkit.critic.critic import Score, Suggestions
+from posterkit.critic.critic import Suggestions
 from posterkit.critic.model import speaks_of_another
 from posterkit.datagen.drawing import DrawnPosters, Once
 from posterkit.datagen.engine import Drop
-from posterkit.datagen.lazy_models import LazyCritic, LazyImageTextModel
+from posterkit.datagen.lazy_models import LazyCritic, LazyImageTextModel, LazyReward
 from posterkit.datagen.requests import SetRequest
 from posterkit.datasets.shards import Row
 from posterkit.llm.client import AnswerError
+from posterkit.rewards import RewardResult
 from posterkit.tasks import TASKS, TEXT
 
 UNEDITED = 1  # the turn of a row whose rejected side is the input
@@ -23,23 +24,29 @@ UNEDITED = 1  # the turn of a row whose rejected side is the input
 
 @dataclass(frozen=True)
 class ScoredCandidate:
-    """A poster with its critic's score and `quality`, by which candidates are ranked."""
+    """A poster with its reward and `quality`, by which candidates are ranked."""
 
     number: int
     image: Image.Image
     seed: int
-    score: Score
+    result: RewardResult
     quality: float
+
+    def part(self, name: str) -> float:
+        """A part of the reward; 1 where it was not measured."""
+        return self.result.parts.get(name, 1.0)
 
     def row(self) -> dict[str, Any]:
         """For a set's row, rounded to what a score means."""
-        score = {key: round(v, 4) if isinstance(v, float) else v for key, v in asdict(self.score).items()}
-        return {"number": self.number, "seed": self.seed, "worth": round(self.quality, 4), **score}
+        scores = {"worth": self.quality, "aesthetics": self.part("aesthetics"), "text": self.part("text"),
+                  "content": self.part("agreement")}  # fmt: skip
+        rounded = {name: round(value, 4) for name, value in scores.items()}
+        return {"number": self.number, "seed": self.seed, **rounded, "why": self.result.why}
 
 
 @dataclass(frozen=True)
 class RankedCandidates:
-    """All candidates for a prompt, the best one first, and the names of critic and ranker."""
+    """All candidates for a prompt, the best one first, and the names of reward and ranker."""
 
     request: SetRequest
     candidates: tuple[ScoredCandidate, ...]
@@ -60,39 +67,38 @@ class ScoreCandidates:
     """A step that scores and ranks the candidates of a prompt; without an answer for each of them the row is dropped.
 
     Attributes:
-        ranker: ranks by how well picture and prompt agree, as HPSv2 does; None leaves that to the critic.
-        whole: without a ranker the judge's aesthetics, text and content count alike; else its aesthetics alone.
+        ranker: ranks by how well picture and prompt agree, as HPSv2 does; None ranks by the reward.
+        whole: without a ranker the reward's aesthetics, text and agreement count alike; else its aesthetics alone.
     """
 
-    critic: LazyCritic
+    reward: LazyReward
     ranker: LazyImageTextModel | None = None
     whole: bool = False
     once: Once = field(default_factory=Once, compare=False, repr=False)
 
     def __call__(self, drawn: DrawnPosters) -> RankedCandidates | Drop:
         try:
-            candidates, critic, ranker = self.once(drawn.request.id, lambda: self._appraise(drawn))
+            candidates, reward, ranker = self.once(drawn.request.id, lambda: self._score(drawn))
         except AnswerError as error:
             return Drop("judge failed", str(error), side_by_side(*drawn.images), fault=True)
-        return RankedCandidates(drawn.request, candidates, critic, ranker)
+        return RankedCandidates(drawn.request, candidates, reward, ranker)
 
-    def _appraise(self, drawn: DrawnPosters) -> tuple[tuple[ScoredCandidate, ...], str, str]:
-        critic = self.critic.open()
-        prompt = drawn.request.caption
-        scores = [critic.score(image, prompt) for image in drawn.images]
-        ranker = critic.name
+    def _score(self, drawn: DrawnPosters) -> tuple[tuple[ScoredCandidate, ...], str, str]:
+        name, prompt = self.reward.open().name, drawn.request.caption
+        results = self.reward.score(drawn.images, prompt)
+        ranker = name
         if self.ranker is not None:
             model = self.ranker.open()
             quality = model.score(drawn.images, [prompt] * len(drawn.images))
             ranker = model.name
         elif self.whole:
-            quality = [(score.aesthetics + score.text + score.content) / 3 for score in scores]
+            quality = [result.value for result in results]
         else:
-            quality = [score.aesthetics for score in scores]
-        found = zip(range(len(scores)), drawn.images, drawn.seeds, scores, quality, strict=True)
+            quality = [result.parts["aesthetics"] for result in results]
+        found = zip(range(len(results)), drawn.images, drawn.seeds, results, quality, strict=True)
         # of equals the first drawn comes first
         ranked = sorted((ScoredCandidate(*one) for one in found), key=lambda one: (-one.quality, one.number))
-        return tuple(ranked), critic.name, ranker
+        return tuple(ranked), name, ranker
 
 
 @dataclass(frozen=True)
@@ -107,10 +113,10 @@ class WinnerGate:
     content: float
 
     def __call__(self, found: RankedCandidates) -> RankedCandidates | Drop:
-        for name, least in (("text", self.text), ("content", self.content)):
-            said = getattr(found.best.score, name)
-            if said < least:
-                detail = f"{name} {said:.3f}, {least:g} is asked; {found.best.score.why}"
+        for name, part, least in (("text", "text", self.text), ("content", "agreement", self.content)):
+            score = found.best.part(part)
+            if score < least:
+                detail = f"{name} {score:.3f}, {least:g} is asked; {found.best.result.why}"
                 return Drop(f"winner fails in {name}", detail, found.best.image)
         return found
 

@@ -15,7 +15,7 @@ from posterkit.generate.record import FinishedPoster
 from posterkit.messages import error_line
 from posterkit.prompts import in_quotes, quoted_texts
 from posterkit.rewards import RewardResult, open_reward
-from posterkit.rewards.opening import reach
+from posterkit.rewards.registry import reach
 from posterkit.rewards.service.pool import RewardPool
 from posterkit.schema import PosterRequest
 from posterkit.sizing import contain

@@ -13,7 +13,7 @@ from PIL import Image
 
 from posterkit.layout import Box, saliency
 from posterkit.metrics.color import Palette, border_color, named_shares, nearest_color_name, palette, srgb_to_lab
-from posterkit.metrics.lettering import SeenText
+from posterkit.metrics.text_regions import DetectedText
 from posterkit.typeset.contrast import luminance, ratio
 
 Array = NDArray[np.float64]
@@ -26,7 +26,7 @@ MARGIN = 0.02  # of the shorter side; a text that stands nearer to the edge look
 
 
 @dataclass(frozen=True)
-class TextLook:
+class TextAppearance:
     """How one text stands on its ground.
 
     Attributes:
@@ -45,10 +45,10 @@ class TextLook:
     margin: float
 
 
-class Looks:
+class Appearance:
     """Measures of one poster, RGB; each is worked out when it is first asked for."""
 
-    def __init__(self, poster: Image.Image, texts: Sequence[SeenText] = ()) -> None:
+    def __init__(self, poster: Image.Image, texts: Sequence[DetectedText] = ()) -> None:
         self.poster, self._texts = poster, texts
 
     @cached_property
@@ -118,7 +118,7 @@ class Looks:
     def tones(self) -> float:
         """Range of lightness that large areas use: 85 Lab units from the 2nd to the 98th percentile are full."""
         low, high = np.percentile(self._lab[..., 0], [2, 98])
-        return _share(high - low, 0, 85)
+        return ramp(high - low, 0, 85)
 
     @cached_property
     def color(self) -> float:
@@ -136,23 +136,23 @@ class Looks:
         near = amount + np.roll(amount, 1) + np.roll(amount, -1)
         best = max(float((near + np.roll(near, turn)).max()) for turn in (4, 5, 6, 7, 8, 9))
         harmony = best / amount.sum() if amount.sum() > 2 * len(a) else 1.0
-        return (_share(float(strength), 0, 80) + float(min(1.0, harmony))) / 2
+        return (ramp(float(strength), 0, 80) + float(min(1.0, harmony))) / 2
 
     @cached_property
     def order(self) -> float:
         """How little clutter there is: 1 without any edge, 0 where half of the poster is edges."""
-        return 1 - _share(float((self._edges > EDGE).mean()), 0, 0.5)
+        return 1 - ramp(float((self._edges > EDGE).mean()), 0, 0.5)
 
     @cached_property
     def balance(self) -> float:
         """Half visual weight in the middle from left to right, half quiet margins; 0 where there is nothing to see."""
         if float(self._edges.max()) < EDGE:
             return 0.0
-        middle = 1 - _share(abs(self.weight[0] - 0.5), 0, 0.35)
+        middle = 1 - ramp(abs(self.weight[0] - 0.5), 0, 0.35)
         y, x = (max(1, round(side * 0.03)) for side in self._edges.shape)
         rim = np.ones(self._edges.shape, bool)
         rim[y:-y, x:-x] = False
-        return (middle + 1 - _share(float((self._edges[rim] > EDGE).mean()), 0, 0.6)) / 2
+        return (middle + 1 - ramp(float((self._edges[rim] > EDGE).mean()), 0, 0.6)) / 2
 
     @cached_property
     def sharpness(self) -> float:
@@ -167,10 +167,10 @@ class Looks:
         middle = light.astype(np.int16)
         dx, dy = (middle[4:-4, 5:-3] - middle[4:-4, 3:-5])[strong], (middle[5:-3, 4:-4] - middle[3:-5, 4:-4])[strong]
         steep = np.hypot(dx.astype(np.float32), dy) / 2 / rise[strong]
-        return _share(float(np.percentile(steep, 90)), 0.14, 0.34)
+        return ramp(float(np.percentile(steep, 90)), 0.14, 0.34)
 
     @cached_property
-    def texts(self) -> tuple[TextLook, ...]:
+    def texts(self) -> tuple[TextAppearance, ...]:
         """How each text stands on its ground."""
         return tuple(self._look(text) for text in self._texts)
 
@@ -179,7 +179,7 @@ class Looks:
         """Mean over texts of how far their contrast is on the way to WCAG's enhanced 7; None where none was read."""
         if not self.texts:
             return None
-        return float(np.mean([_share(look.contrast, 1, ENHANCED) for look in self.texts]))
+        return float(np.mean([ramp(look.contrast, 1, ENHANCED) for look in self.texts]))
 
     def parts(self) -> dict[str, float]:
         """The measures that make up the aesthetics, by name; legibility only where there is text."""
@@ -192,7 +192,7 @@ class Looks:
         values = np.clip(list(self.parts().values()), NOTHING, 1)
         return float(np.exp(np.log(values).mean()))
 
-    def _look(self, seen: SeenText) -> TextLook:
+    def _look(self, seen: DetectedText) -> TextAppearance:
         size = self.poster.size
         box = Box(*seen.box)
         height = min(box.width, box.height)
@@ -210,10 +210,10 @@ class Looks:
         light = np.asarray(Image.fromarray(area).convert("L"), np.float32)
         dy, dx = np.gradient(light)
         steep = np.hypot(dx, dy)
-        busy = _share(float(steep[~inside].mean()) if not inside.all() else 0.0, 3, 20)
+        busy = ramp(float(steep[~inside].mean()) if not inside.all() else 0.0, 3, 20)
         margin = min(seen.box[0], seen.box[1], size[0] - seen.box[2], size[1] - seen.box[3]) / min(size)
         name = nearest_color_name(srgb_to_lab(np.asarray(color, np.uint8)))
-        return TextLook(seen.text, seen.box, seen.role, name, contrast, busy, margin)
+        return TextAppearance(seen.text, seen.box, seen.role, name, contrast, busy, margin)
 
 
 def _centre(seen: Array) -> tuple[float, float]:
@@ -240,6 +240,6 @@ def _window(values: NDArray[np.uint8], extreme: np.ufunc) -> NDArray[np.uint8]:
     return values
 
 
-def _share(value: float, low: float, high: float) -> float:
-    """How far a value is on the way from low to high, in [0, 1]."""
+def ramp(value: float, low: float, high: float) -> float:
+    """How far a value is on the way from low to high, in [0, 1]; `low` may be the larger one."""
     return float(min(1.0, max(0.0, (value - low) / (high - low))))

@@ -58,20 +58,20 @@ def subject_mask(image: Picture) -> NDArray[np.bool_]:
     return mask if mask.any() else np.ones_like(mask)
 
 
-class Makeup(NamedTuple):
+class ColorSignature(NamedTuple):
     """What a picture is made of, wherever it stands: its Lab colour histogram, and which colour lies beside which."""
 
     colors: Array
     edges: Array
 
 
-def makeup(image: Picture, mask: NDArray[np.bool_] | None = None) -> Makeup:
+def color_signature(image: Picture, mask: NDArray[np.bool_] | None = None) -> ColorSignature:
     """The make-up of a picture, or of the part of it where `mask`, `(H, W)`, is True."""
     lab = srgb_to_lab(image)
-    return Makeup(color_histogram(lab if mask is None else lab[mask]), color_edges(lab, mask))
+    return ColorSignature(color_histogram(lab if mask is None else lab[mask]), color_edges(lab, mask))
 
 
-def subject_presence(subject: Makeup, poster: Makeup) -> float:
+def subject_presence(subject: ColorSignature, poster: ColorSignature) -> float:
     """How much of a subject a poster shows, in [0, 1].
 
     The mean of two shares: of the subject's Lab colour histogram, and of its edges between named colours. A tenth of
@@ -79,7 +79,7 @@ def subject_presence(subject: Makeup, poster: Makeup) -> float:
     else is on the poster counts.
 
     Args:
-        subject: of the subject alone, without its ground: `makeup(picture, subject_mask(picture))`.
+        subject: of the subject alone, without its ground: `color_signature(picture, subject_mask(picture))`.
         poster: of the whole poster.
     """
     colors = np.minimum(subject.colors, poster.colors / ENOUGH).sum()

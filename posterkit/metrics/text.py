@@ -1,4 +1,4 @@
-"""Text accuracy: what a reader finds on a poster against what it should say.
+"""OCR, and text accuracy: the lines read on a poster against the texts that it should show.
 
 The published systems report recall, F-score and accuracy without defining them (PosterCraft section 4); ours are
 defined here, so the numbers compare with each other and not with theirs.
@@ -6,26 +6,21 @@ defined here, so the numbers compare with each other and not with theirs.
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-
-from posterkit.llm.cache import FolderCache, pixel_hash
+from rapidfuzz.distance import Levenshtein
 
 
 class Line(NamedTuple):
-    """One line of text that was read: the words, the box `x0, y0, x1, y1` in pixels, the confidence in [0, 1]."""
+    """One line of text found by OCR: the words, the box `x0, y0, x1, y1` in pixels, the confidence in [0, 1]."""
 
     text: str
     box: tuple[float, float, float, float]
@@ -34,14 +29,14 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True)
 class TextAccuracy:
-    """How well the words on a poster match the words asked for.
+    """How well the words on a poster match the expected ones.
 
     Attributes:
         recall, precision, f_score: of word multisets, in [0, 1]; words are case-folded, punctuation is stripped.
         similarity: 1 - edit distance / longer length, of all words joined by blanks, in [0, 1].
-        exact: share of the asked texts that appear whole, word after word, in [0, 1].
-        misspelt: asked word -> the word read in its place (at most half of its letters differ).
-        missing, extra: words asked for and not read, read and not asked for; misspelt ones are in neither.
+        exact: share of the expected texts that appear whole, word after word, in [0, 1].
+        misspelt: expected word -> the word read in its place (at most half of its letters differ).
+        missing, extra: words expected and not read, read and not expected; misspelt ones are in neither.
     """
 
     recall: float
@@ -55,15 +50,15 @@ class TextAccuracy:
 
 
 class TextReader:
-    """Reads text with RapidOCR's detector and recogniser on ONNX Runtime; the models come inside its wheel.
+    """OCR by RapidOCR's detector and recogniser on ONNX Runtime; the models come inside its wheel.
 
-    Made lazily: the models load at the first call.
+    The models load at the first call. It keeps state while it reads: one thread at a time.
 
     Args:
         threads: how many cores one call may use.
         limit: the longer side in pixels that the detector sees at most; None keeps RapidOCR's own rule. 480 is three
             times as fast and loses about three characters in a hundred.
-        enlarge_to: pictures whose shorter side is smaller are enlarged to it first; small posters are unreadable else.
+        enlarge_to: pictures with a smaller shorter side are enlarged to it first; small posters are unreadable else.
     """
 
     def __init__(self, threads: int = 1, limit: int | None = None, enlarge_to: int = 0) -> None:
@@ -109,26 +104,21 @@ def words(text: str) -> list[str]:
     return kept.split()
 
 
-def edit_distance(a: Sequence, b: Sequence) -> int:
+def edit_distance(a: Sequence[Hashable], b: Sequence[Hashable]) -> int:
     """Fewest insertions, deletions and substitutions that turn one sequence into the other (Levenshtein 1966)."""
-    row = list(range(len(b) + 1))
-    for i, left in enumerate(a, 1):
-        corner, row[0] = row[0], i
-        for j, right in enumerate(b, 1):
-            corner, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, corner + (left != right))
-    return row[-1]
+    return Levenshtein.distance(a, b)
 
 
-def text_accuracy(asked: Sequence[str], read: Sequence[str]) -> TextAccuracy:
-    """Compare the texts a poster should bear with the lines found on it.
+def text_accuracy(expected: Sequence[str], read: Sequence[str]) -> TextAccuracy:
+    """Compare the texts that a poster should show with the lines found on it.
 
-    Nothing asked and nothing read is perfect; nothing asked and something read has precision 0.
+    Nothing expected and nothing read is perfect; nothing expected and something read has precision 0.
 
     Args:
-        asked: the texts of the brief.
+        expected: the texts of the brief.
         read: lines in reading order, as `TextReader` gives them.
     """
-    want, have = [w for text in asked for w in words(text)], [w for line in read for w in words(line)]
+    want, have = [w for text in expected for w in words(text)], [w for line in read for w in words(line)]
     common = (Counter(want) & Counter(have)).total()
     recall = common / len(want) if want else 1.0
     precision = common / len(have) if have else float(not want)
@@ -136,7 +126,7 @@ def text_accuracy(asked: Sequence[str], read: Sequence[str]) -> TextAccuracy:
     joined_want, joined_have = " ".join(want), " ".join(have)
     longer = max(len(joined_want), len(joined_have))
     similarity = 1 - edit_distance(joined_want, joined_have) / longer if longer else 1.0
-    texts = [found for text in asked if (found := words(text))]
+    texts = [found for text in expected if (found := words(text))]
     exact = sum(_contains(have, text) for text in texts) / len(texts) if texts else 1.0
     missing, extra = list((Counter(want) - Counter(have)).elements()), list((Counter(have) - Counter(want)).elements())
     misspelt = _pair_misspelt(missing, extra)
@@ -160,26 +150,3 @@ def _pair_misspelt(missing: list[str], extra: list[str]) -> dict[str, str]:
             missing.remove(want)
             extra.remove(have)
     return found
-
-
-class CachedReader:
-    """A reader of text whose lines are kept in a folder.
-
-    Args:
-        reader: reads what is not in the folder yet.
-        folder: of a `posterkit.llm.cache.FolderCache`.
-    """
-
-    def __init__(self, reader: TextReader, folder: str | Path) -> None:
-        self.reader, self._cache = reader, FolderCache(folder)
-
-    def __call__(self, image: Image.Image) -> list[Line]:
-        """The lines on one RGB image, top to bottom."""
-        question = f"rapidocr {version('rapidocr')} {self.reader.limit} {self.reader.enlarge_to} {pixel_hash(image)}"
-        kept = self._cache.get(question)
-        if kept is not None:
-            with suppress(ValueError, TypeError):  # damaged inside; it is read again
-                return [Line(text, tuple(box), score) for text, box, score in json.loads(kept)]
-        lines = self.reader(image)
-        self._cache.put(question, json.dumps(lines, ensure_ascii=False), by="rapidocr", user="lines")
-        return lines

@@ -1,6 +1,6 @@
-"""What a poster is worth: rewards for training, for choosing the best of several, and for knowing what cheats pay."""
+"""Rewards: what a poster is worth, in numbers, for training, for the best of several and for data filters."""
 
-from posterkit.rewards.opening import open_reward
-from posterkit.rewards.reward import Reward, RewardResult
+from posterkit.rewards.registry import open_reward
+from posterkit.rewards.reward import Reward, RewardError, RewardResult
 
-__all__ = ["Reward", "RewardResult", "open_reward"]
+__all__ = ["Reward", "RewardError", "RewardResult", "open_reward"]

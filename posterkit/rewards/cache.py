@@ -15,8 +15,7 @@ from PIL import Image
 
 import posterkit
 from posterkit.llm.cache import FolderCache, pixel_hash
-from posterkit.rewards.parts.part import check_count
-from posterkit.rewards.reward import Reward, RewardResult
+from posterkit.rewards.reward import Reward, RewardResult, check_count
 from posterkit.schema import PosterRequest
 
 
@@ -39,33 +38,33 @@ class CachedReward:
     def name(self) -> str:
         return self.reward.name
 
-    def __call__(self, images: Sequence[Image.Image], rows: Sequence[PosterRequest]) -> list[RewardResult]:
+    def __call__(self, images: Sequence[Image.Image], requests: Sequence[PosterRequest]) -> list[RewardResult]:
         """The results, from the folder if they are there.
 
         Raises:
             OSError: the folder cannot be written.
         """
-        check_count(self.name, images, rows)
+        check_count(self.name, images, requests)
         versions = f"posterkit {posterkit.__version__} rapidocr {version('rapidocr')}"
         questions = [
-            f"{self.name} {versions} {pixel_hash(image)} {_content(row)}"
-            for image, row in zip(images, rows, strict=True)
+            f"{self.name} {versions} {pixel_hash(image)} {_content(request)}"
+            for image, request in zip(images, requests, strict=True)
         ]
         found = [_read(self._cache.get(question)) for question in questions]
         missing = [n for n, result in enumerate(found) if result is None]
         if missing:
-            scored = self.reward([images[n] for n in missing], [rows[n] for n in missing])
+            scored = self.reward([images[n] for n in missing], [requests[n] for n in missing])
             for n, result in zip(missing, scored, strict=True):
                 found[n] = result
                 if np.isfinite(result.value):
-                    self._cache.put(questions[n], json.dumps(asdict(result)), by=self.name, user=rows[n].id)
+                    self._cache.put(questions[n], json.dumps(asdict(result)), by=self.name, user=requests[n].id)
         return [result for result in found if result is not None]
 
 
-def _content(row: PosterRequest) -> str:
+def _content(request: PosterRequest) -> str:
     """Everything in a request that a reward looks at, pictures by a hash of their pixels."""
     names = ("task", "texts", "references", "mask_array", "placed", "regions", "size", "caption", "spare")
-    return repr(_plain({"prompt": row.as_instruction(), **{name: getattr(row, name) for name in names}}))
+    return repr(_plain({"prompt": request.as_instruction(), **{name: getattr(request, name) for name in names}}))
 
 
 def _plain(value):

@@ -15,18 +15,16 @@ from PIL import Image
 
 from posterkit.documents import read_yaml
 from posterkit.messages import one_line
-from posterkit.rewards.parts.part import NOTHING_TO_JUDGE, check_count
-from posterkit.rewards.reward import Reward, RewardResult
-from posterkit.schema import PosterRequest
+from posterkit.rewards.reward import NOTHING_TO_JUDGE, Reward, RewardResult, check_count
+from posterkit.schema import TEXT, PosterRequest
 from posterkit.tasks import TASKS
 
-TEXT = "text"
-WEAK = 0.6  # a part that is worth less says why
+WEAK = 0.6  # below it a part says why
 
 
 @dataclass(frozen=True)
 class Gate:
-    """Where a part is worth less than `least`, the whole is worth at most `cap`."""
+    """Where the value of a part is below `least`, the whole is at most `cap`."""
 
     part: str
     least: float
@@ -39,7 +37,7 @@ class Gate:
             )
 
 
-# what a poster of each task is worth by default; the weights of a row's parts are brought to sum 1
+# the default of each task; the weights of the parts that apply are brought to sum 1
 WEIGHTS: dict[str, dict[str, float]] = {
     TEXT: {"text": 0.45, "aesthetics": 0.3, "agreement": 0.25},
     "extending": {"text": 0.15, "aesthetics": 0.25, "preservation": 0.25, "completion": 0.35},
@@ -64,7 +62,7 @@ GATES: tuple[Gate, ...] = (
     Gate("identity", 0.5, 0.4),
     Gate("style", 0.4, 0.4),
 )
-BLIND: dict[str, float] = {"aesthetics": 0.5, "agreement": 0.5}  # whatever the task: what a generic reward sees
+BLIND: dict[str, float] = {"aesthetics": 0.5, "agreement": 0.5}  # what a generic reward measures, whatever the task
 
 
 def read_composition(path: str | Path) -> tuple[dict[str, dict[str, float]], tuple[Gate, ...]]:
@@ -78,18 +76,18 @@ def read_composition(path: str | Path) -> tuple[dict[str, dict[str, float]], tup
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it says something else.
+        ValueError: it holds anything else.
     """
     try:
-        told: Any = read_yaml(Path(path).read_text(encoding="utf-8"), f"reward {path}")
+        content: Any = read_yaml(Path(path).read_text(encoding="utf-8"), f"reward {path}")
     except FileNotFoundError:
         raise FileNotFoundError(f"reward {path}: there is no such file") from None
     except UnicodeDecodeError:
         raise ValueError(f"reward {path}: not UTF-8 text") from None
-    told = told if isinstance(told, dict) else {}
-    weights, gates = told.get("weights"), told.get("gates", [])
-    if not (isinstance(weights, dict) and isinstance(gates, list)) or told.keys() - {"weights", "gates"}:
-        found = one_line(", ".join(f"{key}: {value!r}" for key, value in told.items()))
+    content = content if isinstance(content, dict) else {}
+    weights, gates = content.get("weights"), content.get("gates", [])
+    if not (isinstance(weights, dict) and isinstance(gates, list)) or content.keys() - {"weights", "gates"}:
+        found = one_line(", ".join(f"{key}: {value!r}" for key, value in content.items()))
         raise ValueError(
             f"reward {path}: it must say weights: {{task: {{part: number}}}} and may say gates: "
             f"[{{part: ..., least: ..., cap: ...}}], nothing else; it says {found or 'none of them'}"
@@ -101,18 +99,18 @@ def read_composition(path: str | Path) -> tuple[dict[str, dict[str, float]], tup
         raise ValueError(f"reward {path}: {fault}") from None
 
 
-class Composed:
+class ComposedReward:
     """A weighted mean of rewards by task, with gates.
 
     Args:
-        label: what records call it; a hash of all that decides the answer is put behind it.
+        label: the beginning of its name; a hash of everything that decides the results follows.
         rewards: by the names that weights and gates use.
-        weights: per task; a task that is not there is refused.
-        gates: heeded where the row's task has their part.
+        weights: per task; requests of other tasks are refused.
+        gates: apply where the request's task has their part.
 
     Raises:
-        ValueError: nothing is weighed, a weight is not positive and finite, a task is unknown, or a part or a gate has
-            no reward.
+        ValueError: there are no weights, one is not positive and finite, a task is unknown, or a part or a gate has no
+            reward.
     """
 
     def __init__(
@@ -147,38 +145,38 @@ class Composed:
         parts = {name: reward.name for name, reward in self.rewards.items()}
         gates = [[gate.part, gate.least, gate.cap] for gate in self.gates]
         table = {task: dict(parts) for task, parts in self.weights.items()}
-        told = json.dumps([parts, table, gates], sort_keys=True)
-        return f"{self.label} {sha256(told.encode()).hexdigest()[:8]}"
+        table_json = json.dumps([parts, table, gates], sort_keys=True)
+        return f"{self.label} {sha256(table_json.encode()).hexdigest()[:8]}"
 
-    def __call__(self, images: Sequence[Image.Image], rows: Sequence[PosterRequest]) -> list[RewardResult]:
-        check_count(self.label, images, rows)
-        for row in rows:
-            if row.task not in self.weights:
+    def __call__(self, images: Sequence[Image.Image], requests: Sequence[PosterRequest]) -> list[RewardResult]:
+        check_count(self.label, images, requests)
+        for request in requests:
+            if request.task not in self.weights:
                 known = ", ".join(self.weights)
-                raise ValueError(f"reward {self.label}: row {row.id!r} is of {row.task!r}; it knows {known}")
-        found: list[dict[str, RewardResult]] = [{} for _ in rows]
+                raise ValueError(f"reward {self.label}: row {request.id!r} is of {request.task!r}; it knows {known}")
+        found: list[dict[str, RewardResult]] = [{} for _ in requests]
         for name, reward in self.rewards.items():
-            those = [n for n, row in enumerate(rows) if name in self.weights[row.task]]
-            worths = reward([images[n] for n in those], [rows[n] for n in those]) if those else []
-            for n, worth in zip(those, worths, strict=True):
-                if worth.parts or worth.why != NOTHING_TO_JUDGE:
-                    found[n][name] = worth
-        return [self._whole(row.task, parts) for row, parts in zip(rows, found, strict=True)]
+            those = [n for n, request in enumerate(requests) if name in self.weights[request.task]]
+            results = reward([images[n] for n in those], [requests[n] for n in those]) if those else []
+            for n, result in zip(those, results, strict=True):
+                if result.parts or result.why != NOTHING_TO_JUDGE:
+                    found[n][name] = result
+        return [self._whole(request.task, parts) for request, parts in zip(requests, found, strict=True)]
 
     def _whole(self, task: str, found: dict[str, RewardResult]) -> RewardResult:
-        """The mean over what there was to judge; each part's own parts are kept under its name."""
+        """The weighted mean over the parts that apply; the measures of a part are kept as PART/MEASURE."""
         if not found:
             return RewardResult(1.0, {}, NOTHING_TO_JUDGE)
         weights = {name: self.weights[task][name] for name in found}
         value = sum(weight * found[name].value for name, weight in weights.items()) / sum(weights.values())
-        said = []
+        reasons = []
         for gate in self.gates:
             if gate.part in found and found[gate.part].value < gate.least:
                 value = min(value, gate.cap)
-                said.append(f"{gate.part} below {gate.least:g}")
-        weak = sorted((worth.value, name) for name, worth in found.items() if worth.value < WEAK)
-        said += [f"{name} {worth:.2f}" + (f" ({found[name].why})" if found[name].why else "") for worth, name in weak]
-        parts = {name: worth.value for name, worth in found.items()}
-        for name, worth in found.items():
-            parts |= {f"{name}/{part}": measure for part, measure in worth.parts.items()}
-        return RewardResult(float(np.clip(value, 0, 1)), parts, "; ".join(said))
+                reasons.append(f"{gate.part} below {gate.least:g}")
+        for low, name in sorted((result.value, name) for name, result in found.items() if result.value < WEAK):
+            reasons.append(f"{name} {low:.2f}" + (f" ({found[name].why})" if found[name].why else ""))
+        parts = {name: result.value for name, result in found.items()}
+        for name, result in found.items():
+            parts |= {f"{name}/{part}": measure for part, measure in result.parts.items()}
+        return RewardResult(float(np.clip(value, 0, 1)), parts, "; ".join(reasons))

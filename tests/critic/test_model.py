@@ -12,11 +12,11 @@ import pytest
 from chat_server import Server, chat, reply, says, servers
 from PIL import Image
 
-from posterkit.critic.critic import Score, Suggestions
+from posterkit.critic.critic import Suggestions
 from posterkit.critic.model import ModelCritic, speaks_of_another
 from posterkit.llm.client import AnswerError
 from posterkit.llm.endpoint import Endpoint
-from posterkit.metrics.lettering import SeenText
+from posterkit.metrics.text_regions import DetectedText
 
 POSTER = Image.new("RGB", (400, 600), "navy")
 BETTER = Image.new("RGB", (400, 600), "gold")
@@ -45,7 +45,6 @@ def test_every_question_carries_its_pictures_its_schema_and_the_form_in_words(se
         "caption": {"caption": 'A navy poster,\n"JAZZ" at the top.'},
         "credit_block": {"credit_block": True, "watermark": "no"},
         "texts": {"texts": []},
-        "aesthetics": {"why": "dull", "aesthetics": 4, "text": 10, "content": 7},
         "content_suggestions": GOOD,
     }
 
@@ -58,7 +57,9 @@ def test_every_question_carries_its_pictures_its_schema_and_the_form_in_words(se
     assert critic.caption(POSTER) == 'A navy poster, "JAZZ" at the top.'
     assert critic.blemishes(POSTER) == ("credit block",)
     assert critic.texts(POSTER) == ()
-    assert critic.score(POSTER, 'A poster "JAZZ"') == Score(0.4, 1.0, 0.7, "dull")
+    assert critic.suggest(POSTER, 'A poster "JAZZ"') == Suggestions(
+        "Draw the trumpet whole.", "Set the title larger and in white."
+    )
     assert 'A poster "JAZZ"' in asked_text(server)
     assert critic.suggest(POSTER, "p") == Suggestions("Draw the trumpet whole.", "Set the title larger and in white.")
     assert critic.suggest(POSTER, "p", BETTER) == critic.suggest(POSTER, "p")
@@ -84,9 +85,9 @@ def test_boxes_come_on_a_scale_of_a_thousand_and_are_given_in_pixels_on_the_canv
         {"text": "  ", "box": [0, 0, 100, 100], "role": "minor"},
     ]
     assert judge(serve(says({"texts": texts}))).texts(POSTER) == (
-        SeenText("JAZZ", (40, 60, 360, 180), "major"),
-        SeenText("Friday 8 pm", (100, 480, 300, 540), "minor"),
-        SeenText("over the edge", (0, 570, 400, 600), "minor"),
+        DetectedText("JAZZ", (40, 60, 360, 180), "major"),
+        DetectedText("Friday 8 pm", (100, 480, 300, 540), "minor"),
+        DetectedText("over the edge", (0, 570, 400, 600), "minor"),
     )
 
 
@@ -97,8 +98,8 @@ def test_boxes_on_another_scale_are_no_answer(serve):
 
 
 def test_an_answer_that_cannot_be_used_is_asked_for_once_more_with_the_reason(serve):
-    server = serve(says("I would rather not."), says({"why": "", "aesthetics": 1, "text": 2, "content": 3}))
-    assert judge(server).score(POSTER, "p") == Score(0.1, 0.2, 0.3, "")
+    server = serve(says("I would rather not."), says(GOOD))
+    assert judge(server).suggest(POSTER, "p").content == "Draw the trumpet whole."
     assert len(server.asked) == 2
     assert "holds no JSON; found: I would rather not." in asked_text(server)
 
@@ -106,9 +107,8 @@ def test_an_answer_that_cannot_be_used_is_asked_for_once_more_with_the_reason(se
 @pytest.mark.parametrize(
     "lie",
     [
-        {"why": "", "aesthetics": 97, "text": 2, "content": 3},
-        {"why": "", "aesthetics": 7.5, "text": 2, "content": 3},
-        {"aesthetics": 7, "text": 2},
+        {"content_suggestions": ["x"], "style_suggestions": "y"},
+        {"content_suggestions": "x"},
         "x" * 200_000,
         "[" * 90_000,
         "<html>\x1b[31m</html>",
@@ -117,7 +117,7 @@ def test_an_answer_that_cannot_be_used_is_asked_for_once_more_with_the_reason(se
 def test_two_unusable_answers_are_one_error_that_names_the_model(serve, lie):
     server = serve(says(lie))
     with pytest.raises(AnswerError, match=r"^critic at http://127.*: no usable answer: ") as error:
-        judge(server).score(POSTER, "p")
+        judge(server).suggest(POSTER, "p")
     assert len(server.asked) == 2
     assert str(error.value).isprintable() and len(str(error.value)) < 400
 
@@ -193,7 +193,7 @@ def test_ordinary_advice_is_not_taken_for_it(words):
 def test_eight_threads_share_one_judge_and_each_gets_its_own_answer(serve):
     def echo(handler: Any, body: dict[str, Any]) -> None:
         prompt = body["messages"][1]["content"][-1]["text"].rsplit(" ", 1)[1]
-        reply(handler, chat(json.dumps({"why": prompt, "aesthetics": 1, "text": 1, "content": 1})))
+        reply(handler, chat(json.dumps({"content_suggestions": prompt, "style_suggestions": "y"})))
 
     server = serve(echo)
     server.http.RequestHandlerClass.protocol_version = "HTTP/1.1"  # connections are kept and used again
@@ -201,7 +201,7 @@ def test_eight_threads_share_one_judge_and_each_gets_its_own_answer(serve):
 
     def ask(number: int) -> list[str]:
         gate.wait()
-        return [critic.score(POSTER, f"poster {number}-{turn}").why for turn in range(5)]
+        return [critic.suggest(POSTER, f"poster {number}-{turn}").content for turn in range(5)]
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(ask, range(8))) == [[f"{n}-{turn}" for turn in range(5)] for n in range(8)]

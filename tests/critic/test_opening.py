@@ -34,7 +34,7 @@ def test_an_endpoint_is_asked_for_its_model_when_it_is_opened_and_judges_at_temp
         server = start(answering)
         judge = open_critic(server.url, cache=tmp_path)
         assert judge.name == f"seer at {server.url}/v1"
-        assert judge.score(POSTER, "p") == judge.score(POSTER, "p")
+        assert judge.caption(POSTER) == judge.caption(POSTER)
         assert open_critic(server.url, cache=str(tmp_path)) is judge
         assert [path for path, *_ in server.asked] == ["/v1/models", "/v1/chat/completions"]
         assert open_critic(server.url, model="other", cache=tmp_path).name.startswith("other at ")

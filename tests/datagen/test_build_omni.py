@@ -36,7 +36,7 @@ from posterkit.datasets import PosterDataset, PosterSample, SyntheticPosters, wr
 from posterkit.datasets.validation import validate
 from posterkit.metrics.arrangement import arrangement_similarity
 from posterkit.metrics.color import palette, palette_distance
-from posterkit.metrics.lettering import SeenText
+from posterkit.metrics.text_regions import DetectedText
 from posterkit.prompts import PosterBrief, quoted_texts
 from posterkit.sizing import Size
 from posterkit.tasks import BLANK, TASKS, place
@@ -50,7 +50,9 @@ def coffee() -> SourcePoster:
     photo = ImageOps.fit(Image.fromarray(data.coffee()), (320, 448))
     made = typeset(photo, PosterBrief(texts=["SLOW MORNING", "Fresh every day"]), archetype="bottom-stack")
     roles = ("major", "minor")
-    texts = tuple(SeenText(t.text, t.box.pixels(photo.size), role) for t, role in zip(made.boxes, roles, strict=True))
+    texts = tuple(
+        DetectedText(t.text, t.box.pixels(photo.size), role) for t, role in zip(made.boxes, roles, strict=True)
+    )
     y, x = np.mgrid[0:448, 0:320]
     cup = ((x - 160) / 110) ** 2 + ((y - 130) / 100) ** 2 < 1
     subject = Subject(np.where(cup, 255, 0).astype(np.uint8), (51, 31, 270, 230))
@@ -221,9 +223,9 @@ def test_a_layout_reference_has_the_arrangement_and_neither_content_nor_colours(
 
 
 def test_small_print_does_not_keep_a_poster_from_being_re_rendered():
-    fine = replace(COFFEE, texts=(*(COFFEE.texts or ()), SeenText("by nobody", (5, 440, 60, 445), "minor")))
+    fine = replace(COFFEE, texts=(*(COFFEE.texts or ()), DetectedText("by nobody", (5, 440, 60, 445), "minor")))
     assert all(built("layout_driven", number, fine).references for number in range(6))
-    tiny = replace(COFFEE, texts=(SeenText("TITLE", (5, 440, 60, 445), "major"),))
+    tiny = replace(COFFEE, texts=(DetectedText("TITLE", (5, 440, 60, 445), "major"),))
     made = [BuildTask(0, NONE)(PosterTask(number, "layout_driven", tiny)) for number in range(8)]
     assert {one.reason for one in made if isinstance(one, Drop)} == {"texts too small"}
 
@@ -286,8 +288,8 @@ def test_a_ground_in_another_shape_is_not_stretched():
     assert abs(int(spectra[0]) - int(spectra[1])) <= 1
 
 
-def seen(text: str, role="major") -> SeenText:
-    return SeenText(text, (0, 0, 10, 10), role)
+def seen(text: str, role="major") -> DetectedText:
+    return DetectedText(text, (0, 0, 10, 10), role)
 
 
 def test_what_was_misread_is_spelt_as_the_caption_quotes_it():

@@ -73,7 +73,7 @@ def drawn(count: int, request: SetRequest = REQUEST) -> DrawnPosters:
 
 
 def ranked(judge: LazyCritic, count: int, request: SetRequest = REQUEST) -> RankedCandidates:
-    found = ScoreCandidates(judge)(drawn(count, request))
+    found = ScoreCandidates(judge.reward())(drawn(count, request))
     assert isinstance(found, RankedCandidates), found
     return found
 
@@ -110,18 +110,18 @@ def test_the_two_must_lie_further_apart_than_the_gap(judged_by_grey):
 
 
 def test_a_judge_without_an_answer_for_one_candidate_costs_the_row(judged_by_grey):
-    lost = ScoreCandidates(judged_by_grey([(5, 10, 10), "I like it!", (1, 1, 1)]))(drawn(3))
+    lost = ScoreCandidates(judged_by_grey([(5, 10, 10), "I like it!", (1, 1, 1)]).reward())(drawn(3))
     assert isinstance(lost, Drop) and lost.fault and lost.reason == "judge failed" and "grey" in lost.detail
 
 
 def test_a_clip_folder_ranks_in_the_judge_s_place(judged_by_grey, tmp_path):
     clip = save_clip(tmp_path)
-    found = ScoreCandidates(judged_by_grey([(5, 8, 7)] * 4), LazyImageTextModel(str(clip)))(drawn(4))
+    found = ScoreCandidates(judged_by_grey([(5, 8, 7)] * 4).reward(), LazyImageTextModel(str(clip)))(drawn(4))
     assert isinstance(found, RankedCandidates) and found.ranker == str(clip) and "grey" in found.judge
     cosines = ImageTextModel(clip).score(candidates(4), [REQUEST.prompt] * 4)
     assert found.best.number == int(np.argmax(cosines)) and found.worst.number == int(np.argmin(cosines))
     assert found.best.quality - found.worst.quality == pytest.approx(max(cosines) - min(cosines))
-    assert (found.best.score.text, found.best.score.content) == (0.8, 0.7)
+    assert (found.best.part("text"), found.best.part("agreement")) == pytest.approx((0.8, 0.7))
 
 
 def test_the_input_as_it_was_is_rejected_with_a_hole_where_filling_has_to_make(judged_by_grey):
@@ -172,11 +172,11 @@ def test_every_image_task_is_drawn_at_another_size_with_what_it_keeps_in_its_pla
 def test_typeset_texts_stand_on_every_candidate_letter_for_letter(craft):
     prompt = 'Poster with a boat, title "HARBOUR NIGHT" at the top.'
     request = SetRequest(prompt, id="p", caption=prompt)
-    found = ScoreCandidates(LazyCritic("rules"))(
+    found = ScoreCandidates(LazyCritic("rules").reward())(
         Draw(ModelAt(str(craft)), 2, 0, size=Size(256, 384), typeset=True)(request)
     )
     assert isinstance(found, RankedCandidates)
-    assert [one.score.text for one in found.candidates] == [1.0, 1.0]
+    assert [one.part("text") for one in found.candidates] == [1.0, 1.0]
 
 
 def lines(path: Path, *rows: object) -> Path:

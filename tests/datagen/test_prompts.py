@@ -283,7 +283,7 @@ def test_the_best_candidate_becomes_a_finished_poster():
     weak, strong = (Candidate(poster(), texts, {"agreement": score}) for score in (0.1, 0.3))
     request = a_request('A disc. "HELLO WORLD".', theme="nature", split="heldout")
     item = FilteredCandidates(request, (weak, strong, weak), Counter(noise=1), {"agreement": {"by": "clip"}})
-    made = KeepBest(LazyCritic("rules"), "CC0-1.0", "tiny")(item)
+    made = KeepBest(LazyCritic("rules").reward(), "CC0-1.0", "tiny")(item)
     assert made.task == "text" and made.caption == 'A disc. "HELLO WORLD".' and made.split == "heldout"
     assert made.judged["agreement"] == {"by": "clip", "said": 0.3}
     assert made.judged["candidates"] == {"by": "tiny", "said": {"drawn": 4, "noise": 1}}
@@ -292,8 +292,9 @@ def test_the_best_candidate_becomes_a_finished_poster():
 
 
 def test_without_an_image_text_model_a_judge_ranks():
-    made = KeepBest(LazyCritic("rules"), "", "tiny")(sifted(NOISE, poster("HELLO WORLD")))
-    assert (made.target == np.asarray(poster("HELLO WORLD"))).all() and made.judged["worth"]["by"] == "rules"
+    made = KeepBest(LazyCritic("rules").reward(), "", "tiny")(sifted(NOISE, poster("HELLO WORLD")))
+    assert (made.target == np.asarray(poster("HELLO WORLD"))).all()
+    assert made.judged["worth"]["by"].startswith("text+aesthetics+agreement ")
 
 
 @pytest.fixture(scope="module")

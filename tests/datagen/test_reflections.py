@@ -44,7 +44,7 @@ def rows(judge: LazyCritic, count: int, prompt: str = "a prompt", images=None) -
     made = []
     for turn in range(count - 1):
         request = SetRequest(prompt, id="p", caption=prompt, turn=turn)
-        found = ScoreCandidates(judge, whole=True)(
+        found = ScoreCandidates(judge.reward(), whole=True)(
             DrawnPosters(request, images or candidates(count), tuple(range(count)))
         )
         assert isinstance(found, RankedCandidates), found

@@ -11,7 +11,7 @@ from posterkit.generate.choose import NoneScored
 from posterkit.llm.answers import read_answer
 from posterkit.llm.client import AnswerError
 from posterkit.messages import error_line
-from posterkit.rewards.service.client import RewardError
+from posterkit.rewards import RewardError
 
 MARK = {"type": "number", "minimum": 0, "maximum": 1}
 SCHEMA = {

@@ -123,7 +123,7 @@ from posterkit.llm.endpoint import Endpoint
 from posterkit.critic.model import ModelCritic
 judge = ModelCritic(CachedClient(Endpoint(sys.argv[1], "m"), sys.argv[2]))
 for number in range(20):
-    print(judge.score(Image.new("RGB", (16, 24), (number, 0, 0)), "p").why)
+    print(judge.caption(Image.new("RGB", (16, 24), (number, 0, 0))))
 """
 
 
@@ -132,8 +132,7 @@ def test_two_processes_share_one_folder(tmp_path):
 
     def answer(handler: Any, body: dict[str, Any]) -> None:
         counted.append(1)
-        said = {"why": f"n{len(counted)}", "aesthetics": 1, "text": 1, "content": 1}
-        reply(handler, chat(json.dumps(said)))
+        reply(handler, chat(json.dumps({"caption": f"n{len(counted)}"})))
 
     with servers() as start:
         server = start(answer)
@@ -146,10 +145,10 @@ def test_two_processes_share_one_folder(tmp_path):
         # both may have asked the same at the same moment, never more than that
         assert 20 <= asked <= 40
         judge = ModelCritic(CachedClient(Endpoint(server.url, "m"), tmp_path))
-        kept = [judge.score(Image.new("RGB", (16, 24), (number, 0, 0)), "p").why for number in range(20)]
+        kept = [judge.caption(Image.new("RGB", (16, 24), (number, 0, 0))) for number in range(20)]
         assert len(counted) == asked
-        assert all(why in (outputs[0][n], outputs[1][n]) for n, why in enumerate(kept))
-    assert len(list(tmp_path.rglob("*.json"))) == 20 and not list(tmp_path.rglob("*.part"))
+        assert all(words in (outputs[0][n], outputs[1][n]) for n, words in enumerate(kept))
+    assert len(list(tmp_path.rglob("*.json"))) == 20 and not list(tmp_path.rglob("*.tmp"))
 
 
 def test_an_endpoint_that_names_its_model_late_is_kept_under_that_name(tmp_path):

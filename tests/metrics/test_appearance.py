@@ -7,14 +7,14 @@ import pytest
 from drawn_posters import SIZE, cluttered, noise, photo, poster
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
-from posterkit.metrics.appearance import Looks
-from posterkit.metrics.lettering import SeenText
+from posterkit.metrics.appearance import Appearance
+from posterkit.metrics.text_regions import DetectedText
 
 SOUND = [1, 2, 3, 5, "coffee", "chelsea", "rocket", "astronaut"]
 
 
 def aesthetics(image: Image.Image) -> float:
-    return Looks(image).aesthetics
+    return Appearance(image).aesthetics
 
 
 @pytest.mark.parametrize("name", SOUND)
@@ -43,31 +43,31 @@ def test_what_is_no_poster_scores_clearly_under_every_sound_one(worthless):
 
 
 def test_sharpness_falls_with_blur_and_nothing_has_none():
-    sharp = [Looks(poster(3).filter(ImageFilter.GaussianBlur(sigma))).sharpness for sigma in (0, 1, 2, 4)]
+    sharp = [Appearance(poster(3).filter(ImageFilter.GaussianBlur(sigma))).sharpness for sigma in (0, 1, 2, 4)]
     assert sharp == sorted(sharp, reverse=True) and sharp[0] > 0.9 and sharp[-1] < 0.1
-    assert Looks(Image.new("RGB", SIZE, "red")).sharpness == 0
+    assert Appearance(Image.new("RGB", SIZE, "red")).sharpness == 0
 
 
 def test_tones_are_the_range_of_lightness():
     halves = np.zeros((90, 90, 3), np.uint8)
     halves[:, 45:] = 255
-    assert Looks(Image.fromarray(halves)).tones == 1
+    assert Appearance(Image.fromarray(halves)).tones == 1
     # sRGB 119 is L 50 by the book, so black to it is 50 of 85 units
     halves[:, 45:] = 119
-    assert Looks(Image.fromarray(halves)).tones == pytest.approx(50 / 85, abs=0.01)
+    assert Appearance(Image.fromarray(halves)).tones == pytest.approx(50 / 85, abs=0.01)
 
 
 def test_order_is_one_without_an_edge_and_none_in_noise():
-    assert Looks(Image.new("RGB", SIZE, "teal")).order == 1
-    assert Looks(noise()).order == 0
-    assert Looks(poster(3)).order > Looks(cluttered(poster(3))).order
+    assert Appearance(Image.new("RGB", SIZE, "teal")).order == 1
+    assert Appearance(noise()).order == 0
+    assert Appearance(poster(3)).order > Appearance(cluttered(poster(3))).order
 
 
 def test_a_subject_in_the_middle_is_better_balanced_than_one_at_the_side():
-    def disc(x: int) -> Looks:
+    def disc(x: int) -> Appearance:
         image = Image.new("RGB", (300, 300), "white")
         ImageDraw.Draw(image).ellipse((x - 40, 110, x + 40, 190), fill="navy")
-        return Looks(image)
+        return Appearance(image)
 
     assert disc(150).subject == pytest.approx((0.5, 0.5), abs=0.03)
     assert disc(70).subject[0] < 0.4 < 0.6 < disc(230).subject[0]
@@ -79,27 +79,29 @@ def test_the_subject_is_found_beside_the_texts_and_not_in_them():
     draw = ImageDraw.Draw(image)
     draw.ellipse((90, 380, 210, 500), fill="navy")
     draw.text((20, 30), "JAZZ", fill="black", font_size=100)
-    title = SeenText("JAZZ", (15, 30, 285, 150), "major")
-    assert Looks(image, [title]).subject == pytest.approx((0.5, 440 / 600), abs=0.05)
-    assert Looks(image).subject[1] < 0.6  # whoever does not read takes the title for a motif
-    assert Looks(image, [title]).weight == Looks(image).weight
+    title = DetectedText("JAZZ", (15, 30, 285, 150), "major")
+    assert Appearance(image, [title]).subject == pytest.approx((0.5, 440 / 600), abs=0.05)
+    assert Appearance(image).subject[1] < 0.6  # whoever does not read takes the title for a motif
+    assert Appearance(image, [title]).weight == Appearance(image).weight
 
 
 def test_grey_is_harmonious_and_every_hue_at_once_is_not():
     hues = Image.fromarray(
         np.stack([np.tile(np.linspace(0, 255, 360), (90, 1)), *np.full((2, 90, 360), 255)], -1).astype(np.uint8), "HSV"
     ).convert("RGB")
-    assert Looks(Image.new("RGB", SIZE, "gray")).color == pytest.approx(0.5, abs=0.05)  # no colour, all harmony
+    assert Appearance(Image.new("RGB", SIZE, "gray")).color == pytest.approx(0.5, abs=0.05)  # no colour, all harmony
     duotone = Image.new("RGB", (360, 90), (200, 90, 20))
     duotone.paste((20, 120, 200), (180, 0, 360, 90))
-    assert Looks(duotone).color > Looks(hues).color
+    assert Appearance(duotone).color > Appearance(hues).color
 
 
-def text_on(ink: tuple[int, int, int], ground: tuple[int, int, int]) -> Looks:
+def text_on(ink: tuple[int, int, int], ground: tuple[int, int, int]) -> Appearance:
     image = Image.new("RGB", (300, 120), ground)
     ImageDraw.Draw(image).text((40, 30), "HELLO", fill=ink, font_size=60)
     x0, y0, x1, y1 = ImageDraw.Draw(image).textbbox((40, 30), "HELLO", font_size=60)
-    return Looks(image, [SeenText("HELLO", (round(x0) - 4, round(y0) - 4, round(x1) + 4, round(y1) + 4), "major")])
+    return Appearance(
+        image, [DetectedText("HELLO", (round(x0) - 4, round(y0) - 4, round(x1) + 4, round(y1) + 4), "major")]
+    )
 
 
 @pytest.mark.parametrize(
@@ -121,7 +123,7 @@ def test_legibility_rises_with_contrast_and_is_left_out_where_nothing_is_read():
     steps = [text_on((grey, grey, grey), (255, 255, 255)) for grey in (235, 190, 140, 80)]
     values = [looks.legibility for looks in steps]
     assert values == sorted(values) and values[0] < 0.1 and values[-1] == 1
-    assert Looks(poster(1)).legibility is None and "legibility" not in Looks(poster(1)).parts()
+    assert Appearance(poster(1)).legibility is None and "legibility" not in Appearance(poster(1)).parts()
 
 
 def test_the_ground_around_a_text_is_busy_on_a_pattern_and_the_edge_of_the_poster_is_near():
@@ -129,12 +131,12 @@ def test_the_ground_around_a_text_is_busy_on_a_pattern_and_the_edge_of_the_poste
     stripes[:, ::6] = stripes[:, 1::6] = stripes[:, 2::6] = 200
     image = Image.fromarray(stripes)
     ImageDraw.Draw(image).text((4, 30), "HELLO", fill="red", font_size=60)
-    (look,) = Looks(image, [SeenText("HELLO", (1, 34, 210, 84), "major")]).texts
+    (look,) = Appearance(image, [DetectedText("HELLO", (1, 34, 210, 84), "major")]).texts
     assert look.busy > 0.8 and look.margin == pytest.approx(1 / 120) and look.color == "red"
 
 
 def test_aesthetics_is_the_geometric_mean_of_its_parts():
-    looks = Looks(photo("coffee"))
+    looks = Appearance(photo("coffee"))
     parts = list(looks.parts().values())
     assert all(0 < part <= 1 for part in parts)
     assert looks.aesthetics == pytest.approx(np.prod(parts) ** (1 / len(parts)))

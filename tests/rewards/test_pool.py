@@ -14,8 +14,7 @@ import pytest
 from odd_rewards import Odd, Slow
 from PIL import Image
 
-from posterkit.rewards import RewardResult
-from posterkit.rewards.service.client import RewardError
+from posterkit.rewards import RewardError, RewardResult
 from posterkit.rewards.service.pool import RewardPool
 from posterkit.schema import PosterRequest
 

@@ -1,16 +1,19 @@
-"""A judge at a real endpoint on loopback that goes by a picture's grey, so that its marks can be written down."""
+"""A model at a real endpoint on loopback that scores a picture by its grey, so that its scores can be written down."""
 
 from __future__ import annotations
 
 import base64
 import io
 import json
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from chat_server import Server, chat, reply
 from PIL import Image
+
+from posterkit.rewards.models.vision_language import QUESTIONS, WHOLE
 
 LEVELS = (0, 60, 120, 180, 240)  # the grey of candidate 0 to 4
 
@@ -38,7 +41,7 @@ def grey_judge(
 
     Args:
         start: of `chat_server.servers`.
-        marks: aesthetics, text and content of candidate n, of ten; a text is answered as it stands.
+        marks: aesthetics, text and agreement of candidate n, of ten; a text is answered as it stands.
         suggest: content and style from the numbers of the candidates that a question shows.
     """
 
@@ -49,11 +52,21 @@ def grey_judge(
         urls = [part["image_url"]["url"] for part in parts if "image_url" in part]
         seen = [level_of(base64.b64decode(url.split(",", 1)[1])) for url in urls]
         if "content_suggestions" in body["messages"][0]["content"]:
-            said: Any = dict(zip(("content_suggestions", "style_suggestions"), suggest(seen), strict=True))
-        elif isinstance(marks[seen[0]], str):
-            return reply(handler, chat(marks[seen[0]]))
-        else:
-            said = {"why": "so", **dict(zip(("aesthetics", "text", "content"), marks[seen[0]], strict=True))}
-        return reply(handler, chat(json.dumps(said)))
+            said = dict(zip(("content_suggestions", "style_suggestions"), suggest(seen), strict=True))
+            return reply(handler, chat(json.dumps(said)))
+        mark = marks[seen[-1]]
+        if isinstance(mark, str):
+            return reply(handler, chat(mark))
+        (asked,) = (n for n, part in enumerate(WHOLE) if QUESTIONS[part] in parts[-1]["text"])
+        return reply(handler, _digit(mark[asked] / 2))
 
     return start(behave)
+
+
+def _digit(expected: float) -> bytes:
+    """A reply whose probabilities of digits have this mean."""
+    low, share = int(expected), expected % 1
+    likely = [{"token": str(low + n), "logprob": math.log(p)} for n, p in enumerate((1 - share, share)) if p]
+    answer = json.loads(chat(str(low)))
+    answer["choices"][0]["logprobs"] = {"content": [{"top_logprobs": likely}]}
+    return json.dumps(answer).encode()

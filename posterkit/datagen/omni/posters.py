@@ -19,8 +19,8 @@ from posterkit.datagen.picture_folder import fingerprint, list_pictures, read_ca
 from posterkit.datagen.prompts import language_of
 from posterkit.datasets.dataset import INDEX, PosterDataset
 from posterkit.image_io import read_image
-from posterkit.metrics.lettering import SeenText
 from posterkit.metrics.text import edit_distance
+from posterkit.metrics.text_regions import DetectedText
 from posterkit.prompts import in_quotes, quoted_texts
 
 ALIKE = 0.3  # share of letters by which what is read may differ from a text that the caption quotes
@@ -44,7 +44,7 @@ class SourcePoster:
     source: str
     licence: str
     split: str
-    texts: tuple[SeenText, ...] | None = None
+    texts: tuple[DetectedText, ...] | None = None
     subjects: tuple[Subject, ...] = ()
     style: str | None = None
     judged: Mapping[str, dict[str, Any]] = field(default_factory=dict)
@@ -153,7 +153,7 @@ class SetSource:
         texts = None
         if sample.texts or "texts" in sample.judged:
             seen = [(text.text, text.box, roles.get(text.box, "minor")) for text in sample.texts if text.box]
-            texts = tuple(SeenText(text, box, "major" if role == "major" else "minor") for text, box, role in seen)
+            texts = tuple(DetectedText(text, box, "major" if role == "major" else "minor") for text, box, role in seen)
         found = SourcePoster(
             sample.id, Image.fromarray(sample.target), sample.caption, sample.theme, sample.source, sample.licence,
             sample.split, texts, style=sample.style, judged=sample.judged,
@@ -198,7 +198,7 @@ def _with_texts(judge: LazyCritic, poster: SourcePoster) -> SourcePoster:
     return replace(poster, caption=with_titles(poster.caption, poster.texts))
 
 
-def spelt_as_in(caption: str, texts: tuple[SeenText, ...]) -> tuple[SeenText, ...]:
+def spelt_as_in(caption: str, texts: tuple[DetectedText, ...]) -> tuple[DetectedText, ...]:
     """Texts as OCR read them, spelt as the caption quotes them where the two are nearly equal."""
     quoted = quoted_texts(caption)
     found = []
@@ -212,7 +212,7 @@ def spelt_as_in(caption: str, texts: tuple[SeenText, ...]) -> tuple[SeenText, ..
     return tuple(found)
 
 
-def with_titles(caption: str, texts: tuple[SeenText, ...]) -> str:
+def with_titles(caption: str, texts: tuple[DetectedText, ...]) -> str:
     """The caption followed by the titles that it does not quote: a model needs every letter that it has to draw."""
     said = " ".join(caption.split())
     missing = [text.text for text in texts if text.role == "major" and " ".join(text.text.split()) not in said]

@@ -11,21 +11,21 @@ from PIL import Image
 
 from posterkit.messages import error_line
 from posterkit.metrics.arrangement import subject_mask
-from posterkit.rewards.parts.part import Part
-from posterkit.rewards.reward import RewardResult
+from posterkit.rewards.reward import PosterReward, RewardResult
 from posterkit.schema import PosterRequest
 
 WINDOWS = ((1.0, 1), (0.66, 2), (0.5, 3))  # side as a part of the poster's, and how many across and down
 AT_ONCE = 16
 
 
-class FeatureIdentity(Part):
-    """Does the reference's subject survive? The cosine of a vision model's features, in [0, 1], mean over references.
+class FeatureIdentity(PosterReward):
+    """How well the reference's subject survives: cosine of a vision model's features, in [0, 1], mean over references.
 
-    The subject, cut out of its plain ground, is held against fourteen windows of the poster; the likest one counts,
-    and a negative cosine is 0. The model is loaded at the first call; safetensors only, no code of its folder runs.
+    The subject, cut out of its plain ground, is compared with fourteen windows of the poster; the most similar one
+    counts, and a negative cosine is 0. The model is loaded at the first call; safetensors only, no code of its folder
+    runs.
 
-    What hacks it: the reference pasted in (see `Completion`); textures without a body raise such features too.
+    How it can be hacked: the reference pasted in (see `Completion`); textures without a body raise such features too.
 
     Raises:
         AnswerError: at the first call, where the model cannot be loaded.
@@ -34,11 +34,11 @@ class FeatureIdentity(Part):
     def __init__(self, source: str, device: str = "cpu") -> None:
         self.source, self.device, self.name = source, device, f"identity by {source}"
 
-    def applies(self, row: PosterRequest) -> bool:
-        return bool(row.references)
+    def applies(self, request: PosterRequest) -> bool:
+        return bool(request.references)
 
-    def judge(self, poster: Image.Image, row: PosterRequest) -> RewardResult:
-        subjects = self._model.features([_cut_out(reference) for reference in row.references])
+    def score(self, poster: Image.Image, request: PosterRequest) -> RewardResult:
+        subjects = self._model.features([_cut_out(reference) for reference in request.references])
         alike = (subjects @ self._model.features(windows(poster)).T).max(1)
         value = float(np.clip(alike, 0, 1).mean())
         return RewardResult(value, {"features": value})
@@ -67,7 +67,7 @@ def _cut_out(reference: np.ndarray) -> Image.Image:
 
 
 class _Vision:
-    """Pictures to vectors of length 1."""
+    """A vision model: pictures to vectors of length 1."""
 
     def __init__(self, source: str, device: str) -> None:
         import torch

@@ -1,8 +1,9 @@
-"""How well a picture fits a text, by a CLIP-like model in a local transformers folder (HPSv2, PickScore, SigLIP)."""
+"""Similarity of picture and text by CLIP-like models: HPSv2, PickScore, SigLIP."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,34 @@ from torch import Tensor
 
 from posterkit.llm.client import AnswerError
 from posterkit.messages import error_line
+from posterkit.metrics.appearance import ramp
+from posterkit.rewards.reward import RewardResult, check_count
+from posterkit.schema import PosterRequest
+
+COSINES = 0.0, 0.4  # of CLIP-like models; HPSv2's best posters lie near 0.3, SigLIP's lower, hardly any above
+
+
+class ClipReward:
+    """Agreement of poster and caption by a CLIP-like model (PosterCraft section 3.3).
+
+    A cosine from 0 to 0.4 is a value from 0 to 1. The model is loaded at the first call.
+
+    How it can be hacked: such models reward strong colour and contrast and read text poorly; alone they drive a policy
+    to one glossy look.
+    """
+
+    def __init__(self, source: str, device: str = "cpu") -> None:
+        self.source, self.device = source, device
+        self.name = f"clip {source}"
+
+    def __call__(self, images: Sequence[Image.Image], requests: Sequence[PosterRequest]) -> list[RewardResult]:
+        check_count(self.name, images, requests)
+        cosines = self._model.score(images, [request.caption or request.as_instruction() for request in requests])
+        return [RewardResult(value := ramp(cosine, *COSINES), {"agreement": value}) for cosine in cosines]
+
+    @cached_property
+    def _model(self) -> ImageTextModel:
+        return ImageTextModel(self.source, self.device)
 
 
 class ImageTextModel:

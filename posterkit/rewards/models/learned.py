@@ -1,4 +1,4 @@
-"""A reward that was learnt from comparisons: the reward model that `train/reward_model.py` leaves behind."""
+"""The reward of a model trained on preference pairs by `train/reward_model.py`."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from PIL import Image
 from posterkit.pipelines.loading import quiet_bars
 from posterkit.pipelines.registry import resolve
 from posterkit.rewards.models.scorer import BACKBONE, CONFIG, WEIGHTS, Scorer
-from posterkit.rewards.reward import RewardResult
+from posterkit.rewards.reward import RewardResult, check_count
 from posterkit.schema import PosterRequest
 
 
-class Learned:
-    """What a reward model says of posters: the chance that a poster with its score is one that is chosen.
+class LearnedReward:
+    """The probability, by a reward model, that people choose a poster.
 
-    What hacks it: a poster unlike any that it was shown, pretty or not; and whatever its negatives lack. Trained
-    without the untouched inputs as negatives it pays for doing nothing, and without the prompt for any good poster.
+    How it can be hacked: posters unlike any in its training set, and whatever its negatives lack. Trained without the
+    unedited inputs as negatives it rewards doing nothing, and without the prompt any good poster.
 
     Args:
         source: the run folder of `train/reward_model.py` (its averaged weights, else its last ones), or the folder of
             the weights.
-        device: where it runs; the caller knows the hardware.
+        device: where it runs.
         dtype: of the backbone.
 
     Raises:
         FileNotFoundError: there is no reward model.
-        ValueError: it was saved before it was held against held-out pairs, or its weights do not fit.
+        ValueError: it was saved before it was calibrated on held-out pairs, or its weights do not fit.
     """
 
     def __init__(
@@ -45,23 +45,13 @@ class Learned:
         digest = hashlib.sha256()
         for file in (self.folder / CONFIG, self.folder / WEIGHTS, *sorted((self.folder / BACKBONE).glob("*.safe*"))):
             digest.update(file.read_bytes())
-        self._name = f"learned-{digest.hexdigest()[:12]}"
+        self.name = f"learned-{digest.hexdigest()[:12]}"
 
-    @property
-    def name(self) -> str:
-        """`learned-` and a hash of its weights and settings."""
-        return self._name
-
-    def __call__(self, images: Sequence[Image.Image], rows: Sequence[PosterRequest]) -> list[RewardResult]:
-        """One worth for each poster; `parts` has it under `learned`, `why` says the score itself.
-
-        Raises:
-            ValueError: as many rows are not there.
-        """
-        if len(images) != len(rows):
-            raise ValueError(f"{len(images)} posters and {len(rows)} rows; there must be one row for each poster")
+    def __call__(self, images: Sequence[Image.Image], requests: Sequence[PosterRequest]) -> list[RewardResult]:
+        """One result for each poster; `parts` has the value as `learned`, `why` has the raw score."""
+        check_count(self.name, images, requests)
         settings = self.scorer.settings
-        scores = self.scorer.scores(rows, images).double()
+        scores = self.scorer.scores(requests, images).double()
         values = torch.sigmoid(settings["scale"] * scores + settings["offset"]).tolist()
         return [
             RewardResult(value, {"learned": value}, f"score {score:+.2f}")

@@ -1,4 +1,4 @@
-"""A vision-language model with a scalar head by folder: PosterReward-Lite, or what ms-swift's seq_cls leaves."""
+"""The reward of a vision-language model with a scalar head: PosterReward-Lite, or a seq_cls model of ms-swift."""
 
 from __future__ import annotations
 
@@ -17,21 +17,20 @@ from posterkit.messages import error_line
 from posterkit.pipelines.loading import quiet_bars
 from posterkit.pipelines.processor import load_processor
 from posterkit.rewards.models.scorer import CONVERSATION, folder_of
-from posterkit.rewards.parts.part import Part
-from posterkit.rewards.reward import RewardResult
+from posterkit.rewards.reward import PosterReward, RewardResult
 from posterkit.schema import PosterRequest
 
 IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
 
 
-class ScoredReward(Part):
-    """One number for poster and prompt; `sigmoid` of it is the worth, the chance that Bradley and Terry give it.
+class ScalarHeadReward(PosterReward):
+    """One score for poster and prompt; the value is its sigmoid, a probability in the Bradley-Terry model.
 
-    A Qwen2.5-VL or Qwen3-VL reads the poster and then the caption (the prompt where there is none), as a user says
-    them; a linear head reads the last state. The model is loaded at the first poster; safetensors only.
+    A Qwen2.5-VL or Qwen3-VL reads the poster and then the caption (the prompt where there is none) as a user message;
+    a linear head reads the last state. The model is loaded at the first poster; safetensors only.
 
-    What hacks it: such models know finished posters alone. What went in is not seen, so copying it costs nothing, and
-    what no judged poster had (noise at the edges, a style nobody chose) may be worth anything.
+    How it can be hacked: such models know only finished posters. They do not see the input images, so copying them
+    costs nothing, and what no poster of their training set had (noise at the edges) may get any score.
 
     Raises:
         AnswerError: at the first poster, where the folder cannot be loaded or its head is no single linear layer.
@@ -40,9 +39,9 @@ class ScoredReward(Part):
     def __init__(self, source: str, device: str = "cpu") -> None:
         self.source, self.device, self.name = source, device, f"score by {source}"
 
-    def judge(self, poster: Image.Image, row: PosterRequest) -> RewardResult:
+    def score(self, poster: Image.Image, request: PosterRequest) -> RewardResult:
         processor, backbone, weight, bias = self._model
-        words = (row.caption or row.as_instruction()).replace("<|", "< |")  # words place no pictures
+        words = (request.caption or request.as_instruction()).replace("<|", "< |")  # words place no pictures
         read = processor(
             text=[CONVERSATION.format(IMAGE + words)], images=[poster.convert("RGB")], return_tensors="pt"
         )

@@ -1,8 +1,8 @@
-"""A vision-language model whose answer is a number: how good a poster is for what was asked (PosterOmni's R_omni).
+"""A vision-language model with a trained head that scores a poster for its request (PosterOmni's R_omni).
 
-The conversation is: the pictures that go in, the words, the poster. The score is read from the mean state of the
-tokens from the poster on, the last one among them. The model reads from left to right: only these have seen inputs and
-words beside the poster. The last one alone would do for a large model; a small one hardly looks at pictures there.
+The conversation is: the input images, the words, the poster. The score is read from the mean state of the tokens from
+the poster on. The model is causal: only these tokens have seen inputs and words too. The last token alone
+is enough for a large model; a small one hardly attends to pictures there.
 """
 
 from __future__ import annotations
@@ -37,25 +37,23 @@ class Scorer:
 
     Attributes:
         module: "backbone" and "head", a two-layer MLP whose last layer starts at zero: all scores are 0 at first.
-        settings: what the finished folder says of it: `backbone` (where its weights came from), `area`, `prompt`,
-            `lora`, and after `calibrate` the `scale` and `offset` of scores.
+        settings: as in the folder's scorer.json: `backbone` (the source of its weights), `area`, `prompt`, `lora`, and
+            after `calibrate` the `scale` and `offset` of scores.
 
     Args:
-        source: a transformers folder, a hub id, a Qwen-Image-Edit folder or the run folder of one (its text encoder is
-            such a model), `mini:posteromni`.
-        area: pixels that every picture is brought to, on the grid of the backbone's tokens.
-        prompt: whether the words are read; without them the score knows pictures alone.
+        source: a transformers folder, a hub id, a Qwen-Image-Edit folder or a run folder of one (whose text encoder
+            is such a model), `mini:posteromni`.
+        area: pixels that every picture is resized to, on the grid of the backbone's tokens.
+        prompt: whether the words are read; without them only pictures count.
         dtype: of the backbone; the head is float32.
 
     Raises:
-        FileNotFoundError: nothing is at `source`.
-        OSError, ValueError: it is no such model, or holds no safetensors.
+        FileNotFoundError: there is nothing at `source`.
+        OSError, ValueError: it is another kind of model, or holds no safetensors.
     """
 
     kind = "reward-model"  # for the card, as `use` and `what_trains` are
-    use = (
-        'from posterkit.rewards.models.learned import Learned\n\nworths = Learned("path/to/this/folder")(images, rows)'
-    )
+    use = 'from posterkit.rewards import open_reward\n\nresults = open_reward("path/to/this/folder")(images, requests)'
 
     def __init__(self, source: str, *, area: int, prompt: bool = True, dtype: torch.dtype = torch.float32) -> None:
         folder = folder_of(source)
@@ -71,12 +69,12 @@ class Scorer:
         head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), last)
         self.module: Any = nn.ModuleDict({"backbone": backbone, "head": head})
         if backbone.lm_head.weight is not backbone.get_input_embeddings().weight:
-            backbone.lm_head.requires_grad_(False)  # no word is ever said
+            backbone.lm_head.requires_grad_(False)  # no word is ever generated
         self.settings: dict[str, Any] = {"backbone": source, "area": area, "prompt": prompt, "lora": None}
 
     @classmethod
     def from_folder(cls, folder: str | Path, dtype: torch.dtype = torch.float32) -> Scorer:
-        """What `save` wrote, ready to score.
+        """A scorer that `save` wrote, ready to score.
 
         Raises:
             FileNotFoundError: there is no such folder, or it holds no scorer.
@@ -132,12 +130,12 @@ class Scorer:
         layers = ", ".join(f"`{name}`" for name in lora["targets"])
         return f"{'DoRA' if lora['dora'] else 'LoRA'} of rank {lora['rank']} on {layers} of the backbone, and the head"
 
-    def read(self, asked: PosterRequest, poster: Image.Image) -> dict[str, Tensor]:
-        """What the backbone takes for one poster: ids `(L,)`, patches `(P, D)`, grid `(N, 3)`."""
-        pictures = [self._fit(picture) for picture in (*asked.inputs(), poster)]
+    def read(self, request: PosterRequest, poster: Image.Image) -> dict[str, Tensor]:
+        """The backbone's inputs for one poster: ids `(L,)`, patches `(P, D)`, grid `(N, 3)`."""
+        pictures = [self._fit(picture) for picture in (*request.inputs(), poster)]
         labels = [PICTURE.format(number + 1) for number in range(len(pictures))]
         words = (
-            asked.as_instruction().replace("<|", "< |") if self.settings["prompt"] else ""
+            request.as_instruction().replace("<|", "< |") if self.settings["prompt"] else ""
         )  # words place no pictures
         text = CONVERSATION.format("".join(labels[:-1]) + words + "\n" + labels[-1])
         found = self.processor(text=[text], images=pictures, return_tensors="pt")
@@ -174,16 +172,16 @@ class Scorer:
         device, found = next(self.module["head"].parameters()).device, []
         for first in range(0, len(rows), at_once):
             few = zip(rows[first : first + at_once], posters[first : first + at_once], strict=True)
-            batch = self.collate([self.read(asked, poster) for asked, poster in few])
+            batch = self.collate([self.read(request, poster) for request, poster in few])
             found.append(self.score({name: tensor.to(device) for name, tensor in batch.items()}).cpu())
         return torch.cat(found) if found else torch.zeros(0)
 
     def calibrate(self, scale: float, offset: float) -> None:
-        """Let `sigmoid(scale * score + offset)` be the chance that a poster is one that people choose."""
+        """Set `sigmoid(scale * score + offset)` as the probability that people choose a poster."""
         self.settings |= {"scale": scale, "offset": offset}
 
     def save(self, folder: str | Path) -> None:
-        """Write the head and the LoRA, or where all of it trained the whole backbone; safetensors and JSON."""
+        """Write the head and the LoRA, or the whole backbone where there is no LoRA; safetensors and JSON."""
         folder, backbone = Path(folder), self.module["backbone"]
         folder.mkdir(parents=True, exist_ok=True)
         weights = {f"head.{name}": value for name, value in self.module["head"].state_dict().items()}

@@ -1,4 +1,4 @@
-"""What a model that sees says of posters: the mark that it would give, weighed by how sure it is of each."""
+"""The reward of a vision-language model: the expected digit of its answer to one question for each part."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import numpy as np
 from PIL import Image
 
 from posterkit.llm.client import VisionLanguageModel
-from posterkit.rewards.parts.part import Part
-from posterkit.rewards.reward import RewardResult
+from posterkit.rewards.reward import PosterReward, RewardResult
 from posterkit.schema import PosterRequest
 
-MARKS = tuple("012345")
+DIGITS = tuple("012345")
 QUESTIONS = {
     "aesthetics": "Does it look good as a poster: composition, colour, typography, finish, no broken parts?",
     "text": "Is every text that the request puts in quotes there, spelt letter for letter and legible, without "
@@ -25,50 +24,48 @@ QUESTIONS = {
 WHOLE = ("aesthetics", "text", "agreement")
 SYSTEM = """\
 You judge posters strictly. You see the pictures that went in, if there were any, and last the poster that was made."""
-# the question comes last: what is the same for all, pictures and request, is read once, by servers too (vLLM, SGLang)
+# the question comes last, so that pictures and request are read once for all of them, by servers too (vLLM, SGLang)
 QUESTION = """\
 Request: {request}
 {question}
 Answer with one digit from 0 (not at all) to 5 (flawless) and with nothing else."""
 
 
-class ModelReward(Part):
-    """A vision-language model by folder or endpoint; the expected digit of its answer, as a part of 5 (Edit-R1).
+class VisionLanguageReward(PosterReward):
+    """The expected digit of a vision-language model's answer, as a share of 5 (Edit-R1).
 
-    No word is generated and no answer has to be parsed: a mark costs its question to read, and it is as fine as the
-    model's doubts, so that posters of one prompt hardly ever tie. The pictures that went in and then the poster are
-    read once for all marks.
+    No word is generated and no answer has to be parsed: a score costs reading its question. It is the mean over the
+    model's probabilities of each digit, so that posters of one prompt hardly ever tie. The input images and then the
+    poster are read once for all questions.
 
-    What hacks it: a model believes what it can read; a poster that bears praise or instructions may raise its marks,
-    and small misspellings escape it. Keep OCR beside it.
+    How it can be hacked: a model believes what it can read; a poster with praise or instructions on it may get higher
+    scores, and small misspellings escape it. Keep OCR beside it.
 
     Args:
         source: for the name.
-        open_seer: called at the first poster.
+        open_model: called at the first poster.
         only: one of `QUESTIONS`; None asks those of `WHOLE` and takes their mean.
     """
 
-    def __init__(
-        self, source: str, open_vision_language_model: Callable[[], VisionLanguageModel], only: str | None = None
-    ) -> None:
-        self.name, self._open = f"{only or 'marks'} by {source}", open_vision_language_model
-        self.asked = (only,) if only else WHOLE
+    def __init__(self, source: str, open_model: Callable[[], VisionLanguageModel], only: str | None = None) -> None:
+        self.name, self._open = f"{only or 'marks'} by {source}", open_model
+        self.questions = (only,) if only else WHOLE
 
-    def applies(self, row: PosterRequest) -> bool:
-        return self.asked != ("identity",) or bool(row.references)
+    def applies(self, request: PosterRequest) -> bool:
+        return self.questions != ("identity",) or bool(request.references)
 
-    def judge(self, poster: Image.Image, row: PosterRequest) -> RewardResult:
-        pictures = [*row.inputs(), poster]
-        request = row.as_instruction() if row.images else row.caption or row.as_instruction()
-        questions = [QUESTION.format(request=request, question=QUESTIONS[part]) for part in self.asked]
-        chances = self._seer.choice_probabilities(SYSTEM, questions, MARKS, pictures)
-        expected = np.asarray(chances) @ [int(mark) for mark in MARKS] / int(MARKS[-1])
-        parts = dict(zip(self.asked, expected.tolist(), strict=True))
+    def score(self, poster: Image.Image, request: PosterRequest) -> RewardResult:
+        images = [*request.inputs(), poster]
+        words = request.as_instruction() if request.images else request.caption or request.as_instruction()
+        questions = [QUESTION.format(request=words, question=QUESTIONS[part]) for part in self.questions]
+        probabilities = self._model.choice_probabilities(SYSTEM, questions, DIGITS, images)
+        expected = np.asarray(probabilities) @ [int(digit) for digit in DIGITS] / int(DIGITS[-1])
+        parts = dict(zip(self.questions, expected.tolist(), strict=True))
         weakest = min(parts, key=lambda part: parts[part])
         return RewardResult(
             float(np.mean(list(parts.values()))), parts, f"weakest in {weakest} ({parts[weakest]:.2f})"
         )
 
     @cached_property
-    def _seer(self) -> VisionLanguageModel:
+    def _model(self) -> VisionLanguageModel:
         return self._open()

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import binary_dilation
 
+from posterkit.metrics.appearance import ramp
 from posterkit.metrics.color import srgb_to_lab
 from posterkit.metrics.fidelity import edge_replication, psnr, ssim
-from posterkit.rewards.parts.part import Part, pixels, share
-from posterkit.rewards.reward import RewardResult
+from posterkit.rewards.reward import PosterReward, RewardResult
 from posterkit.schema import PosterRequest
 from posterkit.tasks import BLANK
 
@@ -24,21 +24,30 @@ COPIED = 0.75, 0.97  # of the pixels that tell: from which part on a filling was
 SEAM = 15.0  # Lab units of a step at the seam, beyond what the kept pixels have, that counts as wholly broken
 
 
-def canvas_of(row: PosterRequest) -> tuple[Picture, Mask]:
+def at_request_size(poster: Image.Image, request: PosterRequest) -> Picture:
+    """The poster at the size that the request's mask and boxes are measured on, `(H, W, 3)`."""
+    if request.size is None or poster.size == tuple(request.size):
+        return np.asarray(poster)
+    return np.asarray(poster.resize(request.size, Image.Resampling.LANCZOS))
+
+
+def canvas_of(request: PosterRequest) -> tuple[Picture, Mask]:
     """The poster as it goes in: reference 0 where it lies, blank where it has to be made; and what has to be made.
 
     Raises:
-        ValueError: the row has no mask or no reference, or the mask is not of its size.
+        ValueError: the request has no mask or no reference, or the mask is not of its size.
     """
-    if row.mask_array is None or not row.references:
-        raise ValueError(f"{row.id or 'a row'} of {row.task}: keeps no pixels; it needs a mask and a reference")
-    height, width = row.mask_array.shape
-    if row.size is not None and (width, height) != tuple(row.size):
-        raise ValueError(f"{row.id or 'a row'}: its mask is {width}x{height}, its poster {row.size}")
-    x0, y0, x1, y1 = row.placed or (0, 0, width, height)
-    made = row.mask_array > 127
+    if request.mask_array is None or not request.references:
+        raise ValueError(
+            f"{request.id or 'a request'} of {request.task}: keeps no pixels; it needs a mask and a reference"
+        )
+    height, width = request.mask_array.shape
+    if request.size is not None and (width, height) != tuple(request.size):
+        raise ValueError(f"{request.id or 'a request'}: its mask is {width}x{height}, its poster {request.size}")
+    x0, y0, x1, y1 = request.placed or (0, 0, width, height)
+    made = request.mask_array > 127
     canvas = np.full((height, width, 3), BLANK, np.uint8)
-    photo = Image.fromarray(row.references[0])
+    photo = Image.fromarray(request.references[0])
     if photo.size != (x1 - x0, y1 - y0):
         photo = photo.resize((x1 - x0, y1 - y0), Image.Resampling.LANCZOS)
     canvas[y0:y1, x0:x1] = np.asarray(photo)
@@ -46,7 +55,7 @@ def canvas_of(row: PosterRequest) -> tuple[Picture, Mask]:
     return canvas, made
 
 
-class Preservation(Part):
+class Preservation(PosterReward):
     """PSNR and SSIM of the pixels that had to be kept, each mapped to [0, 1]; their mean.
 
     15 dB is 0 and 40 dB is 1; SSIM counts as it is, over the kept part alone.
@@ -57,18 +66,18 @@ class Preservation(Part):
 
     name = "preservation"
 
-    def applies(self, row: PosterRequest) -> bool:
-        return row.mask_array is not None and bool((row.mask_array <= 127).any())
+    def applies(self, request: PosterRequest) -> bool:
+        return request.mask_array is not None and bool((request.mask_array <= 127).any())
 
-    def judge(self, poster: Image.Image, row: PosterRequest) -> RewardResult:
-        canvas, made = canvas_of(row)
-        seen = pixels(poster, row)
+    def score(self, poster: Image.Image, request: PosterRequest) -> RewardResult:
+        canvas, made = canvas_of(request)
+        seen = at_request_size(poster, request)
         kept = ~made
         noise = psnr(seen[kept][:, None], canvas[kept][:, None])
         # alike where it is made, so that each unlikeness in the mean comes from the kept part
         unlike = 1 - ssim(np.where(made[..., None], canvas, seen), canvas)
         parts = {
-            "psnr": share(noise, WORST_PSNR, BEST_PSNR),
+            "psnr": ramp(noise, WORST_PSNR, BEST_PSNR),
             "ssim": float(np.clip(1 - unlike * made.size / kept.sum(), 0, 1)),
         }
         said = f"the kept part is off by {noise:.1f} dB" if noise < BEST_PSNR else ""
@@ -88,9 +97,9 @@ def made_parts(poster: Picture, canvas: Picture, made: Mask) -> dict[str, float]
     blank = np.linalg.norm(lab[made] - srgb_to_lab(np.array(BLANK, np.uint8)), axis=1) < SAME
     drawn = 1.0
     for filling in (edge_replication(canvas, made), mirrored(canvas, made)):
-        drawn = min(drawn, 1 - share(_copied(lab, srgb_to_lab(filling), made), *COPIED))
-    seam = 1 - share(_step(lab, truth, made), 2.0, SEAM)
-    return {"filled": 1 - share(float(blank.mean()), *COPIED), "seam": seam, "drawn": drawn}
+        drawn = min(drawn, 1 - ramp(_copied(lab, srgb_to_lab(filling), made), *COPIED))
+    seam = 1 - ramp(_step(lab, truth, made), 2.0, SEAM)
+    return {"filled": 1 - ramp(float(blank.mean()), *COPIED), "seam": seam, "drawn": drawn}
 
 
 def _step(lab: NDArray[np.float64], truth: NDArray[np.float64], made: Mask) -> float:

@@ -8,13 +8,19 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.signal import fftconvolve
 
-from posterkit.metrics.arrangement import arrangement_similarity, box_overlap, makeup, subject_mask, subject_presence
+from posterkit.metrics.appearance import ramp
+from posterkit.metrics.arrangement import (
+    arrangement_similarity,
+    box_overlap,
+    color_signature,
+    subject_mask,
+    subject_presence,
+)
 from posterkit.metrics.color import color_histogram_distance, named_shares, palette, palette_distance, srgb_to_lab
 from posterkit.metrics.fidelity import orientation_distance, orientation_histogram
-from posterkit.metrics.lettering import find_texts
-from posterkit.rewards.parts.part import Part, pixels, share
-from posterkit.rewards.parts.text import poster_lines
-from posterkit.rewards.reward import RewardResult
+from posterkit.metrics.poster_reader import PosterReader, open_poster_reader
+from posterkit.rewards.parts.preservation import at_request_size
+from posterkit.rewards.reward import PosterReward, RewardResult
 from posterkit.schema import PosterRequest
 
 Picture = NDArray[np.uint8]
@@ -29,7 +35,7 @@ DETAIL = 4.0  # px of the surroundings that are taken away
 PALETTE_FAR = 45.0  # Lab units that a whole palette is away when it has nothing in common
 
 
-class Identity(Part):
+class Identity(PosterReward):
     """Does the reference's subject survive on the poster? Mean over references, in [0, 1].
 
     Half `subject_presence` (colours and which lies beside which, anywhere on the poster), half a match of patches: the
@@ -41,17 +47,17 @@ class Identity(Part):
 
     name = "identity"
 
-    def applies(self, row: PosterRequest) -> bool:
-        return bool(row.references)
+    def applies(self, request: PosterRequest) -> bool:
+        return bool(request.references)
 
-    def judge(self, poster: Image.Image, row: PosterRequest) -> RewardResult:
+    def score(self, poster: Image.Image, request: PosterRequest) -> RewardResult:
         seen = _reduced(np.asarray(poster))
-        shown = makeup(seen)
+        shown = color_signature(seen)
         presence, patches = [], []
-        for reference in row.references:
+        for reference in request.references:
             subject = _reduced(reference)
             mask = subject_mask(subject)
-            presence.append(subject_presence(makeup(subject, mask), shown))
+            presence.append(subject_presence(color_signature(subject, mask), shown))
             patches.append(best_window(subject, mask, seen))
         parts = {"presence": float(np.mean(presence)), "patches": float(np.mean(patches))}
         value = float(np.mean(list(parts.values())))
@@ -83,7 +89,7 @@ def best_window(subject: Picture, mask: NDArray[np.bool_], poster: Picture) -> f
     return best
 
 
-class Layout(Part):
+class Layout(PosterReward):
     """Do things stand where the reference, or the boxes asked for, put them?
 
     The correlation of the arrangements (edges and contrasts on a 12x8 grid, negative ones as 0), and where texts with
@@ -92,28 +98,29 @@ class Layout(Part):
     What hacks it: the reference itself; gray blocks at the right places. `Completion` and aesthetics answer those.
     """
 
-    def __init__(self, fast: bool = False) -> None:
-        self.fast, self.name = fast, "layout-fast" if fast else "layout"
+    def __init__(self, reader: PosterReader | None = None) -> None:
+        self.reader = reader or open_poster_reader()
+        self.name = "layout-fast" if self.reader.fast else "layout"
 
-    def applies(self, row: PosterRequest) -> bool:
-        return row.task == "layout_driven" and bool(row.references)
+    def applies(self, request: PosterRequest) -> bool:
+        return request.task == "layout_driven" and bool(request.references)
 
-    def judge(self, poster: Image.Image, row: PosterRequest) -> RewardResult:
-        seen = pixels(poster, row)
-        parts = {"arrangement": max(0.0, arrangement_similarity(seen, row.references[0]))}
+    def score(self, poster: Image.Image, request: PosterRequest) -> RewardResult:
+        seen = at_request_size(poster, request)
+        parts = {"arrangement": max(0.0, arrangement_similarity(seen, request.references[0]))}
         said = "" if parts["arrangement"] > 0.5 else "things stand elsewhere than in the reference"
-        if row.regions:
-            shown = find_texts(poster_lines(self.fast)(Image.fromarray(seen)), (seen.shape[1], seen.shape[0]))
+        if request.regions:
+            shown = self.reader.texts(Image.fromarray(seen))
             overlaps = [
-                max((box_overlap(region.box, text.box) for text in shown), default=0.0) for region in row.regions
+                max((box_overlap(region.box, text.box) for text in shown), default=0.0) for region in request.regions
             ]
             parts["boxes"] = float(np.mean(overlaps))
-            off = [region.text for region, overlap in zip(row.regions, overlaps, strict=True) if overlap < 0.3]
+            off = [region.text for region, overlap in zip(request.regions, overlaps, strict=True) if overlap < 0.3]
             said = "; ".join(filter(None, (said, f"no text where {', '.join(off)} should be" if off else "")))
         return RewardResult(float(np.mean(list(parts.values()))), parts, said)
 
 
-class Style(Part):
+class Style(PosterReward):
     """Has the poster its reference's colours and texture? In [0, 1].
 
     The mean of three: how near the palettes are (earth mover's distance, 45 Lab units are 0), what their Lab colour
@@ -124,15 +131,15 @@ class Style(Part):
 
     name = "style"
 
-    def applies(self, row: PosterRequest) -> bool:
-        return bool(row.references)
+    def applies(self, request: PosterRequest) -> bool:
+        return bool(request.references)
 
-    def judge(self, poster: Image.Image, row: PosterRequest) -> RewardResult:
-        seen, other = _reduced(np.asarray(poster), 2 * SIDE), _reduced(row.references[0], 2 * SIDE)
+    def score(self, poster: Image.Image, request: PosterRequest) -> RewardResult:
+        seen, other = _reduced(np.asarray(poster), 2 * SIDE), _reduced(request.references[0], 2 * SIDE)
         lab, other_lab = srgb_to_lab(seen), srgb_to_lab(other)
         strokes = orientation_histogram(lab[..., 0]), orientation_histogram(other_lab[..., 0])
         parts = {
-            "palette": share(palette_distance(palette(seen), palette(other)), PALETTE_FAR, 0),
+            "palette": ramp(palette_distance(palette(seen), palette(other)), PALETTE_FAR, 0),
             "colors": 1 - color_histogram_distance(lab, other_lab),
             "strokes": 1 - orientation_distance(*strokes),
         }

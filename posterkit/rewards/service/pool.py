@@ -18,10 +18,9 @@ import numpy as np
 from PIL import Image
 
 from posterkit.messages import error_line
-from posterkit.rewards.opening import open_reward
-from posterkit.rewards.parts.part import check_count
-from posterkit.rewards.reward import Reward, RewardResult
-from posterkit.rewards.service.client import RewardError
+from posterkit.rewards import RewardError
+from posterkit.rewards.registry import open_reward
+from posterkit.rewards.reward import Reward, RewardResult, check_count
 from posterkit.rewards.service.workers import Desk, InlineWorker, ProcessWorker
 from posterkit.schema import PosterRequest
 

@@ -18,9 +18,9 @@ from typing import Any
 
 from posterkit.documents import read_json
 from posterkit.llm.http import API_KEY
-from posterkit.rewards.opening import open_reward
+from posterkit.rewards.registry import open_reward
+from posterkit.rewards.remote import pack_results, unpack
 from posterkit.rewards.service.pool import RewardPool
-from posterkit.rewards.service.wire import pack_results, unpack
 
 LARGEST = 1 << 30  # bytes of a question
 

@@ -13,9 +13,9 @@ from typing import Any
 from PIL import Image
 
 from posterkit.messages import error_line
-from posterkit.rewards.opening import open_reward
+from posterkit.rewards import RewardError
+from posterkit.rewards.registry import open_reward
 from posterkit.rewards.reward import Reward
-from posterkit.rewards.service.client import RewardError
 from posterkit.schema import PosterRequest
 
 OPENING = 300.0  # seconds that a worker may take to start and open its reward

@@ -17,9 +17,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
 from posterkit.critic.critic import Suggestions
-from posterkit.critic.rules import put_together, remedies
-from posterkit.metrics.appearance import Looks
-from posterkit.metrics.lettering import SeenText
+from posterkit.critic.rules import as_suggestions, remedies
+from posterkit.metrics.appearance import Appearance
+from posterkit.metrics.text_regions import DetectedText
 from posterkit.synthetic import title_words
 from posterkit.synthetic.captions import draw_title
 from posterkit.synthetic.layouts import CALM, LAYOUTS
@@ -114,7 +114,7 @@ def draw_reflection(rng: Random, size: Size, name: str, split: str) -> Drafted |
     if redrawn == "subject":  # the critic does not see what a picture shows
         content.insert(0, f"show {content_of(rng, poster)}")
     flaws = tuple(flaw for flaw in (redrawn, weakened) if flaw)
-    said = put_together(_looks(draft), content, style)
+    said = as_suggestions(_looks(draft), content, style)
     if not all(re.search(_NAMED[flaw], f"{said.content} {said.style}") for flaw in flaws):
         return None
     return Drafted(name, split, poster.theme, prompt, draft.image, target.image, said, flaws)
@@ -146,12 +146,12 @@ def encode_drafted(made: Drafted) -> Row:
     return row, files
 
 
-def _seen(drawn: Rendering) -> list[SeenText]:
-    return [SeenText(text.text, text.box, "minor" if n else "major") for n, text in enumerate(drawn.texts)]
+def _seen(drawn: Rendering) -> list[DetectedText]:
+    return [DetectedText(text.text, text.box, "minor" if n else "major") for n, text in enumerate(drawn.texts)]
 
 
-def _looks(drawn: Rendering) -> Looks:
-    return Looks(Image.fromarray(drawn.image), _seen(drawn))
+def _looks(drawn: Rendering) -> Appearance:
+    return Appearance(Image.fromarray(drawn.image), _seen(drawn))
 
 
 def _head(order: str) -> str:

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from posterkit.metrics.expected_texts import request_from_sample
+from posterkit.rewards import RewardError
 from posterkit.rewards.parts.text import TextReward
-from posterkit.rewards.service.client import RewardError
 from posterkit.schema import PosterSample
 from posterkit.training.monitor.log import ROWS
 from posterkit.training.run import Run

@@ -24,7 +24,7 @@ from posterkit import mini
 from posterkit.datasets import SyntheticPosters
 from posterkit.metrics.expected_texts import request_from_sample
 from posterkit.pipelines.processor import load_processor
-from posterkit.rewards.models.learned import Learned
+from posterkit.rewards.models.learned import LearnedReward
 from posterkit.rewards.models.scorer import Scorer
 from posterkit.schema import PosterRequest
 from posterkit.sizing import fit_area
@@ -157,7 +157,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(base, run_recipe, tmp_path, settings)
 def test_the_reward_is_the_calibrated_score_of_the_finished_run(base, run_recipe, tmp_path):
     pairs = write_pairs(tmp_path / "pairs", 4)
     run_recipe(RECIPE, write_scorer(tmp_path, "run", base, data={"path": str(pairs)}, kinds={"candidates": 1}))
-    reward, (rows, posters) = Learned(tmp_path / "run"), wishes()
+    reward, (rows, posters) = LearnedReward(tmp_path / "run"), wishes()
     settings = json.loads((tmp_path / "run" / "model" / "scorer.json").read_text())
     worths = reward(posters, rows)
     scores = Scorer.from_folder(tmp_path / "run" / "model").scores(rows, posters).numpy()
@@ -176,16 +176,16 @@ def test_the_name_of_a_reward_changes_with_its_weights(base, tmp_path):
         scorer = opened(base)
         scorer.calibrate(scale, 0.0)
         scorer.save(tmp_path)
-        names.append(Learned(tmp_path).name)
+        names.append(LearnedReward(tmp_path).name)
     assert names[0] == names[1] != names[2] and names[0].startswith("learned-")
     nn.init.normal_(scorer.module["backbone"].get_input_embeddings().weight)
     scorer.save(tmp_path)
-    assert Learned(tmp_path).name != names[2]
+    assert LearnedReward(tmp_path).name != names[2]
 
 
 def test_averaged_weights_are_the_reward_where_a_run_keeps_any(base, run_recipe, tmp_path):
     run_recipe(RECIPE, write_scorer(tmp_path, "run", base, ema_decay=0.9, max_steps=2))
-    assert Learned(tmp_path / "run").folder == tmp_path / "run" / "ema"
+    assert LearnedReward(tmp_path / "run").folder == tmp_path / "run" / "ema"
 
 
 def test_a_run_leaves_what_it_made_of_held_out_pairs(base, run_recipe, tmp_path):
@@ -201,7 +201,7 @@ def test_a_run_leaves_what_it_made_of_held_out_pairs(base, run_recipe, tmp_path)
     for name in ("calibration.png", "pairs.png"):
         assert Image.open(tmp_path / "run" / name).width > 400
     card = (tmp_path / "run" / "model" / "README.md").read_text()
-    assert "reward-model" in card and "Learned(" in card and "all of the backbone and the head" in card
+    assert "reward-model" in card and "LearnedReward(" in card and "all of the backbone and the head" in card
 
 
 def test_a_dry_run_shows_both_sides_of_a_batch(base, run_recipe, tmp_path, capsys):
@@ -238,10 +238,10 @@ def test_a_wrong_call_ends_in_one_line(base, run_recipe, tmp_path, capsys, chang
 
 def test_a_folder_without_a_finished_reward_model_is_refused(base, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"holds no reward model .scorer.json is not there"):
-        Learned(tmp_path)
+        LearnedReward(tmp_path)
     opened(base).save(tmp_path)
     with pytest.raises(ValueError, match="scale and offset are missing"):
-        Learned(tmp_path)
+        LearnedReward(tmp_path)
 
 
 def test_minis_text_encoder_is_a_backbone():
@@ -290,7 +290,7 @@ def test_a_reward_model_learns_to_prefer_the_brighter_poster(base, run_recipe, t
     run_recipe(RECIPE, write_scorer(tmp_path, "run", base, data={"path": str(pairs)}, kinds={"candidates": 1},
                                     max_steps=60, learning_rate=5e-3, heldout_pairs=8))  # fmt: skip
     assert json.loads((tmp_path / "run" / "heldout.json").read_text())["kinds"]["candidates"]["right"] == 1
-    reward, asked = Learned(tmp_path / "run"), PosterRequest('A grey poster, title "No 99"')
+    reward, asked = LearnedReward(tmp_path / "run"), PosterRequest('A grey poster, title "No 99"')
     bright, dark = (Image.new("RGB", (48, 64), (level,) * 3) for level in (210, 70))
     worths = reward([bright, dark], [asked, asked])
     assert worths[0].value > 0.5 > worths[1].value
@@ -304,4 +304,4 @@ def test_the_recipe_runs_alone_on_a_fresh_clone(tmp_path, launcher):
     done = subprocess.run([*call, *settings], timeout=300, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "taking configs/mini/reward_model.yaml" in done.stdout
-    assert 0 <= Learned(tmp_path / "run")(*reversed(wishes(1)))[0].value <= 1
+    assert 0 <= LearnedReward(tmp_path / "run")(*reversed(wishes(1)))[0].value <= 1

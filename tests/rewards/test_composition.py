@@ -13,7 +13,7 @@ from PIL import Image
 
 from posterkit.rewards import RewardResult, open_reward
 from posterkit.rewards.cache import CachedReward
-from posterkit.rewards.composition import TEXT, WEIGHTS, Composed, Gate
+from posterkit.rewards.composition import TEXT, WEIGHTS, ComposedReward, Gate
 from posterkit.schema import PosterRequest
 from posterkit.tasks import TASKS
 
@@ -33,7 +33,7 @@ class Fixed:
 
 
 def test_the_whole_is_the_weighted_mean_and_keeps_the_parts():
-    whole = Composed("both", {"a": Fixed(0.2), "b": Fixed(0.8)}, {"text": {"a": 1, "b": 3}})
+    whole = ComposedReward("both", {"a": Fixed(0.2), "b": Fixed(0.8)}, {"text": {"a": 1, "b": 3}})
     (worth,) = whole([POSTER], [ROW])
     assert worth.value == pytest.approx(0.65)  # (0.2 + 3 * 0.8) / 4
     assert worth.parts == {"a": 0.2, "b": 0.8, "a/a": 0.2, "b/a": 0.8}
@@ -43,47 +43,52 @@ def test_the_whole_is_the_weighted_mean_and_keeps_the_parts():
 def test_below_a_gate_the_whole_is_capped_and_says_so():
     rewards = {"a": Fixed(0.1), "b": Fixed(1.0)}
     table = {"text": {"a": 1, "b": 9}}
-    capped = Composed("g", rewards, table, [Gate("a", 0.2, 0.3)])([POSTER], [ROW])[0]
+    capped = ComposedReward("g", rewards, table, [Gate("a", 0.2, 0.3)])([POSTER], [ROW])[0]
     assert capped.value == 0.3 and "a below 0.2" in capped.why
-    assert Composed("g", rewards, table, [Gate("a", 0.2)])([POSTER], [ROW])[0].value == 0
-    assert Composed("g", rewards, table, [Gate("a", 0.1)])([POSTER], [ROW])[0].value == pytest.approx(0.91)
+    assert ComposedReward("g", rewards, table, [Gate("a", 0.2)])([POSTER], [ROW])[0].value == 0
+    assert ComposedReward("g", rewards, table, [Gate("a", 0.1)])([POSTER], [ROW])[0].value == pytest.approx(0.91)
 
 
 def test_what_there_is_nothing_to_judge_of_weighs_nothing():
     silent = Fixed(1.0, {}, "nothing to judge")
-    assert Composed("s", {"a": silent, "b": Fixed(0.4)}, {"text": {"a": 9, "b": 1}})([POSTER], [ROW])[0].value == 0.4
+    assert (
+        ComposedReward("s", {"a": silent, "b": Fixed(0.4)}, {"text": {"a": 9, "b": 1}})([POSTER], [ROW])[0].value
+        == 0.4
+    )
 
 
 def test_only_the_rows_of_a_task_ask_its_parts():
     a, b = Fixed(0.2), Fixed(0.8)
     table = {"text": {"a": 1}, "filling": {"a": 1, "b": 1}}
-    worths = Composed("t", {"a": a, "b": b}, table)([POSTER] * 3, [ROW, replace(ROW, task="filling"), ROW])
+    worths = ComposedReward("t", {"a": a, "b": b}, table)([POSTER] * 3, [ROW, replace(ROW, task="filling"), ROW])
     assert [worth.value for worth in worths] == [0.2, 0.5, 0.2] and (a.asked, b.asked) == (3, 1)
     with pytest.raises(ValueError, match=r"'extending'.*text, filling"):
-        Composed("t", {"a": a, "b": b}, table)([POSTER], [replace(ROW, task="extending")])
+        ComposedReward("t", {"a": a, "b": b}, table)([POSTER], [replace(ROW, task="extending")])
 
 
 def test_a_part_that_is_no_number_makes_the_whole_none():
-    worth = Composed("n", {"a": Fixed(float("nan")), "b": Fixed(1.0)}, {"text": {"a": 1, "b": 1}})([POSTER], [ROW])[0]
+    worth = ComposedReward("n", {"a": Fixed(float("nan")), "b": Fixed(1.0)}, {"text": {"a": 1, "b": 1}})(
+        [POSTER], [ROW]
+    )[0]
     assert np.isnan(worth.value)
 
 
 def test_the_name_changes_with_everything_that_decides_the_worth():
     rewards = {"a": Fixed(0.1), "b": Fixed(0.9)}
     made = [
-        Composed("x", rewards, {"text": {"a": 1, "b": 1}}),
-        Composed("x", rewards, {"text": {"a": 1, "b": 2}}),
-        Composed("x", rewards, {"text": {"a": 1, "b": 1}}, [Gate("a", 0.2)]),
-        Composed("x", {**rewards, "a": Fixed(0.2)}, {"text": {"a": 1, "b": 1}}),
+        ComposedReward("x", rewards, {"text": {"a": 1, "b": 1}}),
+        ComposedReward("x", rewards, {"text": {"a": 1, "b": 2}}),
+        ComposedReward("x", rewards, {"text": {"a": 1, "b": 1}}, [Gate("a", 0.2)]),
+        ComposedReward("x", {**rewards, "a": Fixed(0.2)}, {"text": {"a": 1, "b": 1}}),
     ]
     assert len({reward.name for reward in made}) == 4
-    assert made[0].name == Composed("x", rewards, {"text": {"a": 1, "b": 1}}).name
+    assert made[0].name == ComposedReward("x", rewards, {"text": {"a": 1, "b": 1}}).name
     assert open_reward("rules", fast=True).name != open_reward("rules").name
 
 
 def test_the_default_knows_all_seven_tasks_and_the_generic_one_looks_at_none():
     rules, generic = open_reward("rules"), open_reward("generic")
-    assert isinstance(rules, Composed) and isinstance(generic, Composed)
+    assert isinstance(rules, ComposedReward) and isinstance(generic, ComposedReward)
     assert set(rules.weights) == set(WEIGHTS) == {TEXT, *TASKS}
     for parts in WEIGHTS.values():
         assert sum(parts.values()) == pytest.approx(1)
@@ -93,13 +98,13 @@ def test_the_default_knows_all_seven_tasks_and_the_generic_one_looks_at_none():
 
 def test_a_sum_of_parts_weighs_them_as_it_says():
     both = open_reward("text:0.6+aesthetics:0.4")
-    assert isinstance(both, Composed) and both.weights["filling"] == {"text": 0.6, "aesthetics": 0.4}
+    assert isinstance(both, ComposedReward) and both.weights["filling"] == {"text": 0.6, "aesthetics": 0.4}
     assert open_reward("style").name == "style"
     assert open_reward("rules", sources={"text": "glyphs"}).rewards["text"].name == "glyphs"  # type: ignore[attr-defined]
     far = open_reward("text:2+reward+http://host:8990:0.5")
-    assert isinstance(far, Composed) and far.weights["text"] == {"text": 2.0, "reward+http://host:8990": 0.5}
+    assert isinstance(far, ComposedReward) and far.weights["text"] == {"text": 2.0, "reward+http://host:8990": 0.5}
     plain = open_reward("text+http://host:8990")
-    assert isinstance(plain, Composed) and plain.weights["text"] == {"text": 1.0, "http://host:8990": 1.0}
+    assert isinstance(plain, ComposedReward) and plain.weights["text"] == {"text": 1.0, "http://host:8990": 1.0}
 
 
 def test_a_file_says_the_weights_of_each_task_and_its_gates(tmp_path):
@@ -110,7 +115,7 @@ def test_a_file_says_the_weights_of_each_task_and_its_gates(tmp_path):
     )
     own = open_reward(str(file))
     assert (
-        isinstance(own, Composed)
+        isinstance(own, ComposedReward)
         and own.name.startswith("own ")
         and set(own.rewards) == {"text", "aesthetics", "style"}
     )

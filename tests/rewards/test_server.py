@@ -13,10 +13,9 @@ from odd_rewards import Odd
 from PIL import Image
 
 from posterkit.rewards import open_reward
-from posterkit.rewards.service.client import RemoteReward, RewardError
+from posterkit.rewards.remote import RemoteReward, RewardError, pack, unpack
 from posterkit.rewards.service.pool import RewardPool
 from posterkit.rewards.service.server import RewardServer
-from posterkit.rewards.service.wire import pack, unpack
 from posterkit.schema import PosterRequest, Region
 from posterkit.sizing import Size
 

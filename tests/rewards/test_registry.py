@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from chat_server import reply, servers
 
-from posterkit.rewards.opening import reach
+from posterkit.rewards.registry import reach
 
 
 @pytest.mark.parametrize(

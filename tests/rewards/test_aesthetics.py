@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import pytest
 from drawn_posters import poster
 from PIL import Image
 
-from posterkit.critic.rules import RulesCritic
+from posterkit.metrics.appearance import Appearance
+from posterkit.metrics.poster_reader import open_poster_reader
 from posterkit.prompts import PosterBrief
 from posterkit.rewards.parts.aesthetics import Aesthetics, Agreement
 from posterkit.schema import PosterRequest
 from posterkit.typeset.poster import typeset
 
 
-def test_aesthetics_is_what_the_rules_judge_says_with_its_parts():
+def test_aesthetics_is_the_geometric_mean_of_its_measures():
     picture = poster(1)
     (worth,) = Aesthetics()([picture], [PosterRequest()])
-    assert worth.value == pytest.approx(RulesCritic().score(picture, "").aesthetics, abs=0.02)
+    assert worth.value == Appearance(picture, open_poster_reader().texts(picture)).aesthetics
     assert set(worth.parts) == {"color", "order", "balance", "sharpness", "tones", "legibility"}
     blank, noise = Aesthetics()(
         [Image.new("RGB", (400, 600), "gray"), Image.effect_noise((400, 600), 90).convert("RGB")],

@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from posterkit.metrics.expected_texts import request_from_sample
 from posterkit.metrics.glyphs import CELL
+from posterkit.metrics.poster_reader import PosterReader
 from posterkit.rewards import RewardResult
 from posterkit.rewards.parts.text import GlyphReward, TextReward, accuracy
 from posterkit.schema import DrawnText, PosterRequest, PosterSample
@@ -60,8 +61,9 @@ def test_words_that_nobody_dictated_are_forgiven_as_many_as_are_spare_and_no_mor
 
 
 def test_the_fast_setting_reads_large_letters_as_well():
-    (worth,) = TextReward(fast=True)([poster("JAZZ NIGHT")], [PosterRequest(texts=("JAZZ NIGHT",))])
-    assert worth.value == 1 and TextReward(fast=True).name != TextReward().name
+    fast = TextReward(PosterReader(fast=True))
+    (worth,) = fast([poster("JAZZ NIGHT")], [PosterRequest(texts=("JAZZ NIGHT",))])
+    assert worth.value == 1 and fast.name != TextReward().name
 
 
 def test_a_glyph_posters_letters_are_worth_the_share_that_stands_at_its_place():

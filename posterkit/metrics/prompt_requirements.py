@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from posterkit.metrics.appearance import Looks
+from posterkit.metrics.appearance import Appearance
 from posterkit.metrics.color import border_color, named_shares
-from posterkit.metrics.lettering import SeenText
 from posterkit.metrics.text import edit_distance, words
+from posterkit.metrics.text_regions import DetectedText
 from posterkit.prompts import COLORS, PosterBrief, in_quotes, quotes, without_quotes
 from posterkit.prompts.vocabulary import COLOR_WORDS
 
@@ -29,34 +29,34 @@ _PLACE = re.compile(r"\b(?:top|upper|bottom|lower|left|right)\b|顶部|底部|[�
 
 
 @dataclass(frozen=True)
-class Demand:
+class Requirement:
     """One thing that a prompt asks: how far it is met, in [0, 1], and what to do where it is not."""
 
     met: float
     remedy: str
 
 
-def demands(prompt: str, looks: Looks, texts: Sequence[SeenText] | None) -> list[Demand]:
+def requirements(prompt: str, looks: Appearance, texts: Sequence[DetectedText] | None) -> list[Requirement]:
     """What can be measured of a prompt, in the order: texts, their places, background, colours.
 
     Args:
         texts: what was read on the poster; None where nothing was read, and nothing is asked of texts then.
     """
-    found: list[Demand] = []
+    found: list[Requirement] = []
     if texts is not None:
         found += [*_wordings(prompt, texts), *_places(prompt, texts, looks.poster.size)]
-    background = background_asked(prompt)
+    background = requested_background(prompt)
     if background:
         share = float(named_shares(border_color(looks.pixels))[list(COLORS).index(background)])
-        found.append(Demand(min(1.0, 2 * share), f"make the background {background}; it is {looks.background}"))
+        found.append(Requirement(min(1.0, 2 * share), f"make the background {background}; it is {looks.background}"))
     for color in PosterBrief.from_prompt(prompt).colors:
         if color != background:
             share = float(looks.shares[list(COLORS).index(color)])
-            found.append(Demand(min(1.0, share / ENOUGH), f"bring in the {color} that the prompt names"))
+            found.append(Requirement(min(1.0, share / ENOUGH), f"bring in the {color} that the prompt names"))
     return found
 
 
-def background_asked(prompt: str) -> str | None:
+def requested_background(prompt: str) -> str | None:
     """The colour name that the prompt gives the background; None where it gives none."""
     for match in _BACKGROUND.finditer(without_quotes(prompt)):
         before, behind, *chinese = (COLOR_WORDS.take(words or "")[0] for words in match.groups())
@@ -65,7 +65,7 @@ def background_asked(prompt: str) -> str | None:
     return None
 
 
-def as_asked(asked: Sequence[str], read: Sequence[str]) -> list[str]:
+def in_expected_order(asked: Sequence[str], read: Sequence[str]) -> list[str]:
     """The texts that were read, in the order of the asked ones that they are likest to; the others last."""
     left, ordered = list(read), []
     for text in asked:
@@ -77,18 +77,18 @@ def as_asked(asked: Sequence[str], read: Sequence[str]) -> list[str]:
     return ordered + left
 
 
-def _wordings(prompt: str, texts: Sequence[SeenText]) -> list[Demand]:
+def _wordings(prompt: str, texts: Sequence[DetectedText]) -> list[Requirement]:
     read = "".join(words(" ".join(text.text for text in texts)))
     found = []
     for quote in quotes(prompt):
         asked = words(quote.text)
         if asked:
             met = sum(word in read for word in asked) / len(asked)
-            found.append(Demand(met, f"write {in_quotes(quote.text)} in full and letter for letter"))
+            found.append(Requirement(met, f"write {in_quotes(quote.text)} in full and letter for letter"))
     return found
 
 
-def _places(prompt: str, texts: Sequence[SeenText], size: tuple[int, int]) -> list[Demand]:
+def _places(prompt: str, texts: Sequence[DetectedText], size: tuple[int, int]) -> list[Requirement]:
     """For each quoted text that is on the poster, whether it stands in the half that the words behind it name."""
     found, every = [], quotes(prompt)
     ends = [*(quote.start for quote in every), len(prompt)][1:]
@@ -105,7 +105,7 @@ def _places(prompt: str, texts: Sequence[SeenText], size: tuple[int, int]) -> li
         # a text as wide as the poster stands left and right at once
         met = across * right >= -0.1 and down * low >= -0.1
         where = " ".join(word for word in (("", "bottom", "top")[down], ("", "right", "left")[across]) if word)
-        found.append(Demand(float(met), f"move {in_quotes(quote.text)} to the {where}"))
+        found.append(Requirement(float(met), f"move {in_quotes(quote.text)} to the {where}"))
     return found
 
 

@@ -34,7 +34,7 @@ _CJK = "\u2e80"
 
 
 @dataclass(frozen=True)
-class SeenText:
+class DetectedText:
     """A text that is seen on a poster: its box `x0, y0, x1, y1` in pixels, half open, and its rank."""
 
     text: str
@@ -42,7 +42,7 @@ class SeenText:
     role: Rank
 
 
-def sure_lines(lines: Sequence[Line]) -> list[Line]:
+def confident_lines(lines: Sequence[Line]) -> list[Line]:
     """The lines that are text: with a letter or digit, read surely enough."""
     kept = []
     for line in lines:
@@ -52,7 +52,7 @@ def sure_lines(lines: Sequence[Line]) -> list[Line]:
     return kept
 
 
-def find_texts(lines: Sequence[Line], size: tuple[int, int]) -> tuple[SeenText, ...]:
+def find_texts(lines: Sequence[Line], size: tuple[int, int]) -> tuple[DetectedText, ...]:
     """Lines merged into texts, top to bottom.
 
     Lines of like height that stand in one row, or closely over each other, are one text. A text is major where its
@@ -70,7 +70,7 @@ def find_texts(lines: Sequence[Line], size: tuple[int, int]) -> tuple[SeenText, 
         tallest = height == max(heights)
         major = tallest or (height >= MAJOR_HEIGHT * max(heights) and area >= MAJOR_AREA * math.prod(size))
         role: Rank = "major" if major else "minor"
-        found.append(SeenText(_run_together([line.text for line in group]), box, role))
+        found.append(DetectedText(_run_together([line.text for line in group]), box, role))
     return tuple(sorted(found, key=lambda text: (text.box[1] + text.box[3], text.box[0])))
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from posterkit.metrics.lettering import SeenText, find_texts, has_credit_block, has_watermark, sure_lines
 from posterkit.metrics.text import Line
+from posterkit.metrics.text_regions import DetectedText, confident_lines, find_texts, has_credit_block, has_watermark
 
 SIZE = (600, 900)
 
@@ -20,12 +20,12 @@ TITLE = line("JAZZ NIGHT", 50, 60, 500, 100)
 def test_what_is_read_unsurely_or_holds_no_letter_is_no_text():
     art = [line("口", 0, 0, 300, 300, 0.7), line("●", 5, 5, 10, 10), line("•X", 9, 9, 9, 9, 0.3), line("", 0, 0, 1, 1)]
     kept = [TITLE, line("A", 0, 0, 90, 90, 0.97), line("8pm", 0, 0, 9, 9, 0.7)]
-    assert sure_lines([*art, *kept]) == kept
+    assert confident_lines([*art, *kept]) == kept
 
 
 def test_lines_close_under_each_other_are_one_text_in_reading_order():
     lines = [line("MORNING", 50, 160, 400, 95), line("THE", 50, 60, 200, 90), line("CUP", 50, 265, 200, 90)]
-    assert find_texts(lines, SIZE) == (SeenText("THE MORNING CUP", (50, 60, 450, 355), "major"),)
+    assert find_texts(lines, SIZE) == (DetectedText("THE MORNING CUP", (50, 60, 450, 355), "major"),)
 
 
 def test_parts_of_one_row_are_joined_from_left_to_right_and_chinese_without_a_blank():
@@ -152,8 +152,8 @@ def test_hundreds_of_lines_cost_no_time():
 def test_one_letter_apart_is_an_edit_distance_of_at_most_one():
     from itertools import product
 
-    from posterkit.metrics.lettering import _one_letter_apart
     from posterkit.metrics.text import edit_distance
+    from posterkit.metrics.text_regions import _one_letter_apart
 
     words = ["".join(letters) for length in range(5) for letters in product("ab", repeat=length)]
     for a, b in product(words, words):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from posterkit.metrics.appearance import Looks
-from posterkit.metrics.demands import as_asked, background_asked, demands
-from posterkit.metrics.lettering import SeenText
+from posterkit.metrics.appearance import Appearance
+from posterkit.metrics.prompt_requirements import in_expected_order, requested_background, requirements
+from posterkit.metrics.text_regions import DetectedText
 
 
 @pytest.mark.parametrize(
@@ -27,17 +27,17 @@ from posterkit.metrics.lettering import SeenText
     ],
 )
 def test_the_background_is_read_from_the_prompt(prompt, color):
-    assert background_asked(prompt) == color
+    assert requested_background(prompt) == color
 
 
-def two_thirds(color: str) -> Looks:
+def two_thirds(color: str) -> Appearance:
     image = Image.new("RGB", (300, 300), (246, 244, 240))
     image.paste(color, (100, 100, 200, 200))
-    return Looks(image)
+    return Appearance(image)
 
 
-def met(prompt: str, looks: Looks, *texts: SeenText) -> dict[str, float]:
-    return {demand.remedy: round(demand.met, 2) for demand in demands(prompt, looks, texts)}
+def met(prompt: str, looks: Appearance, *texts: DetectedText) -> dict[str, float]:
+    return {demand.remedy: round(demand.met, 2) for demand in requirements(prompt, looks, texts)}
 
 
 def test_a_colour_that_is_named_has_to_be_there():
@@ -48,7 +48,7 @@ def test_a_colour_that_is_named_has_to_be_there():
 
 def test_a_prompt_that_asks_nothing_measurable_has_no_demands():
     assert met("a cat and a dog", two_thirds("#cc2c2c")) == {}
-    assert demands('"JAZZ"', two_thirds("#cc2c2c"), None) == []  # nothing was read
+    assert requirements('"JAZZ"', two_thirds("#cc2c2c"), None) == []  # nothing was read
 
 
 @pytest.mark.parametrize(
@@ -63,24 +63,24 @@ def test_a_prompt_that_asks_nothing_measurable_has_no_demands():
     ],
 )
 def test_a_text_has_to_stand_in_the_half_that_is_named(clause, fits):
-    seen = SeenText("JAZZ", (10, 10, 90, 60), "major")
+    seen = DetectedText("JAZZ", (10, 10, 90, 60), "major")
     marks = [value for remedy, value in met(f'"JAZZ" {clause}', two_thirds("red"), seen).items() if "move" in remedy]
     assert marks == [fits]
 
 
 def test_the_place_of_one_text_is_not_taken_for_anothers():
-    texts = SeenText("JAZZ", (10, 10, 90, 60), "major"), SeenText("Friday", (10, 240, 90, 280), "minor")
+    texts = DetectedText("JAZZ", (10, 10, 90, 60), "major"), DetectedText("Friday", (10, 240, 90, 280), "minor")
     marks = met('"JAZZ", and "Friday" at the bottom', two_thirds("blue"), *texts)
     assert [value for remedy, value in marks.items() if "move" in remedy] == [1]
 
 
 def test_part_of_a_text_is_part_of_the_mark():
-    seen = SeenText("JAZZ NITE", (10, 10, 90, 60), "major")
+    seen = DetectedText("JAZZ NITE", (10, 10, 90, 60), "major")
     (value,) = met('"JAZZ NIGHT"', two_thirds("blue"), seen).values()
     assert value == 0.5
 
 
 def test_read_texts_are_put_in_the_order_they_were_asked_in():
-    assert as_asked(["JAZZ NIGHT", "Friday 8 pm"], ["free", "friday 8pm", "JAZZ NIGHT"]) == [
+    assert in_expected_order(["JAZZ NIGHT", "Friday 8 pm"], ["free", "friday 8pm", "JAZZ NIGHT"]) == [
         "JAZZ NIGHT", "friday 8pm", "free",
     ]  # fmt: skip

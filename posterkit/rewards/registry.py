@@ -1,0 +1,298 @@
+"""The registry of rewards: each by a short spec."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from posterkit.metrics.poster_reader import open_poster_reader
+from posterkit.pipelines.registry import resolve
+from posterkit.rewards.cache import CachedReward
+from posterkit.rewards.composition import BLIND, GATES, WEIGHTS, ComposedReward, Gate, read_composition
+from posterkit.rewards.parts.aesthetics import Aesthetics, Agreement
+from posterkit.rewards.parts.completion import Completion
+from posterkit.rewards.parts.preservation import Preservation
+from posterkit.rewards.parts.reference import Identity, Layout, Style
+from posterkit.rewards.parts.text import GlyphReward, TextReward
+from posterkit.rewards.reward import Reward
+from posterkit.schema import TEXT
+from posterkit.tasks import TASKS
+
+RULES, GENERIC, GLYPHS = "rules", "generic", "glyphs"
+REMOTE = "reward+"  # before the URL of a reward that `posterkit.rewards.service.server` serves
+FILES = (".yaml", ".yml")
+_WEIGHT = re.compile(r"(?P<name>.+):(?P<weight>\d*\.?\d+)")
+_LEARNED = "scorer.json"  # what the folder of a reward model holds
+
+
+@dataclass(frozen=True)
+class _Options:
+    """What the opening of a reward may need; see `open_reward`."""
+
+    fast: bool
+    device: str
+    model: str | None
+    read_text: bool
+    cache: str | None
+
+    def reader(self):
+        return open_poster_reader(self.fast, self.cache)
+
+
+# rewards without a model, by name
+PARTS: dict[str, Callable[[_Options], Reward]] = {
+    "text": lambda options: TextReward(options.reader()),
+    GLYPHS: lambda options: GlyphReward(),
+    "aesthetics": lambda options: Aesthetics(options.reader(), options.read_text),
+    "agreement": lambda options: Agreement(options.reader(), options.read_text),
+    "identity": lambda options: Identity(),
+    "preservation": lambda options: Preservation(),
+    "layout": lambda options: Layout(options.reader()),
+    "style": lambda options: Style(),
+    "completion": lambda options: Completion(),
+}
+
+
+@dataclass(frozen=True)
+class _ModelKind:
+    """A kind of model that can be a reward.
+
+    Attributes:
+        label: for errors.
+        parts: that it can stand in for.
+        open: from its folder, hub id or URL and the part that it stands in for, None for a reward by itself.
+    """
+
+    label: str
+    parts: tuple[str, ...]
+    open: Callable[[str, str | None, _Options], Reward]
+
+
+def _open_learned(source: str, part: str | None, options: _Options) -> Reward:
+    from posterkit.rewards.models.learned import LearnedReward
+
+    return LearnedReward(source, device=options.device)
+
+
+def _open_clip(source: str, part: str | None, options: _Options) -> Reward:
+    if part == "identity":
+        return _open_vision(source, part, options)
+    from posterkit.rewards.models.image_text import ClipReward
+
+    return ClipReward(source, options.device)
+
+
+def _open_vision(source: str, part: str | None, options: _Options) -> Reward:
+    from posterkit.rewards.models.features import FeatureIdentity
+
+    return FeatureIdentity(source, options.device)
+
+
+def _open_scalar_head(source: str, part: str | None, options: _Options) -> Reward:
+    from posterkit.rewards.models.scalar_head import ScalarHeadReward
+
+    return ScalarHeadReward(source, options.device)
+
+
+def _open_vision_language(source: str, part: str | None, options: _Options) -> Reward:
+    from posterkit.llm.opening import open_vision_language_model
+    from posterkit.rewards.models.vision_language import VisionLanguageReward
+
+    name = f"{options.model} at {source}" if options.model else source
+    return VisionLanguageReward(name, lambda: open_vision_language_model(source, options.model, options.device), part)
+
+
+MODELS: dict[str, _ModelKind] = {
+    "learned": _ModelKind("reward model", (), _open_learned),
+    "clip": _ModelKind("model of pictures and texts", ("aesthetics", "agreement", "identity"), _open_clip),
+    "vision": _ModelKind("vision model", ("identity",), _open_vision),
+    "scored": _ModelKind("model with one score", ("aesthetics", "agreement"), _open_scalar_head),
+    "judge": _ModelKind("language model", ("text", "aesthetics", "agreement", "identity"), _open_vision_language),
+}
+
+
+def open_reward(
+    source: str = RULES,
+    *,
+    fast: bool = False,
+    device: str = "cpu",
+    model: str | None = None,
+    cache: str | Path | None = None,
+    sources: Mapping[str, str] | None = None,
+    tasks: Collection[str] = (),
+    read_text: bool = True,
+) -> Reward:
+    """A reward by its spec. Cheap: models are loaded at the first poster.
+
+    Args:
+        source: one of
+            "rules": the default, composed per task (see `posterkit.rewards.composition`);
+            "generic": aesthetics and agreement with the prompt, whatever the task;
+            a part: text, glyphs (letters of glyph posters), aesthetics, agreement, identity, preservation, layout,
+            style, completion;
+            several with weights, the same for every task: "text:0.6+aesthetics:0.4";
+            a YAML file with weights for each task and gates (see `posterkit.rewards.composition.read_composition`);
+            the folder of a reward model that `train/reward_model.py` left, of a CLIP-like model (HPSv2, SigLIP), of a
+            vision model (DINOv2: identity), of a vision-language model, or of one with a scalar head
+            (PosterReward-Lite); or a hub id of one of the latter four;
+            "http://host:8000/v1": an OpenAI-compatible endpoint with a vision-language model;
+            "reward+http://host:8990": a reward that another machine serves (`posterkit.rewards.service.server`).
+        fast: OCR at its fast setting.
+        device: where models run.
+        model: the model's name at an endpoint.
+        cache: a folder that keeps the results and the texts read; a second pass over the same posters costs nothing.
+        sources: models that stand in for parts by rules. text, aesthetics, agreement and identity take a
+            vision-language model, by folder or endpoint, all but text a CLIP-like folder too, identity a vision
+            model's, aesthetics and agreement one with a scalar head; text takes "glyphs".
+        tasks: that it will be asked about.
+        read_text: False leaves OCR out of aesthetics and agreement, which is much faster.
+
+    Raises:
+        ValueError: there is no such reward or part (the nearest one is named), or it weighs nothing for a task.
+        FileNotFoundError: a folder holds no reward model.
+    """
+    options = _Options(fast, device, model, read_text, None if cache is None else str(cache))
+    opened = _open(source.strip(), options, _checked_sources(sources or {}))
+    known = opened.weights if isinstance(opened, ComposedReward) else tasks
+    if missing := sorted({*tasks} - {*known}):
+        raise ValueError(f"reward {source}: weighs nothing for {', '.join(missing)}, but for {', '.join(known)}")
+    return opened if cache is None else CachedReward(opened, cache)
+
+
+def reach(source: str, sources: Mapping[str, str], timeout: float = 30.0) -> None:
+    """Check that a server answers wherever a reward or a model of its parts is served.
+
+    Args:
+        source, sources: as `open_reward` takes them.
+
+    Raises:
+        OSError: no server answers; the line says where.
+        ValueError: a URL is not one.
+    """
+    for name in dict.fromkeys(part for spec in (source, *sources.values()) for part in _parts_of(spec.strip())):
+        try:
+            if name.startswith(REMOTE):
+                from posterkit.rewards.remote import RemoteReward
+
+                RemoteReward(name.removeprefix(REMOTE), timeout=timeout).reach()
+            elif name.startswith(("http://", "https://")):
+                from posterkit.llm.endpoint import Endpoint
+
+                Endpoint(name, timeout=timeout).reach()
+        except OSError as error:
+            why = str(error).removeprefix(f"{name.removeprefix(REMOTE)}: ")
+            raise ConnectionError(f"reward {name}: nobody answers ({why})") from None
+
+
+def kind_of(source: str) -> str:
+    """What a folder, hub id or URL is: a key of `MODELS`.
+
+    Raises:
+        ValueError: none of them; the nearest name of a reward is named.
+    """
+    if source.startswith(("http://", "https://")):
+        return "judge"
+    folder = Path(source)
+    if (Path(resolve(source)) / _LEARNED).is_file():
+        return "learned"
+    config_file = folder / "config.json"
+    if config_file.is_file():
+        config = json.loads(config_file.read_text(encoding="utf-8"))
+    elif not folder.exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", source):
+        from transformers import PretrainedConfig
+
+        config, _ = PretrainedConfig.get_config_dict(source)
+    elif folder.is_dir():
+        raise ValueError(f"reward {source}: the folder holds no model; a config.json or {_LEARNED} tells one")
+    else:
+        known = (RULES, GENERIC, *PARTS)
+        near = difflib.get_close_matches(source, known, n=1, cutoff=0)[0]
+        raise ValueError(
+            f"reward {source!r}: there is no such reward (did you mean {near!r}?); use {', '.join(known)}, several "
+            "with weights as in text:0.6+aesthetics:0.4, a YAML file of weights, a model's folder or hub id, or a URL"
+        )
+    if config.get("num_labels", len(config.get("id2label") or ())) == 1:
+        return "scored"
+    if any(name.endswith(("ForConditionalGeneration", "ForCausalLM")) for name in config.get("architectures") or ()):
+        return "judge"
+    return "clip" if {"text_config", "vision_config"} <= config.keys() else "vision"
+
+
+def _open(source: str, options: _Options, sources: Mapping[str, str]) -> Reward:
+    if source == RULES:
+        return _compose(RULES, WEIGHTS, GATES, options, sources)
+    if source.endswith(FILES):
+        return _compose(Path(source).stem, *read_composition(source), options, sources)
+    parts = BLIND if source == GENERIC else _weighted_parts(source)
+    if len(parts) == 1:
+        return _open_part(next(iter(parts)), options, sources)
+    return _compose(source, dict.fromkeys((TEXT, *TASKS), parts), (), options, sources)
+
+
+def _compose(
+    label: str,
+    weights: Mapping[str, Mapping[str, float]],
+    gates: Sequence[Gate],
+    options: _Options,
+    sources: Mapping[str, str],
+) -> ComposedReward:
+    names = dict.fromkeys(part for parts in weights.values() for part in parts)
+    return ComposedReward(label, {name: _open_part(name, options, sources) for name in names}, weights, gates)
+
+
+def _open_part(name: str, options: _Options, sources: Mapping[str, str]) -> Reward:
+    """One reward alone: by rules, or by the model that stands in for it."""
+    if name in sources:
+        return _open_model(sources[name], name, options)
+    if name in PARTS:
+        return PARTS[name](options)
+    if name.startswith(REMOTE):
+        from posterkit.rewards.remote import RemoteReward
+
+        return RemoteReward(name.removeprefix(REMOTE))
+    return _open_model(name, None, options)
+
+
+def _open_model(source: str, part: str | None, options: _Options) -> Reward:
+    if part == "text" and source == GLYPHS:
+        return PARTS[GLYPHS](options)
+    kind = MODELS[kind_of(source)]
+    if part is not None and part not in kind.parts:
+        raise ValueError(f"reward {part}: {source} is a {kind.label}, which cannot judge that")
+    return kind.open(source, part, options)
+
+
+def _checked_sources(sources: Mapping[str, str]) -> Mapping[str, str]:
+    takes = MODELS["judge"].parts
+    for part in sources:
+        if part not in takes:
+            raise ValueError(f"reward: no model can judge {part!r}; {', '.join(takes[:-1])} and {takes[-1]} take one")
+    return sources
+
+
+def _parts_of(source: str) -> Iterable[str]:
+    """The single rewards that a spec is made of, as far as it names them."""
+    if not source.endswith(FILES):
+        return _weighted_parts(source)
+    return [part for parts in read_composition(source)[0].values() for part in parts]
+
+
+def _weighted_parts(source: str) -> dict[str, float]:
+    """The parts of a sum and their weights; 1 where none is given.
+
+    Raises:
+        ValueError: a part stands twice or is empty.
+    """
+    found: dict[str, float] = {}
+    # the plus of "reward+http" joins nothing
+    for piece in re.split(r"(?<!\breward)\+", source):
+        match = None if re.search(r"//[^/]*:\d+$", piece) else _WEIGHT.fullmatch(piece.strip())
+        name = (match["name"] if match else piece).strip()
+        if not name or name in found:
+            raise ValueError(f"reward {source!r}: {f'{name!r} stands twice' if name else 'a part has no name'}")
+        found[name] = float(match["weight"]) if match else 1.0
+    return found

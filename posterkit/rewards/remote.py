@@ -1,0 +1,169 @@
+"""A reward that another machine serves: its client, and posters, requests and results as JSON."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from posterkit.llm.client import AnswerError
+from posterkit.llm.http import JsonClient
+from posterkit.rewards.reward import RewardError, RewardResult, check_count
+from posterkit.schema import TEXT, PosterRequest, Region
+from posterkit.sizing import Size
+
+MOST_BYTES = 1 << 24  # of a reply; a result takes some hundred bytes
+
+
+class RemoteReward:
+    """What `python -m posterkit.rewards.service.server` serves, over HTTP.
+
+    Args:
+        url: such as `http://host:8990`.
+        timeout: seconds for one try, to the last byte.
+        retries: further tries where no server answers, or it is busy or fails.
+        pause: seconds before the first further try, doubled each time.
+
+    Raises:
+        ValueError: the URL is not one.
+    """
+
+    def __init__(self, url: str, *, timeout: float = 300.0, retries: int = 4, pause: float = 1.0) -> None:
+        try:
+            self._client = JsonClient(
+                url, "a served reward", timeout=timeout, retries=retries, pause=pause, most_bytes=MOST_BYTES
+            )
+        except ValueError as error:
+            raise ValueError(f"reward {error}") from None
+        self.url = self._client.url
+        self._name: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The served reward's own name, so that what is cached here and there agrees.
+
+        Raises:
+            RewardError: no server answers.
+        """
+        if self._name is None:
+            try:
+                found = self._client.get("/reward")
+            except AnswerError as error:
+                raise RewardError(str(error)) from None
+            name = found.get("name") if isinstance(found, dict) else None
+            if not isinstance(name, str):
+                raise RewardError(f"{self.url}: serves no reward of posterkit")
+            self._name = name
+        return self._name
+
+    def reach(self) -> None:
+        """AnswerError where no server answers; any status counts as an answer, and nothing is tried again."""
+        self._client.reach("/reward")
+
+    def __call__(self, images: Sequence[Image.Image], requests: Sequence[PosterRequest]) -> list[RewardResult]:
+        """The results; NaN with the fault in `why` for a request that failed on the server.
+
+        Raises:
+            RewardError: no server answers after all tries, or the answer is not usable.
+        """
+        check_count(self.url, images, requests)
+        try:
+            found = self._client.post("/worths", pack(images, requests))
+            return unpack_results(found.get("worths") if isinstance(found, dict) else found, len(requests))
+        except AnswerError as error:
+            raise RewardError(str(error)) from None
+        except ValueError as error:
+            raise RewardError(f"{self.url}: unusable answer: {error}") from None
+
+
+def pack(images: Sequence[Image.Image], requests: Sequence[PosterRequest]) -> dict[str, Any]:
+    """Posters and their requests as JSON values; pictures are base64 PNG."""
+    return {"images": [_png(image.convert("RGB")) for image in images], "rows": [_packed(row) for row in requests]}
+
+
+def unpack(body: Any) -> tuple[list[Image.Image], list[PosterRequest]]:
+    """The posters and requests of what `pack` made.
+
+    Raises:
+        ValueError: a key is missing or of the wrong kind, a picture is damaged, or the numbers differ.
+    """
+    try:
+        images, requests = [_picture(one) for one in body["images"]], [_unpacked(row) for row in body["rows"]]
+    except (KeyError, TypeError, AttributeError, OSError, SyntaxError) as error:
+        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f'a question holds "images" and "rows"; {what}') from None
+    if len(images) != len(requests):
+        raise ValueError(f"{len(images)} posters for {len(requests)} rows; give one row for each")
+    return images, requests
+
+
+def pack_results(results: Sequence[RewardResult | None], faults: Sequence[str]) -> list[dict[str, Any]]:
+    """Results as JSON values; a request without one has its fault instead."""
+    left = iter(faults)
+    return [asdict(result) if result is not None else {"fault": next(left, "failed")} for result in results]
+
+
+def unpack_results(packed: Any, count: int) -> list[RewardResult]:
+    """The results of what `pack_results` made; a request that failed is NaN and says why.
+
+    Raises:
+        ValueError: these are no results, or not so many.
+    """
+    if not isinstance(packed, list) or len(packed) != count:
+        found = f"{len(packed)} results" if isinstance(packed, list) else type(packed).__name__
+        raise ValueError(f"{found} for {count} posters")
+    try:
+        return [
+            RewardResult(float("nan"), {}, str(one["fault"]))
+            if "fault" in one
+            else RewardResult(
+                float(one["value"]), {str(k): float(v) for k, v in one["parts"].items()}, str(one["why"])
+            )
+            for one in packed
+        ]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"a result holds value, parts and why: {error}") from None
+
+
+def _packed(row: PosterRequest) -> dict[str, Any]:
+    mask = row.mask_picture()
+    return {
+        "task": row.task, "prompt": row.as_instruction(), "texts": row.texts,
+        "references": [_png(picture) for picture in row.pictures()], "mask": mask and _png(mask),
+        "placed": row.placed, "regions": [asdict(region) for region in row.regions], "size": row.size,
+        "caption": row.caption, "spare": row.spare, "id": row.id,
+    }  # fmt: skip
+
+
+def _unpacked(row: dict[str, Any]) -> PosterRequest:
+    def maybe(value: Any) -> Any:
+        return None if value is None else tuple(value)
+
+    mask = row.get("mask")
+    return PosterRequest(
+        str(row["prompt"]) if row["task"] == TEXT else "", task=str(row["task"]),
+        instruction=None if row["task"] == TEXT else str(row["prompt"]), texts=maybe(row.get("texts")),
+        images=tuple(np.asarray(_picture(one)) for one in row.get("references") or ()),
+        mask=None if mask is None else np.asarray(_picture(mask, "L")), placed=maybe(row.get("placed")),
+        regions=tuple(
+            Region(tuple(one["box"]), one["role"], one["text"]) for one in row.get("regions") or ()
+        ),
+        size=None if row.get("size") is None else Size(*row["size"]), caption=str(row.get("caption") or ""),
+        spare=int(row.get("spare") or 0), id=str(row.get("id") or ""),
+    )  # fmt: skip
+
+
+def _png(image: Image.Image) -> str:
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=1)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def _picture(data: str, mode: str = "RGB") -> Image.Image:
+    with Image.open(io.BytesIO(base64.b64decode(data, validate=True)), formats=("PNG",)) as picture:
+        return picture.convert(mode)
