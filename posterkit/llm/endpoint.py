@@ -100,7 +100,7 @@ class Endpoint:
             tokens = [(content.strip(), 1.0)]
         found = [sum(probability for token, probability in tokens if token == choice) for choice in choices]
         if not sum(found):
-            raise AnswerError(f"{self.url}: answers {one_line(content)!r}; {', '.join(choices)} are accepted")
+            raise AnswerError(f"{self.name}: answers {one_line(content)!r}; {', '.join(choices)} are accepted")
         return [probability / sum(found) for probability in found]
 
     def _body(self, system: str, user: str, images: Sequence[Image.Image]) -> dict[str, Any]:
