@@ -78,10 +78,9 @@ class RulesAesthetics:
     answers: str | None = None
 
     def aesthetics(self, poster: Image.Image, caption: str) -> tuple[str, float, str]:
-        """The reward's name, its value in [0, 1], and its weakest part; the caption does not matter."""
-        reward = _aesthetics(self)
-        (result,) = reward([poster], [PosterRequest(caption)])
-        return reward.name, result.value, result.why
+        """The name of the rules, the value in [0, 1], and its weakest part; the caption does not matter."""
+        (result,) = _aesthetics(self)([poster], [PosterRequest(caption)])
+        return RULES if self.read_text else BLIND, result.value, result.why
 
 
 @opened_once()
