@@ -10,7 +10,6 @@ from PIL import Image, ImageOps
 from posterkit.pipelines.loading import CardDraft
 from posterkit.schema import ImageSource, PosterRequest, picture_of
 from posterkit.sizing import SHAPE_TOLERANCE, Size
-from posterkit.synthetic.scene_draft import draft
 
 STRENGTH = 0.6  # of a sketch that is painted over where neither request nor checkpoint says how far
 
@@ -34,6 +33,8 @@ class DraftPlan:
             request: as the user wrote it, with the seed of this very poster.
         """
         if self.sketch is None:
+            from posterkit.synthetic.scene_draft import draft  # start-up must not wait for it
+
             return draft(request, size)
         sketch = picture_of(self.sketch)
         if abs(sketch.width / sketch.height / size.aspect - 1) > SHAPE_TOLERANCE:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cached_property
 
 # the colour words that briefs, captions and measures share: name -> sRGB
 COLORS: dict[str, tuple[int, int, int]] = {
@@ -114,7 +115,7 @@ _ADJECTIVE = r"(?:ый|ой|ая|ое|ые|ого|ому|ым|ом|ую|ых|ы�
 _SHADE = (
     r"(?:(?:bright|dark|light|deep|pale|soft|warm|cool|vivid|pastel|muted|midnight|sunny|sky|mint"
     r"|dunkel|hell|tief|zart|blass|knall|pastell|himmel|nacht|mitternachts|sonnen|schokoladen|mint|warme[smnr]?"
-    r"|т[её]мно|светло|бледно|нежно|ярко|небесно|полуночно|солнечно|мятно|шоколадно|т[её]пл\w+|[深浅淡暗亮暖]|濃い|薄い)[\s-]?)?"
+    r"|т[её]мно|светло|бледно|нежно|ярко|небесно|полуночно|солнечно|мятно|шоколадно|т[её]пл\w+|[深浅淡暗亮暖]|濃い|薄い)[\s-]?)??"  # lazy: "dark-blue" is a word of its own
 )
 _NEGATED = re.compile(r"(?:\b(?:no|not|without|avoid|never|kein\w*|ohne|sans|sin)\s+|不要|没有)$", re.IGNORECASE)
 
@@ -133,16 +134,25 @@ class Vocabulary:
         for line in table.strip().splitlines():
             name, words = line.split(":")
             self.names |= {word.lower(): name.strip() for word in words.split()}
-        self._longest_first = sorted(self.names, key=len, reverse=True)
-        expressions = (f"({self._expression(word, before)})" for word in self._longest_first)
-        self._pattern = re.compile("|".join(expressions), re.IGNORECASE)
+        longest_first = sorted(self.names, key=len, reverse=True)
+        # written without spaces, as Chinese and Japanese are, there is no word boundary
+        self._spaced = [word for word in longest_first if word[0] < "\u2e80"]
+        self._words = self._spaced + [word for word in longest_first if word[0] >= "\u2e80"]
+        self._before = before
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        """Every word as a group of its own, in the order of `_words`; compiled on first use, since that takes long."""
+        spaced, unspaced = self._words[: len(self._spaced)], self._words[len(self._spaced) :]
+        groups = "|".join(f"({self._expression(word)})" for word in spaced)
+        parts = [rf"(?<![\w-]){self._before}(?:{groups})"] if spaced else []
+        parts += [f"{self._before}(?:{'|'.join(f'({re.escape(word)})' for word in unspaced)})"] if unspaced else []
+        return re.compile("|".join(parts), re.IGNORECASE)
 
     @staticmethod
-    def _expression(word: str, before: str) -> str:
-        if word[0] >= "\u2e80":  # written without spaces, so there is no word boundary
-            return before + re.escape(word)
+    def _expression(word: str) -> str:
         ending = {"*": r"\w*", "~": _ADJECTIVE}.get(word[-1], "") + r"\b"
-        return r"(?<![\w-])" + before + re.escape(word.rstrip("*~")).replace(r"\-", r"[\s-]") + ending
+        return re.escape(word.rstrip("*~")).replace(r"\-", r"[\s-]") + ending
 
     def take(self, prose: str) -> tuple[list[str], str]:
         """The names that the prose speaks of, each once, in order, and the prose without those words.
@@ -156,7 +166,7 @@ class Vocabulary:
         """Where the prose speaks of a name, start and end, and the table's word for it; in order."""
         for match in self._pattern.finditer(prose):
             if not _NEGATED.search(prose, 0, match.start()):
-                yield match.span(), self._longest_first[(match.lastindex or 1) - 1]
+                yield match.span(), self._words[(match.lastindex or 1) - 1]
 
 
 COLOR_WORDS = Vocabulary(_COLOR_WORDS, before=_SHADE)
