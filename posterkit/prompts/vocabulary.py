@@ -115,7 +115,8 @@ _ADJECTIVE = r"(?:ый|ой|ая|ое|ые|ого|ому|ым|ом|ую|ых|ы�
 _SHADE = (
     r"(?:(?:bright|dark|light|deep|pale|soft|warm|cool|vivid|pastel|muted|midnight|sunny|sky|mint"
     r"|dunkel|hell|tief|zart|blass|knall|pastell|himmel|nacht|mitternachts|sonnen|schokoladen|mint|warme[smnr]?"
-    r"|т[её]мно|светло|бледно|нежно|ярко|небесно|полуночно|солнечно|мятно|шоколадно|т[её]пл\w+|[深浅淡暗亮暖]|濃い|薄い)[\s-]?)??"  # lazy: "dark-blue" is a word of its own
+    r"|т[её]мно|светло|бледно|нежно|ярко|небесно|полуночно|солнечно|мятно|шоколадно|т[её]пл\w+|[深浅淡暗亮暖]|濃い|薄い)"
+    r"[\s-]?)??"  # lazy: "dark-blue" is a word of its own
 )
 _NEGATED = re.compile(r"(?:\b(?:no|not|without|avoid|never|kein\w*|ohne|sans|sin)\s+|不要|没有)$", re.IGNORECASE)
 
