@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
@@ -95,6 +96,16 @@ def check_strength(picture: Any, strength: float | None, name: str) -> float:
     if not 0 < strength <= 1:
         raise ValueError(f"strength must be above 0 and at most 1, got {strength}")
     return strength
+
+
+def check_finite(numbers: Tensor, where: str) -> None:
+    """Raise a ValueError where NaN or infinity came out, which would be a black picture."""
+    if not torch.isfinite(numbers).all():
+        kind = str(numbers.dtype).removeprefix("torch.")
+        raise ValueError(
+            f"{where} gave NaN or infinity in {kind}: compute in bfloat16 or float32 (dtype), take more steps, or "
+            "look at the weights and at the weight of a LoRA"
+        )
 
 
 def check_generators(generator: Any, images: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -196,6 +197,9 @@ def add_loras(pipe: Any, lora: str | Sequence[str]) -> None:
 def _source_and_weight(item: str) -> tuple[str, float]:
     source, weight = path_and_weight(item)
     try:
-        return source, float(weight[1:]) if weight else 1.0
+        number = float(weight[1:]) if weight else 1.0
     except ValueError:
-        raise ValueError(f"LoRA {item}: the weight behind = must be a number, found {weight[1:]!r}") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"LoRA {item}: the weight behind = must be a number, found {weight[1:]!r}")
+    return source, number

@@ -26,7 +26,7 @@ from transformers import (
     T5EncoderModel,
 )
 
-from posterkit.pipelines.checks import Sampling, check_output, check_strength
+from posterkit.pipelines.checks import Sampling, check_finite, check_output, check_strength
 from posterkit.pipelines.denoise import joins_guidance
 from posterkit.pipelines.flux_inputs import Condition, one_each
 from posterkit.pipelines.latents import unpack
@@ -174,6 +174,7 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
         cells = unpack(latents, size, self.patch).contiguous()  # in stock's memory layout, for the same rounding
         cells = cells / self.vae.config.scaling_factor + (self.vae.config.shift_factor or 0.0)
         pixels = self.vae.decode(cells.to(get_module_execution_device(self.vae)), return_dict=False)[0]
+        check_finite(pixels, "the autoencoder")
         return self.image_processor.postprocess(pixels, output_type=output_type)
 
     @torch.no_grad()
@@ -321,6 +322,7 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
                     condition.prompt_embeds = replaced.pop("prompt_embeds", condition.prompt_embeds)
                 progress.update()
         self._current_timestep = None
+        check_finite(tokens, "the transformer")
 
         posters = self.decode_latents(tokens, size, output_type)
         self.maybe_free_model_hooks()

@@ -20,7 +20,7 @@ from diffusers.utils import logging
 from torch import Tensor
 from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2Tokenizer, Qwen2VLProcessor
 
-from posterkit.pipelines.checks import Sampling, check_output, check_strength
+from posterkit.pipelines.checks import Sampling, check_finite, check_output, check_strength
 from posterkit.pipelines.denoise import Scene, Text, guided_velocity, joins_guidance, text_of
 from posterkit.pipelines.instruction import unpad
 from posterkit.pipelines.keep import keep_pixels
@@ -213,6 +213,7 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
             if progress_bar is not None:
                 progress_bar.update()
         self._current_timestep = None
+        check_finite(latents, "the transformer")
         return latents
 
     def decode_all(self, posters: Sequence[Poster], drawn: Sequence[Tensor], keep: bool) -> list[Tensor]:
@@ -234,6 +235,7 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
         """Packed latents `(B, S, 4 C)` of posters of one size to pixels `(B, 3, H, W)` in [0, 1]."""
         cells = unpack(latents, size, self.patch)
         pixels = torch.cat([decode_latents(self.vae, torch.stack(part)) for part in chunks(list(cells), size.area)])
+        check_finite(pixels, "the autoencoder")
         shown = self.image_processor.postprocess(pixels, output_type="pt")
         assert isinstance(shown, Tensor)
         return shown
