@@ -39,6 +39,9 @@ CONFIG = "configs/mini/stage0_pretrain_pictures.yaml"
 TIMES = torch.linspace(0.05, 0.95, 10)
 SIZE, SEED = (128, 192), 0
 # the config's long run has more posters, large ones too, and averages over longer
+# and what the first trials chose; every row begins from what was there before them
+BEFORE = ["learning_rate=2e-3", "model.transformer.num_layers=2", "model.transformer.num_single_layers=4",
+          "model.transformer.num_attention_heads=5"]  # fmt: skip
 COMMON = ["data.count=16384", "data.large=0", "ema_decay=0.99", "save_every=100000", "log_every=50", "sample_every=0"]
 # name -> what is changed, and why
 ROWS: dict[str, tuple[str, list[str]]] = {
@@ -67,7 +70,7 @@ def train(run: Path, overrides: list[str], minutes: float, cache: str) -> tuple[
         Steps taken, and CPU seconds.
     """
     base = [sys.executable, "train/stage0_pretrain.py", "--config", CONFIG, f"run_dir={run}", f"data.cache={cache}"]
-    command = [*base, *COMMON, *overrides]
+    command = [*base, *COMMON, *BEFORE, *overrides]
     env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "TOKENIZERS_PARALLELISM": "false"}
     process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL)
     watched, used = psutil.Process(process.pid), 0.0
