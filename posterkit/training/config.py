@@ -165,7 +165,10 @@ def load_config(cls: type[Config], path: str | Path, overrides: typing.Sequence[
             inner = inner.setdefault(parent, {})
             if not isinstance(inner, dict):
                 raise ValueError(f"{override!r}: {parent!r} has no keys of its own")
-        inner[leaf] = read_yaml(text, repr(override))
+        try:
+            inner[leaf] = read_yaml(text)
+        except ValueError as error:
+            raise ValueError(f"{override!r}: the value is {str(error).removeprefix('YAML: ')}") from None
     config: Any = _build(cls, values, str(path))
     if issubclass(cls, RunConfig):
         config.check()

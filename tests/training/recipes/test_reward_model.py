@@ -166,7 +166,7 @@ def test_the_reward_is_the_calibrated_score_of_the_finished_run(base, run_recipe
     assert [worth.parts for worth in worths] == [{"learned": worth.value} for worth in worths]
     assert worths[0].why == f"score {scores[0]:+.2f}"
     assert reward([], []) == []
-    with pytest.raises(ValueError, match="3 posters and 4 rows"):
+    with pytest.raises(ValueError, match="3 posters for 4 rows"):
         reward(posters[:3], rows)
 
 
