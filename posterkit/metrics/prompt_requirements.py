@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from posterkit.metrics.appearance import Appearance
 from posterkit.metrics.color import border_color, named_shares
 from posterkit.metrics.text import edit_distance, words
 from posterkit.metrics.text_regions import DetectedText
-from posterkit.prompts import COLORS, PosterBrief, in_quotes, quotes, without_quotes
+from posterkit.prompts import COLORS, in_quotes, quotes, without_quotes
 from posterkit.prompts.vocabulary import COLOR_WORDS
 
 ENOUGH = 0.02  # of the poster; a colour that is named covers at least so much
@@ -49,17 +50,23 @@ def requirements(prompt: str, looks: Appearance, texts: Sequence[DetectedText] |
     if background:
         share = float(named_shares(border_color(looks.pixels))[list(COLORS).index(background)])
         found.append(Requirement(min(1.0, 2 * share), f"make the background {background}; it is {looks.background}"))
-    for color in PosterBrief.from_prompt(prompt).colors:
+    for color in _named_colors(prompt):
         if color != background:
             share = float(looks.shares[list(COLORS).index(color)])
             found.append(Requirement(min(1.0, share / ENOUGH), f"bring in the {color} that the prompt names"))
     return found
 
 
+@lru_cache(256)  # a search for colour words takes milliseconds, and many posters have one prompt
+def _named_colors(prompt: str) -> list[str]:
+    return COLOR_WORDS.named(without_quotes(prompt))
+
+
+@lru_cache(256)
 def requested_background(prompt: str) -> str | None:
     """The colour name that the prompt gives the background; None where it gives none."""
     for match in _BACKGROUND.finditer(without_quotes(prompt)):
-        before, behind, *chinese = (COLOR_WORDS.take(words or "")[0] for words in match.groups())
+        before, behind, *chinese = (COLOR_WORDS.named(words) if words else [] for words in match.groups())
         if found := before[-1:] or behind[:1] or chinese[0][-1:] or chinese[1][:1]:
             return found[0]
     return None

@@ -160,8 +160,11 @@ class Vocabulary:
 
         What is ruled out ("no red") is not spoken of.
         """
-        found = dict.fromkeys(self.names[word] for _, word in self.find(prose))
-        return list(found), self._pattern.sub(" ", prose)
+        return self.named(prose), self._pattern.sub(" ", prose)
+
+    def named(self, prose: str) -> list[str]:
+        """The names alone; see `take`."""
+        return list(dict.fromkeys(self.names[word] for _, word in self.find(prose)))
 
     def find(self, prose: str) -> Iterator[tuple[tuple[int, int], str]]:
         """Where the prose speaks of a name, start and end, and the table's word for it; in order."""
