@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from posterkit.training.config import RunConfig
@@ -107,24 +106,6 @@ def test_a_checkpoint_puts_every_number_back_also_into_other_groups(tmp_path, na
     for model, one in ((whole, optimizer), (again, back)):
         step(model, one, 9)
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True))
-
-
-def test_a_checkpoint_from_when_states_were_counted_still_goes_on(tmp_path):
-    module = nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3))
-    optimizer = torch.optim.AdamW(module.parameters(), lr=0.01)  # one group, as it was then
-    step(module, optimizer, 0)
-    save_state(tmp_path / "last", module, optimizer, None, {"step": 1})
-    kept = optimizer.state_dict()
-    counted = {f"{index}.{key}": value for index, values in kept["state"].items() for key, value in values.items()}
-    save_file(counted, tmp_path / "last" / "optimizer.safetensors")
-    record = json.loads((tmp_path / "last" / "state.json").read_text())
-    record["optimizer"] = {"groups": kept["param_groups"], "state": {}}
-    (tmp_path / "last" / "state.json").write_text(json.dumps(record))
-    again = nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3))
-    back = optimizer_for(again, learning_rate=0.01)
-    load_state(tmp_path / "last", again, back, None)
-    for old, new in zip(module.parameters(), again.parameters(), strict=True):
-        assert torch.equal(optimizer.state[old]["exp_avg_sq"], back.state[new]["exp_avg_sq"])
 
 
 def test_a_checkpoint_of_another_optimiser_is_refused_in_one_line(tmp_path):
