@@ -201,7 +201,8 @@ def test_a_run_leaves_what_it_made_of_held_out_pairs(base, run_recipe, tmp_path)
     for name in ("calibration.png", "pairs.png"):
         assert Image.open(tmp_path / "run" / name).width > 400
     card = (tmp_path / "run" / "model" / "README.md").read_text()
-    assert "reward-model" in card and 'open_reward("path/to/this/folder")' in card and "all of the backbone and the head" in card
+    assert "reward-model" in card and "all of the backbone and the head" in card
+    assert 'open_reward("path/to/this/folder")' in card
 
 
 def test_a_dry_run_shows_both_sides_of_a_batch(base, run_recipe, tmp_path, capsys):
