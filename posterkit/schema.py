@@ -192,7 +192,7 @@ class PosterRequest:
             faults.append(f"task {self.task!r} cannot be refined, its model takes no draft; text posters can")
         if self.strength is not None and not 0 < self.strength <= 1:
             faults.append(f"strength must be above 0 and at most 1, found {self.strength}")
-        if self.draft == "auto" and self.task != TEXT:
+        if isinstance(self.draft, str) and self.draft == "auto" and self.task != TEXT:
             faults.append(f"task {self.task!r} draws no draft of its own; give a picture, or none")
         if self.anchor is not None and self.task != "extending":
             faults.append(f"task {self.task!r} takes no anchor; extending does")

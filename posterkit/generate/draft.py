@@ -52,8 +52,9 @@ def plan_draft(request: PosterRequest, default: CardDraft | None, lettered: bool
     Raises:
         ValueError: there is a strength, and no draft.
     """
-    sketch = None if request.draft in (None, "auto", "none") else request.draft
-    drawn = request.draft == "auto" or (request.draft is None and default is not None and not lettered)
+    word = request.draft if isinstance(request.draft, str) else None  # an array cannot be compared with a word
+    sketch = None if word in ("auto", "none") else request.draft
+    drawn = word == "auto" or (request.draft is None and default is not None and not lettered)
     if sketch is None and not (drawn and request.task == "text" and not request.feedback):
         if request.strength is not None:
             raise ValueError(f"strength {request.strength} paints over a draft, and there is none")
