@@ -13,11 +13,11 @@ from scipy import ndimage
 from posterkit.datagen.drawing import DrawnPosters
 from posterkit.datagen.engine import Drop
 from posterkit.datagen.lazy_models import LazyCritic, LazyImageTextModel, LazyReward
-from posterkit.datagen.omni.subjects import Box, open_segmenter
 from posterkit.datagen.prompts import language_of
 from posterkit.datagen.requests import SetRequest
 from posterkit.metrics.color import srgb_to_lab
 from posterkit.metrics.text import text_accuracy
+from posterkit.pipelines.segmenters import Box, open_segmenter
 from posterkit.prompts import quoted_texts
 from posterkit.schema import DrawnText, PosterSample, Region
 from posterkit.synthetic import background_name
@@ -74,7 +74,7 @@ class EarlyFilter:
     """The step that drops pictures which no model judge need look at: blank ones, noise, and those without a subject.
 
     Args:
-        segmenter: who looks for a subject, see `posterkit.datagen.omni.subjects`.
+        segmenter: who looks for a subject, see `posterkit.pipelines.segmenters`.
     """
 
     segmenter: str = "rules"

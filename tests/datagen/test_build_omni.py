@@ -31,12 +31,12 @@ from posterkit.datagen.omni.posters import (
     with_titles,
 )
 from posterkit.datagen.omni.rearrangement import rearranged
-from posterkit.datagen.omni.subjects import Subject
 from posterkit.datasets import PosterDataset, PosterSample, SyntheticPosters, write_sample
 from posterkit.datasets.validation import validate
 from posterkit.metrics.arrangement import arrangement_similarity
 from posterkit.metrics.color import palette, palette_distance
 from posterkit.metrics.text_regions import DetectedText
+from posterkit.pipelines.segmenters import Subject
 from posterkit.prompts import PosterBrief, quoted_texts
 from posterkit.sizing import Size
 from posterkit.tasks import BLANK, TASKS, place

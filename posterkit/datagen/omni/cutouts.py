@@ -12,8 +12,8 @@ from scipy import ndimage
 
 from posterkit.datagen.omni.painters import open_painter
 from posterkit.datagen.omni.posters import SourcePoster
-from posterkit.datagen.omni.subjects import Box
 from posterkit.layout import Box as Area
+from posterkit.pipelines.segmenters import Box
 from posterkit.typeset.contrast import contrast, needed_alpha, sample, underlay
 from posterkit.typeset.raster import tinted
 

@@ -15,8 +15,8 @@ from posterkit.datagen.omni.cutouts import LazyPainter, background_of, paste, re
 from posterkit.datagen.omni.inputs import CannotBuild, TaskInputs, seed_of
 from posterkit.datagen.omni.motifs import draw_motif, drawing_style, duotone, inside, palette_of
 from posterkit.datagen.omni.posters import SourcePoster
-from posterkit.datagen.omni.subjects import Box
 from posterkit.datagen.prompts import LANGUAGES, text_like, with_article, word_list
+from posterkit.pipelines.segmenters import Box
 from posterkit.prompts import PosterBrief
 from posterkit.sizing import Size, fit_area
 from posterkit.synthetic.palettes import ColorScheme, distance, draw_palette

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from posterkit.datagen.omni.subjects import Box
+from posterkit.pipelines.segmenters import Box
 
 
 class CannotBuild(Exception):

@@ -25,8 +25,8 @@ from posterkit.datagen.omni.inputs import CannotBuild, TaskInputs, seed_of
 from posterkit.datagen.omni.portraits import portrait
 from posterkit.datagen.omni.posters import SourcePoster
 from posterkit.datagen.omni.rearrangement import rearranged
-from posterkit.datagen.omni.subjects import Box
 from posterkit.datagen.prompts import language_of, without_text_sentences
+from posterkit.pipelines.segmenters import Box
 from posterkit.prompts import in_quotes, quotes
 from posterkit.sizing import Size, fit_area
 from posterkit.tasks import BLANK

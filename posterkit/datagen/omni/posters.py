@@ -14,13 +14,13 @@ from PIL import Image
 
 from posterkit.datagen.engine import Drop
 from posterkit.datagen.lazy_models import LazyCritic
-from posterkit.datagen.omni.subjects import Subject, open_segmenter
 from posterkit.datagen.picture_folder import fingerprint, list_pictures, read_caption
 from posterkit.datagen.prompts import language_of
 from posterkit.datasets.dataset import INDEX, PosterDataset
 from posterkit.image_io import read_image
 from posterkit.metrics.text import edit_distance
 from posterkit.metrics.text_regions import DetectedText
+from posterkit.pipelines.segmenters import Subject, open_segmenter
 from posterkit.prompts import in_quotes, quoted_texts
 
 ALIKE = 0.3  # share of letters by which what is read may differ from a text that the caption quotes

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 
 from posterkit.datagen.omni.inputs import CannotBuild
-from posterkit.datagen.omni.subjects import Box, touched_sides
+from posterkit.pipelines.segmenters import Box, touched_sides
 from posterkit.sizing import Size
 
 MARGIN = 0.06  # of the shorter side

@@ -12,9 +12,9 @@ from tiny_flux import clip, clip_tokenizer
 from tiny_sam2 import sam2
 
 from posterkit.datagen.omni.painters import RulePainter, open_painter
-from posterkit.datagen.omni.subjects import RuleSegmenter, Sam2Segmenter, box_of, open_segmenter, touched_sides
 from posterkit.metrics.arrangement import box_overlap
 from posterkit.pipelines.posteromni import PosterOmniPipeline
+from posterkit.pipelines.segmenters import RuleSegmenter, Sam2Segmenter, box_of, open_segmenter, touched_sides
 
 
 def disc(size=(320, 480), box=(90, 180, 230, 320), color=(200, 60, 40), ground=(236, 228, 210)) -> Image.Image:
