@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
+from merging import linear_merge, svd_merge
 from nano_measures import (
     RULES,
     measure_pairs,
@@ -27,7 +28,6 @@ from posterkit.schema import PosterSample, encode_sample
 from posterkit.synthetic.glyph_posters import GlyphPosters
 from posterkit.tasks import TASKS
 from posterkit.training.lora_files import read_lora, write_lora
-from posterkit.training.merging import linear_merge, svd_merge
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNS = Path("runs/nano")

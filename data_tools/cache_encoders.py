@@ -30,7 +30,7 @@ from posterkit.messages import error_line
 from posterkit.pipelines.loading import LOAD_FAULTS, quiet_bars
 from posterkit.pipelines.presets import DTYPES, hardware
 from posterkit.pipelines.registry import TEXT, ModelFamily, family_for, family_of, resolve
-from posterkit.training.adapters.frozen import KEEPS
+from posterkit.training.adapters import KEEPS
 from posterkit.training.loading.encoding import CANNOT, check_tasks, encode_set, open_cache
 from posterkit.training.loading.fitting import CANNOT_READ, plan_sizes
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from posterkit.training.config import RunConfig
 from posterkit.training.state import EMA
-from posterkit.training.strategies.end_to_end import Group
+from posterkit.training.strategies import Group
 
 if TYPE_CHECKING:
     from posterkit.training.monitor.log import RunLog

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import tiny_flux
 import torch
+from merging import linear_merge, svd_merge
 
 from posterkit.training.lora import Trainable, add_adapter, load_adapter, save_adapter
 from posterkit.training.lora_files import LoraFile, read_lora, write_lora
-from posterkit.training.merging import linear_merge, svd_merge
 
 
 def lora(a, b, scale: float = 1.0, **base) -> LoraFile:

@@ -1,5 +1,5 @@
-"""What a stage needs to know of a model family: encode, noise, predict, save. One adapter each."""
+"""Training adapters, one for each model family: encode, add noise, predict, save."""
 
-from posterkit.training.adapters.adapter import Adapter, Condition, ConditionT, Encoded
+from posterkit.training.adapters.adapter import KEEPS, Adapter, Conditioning, ConditioningT, Encoded, Keep
 
-__all__ = ["Adapter", "Condition", "ConditionT", "Encoded"]
+__all__ = ["KEEPS", "Adapter", "Conditioning", "ConditioningT", "Encoded", "Keep"]

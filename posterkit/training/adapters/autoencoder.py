@@ -1,4 +1,4 @@
-"""The autoencoders of both families behind one face: pixels to latents and back."""
+"""The autoencoders of both families under one interface: pixels to latents and back."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from diffusers import AutoencoderKL, AutoencoderKLQwenImage
 from PIL import Image
 from torch import Tensor
 
-from posterkit.training.adapters.folders import hash_weights
-
 AutoencoderKind = Literal["flux", "qwen"]
 CLASSES = {"flux": AutoencoderKL, "qwen": AutoencoderKLQwenImage}
 PIXELS_AT_ONCE = 2**21  # through the autoencoder together, whatever their sizes
@@ -32,7 +30,7 @@ class Autoencoder:
 
     def __init__(self, family: AutoencoderKind, module: AutoencoderKL | AutoencoderKLQwenImage) -> None:
         self.family = family
-        self.module: Any = module  # the two classes share no typed face
+        self.module: Any = module  # the two classes have no common type
         if family == "qwen":
             for layer in self.module.modules():
                 if type(layer).__name__ == "QwenImageCausalConv3d":
@@ -85,10 +83,8 @@ class Autoencoder:
             together = max(1, min(batch, PIXELS_AT_ONCE // (size[0] * size[1])))
             for start in range(0, len(indices), together):
                 part = indices[start : start + together]
-                encoded = (
-                    self.encode(images_to_tensor([pictures[i] for i in part]).to(device)).half().cpu().contiguous()
-                )
-                for index, latent in zip(part, encoded, strict=True):
+                images = images_to_tensor([pictures[i] for i in part]).to(device)
+                for index, latent in zip(part, self.encode(images).half().cpu().contiguous(), strict=True):
                     latents[index] = latent
         return latents
 
@@ -125,6 +121,12 @@ class Autoencoder:
             mean = torch.tensor(config.latents_mean).view(1, -1, 1, 1).to(like)
             return mean, 1 / torch.tensor(config.latents_std).view(1, -1, 1, 1).to(like)
         return torch.tensor(config.shift_factor or 0.0).to(like), torch.tensor(config.scaling_factor).to(like)
+
+
+def hash_weights(digest: Any, module: torch.nn.Module) -> None:
+    """Add a module's weights to a hash, by name; bfloat16 counts as the float32 it equals."""
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode() + tensor.float().cpu().numpy().tobytes())
 
 
 def images_to_tensor(pictures: Sequence[np.ndarray]) -> Tensor:

@@ -7,7 +7,6 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -21,18 +20,14 @@ from posterkit.pipelines.postercraft import PosterCraftPipeline
 from posterkit.pipelines.registry import FAMILIES
 from posterkit.schema import PosterSample
 from posterkit.sizing import check_on_grid
+from posterkit.training.adapters.adapter import Adapter, Encoded, Keep, check_model, frozen_forward
 from posterkit.training.adapters.autoencoder import Autoencoder, AutoencoderKind
-from posterkit.training.adapters.folders import check_model, fingerprint, pipeline_defaults, save_pipeline
-from posterkit.training.adapters.frozen import Keep, frozen_forward
-from posterkit.training.lora import save_adapter, trained_adapter
 from posterkit.training.tokenizers import clip_tokenizer, t5_tokenizer
-
-Encoded = dict[str, Tensor]
 
 
 @dataclass
 class FluxCondition:
-    """What the transformer sees beside the noisy tokens.
+    """What the transformer reads beside the noisy tokens.
 
     Attributes:
         prompt: T5 states, `(B, L, D)`; with feedback `(B, 2 L, D)`, the feedback's behind the prompt's.
@@ -47,37 +42,26 @@ class FluxCondition:
     draft: Tensor | None = None
 
     def take(self, rows: Tensor) -> FluxCondition:
-        """The condition of some samples, `(R,)` numbers of them, in that order and any number of times."""
         draft = None if self.draft is None else self.draft[rows]
         return FluxCondition(self.prompt[rows], self.pooled[rows], self.image_ids, draft)
 
 
-class FluxAdapter:
-    """The parts of a FLUX.1 pipeline, and the verbs a stage calls.
-
-    `module` holds what trains. The autoencoder is frozen and works in `precompute` only, and so do the text encoders
-    where `frozen_text` says so, as in every stage of PosterCraft; mini trains them.
-    """
+class FluxAdapter(Adapter[FluxCondition]):
+    """FLUX.1; with a draft the transformer reads its latents behind the noisy ones and the feedback's tokens too."""
 
     family = FAMILIES["postercraft"]
     autoencoder: ClassVar[AutoencoderKind] = "flux"
+    components = ("scheduler", "tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2", "transformer")
     cuts_long_texts = True  # T5 reads no further
 
     def __init__(
         self, parts: dict[str, Any], vae: Autoencoder, defaults: dict[str, Any], frozen_text: bool = False
     ) -> None:
-        self.parts, self.vae, self.defaults, self.frozen_text = parts, vae, defaults, frozen_text
-        self.readers = [parts[name] for name in ("text_encoder", "text_encoder_2")]
-        names = ("transformer",) if frozen_text else ("transformer", "text_encoder", "text_encoder_2")
-        self.module: Any = nn.ModuleDict({name: parts[name] for name in names if parts[name] is not None})
+        super().__init__(parts, vae, defaults, frozen_text)
         self.length = defaults["max_sequence_length"]
-        if frozen_text:
-            for reader in self.readers:
-                reader.eval().requires_grad_(False)
 
     @classmethod
     def from_config(cls, model: dict[str, Any], vae: Autoencoder, captions: Sequence[str]) -> FluxAdapter:
-        """A fresh small model: configs of the real classes, tokenizers planned from `captions`."""
         check_model(
             model,
             {"transformer": FluxTransformer2DModel, "scheduler": FlowMatchEulerDiscreteScheduler,
@@ -103,23 +87,6 @@ class FluxAdapter:
         nn.init.zeros_(parts["transformer"].proj_out.bias)
         return cls(parts, vae, model["defaults"])
 
-    @classmethod
-    def from_pretrained(
-        cls, folder: str | Path, vae: Autoencoder | None = None, *, frozen_text: bool = False,
-        encoders_only: bool = False, dtype: torch.dtype = torch.float32,
-    ) -> FluxAdapter:  # fmt: skip
-        """From a diffusers folder; `vae` replaces the folder's own, which works in float32 whatever the dtype.
-
-        Args:
-            encoders_only: leave the transformer where it is; `precompute` needs none.
-            dtype: of transformer and text encoders.
-        """
-        parts = {"transformer": None} if encoders_only else {}
-        pipe = PosterCraftPipeline.from_pretrained(folder, dtype=dtype, use_safetensors=True, **parts)
-        names = ("scheduler", "tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2", "transformer")
-        parts = {name: getattr(pipe, name) for name in names}
-        return cls(parts, vae or Autoencoder(cls.autoencoder, pipe.vae.float()), pipeline_defaults(pipe), frozen_text)
-
     def frozen_copy(self) -> FluxAdapter:
         """The weights as they are now, in an adapter of their own that does not train."""
         parts = {name: copy.deepcopy(part) for name, part in self.parts.items()}
@@ -128,14 +95,9 @@ class FluxAdapter:
         return copied
 
     def precompute(self, samples: Sequence[PosterSample], keep: Keep | None = None) -> list[Encoded]:
-        """Everything that no trained weight touches.
+        """As `Adapter.precompute`: latents, and of the caption token ids `t5` and `clip`, or states.
 
-        Args:
-            keep: states of frozen text encoders, or token ids; None means states where they are frozen.
-
-        Returns:
-            For each sample its latents in float16, and of its caption the token ids `t5` and `clip`, or the states:
-            `prompt` `(L, D)` and `pooled` `(P,)` in the text encoders' dtype.
+        States are `prompt` `(L, D)` and `pooled` `(P,)` in the text encoders' dtype.
 
         Raises:
             ValueError: a target's sides are no multiples of 16.
@@ -151,10 +113,6 @@ class FluxAdapter:
             texts = [{"t5": a, "clip": b} for a, b in zip(*ids, strict=True)]
         return [{"latents": x, **text} for x, text in zip(latents, texts, strict=True)]
 
-    @property
-    def keeps(self) -> Keep:
-        return "states" if self.frozen_text else "ids"
-
     def states(self, t5: Tensor, clip: Tensor) -> tuple[Tensor, Tensor]:
         """T5 states `(B, L, D)` and CLIP's pooled state `(B, P)` of token ids, on the text encoders' device."""
         pooling, reading = self.readers
@@ -163,11 +121,10 @@ class FluxAdapter:
             return prompt, pooling(clip.long().to(pooling.device)).pooler_output
 
     def text_of(self, row: dict[str, Any]) -> str:
-        """The words that the text encoders read of a set's row."""
         return row.get("caption", "")
 
     def beyond_limit(self, texts: Sequence[str]) -> list[str]:
-        """Of each text the end that T5 does not read, since it has more than `max_sequence_length` tokens; else ""."""
+        """The end of each text that T5 does not read, since it has more than `max_sequence_length` tokens; else ""."""
         read = self.parts["tokenizer_2"](list(texts), return_offsets_mapping=True, verbose=False)
         rest = []
         for text, offsets in zip(texts, read["offset_mapping"], strict=True):
@@ -183,11 +140,6 @@ class FluxAdapter:
             t5(prompts, max_length=self.length, **options).input_ids.int(),
             clip(prompts, max_length=clip.model_max_length, **options).input_ids.int(),
         )
-
-    def fingerprint(self, keep: Keep | None = None) -> str:
-        """Keys what `precompute` returned."""
-        readers = self.readers if (keep or self.keeps) == "states" else ()
-        return fingerprint(self.parts, self.defaults, self.vae.fingerprint(), readers)
 
     def bucket(self, row: Encoded) -> tuple[int, ...]:
         return tuple(row["latents"].shape)
@@ -232,7 +184,7 @@ class FluxAdapter:
         return pack(latents), condition
 
     def _frozen_states(self, batch: Encoded) -> tuple[Tensor, Tensor]:
-        """T5's and CLIP's states of a batch's captions; of token ids one by one, as they would have been kept."""
+        """T5's and CLIP's states of a batch's captions; token ids are encoded one by one, as for the cache."""
         if "prompt" in batch:
             return batch["prompt"], batch["pooled"]
         said = [self.states(*ids) for ids in zip(batch["t5"].split(1), batch["clip"].split(1), strict=True)]
@@ -241,17 +193,13 @@ class FluxAdapter:
 
     @cached_property
     def _empty(self) -> tuple[Tensor, Tensor]:
-        """What frozen text encoders say of the empty caption."""
+        """The states of the empty caption."""
         return self.states(*self.tokenize([""]))
 
     def velocity(self, x: Tensor, t: Tensor, condition: FluxCondition, guidance: Tensor | None = None) -> Tensor:
-        """Predicted velocity `(B, S, C)` at noisy tokens `x` and times `t` `(B,)`.
-
-        Args:
-            guidance: `(B,)`, what a guidance-distilled transformer is told, 1 where None; others are not told it.
-        """
+        """As `Adapter.velocity`; a guidance-distilled transformer gets a scale of 1 where `guidance` is None."""
         transformer = self.module["transformer"]
-        if not transformer.config.guidance_embeds:  # FLUX.1-schnell cannot be told
+        if not transformer.config.guidance_embeds:  # FLUX.1-schnell takes none
             guidance = None
         elif guidance is None:
             guidance = torch.ones_like(t)
@@ -266,14 +214,3 @@ class FluxAdapter:
             return_dict=False,
         )[0]
         return velocity[:, : x.shape[1]]
-
-    def pipeline(self) -> PosterCraftPipeline:
-        """The live weights as a PosterCraftPipeline."""
-        return PosterCraftPipeline(**self.parts, vae=self.vae.module, **self.defaults)
-
-    def save(self, folder: str | Path) -> None:
-        """A LoRA alone where one trains, else a diffusers folder, bfloat16; stock FluxPipeline opens either."""
-        if name := trained_adapter(self.parts["transformer"]):
-            save_adapter(self.parts["transformer"], name, folder)
-        else:
-            save_pipeline(self.pipeline(), folder)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,26 +23,22 @@ from posterkit.pipelines.latents import pack
 from posterkit.pipelines.posteromni import PosterOmniPipeline
 from posterkit.pipelines.posteromni_parts import LONGEST
 from posterkit.pipelines.processor import Qwen2VLProcessor
-from posterkit.pipelines.references import Areas, lay_out
+from posterkit.pipelines.references import Areas, Poster, lay_out
 from posterkit.pipelines.registry import FAMILIES
 from posterkit.schema import PosterSample
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS
-from posterkit.training.adapters.alignment import look_at_reference
+from posterkit.training.adapters.adapter import Adapter, Encoded, Keep, check_model, frozen_forward
 from posterkit.training.adapters.autoencoder import Autoencoder, AutoencoderKind
-from posterkit.training.adapters.edits import as_edit, made_share
-from posterkit.training.adapters.folders import check_model, fingerprint, pipeline_defaults, save_pipeline
-from posterkit.training.adapters.frozen import Keep, frozen_forward
-from posterkit.training.lora import save_adapter, trained_adapter
 from posterkit.training.tokenizers import qwen_tokenizer
 
-Encoded = dict[str, Tensor]
-Shape = tuple[int, int, int]
+_SHARPNESS = 3.0  # of the query's and key's norm; a hit's logit lies about 7 above its neighbours'
+_ENERGY = {"frame": (0.24,), "row": (0.28, 0.10), "column": (0.28, 0.10)}  # by rotary frequency, the highest first
 
 
 @dataclass
 class QwenCondition:
-    """What the transformer sees beside the noisy tokens.
+    """What the transformer reads beside the noisy tokens.
 
     Attributes:
         prompt: Qwen2.5-VL states, `(B, L, D)`, padded on the right.
@@ -54,41 +50,30 @@ class QwenCondition:
     prompt: Tensor
     mask: Tensor
     references: Tensor
-    shapes: list[Shape]
+    shapes: list[tuple[int, int, int]]
 
     def take(self, rows: Tensor) -> QwenCondition:
-        """The condition of some samples, `(R,)` numbers of them, in that order and any number of times."""
         return QwenCondition(self.prompt[rows], self.mask[rows], self.references[rows], self.shapes)
 
 
-class QwenAdapter:
-    """The parts of a Qwen-Image-Edit pipeline, and the verbs a stage calls.
-
-    `module` holds what trains. The autoencoder is frozen and works in `precompute` only, and so does the text encoder
-    where `frozen_text` says so, as in every stage of PosterOmni; mini trains it.
-    """
+class QwenAdapter(Adapter[QwenCondition]):
+    """Qwen-Image-Edit; rendered text is learnt as a filling, see `as_edit`."""
 
     family = FAMILIES["posteromni"]
     autoencoder: ClassVar[AutoencoderKind] = "qwen"
+    components = ("scheduler", "tokenizer", "processor", "text_encoder", "transformer")
     cuts_long_texts = False  # the pipeline refuses them
 
     def __init__(
         self, parts: dict[str, Any], vae: Autoencoder, defaults: dict[str, Any], frozen_text: bool = False
     ) -> None:
-        self.parts, self.vae, self.defaults, self.frozen_text = parts, vae, defaults, frozen_text
-        names = ("transformer",) if frozen_text else ("transformer", "text_encoder")
-        self.module: Any = nn.ModuleDict({name: parts[name] for name in names if parts[name] is not None})
-        self.readers = [parts["text_encoder"]]
-        if frozen_text:
-            self.readers[0].eval().requires_grad_(False)
+        super().__init__(parts, vae, defaults, frozen_text)
         self.prefix = prefix_length(parts["tokenizer"])
         self.length = defaults.get("max_sequence_length", LONGEST)
-        areas = (defaults[f"{name}_area"] for name in ("native", "reference", "condition"))
-        self.areas = Areas(*areas)
+        self.areas = Areas(*(defaults[f"{name}_area"] for name in ("native", "reference", "condition")))
 
     @classmethod
-    def from_config(cls, model: dict[str, Any], vae: Autoencoder, captions: Iterable[str]) -> QwenAdapter:
-        """A fresh small model: configs of the real classes, a tokenizer planned from `captions` and the template."""
+    def from_config(cls, model: dict[str, Any], vae: Autoencoder, captions: Sequence[str]) -> QwenAdapter:
         check_model(
             model,
             {"transformer": QwenImageTransformer2DModel, "scheduler": FlowMatchEulerDiscreteScheduler,
@@ -121,33 +106,11 @@ class QwenAdapter:
         nn.init.normal_(parts["text_encoder"].get_input_embeddings().weight)
         return cls(parts, vae, model["defaults"])
 
-    @classmethod
-    def from_pretrained(
-        cls, folder: str | Path, vae: Autoencoder | None = None, *, frozen_text: bool = False,
-        encoders_only: bool = False, dtype: torch.dtype = torch.float32,
-    ) -> QwenAdapter:  # fmt: skip
-        """From a diffusers folder; `vae` replaces the folder's own, which works in float32 whatever the dtype.
-
-        Args:
-            encoders_only: leave the transformer where it is; `precompute` needs none.
-            dtype: of transformer and text encoder.
-        """
-        parts = {"transformer": None} if encoders_only else {}
-        pipe = PosterOmniPipeline.from_pretrained(folder, dtype=dtype, use_safetensors=True, **parts)
-        names = ("scheduler", "tokenizer", "processor", "text_encoder", "transformer")
-        parts = {name: getattr(pipe, name) for name in names}
-        return cls(parts, vae or Autoencoder(cls.autoencoder, pipe.vae.float()), pipeline_defaults(pipe), frozen_text)
-
     def precompute(self, samples: Sequence[PosterSample], keep: Keep | None = None) -> list[Encoded]:
-        """Everything that no trained weight touches; of a text-rendering sample as `as_edit` makes an edit of it.
+        """As `Adapter.precompute`: latents of target and references, the share of each token that is made, the text.
 
-        Args:
-            keep: states of a frozen text encoder, or token ids; None means states where it is frozen.
-
-        Returns:
-            For each sample the latents of target and references in float16; `made` `(S,)`, the share of each token's
-            pixels that the task does not keep; token ids and the encoder's picture patches, or the states of the
-            instruction and of the negative prompt, `prompt` and `empty` `(L, D)` each, in the text encoder's dtype.
+        `made` is `(S,)`, see `made_share`. The text is token ids and the encoder's picture patches, or the states of
+        the instruction and of the negative prompt, `prompt` and `empty` `(L, D)` each, in the text encoder's dtype.
         """
         pictures: list[list[np.ndarray]] = []
         rows: list[Encoded] = []
@@ -184,33 +147,18 @@ class QwenAdapter:
         text = instruction_text(instruction, len(pictures))
         return self.parts["processor"](text=[text], images=pictures, return_tensors="pt")
 
-    @property
-    def keeps(self) -> Keep:
-        return "states" if self.frozen_text else "ids"
-
     def text_of(self, row: dict[str, Any]) -> str:
-        """The instruction that the text encoder reads of a set's row."""
-        return (
-            TASKS["filling"].instruction(row.get("caption", ""))
-            if row["task"] == "text"
-            else row.get("instruction", "")
-        )
+        if row["task"] == "text":
+            return TASKS["filling"].instruction(row.get("caption", ""))
+        return row.get("instruction", "")
 
     def beyond_limit(self, texts: Sequence[str]) -> list[str]:
-        """Of each text what lies beyond `max_sequence_length` tokens, else "".
-
-        It is learnt all the same, but a call of the pipeline has its instruction refused.
-        """
+        """The end of each text beyond `max_sequence_length` tokens; learnt, though the pipeline refuses it."""
         read = self.parts["tokenizer"](list(texts), return_offsets_mapping=True, verbose=False)
         return [
             text[offsets[self.length - 1][1] :] if len(offsets) > self.length else ""
             for text, offsets in zip(texts, read["offset_mapping"], strict=True)
         ]
-
-    def fingerprint(self, keep: Keep | None = None) -> str:
-        """Keys what `precompute` returned."""
-        readers = self.readers if (keep or self.keeps) == "states" else ()
-        return fingerprint(self.parts, self.defaults, self.vae.fingerprint(), readers)
 
     def bucket(self, row: Encoded) -> tuple[tuple[int, ...], ...]:
         return tuple(tuple(row[name].shape) for name in sorted(row) if name.startswith("latents"))
@@ -291,11 +239,7 @@ class QwenAdapter:
         return padded, torch.arange(length, device=lengths.device) < lengths[:, None]
 
     def velocity(self, x: Tensor, t: Tensor, condition: QwenCondition, guidance: Tensor | None = None) -> Tensor:
-        """Predicted velocity `(B, S, C)` at noisy tokens `x` and times `t` `(B,)`.
-
-        Raises:
-            ValueError: a guidance is given; no Qwen-Image-Edit takes one.
-        """
+        """As `Adapter.velocity`; ValueError for a guidance, which no Qwen-Image-Edit takes."""
         if guidance is not None:
             raise ValueError("Qwen-Image-Edit takes no guidance as an input")
         made = self.module["transformer"](
@@ -308,20 +252,6 @@ class QwenAdapter:
         )[0]
         return made[:, : x.shape[1]]
 
-    def pipeline(self) -> PosterOmniPipeline:
-        """The live weights as a PosterOmniPipeline."""
-        return PosterOmniPipeline(**self.parts, vae=self.vae.module, **self.defaults)
-
-    def save(self, folder: str | Path) -> None:
-        """A LoRA alone where one trains, else a diffusers folder, bfloat16.
-
-        Stock QwenImageEditPlusPipeline opens either.
-        """
-        if name := trained_adapter(self.parts["transformer"]):
-            save_adapter(self.parts["transformer"], name, folder)
-        else:
-            save_pipeline(self.pipeline(), folder)
-
     def _empty_ids(self, grid: Tensor) -> Tensor:
         """The negative prompt's ids `(L,)` beside pictures of this grid; a token of the encoder is 2 x 2 patches."""
         pad = "<|image_pad|>"
@@ -329,3 +259,75 @@ class QwenAdapter:
         counts = [*(grid.prod(-1) // 4).tolist(), 0]
         text = "".join(piece + pad * count for piece, count in zip(pieces, counts, strict=True))
         return self.parts["tokenizer"](text, return_tensors="pt")["input_ids"][0].int()
+
+
+def as_edit(sample: PosterSample) -> PosterSample:
+    """A text-rendering sample as an editing model learns it: a filling of the places where its texts stand.
+
+    The reference is the target, the mask marks the boxes of its texts (the whole picture where a set names none), and
+    the instruction is filling's frame around the caption, which holds every letter. Samples of the tasks are returned
+    as they are.
+    """
+    if sample.task != "text":
+        return sample
+    mask = np.zeros(sample.target.shape[:2], np.uint8)
+    for region in sample.regions:
+        x0, y0, x1, y1 = (max(0, side) for side in region.box)
+        mask[y0:y1, x0:x1] = 255
+    if not mask.any():
+        mask[:] = 255
+    filling = TASKS["filling"]
+    return replace(
+        sample,
+        task=filling.name,
+        references=[sample.target],
+        mask=mask,
+        instruction=filling.instruction(sample.caption),
+    )
+
+
+def made_share(poster: Poster) -> Tensor:
+    """`(S,)` in [0, 1]: how much of each patch token is to be made; 1 where the task keeps no pixels."""
+    rows, columns = poster.size.height // 16, poster.size.width // 16
+    if poster.region is None:
+        return torch.ones(rows * columns)
+    made = torch.from_numpy(np.asarray(poster.region) / np.float32(255))
+    return made.reshape(rows, 16, columns, 16).mean((1, 3)).flatten()
+
+
+@torch.no_grad()
+def look_at_reference(transformer: QwenImageTransformer2DModel, blocks: Sequence[int] = (0, 2)) -> None:
+    """Let head 0 of some blocks attend, from every target token, to the same row and column of the first reference.
+
+    So a small model need not find copying by chance. Queries and keys of the head become constants, so that the rotary
+    position codes alone decide; the query is turned by one frame. Queries and keys are RMS-normalised, and the norm's
+    weights are one and small at the start: a model left to itself sharpens the very same dimensions, over some hundred
+    thousand posters. Values stay as they are, and everything goes on learning. The other heads of the block attend as
+    before, a little sharper.
+    """
+    dim, heads = transformer.config["attention_head_dim"], transformer.config["num_attention_heads"]
+    frame, rows, _ = transformer.config["axes_dims_rope"]
+    starts = {"frame": 0, "row": frame, "column": frame + rows}
+    query, key, sharp = torch.zeros(dim), torch.zeros(dim), torch.zeros(dim, dtype=torch.bool)
+    for axis, shares in _ENERGY.items():
+        for number, share in enumerate(shares):
+            first, size = starts[axis] + 2 * number, math.sqrt(share * dim)
+            turn = 1.0 if axis == "frame" else 0.0  # the highest frequency turns by one radian a frame
+            query[first], query[first + 1] = size * math.cos(turn), size * math.sin(turn)
+            key[first] = size
+            sharp[first : first + 2] = True
+    for number in blocks:
+        if number >= transformer.config["num_layers"]:
+            continue
+        attention: Any = transformer.transformer_blocks[number].attn
+        for project, norm, constant in (
+            (attention.to_q, attention.norm_q, query), (attention.to_k, attention.norm_k, key)
+        ):  # fmt: skip
+            weight: Tensor = norm.weight
+            before = weight.clone()
+            weight[sharp] = _SHARPNESS
+            scale = (before / weight).repeat(heads)
+            project.weight.mul_(scale[:, None])
+            project.bias.mul_(scale)
+            project.weight[:dim] = 0
+            project.bias[:dim] = constant

@@ -13,8 +13,7 @@ from posterkit.datasets.dataset import PosterDataset
 from posterkit.datasets.encoder_cache import EncoderCache
 from posterkit.messages import error_line
 from posterkit.pipelines.registry import TEXT
-from posterkit.training.adapters import Adapter, Encoded
-from posterkit.training.adapters.frozen import Keep
+from posterkit.training.adapters import Adapter, Encoded, Keep
 from posterkit.training.loading.data_report import Lost, leave_out
 from posterkit.training.loading.fitting import Plan, fit_sample
 

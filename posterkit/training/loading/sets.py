@@ -16,7 +16,7 @@ from posterkit.schema import PosterSample, encode_sample
 from posterkit.synthetic import SyntheticPosters, title_words
 from posterkit.synthetic.synthetic_poster import draw_art
 from posterkit.tasks import TASKS
-from posterkit.training.adapters.frozen import Keep
+from posterkit.training.adapters import Keep
 from posterkit.training.loading.regions import ROLES
 from posterkit.training.run import Run
 

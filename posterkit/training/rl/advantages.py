@@ -9,7 +9,7 @@ import torch
 from accelerate.utils import gather_object
 from torch import Tensor
 
-from posterkit.training.adapters import Condition
+from posterkit.training.adapters import Conditioning
 from posterkit.training.loading.batches import Batch
 from posterkit.training.losses.nft import group_advantages, kept_groups
 from posterkit.training.rl.config import RolloutConfig
@@ -45,7 +45,7 @@ class PolicyBatch(Batch):
     """
 
     def __init__(
-        self, batch: Batch, x0: Tensor, condition: Condition, share: float = 1.0,
+        self, batch: Batch, x0: Tensor, condition: Conditioning, share: float = 1.0,
         figures: dict[str, float] | None = None,
     ) -> None:  # fmt: skip
         super().__init__(batch, batch.ids, batch.tasks)

@@ -9,7 +9,7 @@ from typing import Generic
 import torch
 from torch import Tensor
 
-from posterkit.training.adapters import Adapter, ConditionT
+from posterkit.training.adapters import Adapter, ConditioningT
 from posterkit.training.loading.encoding import encoders_on
 from posterkit.training.lora import Trainable, add_ema_adapter, frozen_adapter, update_ema_adapter
 from posterkit.training.strategies import Strategy
@@ -17,7 +17,7 @@ from posterkit.training.strategies import Strategy
 OLD = "old"  # the name of the old policy's LoRA
 
 
-class Policy(Generic[ConditionT]):
+class Policy(Generic[ConditioningT]):
     """A LoRA that learns on a frozen base.
 
     Velocities are `(B, S, C)`, of noisy tokens `x` `(B, S, C)` at times `t` `(B,)`; only the policy's own has a
@@ -28,19 +28,19 @@ class Policy(Generic[ConditionT]):
         guidance: the scale given to a guidance-distilled transformer; None for others.
     """
 
-    def __init__(self, model: Adapter[ConditionT], strategy: Strategy, guidance: float | None = None) -> None:
+    def __init__(self, model: Adapter[ConditioningT], strategy: Strategy, guidance: float | None = None) -> None:
         self.model, self.strategy, self.guidance = model, strategy, guidance
 
-    def velocity(self, x: Tensor, t: Tensor, condition: ConditionT) -> Tensor:
+    def velocity(self, x: Tensor, t: Tensor, condition: ConditioningT) -> Tensor:
         """Of the LoRA that learns."""
         return self.strategy.velocity(x, t, condition, self._guidance(t))
 
-    def old_velocity(self, x: Tensor, t: Tensor, condition: ConditionT) -> Tensor:
+    def old_velocity(self, x: Tensor, t: Tensor, condition: ConditioningT) -> Tensor:
         """Of the old policy."""
         with frozen_adapter(self.model.parts["transformer"], OLD):
             return self.model.velocity(x, t, condition, self._guidance(t))
 
-    def reference_velocity(self, x: Tensor, t: Tensor, condition: ConditionT) -> Tensor:
+    def reference_velocity(self, x: Tensor, t: Tensor, condition: ConditioningT) -> Tensor:
         """Of the reference."""
         with frozen_adapter(self.model.parts["transformer"], None):
             return self.model.velocity(x, t, condition, self._guidance(t))

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from posterkit.training.adapters import Adapter
-from posterkit.training.strategies.config import HalvesConfig, StrategyConfig
-from posterkit.training.strategies.end_to_end import EndToEnd, Group, Strategy
-from posterkit.training.strategies.halves import Halves
-from posterkit.training.strategies.lopt import FrozenHalf, LoPT, reconstruction_error
+from posterkit.training.strategies.lopt import FrozenHalf, Halves, LoPT, reconstruction_error
+from posterkit.training.strategies.strategy import EndToEnd, Group, HalvesConfig, Strategy, StrategyConfig
 
 __all__ = [
-    "EndToEnd",
-    "FrozenHalf",
-    "Group",
-    "Halves",
-    "HalvesConfig",
-    "LoPT",
-    "Strategy",
-    "StrategyConfig",
-    "build_strategy",
-    "reconstruction_error",
-]
+    "EndToEnd", "FrozenHalf", "Group", "Halves", "HalvesConfig", "LoPT", "Strategy", "StrategyConfig",
+    "build_strategy", "reconstruction_error",
+]  # fmt: skip
 
 
 def build_strategy(config: StrategyConfig, model: Adapter) -> Strategy:

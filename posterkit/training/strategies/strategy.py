@@ -1,9 +1,11 @@
-"""The config keys of the strategies."""
+"""What a training strategy is, its config keys, and end-to-end training."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, NamedTuple, Protocol
+
+from torch import Tensor, nn
 
 from posterkit.training.config import RunConfig
 
@@ -18,9 +20,9 @@ class HalvesConfig:
             come nearest to half. double_single = where FLUX.1's double-stream blocks end.
         boundary: number of blocks in the first half, double- and single-stream ones counted as one list; null takes it
             from `cut`.
-        target: what the first half's output is to tell: input = the transformer's own embedded input (the paper's),
-            anchor = what the weights that the stage began with make of the same input at the same place,
-            frozen = nothing, the first half stays as it is (the same as `strategy: frozen_half`).
+        target: what the first half's output is to predict: input = the transformer's own embedded input (the paper's),
+            anchor = the output of the first half with the weights that the stage began with, frozen = nothing, the
+            first half stays as it is (the same as `strategy: frozen_half`).
         weight: of the reconstruction beside the task; the paper takes 10 with an error that is not normalised.
         normalised: divide the error by its target's variance, so that `weight` means the same for every model.
         early_rate: learning rate of the first half and all before it, as a multiple of `learning_rate`.
@@ -36,7 +38,7 @@ class HalvesConfig:
 
 @dataclass
 class StrategyConfig(RunConfig):
-    """What a stage has that may train by halves.
+    """The config of a stage that can train by halves.
 
     Attributes:
         strategy: end_to_end; lopt = the task trains the second half of the transformer, a reconstruction the first;
@@ -52,3 +54,48 @@ class StrategyConfig(RunConfig):
         for name in ("weight", "early_rate"):
             if getattr(self.halves, name) <= 0:
                 raise ValueError(f"halves.{name} must be above 0, got {getattr(self.halves, name)}")
+
+
+class Group(NamedTuple):
+    """Parameters that are clipped together.
+
+    Attributes:
+        name: in the log.
+        rate: learning rate, as a multiple of the run's.
+    """
+
+    name: str
+    parameters: list[nn.Parameter]
+    rate: float = 1.0
+
+
+class Strategy(Protocol):
+    """How far the task's gradient reaches."""
+
+    def velocity(self, *inputs: Any) -> Tensor:
+        """The model's velocity `(B, S, C)`, for the loss; takes the arguments of the adapter's `velocity`."""
+        ...
+
+    def groups(self) -> list[Group]:
+        """All parameters that train."""
+        ...
+
+    def report(self) -> dict[str, float]:
+        """Numbers for the log, means since the last call."""
+        ...
+
+
+class EndToEnd:
+    """The task's gradient reaches every weight that trains."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def velocity(self, *inputs: Any) -> Tensor:
+        return self.model.velocity(*inputs)
+
+    def groups(self) -> list[Group]:
+        return [Group("all", [p for p in self.model.module.parameters() if p.requires_grad])]
+
+    def report(self) -> dict[str, float]:
+        return {}

@@ -1,4 +1,4 @@
-"""The head that looks at its own place in the first reference."""
+"""The Qwen adapter: the head that starts on its own place in the first reference."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from diffusers import QwenImageTransformer2DModel
 from diffusers.models.transformers.transformer_qwenimage import apply_rotary_emb_qwen
 
-from posterkit.training.adapters.alignment import look_at_reference
+from posterkit.training.adapters.qwen import look_at_reference
 
 ROWS, COLUMNS = 12, 8
 
