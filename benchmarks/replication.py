@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "replication"
 HEAVY = [  # read once, so that the processes of the arms need not
     "diffusers.pipelines.flux.pipeline_flux", "posterkit.training.adapters.flux", "posterkit.training.adapters.qwen",
-    "posterkit.training.monitor.sampling", "posterkit.training.loading.omni", "nano_arms",
+    "posterkit.training.monitor.sampling", "posterkit.training.stages", "nano_arms",
 ]  # fmt: skip
 
 

@@ -25,13 +25,12 @@ from posterkit.pipelines.registry import resolve_folder
 from posterkit.tasks import TASKS
 from posterkit.training.config import check_keys, parse_config
 from posterkit.training.errors import setting_up
-from posterkit.training.loading.omni import OmniConfig, omni_batches
 from posterkit.training.lora import add_adapter, frozen_adapter, load_adapter, train_only
 from posterkit.training.lora_files import read_lora
 from posterkit.training.losses import add_noise, distillation_loss, expert_for, flow_matching_loss, sample_time
 from posterkit.training.monitor.sampling import SampleSheet
 from posterkit.training.run import Run
-from posterkit.training.stages import open_stage
+from posterkit.training.stages import OmniConfig, omni_batches, open_stage
 from posterkit.training.strategies import build_strategy
 
 GROUPS = ("local", "global")

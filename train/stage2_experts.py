@@ -23,12 +23,11 @@ import torch
 from posterkit.tasks import TASKS
 from posterkit.training.config import parse_config
 from posterkit.training.errors import setting_up
-from posterkit.training.loading.omni import OmniConfig, omni_batches
 from posterkit.training.lora import Trainable
 from posterkit.training.losses import add_noise, flow_matching_loss, sample_time
 from posterkit.training.monitor.sampling import SampleSheet
 from posterkit.training.run import Run
-from posterkit.training.stages import open_stage
+from posterkit.training.stages import OmniConfig, omni_batches, open_stage
 from posterkit.training.strategies import build_strategy
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import importlib.util
 import sys
 import types
 import typing
@@ -15,7 +16,6 @@ import yaml
 
 from posterkit.documents import read_yaml
 from posterkit.training.errors import WrongCall
-from posterkit.training.monitor.curves import can_draw_curves
 
 Config = TypeVar("Config")
 
@@ -202,6 +202,11 @@ def changed_key(before: dict[str, Any], config: Any) -> str | None:
     """
     now, before = flat(config), {**flat(type(config)()), **before}
     return next((k for k in [*now, *before] if k not in FREE and now.get(k) != before.get(k)), None)
+
+
+def can_draw_curves() -> bool:
+    """Whether tensorboard is installed (posterkit[train])."""
+    return importlib.util.find_spec("tensorboard") is not None
 
 
 def check_keys(values: typing.Iterable[Any], known: typing.Collection[str], where: str) -> None:

@@ -1,4 +1,4 @@
-"""What the parts of training know of each other: the model that a run trains, its batches, and the run itself."""
+"""Protocols between the parts of training: the model that a run trains, its batches, and the run itself."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Loader(Protocol):
 
 
 class RunView(Protocol):
-    """What monitors read of a `Run`; see there."""
+    """The members of a `Run` that data loading and monitors read; see there."""
 
     config: RunConfig
     folder: Path
@@ -51,5 +51,6 @@ class RunView(Protocol):
     groups: list[Group]
     ema: EMA | None
 
+    def autocast(self) -> AbstractContextManager[None]: ...
     def averaged(self, model: TrainedModel) -> AbstractContextManager[None]: ...
     def print(self, text: str) -> None: ...

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from diffusers.loaders.lora_base import LORA_WEIGHT_NAME_SAFE
@@ -15,8 +16,12 @@ from posterkit.messages import error_line
 from posterkit.pipelines.loading import LOAD_FAULTS, quiet_bars
 from posterkit.pipelines.presets import hardware, use_attention
 from posterkit.pipelines.registry import family_named, family_of, is_hub_id, resolve_folder
-from posterkit.training.loading.sets import SetConfig
+from posterkit.training.adapters import Adapter
+from posterkit.training.loading.batches import encoded_batches
+from posterkit.training.loading.prefetch import Mixture
+from posterkit.training.loading.sets import Posters, PosterSet, SetConfig, TextOnArt, open_set
 from posterkit.training.lora import Trainable, fuse_adapter, load_adapter, set_trainable
+from posterkit.training.protocols import Loader, RunView
 from posterkit.training.quantised import quantise_base
 from posterkit.training.strategies import StrategyConfig
 
@@ -64,7 +69,28 @@ class StageConfig(StrategyConfig):
             raise ValueError(f"time_shift must be above 0, got {self.time_shift}")
 
 
-def open_stage(config: StageConfig, family: str, lora: str = "default") -> Any:
+@dataclass
+class OmniConfig(StageConfig):
+    """
+    Attributes:
+        text: the set of rendered text that is mixed in; null for its path draws text over procedural art.
+        text_share: of the micro-batches that are of rendered text, spread evenly between those of the tasks.
+    """
+
+    trainable: Trainable = field(default_factory=lambda: Trainable("lora"))
+    text: SetConfig = field(default_factory=SetConfig)
+    text_share: float = 0.2
+
+    def check(self) -> None:
+        super().check()
+        self.text.check()
+        if self.trainable.weights == "full":
+            raise ValueError("trainable.weights is full; PosterOmni's experts and their student are lora or dora")
+        if not 0 <= self.text_share < 1:
+            raise ValueError(f"text_share must lie in [0, 1), got {self.text_share}")
+
+
+def open_stage(config: StageConfig, family: str, lora: str = "default") -> Adapter:
     """The model that a stage trains, an adapter with frozen text encoders, and in it what trains.
 
     Args:
@@ -92,7 +118,7 @@ def open_stage(config: StageConfig, family: str, lora: str = "default") -> Any:
     return model
 
 
-def open_start(name: str, family: str, dtype: torch.dtype = torch.float32, trains: bool = False) -> Any:
+def open_start(name: str, family: str, dtype: torch.dtype = torch.float32, trains: bool = False) -> Adapter:
     """The adapter of what a stage starts from: a checkpoint, or the run folder of a former stage.
 
     A former stage that trained a LoRA left that alone: it is added to the weights that the stage itself started from.
@@ -129,3 +155,23 @@ def open_start(name: str, family: str, dtype: torch.dtype = torch.float32, train
     if trains:
         model.parts["transformer"].float()
     return model
+
+
+def omni_batches(config: OmniConfig, tasks: Sequence[str], model: Adapter, run: RunView) -> tuple[PosterSet, Loader]:
+    """The posters of some tasks, all drawn alike often, and batches of them with rendered text between.
+
+    Raises:
+        FileNotFoundError: there is no set.
+        ValueError: it holds nothing of a task, or no batch can be filled; or `config.data.tasks` names another task.
+    """
+    chosen = config.data.tasks or list(tasks)
+    if foreign := [task for task in chosen if task not in tasks]:
+        raise ValueError(f"data.tasks holds {', '.join(foreign)}; this run learns {', '.join(tasks)}")
+    posters = open_set(replace(config.data, tasks=chosen), run, Posters(config.data, tuple(chosen)))
+    if missing := sorted(set(chosen) - {row["task"] for row in posters.train.rows}):
+        raise ValueError(f"{posters.train.index}: holds no sample of {', '.join(missing)}; see data.tasks")
+    batches = encoded_batches(posters, model, run, config.data)
+    if not config.text_share:
+        return posters, batches
+    text = open_set(replace(config.text, tasks=["text"]), run, TextOnArt(config.text), name="text")
+    return posters, Mixture(batches, encoded_batches(text, model, run, config.text, name="text"), config.text_share)

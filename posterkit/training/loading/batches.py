@@ -37,7 +37,7 @@ from posterkit.training.loading.prefetch import PrefetchLoader
 from posterkit.training.loading.regions import region_shares
 from posterkit.training.loading.sets import PosterSet, SetConfig
 from posterkit.training.losses import task_group
-from posterkit.training.run import Run
+from posterkit.training.protocols import RunView
 
 
 class Batch(dict[str, Tensor]):
@@ -57,7 +57,7 @@ class Batch(dict[str, Tensor]):
 
 
 def encoded_batches(
-    posters: PosterSet, model: Adapter, run: Run, config: SetConfig, *, regions: bool = False, name: str = "data"
+    posters: PosterSet, model: Adapter, run: RunView, config: SetConfig, *, regions: bool = False, name: str = "data"
 ) -> PrefetchLoader:
     """Endless batches on the run's device; their order follows from the run's seed and can be resumed anywhere.
 
@@ -98,8 +98,8 @@ def encoded_batches(
 
 
 def encode_posters(
-    dataset: PosterDataset, model: Adapter, run: Run, config: SetConfig, *, regions: bool = False, name: str = "data",
-    sides: int = 1,
+    dataset: PosterDataset, model: Adapter, run: RunView, config: SetConfig, *, regions: bool = False,
+    name: str = "data", sides: int = 1,
 ) -> tuple[EncodedPosters, Lost]:  # fmt: skip
     """A set's posters through the frozen encoders, and what is left out; see `encoded_batches`.
 
@@ -219,7 +219,7 @@ def _leave_out_bad_regions(dataset: PosterDataset, plans: dict[int, Plan], lost:
             break
 
 
-def _few(run: Run, dataset: PosterDataset, plans: dict[int, Plan], sides: int) -> dict[int, Plan]:
+def _few(run: RunView, dataset: PosterDataset, plans: dict[int, Plan], sides: int) -> dict[int, Plan]:
     """The rows that a dry run encodes: enough for a batch of the size and task that most rows have."""
     kinds = Counter((plan.size, dataset.rows[number]["task"]) for number, plan in plans.items())
     most = kinds.most_common(1)[0][0]
@@ -234,7 +234,7 @@ def _few(run: Run, dataset: PosterDataset, plans: dict[int, Plan], sides: int) -
     return {number: plans[number] for number in chosen}
 
 
-def _check_any(run: Run, dataset: PosterDataset, count: int, lost: Lost) -> None:
+def _check_any(run: RunView, dataset: PosterDataset, count: int, lost: Lost) -> None:
     """Raise ValueError, after the report, where no row is left."""
     if count:
         return
@@ -248,7 +248,7 @@ def _check_any(run: Run, dataset: PosterDataset, count: int, lost: Lost) -> None
     )
 
 
-def tell_report(run: Run, report: dict[str, Any]) -> None:
+def tell_report(run: RunView, report: dict[str, Any]) -> None:
     """Print what is to be said of a set, and keep it in the run folder."""
     for line in report_lines(report, keep_report(report, run.folder)):
         run.print(line)

@@ -17,7 +17,7 @@ from posterkit.schema import Box, DrawnLine, PosterSample
 from posterkit.tasks import TASKS
 from posterkit.training.loading import weakening
 from posterkit.training.loading.sets import Posters, SetConfig, open_set
-from posterkit.training.run import Run
+from posterkit.training.protocols import RunView
 
 ON_LINES = ("illegible", "text_blur", "text_mask", "misspelt")  # kinds of judgements that take lines of text
 Read = Callable[[int], tuple[PosterSample, PosterSample | None]]
@@ -113,7 +113,7 @@ def _around(box: tuple[float, float, float, float]) -> Box:
     return max(0, int(x0)), max(0, int(y0)), int(x1) + 1, int(y1) + 1
 
 
-def open_good_posters(config: JudgementConfig, run: Run) -> tuple[GoodPosters, GoodPosters]:
+def open_good_posters(config: JudgementConfig, run: RunView) -> tuple[GoodPosters, GoodPosters]:
     """The posters to learn from, and those held out.
 
     Raises:

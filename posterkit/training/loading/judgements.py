@@ -24,7 +24,7 @@ from posterkit.training.loading.batches import Batch
 from posterkit.training.loading.good_posters import ON_LINES, GoodPosters
 from posterkit.training.loading.misspelling import misspelt
 from posterkit.training.loading.prefetch import PrefetchLoader
-from posterkit.training.run import Run
+from posterkit.training.protocols import RunView
 
 _TRIES = 50
 
@@ -200,7 +200,7 @@ class JudgedBatch(Batch):
         return moved
 
 
-def judged_batches(judgements: Judgements, model: Scorer, run: Run) -> PrefetchLoader:
+def judged_batches(judgements: Judgements, model: Scorer, run: RunView) -> PrefetchLoader:
     """Endless batches on the run's device, read ahead; their order follows from the run's seed."""
     rank, world = run.accelerator.process_index, run.accelerator.num_processes
     batches = JudgedBatches(judgements, model, run.config.batch_size, rank, world)

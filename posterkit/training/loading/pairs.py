@@ -14,7 +14,7 @@ from posterkit.training.loading.data_report import Lost, beyond_limit, leave_out
 from posterkit.training.loading.prefetch import PrefetchLoader
 from posterkit.training.loading.sets import PosterSet, SetConfig
 from posterkit.training.losses import task_group
-from posterkit.training.run import Run
+from posterkit.training.protocols import RunView
 
 
 class PairedPosters(PosterDataset):
@@ -54,7 +54,7 @@ def open_pairs(config: SetConfig) -> PosterSet:
     return PosterSet(train, heldout)
 
 
-def pair_batches(posters: PosterSet, model: Adapter, run: Run, config: SetConfig) -> PrefetchLoader:
+def pair_batches(posters: PosterSet, model: Adapter, run: RunView, config: SetConfig) -> PrefetchLoader:
     """Endless batches of `batch_size` pairs, `(2B, ...)`, on the run's device; as `encoded_batches`.
 
     A pair is left out whose sides are the same picture, do not go to one size, or of which one cannot be used.
@@ -90,7 +90,7 @@ def pair_batches(posters: PosterSet, model: Adapter, run: Run, config: SetConfig
 
 
 def two_sided_batches(
-    run: Run, model: Adapter, encoded: EncodedPosters, pairs: Sequence[tuple[int, int]], lost: Lost,
+    run: RunView, model: Adapter, encoded: EncodedPosters, pairs: Sequence[tuple[int, int]], lost: Lost,
     item: Callable[[int, int], Any], collate: Callable[[Sequence[Any]], Batch], what: str,
 ) -> PrefetchLoader:  # fmt: skip
     """Endless batches of pairs of encoded posters whose set has the two sides of each in a row.

@@ -18,7 +18,7 @@ from posterkit.training.loading.drafts import DraftsOfPosters, encode_drafted
 from posterkit.training.loading.pairs import two_sided_batches
 from posterkit.training.loading.prefetch import PrefetchLoader
 from posterkit.training.loading.sets import PosterSet, SetConfig
-from posterkit.training.run import Run
+from posterkit.training.protocols import RunView
 
 
 class ReflectedPosters(PosterDataset):
@@ -45,7 +45,7 @@ class ReflectedPosters(PosterDataset):
         self.rows = [side for row in self.rows for side in _sides(row)]
 
 
-def open_reflected(config: SetConfig, run: Run) -> PosterSet:
+def open_reflected(config: SetConfig, run: RunView) -> PosterSet:
     """The reflections at `config.path`; where that is null, some drawn into the run folder, once.
 
     Raises:
@@ -68,7 +68,7 @@ def open_reflected(config: SetConfig, run: Run) -> PosterSet:
     return PosterSet(train, heldout)
 
 
-def reflection_batches(posters: PosterSet, model: Adapter, run: Run, config: SetConfig) -> PrefetchLoader:
+def reflection_batches(posters: PosterSet, model: Adapter, run: RunView, config: SetConfig) -> PrefetchLoader:
     """Endless batches of `batch_size` reflections on the run's device; as `encoded_batches`.
 
     What `model.precompute` returns of a target has its own name in a batch, of a draft and its feedback the name with

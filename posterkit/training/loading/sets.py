@@ -18,7 +18,7 @@ from posterkit.synthetic.synthetic_poster import draw_art
 from posterkit.tasks import TASKS
 from posterkit.training.adapters import Keep
 from posterkit.training.loading.regions import ROLES
-from posterkit.training.run import Run
+from posterkit.training.protocols import RunView
 
 TITLES = "titles"
 
@@ -104,7 +104,7 @@ class PosterSet(NamedTuple):
 
 
 def open_set(
-    config: SetConfig, run: Run, source: Posters | TextOnArt, *, regions: bool = False, name: str = "set"
+    config: SetConfig, run: RunView, source: Posters | TextOnArt, *, regions: bool = False, name: str = "set"
 ) -> PosterSet:
     """The set at `config.path`; where that is null, one drawn from `source` into the run folder, once.
 

@@ -18,7 +18,7 @@ from posterkit.datasets.processes import begin_worker
 from posterkit.schema import PosterSample
 from posterkit.synthetic import SyntheticPosters
 from posterkit.training.adapters import Adapter
-from posterkit.training.run import Run
+from posterkit.training.protocols import RunView
 
 APART = 10_000_000  # large synthetic posters are numbered from here on, so that none is a small one too
 
@@ -62,7 +62,7 @@ def open_posters(data: DataConfig, split: str) -> PosterDataset | SyntheticPoste
     return SyntheticPosters(seed=data.seed, sizes=tuple((w, h) for w, h in data.sizes), **kind)
 
 
-def encoded_posters(data: DataConfig, model: Adapter, run: Run) -> tuple[BucketedLoader[Any], set[Hashable]]:
+def encoded_posters(data: DataConfig, model: Adapter, run: RunView) -> tuple[BucketedLoader[Any], set[Hashable]]:
     """Batches of what a model's frozen parts make of the posters, encoded now where they are not in the cache yet.
 
     Returns:

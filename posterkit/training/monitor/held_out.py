@@ -16,13 +16,13 @@ from posterkit.training.errors import writing
 from posterkit.training.loading.judgements import Judgement, Side
 from posterkit.training.loading.weakening import blank
 from posterkit.training.monitor.calibration import chance_of_chosen, draw_reliability, reliability
-from posterkit.training.run import Run
+from posterkit.training.protocols import RunView
 
 QUOTED = ("wrong_text", "text_error")  # both sides show one poster
 _TILE, _GAP, _TEXT, _COLUMNS = 190, 10, 88, 5  # pixels; pairs in a row
 
 
-def tell_apart(model: Scorer, pairs: Sequence[Judgement], run: Run) -> None:
+def tell_apart(model: Scorer, pairs: Sequence[Judgement], run: RunView) -> None:
     """Score held-out pairs, calibrate the model by them, and say in the run folder what came out.
 
     `heldout.json` has shares of pairs in the right order by kind and the calibration; `heldout.jsonl` a line for each
@@ -111,7 +111,7 @@ def _row(pair: Judgement, won: float, lost: float) -> dict[str, Any]:
     }
 
 
-def _write(run: Run, said: dict[str, Any], rows: Sequence[dict[str, Any]]) -> None:
+def _write(run: RunView, said: dict[str, Any], rows: Sequence[dict[str, Any]]) -> None:
     with written_whole(run.folder / "heldout.json") as path:
         path.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
     with written_whole(run.folder / "heldout.jsonl") as path:

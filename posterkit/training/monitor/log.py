@@ -1,15 +1,17 @@
-"""What a run tells while it works: rows in `metrics.jsonl`, curves and pictures for TensorBoard, and the screen."""
+"""The log of a run: rows in `metrics.jsonl`, curves and pictures for TensorBoard, and the screen."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import math
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import torch
 from accelerate import Accelerator
@@ -18,29 +20,28 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from posterkit.image_io import written_whole
-from posterkit.training.config import RunConfig
-from posterkit.training.monitor.curves import Curves, can_draw_curves
-from posterkit.training.monitor.screen import Lines, Screen, screen_for
+from posterkit.training.config import RunConfig, can_draw_curves
+from posterkit.training.monitor.screen import Lines, screen_for
 
 ROWS = "metrics.jsonl"
 GIB = 2**30
 
 
 class RunLog:
-    """Follows a run.
+    """Logs a run.
 
     A row of the log holds means since the row before it. `tokens_per_s` counts every token that the transformer reads
-    in a pass that trains, over all processes: those of the picture that is made, of the references, and of the text,
-    padding too, since it costs the same. Passes without gradients (a teacher's, those of sample sheets) and blocks
-    that are computed again for their backward pass count nothing. A model without a transformer has no such figure.
-    `memory_gib` is the largest amount of the card's memory that tensors have held since the start, or without a card
-    what the process holds of main memory. `data_wait` is the share of the time in which steps waited for data, or for
-    the rewards of drawn posters. Time for pictures and checkpoints is in none of these rates.
+    in a pass that trains, over all processes: those of the poster, of the references, and of the text with its
+    padding, which costs the same. Passes without gradients (a teacher's, those of sample sheets) and blocks that
+    gradient checkpointing computes again do not count. A model without a transformer has no such figure. `memory_gib`
+    is the peak of the card's memory that tensors have held since the start, or without a card the process's main
+    memory. `data_wait` is the share of the time in which steps waited for data, or for the rewards of drawn posters.
+    Time for pictures and checkpoints is in none of these rates.
     """
 
     def __init__(self, folder: Path, config: RunConfig, accelerator: Accelerator) -> None:
         self.folder, self.config, self.accelerator = folder, config, accelerator
-        self.screen: Screen = Lines(config.max_steps)
+        self.screen = Lines(config.max_steps)
         self.curves: Curves | None = None
         self._losses: list[Tensor] = []
         self._extra: dict[str, float] = {}
@@ -49,7 +50,7 @@ class RunLog:
 
     @contextlib.contextmanager
     def following(self, module: nn.Module, step: int, last: int) -> Iterator[None]:
-        """Follow a run from `step` to `last`; what earlier starts wrote of later steps is forgotten."""
+        """Log a run from `step` to `last`; rows that earlier starts wrote of later steps are dropped."""
         transformer = dict(module.named_children()).get("transformer")
         self._counts = transformer is not None
         self._step = self._first = self._row_step = step
@@ -68,7 +69,7 @@ class RunLog:
             yield
 
     def loss(self, value: Tensor, extra: dict[str, float]) -> None:
-        """The loss of one forward pass, and what else the next row is to hold."""
+        """The loss of one forward pass, and further numbers for the next row."""
         self._losses.append(value)
         self._extra = extra
 
@@ -81,20 +82,20 @@ class RunLog:
 
     @contextlib.contextmanager
     def working(self) -> Iterator[None]:
-        """While what a step waits for is the model's own work: posters that it draws to learn from."""
+        """While a step waits for the model's own work: posters that it draws to learn from."""
         began = time.monotonic()
         yield
         self._waited -= time.monotonic() - began
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
-        """While the run does something else than train."""
+        """While the run does something other than training."""
         began = time.monotonic()
         yield
         self._clock += time.monotonic() - began
 
     def stepped(self, step: int) -> None:
-        """A step has been taken; where the screen wants to be drawn anew, it is."""
+        """Note that a step has been taken, and redraw the screen where that is due."""
         self._step = step
         if self.screen.due():
             self.screen.show(step, self._figures(), self._left(), row=False)
@@ -154,6 +155,58 @@ class RunLog:
         if torch.is_grad_enabled():
             for name in ("hidden_states", "encoder_hidden_states"):
                 self._tokens += kwargs[name].shape[0] * kwargs[name].shape[1]
+
+
+class Curves:
+    """TensorBoard's curves and pictures of a run, in one event file that is written at once and in this thread.
+
+    torch's SummaryWriter, and so accelerate's tracker, writes in a thread of its own, whose fault on a full disk comes
+    late and as a traceback.
+
+    Args:
+        folder: TensorBoard's; it may hold files of earlier starts.
+        step: the run continues from here; later steps of earlier files are hidden.
+
+    Raises:
+        OSError: nothing can be written there.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        from tensorboard.compat.proto import event_pb2
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self._event: Any = event_pb2.Event  # pyright: ignore[reportAttributeAccessIssue] - made when imported
+        # files are read in the order of their names
+        self._file = (folder / f"events.out.tfevents.{time.time():.6f}.{os.getpid()}").open("wb")
+        self._records: Any = RecordWriter(self._file)
+        self._write(step + 1, file_version="brain.Event:2")
+        if step:
+            log = event_pb2.SessionLog(status=1)  # pyright: ignore[reportAttributeAccessIssue] - START
+            self._write(step + 1, session_log=log)
+
+    def row(self, step: int, values: dict[str, Any], group: str) -> None:
+        """One point of each curve; `group/<name>` is its name."""
+        from torch.utils.tensorboard.summary import scalar
+
+        for name, value in values.items():
+            if isinstance(value, (int, float)):
+                self._write(step, summary=scalar(f"{group}/{name}", value))
+
+    def picture(self, step: int, picture: Image.Image) -> None:
+        """The sample sheet of a step."""
+        from torch.utils.tensorboard.summary import image
+
+        pixels = np.asarray(picture.convert("RGB"))
+        self._write(step, summary=image("samples", pixels, dataformats="HWC"))
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # a full disk has been reported already
+            self._file.close()
+
+    def _write(self, step: int, **content: Any) -> None:
+        self._records.write(self._event(wall_time=time.time(), step=step, **content).SerializeToString())
+        self._records.flush()
 
 
 def memory_bytes(device: torch.device) -> int:

@@ -20,7 +20,7 @@ from posterkit.training.adapters import Adapter
 from posterkit.training.loading.fitting import fit_sample, target_size
 from posterkit.training.loading.sets import PosterSet
 from posterkit.training.monitor.sampling import SampleSheet
-from posterkit.training.run import Run
+from posterkit.training.protocols import RunView
 
 _COUNT = 8
 _LINES = 9  # of feedback under a column
@@ -37,7 +37,7 @@ class Redraws(SampleSheet):
         posters: of `open_reflected`.
     """
 
-    def __init__(self, model: Adapter, run: Run, posters: PosterSet) -> None:
+    def __init__(self, model: Adapter, run: RunView, posters: PosterSet) -> None:
         super().__init__(model, run, posters, watch=self.compare)
 
     def __call__(self) -> Image.Image:

@@ -22,7 +22,7 @@ from posterkit.training.adapters import Adapter
 from posterkit.training.loading.encoding import encoders_on
 from posterkit.training.loading.fitting import fit_sample, target_size
 from posterkit.training.loading.sets import PosterSet
-from posterkit.training.run import Run
+from posterkit.training.protocols import RunView
 
 _COUNT = 8
 _TILE = 256  # pixels, the larger side of a picture on the sheet
@@ -40,7 +40,7 @@ class SampleSheet:
     and on the posters themselves, which is as many as it can read at that size.
     """
 
-    def __init__(self, model: Adapter, run: Run, posters: PosterSet, watch: Watch | None = None) -> None:
+    def __init__(self, model: Adapter, run: RunView, posters: PosterSet, watch: Watch | None = None) -> None:
         self.model, self.run, self.watch = model, run, watch
         shown = posters.heldout if posters.heldout.rows else posters.train
         if not posters.heldout.rows and run.config.sample_every:

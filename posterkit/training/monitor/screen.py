@@ -1,10 +1,10 @@
-"""How far a run is: a bar on a terminal, plain lines anywhere else."""
+"""Progress of a run: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import time
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -21,25 +21,6 @@ _SHOWN = {
 }  # fmt: skip
 
 
-class Screen(Protocol):
-    """Where a run tells how far it is."""
-
-    def due(self) -> bool:
-        """Whether it wants figures now, beside those of the log's rows."""
-        ...
-
-    def show(self, step: int, figures: dict[str, Any], left: float, row: bool) -> None:
-        """Figures at a step.
-
-        Args:
-            left: seconds until the run ends.
-            row: they are those of a row of the log.
-        """
-        ...
-
-    def close(self) -> None: ...
-
-
 class Lines:
     """A line for each row of the log.
 
@@ -51,26 +32,32 @@ class Lines:
         self.steps = steps
 
     def due(self) -> bool:
+        """Whether to show figures now, beside those of the log's rows."""
         return False
 
     def show(self, step: int, figures: dict[str, Any], left: float, row: bool) -> None:
+        """Figures at a step.
+
+        Args:
+            left: seconds until the run ends.
+            row: they are those of a row of the log.
+        """
         if row:
-            said = [pattern.format(figures[name]) for name, pattern in _SHOWN.items() if name in figures]
-            print(f"step {step}/{self.steps}  {'  '.join(said)}  {clock(left)} left", flush=True)
+            print(f"step {step}/{self.steps}  {_line(figures)}  {clock(left)} left", flush=True)
 
     def close(self) -> None:
         pass
 
 
-class Bar:
-    """A bar of two lines at the foot of the terminal, above which other lines go on to appear.
+class Bar(Lines):
+    """A progress bar of two lines at the foot of the terminal; other lines appear above it.
 
-    It has no thread: it is drawn anew after a step, at most four times a second.
+    It has no thread: it is redrawn after a step, at most four times a second.
     """
 
     def __init__(self, console: Console, steps: int) -> None:
-        self.steps, self._drawn = steps, 0.0
-        self._figures: dict[str, Any] = {}
+        super().__init__(steps)
+        self._drawn, self._figures = 0.0, dict[str, Any]()
         self.live = Live(console=console, auto_refresh=False, transient=False)
         self.live.start()
 
@@ -86,8 +73,8 @@ class Bar:
         self.live.stop()
 
 
-def screen_for(console: Console, steps: int) -> Screen:
-    """A bar on a terminal that can draw one."""
+def screen_for(console: Console, steps: int) -> Lines:
+    """A bar on a terminal that can draw one, else lines."""
     return Bar(console, steps) if console.is_terminal and not console.is_dumb_terminal else Lines(steps)
 
 
@@ -104,8 +91,11 @@ def picture_of(step: int, steps: int, figures: dict[str, Any], left: float) -> G
         ProgressBar(total=steps, completed=step),
         Text(f"{clock(left)} left, ends {when}"),
     )
-    said = [pattern.format(figures[name]) for name, pattern in _SHOWN.items() if name in figures]
-    return Group(head, Text("  ".join(said), style="cyan", no_wrap=True, overflow="ellipsis"))
+    return Group(head, Text(_line(figures), style="cyan", no_wrap=True, overflow="ellipsis"))
+
+
+def _line(figures: dict[str, Any]) -> str:
+    return "  ".join(pattern.format(figures[name]) for name, pattern in _SHOWN.items() if name in figures)
 
 
 def clock(seconds: float) -> str:
