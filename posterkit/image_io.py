@@ -88,6 +88,19 @@ def as_rgb(image: Image.Image, background: str = "white") -> Image.Image:
     return _flatten(_to_rgb(image, profile), background)
 
 
+def read_cutout(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image | None:
+    """A picture with its transparency, mode RGBA; None where none of it is more than half transparent.
+
+    Raises:
+        ValueError: as `read_image`.
+    """
+    with _opened(path, max_pixels) as image:
+        image.load()
+        found = _to_rgb(ImageOps.exif_transpose(image), image.info.get("icc_profile"))
+        clear = found.mode == "RGBA" and found.getchannel("A").getextrema()[0] < 128
+        return found.copy() if clear else None
+
+
 def read_mask(path: str | Path, size: tuple[int, int], *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Read a mask: white = make this, black or transparent = keep.
 

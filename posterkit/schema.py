@@ -68,8 +68,8 @@ class PosterRequest:
         texts: what must stand on the poster beside what the prompt quotes, the title first; () where nothing more
             may; None where nobody knows.
         images: input images in their order, as files or in memory.
-        mask: white = make this, black = keep; of the first image's size. A sample has one for extending as well, of
-            the poster's size.
+        mask: white = make this, black = keep (for id_driven: the subject); of the first image's size. A sample has
+            one for extending as well, of the poster's size.
         anchor: where extending puts the image: one of nine positions, or x, y in pixels of the poster.
         size: of the poster in pixels; one side may be None and follows from the task's shape.
         seed: the same seed makes the same poster.
@@ -82,6 +82,8 @@ class PosterRequest:
         refine: rounds in which a critic's suggestions may improve the poster.
         draft: a picture to paint over: "auto" draws the request, "none" begins from noise, or a sketch of the user's.
         strength: how much of the draft is painted anew, in (0, 1].
+        preserve: the images' own pixels stand on the poster: for id_driven the subjects', cut out; extending and
+            filling do so unless it is False. None leaves it to the task, for id_driven to the checkpoint.
         feedback: suggestions by which the poster is redrawn, one round after the other.
         id: names the request in errors, ledgers and files.
         instruction: the whole instruction, where it is not the prompt in the task's frame.
@@ -110,6 +112,7 @@ class PosterRequest:
     refine: int | None = None
     draft: ImageSource | None = None
     strength: float | None = None
+    preserve: bool | None = None
     feedback: Sequence[Sequence[str]] = ()
     id: str = ""
     instruction: str | None = None
@@ -192,12 +195,18 @@ class PosterRequest:
             faults.append(f"task {self.task!r} cannot be refined, its model takes no draft; text posters can")
         if self.strength is not None and not 0 < self.strength <= 1:
             faults.append(f"strength must be above 0 and at most 1, found {self.strength}")
-        if isinstance(self.draft, str) and self.draft == "auto" and self.task != TEXT:
+        if isinstance(self.draft, str) and self.draft == "auto" and not self._may_draw_draft:
             faults.append(f"task {self.task!r} draws no draft of its own; give a picture, or none")
+        if self.preserve and not (self.task == "id_driven" or (self.task in TASKS and TASKS[self.task].keeps_pixels)):
+            faults.append(f"task {self.task!r} keeps no pixels; extending, filling and id_driven do")
         if self.anchor is not None and self.task != "extending":
             faults.append(f"task {self.task!r} takes no anchor; extending does")
         if faults:
             raise ValueError("; ".join(faults))
+
+    @property
+    def _may_draw_draft(self) -> bool:
+        return self.task == TEXT or (self.task == "id_driven" and self.preserve is not False)
 
     def _text_faults(self) -> list[str]:
         faults = ['the task "text" takes no images'] if self.images else []
@@ -212,8 +221,11 @@ class PosterRequest:
         if task.needs_mask and self.mask is None:
             others = ", ".join(name for name, other in TASKS.items() if not other.needs_mask)
             faults.append(f"task {task.name!r} needs a mask; {others} do not")
-        if self.mask is not None and not task.needs_mask and self.placed is None:
-            faults.append(f"task {task.name!r} takes no mask; filling does")
+        cut_out = self.task == "id_driven" and self.preserve is not False and len(self.images) == 1
+        if self.mask is not None and not (task.needs_mask or cut_out) and self.placed is None:
+            faults.append(
+                f"task {task.name!r} takes no mask here; filling does, and id_driven that cuts one image out"
+            )
         return faults
 
 

@@ -184,7 +184,8 @@ def _result(out: str) -> PurePosixPath:
     return PurePosixPath(out.replace("\\", "/"))
 
 
-_PLAIN = ("seed", "steps", "guidance", "negative_prompt", "best_of", "strength")  # as they stand in the row
+# taken as they stand in the row
+_PLAIN = ("seed", "steps", "guidance", "negative_prompt", "best_of", "strength", "preserve")
 _SIDE = f"a whole number of pixels from 16 to {MAX_SIDE}"
 _CHECKS = {
     "task": (_is_text, "a task name"),
@@ -206,5 +207,6 @@ _CHECKS = {
     ),
     "draft": (_is_text, '"auto", "none" or a file name'),
     "strength": (lambda value: _is_number(value) and 0 < value <= 1, "a number above 0 and at most 1"),
+    "preserve": (lambda value: isinstance(value, bool), "true or false"),
     "out": (_is_result, "a .png name inside the output folder"),
 }

@@ -19,11 +19,14 @@ class BadRow:
 def checked(request: PosterRequest, common: PosterRequest) -> PosterRequest | BadRow:
     """The request with what holds for all rows, or what in it contradicts its task.
 
-    Sizes count together (a row's width does not meet the command line's height); an anchor only for extending.
+    Sizes count together (a row's width does not meet the command line's height); an anchor only for
+    extending, `preserve` only for id_driven.
     """
     changes: dict[str, Any] = {"size": request.size or common.size}
     if request.anchor is None and request.task == "extending":
         changes["anchor"] = common.anchor
+    if request.preserve is None and request.task == "id_driven":
+        changes["preserve"] = common.preserve
     for name in ("steps", "guidance", "negative_prompt", "best_of", "draft", "strength"):
         if getattr(request, name) is None:
             changes[name] = getattr(common, name)

@@ -18,6 +18,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--prompt", default="", help="for rows that have none")
     command.add_argument("--batch-size", type=options.whole(1), metavar="N", help="posters drawn in one call")
     options.add_anchor(command)
+    options.add_preserve(command)
     options.refuse_refine(command)
 
 

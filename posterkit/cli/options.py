@@ -87,6 +87,16 @@ def add_anchor(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_preserve(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--preserve", action=argparse.BooleanOptionalAction, default=None,
+        help="id_driven: cut the subject out and keep its pixels exactly (the default with mini)",
+    )  # fmt: skip
+    command.add_argument(
+        "--segmenter", metavar="MODEL", help="what cuts it out: rules (default), or a SAM-2 folder or hub id"
+    )
+
+
 def refuse_refine(command: argparse.ArgumentParser) -> None:
     """--refine where it cannot be, so that the error says where it can."""
     command.add_argument("--refine", "--critic", action=_GenerateOnly, help=argparse.SUPPRESS)
@@ -136,7 +146,7 @@ def _share(text: str) -> float:
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     """What the call says of `PosterMaker`'s settings."""
-    names = ("model", "transformer", "lora", "preset", "device", "dtype", "reward", "critic")
+    names = ("model", "transformer", "lora", "preset", "device", "dtype", "reward", "critic", "segmenter")
     given = {name: getattr(args, name, None) for name in names} | {"native": args.native or None}
     given["draw_text"] = args.draw_text
     return {name: value for name, value in given.items() if value is not None}
@@ -144,8 +154,8 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
 
 def request_of(args: argparse.Namespace) -> dict[str, Any]:
     """What the call says of a request, but for its size."""
-    names = ("seed", "steps", "guidance", "negative_prompt", "best_of", "strength")
-    given = {name: getattr(args, name) for name in names} | {"texts": args.text}
+    names = ("seed", "steps", "guidance", "negative_prompt", "best_of", "strength", "preserve")
+    given = {name: getattr(args, name, None) for name in names} | {"texts": args.text}
     given["draft"] = args.draft if args.draft in (None, "auto", "none") else Path(args.draft)
     return {name: value for name, value in given.items() if value is not None}
 

@@ -42,12 +42,15 @@ class DraftPlan:
         return ImageOps.fit(sketch, size, Image.Resampling.LANCZOS)
 
 
-def plan_draft(request: PosterRequest, default: CardDraft | None, lettered: bool) -> DraftPlan | None:
+def plan_draft(
+    request: PosterRequest, default: CardDraft | None, lettered: bool, preserved: bool = False
+) -> DraftPlan | None:
     """The draft that a request is painted over; None where it begins from noise.
 
     Args:
         default: what the checkpoint's card says; None where its posters begin from noise.
         lettered: the model letters the poster, which it cannot do over a draft without letters.
+        preserved: the poster shows cut-out subjects; their studio is its draft.
 
     Raises:
         ValueError: there is a strength, and no draft.
@@ -55,7 +58,7 @@ def plan_draft(request: PosterRequest, default: CardDraft | None, lettered: bool
     word = request.draft if isinstance(request.draft, str) else None  # an array cannot be compared with a word
     sketch = None if word in ("auto", "none") else request.draft
     drawn = word == "auto" or (request.draft is None and default is not None and not lettered)
-    if sketch is None and not (drawn and request.task == "text" and not request.feedback):
+    if sketch is None and not (drawn and (preserved or request.task == "text") and not request.feedback):
         if request.strength is not None:
             raise ValueError(f"strength {request.strength} paints over a draft, and there is none")
         return None

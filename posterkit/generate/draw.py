@@ -117,6 +117,7 @@ class PreparedPoster:
         request: as the model takes it, at its own size.
         canvas, region: at the finished size, for tasks that keep pixels: the kept image, and what is made (mode L).
         depth: how many times posterkit has drawn the sources already.
+        things: subjects that keep their pixels, mode RGBA, at their places on the finished poster.
         notes: warnings of the reading.
         draft: a poster to be redrawn, as the model drew it; the request's `feedback` has what shall change in it.
     """
@@ -125,6 +126,7 @@ class PreparedPoster:
     request: PosterRequest
     canvas: Image.Image | None = None
     region: Image.Image | None = None
+    things: Image.Image | None = None
     depth: int = 0
     notes: list[str] = field(default_factory=list)
     draft: Image.Image | None = None
@@ -153,6 +155,8 @@ def _prepared(plan: PosterPlan) -> PreparedPoster:
     depth = max((source_depth(path) for path in files), default=0)
     if depth >= 2:
         warnings.warn(f"{files[0]}: posterkit has drawn this {depth} times; start from the original", stacklevel=2)
+    if plan.preserve:
+        return _in_studio(plan, native, depth)
     images, mask = request.pictures(), request.mask_picture()
     if plan.box is None:
         images = [_reduced(image) for image in images]
@@ -166,7 +170,22 @@ def _prepared(plan: PosterPlan) -> PreparedPoster:
     # a picture with a mask covers all of the poster
     anchor = native_box(plan.box, plan.finished, plan.native)[:2] if mask is None else None
     photo, hole = _at_native_scale(plan, images[0], mask)
-    return PreparedPoster(plan, replace(native, images=[photo], mask=hole, anchor=anchor), placed[0], region, depth)
+    ready = replace(native, images=[photo], mask=hole, anchor=anchor)
+    kept = (placed[0], region) if request.preserve is not False else (None, None)
+    return PreparedPoster(plan, ready, *kept, depth=depth)
+
+
+def _in_studio(plan: PosterPlan, native: PosterRequest, depth: int) -> PreparedPoster:
+    """Subjects that keep their pixels, and a request to fill the poster around them."""
+    from posterkit.generate.preserve import studio_of
+
+    studio = studio_of(plan.request, plan.finished, plan.settings.segmenter or "rules")
+    around = studio.things.getchannel("A").point([255] * 128 + [0] * 128)
+    small = studio.picture().resize(plan.native, Image.Resampling.LANCZOS)
+    request = replace(native, task="filling", images=[small], mask=_hole(around, plan.native))
+    if plan.draft and plan.draft.sketch is None:
+        request = replace(request, draft=small, strength=plan.draft.strength)
+    return PreparedPoster(plan, request, things=studio.things, depth=depth)
 
 
 def _reduced(image: Image.Image) -> Image.Image:
@@ -204,7 +223,7 @@ def draw_prepared(
     """Draw posters whose plans go together: each picture at its native size, and what the pipeline says it used."""
     first = posters[0]
     options: dict[str, Any] = {}
-    if first.canvas is not None:
+    if first.request.task in ("extending", "filling"):
         options["preserve"] = False  # kept pixels go back at the finished size, where they have all their detail
     if first.draft is not None:
         options["draft_image"] = [poster.draft for poster in posters]
@@ -213,7 +232,7 @@ def draw_prepared(
         options["callback_on_step_end"] = lambda _pipe, step, _time, tensors: on_step(step + 1) or tensors
     requests = [
         with_draft(poster.request, poster.plan.draft, poster.plan.request)
-        if poster.plan.draft is not None and poster.draft is None
+        if poster.plan.draft is not None and poster.draft is None and poster.request.draft is None
         else poster.request
         for poster in posters
     ]

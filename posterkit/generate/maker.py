@@ -54,7 +54,8 @@ class PosterMaker:
 
     Args:
         settings: see `posterkit.generate.plan.Settings`: `model`, `transformer`, `lora`, `preset`, `device`, `dtype`,
-            `native`, `draw_text`, `reward`, `critic`. A recipe's run folder stands for its averaged weights.
+            `native`, `draw_text`, `reward`, `critic`, `segmenter`. A recipe's run folder stands for its averaged
+            weights.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -214,7 +215,7 @@ def together(plan: PosterPlan) -> tuple[Any, ...]:
     steers = one.negative_prompt is None
     strength = plan.draft and plan.draft.strength
     return (one.task, plan.native, one.steps, one.guidance, steers, one.lora, plan.best_of, one.refine, one.feedback,
-            strength)  # fmt: skip
+            strength, plan.preserve)  # fmt: skip
 
 
 def posters_at_once(plan: PosterPlan) -> int:

@@ -45,6 +45,7 @@ class Settings:
         draw_text: texts are drawn by the diffusion model instead of typeset; None leaves it to the checkpoint.
         reward: compares posters, see `posterkit.rewards.open_reward`; None means the rules.
         critic: suggests improvements, see `posterkit.critic.opening.open_critic`; None means the rules.
+        segmenter: cuts subjects out, see `posterkit.pipelines.segmenters.open_segmenter`; None means the rules.
     """
 
     model: str | None = None
@@ -57,6 +58,7 @@ class Settings:
     draw_text: bool | None = None
     reward: str | None = None
     critic: str | None = None
+    segmenter: str | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ class PosterPlan:
         brief: what to set over the drawing; None where no text is, or the model draws it.
         best_of: how many seeds are drawn, from the request's upwards.
         draft: what the model paints over; None where it begins from noise.
+        preserve: the subjects of id_driven are cut out and keep their pixels.
         notes: what of the prompt the model cannot draw.
     """
 
@@ -114,6 +117,7 @@ class PosterPlan:
     brief: PosterBrief | None
     best_of: int = 1
     draft: DraftPlan | None = None
+    preserve: bool = False
     notes: tuple[str, ...] = ()
 
     @property
@@ -164,7 +168,10 @@ def make_plan(request: PosterRequest, settings: Settings, checkpoint: Checkpoint
     photo = _size_of(request.images[0]) if request.images else None
     finished = finished_size(request, photo)
     drawn = _draws_texts(settings, checkpoint)
-    draft = plan_draft(request, checkpoint.draft, drawn)
+    preserve = request.task == "id_driven" and (
+        checkpoint.draft is not None if request.preserve is None else request.preserve
+    )
+    draft = plan_draft(request, checkpoint.draft, drawn, preserve)
     native = native_size(request, finished, settings, checkpoint, draft)
     if settings.native:
         finished = native
@@ -185,12 +192,16 @@ def make_plan(request: PosterRequest, settings: Settings, checkpoint: Checkpoint
     if draft is not None:
         row |= {"draft": _named(draft.sketch) if draft.sketch is not None else "auto", "strength": draft.strength}
     revision = checkpoint.revision + (f"+l{revision_of(request.lora)}" if request.lora else "")
+    if preserve or request.preserve is False:
+        row |= {"preserve": preserve}
+    if preserve and settings.segmenter:
+        row |= {"segmenter": from_anywhere(settings.segmenter)}
     # a LoRA counts by what it holds, which its revision says, not by where it lies
     name = content_id(row | {"lora": None}, revision, posterkit.__version__)
     overlay = replace(brief, texts=by_hand) if by_hand else None
     return PosterPlan(
         request, name, row, checkpoint, settings, finished, native, box, words, overlay, request.best_of or 1,
-        draft, notes,
+        draft, preserve, notes,
     )  # fmt: skip
 
 

@@ -170,11 +170,12 @@ def request_from_poster(poster: str | Path) -> tuple[PosterRequest, Settings, di
             expanded=row["expanded"],
             draft=_source(row["draft"], poster) if isinstance(row.get("draft"), dict) else row.get("draft", "none"),
             strength=row.get("strength"),
+            preserve=row.get("preserve"),
             feedback=_feedback(record),
         )
         found = Settings(
             model["name"], model["transformer"], model["lora"], settings["preset"], settings["device"],
-            settings["dtype"], row["native"], row["draw_text"],
+            settings["dtype"], row["native"], row["draw_text"], segmenter=row.get("segmenter"),
         )  # fmt: skip
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{poster}: its record is damaged ({error!r})") from None

@@ -1,0 +1,93 @@
+"""id_driven with the subject's own pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from posterkit.generate import preserve
+from posterkit.generate.maker import PosterMaker
+from posterkit.generate.record import request_from_poster
+from posterkit.schema import PosterRequest
+from posterkit.sizing import Size
+
+RED, BLUE = (200, 30, 40), (20, 40, 180)
+SIZE = Size(256, 384)
+PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
+
+
+def bottle(ground: tuple[int, ...] = (0, 0, 0, 0), mode: str = "RGBA") -> Image.Image:
+    """A red and blue pill, 60 by 100 pixels, on a ground of 120 by 160."""
+    picture = Image.new(mode, (120, 160), ground)
+    draw = ImageDraw.Draw(picture)
+    draw.rounded_rectangle((30, 30, 89, 129), 20, fill=RED)
+    draw.rectangle((30, 80, 89, 109), fill=BLUE)
+    return picture
+
+
+@pytest.fixture(scope="module")
+def poster():
+    with PosterMaker() as maker:
+        yield maker(PosterRequest("on a teal background", task="id_driven", images=[bottle()], size=SIZE, seed=1))
+
+
+def test_the_subjects_colours_stand_on_the_poster_exactly(poster):
+    pixels = np.asarray(poster.image).reshape(-1, 3)
+    for color in (RED, BLUE):
+        # 60 by 100 pixels are scaled up at most twice; the flat inside of each part keeps its colour to the byte
+        assert (pixels == color).all(1).sum() > 0.5 * 60 * 30
+
+
+def test_the_ground_is_painted_in_the_named_colour(poster):
+    border = np.asarray(poster.image)[:8].reshape(-1, 3).mean(0)
+    assert border[0] < 90 and border[1] > 90 and border[2] > 90
+
+
+def test_the_record_makes_the_poster_again(poster, tmp_path):
+    bottle().save(tmp_path / "bottle.png")
+    with PosterMaker() as maker:
+        first = maker(PosterRequest(task="id_driven", images=[tmp_path / "bottle.png"], size=SIZE, seed=3))
+        first.save(tmp_path / "poster.png")
+        request, settings, _ = request_from_poster(tmp_path / "poster.png")
+        assert request.preserve is True and settings.segmenter is None
+        assert maker(request).image.tobytes() == first.image.tobytes()
+
+
+def test_a_mask_is_black_where_the_subject_is():
+    mask = Image.new("L", (120, 160), 255)
+    mask.paste(0, (30, 80, 90, 110))
+    cut = preserve.cut_out(bottle((90, 90, 90), "RGB"), mask)
+    assert cut is not None and np.asarray(cut)[15, 30].tolist() == [*BLUE, 255]
+    assert abs(cut.width - 60) <= 2 and abs(cut.height - 30) <= 2
+
+
+def test_a_thing_on_a_plain_ground_is_found():
+    cut = preserve.cut_out(bottle((236, 234, 230), "RGB"), None)
+    assert cut is not None
+    assert abs(cut.width - 60) <= 8 and abs(cut.height - 100) <= 8
+
+
+def test_a_photograph_without_a_clear_subject_is_framed_whole():
+    photo = PHOTOS / "chelsea.jpg"  # a cat's face from edge to edge
+    request = PosterRequest(task="id_driven", images=[photo], size=SIZE, seed=1)
+    with pytest.warns(UserWarning, match="image 1: no clean outline"):
+        studio = preserve.studio_of(request, SIZE, "rules")
+    x0, y0, x1, y1 = studio.things.getchannel("A").getbbox()
+    assert (x1 - x0) / (y1 - y0) == pytest.approx(451 / 300, rel=0.03)
+
+
+def test_a_mask_needs_one_image_that_is_cut_out():
+    mask = Image.new("L", (120, 160), 255)
+    PosterRequest(task="id_driven", images=[bottle()], mask=mask).check()
+    with pytest.raises(ValueError, match="takes no mask"):
+        PosterRequest(task="id_driven", images=[bottle(), bottle()], mask=mask).check()
+    with pytest.raises(ValueError, match="takes no mask"):
+        PosterRequest(task="id_driven", images=[bottle()], mask=mask, preserve=False).check()
+
+
+def test_tasks_without_pixels_of_their_own_refuse_to_preserve():
+    with pytest.raises(ValueError, match="keeps no pixels"):
+        PosterRequest(task="style_driven", images=[bottle()], preserve=True).check()
