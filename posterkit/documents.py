@@ -20,11 +20,12 @@ _DIGITS = 32
 _OPENING = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 
 
-def read_json(text: str | bytes, what: str = "JSON") -> Any:
+def read_json(text: str | bytes, what: str = "JSON", most: int = MAX_CHARACTERS) -> Any:
     """The value of a JSON document.
 
     Args:
         what: the document's name, which every error begins with.
+        most: characters that are read.
 
     Raises:
         ValueError: it is no JSON, too long, too deep, or holds a number that is none.
@@ -34,7 +35,7 @@ def read_json(text: str | bytes, what: str = "JSON") -> Any:
             text = text.decode("utf-8-sig")
         except UnicodeDecodeError:
             raise ValueError(f"{what}: not UTF-8 text") from None
-    _check_size(text, what)
+    _check_size(text, what, most)
     _check_depth(text, what)
 
     def constant(name: str) -> None:
@@ -85,9 +86,9 @@ def read_yaml(text: str, what: str = "YAML") -> Any:
         raise ValueError(f"{what}: too deep") from None
 
 
-def _check_size(text: str, what: str) -> None:
-    if len(text) > MAX_CHARACTERS:
-        raise ValueError(f"{what}: {len(text)} characters; at most {MAX_CHARACTERS} are read")
+def _check_size(text: str, what: str, most: int = MAX_CHARACTERS) -> None:
+    if len(text) > most:
+        raise ValueError(f"{what}: {len(text)} characters; at most {most} are read")
 
 
 def _check_depth(text: str, what: str) -> None:

@@ -66,15 +66,15 @@ class RemoteReward:
         self._client.reach("/reward")
 
     def __call__(self, images: Sequence[Image.Image], requests: Sequence[PosterRequest]) -> list[RewardResult]:
-        """The results; NaN with the fault in `why` for a request that failed on the server.
+        """The results; NaN with the error in `why` for a request that failed on the server.
 
         Raises:
             RewardError: no server answers after all tries, or the answer is not usable.
         """
         check_count(self.url, images, requests)
         try:
-            found = self._client.post("/worths", pack(images, requests))
-            return unpack_results(found.get("worths") if isinstance(found, dict) else found, len(requests))
+            found = self._client.post("/score", pack(images, requests))
+            return unpack_results(found.get("results") if isinstance(found, dict) else found, len(requests))
         except AnswerError as error:
             raise RewardError(str(error)) from None
         except ValueError as error:
@@ -83,7 +83,7 @@ class RemoteReward:
 
 def pack(images: Sequence[Image.Image], requests: Sequence[PosterRequest]) -> dict[str, Any]:
     """Posters and their requests as JSON values; pictures are base64 PNG."""
-    return {"images": [_png(image.convert("RGB")) for image in images], "rows": [_packed(row) for row in requests]}
+    return {"images": [_png(image.convert("RGB")) for image in images], "requests": [_packed(row) for row in requests]}
 
 
 def unpack(body: Any) -> tuple[list[Image.Image], list[PosterRequest]]:
@@ -93,19 +93,19 @@ def unpack(body: Any) -> tuple[list[Image.Image], list[PosterRequest]]:
         ValueError: a key is missing or of the wrong kind, a picture is damaged, or the numbers differ.
     """
     try:
-        images, requests = [_picture(one) for one in body["images"]], [_unpacked(row) for row in body["rows"]]
-    except (KeyError, TypeError, AttributeError, OSError, SyntaxError) as error:
+        images, requests = [_picture(one) for one in body["images"]], [_unpacked(row) for row in body["requests"]]
+    except (KeyError, TypeError, AttributeError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise ValueError(f'a question holds "images" and "rows"; {what}') from None
+        raise ValueError(f'a request holds "images" and "requests"; {what}') from None
     if len(images) != len(requests):
-        raise ValueError(f"{len(images)} posters for {len(requests)} rows; give one row for each")
+        raise ValueError(f"{len(images)} posters for {len(requests)} requests; give one request for each")
     return images, requests
 
 
 def pack_results(results: Sequence[RewardResult | None], faults: Sequence[str]) -> list[dict[str, Any]]:
-    """Results as JSON values; a request without one has its fault instead."""
+    """Results as JSON values; a request without one has its error instead."""
     left = iter(faults)
-    return [asdict(result) if result is not None else {"fault": next(left, "failed")} for result in results]
+    return [asdict(result) if result is not None else {"error": next(left, "failed")} for result in results]
 
 
 def unpack_results(packed: Any, count: int) -> list[RewardResult]:
@@ -119,8 +119,8 @@ def unpack_results(packed: Any, count: int) -> list[RewardResult]:
         raise ValueError(f"{found} for {count} posters")
     try:
         return [
-            RewardResult(float("nan"), {}, str(one["fault"]))
-            if "fault" in one
+            RewardResult(float("nan"), {}, str(one["error"]))
+            if "error" in one
             else RewardResult(
                 float(one["value"]), {str(k): float(v) for k, v in one["parts"].items()}, str(one["why"])
             )

@@ -1,17 +1,35 @@
-"""A reward behind a real server on loopback that gives the marks a test wrote down."""
+"""Rewards behind a real server on loopback."""
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
+import uvicorn
 from PIL import Image
 
 from posterkit.rewards import RewardResult
 from posterkit.rewards.service.pool import RewardPool
-from posterkit.rewards.service.server import RewardServer
+from posterkit.rewards.service.server import reward_app
 from posterkit.schema import PosterRequest
+
+
+@contextmanager
+def serve(reward: RewardPool, app: Any = None) -> Iterator[str]:
+    """The URL of a server of the reward, or of another application around it."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app or reward_app(reward), log_level="critical"))
+    running = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    running.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        running.join()
+        reward.close()
 
 
 class Marks:
@@ -36,10 +54,6 @@ def reward_servers() -> Iterator[Callable[[Marks], str]]:
     with ExitStack() as stack:
 
         def start(marks: Marks) -> str:
-            server = RewardServer(RewardPool(marks, workers=0, at_once=1, tolerated=1.0), port=0)
-            stack.callback(server.server_close)
-            stack.callback(server.shutdown)
-            threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-            return f"reward+http://127.0.0.1:{server.server_port}"
+            return f"reward+{stack.enter_context(serve(RewardPool(marks, workers=0, at_once=1, tolerated=1.0)))}"
 
         yield start

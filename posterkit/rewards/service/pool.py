@@ -1,12 +1,11 @@
-"""A reward for training: in worker processes, with a time limit, and what fails comes back as nothing.
+"""Scores posters in the background, with a time limit; a poster whose scoring fails has no result.
 
-A reward may raise, hang, die, or answer with what is no worth. Training must neither stop for one poster nor learn
-from rubbish, and must stop, with one clear line, where a reward is broken.
+A reward may raise, hang, die, or return what is no result. Training must not stop for one poster or learn from wrong
+numbers; where a reward is broken it must stop with one clear line.
 """
 
 from __future__ import annotations
 
-import math
 import queue
 import threading
 from collections import deque
@@ -14,44 +13,42 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from posterkit.messages import error_line
 from posterkit.rewards import RewardError
 from posterkit.rewards.registry import open_reward
 from posterkit.rewards.reward import Reward, RewardResult, check_count
-from posterkit.rewards.service.workers import Desk, InlineWorker, ProcessWorker
+from posterkit.rewards.service.workers import InlineWorker, ProcessWorker
 from posterkit.schema import PosterRequest
 
-RECENT = 256  # rows by which the share of failures is told
-FEW = 16  # fewer rows count as so many, so that a single early failure is no share at all
+RECENT = 256  # posters over which the share of failures is counted
+FEW = 16  # fewer posters count as this many, so that a single early failure is not a large share
 
 Job = tuple[Sequence[Image.Image], Sequence[PosterRequest]]
 
 
 class RewardPool:
-    """Scores posters aside while others are drawn.
+    """Scores posters in the background while others are drawn.
 
-        scoring = reward.submit(images, rows)      # returns at once
-        ...                                        # draw the next ones
-        worths = scoring.result()                  # list[RewardResult | None]
+        scoring = reward.submit(images, requests)      # returns at once
+        ...                                            # draw the next ones
+        results = scoring.result()                     # list[RewardResult | None]
 
-    A job that fails as a whole is tried once more row by row, so that only those rows are lost that are at fault
-    themselves. A worker that hangs or dies is killed and replaced.
+    A job that fails is tried once more, poster by poster, so that only the posters at fault are lost. A worker that
+    hangs or dies is ended and replaced.
 
     Args:
-        source: a reward's spec for `open_reward`, or a reward to run in this process (it must be picklable for
-            workers).
+        source: a reward's spec for `open_reward`, or a reward (it must be picklable where there are workers).
         workers: processes, spawned, each opens the reward for itself; 0 scores in a thread of this process, where a
             call that hangs cannot be ended, only left behind.
-        limit: seconds that one row may take; a job of several has as many times as long.
-        at_once: rows of a job.
-        tolerated: the share of the last 256 rows that may fail; beyond it `result` raises.
+        limit: seconds for one poster; a job of several has as many times as long.
+        at_once: posters of a job.
+        tolerated: the share of the last 256 posters that may fail; beyond it `result` raises.
         options: for `open_reward`.
 
     Attributes:
-        seen, failed: how many rows so far.
+        seen, failed: how many posters so far.
 
     Raises:
         ValueError: there is no such reward, or a number is out of range.
@@ -69,56 +66,54 @@ class RewardPool:
     ) -> None:
         if workers < 0 or limit <= 0 or at_once < 1 or not 0 <= tolerated <= 1:
             raise ValueError(
-                f"a guarded reward needs workers >= 0, limit > 0, at_once >= 1 and tolerated in [0, 1]; got "
+                f"a reward pool needs workers >= 0, limit > 0, at_once >= 1 and tolerated in [0, 1]; got "
                 f"{workers}, {limit:g}, {at_once}, {tolerated:g}"
             )
         self._reward: Reward = open_reward(source, **options) if isinstance(source, str) else source
-        self._called = source if isinstance(source, str) else None  # a served one's own name does not say where it is
-        opening = (source, options)
+        self._spec = source if isinstance(source, str) else None  # a served one's own name does not say where it is
         self.limit, self.at_once, self.tolerated = limit, at_once, tolerated
         self.seen = self.failed = 0
         self._recent: deque[bool] = deque(maxlen=RECENT)
         self._counting, self._closed = threading.Lock(), False
         self._jobs: queue.SimpleQueue[tuple[Job, Future[list[RewardResult]]] | None] = queue.SimpleQueue()
-        self._desks = [ProcessWorker(opening) for _ in range(workers)] or [InlineWorker(self._reward)]
-        self._threads = [threading.Thread(target=self._work, args=(desk,), daemon=True) for desk in self._desks]
-        for thread in self._threads:
-            thread.start()
+        self._workers: list[InlineWorker | ProcessWorker] = [ProcessWorker(source, options) for _ in range(workers)]
+        self._workers = self._workers or [InlineWorker(self._reward)]
+        for worker in self._workers:
+            threading.Thread(target=self._work, args=(worker,), daemon=True).start()
 
     @property
     def name(self) -> str:
         return self._reward.name
 
-    def submit(self, images: Sequence[Image.Image], rows: Sequence[PosterRequest]) -> Scoring:
+    def submit(self, images: Sequence[Image.Image], requests: Sequence[PosterRequest]) -> Scoring:
         """Begin to score; returns at once.
 
         Raises:
-            ValueError: the numbers differ.
+            ValueError: there is not one request for each poster.
         """
-        check_count("guarded", images, rows)
-        images, rows = list(images), list(rows)
+        check_count(self.name, images, requests)
+        images, requests = list(images), list(requests)
         jobs = []
-        for start in range(0, len(rows), self.at_once):
-            job = images[start : start + self.at_once], rows[start : start + self.at_once]
+        for start in range(0, len(requests), self.at_once):
+            job = images[start : start + self.at_once], requests[start : start + self.at_once]
             jobs.append((job, self._put(job)))
         return Scoring(self, jobs)
 
-    def __call__(self, images: Sequence[Image.Image], rows: Sequence[PosterRequest]) -> list[RewardResult | None]:
-        """Score and wait; None for the rows that fail."""
-        return self.submit(images, rows).result()
+    def __call__(self, images: Sequence[Image.Image], requests: Sequence[PosterRequest]) -> list[RewardResult | None]:
+        """Score and wait; None for the posters that fail."""
+        return self.submit(images, requests).result()
 
     def close(self) -> None:
-        """End the workers; what is not scored yet never will be."""
+        """End the workers; posters that are not scored yet never will be."""
         self._closed = True
-        for _ in self._threads:
+        for worker in self._workers:
             self._jobs.put(None)
-        for desk in self._desks:
-            desk.close()
+            worker.close()
 
     def __enter__(self) -> RewardPool:
         return self
 
-    def __exit__(self, *fault: object) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _put(self, job: Job) -> Future[list[RewardResult]]:
@@ -129,23 +124,24 @@ class RewardPool:
             self._jobs.put((job, future))
         return future
 
-    def _work(self, desk: Desk) -> None:
+    def _work(self, worker: InlineWorker | ProcessWorker) -> None:
         while (found := self._jobs.get()) is not None:
-            (images, rows), future = found
+            (images, requests), future = found
             try:
-                future.set_result(_checked(desk.score(images, rows, self.limit * len(rows)), len(rows)))
-            except Exception as fault:  # whatever a reward does
-                future.set_exception(fault)
+                results = worker.score(images, requests, self.limit * len(requests))
+                future.set_result(_checked(results, len(requests)))
+            except Exception as error:  # whatever a reward does
+                future.set_exception(error)
 
-    def _count(self, faults: Sequence[bool], why: str) -> None:
+    def _count(self, failures: Sequence[bool], why: str) -> None:
         with self._counting:
-            self.seen += len(faults)
-            self.failed += sum(faults)
-            self._recent.extend(faults)
+            self.seen += len(failures)
+            self.failed += sum(failures)
+            self._recent.extend(failures)
             failed, among = sum(self._recent), max(len(self._recent), FEW)
-        if any(faults) and failed > self.tolerated * among:
+        if any(failures) and failed > self.tolerated * among:
             raise RewardError(
-                f"reward {self._called or self.name}: {failed} of the last {len(self._recent)} rows failed, "
+                f"reward {self._spec or self.name}: {failed} of the last {len(self._recent)} posters failed, "
                 f"{self.tolerated:.0%} are tolerated; the last: {why}"
             )
 
@@ -154,61 +150,57 @@ class Scoring:
     """Posters that are being scored.
 
     Attributes:
-        faults: once there is a result, one line for each row that failed: its id and why.
+        faults: once there is a result, one line for each poster that failed: its request's id and why.
     """
 
-    def __init__(self, guarded: RewardPool, jobs: list[tuple[Job, Future[list[RewardResult]]]]) -> None:
-        self._guarded, self._jobs = guarded, jobs
+    def __init__(self, pool: RewardPool, jobs: list[tuple[Job, Future[list[RewardResult]]]]) -> None:
+        self._pool, self._jobs = pool, jobs
         self._result: list[RewardResult | None] | None = None
         self.faults: list[str] = []
 
     def done(self) -> bool:
-        """Whether the first try of all rows is through."""
+        """Whether the first try of all posters is through."""
         return all(future.done() for _, future in self._jobs)
 
     def result(self) -> list[RewardResult | None]:
-        """Wait for the worths; None for each row that failed.
+        """Wait for the results; None for each poster that failed.
 
         Raises:
-            RewardError: more rows failed lately than are tolerated.
+            RewardError: more posters failed lately than are tolerated.
         """
         if self._result is None:
             found: list[RewardResult | None] = []
             for job, future in self._jobs:
-                found += self._settled(job, future)
+                found += self._settle(job, future)
             self._result = found
-            self._guarded._count([worth is None for worth in found], self.faults[-1] if self.faults else "")
+            self._pool._count([result is None for result in found], self.faults[-1] if self.faults else "")
         return self._result
 
-    def values(self) -> np.ndarray:
-        """The worths alone, `(B,)` float32; NaN for each row that failed."""
-        return np.array([math.nan if worth is None else worth.value for worth in self.result()], np.float32)
-
-    def _settled(self, job: Job, future: Future[list[RewardResult]]) -> list[RewardResult | None]:
-        images, rows = job
+    def _settle(self, job: Job, future: Future[list[RewardResult]]) -> list[RewardResult | None]:
+        images, requests = job
         try:
-            worths = future.result()
-        except Exception as fault:
-            if len(rows) > 1:
-                singles = [([image], [row]) for image, row in zip(images, rows, strict=True)]
-                tries = [(single, self._guarded._put(single)) for single in singles]
-                return [worth for single, again in tries for worth in self._settled(single, again)]
-            self.faults.append(f"{rows[0].id or 'a row'}: {error_line(fault)}")
+            results = future.result()
+        except Exception as error:
+            if len(requests) > 1:
+                singles = [([image], [request]) for image, request in zip(images, requests, strict=True)]
+                tries = [(single, self._pool._put(single)) for single in singles]
+                return [result for single, again in tries for result in self._settle(single, again)]
+            self.faults.append(f"{requests[0].id or 'a row'}: {error_line(error)}")
             return [None]
         checked: list[RewardResult | None] = []
-        for row, worth in zip(rows, worths, strict=True):
-            sound = isinstance(worth.value, (int, float)) and 0 <= worth.value <= 1  # NaN is neither
+        for request, result in zip(requests, results, strict=True):
+            sound = isinstance(result.value, (int, float)) and 0 <= result.value <= 1  # NaN is neither
             if not sound:
-                told = f" ({worth.why})" if worth.why else ""
-                self.faults.append(f"{row.id or 'a row'}: the worth is {worth.value}, not in [0, 1]{told}")
-            checked.append(worth if sound else None)
+                why = f" ({result.why})" if result.why else ""
+                self.faults.append(f"{request.id or 'a row'}: the reward is {result.value}, not in [0, 1]{why}")
+            checked.append(result if sound else None)
         return checked
 
 
-def _checked(worths: Any, count: int) -> list[RewardResult]:
-    if not isinstance(worths, list) or len(worths) != count:
-        found = f"{len(worths)} worths" if isinstance(worths, list) else f"a {type(worths).__name__}"
+def _checked(results: Any, count: int) -> list[RewardResult]:
+    if not isinstance(results, list) or len(results) != count:
+        found = f"{len(results)} results" if isinstance(results, list) else f"a {type(results).__name__}"
         raise RewardError(f"the reward gave {found} for {count} posters")
-    if odd := next((worth for worth in worths if not isinstance(worth, RewardResult)), None):
-        raise RewardError(f"the reward gave a {type(odd).__name__} where a RewardResult is due")
-    return worths
+    if odd := next((result for result in results if not isinstance(result, RewardResult)), None):
+        raise RewardError(f"the reward gave a {type(odd).__name__} instead of a RewardResult")
+    return results

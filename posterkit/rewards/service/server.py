@@ -1,20 +1,26 @@
-"""Serve a reward to other machines.
+"""Serve a reward to other machines; needs posterkit[serve].
 
     python -m posterkit.rewards.service.server rules --port 8990 [--host 0.0.0.0] [--workers 2] [--cache DIR] [--fast]
 
-Those that train open it as `reward+http://HOST:8990`. `GET /reward` names it, `POST /worths` scores. With the variable
-POSTERKIT_API_KEY set on both sides, only who knows the key is answered.
+A training run opens it as `reward+http://HOST:8990`. `GET /reward` names the reward, `POST /score` scores posters.
+Where the variable POSTERKIT_API_KEY is set on the server, only requests with that key are answered.
 """
 
 from __future__ import annotations
 
 import argparse
 import hmac
-import json
 import os
+import socket
 import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from contextlib import suppress
+from typing import Annotated, Any
+
+try:
+    import uvicorn
+    from fastapi import Depends, FastAPI, Header, HTTPException, Request
+except ImportError:
+    sys.exit("posterkit: a reward server needs FastAPI and uvicorn: pip install 'posterkit[serve]'")
 
 from posterkit.documents import read_json
 from posterkit.llm.http import API_KEY
@@ -22,73 +28,42 @@ from posterkit.rewards.registry import open_reward
 from posterkit.rewards.remote import pack_results, unpack
 from posterkit.rewards.service.pool import RewardPool
 
-LARGEST = 1 << 30  # bytes of a question
+MOST_BYTES = 1 << 30  # of a request
 
 
-class RewardServer(ThreadingHTTPServer):
-    """Answers questions about posters; `serve_forever` runs it, `shutdown` and `server_close` end it.
+def reward_app(reward: RewardPool) -> FastAPI:
+    """The web application that scores posters with a reward; a poster that fails costs its own result alone."""
+    key = os.environ.get(API_KEY, "").strip()
 
-    Args:
-        reward: guarded, so that one bad poster fails alone.
-        host, port: where it listens; port 0 takes any that is free, see `server_port`.
-    """
+    def authorize(authorization: Annotated[str, Header()] = "") -> None:
+        if key and not hmac.compare_digest(authorization.encode(), f"Bearer {key}".encode()):
+            raise HTTPException(401, f"wrong key; set {API_KEY}")
 
-    daemon_threads = True
+    app = FastAPI(openapi_url=None, dependencies=[Depends(authorize)])
 
-    def __init__(self, reward: RewardPool, host: str = "127.0.0.1", port: int = 8990) -> None:
-        self.reward, self.key = reward, os.environ.get(API_KEY, "").strip()
-        super().__init__((host, port), _Answering)
+    @app.get("/reward")
+    def name() -> dict[str, str]:
+        return {"name": reward.name}
 
-    def server_close(self) -> None:
-        super().server_close()
-        self.reward.close()
-
-
-class _Answering(BaseHTTPRequestHandler):
-    server: RewardServer  # pyright: ignore[reportIncompatibleVariableOverride]
-
-    def do_GET(self) -> None:
-        if self._let_in():
-            self._say({"name": self.server.reward.name} if self.path == "/reward" else None)
-
-    def do_POST(self) -> None:
-        if not self._let_in():
-            return
-        length = self.headers.get("Content-Length", "")
-        if not length.isdigit() or int(length) > LARGEST:
-            self._say({"fault": f"a question has a Content-Length of at most {LARGEST} bytes"}, 413)
-            return
-        body = self.rfile.read(int(length))
-        if self.path != "/worths":
-            self._say(None)
-            return
+    @app.post("/score")
+    def score(body: Annotated[bytes, Depends(_read_body)]) -> dict[str, Any]:
         try:
-            images, rows = unpack(read_json(body, "the question"))
-        except ValueError as fault:
-            self._say({"fault": str(fault)}, 400)
-            return
-        scoring = self.server.reward.submit(images, rows)
-        self._say({"worths": pack_results(scoring.result(), scoring.faults)})
+            images, requests = unpack(read_json(body, "the request", most=MOST_BYTES))
+        except ValueError as error:
+            raise HTTPException(400, str(error)) from None
+        scoring = reward.submit(images, requests)
+        return {"results": pack_results(scoring.result(), scoring.faults)}
 
-    def _let_in(self) -> bool:
-        told = self.headers.get("Authorization", "").encode()
-        if not self.server.key or hmac.compare_digest(told, f"Bearer {self.server.key}".encode()):
-            return True
-        self._say({"fault": f"wrong key; set {API_KEY}"}, 401)
-        return False
+    return app
 
-    def _say(self, told: dict[str, Any] | None, status: int = 200) -> None:
-        if told is None:
-            told, status = {"fault": f"nothing at {self.path}; there are GET /reward and POST /worths"}, 404
-        body = json.dumps(told).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:
-        """A line for each question would drown what matters."""
+async def _read_body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_BYTES:
+            raise HTTPException(413, f"a request has at most {MOST_BYTES} bytes")
+    return bytes(body)
 
 
 def main() -> int:
@@ -97,29 +72,26 @@ def main() -> int:
     )
     parser.add_argument("reward", help="rules, generic, text:0.6+aesthetics:0.4, a YAML file, a folder, ...")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in")
-    parser.add_argument("--port", type=int, default=8990)
+    parser.add_argument("--port", type=int, default=8990, help="0 takes any free one")
     parser.add_argument("--workers", type=int, default=1, help="processes that score")
     parser.add_argument("--limit", type=float, default=120.0, help="seconds that one poster may take")
-    parser.add_argument("--cache", help="a folder that keeps the worths")
+    parser.add_argument("--cache", help="a folder that keeps the results")
     parser.add_argument("--device", default="cpu", help="where models run")
     parser.add_argument("--fast", action="store_true", help="OCR at its fast setting")
     given = parser.parse_args()
     options = {"cache": given.cache, "device": given.device, "fast": given.fast}
     try:
         open_reward(given.reward, **options)
-        # a failing row is told to who asked; only they know how many they can do without
+        listener = socket.create_server((given.host, given.port))
+        # a poster that fails is reported to the client; only the client knows how many it can do without
         reward = RewardPool(given.reward, workers=given.workers, limit=given.limit, tolerated=1.0, **options)
-        server = RewardServer(reward, given.host, given.port)
-    except (OSError, ValueError) as error:
+    except (OSError, OverflowError, ValueError) as error:
         print(f"posterkit: {error}", file=sys.stderr)
         return 2
-    print(f"{reward.name} at http://{given.host}:{server.server_port}", flush=True)
-    try:
-        server.serve_forever()
-    except KeyboardInterrupt:
-        pass
-    finally:
-        server.server_close()
+    print(f"{reward.name} at http://{given.host}:{listener.getsockname()[1]}", flush=True)
+    with listener, reward, suppress(KeyboardInterrupt):
+        config = uvicorn.Config(reward_app(reward), log_level="warning", timeout_graceful_shutdown=5)
+        uvicorn.Server(config).run(sockets=[listener])
     return 0
 
 

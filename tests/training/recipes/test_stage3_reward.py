@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import tiny_qwen
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from served_rewards import serve
 from small_stages import log_of, save_tiny_flux, write_posters, write_stage
 
 from posterkit import PosterBrief, PosterCraftPipeline, PosterOmniPipeline, typeset
@@ -21,7 +21,7 @@ from posterkit.datasets import PosterDataset, SyntheticPosters
 from posterkit.metrics.diversity import diversity
 from posterkit.rewards import RewardResult
 from posterkit.rewards.service.pool import RewardPool
-from posterkit.rewards.service.server import RewardServer
+from posterkit.rewards.service.server import reward_app
 from posterkit.schema import DrawnText
 from posterkit.sizing import Size
 from posterkit.training.adapters.flux import FluxAdapter
@@ -296,43 +296,39 @@ def test_pairs_for_another_objective_and_sets_without_pairs_are_refused(flux, ru
         assert said in capsys.readouterr().err
 
 
-@pytest.fixture
-def served():
-    """A served reward that goes away after `left` answers; where that is None it stays."""
-    server: Any = RewardServer(RewardPool("style", workers=0), port=0)
-    server.left, answering = None, server.RequestHandlerClass
+class Leaving:
+    """The application of a reward that breaks off after `left` answers; where that is None it stays."""
 
-    class Leaving(answering):
-        def do_POST(self) -> None:
-            if self.server.left == 0:
-                self.close_connection = True
-                return
-            self.server.left = self.server.left and self.server.left - 1
-            super().do_POST()
+    def __init__(self, reward: RewardPool) -> None:
+        self.app, self.left = reward_app(reward), None
 
-    server.RequestHandlerClass = Leaving
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    async def __call__(self, scope, receive, send):
+        if scope["type"] == "http" and scope["method"] == "POST":
+            if self.left == 0:
+                raise ConnectionError("gone")
+            self.left = self.left and self.left - 1
+        await self.app(scope, receive, send)
 
 
 @pytest.mark.slow
 def test_a_reward_that_goes_away_stops_the_run_which_goes_on_as_if_it_had_not(
-    base, posters, run_recipe, tmp_path, served, capsys
+    base, posters, run_recipe, tmp_path, capsys
 ):
-    reward = {"source": f"reward+http://127.0.0.1:{served.server_port}", "workers": 0, "limit": 1.0}
-    options: dict[str, Any] = {"max_steps": 3, "reward": reward, "rollouts": {**ROLLOUTS, "draws": 1, "decay": 2}}
-    run_recipe(RECIPE, stage(tmp_path, "whole", base, posters, **options))
-    config = stage(tmp_path, "parts", base, posters, **options)
-    served.left = 2
-    with pytest.raises(SystemExit) as ended:
+    options: dict[str, Any] = {"max_steps": 3, "rollouts": {**ROLLOUTS, "draws": 1, "decay": 2}}
+    pool = RewardPool("style", workers=0)
+    leaving = Leaving(pool)
+    with serve(pool, leaving) as url:
+        options["reward"] = {"source": f"reward+{url}", "workers": 0, "limit": 1.0}
+        run_recipe(RECIPE, stage(tmp_path, "whole", base, posters, **options))
+        config = stage(tmp_path, "parts", base, posters, **options)
+        leaving.left = 2
+        with pytest.raises(SystemExit) as ended:
+            run_recipe(RECIPE, config)
+        told = capsys.readouterr().err
+        assert ended.value.code == 1 and "the same command goes on from there" in told and "posters failed" in told
+        assert "step 2 is saved" in told and url in told
+        leaving.left = None
         run_recipe(RECIPE, config)
-    told = capsys.readouterr().err
-    assert ended.value.code == 1 and "the same command goes on from there" in told and "rows failed" in told
-    assert "step 2 is saved" in told and f"127.0.0.1:{served.server_port}" in told
-    served.left = None
-    run_recipe(RECIPE, config)
     one, other = weights_of(tmp_path / "whole"), weights_of(tmp_path / "parts")
     assert all(torch.equal(one[name], other[name]) for name in one)
     kept = [load_file(tmp_path / run / "last" / "weights.safetensors") for run in ("whole", "parts")]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from served_rewards import serve
 from small_stages import log_of, write_stage
 
 from posterkit.rewards import RewardResult
 from posterkit.rewards.service.pool import RewardPool
-from posterkit.rewards.service.server import RewardServer
 from posterkit.training import rl
 
 RECIPE, IMAGES = "stage3_reward", 4
@@ -53,11 +52,8 @@ def brightness(image) -> float:
 def bright():
     """The reward, behind a real server, and its spec."""
     reward = Bright()
-    server = RewardServer(RewardPool(reward, workers=0, tolerated=1.0), port=0)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield reward, {"source": f"reward+http://127.0.0.1:{server.server_port}", "workers": 0, "tolerated": 1.0}
-    server.shutdown()
-    server.server_close()
+    with serve(RewardPool(reward, workers=0, tolerated=1.0)) as url:
+        yield reward, {"source": f"reward+{url}", "workers": 0, "tolerated": 1.0}
 
 
 @pytest.fixture
@@ -140,7 +136,7 @@ def test_a_poster_without_a_reward_is_in_no_lesson_counts_nowhere_and_is_named(
     assert row["reward_failed"] == 0.25 and row["reward"] == pytest.approx(kept.mean(), abs=1e-6)
     said = next(line for line in capsys.readouterr().out.splitlines() if "without a reward" in line)
     for one in drawn:
-        assert f"{one.ids[0]}: the worth is nan, not in [0, 1] (eye shut)" in said
+        assert f"{one.ids[0]}: the reward is nan, not in [0, 1] (eye shut)" in said
 
 
 def test_of_many_posters_without_a_reward_three_are_named_and_the_others_counted(epoch, bright, capsys):
