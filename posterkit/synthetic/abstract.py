@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from random import Random
-from typing import Any
 
 import numpy as np
 
-from posterkit.synthetic.canvas import Axes, Canvas, arc, ellipse, leaf, rounded
-from posterkit.synthetic.palettes import RGB, ColorScheme, color_name, distance, luminance, mix
-
-Plan = dict[str, Any]
+from posterkit.synthetic.canvas import Axes, Canvas, arc, curve, ellipse, leaf, mirror, rounded
+from posterkit.synthetic.palettes import RGB, ColorScheme, color_name, color_names, distance, luminance, mix
+from posterkit.synthetic.plans import Plan, pick
 
 
 def _distinct(palette: ColorScheme, count: int) -> list[RGB]:
@@ -35,8 +33,7 @@ class Geometric:
             "kind": kind, "colors": colors, "seed": int(rng.random() * 2**31), "cells": rng.choice((2, 3, 3, 4)),
             "angle": rng.choice((0.0, 0.0, math.pi / 4, -math.pi / 4, math.pi / 2)),
         }  # fmt: skip
-        names = list(dict.fromkeys(color_name(c) for c in colors[:3]))
-        plan["slots"] = {"kind": kind, "colors": names}
+        plan["slots"] = {"kind": kind, "colors": color_names(colors[:3])}
         return plan
 
     def draw(self, c: Canvas, plan: Plan, palette: ColorScheme, x: float, y: float, r: float) -> None:
@@ -49,44 +46,41 @@ class Geometric:
         for row in range(n):
             for column in range(n):
                 x0, y0 = x - r * 0.92 + column * side, y - r * 0.92 + row * side
-                first = colors[int(rng.random() * len(colors))]
-                rest = [q for q in colors if q != first]
-                second = rest[int(rng.random() * len(rest))]
+                first = pick(rng, colors)
+                second = pick(rng, [q for q in colors if q != first])
                 f = Axes(x0 + side / 2, y0 + side / 2, side / 2, int(rng.random() * 4) * math.pi / 2)
                 kind = int(rng.random() * 6)
                 if kind != 5:
                     c.rect(x0, y0, x0 + side + 0.5, y0 + side + 0.5, first, shade=False)
                 if kind == 0:
-                    c.polygon(f.points(np.concatenate([[[-1, -1]], arc(-1, -1, 2, 0, math.pi / 2)])), second)
+                    c.shape(f, np.concatenate([[[-1, -1]], arc(-1, -1, 2, 0, math.pi / 2)]), second)
                 elif kind == 1:
-                    c.polygon(f.points(arc(0, -1, 1, 0, math.pi)), second)
-                    c.polygon(f.points(arc(0, 0, 1, 0, math.pi)), second)
+                    c.shape(f, arc(0, -1, 1, 0, math.pi), second)
+                    c.shape(f, arc(0, 0, 1, 0, math.pi), second)
                 elif kind == 2:
-                    c.polygon(f.points(np.array([[-1, -1], [1, 1], [-1, 1]])), second)
+                    c.shape(f, [[-1, -1], [1, 1], [-1, 1]], second)
                 elif kind == 3:
-                    c.polygon(f.points(ellipse(0, 0, 0.72)), second)
-                    c.polygon(f.points(ellipse(0, 0, 0.3)), first, shade=False)
+                    c.shape(f, ellipse(0, 0, 0.72), second)
+                    c.part(f, ellipse(0, 0, 0.3), first)
                 elif kind == 4:
                     for corner in (0, math.pi):
                         g = f.at(0, 0, 1, corner)
-                        c.polygon(
-                            g.points(np.concatenate([[[-1, -1]], arc(-1, -1, 1, 0, math.pi / 2)])), second, shade=False
-                        )
+                        c.part(g, np.concatenate([[[-1, -1]], arc(-1, -1, 1, 0, math.pi / 2)]), second)
                 else:
-                    c.polygon(f.points(ellipse(0, 0, 1)), first)
-                    c.polygon(f.points(arc(0, 0, 1, 0, math.pi)), second, shade=False)
+                    c.shape(f, ellipse(0, 0, 1), first)
+                    c.part(f, arc(0, 0, 1, 0, math.pi), second)
 
     def _shapes(self, c: Canvas, rng: Random, plan: Plan, x: float, y: float, r: float) -> None:
         a, b, *more = plan["colors"]
         third = more[0] if more else mix(a, b, 0.5)
         f = Axes(x, y, r, plan["angle"])
-        c.polygon(f.points(ellipse(-0.12, -0.12, 0.68)), a)
+        c.shape(f, ellipse(-0.12, -0.12, 0.68), a)
         bar = rng.uniform(0.1, 0.3)
-        c.polygon(f.points(np.array([[-0.95, bar], [0.95, bar], [0.95, bar + 0.2], [-0.95, bar + 0.2]])), b)
+        c.shape(f, [[-0.95, bar], [0.95, bar], [0.95, bar + 0.2], [-0.95, bar + 0.2]], b)
         s = rng.choice((-1, 1))
-        c.polygon(f.points(np.array([[0.1 * s, 0.9], [0.9 * s, 0.9], [0.5 * s, 0.12]])), third)
+        c.shape(f, [[0.1 * s, 0.9], [0.9 * s, 0.9], [0.5 * s, 0.12]], third)
         if len(more) > 1:
-            c.polygon(f.points(ellipse(0.62, -0.66, 0.2)), more[1])
+            c.shape(f, ellipse(0.62, -0.66, 0.2), more[1])
 
     def _arches(self, c: Canvas, rng: Random, plan: Plan, x: float, y: float, r: float) -> None:
         colors, n = plan["colors"], 4
@@ -95,16 +89,15 @@ class Geometric:
         for k in range(n):
             q = 1 - k * 0.24
             shape = np.concatenate([arc(0, shift, q, math.pi, 2 * math.pi), [[q, 0.4 + shift], [-q, 0.4 + shift]]])
-            c.polygon(f.points(shape), colors[k % len(colors)])
+            c.shape(f, shape, colors[k % len(colors)])
 
     def _circles(self, c: Canvas, rng: Random, plan: Plan, x: float, y: float, r: float) -> None:
         colors = plan["colors"]
         centres = [(0.0, -0.38), (0.4, 0.25), (-0.4, 0.25)]
-        turn = rng.uniform(0, 1)
-        f = Axes(x, y, r, turn)
+        f = Axes(x, y, r, rng.uniform(0, 1))
         for (u, v), color in zip(centres, colors, strict=False):
-            c.polygon(f.points(ellipse(u, v, 0.5)), color)
-        c.polygon(f.points(ellipse(0, 0, 0.22)), colors[-1], shade=False)
+            c.shape(f, ellipse(u, v, 0.5), color)
+        c.part(f, ellipse(0, 0, 0.22), colors[-1])
 
 
 class Aurora:
@@ -120,11 +113,7 @@ class Aurora:
             "spots": [(rng.uniform(-0.5, 0.5), rng.uniform(-0.5, 0.5), rng.uniform(0.8, 1.15)) for _ in range(5)],
             "core": rng.random() < 0.4,
         }  # fmt: skip
-        plan["slots"] = {
-            "kind": kind,
-            "colors": list(dict.fromkeys(color_name(c) for c in colors)),
-            "core": plan["core"],
-        }
+        plan["slots"] = {"kind": kind, "colors": color_names(colors), "core": plan["core"]}
         return plan
 
     def draw(self, c: Canvas, plan: Plan, palette: ColorScheme, x: float, y: float, r: float) -> None:
@@ -145,8 +134,7 @@ class Aurora:
                 )  # fmt: skip
                 middle = -0.55 + 0.2 * k + 0.26 * np.sin(2.6 * t + plan["phase"] + 0.3 * k)
                 half = 0.16 * np.sqrt(np.maximum(0, 1 - t**2)) + 0.012
-                band = np.concatenate([np.stack([t, middle - half], -1), np.stack([t, middle + half], -1)[::-1]])
-                c.polygon(f.points(band), color)
+                c.shape(f, np.concatenate([curve(t, middle - half), curve(t, middle + half)[::-1]]), color)
 
 
 class Music:
@@ -167,8 +155,7 @@ class Music:
         }  # fmt: skip
         main = disc if kind == "record" else colors[0]
         plan["slots"] = {"kind": kind, "main": color_name(main), "label": color_name(label),
-                         "colors": list(dict.fromkeys(color_name(c) for c in colors[:2])),
-                         "extra": plan["extra"]}  # fmt: skip
+                         "colors": color_names(colors[:2]), "extra": plan["extra"]}  # fmt: skip
         return plan
 
     def draw(self, c: Canvas, plan: Plan, palette: ColorScheme, x: float, y: float, r: float) -> None:
@@ -178,8 +165,7 @@ class Music:
         disc, label = plan["disc"], plan["label"]
         if plan["extra"]:
             cover = next((q for q in plan["colors"] if q not in (disc, label)), mix(label, palette.bg, 0.4))
-            f = Axes(x, y, r, 0)
-            c.polygon(f.points(rounded(-0.95, -0.7, 0.45, 0.7, 0.05)), cover)
+            c.shape(Axes(x, y, r), rounded(-0.95, -0.7, 0.45, 0.7, 0.05), cover)
             x, r = x + r * 0.28, r * 0.66
         else:
             r *= 0.9
@@ -210,14 +196,14 @@ class Music:
     def _guitar(self, c: Canvas, plan: Plan, palette: ColorScheme, x: float, y: float, r: float) -> None:
         f = Axes(x, y + r * 0.3, r * 0.92, plan["angle"] + 0.25)
         color, dark, label = plan["colors"][0], mix(plan["colors"][0], palette.ink, 0.72), plan["colors"][1]
-        c.polygon(f.points(rounded(-0.075, -1.15, 0.075, 0.2, 0.02)), dark, shade=False)
-        c.polygon(f.points(rounded(-0.13, -1.36, 0.13, -1.1, 0.04)), dark, shade=False)
+        c.part(f, rounded(-0.075, -1.15, 0.075, 0.2, 0.02), dark)
+        c.part(f, rounded(-0.13, -1.36, 0.13, -1.1, 0.04), dark)
         t = np.linspace(0, math.pi, 30)
         width = 0.5 * np.sin(t) ** 0.6 * (1 - 0.32 * np.exp(-(((t - 1.35) / 0.3) ** 2))) * (0.82 + 0.2 * t / math.pi)
-        body = np.stack([width, -0.42 + 1.1 * (1 - np.cos(t)) / 2], -1)
-        c.polygon(f.points(np.concatenate([body, body[::-1] * (-1, 1)])), color)
-        c.polygon(f.points(ellipse(0, 0.02, 0.16)), dark, shade=False)
-        c.polygon(f.points(rounded(-0.2, 0.36, 0.2, 0.44, 0.02)), label, shade=False)
+        body = curve(width, -0.42 + 1.1 * (1 - np.cos(t)) / 2)
+        c.shape(f, mirror(body), color)
+        c.part(f, ellipse(0, 0.02, 0.16), dark)
+        c.part(f, rounded(-0.2, 0.36, 0.2, 0.44, 0.02), label)
 
 
 class Botanical:
@@ -253,24 +239,24 @@ class Botanical:
                 plan["petal"] if k % 2 == 0 else mix(plan["petal"], plan["center"], 0.16),
                 shade=f.scale > 0.2 * c.s,
             )
-        c.polygon(f.points(ellipse(0, 0, 0.27)), plan["center"], shade=False)
+        c.part(f, ellipse(0, 0, 0.27), plan["center"])
 
     def _leafy(self, c: Canvas, plan: Plan, f: Axes, length: float, pairs: int) -> None:
         dark = mix(plan["green"], (20, 24, 20), 0.22)
-        c.stroke(f.points(np.array([[0, 0], [0, -length]])), max(2, 0.035 * f.scale), dark)
+        c.stroke(f.points([[0, 0], [0, -length]]), max(2, 0.035 * f.scale), dark)
         for k in range(pairs):
             at = -length * (0.22 + 0.7 * k / pairs)
             size = 0.42 * (1 - 0.4 * k / pairs)
             for side in (-1, 1):
                 g = f.at(0, at, size, side * 0.95)
-                c.polygon(g.points(leaf(1.0, 0.24)), plan["green"] if side < 0 else dark, shade=False)
-        c.polygon(f.at(0, -length * 0.92, 0.34).points(leaf(1.0, 0.24)), plan["green"], shade=False)
+                c.part(g, leaf(1.0, 0.24), plan["green"] if side < 0 else dark)
+        c.part(f.at(0, -length * 0.92, 0.34), leaf(1.0, 0.24), plan["green"])
 
     def _flower(self, c: Canvas, plan: Plan, palette: ColorScheme, x: float, y: float, r: float) -> None:
         f = Axes(x, y, r, plan["angle"])
-        c.stroke(f.points(np.array([[0, 0], [0.06, 0.5], [0, 1.0]])), 0.055 * r, mix(plan["green"], palette.ink, 0.2))
+        c.path(f, [[0, 0], [0.06, 0.5], [0, 1.0]], 0.055, mix(plan["green"], palette.ink, 0.2))
         for side in (-1, 1):
-            c.polygon(f.at(0.02, 0.86, 0.62, side * 1.0).points(leaf(1.0, 0.22)), plan["green"])
+            c.shape(f.at(0.02, 0.86, 0.62, side * 1.0), leaf(1.0, 0.22), plan["green"])
         self._bloom(c, plan, f.at(0, -0.3, 0.66))
 
     def _branch(self, c: Canvas, plan: Plan, palette: ColorScheme, x: float, y: float, r: float) -> None:
@@ -282,16 +268,14 @@ class Botanical:
             angle = (k - 2) * 0.36 + lean
             f = base.at(0, 0, 1, angle)
             if k % 2 == 0:
-                c.stroke(
-                    f.points(np.array([[0, 0.2], [0, -0.85 * size]])), 0.035 * r, mix(plan["green"], palette.ink, 0.2)
-                )
+                c.path(f, [[0, 0.2], [0, -0.85 * size]], 0.035, mix(plan["green"], palette.ink, 0.2))
                 self._bloom(c, plan, f.at(0, -0.95 * size, 0.34, 0.4 * k))
             else:
                 self._leafy(c, plan, f, 1.0 * size, 4)
         t = np.linspace(0, 1, 16)
         half = (0.17 + 0.16 * np.sin(math.pi * t**1.2) if plan["shape"] < 0.5 else 0.3 - 0.12 * t) + 0.02
-        side = np.stack([half, -0.12 + 0.65 * t], -1)
-        c.polygon(base.points(np.concatenate([side, side[::-1] * (-1, 1)])), plan["vase"])
+        side = curve(half, -0.12 + 0.65 * t)
+        c.shape(base, mirror(side), plan["vase"])
 
     def _wreath(self, c: Canvas, plan: Plan, palette: ColorScheme, x: float, y: float, r: float) -> None:
         c.ring(x, y, r * 0.74, max(2, r * 0.03), mix(plan["green"], palette.ink, 0.2))
@@ -299,10 +283,6 @@ class Botanical:
         for k in range(n):
             a = 2 * math.pi * k / n
             f = Axes(x + math.cos(a) * r * 0.73, y + math.sin(a) * r * 0.73, r * 0.36, a + (0.55 if k % 2 else 2.45))
-            c.polygon(
-                f.points(leaf(1.0, 0.24)),
-                plan["green"] if k % 2 else mix(plan["green"], palette.ink, 0.2),
-                shade=False,
-            )
+            c.part(f, leaf(1.0, 0.24), plan["green"] if k % 2 else mix(plan["green"], palette.ink, 0.2))
         for a in (plan["angle"] - 1.9, plan["angle"] + 0.4, plan["angle"] + 2.5):
             self._bloom(c, plan, Axes(x + math.cos(a) * r * 0.73, y + math.sin(a) * r * 0.73, r * 0.3, a))

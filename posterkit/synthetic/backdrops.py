@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from random import Random
-from typing import Any
 
 import numpy as np
 
 from posterkit.synthetic.canvas import Axes, Canvas, arc, ellipse, rounded
 from posterkit.synthetic.palettes import ColorScheme, color_name, distance, mix
+from posterkit.synthetic.plans import Plan, pick
+from posterkit.synthetic.scenery import closed
 
-Plan = dict[str, Any]
 BACKDROPS = ("plain", "disc", "rays", "arch", "hills", "floor", "confetti", "plinth")
 
 
@@ -20,7 +20,7 @@ def plan_backdrop(rng: Random, palette: ColorScheme, subject: Plan, kinds: tuple
     kind = rng.choice(kinds)
     body = next(v for k, v in subject.items() if k in ("body", "main"))
     far = [q for q in (*palette.accents, palette.paper) if distance(q, body) > 26 and distance(q, palette.bg) > 16]
-    color = far[int(rng.random() * len(far))] if far else mix(palette.bg, palette.paper, 0.35)
+    color = pick(rng, far) if far else mix(palette.bg, palette.paper, 0.35)
     return {
         "kind": kind, "color": color, "seed": int(rng.random() * 2**31), "phase": rng.uniform(0, 6.3),
         "slots": {"kind": kind, "color": color_name(color)},
@@ -40,10 +40,7 @@ def draw_backdrop(c: Canvas, plan: Plan, palette: ColorScheme, x: float, y: floa
         far = 2.2 * max(c.w, c.h)
         for k in range(12):
             a = plan["phase"] + k * math.pi / 6
-            ray = np.array(
-                [[0, 0], [math.cos(a) * far, math.sin(a) * far], [math.cos(a + 0.22) * far, math.sin(a + 0.22) * far]]
-            )
-            c.polygon(ray + np.array((x, y)), light, shade=False, outline=False)
+            c.detail(Axes(x, y, far), [[0, 0], *arc(0, 0, 1, a, a + 0.22, 2)], light)
         c.disc(x, y, r * 0.86, color)
     elif kind == "arch":
         for k, q in enumerate((1.02, 0.84, 0.66)):
@@ -55,7 +52,7 @@ def draw_backdrop(c: Canvas, plan: Plan, palette: ColorScheme, x: float, y: floa
         t = np.linspace(-4, c.w + 4, 40)
         for k, (base, tone) in enumerate(((foot - 0.24 * r, far), (foot - 0.04 * r, color))):
             line = base - 0.035 * c.s * np.sin((t - x) / c.s * 6.5 + plan["phase"] + 2 * k)
-            c.polygon(np.concatenate([np.stack([t, line], -1), [[c.w + 4, c.h + 6], [-4, c.h + 6]]]), tone)
+            c.polygon(closed(c, t, line), tone)
     elif kind == "floor":
         c.rect(-4, foot - 0.22 * r, c.w + 4, c.h + 4, color)
     elif kind == "confetti":
@@ -63,18 +60,13 @@ def draw_backdrop(c: Canvas, plan: Plan, palette: ColorScheme, x: float, y: floa
         tones = [q for q in palette.accents if distance(q, palette.bg) > 25] or [palette.paper]
         for k in range(20):
             u, v, size, a = rng.random(), rng.random(), rng.uniform(0.02, 0.036) * c.s, rng.uniform(0, 3)
-            tone = tones[int(rng.random() * len(tones))]
+            tone = pick(rng, tones)
             if c.is_quiet(u * c.w, v * c.h, size):
                 continue
             if k % 3:
                 c.disc(u * c.w, v * c.h, size * 0.6, tone, shade=False, outline=False)
             else:
-                c.polygon(
-                    Axes(u * c.w, v * c.h, size, a).points(rounded(-1, -0.4, 1, 0.4, 0.3)),
-                    tone,
-                    shade=False,
-                    outline=False,
-                )
+                c.detail(Axes(u * c.w, v * c.h, size, a), rounded(-1, -0.4, 1, 0.4, 0.3), tone)
     elif kind == "plinth":
         c.glow(x, y, r * 1.25, r * 1.25, mix(palette.paper, palette.bg, 0.25), 0.8)
         top = foot - 0.34 * r

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,6 +14,7 @@ from posterkit.synthetic.palettes import RGB, mix
 
 STYLES = ("flat", "gradient", "outlined", "dotted")
 Points = np.ndarray  # float (n, 2)
+Outline = Points | Sequence[Sequence[float]]
 _RAMP = Image.linear_gradient("L").crop((0, 0, 1, 256))
 _DOT_LUT = [max(0, min(255, (value - 128) * 8)) for value in range(256)]
 _ANGLES = np.linspace(0, 2 * math.pi, 48, endpoint=False)
@@ -30,16 +31,27 @@ class Axes:
     angle: float = 0.0
     flip: bool = False
 
-    def points(self, local: Points) -> Points:
+    def points(self, local: Outline) -> Points:
         """Local `(n, 2)` points to pixels."""
         c, s = math.cos(self.angle) * self.scale, math.sin(self.angle) * self.scale
         m = -1.0 if self.flip else 1.0
-        return local @ np.array([[c * m, s * m], [-s, c]]) + (self.x, self.y)
+        return np.asarray(local) @ np.array([[c * m, s * m], [-s, c]]) + (self.x, self.y)
 
     def at(self, x: float, y: float, scale: float = 1.0, angle: float = 0.0) -> Axes:
         """A frame inside this one."""
-        px, py = self.points(np.array([[x, y]]))[0]
+        px, py = self.points([(x, y)])[0]
         return Axes(px, py, self.scale * scale, self.angle + (-angle if self.flip else angle), self.flip)
+
+
+def curve(x: np.ndarray, y: np.ndarray) -> Points:
+    """Points from their coordinates."""
+    return np.stack([x, y], axis=-1)
+
+
+def mirror(half: Outline) -> Points:
+    """A closed outline from its right half, top to bottom."""
+    side = np.asarray(half)
+    return np.concatenate([side, side[::-1] * (-1, 1)])
 
 
 def ellipse(x: float = 0, y: float = 0, rx: float = 1, ry: float | None = None) -> Points:
@@ -139,6 +151,18 @@ class Canvas:
         if outline and self.style == "outlined":
             self.draw.line(flat + flat[:4], fill=self.ink, width=self.line, joint="curve")
 
+    def shape(self, axes: Axes, local: Outline, color: RGB) -> None:
+        """Fill a polygon of local points in the canvas' style."""
+        self.polygon(axes.points(local), color)
+
+    def part(self, axes: Axes, local: Outline, color: RGB) -> None:
+        """The same without a shade."""
+        self.polygon(axes.points(local), color, shade=False)
+
+    def detail(self, axes: Axes, local: Outline, color: RGB) -> None:
+        """The same with neither shade nor outline."""
+        self.polygon(axes.points(local), color, shade=False, outline=False)
+
     def disc(self, x: float, y: float, r: float, color: RGB, shade: bool = True, outline: bool = True) -> None:
         """Fill a circle in the canvas' style."""
         box = (x - r, y - r, x + r, y + r)
@@ -158,6 +182,10 @@ class Canvas:
         r = width / 2
         for x, y in (points[0], points[-1]):
             self.draw.ellipse((x - r, y - r, x + r, y + r), fill=color)
+
+    def path(self, axes: Axes, local: Outline, width: float, color: RGB) -> None:
+        """A line with round ends and joints through local points; its width in local units too."""
+        self.stroke(axes.points(local), width * axes.scale, color)
 
     def ring(self, x: float, y: float, r: float, width: float, color: RGB) -> None:
         """A circle's line of a width, inside radius r."""
@@ -185,10 +213,6 @@ class Canvas:
         rows = np.asarray(top, np.float32) + t * (np.asarray(bottom, np.float32) - np.asarray(top, np.float32))
         column = Image.fromarray(np.rint(rows).astype(np.uint8)[:, None])
         self.image.paste(column.resize((self.w, b - a), Image.Resampling.NEAREST), (0, a))
-
-    def paste(self, other: Canvas, x: float, y: float, mask: Image.Image | None = None) -> None:
-        """Put another canvas' picture on this one, through a mask."""
-        self.image.paste(other.image, (round(x), round(y)), mask)
 
     def finish(self, factor: int) -> np.ndarray:
         """The picture reduced by the supersampling factor: uint8 `(H, W, 3)`."""

@@ -10,73 +10,30 @@ from posterkit.prompts import COLORS
 from posterkit.synthetic.food import Food
 from posterkit.synthetic.layouts import LAYOUTS, PLACES
 from posterkit.synthetic.mascots import Mascot
+from posterkit.synthetic.plans import pick
 from posterkit.synthetic.products import Product
 from posterkit.tasks import TASKS
 
-Slots = dict[str, Any]
+Slots = dict[str, Any]  # of a plan
 
+_TITLES = """
+sky: GOLDEN HOUR, SUNSET, NEW DAY, OPEN SKY, SUMMER NIGHT, DAYDREAM, HELLO SUN, SKY HIGH, GOOD MORNING
+mountains: HIGH PEAKS, WILD NORTH, HIKE, ALPINE, THE SUMMIT, INTO THE WILD, CAMP OUT, TRAIL DAYS
+city: CITY LIGHTS, NIGHT WALK, METRO, URBAN FEST, DOWNTOWN, CITY OF DREAMS, OPEN HOUSE, MIDNIGHT
+sea: OCEAN DAY, SET SAIL, BLUE WAVE, THE COAST, SEA SIDE, HIGH TIDE, BEACH CLUB, DEEP BLUE
+space: MOON WALK, COSMOS, STAR NIGHT, ORBIT, SPACE DAY, LIFT OFF, TO THE STARS, GALAXY
+geometric: FORM, DESIGN WEEK, MODERN ART, SHAPES, GRID, ART SHOW, OPEN STUDIO, LESS IS MORE
+aurora: FLOW, DREAM, SOFT LIGHT, AURA, GLOW, SLOW DOWN, BE HERE NOW, COLOR FIELD
+music: JAZZ NIGHT, VINYL, LIVE MUSIC, SOUND, RADIO, INDIE FEST, TURN IT UP, THE CONCERT, DISCO
+botanical: BLOOM, SPRING, GARDEN, FLOWER SHOW, GREEN DAYS, WILD FLOWERS, PLANT SALE, GROW
+mascot: HELLO, BEST FRIENDS, PLAY DAY, SAY HI, GAME ON, KIDS CLUB, HAPPY DAYS, FUN FAIR, PARTY
+product: NEW, FRESH, PURE, BIG SALE, JUST IN, DAILY CARE, LESS IS MORE, THE CLASSIC, NATURAL
+food: TASTY, BRUNCH, YUM, FOOD FEST, SWEET TREAT, COFFEE TIME, EAT WELL, FRESH, OPEN LATE
+"""
 TITLES: dict[str, tuple[str, ...]] = {
-    "sky": (
-        "GOLDEN HOUR",
-        "SUNSET",
-        "NEW DAY",
-        "OPEN SKY",
-        "SUMMER NIGHT",
-        "DAYDREAM",
-        "HELLO SUN",
-        "SKY HIGH",
-        "GOOD MORNING",
-    ),
-    "mountains": (
-        "HIGH PEAKS",
-        "WILD NORTH",
-        "HIKE",
-        "ALPINE",
-        "THE SUMMIT",
-        "INTO THE WILD",
-        "CAMP OUT",
-        "TRAIL DAYS",
-    ),
-    "city": (
-        "CITY LIGHTS",
-        "NIGHT WALK",
-        "METRO",
-        "URBAN FEST",
-        "DOWNTOWN",
-        "CITY OF DREAMS",
-        "OPEN HOUSE",
-        "MIDNIGHT",
-    ),
-    "sea": ("OCEAN DAY", "SET SAIL", "BLUE WAVE", "THE COAST", "SEA SIDE", "HIGH TIDE", "BEACH CLUB", "DEEP BLUE"),
-    "space": ("MOON WALK", "COSMOS", "STAR NIGHT", "ORBIT", "SPACE DAY", "LIFT OFF", "TO THE STARS", "GALAXY"),
-    "geometric": ("FORM", "DESIGN WEEK", "MODERN ART", "SHAPES", "GRID", "ART SHOW", "OPEN STUDIO", "LESS IS MORE"),
-    "aurora": ("FLOW", "DREAM", "SOFT LIGHT", "AURA", "GLOW", "SLOW DOWN", "BE HERE NOW", "COLOR FIELD"),
-    "music": (
-        "JAZZ NIGHT",
-        "VINYL",
-        "LIVE MUSIC",
-        "SOUND",
-        "RADIO",
-        "INDIE FEST",
-        "TURN IT UP",
-        "THE CONCERT",
-        "DISCO",
-    ),
-    "botanical": ("BLOOM", "SPRING", "GARDEN", "FLOWER SHOW", "GREEN DAYS", "WILD FLOWERS", "PLANT SALE", "GROW"),
-    "mascot": (
-        "HELLO",
-        "BEST FRIENDS",
-        "PLAY DAY",
-        "SAY HI",
-        "GAME ON",
-        "KIDS CLUB",
-        "HAPPY DAYS",
-        "FUN FAIR",
-        "PARTY",
-    ),
-    "product": ("NEW", "FRESH", "PURE", "BIG SALE", "JUST IN", "DAILY CARE", "LESS IS MORE", "THE CLASSIC", "NATURAL"),
-    "food": ("TASTY", "BRUNCH", "YUM", "FOOD FEST", "SWEET TREAT", "COFFEE TIME", "EAT WELL", "FRESH", "OPEN LATE"),
+    theme: tuple(titles.split(", ")) for theme, titles in (line.split(": ") for line in _TITLES.strip().splitlines())
 }
+_THEMES = tuple(TITLES)
 SUBTITLES = (
     "Open daily", "Join us", "Free entry", "All weekend", "New season", "Friday 8 pm", "Book now", "Since 1984",
     "This Sunday", "Coming soon", "From 6 to 9", "Every day", "Live on stage", "Made with care", "Try it now",
@@ -86,6 +43,7 @@ STYLE_WORDS = {
     "outlined": ("outlined", "cartoon"), "dotted": ("halftone", "retro"),
 }  # fmt: skip
 MOODS = ("calm", "bold", "playful", "dreamy", "dark", "bright", "warm", "cool", "elegant", "fresh")
+_MENTIONED = {"clouds": 1, "snow": 1, "trees": 0.7, "windows": 0.6, "core": 1, "belly": 0.4}  # how often, where drawn
 _ORBS = ("sun", "moon", "crescent moon", "striped sun")
 _LISTS = ("{0}", "{0} and {1}", "{0}, {1} and {2}")
 # [..] is left out where colours may not be named; {x} is a slot
@@ -191,28 +149,18 @@ def words_of(text: str) -> list[str]:
 
 def draw_title(rng: Random, theme: str) -> str:
     """A title that suits a theme, in capitals or capitalised."""
-    titles = TITLES[theme] if rng.random() < 0.75 else TITLES[_THEMES[int(rng.random() * len(_THEMES))]]
-    title = titles[int(rng.random() * len(titles))]
+    titles = TITLES[theme] if rng.random() < 0.75 else TITLES[pick(rng, _THEMES)]
+    title = pick(rng, titles)
     return title if rng.random() < 0.7 else " ".join(word.capitalize() for word in title.split())
 
 
-_THEMES = tuple(TITLES)
-
-
-def _thing(value: tuple[str, str], colors: bool) -> str:
-    color, noun = value
-    if noun in ("glasses",):
-        return f"{color} {noun}" if colors else noun
-    return f"a {color} {noun}" if colors else f"a {noun}"
-
-
 def _fill(rng: Random, key: str, slots: Slots, colors: bool) -> str:
-    phrase = PHRASES[key][int(rng.random() * len(PHRASES[key]))]
-    phrase = re.sub(r"\[(.*?)\]", r"\1" if colors else "", phrase)
+    phrase = re.sub(r"\[(.*?)\]", r"\1" if colors else "", pick(rng, PHRASES[key]))
     values = {}
     for name, value in slots.items():
         if isinstance(value, tuple):
-            values[name] = _thing(value, colors)
+            color, noun = value
+            values[name] = ("" if noun == "glasses" else "a ") + (f"{color} {noun}" if colors else noun)
         elif isinstance(value, list):
             values[name] = _LISTS[len(value) - 1].format(*value)
         elif name in ("kind", "n"):
@@ -224,52 +172,28 @@ def _fill(rng: Random, key: str, slots: Slots, colors: bool) -> str:
 
 def content(rng: Random, theme: str, slots: Slots, backdrop: Slots | None = None, colors: bool = True) -> str:
     """What a poster shows, in words; without colour names where they have to come from a reference."""
-    parts: list[str] = []
-
-    def add(key: str) -> None:
-        parts.append(_fill(rng, key, slots, colors))
-
     if theme == "food":
         slots = slots | {"kind": FOOD_NAMES[slots["kind"]]}
-        add("drawn food")
-    elif theme in ("geometric", "aurora", "music", "botanical"):
-        add(slots["kind"])
+        main = "drawn food"
     else:
-        add(theme)
-    if slots.get("clouds"):
-        add("clouds")
-    if slots.get("snow"):
-        add("snow")
-    if slots.get("trees") and rng.random() < 0.7:
-        add("trees")
-    if slots.get("windows") and rng.random() < 0.6:
-        add("windows")
+        main = slots["kind"] if theme in ("geometric", "aurora", "music", "botanical") else theme
+    words = _fill(rng, main, slots, colors)
+    for key, share in _MENTIONED.items():
+        if slots.get(key) and (share == 1 or rng.random() < share):
+            words += _fill(rng, key, slots, colors)
     if slots.get("moons"):
-        slots = slots | {"n": "two" if slots["moons"] > 1 else "a"}
-        parts.append(_fill_one("moons", slots, colors))
-    if slots.get("core"):
-        add("core")
-    if slots.get("kind") == "record" and slots.get("extra"):
-        add("cover")
-    if theme == "mascot":
-        if slots.get("belly") and rng.random() < 0.4:
-            add("belly")
-        if slots.get("extra"):
-            add("extra")
-    if backdrop:
-        parts.append(backdrop_words(rng, backdrop, colors))
-    return _tidy("".join(parts))
-
-
-def _fill_one(key: str, slots: Slots, colors: bool) -> str:
-    phrase = PHRASES[key][0 if slots["moons"] == 1 else 1]
-    return phrase.format(n=slots["n"], moon_color=slots["moon_color"] if colors else "")
+        many = slots["moons"] > 1
+        color = slots["moon_color"] if colors else ""
+        words += PHRASES["moons"][many].format(n="two" if many else "a", moon_color=color)
+    if slots.get("extra") and (theme == "mascot" or slots["kind"] == "record"):
+        words += _fill(rng, "extra" if theme == "mascot" else "cover", slots, colors)
+    return _tidy(words + (backdrop_words(rng, backdrop, colors) if backdrop else ""))
 
 
 def backdrop_words(rng: Random, backdrop: Slots, colors: bool = True) -> str:
     """What stands behind a subject, in words, with a leading space; empty for a plain background."""
     phrases = BACKDROP_PHRASES[backdrop["kind"]]
-    return phrases[int(rng.random() * len(phrases))].format(color=backdrop["color"] if colors else "")
+    return pick(rng, phrases).format(color=backdrop["color"] if colors else "")
 
 
 def title_clause(rng: Random, title: str | None, subtitle: bool, where: str, place: bool = True) -> str:
@@ -282,7 +206,7 @@ def title_clause(rng: Random, title: str | None, subtitle: bool, where: str, pla
 
 def compose(rng: Random, forms: tuple[str, ...], **words: str) -> str:
     """Fill one of some sentence forms; a capitalised slot name capitalises its words."""
-    form = forms[int(rng.random() * len(forms))]
+    form = pick(rng, forms)
     values = words | {key.capitalize(): value[:1].upper() + value[1:] for key, value in words.items()}
     return _tidy(form.format(**values))
 

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import math
 from random import Random
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
-from posterkit.synthetic.canvas import Axes, Canvas, arc, ellipse, leaf, rounded
+from posterkit.synthetic.canvas import Axes, Canvas, arc, curve, ellipse, leaf, mirror, rounded
 from posterkit.synthetic.palettes import RGB, ColorScheme, color_name, mix
-from posterkit.synthetic.poses import Pose, mirror, subject_colors
+from posterkit.synthetic.plans import Plan
+from posterkit.synthetic.poses import Pose, subject_colors
 
-Plan = dict[str, Any]
+
+class _Tones(NamedTuple):
+    main: RGB
+    second: RGB
+    third: RGB
+    paper: RGB
+    dark: RGB
 
 
 class Food:
@@ -31,147 +38,103 @@ class Food:
         }  # fmt: skip
 
     def draw(self, c: Canvas, plan: Plan, f: Axes, pose: Pose) -> None:
-        lit = {k: pose.lit(plan[k]) for k in ("main", "second", "third", "paper", "dark")}
-        getattr(self, "_" + plan["kind"].replace(" ", "_"))(c, plan, f, **lit)
+        tones = _Tones(*(pose.lit(plan[name]) for name in _Tones._fields))
+        getattr(self, "_" + plan["kind"].replace(" ", "_"))(c, plan, f, tones)
 
-    def _coffee(
-        self, c: Canvas, plan: Plan, f: Axes, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
-    ) -> None:
-        c.polygon(f.points(ellipse(0, 0.74, 0.95, 0.15)), mix(second, dark, 0.12), shade=False)
-        x, y = f.points(np.array([[0.66, 0.12]]))[0]
-        c.ring(x, y, f.scale * 0.3, f.scale * 0.1, mix(main, dark, 0.15))
+    def _coffee(self, c: Canvas, plan: Plan, f: Axes, tone: _Tones) -> None:
+        c.part(f, ellipse(0, 0.74, 0.95, 0.15), mix(tone.second, tone.dark, 0.12))
+        handle = f.at(0.66, 0.12)
+        c.ring(handle.x, handle.y, f.scale * 0.3, f.scale * 0.1, mix(tone.main, tone.dark, 0.15))
         t = np.linspace(0, math.pi / 2, 12)
-        bowl = [
-            (0.68, -0.3),
-            *zip((0.66 * np.cos(t) ** 0.6).tolist(), (-0.1 + 0.82 * np.sin(t)).tolist(), strict=True),
-        ]
-        c.polygon(f.points(mirror(bowl)), main)
-        c.polygon(f.points(ellipse(0, -0.3, 0.68, 0.14)), mix(main, (255, 255, 255), 0.3), shade=False)
-        c.polygon(f.points(ellipse(0, -0.29, 0.56, 0.1)), mix((84, 48, 28), dark, 0.3), shade=False, outline=False)
+        bowl = np.concatenate([[(0.68, -0.3)], curve(0.66 * np.cos(t) ** 0.6, -0.1 + 0.82 * np.sin(t))])
+        c.shape(f, mirror(bowl), tone.main)
+        c.part(f, ellipse(0, -0.3, 0.68, 0.14), mix(tone.main, (255, 255, 255), 0.3))
+        c.detail(f, ellipse(0, -0.29, 0.56, 0.1), mix((84, 48, 28), tone.dark, 0.3))
         s = np.linspace(0, 1, 16)
         for k in (-0.26, 0.0, 0.26):
-            c.stroke(
-                f.points(np.stack([k + 0.07 * np.sin(s * 6 + k * 9), -0.48 - 0.45 * s], -1)), 0.06 * f.scale, paper
-            )
+            c.path(f, curve(k + 0.07 * np.sin(s * 6 + k * 9), -0.48 - 0.45 * s), 0.06, tone.paper)
 
-    def _pizza(
-        self, c: Canvas, plan: Plan, f: Axes, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
-    ) -> None:
-        top = np.stack([np.linspace(-0.8, 0.8, 14), -0.62 - 0.16 * np.cos(np.linspace(-1.5, 1.5, 14))], -1)
-        c.polygon(f.points(np.concatenate([top, [[0, 1.0]]])), second)
-        c.polygon(
-            f.points(np.concatenate([top + np.array((0, 0.16)), (top * (1.06, 1))[::-1] - (0, 0.06)])),
-            mix(second, (130, 70, 30), 0.45),
-            shade=False,
-        )
+    def _pizza(self, c: Canvas, plan: Plan, f: Axes, tone: _Tones) -> None:
+        top = curve(np.linspace(-0.8, 0.8, 14), -0.62 - 0.16 * np.cos(np.linspace(-1.5, 1.5, 14)))
+        c.shape(f, np.concatenate([top, [[0, 1.0]]]), tone.second)
+        crust = np.concatenate([top + np.array((0, 0.16)), (top * (1.06, 1))[::-1] - (0, 0.06)])
+        c.part(f, crust, mix(tone.second, (130, 70, 30), 0.45))
         for x, y in ((-0.3, -0.22), (0.28, -0.3), (0.02, 0.18)):
-            c.polygon(f.points(ellipse(x, y, 0.17)), main, shade=False)
+            c.part(f, ellipse(x, y, 0.17), tone.main)
         for x, y, a in ((0.0, -0.34, 0.4), (-0.14, 0.02, 2.0), (0.2, 0.02, -0.8)):
-            c.polygon(f.at(x, y, 0.2, a).points(leaf(1, 0.3)), third, shade=False, outline=False)
+            c.detail(f.at(x, y, 0.2, a), leaf(1, 0.3), tone.third)
 
-    def _orange(
-        self, c: Canvas, plan: Plan, f: Axes, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
-    ) -> None:
-        g = f.at(0.12, -0.8, 0.5, 0.9)
-        c.polygon(f.points(ellipse(0, 0.05, 0.88)), main)
-        c.polygon(f.points(ellipse(0, 0.05, 0.76)), mix(paper, main, 0.12), shade=False, outline=False)
+    def _orange(self, c: Canvas, plan: Plan, f: Axes, tone: _Tones) -> None:
+        c.shape(f, ellipse(0, 0.05, 0.88), tone.main)
+        c.detail(f, ellipse(0, 0.05, 0.76), mix(tone.paper, tone.main, 0.12))
         n = plan["count"]
         for k in range(n):
             a = 2 * math.pi * k / n
-            wedge = np.concatenate(
-                [[[0.1 * math.cos(a), 0.1 * math.sin(a)]], arc(0, 0, 0.68, a - 2.55 / n, a + 2.55 / n, 8)]
-            )
-            c.polygon(f.points(wedge + np.array((0, 0.05))), mix(main, second, 0.18), shade=False, outline=False)
-        c.polygon(g.points(leaf(1.0, 0.26)), third, shade=False)
+            rind = arc(0, 0, 0.68, a - 2.55 / n, a + 2.55 / n, 8)
+            wedge = np.concatenate([[[0.1 * math.cos(a), 0.1 * math.sin(a)]], rind])
+            c.detail(f, wedge + np.array((0, 0.05)), mix(tone.main, tone.second, 0.18))
+        c.part(f.at(0.12, -0.8, 0.5, 0.9), leaf(1.0, 0.26), tone.third)
 
-    def _cupcake(
-        self, c: Canvas, plan: Plan, f: Axes, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
-    ) -> None:
-        c.polygon(f.points(mirror([(0.62, 0.12), (0.44, 0.95)])), second)
+    def _cupcake(self, c: Canvas, plan: Plan, f: Axes, tone: _Tones) -> None:
+        c.shape(f, mirror([(0.62, 0.12), (0.44, 0.95)]), tone.second)
         for k in (-0.36, -0.12, 0.12, 0.36):
-            c.stroke(f.points(np.array([[k * 1.2, 0.2], [k * 0.9, 0.88]])), 0.05 * f.scale, mix(second, dark, 0.25))
+            c.path(f, [[k * 1.2, 0.2], [k * 0.9, 0.88]], 0.05, mix(tone.second, tone.dark, 0.25))
         for y, w, h in ((0.06, 0.74, 0.26), (-0.24, 0.56, 0.24), (-0.5, 0.36, 0.2)):
-            c.polygon(f.points(ellipse(0, y, w, h)), mix(main, paper, 0.12 if y < 0 else 0.0), shade=False)
-        c.polygon(f.points(ellipse(0, -0.74, 0.17)), third, shade=False)
+            c.part(f, ellipse(0, y, w, h), mix(tone.main, tone.paper, 0.12 if y < 0 else 0.0))
+        c.part(f, ellipse(0, -0.74, 0.17), tone.third)
 
-    def _ice_cream(
-        self, c: Canvas, plan: Plan, f: Axes, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
-    ) -> None:
-        cone = mix(second, (206, 140, 74), 0.5)
-        c.polygon(f.points(np.array([[-0.42, 0.0], [0.42, 0.0], [0, 1.05]])), cone)
+    def _ice_cream(self, c: Canvas, plan: Plan, f: Axes, tone: _Tones) -> None:
+        cone = mix(tone.second, (206, 140, 74), 0.5)
+        c.shape(f, [[-0.42, 0.0], [0.42, 0.0], [0, 1.05]], cone)
         for k in (-0.14, 0.14):
-            c.stroke(
-                f.points(np.array([[k - 0.2, 0.05], [k + 0.08, 0.6 - abs(k)]])), 0.04 * f.scale, mix(cone, dark, 0.25)
-            )
-            c.stroke(
-                f.points(np.array([[k + 0.2, 0.05], [k - 0.08, 0.6 - abs(k)]])), 0.04 * f.scale, mix(cone, dark, 0.25)
-            )
-        c.polygon(f.points(ellipse(-0.24, -0.18, 0.36)), third)
-        c.polygon(f.points(ellipse(0.24, -0.18, 0.36)), mix(second, paper, 0.4))
-        c.polygon(f.points(ellipse(0, -0.56, 0.38)), main)
+            for side in (-1, 1):
+                path = [[k + 0.2 * side, 0.05], [k - 0.08 * side, 0.6 - abs(k)]]
+                c.path(f, path, 0.04, mix(cone, tone.dark, 0.25))
+        c.shape(f, ellipse(-0.24, -0.18, 0.36), tone.third)
+        c.shape(f, ellipse(0.24, -0.18, 0.36), mix(tone.second, tone.paper, 0.4))
+        c.shape(f, ellipse(0, -0.56, 0.38), tone.main)
 
-    def _donut(
-        self, c: Canvas, plan: Plan, f: Axes, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
-    ) -> None:
-        dough = mix(second, (214, 152, 92), 0.6)
+    def _donut(self, c: Canvas, plan: Plan, f: Axes, tone: _Tones) -> None:
+        dough = mix(tone.second, (214, 152, 92), 0.6)
         t = np.linspace(0, 2 * math.pi, 56, endpoint=False)
-        c.polygon(f.points(ellipse(0, 0, 0.9)), dough)
+        c.shape(f, ellipse(0, 0, 0.9), dough)
         r = 0.78 + 0.05 * np.sin(7 * t)
-        c.polygon(f.points(np.stack([r * np.cos(t), r * np.sin(t)], -1)), main)
+        c.shape(f, curve(r * np.cos(t), r * np.sin(t)), tone.main)
         rng = Random(plan["seed"])
         for k in range(14):
             a, q = 2 * math.pi * k / 14 + rng.uniform(-0.15, 0.15), rng.choice((0.44, 0.58, 0.68))
             g = f.at(q * math.cos(a), q * math.sin(a), 1, rng.uniform(0, 3))
-            c.polygon(
-                g.points(rounded(-0.09, -0.032, 0.09, 0.032, 0.03)), (third, paper)[k % 2], shade=False, outline=False
-            )
-        c.polygon(f.points(ellipse(0, 0, 0.3)), mix(dough, dark, 0.3), shade=False, outline=False)
-        c.polygon(f.points(ellipse(0, 0.04, 0.25)), mix(dough, dark, 0.62), shade=False, outline=False)
+            c.detail(g, rounded(-0.09, -0.032, 0.09, 0.032, 0.03), (tone.third, tone.paper)[k % 2])
+        c.detail(f, ellipse(0, 0, 0.3), mix(dough, tone.dark, 0.3))
+        c.detail(f, ellipse(0, 0.04, 0.25), mix(dough, tone.dark, 0.62))
 
-    def _cherries(
-        self, c: Canvas, plan: Plan, f: Axes, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
-    ) -> None:
-        stem = mix(third, dark, 0.3)
+    def _cherries(self, c: Canvas, plan: Plan, f: Axes, tone: _Tones) -> None:
+        stem = mix(tone.third, tone.dark, 0.3)
         for x, y, bend in ((-0.42, 0.42, -0.2), (0.42, 0.52, 0.25)):
             s = np.linspace(0, 1, 10)[:, None]
-            path = (
-                (1 - s) ** 2 * np.array([0.05, -0.85])
-                + 2 * s * (1 - s) * np.array([x + bend * 0.2, -0.3])
-                + s**2 * np.array([x, y - 0.3])
-            )
-            c.stroke(f.points(path), 0.06 * f.scale, stem)
-        c.polygon(f.at(0.05, -0.82, 0.75, 1.25).points(leaf(1, 0.24)), third, shade=False)
+            start, turn, end = np.array([[0.05, -0.85], [x + bend * 0.2, -0.3], [x, y - 0.3]])
+            c.path(f, (1 - s) ** 2 * start + 2 * s * (1 - s) * turn + s**2 * end, 0.06, stem)
+        c.part(f.at(0.05, -0.82, 0.75, 1.25), leaf(1, 0.24), tone.third)
         for x, y in ((-0.42, 0.42), (0.42, 0.52)):
-            c.polygon(f.points(ellipse(x, y, 0.4)), main)
-            c.polygon(
-                f.points(ellipse(x - 0.14, y - 0.14, 0.09)),
-                mix(main, (255, 255, 255), 0.55),
-                shade=False,
-                outline=False,
-            )
+            c.shape(f, ellipse(x, y, 0.4), tone.main)
+            c.detail(f, ellipse(x - 0.14, y - 0.14, 0.09), mix(tone.main, (255, 255, 255), 0.55))
 
-    def _burger(
-        self, c: Canvas, plan: Plan, f: Axes, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB
-    ) -> None:
-        bun = mix(main, (224, 156, 84), 0.35)
-        c.polygon(f.points(rounded(-0.82, 0.42, 0.82, 0.74, 0.16)), bun, shade=False)
-        c.polygon(f.points(rounded(-0.86, 0.16, 0.86, 0.42, 0.1)), mix((92, 52, 32), dark, 0.25), shade=False)
-        c.polygon(
-            f.points(np.array([[-0.9, 0.1], [0.9, 0.1], [0.5, 0.34], [0.2, 0.16], [-0.4, 0.16]])), second, shade=False
-        )
+    def _burger(self, c: Canvas, plan: Plan, f: Axes, tone: _Tones) -> None:
+        bun = mix(tone.main, (224, 156, 84), 0.35)
+        c.part(f, rounded(-0.82, 0.42, 0.82, 0.74, 0.16), bun)
+        c.part(f, rounded(-0.86, 0.16, 0.86, 0.42, 0.1), mix((92, 52, 32), tone.dark, 0.25))
+        c.part(f, [[-0.9, 0.1], [0.9, 0.1], [0.5, 0.34], [0.2, 0.16], [-0.4, 0.16]], tone.second)
         t = np.linspace(-0.95, 0.95, 30)
-        wave = np.stack([t, 0.06 + 0.06 * np.sin(t * 14)], -1)
-        c.polygon(f.points(np.concatenate([wave, [[0.9, -0.1], [-0.9, -0.1]]])), third, shade=False)
-        c.polygon(f.points(np.concatenate([arc(0, -0.08, 0.84, math.pi, 2 * math.pi) * (1, 0.86)])), bun)
+        wave = curve(t, 0.06 + 0.06 * np.sin(t * 14))
+        c.part(f, np.concatenate([wave, [[0.9, -0.1], [-0.9, -0.1]]]), tone.third)
+        c.shape(f, arc(0, -0.08, 0.84, math.pi, 2 * math.pi) * (1, 0.86), bun)
         for x, y in ((-0.36, -0.42), (0, -0.58), (0.36, -0.42), (-0.14, -0.3), (0.18, -0.28)):
-            c.polygon(f.points(ellipse(x, y, 0.06, 0.035)), paper, shade=False, outline=False)
+            c.detail(f, ellipse(x, y, 0.06, 0.035), tone.paper)
 
-    def _pear(self, c: Canvas, plan: Plan, f: Axes, main: RGB, second: RGB, third: RGB, paper: RGB, dark: RGB) -> None:
+    def _pear(self, c: Canvas, plan: Plan, f: Axes, tone: _Tones) -> None:
         t = np.linspace(0, math.pi, 26)
-        half = np.stack([np.sin(t) * (0.24 + 0.4 * ((1 - np.cos(t)) / 2) ** 1.4) * 1.12, 0.05 - 0.85 * np.cos(t)], -1)
-        c.stroke(f.points(np.array([[0, -0.75], [0.08, -1.05]])), 0.07 * f.scale, mix(third, dark, 0.5))
-        c.polygon(f.at(0.06, -0.9, 0.5, 1.1).points(leaf(1, 0.26)), third, shade=False)
-        c.polygon(f.points(np.concatenate([half, half[::-1] * (-1, 1)])), main)
-        c.polygon(
-            f.points(ellipse(-0.28, 0.35, 0.08, 0.2)), mix(main, (255, 255, 255), 0.4), shade=False, outline=False
-        )
+        half = curve(np.sin(t) * (0.24 + 0.4 * ((1 - np.cos(t)) / 2) ** 1.4) * 1.12, 0.05 - 0.85 * np.cos(t))
+        c.path(f, [[0, -0.75], [0.08, -1.05]], 0.07, mix(tone.third, tone.dark, 0.5))
+        c.part(f.at(0.06, -0.9, 0.5, 1.1), leaf(1, 0.26), tone.third)
+        c.shape(f, mirror(half), tone.main)
+        c.detail(f, ellipse(-0.28, 0.35, 0.08, 0.2), mix(tone.main, (255, 255, 255), 0.4))

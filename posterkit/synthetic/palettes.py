@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from random import Random
@@ -10,10 +10,13 @@ from random import Random
 import numpy as np
 
 from posterkit.prompts import COLORS
+from posterkit.synthetic.plans import pick
 
 RGB = tuple[int, int, int]
 BORDER = 0.06  # width of the frame that names a background, as a share of the shorter side
 NAMES = tuple(COLORS)
+# grounds of a subject by itself
+NEUTRALS = ((244, 242, 238), (228, 228, 230), (206, 208, 212), (236, 226, 212), (60, 62, 70), (250, 250, 250))
 
 _LINEAR = np.where(
     np.arange(256) <= 10, np.arange(256) / 255 / 12.92, ((np.arange(256) / 255 + 0.055) / 1.055) ** 2.4
@@ -83,6 +86,11 @@ def color_name(rgb: RGB) -> str:
     return min(
         NAMES, key=lambda name: sum((p - q) ** 2 for p, q in zip(here, _NAMED_LIST[NAMES.index(name)], strict=True))
     )
+
+
+def color_names(colors: Iterable[RGB]) -> list[str]:
+    """The names nearest to some colours, each once."""
+    return list(dict.fromkeys(color_name(color) for color in colors))
 
 
 def distance(one: RGB, other: RGB) -> float:
@@ -219,9 +227,9 @@ _NAMED_LIST = _NAMED.tolist()
 
 def draw_palette(rng: Random, name: str | None = None) -> ColorScheme:
     """A designed palette with a little jitter on a background of that name; without one, every name alike often."""
-    name = name or NAMES[int(rng.random() * len(NAMES))]
+    name = name or pick(rng, NAMES)
     rows = DESIGNED[name]
-    bg, *accents = rows[int(rng.random() * len(rows))]
+    bg, *accents = pick(rng, rows)
     turn, lift, fade = rng.uniform(-0.12, 0.12), rng.uniform(-9, 9), rng.uniform(0.85, 1.1)
     bg = _jitter(bg, turn * 0.8, lift, fade)
     for _ in range(8):  # a background between two names would make the caption a guess

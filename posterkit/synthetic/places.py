@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from random import Random
-from typing import Any
 
 import numpy as np
 
-from posterkit.synthetic.canvas import Axes, Canvas, ellipse, rounded
+from posterkit.synthetic.canvas import Axes, Canvas, curve, ellipse, mirror, rounded
 from posterkit.synthetic.palettes import RGB, ColorScheme, color_name, distance, luminance, mix
+from posterkit.synthetic.plans import Plan
 from posterkit.synthetic.scenery import closed, ground_colors, orb, orb_color, sky
-
-Plan = dict[str, Any]
 
 
 class City:
@@ -54,19 +52,18 @@ class City:
         for offset, width, height in plan["far"]:
             height *= 1 - taper * min(0.85, abs(offset + width / 2))
             left = x + offset * c.s
-            c.rect(
-                left, base - height * scale * c.s * 0.9, left + width * c.s + 1, base, plan["ground"][0], shade=False
-            )
-        for k, (offset, width, height, roof, pick) in enumerate(plan["near"]):
+            top = base - height * scale * c.s * 0.9
+            c.rect(left, top, left + width * c.s + 1, base, plan["ground"][0], shade=False)
+        for k, (offset, width, height, roof, tone) in enumerate(plan["near"]):
             height *= 1 - taper * min(0.85, abs(offset + width / 2))
             x0, x1, top = x + offset * c.s, x + (offset + width) * c.s, base - height * scale * c.s
             if x1 < 0 or x0 > c.w:
                 continue
-            self._building(c, plan, x0, x1, top, base, roof, k, pick)
+            self._building(c, plan, x0, x1, top, base, roof, k, tone)
 
     def _building(self, c: Canvas, plan: Plan, x0: float, x1: float, top: float, base: float, roof: int, k: int,
-                  pick: float) -> None:  # fmt: skip
-        color = mix(plan["ground"][1], plan["ground"][0], 0.28 * pick)
+                  tone: float) -> None:  # fmt: skip
+        color = mix(plan["ground"][1], plan["ground"][0], 0.28 * tone)
         middle, width = (x0 + x1) / 2, x1 - x0
         if roof == 1:
             c.polygon(np.array([[x0, top + 1], [middle, top - width * 0.45], [x1, top + 1]]), color, shade=False)
@@ -101,8 +98,7 @@ class Sea:
         sail = palette.paper if distance(palette.paper, palette.bg) > 18 else palette.away(thing_color)
         plan: Plan = {
             "orb": rng.choice(("sun", "sun", "striped sun", "moon")), "orb_color": light, "water": water,
-            "thing": thing,
-            "thing_color": thing_color, "sail": sail,
+            "thing": thing, "thing_color": thing_color, "sail": sail,
             "side": rng.choice((-1, 1)), "phases": [rng.uniform(0, 6.3) for _ in range(4)],
             "size": rng.uniform(0.42, 0.62),
             "length": rng.uniform(0.24, 0.36), "horizon": rng.uniform(0.66, 0.74), "tilt": rng.uniform(-0.09, 0.09),
@@ -132,35 +128,26 @@ class Sea:
     def _thing(self, c: Canvas, plan: Plan, f: Axes) -> None:
         color, sail = plan["thing_color"], plan["sail"]
         if plan["thing"] == "sailboat":
-            c.polygon(f.points(np.array([[-0.9, -0.32], [0.95, -0.32], [0.6, 0.12], [-0.6, 0.12]])), color)
-            c.stroke(f.points(np.array([[0.0, -0.3], [0.0, -1.75]])), f.scale * 0.07, color)
-            c.polygon(f.points(np.array([[0.1, -1.7], [0.1, -0.45], [0.85, -0.45]])), sail)
-            c.polygon(f.points(np.array([[-0.1, -1.5], [-0.1, -0.45], [-0.7, -0.45]])), mix(sail, color, 0.3))
+            c.shape(f, [[-0.9, -0.32], [0.95, -0.32], [0.6, 0.12], [-0.6, 0.12]], color)
+            c.path(f, [[0.0, -0.3], [0.0, -1.75]], 0.07, color)
+            c.shape(f, [[0.1, -1.7], [0.1, -0.45], [0.85, -0.45]], sail)
+            c.shape(f, [[-0.1, -1.5], [-0.1, -0.45], [-0.7, -0.45]], mix(sail, color, 0.3))
         elif plan["thing"] == "lighthouse":
-            c.polygon(f.points(ellipse(0, 0.2, 1.0, 0.4)), mix(color, (30, 26, 30), 0.55))
+            c.shape(f, ellipse(0, 0.2, 1.0, 0.4), mix(color, (30, 26, 30), 0.55))
             for k in range(4):
                 w0, w1 = 0.26 + 0.05 * k, 0.31 + 0.05 * k
                 y0, y1 = -1.5 + 0.38 * k, -1.1 + 0.38 * k
-                c.polygon(f.points(np.array([[-w0, y0], [w0, y0], [w1, y1], [-w1, y1]])),
-                          color if k % 2 == 0 else sail,
-                          shade=False)  # fmt: skip
-            c.polygon(f.points(rounded(-0.2, -1.82, 0.2, -1.5, 0.04)), plan["orb_color"], shade=False)
-            c.polygon(f.points(np.array([[-0.3, -1.8], [0, -2.1], [0.3, -1.8]])), color, shade=False)
+                c.part(f, [[-w0, y0], [w0, y0], [w1, y1], [-w1, y1]], color if k % 2 == 0 else sail)
+            c.part(f, rounded(-0.2, -1.82, 0.2, -1.5, 0.04), plan["orb_color"])
+            c.part(f, [[-0.3, -1.8], [0, -2.1], [0.3, -1.8]], color)
         else:
             t = np.linspace(math.pi, 2 * math.pi, 20)
-            body = np.stack([0.95 * np.cos(t), 0.75 * np.sin(t) + 0.15], -1)
-            c.polygon(f.points(body), color)
-            tail = np.array(
-                [[0.75, 0.1], [1.1, -0.45], [0.85, -0.8], [1.2, -0.68], [1.5, -0.85], [1.3, -0.4], [1.0, 0.2]]
-            )
-            c.polygon(f.points(tail), color, shade=False)
-            c.polygon(f.points(ellipse(-0.55, -0.05, 0.07)), sail, shade=False)
+            c.shape(f, curve(0.95 * np.cos(t), 0.75 * np.sin(t) + 0.15), color)
+            tip = [[0.85, -0.8], [1.2, -0.68], [1.5, -0.85]]
+            c.part(f, [[0.75, 0.1], [1.1, -0.45], *tip, [1.3, -0.4], [1.0, 0.2]], color)
+            c.part(f, ellipse(-0.55, -0.05, 0.07), sail)
             for a in (-0.35, 0.35):
-                c.stroke(
-                    f.points(np.array([[-0.3, -0.7], [-0.3 + a * 0.6, -1.05], [-0.3 + a, -0.98]])),
-                    f.scale * 0.08,
-                    sail,
-                )
+                c.path(f, [[-0.3, -0.7], [-0.3 + a * 0.6, -1.05], [-0.3 + a, -0.98]], 0.08, sail)
 
 
 class Space:
@@ -196,10 +183,8 @@ class Space:
             if spark:
                 q *= 1.5
                 k = q * 0.28
-                star = np.array([[0, -q], [k, -k], [q, 0], [k, k], [0, q], [-k, k], [-q, 0], [-k, -k]]) + np.array(
-                    (sx, sy)
-                )
-                c.polygon(star, plan["star"], shade=False, outline=False)
+                star = np.array([[0, -q], [k, -k], [q, 0], [k, k], [0, q], [-k, k], [-q, 0], [-k, -k]])
+                c.polygon(star + np.array((sx, sy)), plan["star"], shade=False, outline=False)
             else:
                 c.disc(sx, sy, q * 0.5, plan["star"], shade=False, outline=False)
         if plan["thing"] == "rocket":
@@ -213,31 +198,24 @@ class Space:
         color, other = plan["color"], plan["other"]
         ringed = plan["thing"] == "ringed planet"
         size = 0.72 if ringed else 1.0
-        c.polygon(f.points(ellipse(0, 0, size)), color)
+        c.shape(f, ellipse(0, 0, size), color)
         top = -0.62
         for band in plan["bands"]:
             y0, y1 = top, top + band
             a = np.linspace(math.asin(y0), math.asin(min(0.99, y1)), 6)
-            side = np.stack([np.cos(a), np.sin(a)], -1) * size
-            c.polygon(
-                f.points(np.concatenate([side, side[::-1] * (-1, 1)])),
-                mix(color, other, 0.4),
-                shade=False,
-                outline=False,
-            )
+            c.detail(f, mirror(curve(np.cos(a), np.sin(a)) * size), mix(color, other, 0.4))
             top = y1 + 0.22
         if ringed:
             a = np.linspace(-0.35, math.pi + 0.35, 36)
-            outer = np.stack([1.25 * np.cos(a), 0.34 * np.sin(a)], -1)
-            inner = np.stack([1.0 * np.cos(a), 0.2 * np.sin(a)], -1)
-            c.polygon(f.points(np.concatenate([outer, inner[::-1]])), other, shade=False)
+            outer = curve(1.25 * np.cos(a), 0.34 * np.sin(a))
+            inner = curve(1.0 * np.cos(a), 0.2 * np.sin(a))
+            c.part(f, np.concatenate([outer, inner[::-1]]), other)
 
     def _rocket(self, c: Canvas, plan: Plan, palette: ColorScheme, f: Axes) -> None:
         t = np.linspace(0, math.pi, 22)
-        body = np.stack([0.32 * np.sin(t) ** 0.75, -np.cos(t) * 0.8 - 0.15], -1)
-        flame = np.array([[-0.2, 0.55], [0, 1.15], [0.2, 0.55]])
-        c.polygon(f.points(flame), plan["moon"], shade=False)
+        body = curve(0.32 * np.sin(t) ** 0.75, -np.cos(t) * 0.8 - 0.15)
+        c.part(f, [[-0.2, 0.55], [0, 1.15], [0.2, 0.55]], plan["moon"])
         for side in (-1, 1):
-            c.polygon(f.points(np.array([[0.2, 0.15], [0.55, 0.72], [0.15, 0.58]]) * (side, 1)), plan["other"])
-        c.polygon(f.points(np.concatenate([body, body[::-1] * (-1, 1)])), plan["color"])
-        c.polygon(f.points(ellipse(0, -0.3, 0.15)), plan["other"], shade=False)
+            c.shape(f, np.array([[0.2, 0.15], [0.55, 0.72], [0.15, 0.58]]) * (side, 1), plan["other"])
+        c.shape(f, mirror(body), plan["color"])
+        c.part(f, ellipse(0, -0.3, 0.15), plan["other"])

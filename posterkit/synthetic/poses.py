@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-import numpy as np
-
 from posterkit.synthetic.palettes import RGB, ColorScheme, distance, mix
 
 
@@ -21,17 +19,14 @@ class Pose:
     light: float = 0.0
 
     def lit(self, color: RGB) -> RGB:
-        return (
-            mix(color, (255, 248, 236), 0.22 * self.light)
-            if self.light > 0
-            else mix(color, (18, 16, 34), -0.3 * self.light)
-        )
+        if self.light > 0:
+            return mix(color, (255, 248, 236), 0.22 * self.light)
+        return mix(color, (18, 16, 34), -0.3 * self.light)
 
 
 def draw_pose(rng: Random) -> Pose:
-    return Pose(
-        rng.uniform(-0.26, 0.26), rng.random() < 0.5, rng.uniform(-1, 1), rng.uniform(-1, 1), rng.uniform(-1, 1)
-    )
+    turn, flip = rng.uniform(-0.26, 0.26), rng.random() < 0.5
+    return Pose(turn, flip, *(rng.uniform(-1, 1) for _ in range(3)))
 
 
 def subject_colors(rng: Random, palette: ColorScheme) -> list[RGB]:
@@ -45,9 +40,3 @@ def subject_colors(rng: Random, palette: ColorScheme) -> list[RGB]:
             if color not in found and all(distance(color, q) > gap for q in (palette.bg, *found)):
                 found.append(color)
     return found[:3]
-
-
-def mirror(half: list[tuple[float, float]]) -> np.ndarray:
-    """A closed outline from its right half, top to bottom."""
-    side = np.array(half)
-    return np.concatenate([side, side[::-1] * (-1, 1)])

@@ -13,10 +13,11 @@ from PIL import Image, ImageDraw
 from posterkit.schema import DrawnText, PosterSample, Region
 from posterkit.sizing import Size, fit_area
 from posterkit.synthetic import captions
-from posterkit.synthetic.canvas import Axes, Canvas
+from posterkit.synthetic.canvas import Axes, Canvas, curve
 from posterkit.synthetic.contents import draw_left_out, read_contents, short_caption
 from posterkit.synthetic.layouts import panel_area, title_area
-from posterkit.synthetic.palettes import RGB, background_name, distance, draw_palette, mix
+from posterkit.synthetic.palettes import NEUTRALS, background_name, distance, draw_palette, mix
+from posterkit.synthetic.plans import pick
 from posterkit.synthetic.poses import draw_pose
 from posterkit.synthetic.synthetic_poster import (
     SUBJECTS,
@@ -34,14 +35,6 @@ from posterkit.synthetic.synthetic_poster import (
 from posterkit.tasks import TASKS
 
 ASPECTS = (2 / 3, 3 / 2, 1.0, 0.54, 0.75)
-NEUTRALS: tuple[RGB, ...] = (
-    (244, 242, 238),
-    (228, 228, 230),
-    (206, 208, 212),
-    (236, 226, 212),
-    (60, 62, 70),
-    (250, 250, 250),
-)
 
 
 @dataclass(frozen=True)
@@ -161,7 +154,7 @@ def _holes(rng: Random, size: Size) -> np.ndarray:
                 phases = [rng.uniform(0, 6.3) for _ in range(3)]
                 t = np.linspace(0, 2 * math.pi, 40, endpoint=False)
                 r = 1 + 0.14 * sum(np.sin((k + 2) * t + p) / (k + 1) for k, p in enumerate(phases))
-                points = np.stack([x + w / 2 * (1 + r * np.cos(t)), y + h / 2 * (1 + r * np.sin(t))], -1)
+                points = curve(x + w / 2 * (1 + r * np.cos(t)), y + h / 2 * (1 + r * np.sin(t)))
                 draw.polygon(points.ravel().tolist(), fill=255)
         made = np.asarray(mask)
         if 0.08 <= np.count_nonzero(made) / made.size <= 0.35:
@@ -180,7 +173,7 @@ def rescaling(request: Request) -> Draft:
     """Reference 0 is the same poster arranged for another aspect ratio."""
     rng, draft = request.rng, text(request)
     others = [a for a in ASPECTS if abs(math.log(a / request.size.aspect)) > 0.25]
-    size = _reference_size(request, others[int(rng.random() * len(others))])
+    size = _reference_size(request, pick(rng, others))
     reference = render(draft.poster, size, colors=[setting.color for setting in draft.target.texts] or None)
     return replace(draft, words=_short(rng, draft), references=[reference.image])
 
@@ -201,7 +194,7 @@ def id_driven(request: Request) -> Draft:
     references = [_portrait(request, poster, aspect) for _ in range(count)]
     kind = poster.plan["slots"]["kind"]
     if theme == "food":
-        kind = re_article(captions.FOOD_NAMES[kind])
+        kind = captions.FOOD_NAMES[kind].removeprefix("an ").removeprefix("a ")
     assert poster.backdrop is not None
     words = captions.compose(
         rng, captions.ID_BRIEFS, kind=kind, backdrop=captions.backdrop_words(rng, poster.backdrop["slots"]),
@@ -210,17 +203,12 @@ def id_driven(request: Request) -> Draft:
     return Draft(poster, target, words, references)
 
 
-def re_article(noun: str) -> str:
-    """A noun without its indefinite article."""
-    return noun.removeprefix("an ").removeprefix("a ")
-
-
 def _portrait(request: Request, poster: SyntheticPoster, aspect: float) -> np.ndarray:
     rng = request.rng
     size = _reference_size(request, aspect)
     body = next(v for k, v in poster.plan.items() if k in ("body", "main"))
     pool = [q for q in (*NEUTRALS, poster.palette.bg) if distance(q, body) > 25]
-    ground = pool[int(rng.random() * len(pool))]
+    ground = pick(rng, pool)
     c = Canvas(size.width * SUPERSAMPLE, size.height * SUPERSAMPLE, ground, poster.style, poster.inner.ink)
     if rng.random() < 0.6:
         c.vertical(mix(ground, (255, 255, 255), 0.25), mix(ground, (30, 28, 36), 0.1))
@@ -240,19 +228,16 @@ def layout_driven(request: Request) -> Draft:
     if rng.random() < 0.5:
         reference = _wireframe(poster, size)
     else:
-        other = THEMES[int(rng.random() * len(THEMES))]
-        while other == poster.theme or (poster.layout.name == "middle" and other in ("city", "mountains")):
-            other = THEMES[int(rng.random() * len(THEMES))]
-        palette = draw_palette(rng)
-        while distance(palette.bg, poster.palette.bg) < 25:
-            palette = draw_palette(rng)
+        barred = (poster.theme, *(("city", "mountains") if poster.layout.name == "middle" else ()))
+        while (other := pick(rng, THEMES)) in barred:
+            pass
+        while distance((palette := draw_palette(rng)).bg, poster.palette.bg) < 25:
+            pass
         words = len(poster.lettering.title.split()) if poster.lettering else None
         twin = draw_poster(rng, theme=other, palette=palette, layout=poster.layout, panel=poster.panel,
                            text=poster.lettering is not None, words=words)  # fmt: skip
         if twin.lettering and poster.lettering and bool(twin.lettering.subtitle) != bool(poster.lettering.subtitle):
-            subtitle = (
-                captions.SUBTITLES[int(rng.random() * len(captions.SUBTITLES))] if poster.lettering.subtitle else None
-            )
+            subtitle = pick(rng, captions.SUBTITLES) if poster.lettering.subtitle else None
             twin = replace(twin, lettering=replace(twin.lettering, subtitle=subtitle))
         reference = render(twin, size).image
     words = captions.compose(rng, captions.BRIEFS, content=content_of(rng, poster),
@@ -290,9 +275,8 @@ def style_driven(request: Request) -> Draft:
     """Reference 0 has the target's palette and graphic style, and another content and arrangement."""
     rng, draft = request.rng, text(request)
     poster = draft.poster
-    other = THEMES[int(rng.random() * len(THEMES))]
-    while other == poster.theme:
-        other = THEMES[int(rng.random() * len(THEMES))]
+    while (other := pick(rng, THEMES)) == poster.theme:
+        pass
     twin = draw_poster(rng, theme=other, palette=poster.palette, style=poster.style, panel=poster.panel,
                        text=rng.random() < 0.67 and request.lettering)  # fmt: skip
     if twin.lettering and poster.lettering:
@@ -303,7 +287,7 @@ def style_driven(request: Request) -> Draft:
             rng, theme=other, palette=poster.palette, inner=poster.inner, style=poster.style, panel=poster.panel,
             **request.text,
         )  # fmt: skip
-    reference = render(twin, _reference_size(request, ASPECTS[int(rng.random() * len(ASPECTS))]))
+    reference = render(twin, _reference_size(request, pick(rng, ASPECTS)))
     words = captions.compose(
         rng, captions.COLORLESS, content=content_of(rng, poster, colors=False), title=clause_of(rng, poster)
     )

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from random import Random
-from typing import Any
 
 import numpy as np
 
-from posterkit.synthetic.canvas import Canvas, arc, rounded
+from posterkit.synthetic.canvas import Canvas, arc, curve, rounded
 from posterkit.synthetic.palettes import RGB, ColorScheme, color_name, distance, luminance, mix
-
-Plan = dict[str, Any]
+from posterkit.synthetic.plans import Plan, pick
 
 
 def ground_colors(rng: Random, palette: ColorScheme, layers: int, *, not_like: RGB | None = None) -> list[RGB]:
@@ -19,7 +17,7 @@ def ground_colors(rng: Random, palette: ColorScheme, layers: int, *, not_like: R
     pool = [
         c for c in palette.accents if distance(c, palette.bg) > 22 and (not_like is None or distance(c, not_like) > 20)
     ]
-    near = pool[int(rng.random() * len(pool))] if pool else palette.ink
+    near = pick(rng, pool) if pool else palette.ink
     far = mix(near, palette.bg, 0.62)
     return [mix(far, near, n / max(1, layers - 1)) for n in range(layers)]
 
@@ -37,7 +35,7 @@ def orb_color(rng: Random, palette: ColorScheme, *behind: RGB) -> RGB:
     pool = [q for q in (*palette.accents, palette.paper) if all(distance(q, b) > 28 for b in (palette.bg, *behind))]
     light = [q for q in pool if luminance(q) > luminance(palette.bg) * 1.15]
     if light:
-        return light[int(rng.random() * len(light))]
+        return pick(rng, light)
     return max(pool or palette.accents, key=lambda q: max(q) - min(q))
 
 
@@ -114,7 +112,7 @@ def ridge(
 def closed(c: Canvas, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """A line from edge to edge, closed below the canvas."""
     edge = c.h + 6
-    return np.concatenate([np.stack([x, y], -1), [[c.w + 4, edge], [-4, edge]]])
+    return np.concatenate([curve(x, y), [[c.w + 4, edge], [-4, edge]]])
 
 
 def pine(c: Canvas, x: float, y: float, size: float, color: RGB) -> None:

@@ -30,6 +30,7 @@ from posterkit.synthetic.layouts import (
 from posterkit.synthetic.mascots import Mascot
 from posterkit.synthetic.palettes import RGB, ColorScheme, background_name, distance, draw_palette, lab_of
 from posterkit.synthetic.places import City, Sea, Space
+from posterkit.synthetic.plans import Plan, pick
 from posterkit.synthetic.poses import Pose, draw_pose
 from posterkit.synthetic.products import Product
 from posterkit.synthetic.scenery import Mountains, Sky
@@ -62,13 +63,13 @@ class SyntheticPoster:
     """
 
     theme: str
-    plan: dict[str, Any]
+    plan: Plan
     palette: ColorScheme
     inner: ColorScheme
     style: str
     layout: TitleLayout
     panel: str | None
-    backdrop: dict[str, Any] | None
+    backdrop: Plan | None
     pose: Pose
     lettering: Lettering | None
     mood: str
@@ -90,10 +91,10 @@ def draw_poster(rng: Random, **fixed: Any) -> SyntheticPoster:
         fixed: any of the parameters given beforehand; also `text` (whether it has a title), `words` (how many the
             title has) and `aspect` (width / height that the arrangement has to suit).
     """
-    theme = fixed.get("theme") or THEMES[int(rng.random() * len(THEMES))]
+    theme = fixed.get("theme") or pick(rng, THEMES)
     palette: ColorScheme = fixed.get("palette") or draw_palette(rng)
     style = fixed.get("style") or STYLES[int(rng.random() * 1.6 * len(STYLES)) % len(STYLES)]
-    panel = fixed["panel"] if "panel" in fixed else _draw_panel(rng)
+    panel = fixed["panel"] if "panel" in fixed else (pick(rng, PANELS) if rng.random() < 0.3 else None)
     layout = fixed.get("layout") or _draw_layout(rng, theme, panel, fixed.get("aspect", 1.0))
     inner = fixed.get("inner") or _inner_palette(rng, palette, panel)
     text = fixed.get("text", rng.random() < 0.67)
@@ -104,17 +105,13 @@ def draw_poster(rng: Random, **fixed: Any) -> SyntheticPoster:
     lettering = _draw_lettering(rng, theme, layout) if text else None
     if lettering and layout.name in ("left", "right"):  # a narrow column takes short words only
         while max(len(word) for word in lettering.title.split()) > 5:
-            lettering = replace(lettering, title=captions.draw_title(rng, THEMES[int(rng.random() * len(THEMES))]))
+            lettering = replace(lettering, title=captions.draw_title(rng, pick(rng, THEMES)))
     if lettering and fixed.get("words"):
         while len(lettering.title.split()) != fixed["words"]:
             lettering = replace(lettering, title=captions.draw_title(rng, theme))
     return SyntheticPoster(
         theme, plan, palette, inner, style, layout, panel, backdrop, pose, lettering, _mood(rng, palette, theme, style)
     )
-
-
-def _draw_panel(rng: Random) -> str | None:
-    return PANELS[int(rng.random() * len(PANELS))] if rng.random() < 0.3 else None
 
 
 def _draw_layout(rng: Random, theme: str, panel: str | None, aspect: float) -> TitleLayout:
@@ -134,11 +131,11 @@ def _inner_palette(rng: Random, palette: ColorScheme, panel: str | None) -> Colo
     if not panel:
         return palette
     pool = [c for c in palette.accents if distance(c, palette.bg) > 24] or list(palette.accents)
-    return palette.with_background(pool[int(rng.random() * len(pool))])
+    return palette.with_background(pick(rng, pool))
 
 
 def _draw_lettering(rng: Random, theme: str, layout: TitleLayout) -> Lettering:
-    subtitle = captions.SUBTITLES[int(rng.random() * len(captions.SUBTITLES))] if rng.random() < 0.45 else None
+    subtitle = pick(rng, captions.SUBTITLES) if rng.random() < 0.45 else None
     # fonts are chosen out of 64 steps, so that few sizes of few fonts fill the cache
     font, small_font = int(rng.random() * 64) / 64, int(rng.random() * 64) / 64
     return Lettering(captions.draw_title(rng, theme), subtitle, font, small_font, int(rng.random() * 6))
@@ -154,7 +151,7 @@ def _mood(rng: Random, palette: ColorScheme, theme: str, style: str) -> str:
     fit += {"mascot": ["playful"], "food": ["fresh", "playful"], "aurora": ["dreamy"], "botanical": ["fresh"],
             "sky": ["calm", "dreamy"], "sea": ["fresh", "calm"], "product": ["elegant"],
             "music": ["bold"]}.get(theme, [])  # fmt: skip
-    return fit[int(rng.random() * len(fit))] if fit else "bold"
+    return pick(rng, fit) if fit else "bold"
 
 
 def render(
@@ -165,15 +162,15 @@ def render(
     canvas = Canvas(width * factor, height * factor, poster.palette.bg, poster.style, poster.palette.ink)
     if poster.panel:
         area = panel_area(poster.panel, poster.layout, canvas.w, canvas.h)
-        box = tuple(round(v) for v in area)
+        box = (round(area[0]), round(area[1]), round(area[2]), round(area[3]))
         window = Canvas(box[2] - box[0], box[3] - box[1], poster.inner.bg, poster.style, poster.inner.ink)
         window.s, window.line = max(window.s, canvas.s * 0.6), canvas.line
         x0, y0, x1, y1 = title_area(poster.layout, canvas.w, canvas.h)
         window.quiet = (x0 - box[0], y0 - box[1], x1 - box[0], y1 - box[1])
         inside = _window_subject(poster, canvas, window, box)
         _draw_art(window, poster, inside)
-        canvas.paste(window, box[0], box[1], _window_mask(poster.panel, window))
-        subject = tuple(v + box[n % 2] for n, v in enumerate(inside))
+        canvas.image.paste(window.image, box[:2], _window_mask(poster.panel, window))
+        subject = (inside[0] + box[0], inside[1] + box[1], inside[2] + box[0], inside[3] + box[1])
     else:
         subject = subject_area(poster.layout, canvas.w, canvas.h)
         canvas.quiet = title_area(poster.layout, canvas.w, canvas.h)
@@ -187,8 +184,8 @@ def render(
             area = (area[0] + pad, area[1] + down, area[2] - pad, area[3] + down)
         texts = set_text(canvas, poster.lettering, area, poster.layout.align, poster.palette, factor, colors)
     x, y, r = _square(subject)
-    box = tuple(int(v / factor) for v in (x - r, y - r, x + r, y + r))
-    return Rendering(canvas.finish(factor), tuple(texts), box)  # type: ignore[arg-type]
+    box = int((x - r) / factor), int((y - r) / factor), int((x + r) / factor), int((y + r) / factor)
+    return Rendering(canvas.finish(factor), tuple(texts), box)
 
 
 def _square(area: Sequence[float]) -> tuple[float, float, float]:
@@ -237,11 +234,6 @@ def _draw_art(canvas: Canvas, poster: SyntheticPoster, area: Sequence[float]) ->
     subject.draw(canvas, poster.plan, Axes(x, y, size, turn, poster.pose.flip), poster.pose)
 
 
-def place_of(poster: SyntheticPoster, size: tuple[int, int]) -> str:
-    """Where the subject stands, in words."""
-    return place_words(motif_area(poster, size), *size)
-
-
 def motif_area(poster: SyntheticPoster, size: tuple[int, int]) -> Rect:
     """The subject's area in pixels, or that of the panel that it stands in."""
     if poster.panel == "inset" or not poster.panel:
@@ -273,9 +265,9 @@ def draw_art(rng: Random, size: tuple[int, int]) -> tuple[np.ndarray, str, str]:
 
 def caption_of(rng: Random, poster: SyntheticPoster, size: tuple[int, int], background: str) -> str:
     """A sentence or three that are true of the rendered poster."""
-    styles = captions.STYLE_WORDS[poster.style]
     return captions.compose(
-        rng, captions.FORMS, content=content_of(rng, poster), style=styles[int(rng.random() * len(styles))],
-        place=place_of(poster, size), bg=background, mood=poster.mood, title=clause_of(rng, poster),
+        rng, captions.FORMS, content=content_of(rng, poster), style=pick(rng, captions.STYLE_WORDS[poster.style]),
+        place=place_words(motif_area(poster, size), *size), bg=background, mood=poster.mood,
+        title=clause_of(rng, poster),
         panel=" " + captions.PANEL_PHRASES[poster.panel] if poster.panel else "",
     )  # fmt: skip

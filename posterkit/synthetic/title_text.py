@@ -21,40 +21,34 @@ READABLE = 4.5  # WCAG contrast ratio of normal text
 
 
 @cache
-def font_files() -> tuple[str, ...]:
-    """The shipped font files that have Latin letters, sorted by name."""
-    found = [path for path in FONTS.rglob("*") if path.suffix.lower() in (".ttf", ".otf") and _draws_latin(path)]
-    return tuple(str(path) for path in sorted(found, key=lambda path: path.name))
-
-
-def _draws_latin(path: Path) -> bool:
-    """The font has every letter that titles and small lines need; fallbacks for other scripts may lack them."""
-    with TTFont(path, lazy=True) as font:
-        drawn = font.getBestCmap() or {}
-    return all(ord(letter) in drawn for letter in "AZaz09")
+def _latin_fonts() -> tuple[Path, ...]:
+    """The shipped fonts that draw titles and small lines, sorted by name; fallbacks for other scripts may not."""
+    found = []
+    for path in FONTS.rglob("*"):
+        if path.suffix.lower() in (".ttf", ".otf"):
+            with TTFont(path, lazy=True) as font:
+                letters = font.getBestCmap() or {}
+            found += [path] if all(ord(letter) in letters for letter in "AZaz09") else []
+    return tuple(sorted(found, key=lambda path: path.name))
 
 
 @cache
-def _faces(use: str) -> tuple[str, ...]:
+def _faces(use: str) -> tuple[Path, ...]:
     """Fonts for "capitals", "title" and "small" use; scripts set no capitals, and small lines take plain faces."""
-    script, light = ("script", "lobster"), ("medium", "cjk")
-    names = [(path, Path(path).stem.lower()) for path in font_files()]
-    if use == "small":
-        plain = ("inter-medium", "manrope", "opensans", "spartan", "slab")
-        chosen = [path for path, name in names if any(part in name for part in plain)]
-    else:
-        barred = light if use == "title" else light + script
-        chosen = [path for path, name in names if not any(part in name for part in barred)]
-    return tuple(chosen)
+    plain = ("inter-medium", "manrope", "opensans", "spartan", "slab")
+    barred = {"small": (), "title": ("medium", "cjk"), "capitals": ("medium", "cjk", "script", "lobster")}[use]
+    return tuple(
+        path for path in _latin_fonts()
+        if not any(part in path.stem.lower() for part in barred)
+        and (use != "small" or any(part in path.stem.lower() for part in plain))
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=2048)
 def load_font(use: str, choice: float, size: int) -> Font:
     """The font that a number in [0, 1) chooses for a use, at a size in pixels."""
     files = _faces(use)
-    if not files:
-        return ImageFont.load_default(size)  # type: ignore[return-value]
-    return ImageFont.truetype(files[int(choice * len(files))], size, layout_engine=ImageFont.Layout.BASIC)
+    return ImageFont.truetype(str(files[int(choice * len(files))]), size, layout_engine=ImageFont.Layout.BASIC)
 
 
 @lru_cache(maxsize=256)
@@ -179,25 +173,21 @@ def set_text(canvas: Canvas, lettering: Lettering, area: Rect, align: str, palet
         small = min(small, 0.7 * title.size)
     total = title.height + gap + 0.72 * small
     top = y0 + (y1 - y0 - total) / 2
-    used = (x0, top, x1, top + total)
-    if align != "center":
-        used = (
-            (x0, top, x0 + title.width, top + total) if align == "left" else (x1 - title.width, top, x1, top + total)
-        )
+    left = x1 - title.width if align == "right" else x0
+    right = x0 + title.width if align == "left" else x1
+    used = (left, top, right, top + total)
     behind = ground(canvas, used)
     color, ratio = text_color(palette, behind, lettering.prefer)
     if ratio < 3:
         color = _plate(canvas, used, palette)
     elif colors and min(contrast(luminance(colors[0]), v) for v in np.quantile(behind, [0.06, 0.94])) >= READABLE:
         color = colors[0]
-    settings = []
-    y = top + title.cap
-    boxes = []
+    y, boxes = top + title.cap, []
     font = load_font(title.use, lettering.font, max(1, int(title.size)))
     for line in title.lines:
         boxes.append(_line(canvas, line, font, area, align, y, color))
         y += title.pitch
-    settings.append(_setting(lettering.title, boxes, color, font, factor, canvas))
+    settings = [_setting(lettering.title, boxes, color, font, factor, canvas)]
     if lettering.subtitle:
         font = load_font("small", lettering.small_font, max(1, int(small)))
         box = _line(canvas, lettering.subtitle, font, area, align, top + title.height + gap + small * 0.72, color)
@@ -221,11 +211,9 @@ def _line(canvas: Canvas, text: str, font: Font, area: Rect, align: str, baselin
 
 
 def _setting(text: str, boxes: list[Rect], color: RGB, font: Font, factor: int, canvas: Canvas) -> Setting:
-    width, height = canvas.w // factor, canvas.h // factor
-    box = (
-        max(0, int(min(b[0] for b in boxes) // factor)), max(0, int(min(b[1] for b in boxes) // factor)),
-        min(width, int(-(-max(b[2] for b in boxes) // factor))), min(height,
-                                                                     int(-(-max(b[3] for b in boxes) // factor))),
-    )  # fmt: skip
-    family, weight = font.getname()
-    return Setting(text, box, color, f"{family} {weight}")
+    x0, y0 = (max(0, int(min(box[side] for box in boxes) // factor)) for side in (0, 1))
+    x1, y1 = (
+        min(whole // factor, int(-(-max(box[side] for box in boxes) // factor)))
+        for side, whole in ((2, canvas.w), (3, canvas.h))
+    )
+    return Setting(text, (x0, y0, x1, y1), color, " ".join(font.getname()))
