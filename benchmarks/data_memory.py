@@ -18,8 +18,8 @@ import psutil
 
 from posterkit.datagen.engine import Flow, run_flow
 from posterkit.datagen.text_render import shipped_wording
+from posterkit.datasets.sample_files import encode_sample
 from posterkit.datasets.validation import validate
-from posterkit.schema import encode_sample
 from posterkit.sizing import Size
 from posterkit.typeset.fonts import FACES
 

@@ -24,7 +24,8 @@ from nano_measures import (
 from nano_reflections import make_reflections, measure_best_of_2, measure_refined
 
 from posterkit.datagen.engine import Flow, run_flow
-from posterkit.schema import PosterSample, encode_sample
+from posterkit.datasets.sample_files import encode_sample
+from posterkit.schema import PosterSample
 from posterkit.synthetic.glyph_posters import GlyphPosters
 from posterkit.tasks import TASKS
 from posterkit.training.lora_files import read_lora, write_lora

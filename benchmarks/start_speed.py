@@ -18,7 +18,7 @@ from pathlib import Path
 from posterkit.datagen.engine import Flow, run_flow
 from posterkit.datasets.dataset import PosterDataset
 from posterkit.datasets.file_index import FileIndex
-from posterkit.schema import encode_for_shards, encode_sample
+from posterkit.datasets.sample_files import encode_for_shards, encode_sample
 from posterkit.synthetic import SyntheticPosters
 from posterkit.training.loading.fitting import plan_sizes
 

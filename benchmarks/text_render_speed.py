@@ -38,7 +38,7 @@ def ours(photos: Path, count: int, texts: int) -> dict[str, float]:
 
     from posterkit.datagen.engine import Drop
     from posterkit.datagen.text_render import shipped_wording
-    from posterkit.schema import encode_sample
+    from posterkit.datasets.sample_files import encode_sample
     from posterkit.sizing import Size
     from posterkit.typeset.fonts import FACES
 

@@ -37,7 +37,8 @@ from PIL import Image
 
 from posterkit import mini
 from posterkit.datagen.engine import Flow, run_flow
-from posterkit.schema import PosterSample, encode_sample
+from posterkit.datasets.sample_files import encode_sample
+from posterkit.schema import PosterSample
 from posterkit.synthetic import SyntheticPosters
 from posterkit.training.lora import ATTENTION
 

@@ -22,8 +22,8 @@ from posterkit.datagen.omni.cutouts import LazyPainter
 from posterkit.datagen.omni.posters import FindSubjects, PosterTasks, ReadTexts, open_source
 from posterkit.datagen.picture_folder import check_outside
 from posterkit.datasets import PosterSample, SyntheticPosters
+from posterkit.datasets.sample_files import encode_for_shards, encode_sample
 from posterkit.pipelines.segmenters import open_segmenter
-from posterkit.schema import encode_for_shards, encode_sample
 from posterkit.sizing import Size, check_on_grid
 from posterkit.tasks import TASKS, get_task
 

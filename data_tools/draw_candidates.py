@@ -19,7 +19,7 @@ from posterkit.datagen.command_line import make_set, run_tool, size
 from posterkit.datagen.engine import Flow, FlowResult
 from posterkit.datagen.lazy_models import LazyImageTextModel
 from posterkit.datagen.requests import read_requests
-from posterkit.schema import encode_sample
+from posterkit.datasets.sample_files import encode_sample
 from posterkit.sizing import Size
 from posterkit.tasks import TEXT
 

@@ -19,8 +19,8 @@ from posterkit.datagen.engine import Drop, Flow, FlowResult
 from posterkit.datagen.picture_folder import check_outside, fingerprint, list_pictures, read_caption
 from posterkit.datagen.text_render import SCRIPTS, Wording, read_wording, render_text, shipped_wording
 from posterkit.datasets import PosterSample
+from posterkit.datasets.sample_files import encode_sample
 from posterkit.image_io import read_image
-from posterkit.schema import encode_sample
 from posterkit.sizing import Size
 from posterkit.synthetic import draw_art
 from posterkit.typeset.fonts import FACES, Face, load_face

@@ -23,7 +23,8 @@ from typing import Any, Literal
 from PIL import Image
 
 from posterkit.datasets.processes import begin_worker
-from posterkit.datasets.shards import FolderShard, Row, TarShard
+from posterkit.datasets.sample_files import Row
+from posterkit.datasets.shards import FolderShard, TarShard
 from posterkit.image_io import remove_unfinished, written_whole
 
 ShardFormat = Literal["folder", "webdataset"]

@@ -20,10 +20,11 @@ from posterkit.datagen.lazy_models import LazyCritic, LazyImageTextModel, RulesA
 from posterkit.datagen.near_duplicates import find_near_duplicates, perceptual_hash
 from posterkit.datagen.picture_folder import caption_path, read_caption
 from posterkit.datasets.dataset import read_rows
+from posterkit.datasets.sample_files import encode_sample
 from posterkit.image_io import read_image, read_image_and_kind, read_size
 from posterkit.llm.client import AnswerError
 from posterkit.metrics.text_regions import DetectedText
-from posterkit.schema import DrawnText, PosterSample, Region, encode_sample
+from posterkit.schema import DrawnText, PosterSample, Region
 
 EXACT, BLEMISHES, NEAR = "exact copies", "credit blocks and watermarks", "near copies"
 SMALL = 256  # px of the shorter side that are enough for a hash and for a thumbnail

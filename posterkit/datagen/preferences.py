@@ -14,10 +14,10 @@ from posterkit.datagen.drawing import DrawnPosters, Once
 from posterkit.datagen.engine import Drop
 from posterkit.datagen.lazy_models import LazyCritic, LazyImageTextModel, LazyReward
 from posterkit.datagen.requests import SetRequest
-from posterkit.datasets.shards import Row
+from posterkit.datasets.sample_files import Row, blank_pictures
 from posterkit.llm.client import AnswerError
 from posterkit.rewards import RewardResult
-from posterkit.tasks import TASKS, TEXT
+from posterkit.tasks import TEXT
 
 UNEDITED = 1  # the turn of a row whose rejected side is the input
 
@@ -230,10 +230,7 @@ def _shared(request: SetRequest, name: str, alike: bool) -> tuple[Row, dict[str,
     hole = request.mask_picture()
     mask = hole and _put(files, f"{name}.mask.png", hole)
     if alike and request.task != TEXT:
-        most = max(task.references[-1] for task in TASKS.values())
-        for blank in (*(f"{name}.ref{n}.png" for n in range(most)), f"{name}.mask.png"):
-            if blank not in files:
-                _put(files, blank, Image.new("L", (1, 1)))
+        files |= {blank: pixel for blank, pixel in blank_pictures(name).items() if blank not in files}
     row = {
         "id": name, "task": request.task, "prompt": request.caption, "instruction": request.as_instruction(),
         "words": request.prompt or None, "theme": request.theme, "split": request.split, "source": request.source,

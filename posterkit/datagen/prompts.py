@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from posterkit.datasets.shards import Row
+from posterkit.datasets.sample_files import Row
 from posterkit.llm.once import opened_once
 from posterkit.prompts import PosterBrief, quotes
 

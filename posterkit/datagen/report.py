@@ -17,7 +17,8 @@ from PIL import Image, ImageDraw
 
 from posterkit.datasets.dataset import PosterDataset
 from posterkit.datasets.pair_dataset import as_samples, pictures_of
-from posterkit.schema import PosterSample, sample_from_row
+from posterkit.datasets.sample_files import sample_from_row
+from posterkit.schema import PosterSample
 
 _STYLE = Path(__file__).with_suffix(".css")
 _ROLE = {"major": (226, 61, 40), "minor": (240, 168, 32)}

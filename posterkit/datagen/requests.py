@@ -11,8 +11,8 @@ from typing import Any
 
 from posterkit.datagen.engine import Drop
 from posterkit.datasets.dataset import INDEX, SetFiles, read_row
-from posterkit.datasets.shards import Row
-from posterkit.schema import PosterRequest, sample_from_row
+from posterkit.datasets.sample_files import Row, sample_from_row
+from posterkit.schema import PosterRequest
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS, TEXT
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
 
+from posterkit.datasets.sample_files import Row, sample_from_row
 from posterkit.documents import read_json
-from posterkit.schema import PosterSample, sample_from_row
+from posterkit.schema import PosterSample
 
 INDEX = "samples.jsonl"
 
@@ -65,7 +65,7 @@ class SetFiles:
         self._members: dict[str, dict[str, tuple[int, int]]] = {}
         self._stamps: dict[str, tuple[int, int]] = {}  # of tar shards
 
-    def read(self, row: dict[str, Any], name: str) -> bytes:
+    def read(self, row: Row, name: str) -> bytes:
         """The bytes of one file of a row.
 
         Raises:
@@ -86,7 +86,7 @@ class SetFiles:
             file.seek(start)
             return file.read(size)
 
-    def stamp(self, row: dict[str, Any], name: str) -> tuple[int, int]:
+    def stamp(self, row: Row, name: str) -> tuple[int, int]:
         """Bytes and time of change (nanoseconds) of one file of a row, or of the tar shard that holds it.
 
         Raises:
@@ -119,7 +119,7 @@ class SetFiles:
         return self._members[shard]
 
 
-def read_rows(index: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_rows(index: str | Path) -> Iterator[tuple[int, Row]]:
     """The lines of an index with their numbers, from 1.
 
     Raises:
@@ -135,7 +135,7 @@ def read_rows(index: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 yield number, read_row(line, f"{index}:{number}")
 
 
-def read_row(line: str, where: str) -> dict[str, Any]:
+def read_row(line: str, where: str) -> Row:
     """One line of an index.
 
     Raises:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar, overload
+from typing import Generic, TypeVar
 
-from posterkit.datasets.dataset import INDEX, SetFiles, read_rows
-from posterkit.schema import PosterSample, sample_from_row
+from posterkit.datasets.dataset import PosterDataset
+from posterkit.datasets.sample_files import Row, sample_from_row
+from posterkit.schema import PosterSample
 
 Item = TypeVar("Item")
 Read = Callable[[str], bytes]
@@ -54,7 +55,7 @@ class Reflection:
     style: str
 
 
-class PairDataset(Sequence[Item], Generic[Item]):
+class PairDataset(Generic[Item]):
     """Pairs by number: rows are in memory, pictures are read when they are asked for.
 
     Args:
@@ -67,28 +68,20 @@ class PairDataset(Sequence[Item], Generic[Item]):
         ValueError: a line is no JSON object.
     """
 
-    def __init__(self, path: str | Path, decode: Callable[[dict[str, Any], Read], Item], split: str | None = None):
-        path = Path(path)
-        index = path / INDEX if path.is_dir() else path
-        self.files, self._decode = SetFiles(index.parent), decode
-        self.rows = [row for _, row in read_rows(index) if split is None or row.get("split", "train") == split]
+    def __init__(self, path: str | Path, decode: Callable[[Row, Read], Item], split: str | None = None) -> None:
+        found = PosterDataset(path, split=split)
+        self.rows, self.files, self._decode = found.rows, found.files, decode
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    @overload
-    def __getitem__(self, index: int) -> Item: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Item]: ...
-    def __getitem__(self, index: int | slice) -> Item | list[Item]:
+    def __getitem__(self, index: int) -> Item:
         """Item `index`.
 
         Raises:
             ValueError: its row lacks a key, or one of its pictures cannot be read.
             FileNotFoundError: a picture is not there.
         """
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
         row = self.rows[index]
         return self._decode(row, lambda name: self.files.read(row, name))
 
@@ -103,7 +96,7 @@ def open_reflections(path: str | Path, split: str | None = None) -> PairDataset[
     return PairDataset(path, reflection_from_row, split)
 
 
-def preference_from_row(row: dict[str, Any], read: Read) -> PreferencePair:
+def preference_from_row(row: Row, read: Read) -> PreferencePair:
     """The pair that a row describes.
 
     Raises:
@@ -114,7 +107,7 @@ def preference_from_row(row: dict[str, Any], read: Read) -> PreferencePair:
     return PreferencePair(row["id"], chosen, rejected, row.get("kind", "candidates"), row.get("gap"))
 
 
-def reflection_from_row(row: dict[str, Any], read: Read) -> Reflection:
+def reflection_from_row(row: Row, read: Read) -> Reflection:
     """The reflection that a row describes.
 
     Raises:
@@ -125,14 +118,14 @@ def reflection_from_row(row: dict[str, Any], read: Read) -> Reflection:
     return Reflection(row["id"], draft, target, row["content"], row["style"])
 
 
-def pictures_of(row: dict[str, Any]) -> tuple[str, str] | None:
+def pictures_of(row: Row) -> tuple[str, str] | None:
     """The keys of a pair's two posters, the better one last for a reflection; None for a row with a single poster."""
     if "chosen" in row or "rejected" in row:
         return "chosen", "rejected"
     return ("draft", "target") if "draft" in row else None
 
 
-def as_samples(row: dict[str, Any]) -> list[dict[str, Any]]:
+def as_samples(row: Row) -> list[Row]:
     """A row as rows of samples: two for a pair, one for each poster; the row itself where there is only one."""
     keys = pictures_of(row)
     if keys is None:
@@ -144,7 +137,7 @@ def as_samples(row: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _need(row: dict[str, Any], keys: Sequence[str]) -> None:
+def _need(row: Row, keys: Sequence[str]) -> None:
     missing = [key for key in keys if key not in row]
     if missing:
         raise ValueError(f"{row.get('id', 'a pair')}: {', '.join(missing)} is missing")

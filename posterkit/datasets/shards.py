@@ -9,9 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from posterkit.datasets.sample_files import Row
 from posterkit.image_io import written_whole
-
-Row = dict[str, Any]
 
 
 class FolderShard:

@@ -1,15 +1,14 @@
-"""The validator: reads a whole set before any GPU work, and names every fault with its row."""
+"""Checks a whole set before any GPU work: every fault, with its row."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -17,17 +16,18 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from posterkit.critic.model import speaks_of_another
 from posterkit.datasets.dataset import INDEX, SetFiles, read_row
 from posterkit.datasets.pair_dataset import as_samples, pictures_of
-from posterkit.datasets.pair_validation import key_faults, picture_faults
 from posterkit.datasets.processes import begin_worker
+from posterkit.datasets.sample_files import Row, sample_from_row
 from posterkit.image_io import FORMATS, MAX_PIXELS
-from posterkit.schema import sample_from_row
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS
 
 ROLES = ("major", "minor")
 SPLITS = ("train", "heldout")
+KINDS = ("candidates", "unedited")  # of preference pairs
 _ORIENTATION = 0x0112
 _CHUNK = 64
 
@@ -57,7 +57,7 @@ class _Seen:
     """A row after its own check: what the checks across rows need."""
 
     line: int
-    row: dict[str, Any]
+    row: Row
     faults: tuple[str, ...]
     size: Size | None = None
     target: str = ""  # a hash of the target's pixels
@@ -114,53 +114,68 @@ def validate(path: str | Path, *, workers: int = 1, batch_size: int | None = Non
 
 def _each(index: Path, workers: int) -> Iterator[_Seen]:
     """Every line after its own check, in order."""
-    check = partial(_check_lines, index)
-    if workers == 1:
-        for chunk in _chunks(index):
-            yield from check(chunk)
-        return
-    with ProcessPoolExecutor(workers, get_context("spawn"), begin_worker) as pool:
-        for part in pool.map(check, _chunks(index)):
-            yield from part
-
-
-def _chunks(index: Path) -> Iterator[list[tuple[int, str]]]:
+    check = partial(_check_line, SetFiles(index.parent))
     with index.open(encoding="utf-8", errors="replace") as lines:
         numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
-        while chunk := list(islice(numbered, _CHUNK)):
-            yield chunk
+        if workers == 1:
+            yield from map(check, numbered)
+            return
+        with ProcessPoolExecutor(workers, get_context("spawn"), begin_worker) as pool:
+            yield from pool.map(check, numbered, chunksize=_CHUNK)
 
 
-def _check_lines(index: Path, lines: Iterable[tuple[int, str]]) -> list[_Seen]:
-    files = SetFiles(index.parent)
-    return [_check_line(number, line, files) for number, line in lines]
-
-
-def _check_line(number: int, line: str, files: SetFiles) -> _Seen:
+def _check_line(files: SetFiles, numbered: tuple[int, str]) -> _Seen:
+    number, line = numbered
     try:
         row = read_row(line, "")
     except ValueError as error:
         return _Seen(number, {}, (str(error).removeprefix(": "),))
-    if faults := tuple(key_faults(row)):
+    if faults := tuple(_pair_faults(row)):
         return _Seen(number, row, faults)
     first, *rest = as_samples(row)
     # what both posters of a pair have in common is checked with the first
-    rest = [
-        {"task": "text", **{key: one[key] for key in ("id", "target", "caption", "shard") if key in one}}
-        for one in rest
-    ]
+    own = ("id", "target", "caption", "shard")
+    rest = [{"task": "text", **{key: one[key] for key in own if key in one}} for one in rest]
     checked = [_check_sample(one, files) for one in (first, *rest)]
     faults = list(dict.fromkeys(fault for found, _ in checked for fault in found))
     targets = [target for _, target in checked if target is not None]
     if len(targets) < len(checked):
         return _Seen(number, row, tuple(faults))
     if rest:
-        faults += picture_faults(row, *targets)
+        faults += _difference_faults(row, *targets)
     digest = hashlib.md5(np.asarray(targets[0]).tobytes(), usedforsecurity=False).hexdigest()
     return _Seen(number, row, tuple(faults), Size(*targets[0].size), digest)
 
 
-def _check_sample(row: dict[str, Any], files: SetFiles) -> tuple[list[str], Image.Image | None]:
+def _pair_faults(row: Row) -> Iterator[str]:
+    """What is wrong with a pair's row before any file is opened; nothing for a row with a single poster."""
+    keys = pictures_of(row)
+    if keys is None:
+        return
+    texts = ("content", "style") if keys[0] == "draft" else ()
+    for key in (*keys, "prompt", *texts):
+        if not isinstance(row.get(key), str) or not row[key].strip():
+            yield f'"{key}" must be a text, found {row.get(key)!r}'
+        elif key in texts and (mention := speaks_of_another(row[key])):
+            yield f'"{key}" speaks of another picture: {mention!r}'
+    kind, gap = row.get("kind", "candidates"), row.get("gap")
+    if keys[0] == "chosen" and kind not in KINDS:
+        yield f"kind {kind!r} is unknown; there are {', '.join(KINDS)}"
+    if keys[0] == "chosen" and gap is not None and not (isinstance(gap, int | float) and gap > 0):
+        yield f'"gap" must be above 0, the chosen one being better; found {gap!r}'
+
+
+def _difference_faults(row: Row, first: Image.Image, second: Image.Image) -> Iterator[str]:
+    """What is wrong between the two posters of a pair."""
+    one, other = pictures_of(row) or ("", "")
+    if first.size == second.size:
+        if np.array_equal(np.asarray(first), np.asarray(second)):
+            yield f"{one} and {other} are the same picture"
+    elif row.get("kind") != "unedited":  # an input has its own size
+        yield f"{one} is {Size(*first.size)}, {other} {Size(*second.size)}"
+
+
+def _check_sample(row: Row, files: SetFiles) -> tuple[list[str], Image.Image | None]:
     """What is wrong with a sample, and its target where that can be read."""
     faults = list(_key_faults(row)) or list(_kind_faults(row))
     if faults:
@@ -180,7 +195,7 @@ def _check_sample(row: dict[str, Any], files: SetFiles) -> tuple[list[str], Imag
     return faults, target
 
 
-def _key_faults(row: dict[str, Any]) -> Iterator[str]:
+def _key_faults(row: Row) -> Iterator[str]:
     """What is wrong with the row before any file is opened."""
     for key in ("id", "task", "target", "caption"):
         if not isinstance(row.get(key), str) or not row[key]:
@@ -218,7 +233,7 @@ def _key_faults(row: dict[str, Any]) -> Iterator[str]:
                 yield f"{name}: lies outside the set; paths are relative to the index"
 
 
-def _kind_faults(row: dict[str, Any]) -> Iterator[str]:
+def _kind_faults(row: Row) -> Iterator[str]:
     """Whether a sample can be made of the row at all, whatever its pictures are."""
     pixel = io.BytesIO()
     Image.new("RGB", (1, 1)).save(pixel, "PNG")
@@ -228,7 +243,7 @@ def _kind_faults(row: dict[str, Any]) -> Iterator[str]:
         yield str(error).removeprefix(f"{row['id']}: ")
 
 
-def _named(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _named(row: Row) -> Iterator[tuple[str, str]]:
     yield "target", row["target"]
     for number, name in enumerate(row.get("references") or ()):
         yield f"references[{number}]", name
@@ -236,7 +251,7 @@ def _named(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "mask", row["mask"]
 
 
-def _files(row: dict[str, Any]) -> set[str]:
+def _files(row: Row) -> set[str]:
     """The names in a row that may be files, whatever else is wrong with it."""
     posters = [row.get(key) for key in pictures_of(row) or ("target",)]
     references = row.get("references")
@@ -265,13 +280,13 @@ def _picture(content: bytes, key: str) -> Image.Image:
         raise ValueError("is turned by its EXIF; save it upright")
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         raise ValueError("has an alpha channel; lay it on a ground")
-    wanted = "L" if key == "mask" else "RGB"
-    if picture.mode != wanted:
-        raise ValueError(f"its mode is {picture.mode}, {key} must be {wanted}")
+    accepted = "L" if key == "mask" else "RGB"
+    if picture.mode != accepted:
+        raise ValueError(f"its mode is {picture.mode}, {key} must be {accepted}")
     return picture
 
 
-def _mask_faults(row: dict[str, Any], target: Image.Image, mask: Image.Image | None) -> Iterator[str]:
+def _mask_faults(row: Row, target: Image.Image, mask: Image.Image | None) -> Iterator[str]:
     if mask is None:
         return
     if mask.size != target.size:
@@ -283,7 +298,7 @@ def _mask_faults(row: dict[str, Any], target: Image.Image, mask: Image.Image | N
         yield f"{row['mask']}: the mask marks everything"
 
 
-def _box_faults(row: dict[str, Any], size: Size) -> Iterator[str]:
+def _box_faults(row: Row, size: Size) -> Iterator[str]:
     boxes: list[tuple[str, Any]] = [
         (f"{key}[{n}].box", one.get("box"))
         for key in ("regions", "texts")
@@ -300,21 +315,17 @@ def _box_faults(row: dict[str, Any], size: Size) -> Iterator[str]:
             yield f"{name} {box} is empty or leaves the canvas of {size}"
 
 
-def _text_faults(row: dict[str, Any]) -> Iterator[str]:
+def _text_faults(row: Row) -> Iterator[str]:
     """Roles are known; what a text model must write stands in the caption, letter for letter."""
-    said = _plain(row["caption"])
+    said = " ".join(row["caption"].split())
     read = "texts" in (row.get("judged") or {})  # off a finished poster, where a reader may be wrong by a letter
     for n, region in enumerate(row.get("regions") or ()):
         if not isinstance(region, dict) or region.get("role") not in ROLES:
             yield f"regions[{n}] needs a role, {' or '.join(ROLES)}; found {region!r}"
         elif read or region["role"] != "major" or not isinstance(region.get("text"), str):
             continue
-        elif _plain(region["text"]) not in said:
+        elif " ".join(region["text"].split()) not in said:
             yield f"the text {region['text']!r} is not in the caption"
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _repeated(ids: dict[str, list[str]]) -> Iterator[Fault]:

@@ -41,12 +41,13 @@ from posterkit.datagen.prompts import (
 )
 from posterkit.datagen.requests import TEXT, SetRequest, read_requests
 from posterkit.datasets import PosterDataset
+from posterkit.datasets.sample_files import encode_sample
 from posterkit.datasets.validation import validate
 from posterkit.llm.client import AnswerError
 from posterkit.pipelines.postercraft import PosterCraftPipeline
 from posterkit.prompts import PosterBrief, quoted_texts
 from posterkit.rewards.models.image_text import ImageTextModel
-from posterkit.schema import DrawnText, encode_sample
+from posterkit.schema import DrawnText
 from posterkit.sizing import Size
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from PIL import Image
 from posterkit.datagen.engine import Drop, Flow, run_flow
 from posterkit.datagen.report import scripts, write_report
 from posterkit.datasets import SyntheticPosters
-from posterkit.schema import encode_sample
+from posterkit.datasets.sample_files import encode_sample
 from posterkit.tasks import TASKS
 
 TASK_NAMES = ("text", *TASKS)

@@ -13,8 +13,8 @@ from PIL import Image
 
 from posterkit.datagen.engine import Flow, run_flow
 from posterkit.datasets import PosterDataset, SyntheticPosters, write_sample
+from posterkit.datasets.sample_files import encode_for_shards, encode_sample
 from posterkit.datasets.validation import validate
-from posterkit.schema import encode_for_shards, encode_sample
 from posterkit.tasks import TASKS
 
 SOURCE = SyntheticPosters(seed=3, size=(64, 96))

@@ -12,7 +12,8 @@ from PIL import Image
 from posterkit.datagen.engine import Flow, run_flow
 from posterkit.datagen.text_render import SCRIPTS, Wording, render_text, shipped_wording
 from posterkit.datasets.dataset import INDEX, PosterDataset
-from posterkit.schema import PosterSample, encode_sample
+from posterkit.datasets.sample_files import encode_sample
+from posterkit.schema import PosterSample
 from posterkit.synthetic import SyntheticPosters, title_words
 from posterkit.synthetic.synthetic_poster import draw_art
 from posterkit.tasks import TASKS
