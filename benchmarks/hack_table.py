@@ -28,10 +28,9 @@ from posterkit.generate.draw import at_size, draw
 from posterkit.generate.maker import open_pipeline
 from posterkit.metrics.expected_texts import request_from_sample
 from posterkit.rewards import open_reward
-from posterkit.rewards.cache import CachedReward
 from posterkit.rewards.composition import TEXT, ComposedReward
 from posterkit.rewards.parts.preservation import canvas_of
-from posterkit.rewards.reward import NOTHING_TO_JUDGE
+from posterkit.rewards.reward import NOTHING_TO_JUDGE, CachedReward
 from posterkit.schema import PosterSample
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS

@@ -13,7 +13,7 @@ from mini_report import draw
 from nano_measures import REREAD, REWARDED, Picture, background, letters, pipeline_of, title_similarity
 from PIL import Image
 
-from posterkit.critic.critic import Suggestions
+from posterkit.critic import Suggestions
 from posterkit.datagen.engine import Flow, run_flow
 from posterkit.metrics.color import border_color, srgb_to_lab
 from posterkit.prompts import COLORS

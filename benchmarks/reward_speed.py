@@ -19,7 +19,7 @@ from PIL import Image
 
 from posterkit.metrics.poster_reader import PosterReader
 from posterkit.prompts import PosterBrief
-from posterkit.rewards.parts.text import TextReward
+from posterkit.rewards.parts.text_reward import TextReward
 from posterkit.schema import PosterRequest
 from posterkit.synthetic import draw_art
 from posterkit.synthetic.captions import SUBTITLES, TITLES

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from posterkit.critic.opening import BLIND
+from posterkit.critic import BLIND
 from posterkit.datagen.best_of_n import EarlyFilter, ImageTextFilter, KeepBest, TextFilter
 from posterkit.datagen.candidate_options import CandidateOptions, draw_step, judge_of, settings_of, share
 from posterkit.datagen.command_line import make_set, run_tool, size

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from posterkit.critic.opening import BLIND, RULES
+from posterkit.critic import BLIND, RULES
 from posterkit.datagen.command_line import ToolParser, make_set, one_in, positive_int, run_tool, run_with_progress
 from posterkit.datagen.engine import Flow, FlowResult, claim_folder, forget_shards
 from posterkit.datagen.lazy_models import LazyCritic, LazyImageTextModel, RulesAesthetics

@@ -11,7 +11,7 @@ Judged pairs come from `data_tools/mine_preferences.py`. The others are free (`k
 makes doing nothing worthless; a poster for another task; words that the poster does not show; and BPO's bootstraps: a
 poster under noise, with its text spoilt or misspelt, a single character of the asked text changed. At the end held-out
 pairs of every kind are told apart: `heldout.json`, `heldout.jsonl` (each pair and what is wrong with it),
-`calibration.png`, `pairs.png`. `posterkit.rewards.models.learned.LearnedReward("run folder")` is the reward.
+`calibration.png`, `pairs.png`. `posterkit.rewards.models.reward_model.LearnedReward("run folder")` is the reward.
 `kinds.unedited=0` and `prompt=false` are the paper's ablations.
 """
 
@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from posterkit.pipelines.loading import quiet_bars
-from posterkit.rewards.models.scorer import Scorer
+from posterkit.rewards.models.reward_model import RewardModel
 from posterkit.training.config import RunConfig, parse_config
 from posterkit.training.errors import WrongCall, setting_up
 from posterkit.training.loading.good_posters import JudgementConfig, open_good_posters
@@ -95,11 +95,11 @@ def main() -> None:
     run.finish(model)
 
 
-def open_scorer(config: RewardModelConfig) -> Scorer:
+def open_scorer(config: RewardModelConfig) -> RewardModel:
     """The backbone with a fresh head, and in it what trains."""
     assert config.init_from is not None
     quiet_bars()
-    model = Scorer(config.init_from, area=config.area, prompt=config.prompt, dtype=DTYPES[config.base])
+    model = RewardModel(config.init_from, area=config.area, prompt=config.prompt, dtype=DTYPES[config.base])
     trainable = config.trainable
     if trainable.weights != "full":
         dora = trainable.weights == "dora"

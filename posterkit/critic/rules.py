@@ -17,7 +17,7 @@ from posterkit.metrics.prompt_requirements import requirements
 from posterkit.metrics.text import TextAccuracy
 from posterkit.metrics.text_regions import DetectedText, has_credit_block, has_watermark
 from posterkit.prompts import in_quotes, quoted_texts
-from posterkit.rewards.parts.text import accuracy
+from posterkit.rewards.parts.text_reward import accuracy
 from posterkit.typeset.contrast import MINIMUM
 
 _LONGEST = 1000  # characters of a text that are quoted

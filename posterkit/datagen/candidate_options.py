@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from posterkit.critic.opening import RULES
+from posterkit.critic import RULES
 from posterkit.datagen.command_line import ToolParser, positive_int, size
 from posterkit.datagen.drawing import Draw, ModelAt
 from posterkit.datagen.lazy_models import LazyCritic

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from posterkit.critic.critic import Critic
-from posterkit.critic.opening import BLIND, RULES, open_critic
+from posterkit.critic import BLIND, RULES, Critic, open_critic
 from posterkit.llm.once import opened_once
 from posterkit.llm.opening import open_vision_language_model
 from posterkit.prompts import quoted_texts
@@ -26,7 +25,7 @@ _BY_RULES = {RULES: "text+aesthetics+agreement", BLIND: "aesthetics+agreement"}
 
 @dataclass(frozen=True)
 class LazyCritic:
-    """A critic by its address, see `posterkit.critic.opening.open_critic`."""
+    """A critic by its address, see `posterkit.critic.open_critic`."""
 
     source: str
     model: str | None = None

@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from posterkit.critic.critic import Suggestions
+from posterkit.critic import Suggestions
 from posterkit.critic.model import speaks_of_another
 from posterkit.datagen.drawing import DrawnPosters, Once
 from posterkit.datagen.engine import Drop

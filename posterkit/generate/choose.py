@@ -15,8 +15,8 @@ from posterkit.generate.record import FinishedPoster
 from posterkit.messages import error_line
 from posterkit.prompts import in_quotes, quoted_texts
 from posterkit.rewards import RewardResult, open_reward
-from posterkit.rewards.registry import reach
 from posterkit.rewards.service.pool import RewardPool
+from posterkit.rewards.specs import reach
 from posterkit.schema import PosterRequest
 from posterkit.sizing import contain
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
-from posterkit.critic.critic import Critic
+from posterkit.critic import Critic
 from posterkit.generate.choose import Scorer, draw_best
 from posterkit.generate.compose import finish
 from posterkit.generate.draw import PreparedPoster, draw_prepared, prepare
@@ -189,7 +189,7 @@ class PosterMaker:
         return made
 
     def _open_critic(self) -> Critic:
-        from posterkit.critic.opening import open_critic
+        from posterkit.critic import open_critic
         from posterkit.pipelines.presets import hardware
 
         if self._critic is None:

@@ -44,7 +44,7 @@ class Settings:
         native: the poster keeps the size that the model draws at.
         draw_text: texts are drawn by the diffusion model instead of typeset; None leaves it to the checkpoint.
         reward: compares posters, see `posterkit.rewards.open_reward`; None means the rules.
-        critic: suggests improvements, see `posterkit.critic.opening.open_critic`; None means the rules.
+        critic: suggests improvements, see `posterkit.critic.open_critic`; None means the rules.
         segmenter: cuts subjects out, see `posterkit.pipelines.segmenters.open_segmenter`; None means the rules.
     """
 

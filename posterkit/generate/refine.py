@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from posterkit.critic.critic import Critic
+from posterkit.critic import Critic
 from posterkit.generate.choose import DrawPosters, Scorer, score_row, scored_request
 from posterkit.generate.draw import PreparedPoster
 from posterkit.generate.plan import PosterPlan

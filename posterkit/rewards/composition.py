@@ -1,4 +1,4 @@
-"""Several rewards as one: weights per task, and gates that no other part can buy a way through."""
+"""Several rewards as one: weights per task, and gates, which cap the whole where a part fails."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ GATES: tuple[Gate, ...] = (
     Gate("identity", 0.5, 0.4),
     Gate("style", 0.4, 0.4),
 )
-BLIND: dict[str, float] = {"aesthetics": 0.5, "agreement": 0.5}  # what a generic reward measures, whatever the task
+GENERIC_WEIGHTS: dict[str, float] = {"aesthetics": 0.5, "agreement": 0.5}  # whatever the task
 
 
 def read_composition(path: str | Path) -> tuple[dict[str, dict[str, float]], tuple[Gate, ...]]:

@@ -1,4 +1,4 @@
-"""A reward that another machine serves: its client, and posters, requests and results as JSON."""
+"""The client of a served reward; posters, requests and results as JSON."""
 
 from __future__ import annotations
 

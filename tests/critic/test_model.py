@@ -12,7 +12,7 @@ import pytest
 from chat_server import Server, chat, reply, says, servers
 from PIL import Image
 
-from posterkit.critic.critic import Suggestions
+from posterkit.critic import Suggestions
 from posterkit.critic.model import ModelCritic, speaks_of_another
 from posterkit.llm.client import AnswerError
 from posterkit.llm.endpoint import Endpoint

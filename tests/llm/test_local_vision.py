@@ -16,7 +16,7 @@ from PIL import Image
 from small_scorer import save_tiny_qwen3
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from posterkit.critic.opening import open_critic
+from posterkit.critic import open_critic
 from posterkit.llm.client import AnswerError
 from posterkit.llm.local import LocalModel
 

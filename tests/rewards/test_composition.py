@@ -12,8 +12,8 @@ from odd_rewards import Odd
 from PIL import Image
 
 from posterkit.rewards import RewardResult, open_reward
-from posterkit.rewards.cache import CachedReward
 from posterkit.rewards.composition import TEXT, WEIGHTS, ComposedReward, Gate
+from posterkit.rewards.reward import CachedReward
 from posterkit.schema import PosterRequest
 from posterkit.tasks import TASKS
 

@@ -30,9 +30,8 @@ from posterkit.llm.client import AnswerError
 from posterkit.llm.local import LocalModel
 from posterkit.rewards import open_reward
 from posterkit.rewards.models import vision_language as marks
-from posterkit.rewards.models.features import windows
-from posterkit.rewards.models.image_text import ImageTextModel
-from posterkit.rewards.registry import kind_of
+from posterkit.rewards.models.image_text import ImageTextModel, windows
+from posterkit.rewards.specs import kind_of
 from posterkit.schema import PosterRequest
 
 REFERENCE = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8).repeat(6, 0).repeat(6, 1)

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from posterkit.rewards.parts.completion import Completion
-from posterkit.rewards.parts.preservation import Preservation, canvas_of, made_parts
-from posterkit.rewards.parts.reference import Identity, Layout, Style, copied
+from posterkit.rewards.parts.preservation import PreservationReward, canvas_of, made_parts
+from posterkit.rewards.parts.reference import CompletionReward, IdentityReward, LayoutReward, StyleReward, copied
 from posterkit.schema import PosterRequest
 from posterkit.sizing import Size
 from posterkit.tasks import BLANK
@@ -39,7 +38,7 @@ def test_a_subject_is_known_again_at_another_size_place_and_ground_and_mirrored(
         figure((120, 180), "green", (30, 60, 90, 120)),
         figure((120, 180), "black", (50, 90, 90, 130), mirror=True),
     ]
-    for worth in Identity()(posters, [asked("id_driven")] * 2):
+    for worth in IdentityReward()(posters, [asked("id_driven")] * 2):
         assert worth.value > 0.8
 
 
@@ -47,10 +46,10 @@ def test_a_subject_whose_pieces_stand_in_another_order_is_worth_less_in_patches(
     whole = figure((120, 180), "green", (30, 60, 90, 120))
     pieces = np.asarray(whole).copy()
     pieces[60:120] = pieces[60:120][::-1]  # upside down: the same colours and edges
-    honest, turned = Identity()([whole, Image.fromarray(pieces)], [asked("id_driven")] * 2)
+    honest, turned = IdentityReward()([whole, Image.fromarray(pieces)], [asked("id_driven")] * 2)
     assert turned.parts["presence"] == pytest.approx(honest.parts["presence"], abs=0.1)
     assert turned.parts["patches"] < honest.parts["patches"] - 0.15
-    blank = Identity()([Image.new("RGB", (120, 180), "green")], [asked("id_driven")])[0]
+    blank = IdentityReward()([Image.new("RGB", (120, 180), "green")], [asked("id_driven")])[0]
     assert blank.value < 0.2
 
 
@@ -66,16 +65,16 @@ def test_a_reference_handed_back_is_found_however_it_lies(how):
         poster = Image.new("RGB", (120, 180), "orange")
         poster.paste(photo.resize((side, side)), (0, 40) if how == "framed" else (31, 77))
     assert copied(np.asarray(poster), REFERENCE) > 0.8
-    assert Completion()([poster], [asked("id_driven")])[0].value < 0.25
+    assert CompletionReward()([poster], [asked("id_driven")])[0].value < 0.25
     # the same subject, lower and broader and turned
     other = figure((120, 180), "green", (10, 90, 110, 150), mirror=True)
-    assert Completion()([other], [asked("id_driven")])[0].value > 0.9
+    assert CompletionReward()([other], [asked("id_driven")])[0].value > 0.9
 
 
 def test_style_is_1_for_the_same_picture_and_falls_with_the_palette():
-    same = Style()([Image.fromarray(REFERENCE)], [asked("style_driven")])[0]
+    same = StyleReward()([Image.fromarray(REFERENCE)], [asked("style_driven")])[0]
     assert same.value == pytest.approx(1) and same.parts["palette"] == pytest.approx(1)
-    negative = Style()([Image.fromarray(255 - REFERENCE)], [asked("style_driven")])[0]
+    negative = StyleReward()([Image.fromarray(255 - REFERENCE)], [asked("style_driven")])[0]
     assert negative.value < 0.5 and "unlike" in negative.why
     assert negative.parts["strokes"] > 0.6  # the same edges, whatever their colours
 
@@ -85,7 +84,7 @@ def test_layout_is_the_reference_arrangement_in_other_colours():
     row = PosterRequest(task="layout_driven", texts=(), images=(np.asarray(one),), size=Size(120, 180))
     swapped = Image.fromarray(np.asarray(one)[..., ::-1].copy())  # red is blue
     moved = figure((120, 180), "white", (30, 110, 90, 170))
-    there, elsewhere = Layout()([swapped, moved], [row] * 2)
+    there, elsewhere = LayoutReward()([swapped, moved], [row] * 2)
     assert there.value > 0.8 > 0.3 > elsewhere.value and "elsewhere" in elsewhere.why
 
 
@@ -103,16 +102,16 @@ def extended() -> tuple[Image.Image, PosterRequest]:
 
 def test_kept_pixels_are_worth_1_when_they_are_exact_and_psnr_falls_as_the_formula_says():
     poster, row = extended()
-    exact = Preservation()([poster], [row])[0]
+    exact = PreservationReward()([poster], [row])[0]
     assert exact.value == 1 and exact.parts == {"psnr": 1.0, "ssim": 1.0}
     off = np.asarray(poster).astype(int)
     off[:, :, 1] = np.where(off[:, :, 1] > 20, off[:, :, 1] - 20, off[:, :, 1] + 20)
     # one channel of three off by 20: MSE 400 / 3, 10 log10(255^2 / (400 / 3)) = 26.88 dB
-    shifted = Preservation()([Image.fromarray(off.astype(np.uint8))], [row])[0]
+    shifted = PreservationReward()([Image.fromarray(off.astype(np.uint8))], [row])[0]
     assert shifted.parts["psnr"] == pytest.approx((26.88 - 15) / 25, abs=1e-3)
     elsewhere = np.asarray(poster).copy()
     elsewhere[row.mask == 255] = 0  # type: ignore[index]
-    assert Preservation()([Image.fromarray(elsewhere)], [row])[0].parts["psnr"] == 1
+    assert PreservationReward()([Image.fromarray(elsewhere)], [row])[0].parts["psnr"] == 1
 
 
 def test_a_made_area_that_needs_no_model_is_worth_nothing():
@@ -125,10 +124,10 @@ def test_a_made_area_that_needs_no_model_is_worth_nothing():
     rows = np.clip(np.arange(180), 50, 129)[:, None]
     drawn_out = np.asarray(poster)[rows, np.clip(np.arange(120), 20, 89)]
     assert made_parts(drawn_out, canvas, made)["drawn"] == 0
-    assert Completion()([Image.fromarray(drawn_out)], [row])[0].value == 0
+    assert CompletionReward()([Image.fromarray(drawn_out)], [row])[0].value == 0
 
 
 def test_a_poster_of_another_size_is_measured_at_the_rows():
     poster, row = extended()
     large = poster.resize((240, 360), Image.Resampling.NEAREST)
-    assert Preservation()([large], [row])[0].value > 0.9 and Completion()([large], [row])[0].value == 1
+    assert PreservationReward()([large], [row])[0].value > 0.9 and CompletionReward()([large], [row])[0].value == 1

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from chat_server import reply, servers
 
-from posterkit.rewards.registry import reach
+from posterkit.rewards.specs import reach
 
 
 @pytest.mark.parametrize(

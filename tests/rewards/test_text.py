@@ -10,7 +10,7 @@ from posterkit.metrics.expected_texts import request_from_sample
 from posterkit.metrics.glyphs import CELL
 from posterkit.metrics.poster_reader import PosterReader
 from posterkit.rewards import RewardResult
-from posterkit.rewards.parts.text import GlyphReward, TextReward, accuracy
+from posterkit.rewards.parts.text_reward import GlyphReward, TextReward, accuracy
 from posterkit.schema import DrawnText, PosterRequest, PosterSample
 from posterkit.synthetic.glyph_posters import GlyphPosters
 from posterkit.typeset.fonts import FACES

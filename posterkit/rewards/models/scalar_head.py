@@ -16,7 +16,7 @@ from posterkit.llm.client import AnswerError
 from posterkit.messages import error_line
 from posterkit.pipelines.loading import quiet_bars
 from posterkit.pipelines.processor import load_processor
-from posterkit.rewards.models.scorer import CONVERSATION, folder_of
+from posterkit.rewards.models.reward_model import CONVERSATION, folder_of
 from posterkit.rewards.reward import PosterReward, RewardResult
 from posterkit.schema import PosterRequest
 

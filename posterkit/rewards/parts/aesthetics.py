@@ -21,7 +21,7 @@ PICTURE = 0.05  # share of the poster beside the texts from which on there is a 
 SIDE = 256  # px; the longer side at which that is measured
 
 
-class Aesthetics(PosterReward):
+class AestheticsReward(PosterReward):
     """Measured aesthetics: colour, order, balance, sharpness, tones, and legibility where there is text.
 
     How it can be hacked: any finished poster scores well, whatever the request, the input image too; a few large crisp
@@ -43,7 +43,7 @@ class Aesthetics(PosterReward):
         return RewardResult(appearance.aesthetics, parts, f"weakest in {weakest} ({parts[weakest]:.2f})")
 
 
-class Agreement(PosterReward):
+class AgreementReward(PosterReward):
     """Agreement with the prompt, without recognising objects: quoted texts and their places, background, colours.
 
     The mean over these requirements is scaled by how far there is a picture beside the texts: a twentieth of the

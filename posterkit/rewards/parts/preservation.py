@@ -1,4 +1,4 @@
-"""Tasks that keep pixels: are they kept, and is the rest really made?"""
+"""Tasks that keep pixels: whether the poster keeps them, and whether the rest was generated."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def at_request_size(poster: Image.Image, request: PosterRequest) -> Picture:
 
 
 def canvas_of(request: PosterRequest) -> tuple[Picture, Mask]:
-    """The poster as it goes in: reference 0 where it lies, blank where it has to be made; and what has to be made.
+    """The model's input canvas, reference 0 at its place and blank elsewhere; and the mask of what is to be generated.
 
     Raises:
         ValueError: the request has no mask or no reference, or the mask is not of its size.
@@ -55,13 +55,13 @@ def canvas_of(request: PosterRequest) -> tuple[Picture, Mask]:
     return canvas, made
 
 
-class Preservation(PosterReward):
+class PreservationReward(PosterReward):
     """PSNR and SSIM of the pixels that had to be kept, each mapped to [0, 1]; their mean.
 
     15 dB is 0 and 40 dB is 1; SSIM counts as it is, over the kept part alone.
 
-    What hacks it: handing the input back is worth 1, and so is whatever stands in the made part. Only together with
-    `Completion`.
+    How it can be hacked: the unedited input scores 1, and anything in the generated part does too. Use it only
+    together with `CompletionReward`.
     """
 
     name = "preservation"
@@ -85,13 +85,13 @@ class Preservation(PosterReward):
 
 
 def made_parts(poster: Picture, canvas: Picture, made: Mask) -> dict[str, float]:
-    """How far a made area was really made; each in [0, 1].
+    """How far the area to be generated was generated; each in [0, 1].
 
     Returns:
-        filled: 0 where the area is still blank, as it went in.
-        seam: 1 where colours go on over the seam as they do elsewhere, 0 where there is a step all around.
+        filled: 0 where the area is still blank, as in the input.
+        seam: 1 where colours continue over the seam as they do elsewhere, 0 where there is a step all around.
         drawn: 0 where the area is what needs no model: the edge's pixels drawn out, or the kept part mirrored. Only
-            what stands out from the ground tells; 1 where nothing would.
+            pixels that stand out from the ground count; 1 where there are none.
     """
     lab, truth = srgb_to_lab(poster), srgb_to_lab(canvas)
     blank = np.linalg.norm(lab[made] - srgb_to_lab(np.array(BLANK, np.uint8)), axis=1) < SAME
@@ -118,7 +118,7 @@ def _step(lab: NDArray[np.float64], truth: NDArray[np.float64], made: Mask) -> f
 
 
 def _copied(lab: NDArray[np.float64], filling: NDArray[np.float64], made: Mask) -> float:
-    """The part of a filling's telling pixels that the poster repeats; 0 where less than a hundredth tells."""
+    """The share of a filling's pixels off the ground that the poster repeats; 0 where less than a hundredth are."""
     ground = np.median(lab[made], axis=0)  # the poster's own: on its ground every filling agrees with it
     telling = made & (np.linalg.norm(filling - ground, axis=2) > TELLING)
     if telling.sum() < 0.01 * made.sum():

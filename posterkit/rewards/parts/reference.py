@@ -1,4 +1,4 @@
-"""What a poster owes to its references: the subject, the layout, the style, and yet not the reference itself."""
+"""Rewards against the references: subject, layout, style; and that the task was done, not the reference copied."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from posterkit.metrics.arrangement import (
 from posterkit.metrics.color import color_histogram_distance, named_shares, palette, palette_distance, srgb_to_lab
 from posterkit.metrics.fidelity import orientation_distance, orientation_histogram
 from posterkit.metrics.poster_reader import PosterReader, open_poster_reader
-from posterkit.rewards.parts.preservation import at_request_size
+from posterkit.rewards.parts.preservation import at_request_size, canvas_of, made_parts
 from posterkit.rewards.reward import PosterReward, RewardResult
 from posterkit.schema import PosterRequest
 
@@ -31,18 +31,19 @@ CELLS = 5  # a side of the grid that a subject is seen at
 SIZES = tuple(0.2 * 1.25**n for n in range(8))  # of a subject's longer side, as a part of the poster's
 HALF = 0.5  # of a cell; from so much subject in it on it counts
 SMALLEST = 12  # px; a smaller reference could be anything
+COPY = 0.6, 0.85  # correlation with a reference from which on a poster begins to be a copy, and is one
 DETAIL = 4.0  # px of the surroundings that are taken away
 PALETTE_FAR = 45.0  # Lab units that a whole palette is away when it has nothing in common
 
 
-class Identity(PosterReward):
-    """Does the reference's subject survive on the poster? Mean over references, in [0, 1].
+class IdentityReward(PosterReward):
+    """Whether the poster shows the reference's subject. Mean over references, in [0, 1].
 
     Half `subject_presence` (colours and which lies beside which, anywhere on the poster), half a match of patches: the
-    subject is cut into 5x5 cells, each known by its named colours, and looked for at eight sizes and mirrored too; the
-    best window counts. So the same pieces in another order are worth less.
+    subject is cut into 5x5 cells, each described by its named colours, and searched at eight sizes and mirrored too;
+    the best window counts. So the same pieces in another order score lower.
 
-    What hacks it: the reference pasted in, which `Completion` is for; a subject of one colour is any patch of it.
+    How it can be hacked: the reference pasted in (see `CompletionReward`); any patch matches a subject of one colour.
     """
 
     name = "identity"
@@ -89,13 +90,14 @@ def best_window(subject: Picture, mask: NDArray[np.bool_], poster: Picture) -> f
     return best
 
 
-class Layout(PosterReward):
-    """Do things stand where the reference, or the boxes asked for, put them?
+class LayoutReward(PosterReward):
+    """Whether things stand where the reference, or the request's boxes, have them.
 
-    The correlation of the arrangements (edges and contrasts on a 12x8 grid, negative ones as 0), and where texts with
-    boxes are asked for half of it the overlap of each box with the likest one that OCR finds.
+    The correlation of the arrangements (edges and contrasts on a 12x8 grid, negative ones as 0); where the request has
+    texts with boxes, the mean of it and of the overlap of each box with the most similar one that OCR finds.
 
-    What hacks it: the reference itself; gray blocks at the right places. `Completion` and aesthetics answer those.
+    How it can be hacked: the reference itself; gray blocks at the right places. Combine it with `CompletionReward` and
+    aesthetics.
     """
 
     def __init__(self, reader: PosterReader | None = None) -> None:
@@ -120,13 +122,13 @@ class Layout(PosterReward):
         return RewardResult(float(np.mean(list(parts.values()))), parts, said)
 
 
-class Style(PosterReward):
-    """Has the poster its reference's colours and texture? In [0, 1].
+class StyleReward(PosterReward):
+    """Whether the poster has its reference's colours and texture; in [0, 1].
 
     The mean of three: how near the palettes are (earth mover's distance, 45 Lab units are 0), what their Lab colour
     histograms have in common, and their gradient orientations.
 
-    What hacks it: colours and textures stand anywhere, so the reference itself, cut up or not, is worth nearly 1.
+    How it can be hacked: colours and textures count anywhere, so the reference itself, cut up or not, scores nearly 1.
     """
 
     name = "style"
@@ -149,10 +151,10 @@ class Style(PosterReward):
 
 
 def copied(poster: Picture, reference: Picture) -> float:
-    """How far a poster is its reference again: the highest correlation over all places, in [0, 1].
+    """How far a poster is a copy of its reference: the highest correlation over all places, in [0, 1].
 
     The reference is laid on the poster stretched to its size, covering it and a little larger, and within it at
-    fourteen sizes anywhere. What is correlated is all three Lab channels at 96 px, less their surroundings (sigma 4):
+    fourteen sizes anywhere. All three Lab channels are correlated at 96 px, less their surroundings (sigma 4), so that
     the same ground and the same arrangement alone are no copy.
     """
     height, width = _reduced(poster).shape[:2]
@@ -164,6 +166,36 @@ def copied(poster: Picture, reference: Picture) -> float:
         if min(size) >= SMALLEST:
             best = max(best, _correlation(seen, _detail(reference, size)))
     return float(np.clip(best, 0, 1))
+
+
+class CompletionReward(PosterReward):
+    """Whether the task was done at all; in [0, 1].
+
+    Extending and filling: the generated area is not blank (`filled`), continues from the seam (`seam`) and is not what
+    needs no model, the edge drawn out or the kept part mirrored (`drawn`); their product. The other tasks: the poster
+    is not a copy of a reference, be it stretched, cropped, framed or pasted in (`own`).
+
+    How it can be hacked: by anything that is generated: noise that fades in at the seam, another poster, a copy that
+    is turned or mirrored. It only rules out doing nothing; the other parts measure quality.
+    """
+
+    name = "completion"
+
+    def applies(self, request: PosterRequest) -> bool:
+        return bool(request.references) and (request.mask_array is None or 0 < (request.mask_array > 127).mean() < 1)
+
+    def score(self, poster: Image.Image, request: PosterRequest) -> RewardResult:
+        seen = at_request_size(poster, request)
+        if request.mask_array is not None:
+            parts = made_parts(seen, *canvas_of(request))
+            faults = {
+                "filled": "still blank", "seam": "a step all along the seam",
+                "drawn": "the kept part's own pixels drawn out or mirrored",
+            }  # fmt: skip
+            said = "; ".join(faults[name] for name, value in parts.items() if value < 0.5)
+            return RewardResult(float(np.prod(list(parts.values()))), parts, said)
+        own = 1 - ramp(max(copied(seen, reference) for reference in request.references), *COPY)
+        return RewardResult(own, {"own": own}, "" if own > 0.5 else "the reference itself, not a poster made from it")
 
 
 def _detail(picture: Picture, size: tuple[int, int]) -> Array:

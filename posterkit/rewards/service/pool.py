@@ -17,9 +17,9 @@ from PIL import Image
 
 from posterkit.messages import error_line
 from posterkit.rewards import RewardError
-from posterkit.rewards.registry import open_reward
 from posterkit.rewards.reward import Reward, RewardResult, check_count
 from posterkit.rewards.service.workers import InlineWorker, ProcessWorker
+from posterkit.rewards.specs import open_reward
 from posterkit.schema import PosterRequest
 
 RECENT = 256  # posters over which the share of failures is counted

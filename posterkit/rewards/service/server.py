@@ -24,9 +24,9 @@ except ImportError:
 
 from posterkit.documents import read_json
 from posterkit.llm.http import API_KEY
-from posterkit.rewards.registry import open_reward
 from posterkit.rewards.remote import pack_results, unpack
 from posterkit.rewards.service.pool import RewardPool
+from posterkit.rewards.specs import open_reward
 
 MOST_BYTES = 1 << 30  # of a request
 

@@ -18,8 +18,8 @@ from PIL import Image
 
 from posterkit.messages import error_line
 from posterkit.rewards import RewardError
-from posterkit.rewards.registry import open_reward
 from posterkit.rewards.reward import Reward
+from posterkit.rewards.specs import open_reward
 from posterkit.schema import PosterRequest
 
 OPENING = 300.0  # seconds that a worker may take to start and open its reward

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
-from posterkit.critic.critic import Suggestions
+from posterkit.critic import Suggestions
 from posterkit.critic.rules import as_suggestions, remedies
 from posterkit.metrics.appearance import Appearance
 from posterkit.metrics.text_regions import DetectedText

@@ -17,7 +17,7 @@ from PIL import Image
 
 from posterkit.metrics.expected_texts import request_from_sample
 from posterkit.prompts import quoted_texts
-from posterkit.rewards.models.scorer import Scorer
+from posterkit.rewards.models.reward_model import RewardModel
 from posterkit.schema import PosterRequest, PosterSample
 from posterkit.training.loading import weakening
 from posterkit.training.loading.batches import Batch
@@ -190,7 +190,7 @@ class Judgements:
 
 
 class JudgedBatch(Batch):
-    """What `Scorer.score` takes: the chosen sides, then the rejected ones in the same order; `tasks` are the kinds."""
+    """For `RewardModel.score`: the chosen sides, then the rejected ones in the same order; `tasks` are the kinds."""
 
     pictures: list[list[Image.Image]]  # both sides of each pair
 
@@ -200,7 +200,7 @@ class JudgedBatch(Batch):
         return moved
 
 
-def judged_batches(judgements: Judgements, model: Scorer, run: RunView) -> PrefetchLoader:
+def judged_batches(judgements: Judgements, model: RewardModel, run: RunView) -> PrefetchLoader:
     """Endless batches on the run's device, read ahead; their order follows from the run's seed."""
     rank, world = run.accelerator.process_index, run.accelerator.num_processes
     batches = JudgedBatches(judgements, model, run.config.batch_size, rank, world)
@@ -211,7 +211,7 @@ def judged_batches(judgements: Judgements, model: Scorer, run: RunView) -> Prefe
 class JudgedBatches:
     """Endless batches of judgements; process `rank` of `world` takes every `world`-th one."""
 
-    def __init__(self, judgements: Judgements, model: Scorer, size: int, rank: int, world: int) -> None:
+    def __init__(self, judgements: Judgements, model: RewardModel, size: int, rank: int, world: int) -> None:
         self.judgements, self.model, self.size, self.rank, self.world = judgements, model, size, rank, world
         self.position = 0
 

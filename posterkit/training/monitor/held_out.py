@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from posterkit.image_io import written_whole
-from posterkit.rewards.models.scorer import Scorer
+from posterkit.rewards.models.reward_model import RewardModel
 from posterkit.training.errors import writing
 from posterkit.training.loading.judgements import Judgement, Side
 from posterkit.training.loading.weakening import blank
@@ -22,7 +22,7 @@ QUOTED = ("wrong_text", "text_error")  # both sides show one poster
 _TILE, _GAP, _TEXT, _COLUMNS = 190, 10, 88, 5  # pixels; pairs in a row
 
 
-def tell_apart(model: Scorer, pairs: Sequence[Judgement], run: RunView) -> None:
+def tell_apart(model: RewardModel, pairs: Sequence[Judgement], run: RunView) -> None:
     """Score held-out pairs, calibrate the model by them, and say in the run folder what came out.
 
     `heldout.json` has shares of pairs in the right order by kind and the calibration; `heldout.jsonl` a line for each
@@ -91,7 +91,7 @@ def draw_pairs(pairs: Sequence[Judgement], margins: Sequence[float]) -> Image.Im
     return sheet
 
 
-def _scores(model: Scorer, sides: Sequence[Side]) -> list[float]:
+def _scores(model: RewardModel, sides: Sequence[Side]) -> list[float]:
     posters = [Image.fromarray(side.poster) for side in sides]
     return model.scores([side.request for side in sides], posters).tolist()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from posterkit.rewards.registry import RULES
+from posterkit.rewards.specs import RULES
 from posterkit.training.losses.nft import Mode
 
 
@@ -125,7 +125,7 @@ class RolloutConfig:
 class RewardSource:
     """
     Attributes:
-        source: a reward's spec, see `posterkit.rewards.registry.open_reward`: rules, a sum of parts such as
+        source: a reward's spec, see `posterkit.rewards.specs.open_reward`: rules, a sum of parts such as
             text:0.6+aesthetics:0.4, a YAML file of weights for each task, a model's folder, an endpoint, or
             reward+http://host:port.
         sources: of parts that a model scores in place of the rules.

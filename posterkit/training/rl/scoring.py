@@ -12,8 +12,8 @@ from torch import Tensor
 from posterkit.metrics.diversity import diversity
 from posterkit.metrics.expected_texts import request_from_sample
 from posterkit.rewards import RewardError
-from posterkit.rewards.registry import reach
 from posterkit.rewards.service.pool import RewardPool
+from posterkit.rewards.specs import reach
 from posterkit.schema import PosterRequest
 from posterkit.training.loading.fitting import fit_sample
 from posterkit.training.loading.sets import PosterSet

@@ -13,7 +13,7 @@ from PIL import Image
 
 from posterkit.metrics.expected_texts import request_from_sample
 from posterkit.rewards import RewardError
-from posterkit.rewards.parts.text import TextReward
+from posterkit.rewards.parts.text_reward import TextReward
 from posterkit.schema import PosterSample
 from posterkit.training.monitor.log import ROWS
 from posterkit.training.run import Run

@@ -24,8 +24,7 @@ from posterkit import mini
 from posterkit.datasets import SyntheticPosters
 from posterkit.metrics.expected_texts import request_from_sample
 from posterkit.pipelines.processor import load_processor
-from posterkit.rewards.models.learned import LearnedReward
-from posterkit.rewards.models.scorer import Scorer
+from posterkit.rewards.models.reward_model import LearnedReward, RewardModel
 from posterkit.schema import PosterRequest
 from posterkit.sizing import fit_area
 from posterkit.training.monitor.calibration import chance_of_chosen, draw_reliability, reliability
@@ -52,10 +51,10 @@ def wishes(count: int = 4) -> tuple[list[PosterRequest], list[Image.Image]]:
     return [request_from_sample(sample) for sample in samples], [Image.fromarray(sample.target) for sample in samples]
 
 
-def opened(source: Path, **options) -> Scorer:
+def opened(source: Path, **options) -> RewardModel:
     """With a head that says something."""
     torch.manual_seed(1)
-    scorer = Scorer(str(source), area=AREA, **options)
+    scorer = RewardModel(str(source), area=AREA, **options)
     nn.init.normal_(scorer.module["head"][3].weight)
     return scorer
 
@@ -123,7 +122,7 @@ def test_a_saved_model_scores_the_same_and_holds_safetensors_alone(backbone, lor
             if ".lora_B" in name:
                 nn.init.normal_(parameter)
     scorer.save(tmp_path)
-    assert torch.equal(Scorer.from_folder(tmp_path).scores(rows, posters), scorer.scores(rows, posters))
+    assert torch.equal(RewardModel.from_folder(tmp_path).scores(rows, posters), scorer.scores(rows, posters))
     weights = {path.name for path in tmp_path.rglob("*") if path.suffix in (".bin", ".pt", ".pth", ".safetensors")}
     assert weights == ({"scorer.safetensors"} if lora else {"scorer.safetensors", "model.safetensors"})
 
@@ -160,7 +159,7 @@ def test_the_reward_is_the_calibrated_score_of_the_finished_run(base, run_recipe
     reward, (rows, posters) = LearnedReward(tmp_path / "run"), wishes()
     settings = json.loads((tmp_path / "run" / "model" / "scorer.json").read_text())
     worths = reward(posters, rows)
-    scores = Scorer.from_folder(tmp_path / "run" / "model").scores(rows, posters).numpy()
+    scores = RewardModel.from_folder(tmp_path / "run" / "model").scores(rows, posters).numpy()
     wanted = expit(settings["scale"] * scores.astype(np.float64) + settings["offset"])
     assert [worth.value for worth in worths] == pytest.approx(wanted.tolist())
     assert [worth.parts for worth in worths] == [{"learned": worth.value} for worth in worths]

@@ -9,7 +9,7 @@ import pytest
 from chat_server import chat, reply, servers
 from PIL import Image
 
-from posterkit.critic.opening import open_critic
+from posterkit.critic import open_critic
 from posterkit.critic.rules import RulesCritic
 from posterkit.llm.client import AnswerError
 

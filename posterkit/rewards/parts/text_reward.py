@@ -1,4 +1,4 @@
-"""Does the poster show the texts that it should? By OCR, and by template matching for glyph posters."""
+"""Whether the poster shows the expected texts: by OCR, and by template matching for glyph posters."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def accuracy(expected: Sequence[str], read: Sequence[str], spare: int = 0) -> Te
     Args:
         expected: the texts that the poster should show.
         read: the texts on the poster.
-        spare: how many more words it may show, since the prompt wants texts that it does not quote.
+        spare: how many more words it may show, since the prompt asks for texts that it does not quote.
     """
     ordered = in_expected_order(expected, read)
     found = text_accuracy(expected, ordered)

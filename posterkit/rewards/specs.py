@@ -1,4 +1,4 @@
-"""The registry of rewards: each by a short spec."""
+"""Rewards by their specs: a name, a weighted sum, a YAML file, a model, a server."""
 
 from __future__ import annotations
 
@@ -7,18 +7,24 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from posterkit.metrics.poster_reader import open_poster_reader
+from posterkit.metrics.poster_reader import PosterReader, open_poster_reader
 from posterkit.pipelines.registry import resolve
-from posterkit.rewards.cache import CachedReward
-from posterkit.rewards.composition import BLIND, GATES, WEIGHTS, ComposedReward, Gate, read_composition
-from posterkit.rewards.parts.aesthetics import Aesthetics, Agreement
-from posterkit.rewards.parts.completion import Completion
-from posterkit.rewards.parts.preservation import Preservation
-from posterkit.rewards.parts.reference import Identity, Layout, Style
-from posterkit.rewards.parts.text import GlyphReward, TextReward
-from posterkit.rewards.reward import Reward
+from posterkit.rewards.composition import (
+    GATES,
+    GENERIC_WEIGHTS,
+    WEIGHTS,
+    ComposedReward,
+    Gate,
+    read_composition,
+)  # fmt: skip
+from posterkit.rewards.parts.aesthetics import AestheticsReward, AgreementReward
+from posterkit.rewards.parts.preservation import PreservationReward
+from posterkit.rewards.parts.reference import CompletionReward, IdentityReward, LayoutReward, StyleReward
+from posterkit.rewards.parts.text_reward import GlyphReward, TextReward
+from posterkit.rewards.reward import CachedReward, Reward
 from posterkit.schema import TEXT
 from posterkit.tasks import TASKS
 
@@ -29,89 +35,94 @@ _WEIGHT = re.compile(r"(?P<name>.+):(?P<weight>\d*\.?\d+)")
 _LEARNED = "scorer.json"  # what the folder of a reward model holds
 
 
+KINDS: dict[str, tuple[str, tuple[str, ...]]] = {  # of models: what errors call them, the parts that they can replace
+    "learned": ("reward model", ()),
+    "clip": ("model of pictures and texts", ("aesthetics", "agreement", "identity")),
+    "vision": ("vision model", ("identity",)),
+    "scored": ("model with one score", ("aesthetics", "agreement")),
+    "judge": ("language model", ("text", "aesthetics", "agreement", "identity")),
+}
+
+
 @dataclass(frozen=True)
-class _Options:
-    """What the opening of a reward may need; see `open_reward`."""
+class _Opener:
+    """Opens rewards with the same options; see `open_reward`."""
 
     fast: bool
     device: str
     model: str | None
     read_text: bool
     cache: str | None
+    sources: Mapping[str, str]
 
-    def reader(self):
+    def reader(self) -> PosterReader:
         return open_poster_reader(self.fast, self.cache)
+
+    def open(self, source: str) -> Reward:
+        if source == RULES:
+            return self.compose(RULES, WEIGHTS, GATES)
+        if source.endswith(FILES):
+            return self.compose(Path(source).stem, *read_composition(source))
+        parts = GENERIC_WEIGHTS if source == GENERIC else _weighted_parts(source)
+        if len(parts) == 1:
+            return self.part(next(iter(parts)))
+        return self.compose(source, dict.fromkeys((TEXT, *TASKS), parts), ())
+
+    def compose(self, label: str, weights: Mapping[str, Mapping[str, float]], gates: Sequence[Gate]) -> ComposedReward:
+        names = dict.fromkeys(part for parts in weights.values() for part in parts)
+        return ComposedReward(label, {name: self.part(name) for name in names}, weights, gates)
+
+    def part(self, name: str) -> Reward:
+        """One reward alone: by rules, or by the model that replaces it."""
+        if name in self.sources:
+            return self.by_model(self.sources[name], name)
+        if name in PARTS:
+            return PARTS[name](self)
+        if name.startswith(REMOTE):
+            from posterkit.rewards.remote import RemoteReward
+
+            return RemoteReward(name.removeprefix(REMOTE))
+        return self.by_model(name, None)
+
+    def by_model(self, source: str, part: str | None) -> Reward:
+        """The reward of a model, by itself or in place of a part."""
+        if part == "text" and source == GLYPHS:
+            return GlyphReward()
+        kind = kind_of(source)
+        label, parts = KINDS[kind]
+        if part is not None and part not in parts:
+            raise ValueError(f"reward {part}: {source} is a {label}, which cannot judge that")
+        if kind == "learned":
+            from posterkit.rewards.models.reward_model import LearnedReward
+
+            return LearnedReward(source, device=self.device)
+        if kind == "scored":
+            from posterkit.rewards.models.scalar_head import ScalarHeadReward
+
+            return ScalarHeadReward(source, self.device)
+        if kind == "judge":
+            from posterkit.llm.opening import open_vision_language_model
+            from posterkit.rewards.models.vision_language import VisionLanguageReward
+
+            name = f"{self.model} at {source}" if self.model else source
+            load = partial(open_vision_language_model, source, self.model, self.device)
+            return VisionLanguageReward(name, load, part)
+        from posterkit.rewards.models.image_text import ClipReward, FeatureIdentity
+
+        return (FeatureIdentity if kind == "vision" or part == "identity" else ClipReward)(source, self.device)
 
 
 # rewards without a model, by name
-PARTS: dict[str, Callable[[_Options], Reward]] = {
-    "text": lambda options: TextReward(options.reader()),
-    GLYPHS: lambda options: GlyphReward(),
-    "aesthetics": lambda options: Aesthetics(options.reader(), options.read_text),
-    "agreement": lambda options: Agreement(options.reader(), options.read_text),
-    "identity": lambda options: Identity(),
-    "preservation": lambda options: Preservation(),
-    "layout": lambda options: Layout(options.reader()),
-    "style": lambda options: Style(),
-    "completion": lambda options: Completion(),
-}
-
-
-@dataclass(frozen=True)
-class _ModelKind:
-    """A kind of model that can be a reward.
-
-    Attributes:
-        label: for errors.
-        parts: that it can stand in for.
-        open: from its folder, hub id or URL and the part that it stands in for, None for a reward by itself.
-    """
-
-    label: str
-    parts: tuple[str, ...]
-    open: Callable[[str, str | None, _Options], Reward]
-
-
-def _open_learned(source: str, part: str | None, options: _Options) -> Reward:
-    from posterkit.rewards.models.learned import LearnedReward
-
-    return LearnedReward(source, device=options.device)
-
-
-def _open_clip(source: str, part: str | None, options: _Options) -> Reward:
-    if part == "identity":
-        return _open_vision(source, part, options)
-    from posterkit.rewards.models.image_text import ClipReward
-
-    return ClipReward(source, options.device)
-
-
-def _open_vision(source: str, part: str | None, options: _Options) -> Reward:
-    from posterkit.rewards.models.features import FeatureIdentity
-
-    return FeatureIdentity(source, options.device)
-
-
-def _open_scalar_head(source: str, part: str | None, options: _Options) -> Reward:
-    from posterkit.rewards.models.scalar_head import ScalarHeadReward
-
-    return ScalarHeadReward(source, options.device)
-
-
-def _open_vision_language(source: str, part: str | None, options: _Options) -> Reward:
-    from posterkit.llm.opening import open_vision_language_model
-    from posterkit.rewards.models.vision_language import VisionLanguageReward
-
-    name = f"{options.model} at {source}" if options.model else source
-    return VisionLanguageReward(name, lambda: open_vision_language_model(source, options.model, options.device), part)
-
-
-MODELS: dict[str, _ModelKind] = {
-    "learned": _ModelKind("reward model", (), _open_learned),
-    "clip": _ModelKind("model of pictures and texts", ("aesthetics", "agreement", "identity"), _open_clip),
-    "vision": _ModelKind("vision model", ("identity",), _open_vision),
-    "scored": _ModelKind("model with one score", ("aesthetics", "agreement"), _open_scalar_head),
-    "judge": _ModelKind("language model", ("text", "aesthetics", "agreement", "identity"), _open_vision_language),
+PARTS: dict[str, Callable[[_Opener], Reward]] = {
+    "text": lambda opener: TextReward(opener.reader()),
+    GLYPHS: lambda _: GlyphReward(),
+    "aesthetics": lambda opener: AestheticsReward(opener.reader(), opener.read_text),
+    "agreement": lambda opener: AgreementReward(opener.reader(), opener.read_text),
+    "identity": lambda _: IdentityReward(),
+    "preservation": lambda _: PreservationReward(),
+    "layout": lambda opener: LayoutReward(opener.reader()),
+    "style": lambda _: StyleReward(),
+    "completion": lambda _: CompletionReward(),
 }
 
 
@@ -145,18 +156,22 @@ def open_reward(
         device: where models run.
         model: the model's name at an endpoint.
         cache: a folder that keeps the results and the texts read; a second pass over the same posters costs nothing.
-        sources: models that stand in for parts by rules. text, aesthetics, agreement and identity take a
+        sources: models that replace parts by rules. text, aesthetics, agreement and identity take a
             vision-language model, by folder or endpoint, all but text a CLIP-like folder too, identity a vision
             model's, aesthetics and agreement one with a scalar head; text takes "glyphs".
-        tasks: that it will be asked about.
+        tasks: that it will score.
         read_text: False leaves OCR out of aesthetics and agreement, which is much faster.
 
     Raises:
         ValueError: there is no such reward or part (the nearest one is named), or it weighs nothing for a task.
         FileNotFoundError: a folder holds no reward model.
     """
-    options = _Options(fast, device, model, read_text, None if cache is None else str(cache))
-    opened = _open(source.strip(), options, _checked_sources(sources or {}))
+    sources, takes = sources or {}, KINDS["judge"][1]
+    for part in sources:
+        if part not in takes:
+            raise ValueError(f"reward: no model can judge {part!r}; {', '.join(takes[:-1])} and {takes[-1]} take one")
+    texts = None if cache is None else str(cache)
+    opened = _Opener(fast, device, model, read_text, texts, sources).open(source.strip())
     known = opened.weights if isinstance(opened, ComposedReward) else tasks
     if missing := sorted({*tasks} - {*known}):
         raise ValueError(f"reward {source}: weighs nothing for {', '.join(missing)}, but for {', '.join(known)}")
@@ -189,7 +204,7 @@ def reach(source: str, sources: Mapping[str, str], timeout: float = 30.0) -> Non
 
 
 def kind_of(source: str) -> str:
-    """What a folder, hub id or URL is: a key of `MODELS`.
+    """What a folder, hub id or URL is: a key of `KINDS`.
 
     Raises:
         ValueError: none of them; the nearest name of a reward is named.
@@ -220,58 +235,6 @@ def kind_of(source: str) -> str:
     if any(name.endswith(("ForConditionalGeneration", "ForCausalLM")) for name in config.get("architectures") or ()):
         return "judge"
     return "clip" if {"text_config", "vision_config"} <= config.keys() else "vision"
-
-
-def _open(source: str, options: _Options, sources: Mapping[str, str]) -> Reward:
-    if source == RULES:
-        return _compose(RULES, WEIGHTS, GATES, options, sources)
-    if source.endswith(FILES):
-        return _compose(Path(source).stem, *read_composition(source), options, sources)
-    parts = BLIND if source == GENERIC else _weighted_parts(source)
-    if len(parts) == 1:
-        return _open_part(next(iter(parts)), options, sources)
-    return _compose(source, dict.fromkeys((TEXT, *TASKS), parts), (), options, sources)
-
-
-def _compose(
-    label: str,
-    weights: Mapping[str, Mapping[str, float]],
-    gates: Sequence[Gate],
-    options: _Options,
-    sources: Mapping[str, str],
-) -> ComposedReward:
-    names = dict.fromkeys(part for parts in weights.values() for part in parts)
-    return ComposedReward(label, {name: _open_part(name, options, sources) for name in names}, weights, gates)
-
-
-def _open_part(name: str, options: _Options, sources: Mapping[str, str]) -> Reward:
-    """One reward alone: by rules, or by the model that stands in for it."""
-    if name in sources:
-        return _open_model(sources[name], name, options)
-    if name in PARTS:
-        return PARTS[name](options)
-    if name.startswith(REMOTE):
-        from posterkit.rewards.remote import RemoteReward
-
-        return RemoteReward(name.removeprefix(REMOTE))
-    return _open_model(name, None, options)
-
-
-def _open_model(source: str, part: str | None, options: _Options) -> Reward:
-    if part == "text" and source == GLYPHS:
-        return PARTS[GLYPHS](options)
-    kind = MODELS[kind_of(source)]
-    if part is not None and part not in kind.parts:
-        raise ValueError(f"reward {part}: {source} is a {kind.label}, which cannot judge that")
-    return kind.open(source, part, options)
-
-
-def _checked_sources(sources: Mapping[str, str]) -> Mapping[str, str]:
-    takes = MODELS["judge"].parts
-    for part in sources:
-        if part not in takes:
-            raise ValueError(f"reward: no model can judge {part!r}; {', '.join(takes[:-1])} and {takes[-1]} take one")
-    return sources
 
 
 def _parts_of(source: str) -> Iterable[str]:

@@ -7,6 +7,7 @@ is enough for a large model; a small one hardly attends to pictures there.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,17 +23,19 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForImageTextToText
 
 from posterkit.pipelines.instruction import PICTURE
+from posterkit.pipelines.loading import quiet_bars
 from posterkit.pipelines.processor import load_processor
-from posterkit.pipelines.registry import resolve_folder
+from posterkit.pipelines.registry import resolve, resolve_folder
+from posterkit.rewards.reward import RewardResult, check_count
 from posterkit.schema import PosterRequest
 from posterkit.sizing import fit_area
 
 CONVERSATION = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 CONFIG, WEIGHTS, BACKBONE = "scorer.json", "scorer.safetensors", "backbone"
-_WANTED = ["*.json", "*.txt", "*.jinja", "*.safetensors"]  # of a folder on the hub
+_FILES = ["*.json", "*.txt", "*.jinja", "*.safetensors"]  # of a folder on the hub
 
 
-class Scorer:
+class RewardModel:
     """A backbone of the Qwen2.5-VL or Qwen3-VL class and a light head.
 
     Attributes:
@@ -73,11 +76,11 @@ class Scorer:
         self.settings: dict[str, Any] = {"backbone": source, "area": area, "prompt": prompt, "lora": None}
 
     @classmethod
-    def from_folder(cls, folder: str | Path, dtype: torch.dtype = torch.float32) -> Scorer:
-        """A scorer that `save` wrote, ready to score.
+    def from_folder(cls, folder: str | Path, dtype: torch.dtype = torch.float32) -> RewardModel:
+        """A model that `save` wrote, ready to score.
 
         Raises:
-            FileNotFoundError: there is no such folder, or it holds no scorer.
+            FileNotFoundError: there is no such folder, or it holds no model.
             ValueError: its weights do not fit.
         """
         folder = Path(folder)
@@ -86,23 +89,21 @@ class Scorer:
                 raise FileNotFoundError(f"{folder}: holds no reward model ({name} is not there)")
         settings = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         source = str(folder / BACKBONE) if (folder / BACKBONE).is_dir() else settings["backbone"]
-        scorer = cls(source, area=settings["area"], prompt=settings["prompt"], dtype=dtype)
+        model = cls(source, area=settings["area"], prompt=settings["prompt"], dtype=dtype)
         if settings["lora"]:
-            scorer.add_lora(**settings["lora"])
-        scorer.settings = settings
+            model.add_lora(**settings["lora"])
+        model.settings = settings
         weights = load_file(folder / WEIGHTS)
         head = {name.removeprefix("head."): value for name, value in weights.items() if name.startswith("head.")}
         try:
-            scorer.module["head"].load_state_dict(head)
+            model.module["head"].load_state_dict(head)
         except RuntimeError as fault:
             raise ValueError(f"{folder}: the head does not fit its backbone: {str(fault).splitlines()[-1]}") from None
         lora = {name: value for name, value in weights.items() if not name.startswith("head.")}
-        if lora:
-            unknown = set_peft_model_state_dict(scorer.module["backbone"], lora).unexpected_keys
-            if unknown:
-                raise ValueError(f"{folder}: the LoRA does not fit the backbone (first difference: {unknown[0]})")
-        scorer.module.eval().requires_grad_(False)
-        return scorer
+        if lora and (unknown := set_peft_model_state_dict(model.module["backbone"], lora).unexpected_keys):
+            raise ValueError(f"{folder}: the LoRA does not fit the backbone (first difference: {unknown[0]})")
+        model.module.eval().requires_grad_(False)
+        return model
 
     def add_lora(self, rank: int, alpha: float, targets: Sequence[str], dora: bool = False) -> None:
         """Freeze the backbone and put a LoRA on it, which trains in float32 with the head.
@@ -111,10 +112,11 @@ class Scorer:
             ValueError: a target fits no layer.
         """
         backbone: Any = self.module["backbone"]
+        ends = {name.split(".")[-1] for name, part in backbone.named_modules() if isinstance(part, nn.Linear)}
         for target in targets:
-            if not any(name.split(".")[-1] == target for name, part in backbone.named_modules() if _linear(part)):
-                ends = sorted({name.split(".")[-1] for name, part in backbone.named_modules() if _linear(part)})
-                raise ValueError(f'no linear layer of the backbone ends in "{target}"; there are {", ".join(ends)}')
+            if target not in ends:
+                there = ", ".join(sorted(ends))
+                raise ValueError(f'no linear layer of the backbone ends in "{target}"; there are {there}')
         backbone.requires_grad_(False)
         config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=sorted(targets), use_dora=dora)  # pyright: ignore
         backbone.add_adapter(config)
@@ -134,9 +136,8 @@ class Scorer:
         """The backbone's inputs for one poster: ids `(L,)`, patches `(P, D)`, grid `(N, 3)`."""
         pictures = [self._fit(picture) for picture in (*request.inputs(), poster)]
         labels = [PICTURE.format(number + 1) for number in range(len(pictures))]
-        words = (
-            request.as_instruction().replace("<|", "< |") if self.settings["prompt"] else ""
-        )  # words place no pictures
+        words = request.as_instruction().replace("<|", "< |")  # words place no pictures
+        words = words if self.settings["prompt"] else ""
         text = CONVERSATION.format("".join(labels[:-1]) + words + "\n" + labels[-1])
         found = self.processor(text=[text], images=pictures, return_tensors="pt")
         return {"ids": found["input_ids"][0], "patches": found["pixel_values"], "grid": found["image_grid_thw"]}
@@ -200,14 +201,53 @@ class Scorer:
         return picture if picture.size == size else picture.resize(size, Image.Resampling.BICUBIC)
 
 
+class LearnedReward:
+    """The probability, by a reward model, that people choose a poster.
+
+    How it can be hacked: posters unlike any in its training set, and whatever its negatives lack. Trained without the
+    unedited inputs as negatives it rewards doing nothing, and without the prompt any good poster.
+
+    Args:
+        source: the run folder of `train/reward_model.py` (its averaged weights, else its last ones), or the folder of
+            the weights.
+        device: where it runs.
+        dtype: of the backbone.
+
+    Raises:
+        FileNotFoundError: there is no reward model.
+        ValueError: it was saved before it was calibrated on held-out pairs, or its weights do not fit.
+    """
+
+    def __init__(
+        self, source: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    ) -> None:
+        self.folder = Path(resolve(source))
+        quiet_bars()
+        self.model = RewardModel.from_folder(self.folder, dtype)
+        if "scale" not in self.model.settings:
+            raise ValueError(f"{self.folder / CONFIG}: scale and offset are missing; the run has not come to its end")
+        self.model.module.to(device)
+        digest = hashlib.sha256()
+        for file in (self.folder / CONFIG, self.folder / WEIGHTS, *sorted((self.folder / BACKBONE).glob("*.safe*"))):
+            digest.update(file.read_bytes())
+        self.name = f"learned-{digest.hexdigest()[:12]}"
+
+    def __call__(self, images: Sequence[Image.Image], requests: Sequence[PosterRequest]) -> list[RewardResult]:
+        """One result for each poster; `parts` has the value as `learned`, `why` has the raw score."""
+        check_count(self.name, images, requests)
+        settings = self.model.settings
+        scores = self.model.scores(requests, images).double()
+        values = torch.sigmoid(settings["scale"] * scores + settings["offset"]).tolist()
+        return [
+            RewardResult(value, {"learned": value}, f"score {score:+.2f}")
+            for value, score in zip(values, scores.tolist(), strict=True)
+        ]
+
+
 def folder_of(source: str) -> Path:
     """The folder of weights that a run folder, `mini:posteromni` or a hub id stands for; FileNotFoundError if none."""
     if source.startswith("mini:") or Path(source).is_dir():
         return Path(resolve_folder(source))
     if source.count("/") != 1 or source.startswith((".", "/", "runs/", "~")):
         raise FileNotFoundError(f"{source}: no such folder")
-    return Path(snapshot_download(source, allow_patterns=_WANTED))
-
-
-def _linear(part: nn.Module) -> bool:
-    return isinstance(part, nn.Linear)
+    return Path(snapshot_download(source, allow_patterns=_FILES))
