@@ -11,10 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.ndimage import binary_dilation
 
 from posterkit.metrics.arrangement import arrangement_similarity, color_signature, subject_mask, subject_presence
 from posterkit.metrics.color import border_color, nearest_color_name, palette, palette_distance
-from posterkit.metrics.fidelity import appearance_distance, border_fill, edge_replication
+from posterkit.metrics.fidelity import appearance_distance, edge_replication
 
 Picture = NDArray[np.uint8]
 
@@ -33,6 +34,19 @@ def style_preferred(poster: Picture, own: Picture, other: Picture) -> float:
     """1 where the poster's palette is nearer to its own reference's than to another's."""
     colors = palette(poster)
     return prefers(-palette_distance(colors, palette(own)), -palette_distance(colors, palette(other)))
+
+
+def border_fill(image: Picture, made: NDArray[np.bool_], reach: int = 2) -> Picture:
+    """A baseline: the made area in the mean colour of the kept pixels next to it.
+
+    Args:
+        made: `(H, W)`, True where the picture is to be made, neither all nor nothing.
+        reach: how many px from the made area a kept pixel may lie.
+    """
+    rim = np.asarray(binary_dilation(made, iterations=reach), dtype=bool) & ~made
+    filled = image.copy()
+    filled[made] = np.round(image[rim].mean(0)).astype(np.uint8)
+    return filled
 
 
 def made_area_wins(poster: Picture, truth: Picture, made: NDArray[np.bool_]) -> tuple[float, float]:

@@ -7,10 +7,11 @@ from random import Random
 from zlib import crc32
 
 import numpy as np
+from adherence import border_fill
 from PIL import Image, ImageDraw, ImageFont
 
 from posterkit.metrics.expected_texts import expected_texts
-from posterkit.metrics.fidelity import border_fill, edge_replication
+from posterkit.metrics.fidelity import edge_replication
 from posterkit.prompts import PosterBrief
 from posterkit.rewards.parts.preservation import canvas_of, mirrored
 from posterkit.schema import PosterRequest

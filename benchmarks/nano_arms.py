@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
+from glyph_posters import GlyphPosters
 from merging import linear_merge, svd_merge
 from nano_measures import (
     RULES,
@@ -26,7 +27,6 @@ from nano_reflections import make_reflections, measure_best_of_2, measure_refine
 from posterkit.datagen.engine import Flow, run_flow
 from posterkit.datasets.sample_files import encode_sample
 from posterkit.schema import PosterSample
-from posterkit.synthetic.glyph_posters import GlyphPosters
 from posterkit.tasks import TASKS
 from posterkit.training.lora_files import read_lora, write_lora
 

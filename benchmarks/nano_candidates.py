@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from glyph_posters import GlyphPosters
 from mini_report import draw
 from nano_measures import Picture, distance, made_of, pipeline_of
 from PIL import Image
@@ -14,7 +15,6 @@ from posterkit.datagen.preferences import EncodePair, RankedCandidates, ScoredCa
 from posterkit.datagen.requests import SetRequest
 from posterkit.rewards import RewardResult
 from posterkit.schema import PosterSample
-from posterkit.synthetic.glyph_posters import GlyphPosters
 from posterkit.tasks import TASKS
 from posterkit.training.stages import open_start
 

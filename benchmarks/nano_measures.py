@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from glyph_posters import GlyphPosters
 from mini_report import draw
 from numpy.typing import NDArray
 from PIL import Image
@@ -21,7 +22,6 @@ from posterkit.metrics.glyphs import glyph_accuracy, read_glyphs
 from posterkit.metrics.text import TextReader, text_accuracy
 from posterkit.rewards import open_reward
 from posterkit.schema import PosterSample
-from posterkit.synthetic.glyph_posters import GlyphPosters
 from posterkit.tasks import TASKS
 from posterkit.training.loading.regions import region_shares
 from posterkit.training.losses import add_noise

@@ -9,6 +9,7 @@ from statistics import mean
 import numpy as np
 import torch
 import yaml
+from glyph_posters import GlyphPosters
 from mini_report import draw
 from nano_measures import REREAD, REWARDED, Picture, background, letters, pipeline_of, title_similarity
 from PIL import Image
@@ -18,7 +19,6 @@ from posterkit.datagen.engine import Flow, run_flow
 from posterkit.metrics.color import border_color, srgb_to_lab
 from posterkit.prompts import COLORS
 from posterkit.schema import PosterSample
-from posterkit.synthetic.glyph_posters import GlyphPosters
 from posterkit.training.loading.drafts import Drafted, encode_drafted
 from posterkit.training.stages import open_start
 

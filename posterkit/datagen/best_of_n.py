@@ -1,8 +1,9 @@
-"""Several posters for each prompt, filtered, the best kept (PosterOmni section 4: candidates and their filters)."""
+"""Filters several posters for each prompt and keeps the best (PosterOmni section 4: candidates and their filters)."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -39,6 +40,10 @@ class Candidate:
     texts: tuple[DrawnText, ...] = ()
     scores: dict[str, float] = field(default_factory=dict)
 
+    def with_score(self, question: str, score: float) -> Candidate:
+        """The same candidate with a further score."""
+        return replace(self, scores={**self.scores, question: round(score, 4)})
+
 
 @dataclass(frozen=True)
 class FilteredCandidates:
@@ -46,7 +51,7 @@ class FilteredCandidates:
 
     Attributes:
         lost: why candidates went no further, and how many.
-        judged: who looked at them.
+        judged: the judges so far, as in `PosterSample.judged`.
     """
 
     request: SetRequest
@@ -60,35 +65,38 @@ class FilteredCandidates:
         texts = self.request.texts
         return tuple(quoted_texts(self.request.caption) if texts is None else texts)
 
-    def keep_only(self, kept: list[Candidate], lost: Counter[str]) -> FilteredCandidates | Drop:
-        """What is left; where nothing is, the commonest reason, with the last candidate as thumbnail."""
-        lost = self.lost + lost
+    def sift(self, verdicts: Iterable[Candidate | str], **judged: dict[str, Any]) -> FilteredCandidates | Drop:
+        """What is left; where nothing is, the commonest reason, with the last candidate as thumbnail.
+
+        Args:
+            verdicts: for each candidate itself, or in a word why it goes no further.
+            judged: what is added to `judged`.
+        """
+        found = list(verdicts)
+        lost = self.lost + Counter(verdict for verdict in found if isinstance(verdict, str))
+        kept = tuple(verdict for verdict in found if isinstance(verdict, Candidate))
         if kept:
-            return replace(self, candidates=tuple(kept), lost=lost)
+            return replace(self, candidates=kept, lost=lost, judged={**self.judged, **judged})
         said = ", ".join(f"{reason} {number}" for reason, number in sorted(lost.items()))
         return Drop(lost.most_common(1)[0][0], said, self.candidates[-1].picture)
 
 
 @dataclass(frozen=True)
 class EarlyFilter:
-    """The step that drops pictures which no model judge need look at: blank ones, noise, and those without a subject.
+    """A step that drops, before any model judge looks, blank pictures, noise, and pictures without a subject.
 
     Args:
-        segmenter: who looks for a subject, see `posterkit.pipelines.segmenters`.
+        segmenter: what finds subjects, see `posterkit.pipelines.segmenters`.
     """
 
     segmenter: str = "rules"
     device: str | None = None
 
     def __call__(self, drawn: DrawnPosters) -> FilteredCandidates | Drop:
-        candidates = map(Candidate, drawn.images, drawn.texts)
-        item = FilteredCandidates(drawn.request, tuple(candidates))
-        kept, lost = [], Counter[str]()
-        for candidate in item.candidates:
-            why = self.fault(candidate.picture, [text.box for text in candidate.texts if text.box])
-            lost.update([why] if why else [])
-            kept += [] if why else [candidate]
-        return item.keep_only(kept, lost)
+        item = FilteredCandidates(drawn.request, tuple(map(Candidate, drawn.images, drawn.texts)))
+        return item.sift(
+            self.fault(one.picture, [text.box for text in one.texts if text.box]) or one for one in item.candidates
+        )
 
     def fault(self, picture: Image.Image, texts: list[Box]) -> str | None:
         """Why a picture is no poster; None where it may be one."""
@@ -104,7 +112,7 @@ class EarlyFilter:
 
 @dataclass(frozen=True)
 class TextFilter:
-    """The step that reads each candidate and drops those that lack too much of the texts asked for."""
+    """A step that reads each candidate and drops those that lack too much of the requested texts."""
 
     judge: LazyCritic
     least: float
@@ -112,48 +120,46 @@ class TextFilter:
     def __call__(self, item: FilteredCandidates) -> FilteredCandidates | Drop:
         if not item.texts:
             return item
-        judge, kept, lost = self.judge.open(), [], Counter[str]()
-        for candidate in item.candidates:
+        judge = self.judge.open()
+
+        def look(candidate: Candidate) -> Candidate | str:
             seen = judge.texts(candidate.picture)
             recall = text_recall(item.texts, [text.text for text in seen])
             if recall < self.least:
-                lost["wrong text" if seen else "no text"] += 1
-                continue
+                return "wrong text" if seen else "no text"
             texts = candidate.texts or tuple(DrawnText(text.text, text.box) for text in seen)
-            kept.append(replace(candidate, texts=texts, scores={**candidate.scores, "text recall": round(recall, 4)}))
-        return replace(item, judged={**item.judged, "text recall": {"by": judge.name}}).keep_only(kept, lost)
+            return replace(candidate, texts=texts).with_score("text recall", recall)
+
+        return item.sift(map(look, item.candidates), **{"text recall": {"by": judge.name}})
 
 
-def text_recall(asked: tuple[str, ...], read: list[str]) -> float:
+def text_recall(expected: tuple[str, ...], read: list[str]) -> float:
     """How much of the texts was read, in [0, 1]: of words; of letters where they are Chinese, which has no blanks."""
-    if language_of("".join(asked)) == "zh":
-        asked, read = tuple(" ".join(text) for text in asked), [" ".join(text) for text in read]
-    return text_accuracy(asked, read).recall
+    if language_of("".join(expected)) == "zh":
+        expected, read = tuple(" ".join(text) for text in expected), [" ".join(text) for text in read]
+    return text_accuracy(expected, read).recall
 
 
 @dataclass(frozen=True)
 class ImageTextFilter:
-    """The step that compares each candidate with its prompt by a CLIP-like model."""
+    """A step that compares each candidate with its prompt by a CLIP-like model."""
 
     scorer: LazyImageTextModel
     least: float
 
     def __call__(self, item: FilteredCandidates) -> FilteredCandidates | Drop:
-        scorer, kept, lost = self.scorer.open(), [], Counter[str]()
-        pictures = [candidate.picture for candidate in item.candidates]
-        for candidate, score in zip(
-            item.candidates, scorer.score(pictures, [item.request.caption] * len(pictures)), strict=True
-        ):
-            if score < self.least:
-                lost["does not fit its prompt"] += 1
-            else:
-                kept.append(replace(candidate, scores={**candidate.scores, "agreement": round(score, 4)}))
-        return replace(item, judged={**item.judged, "agreement": {"by": scorer.name}}).keep_only(kept, lost)
+        scorer, pictures = self.scorer.open(), [candidate.picture for candidate in item.candidates]
+        scores = scorer.score(pictures, [item.request.caption] * len(pictures))
+        verdicts = (
+            "does not fit its prompt" if score < self.least else candidate.with_score("agreement", score)
+            for candidate, score in zip(item.candidates, scores, strict=True)
+        )
+        return item.sift(verdicts, agreement={"by": scorer.name})
 
 
 @dataclass(frozen=True)
 class KeepBest:
-    """The step that keeps the best candidate as a finished poster: by agreement with its prompt, else by a reward.
+    """A step that keeps the best candidate as a finished poster: by agreement with its prompt, else by a reward.
 
     Args:
         made_by: the model's name, for the row's `source`.
@@ -170,10 +176,10 @@ class KeepBest:
             judge, question = self.judge.open(), "worth"
             judged[question] = {"by": judge.name}
             results = self.judge.score([candidate.picture for candidate in candidates], item.request.caption)
-            for n, (candidate, result) in enumerate(zip(candidates, results, strict=True)):
-                candidates[n] = replace(candidate, scores={**candidate.scores, question: round(result.value, 4)})
+            found = zip(candidates, results, strict=True)
+            candidates = [candidate.with_score(question, result.value) for candidate, result in found]
         chosen = max(candidates, key=lambda candidate: candidate.scores[question])
-        judged = {asked: {**answer, "said": chosen.scores[asked]} for asked, answer in judged.items()}
+        judged = {name: {**answer, "said": chosen.scores[name]} for name, answer in judged.items()}
         drawn = len(candidates) + item.lost.total()
         judged["candidates"] = {"by": self.made_by, "said": {"drawn": drawn, **dict(sorted(item.lost.items()))}}
         request, pixels = item.request, np.asarray(chosen.picture)

@@ -37,20 +37,17 @@ class LazyCritic:
 
     def reward(self) -> LazyReward:
         """The reward by the same rules or model."""
-        return LazyReward(self.source, self.model, self.device, self.answers)
+        return LazyReward(self)
 
 
 @dataclass(frozen=True)
 class LazyReward:
-    """The reward of text, aesthetics and agreement with the prompt, by the address of a critic."""
+    """The reward of text, aesthetics and agreement with the prompt, by the rules or the model of a critic."""
 
-    source: str
-    model: str | None = None
-    device: str = "cpu"
-    answers: str | None = None
+    critic: LazyCritic
 
     def open(self) -> Reward:
-        return _reward(self)
+        return _reward(self.critic)
 
     def score(self, images: Sequence[Image.Image], prompt: str) -> list[RewardResult]:
         """A result for each poster of one prompt; its parts are among `text`, `aesthetics` and `agreement`."""
@@ -59,7 +56,7 @@ class LazyReward:
 
 
 @opened_once()
-def _reward(lazy: LazyReward) -> Reward:
+def _reward(lazy: LazyCritic) -> Reward:
     model = lazy.model
     if lazy.source.startswith(("http://", "https://")) and model is None:  # reward and cache carry the model's name
         model = getattr(open_vision_language_model(lazy.source, None, lazy.device), "model", None)

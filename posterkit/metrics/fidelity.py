@@ -126,30 +126,17 @@ def _smoothed(lightness: Array, inside: NDArray[np.bool_]) -> Array:
     return gaussian_filter(np.where(inside, lightness, 0.0), GRAIN) / np.maximum(weight, 1e-6)
 
 
-def border_fill(image: Picture, made: NDArray[np.bool_], reach: int = 2) -> Picture:
-    """A baseline: the made area in the mean colour of the kept pixels next to it.
+def edge_replication(image: Picture, made: NDArray[np.bool_]) -> Picture:
+    """Every made pixel in the colour of the nearest kept one.
 
     Args:
         made: `(H, W)`, True where the picture is to be made.
-        reach: how many px from the made area a kept pixel may lie.
 
     Raises:
         ValueError: nothing is kept, or nothing is made.
     """
-    _check_made(made)
-    rim = np.asarray(binary_dilation(made, iterations=reach), dtype=bool) & ~made
-    filled = image.copy()
-    filled[made] = np.round(image[rim].mean(0)).astype(np.uint8)
-    return filled
-
-
-def edge_replication(image: Picture, made: NDArray[np.bool_]) -> Picture:
-    """A baseline: every made pixel takes the colour of the nearest kept one.
-
-    Raises:
-        ValueError: nothing is kept, or nothing is made.
-    """
-    _check_made(made)
+    if made.all() or not made.any():
+        raise ValueError(f"a baseline needs kept and made pixels; {'all' if made.all() else 'none'} are made")
     rows, columns = np.asarray(distance_transform_edt(made, return_distances=False, return_indices=True))
     return image[rows, columns]
 
@@ -157,8 +144,3 @@ def edge_replication(image: Picture, made: NDArray[np.bool_]) -> Picture:
 def _check_sizes(a: Picture, b: Picture) -> None:
     if a.shape != b.shape:
         raise ValueError(f"the images differ in size: {a.shape[1]}x{a.shape[0]} and {b.shape[1]}x{b.shape[0]}")
-
-
-def _check_made(made: NDArray[np.bool_]) -> None:
-    if made.all() or not made.any():
-        raise ValueError(f"a baseline needs kept and made pixels; {'all' if made.all() else 'none'} are made")

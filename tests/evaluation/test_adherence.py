@@ -132,3 +132,13 @@ def test_the_bootstrap_interval_agrees_with_the_normal_one_and_repeats():
 def test_an_estimate_of_nothing_is_refused():
     with pytest.raises(ValueError, match="at least one value"):
         bootstrap([])
+
+
+def test_border_fill_takes_the_mean_of_the_kept_pixels_beside_the_hole():
+    image = np.zeros((20, 20, 3), dtype=np.uint8)
+    image[:, 10:] = 200
+    made = np.zeros((20, 20), dtype=bool)
+    made[5:15, 5:15] = True
+    image[0] = 255  # too far off to count
+    filled = adherence.border_fill(image, made)
+    assert (filled[made] == 100).all() and np.array_equal(filled[~made], image[~made])

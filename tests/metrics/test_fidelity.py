@@ -109,16 +109,6 @@ def test_an_empty_region_is_refused():
         fidelity.appearance_distance(GRAY, GRAY, np.zeros((64, 64), dtype=bool))
 
 
-def test_border_fill_takes_the_mean_of_the_kept_pixels_beside_the_hole():
-    image = np.zeros((20, 20, 3), dtype=np.uint8)
-    image[:, 10:] = 200
-    made = np.zeros((20, 20), dtype=bool)
-    made[5:15, 5:15] = True
-    image[0] = 255  # too far off to count
-    filled = fidelity.border_fill(image, made)
-    assert (filled[made] == 100).all() and np.array_equal(filled[~made], image[~made])
-
-
 def test_edge_replication_repeats_the_nearest_kept_pixel():
     image = np.arange(5, dtype=np.uint8)[None, :, None] * np.ones((3, 1, 3), dtype=np.uint8)
     made = np.zeros((3, 5), dtype=bool)
@@ -129,4 +119,4 @@ def test_edge_replication_repeats_the_nearest_kept_pixel():
 @pytest.mark.parametrize("value", [True, False])
 def test_baselines_need_kept_and_made_pixels(value: bool):
     with pytest.raises(ValueError, match="kept and made pixels"):
-        fidelity.border_fill(GRAY, np.full((64, 64), value))
+        fidelity.edge_replication(GRAY, np.full((64, 64), value))

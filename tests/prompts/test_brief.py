@@ -71,46 +71,10 @@ def test_further_texts_stand_behind_the_quoted_ones_and_are_not_repeated():
 
 def test_given_texts_are_tidied_so_that_an_expansion_can_quote_them():
     texts = [" A ", "ONE\r\nTWO\rTHREE"]
-    assert PosterBrief.from_row({"texts": texts}).texts == ["A", "ONE\nTWO\nTHREE"]
     brief = PosterBrief.from_prompt('a "TITLE"', ["TITLE\n", *texts])
     assert brief.texts == ["TITLE", "A", "ONE\nTWO\nTHREE"]
     result = expand(brief)
     assert result.used and quoted_texts(result.prompt) == brief.texts
-
-
-@pytest.mark.parametrize(
-    "brief",
-    [
-        PosterBrief(),
-        PosterBrief.from_prompt('A retro "JAZZ" poster in navy, calm'),
-        PosterBrief("x", ["A", "B"], ["red"], "music", "flat", ["bold"]),
-        PosterBrief('says "A"', texts=[]),
-    ],
-)
-def test_a_row_gives_the_same_brief_back(brief):
-    assert PosterBrief.from_row(brief.to_row()) == brief
-
-
-def test_a_row_without_texts_has_those_that_its_prompt_quotes_and_other_keys_are_left_alone():
-    brief = PosterBrief.from_row({"task": "text", "prompt": 'a "TITLE" in red', "width": 832, "seed": 1})
-    assert (brief.texts, brief.colors) == (["TITLE"], ["red"])
-
-
-@pytest.mark.parametrize(
-    ("row", "message"),
-    [
-        ({"prompt": 3}, 'key "prompt" must be a string, found 3'),
-        ({"texts": "TITLE"}, "key \"texts\" must be a list of strings, found 'TITLE'"),
-        ({"colors": [1]}, 'key "colors" must be a list of strings'),
-        ({"texts": 5}, 'key "texts" must be a list of strings, found 5'),
-        ({"mood": True}, 'key "mood" must be a list of strings, found True'),
-        ({"colors": {"a": 1}}, "key \"colors\" must be a list of strings, found {'a': 1}"),
-        ({"style": ["flat"]}, 'key "style" must be a string'),
-    ],
-)
-def test_a_row_with_something_else_is_one_clear_line(row, message):
-    with pytest.raises(ValueError, match=message):
-        PosterBrief.from_row(row)
 
 
 @pytest.mark.parametrize(

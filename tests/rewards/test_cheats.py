@@ -10,13 +10,13 @@ from functools import cache
 import numpy as np
 import pytest
 from cheats import CHEATS, cheat
+from glyph_posters import GlyphPosters
 from PIL import Image
 
 from posterkit.metrics.expected_texts import request_from_sample
 from posterkit.rewards import RewardResult, open_reward
 from posterkit.schema import PosterRequest
 from posterkit.synthetic import SyntheticPosters
-from posterkit.synthetic.glyph_posters import GlyphPosters
 from posterkit.tasks import TASKS
 
 SIZE, REFERENCES = (256, 384), 192 * 288

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from glyph_posters import GlyphPosters
 from PIL import Image, ImageDraw, ImageFont
 
 from posterkit.metrics.expected_texts import request_from_sample
@@ -12,7 +13,6 @@ from posterkit.metrics.poster_reader import PosterReader
 from posterkit.rewards import RewardResult
 from posterkit.rewards.parts.text_reward import GlyphReward, TextReward, accuracy
 from posterkit.schema import DrawnText, PosterRequest, PosterSample
-from posterkit.synthetic.glyph_posters import GlyphPosters
 from posterkit.typeset.fonts import FACES
 
 

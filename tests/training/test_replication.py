@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from glyph_posters import GlyphPosters
 from PIL import Image, ImageColor
 from scipy import stats
-
-from posterkit.synthetic.glyph_posters import GlyphPosters
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 

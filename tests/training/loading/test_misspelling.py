@@ -6,13 +6,13 @@ from random import Random
 
 import numpy as np
 import pytest
+from glyph_posters import GlyphPosters
 from PIL import Image, ImageDraw, ImageFont
 
 from posterkit.metrics.glyphs import read_glyphs
 from posterkit.metrics.text import TextReader, words
 from posterkit.schema import DrawnLine
 from posterkit.synthetic import SyntheticPosters
-from posterkit.synthetic.glyph_posters import GlyphPosters
 from posterkit.training.loading.misspelling import misspelt, words_on
 
 

@@ -6,9 +6,9 @@ import itertools
 
 import numpy as np
 import pytest
+from glyph_posters import SIZE, GlyphPosters
 
 from posterkit.metrics.glyphs import ALPHABET, CELL, glyph_accuracy, read_glyphs
-from posterkit.synthetic.glyph_posters import SIZE, GlyphPosters
 from posterkit.tasks import TASKS
 
 
