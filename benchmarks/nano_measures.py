@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from posterkit.metrics.color import srgb_to_lab
-from posterkit.metrics.diversity import diversity
 from posterkit.metrics.expected_texts import request_from_sample
+from posterkit.metrics.fidelity import diversity
 from posterkit.metrics.glyphs import glyph_accuracy, read_glyphs
-from posterkit.metrics.text import TextReader, text_accuracy
+from posterkit.metrics.ocr import TextReader, text_accuracy
 from posterkit.rewards import open_reward
 from posterkit.schema import PosterSample
 from posterkit.tasks import TASKS

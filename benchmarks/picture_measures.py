@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from posterkit.generate.compose import enlarge
-from posterkit.metrics.text import TextReader
+from posterkit.metrics.ocr import TextReader
 from posterkit.schema import PosterSample
 from posterkit.sizing import fit_area
 

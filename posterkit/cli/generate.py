@@ -108,7 +108,7 @@ def _compare(record: dict[str, Any], revision: str) -> None:
 def _expanded(prompt: str, how: str, device: str | None) -> str | None:
     """The prompt, expanded by rules or where the poster is drawn; None, and a note, where a quoted text would go."""
     from posterkit.pipelines.presets import hardware
-    from posterkit.prompts.expansion_by_model import expand_prompt
+    from posterkit.prompts.expansion import expand_prompt
 
     made = expand_prompt(prompt, how, device=str(hardware(device).device))
     return made.prompt if made.used else None

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from posterkit.critic.critic import Critic, Suggestions
-from posterkit.llm.once import opened_once
-from posterkit.llm.opening import open_vision_language_model
+from posterkit.llm.open_model import open_vision_language_model, opened_once
 
 __all__ = ["BLIND", "RULES", "Critic", "Suggestions", "open_critic"]
 
@@ -39,7 +38,7 @@ def _open(source: str, model: str | None, device: str, cache: str | None) -> Cri
 
         return RulesCritic(read_text=source == RULES, cache=cache)
     from posterkit.critic.model import ModelCritic
-    from posterkit.llm.cache import CachedClient
+    from posterkit.llm.answer_cache import CachedClient
 
     opened = open_vision_language_model(source, model, device)
     return ModelCritic(CachedClient(opened, cache) if cache else opened)

@@ -9,12 +9,12 @@ from pathlib import Path
 from PIL import Image
 
 from posterkit.critic.critic import Suggestions
-from posterkit.llm.cache import pixel_hash
+from posterkit.llm.answer_cache import pixel_hash
 from posterkit.metrics.appearance import MARGIN, Appearance, TextAppearance
 from posterkit.metrics.color import nearest_color_name
+from posterkit.metrics.ocr import TextAccuracy
 from posterkit.metrics.poster_reader import open_poster_reader
 from posterkit.metrics.prompt_requirements import requirements
-from posterkit.metrics.text import TextAccuracy
 from posterkit.metrics.text_regions import DetectedText, has_credit_block, has_watermark
 from posterkit.prompts import in_quotes, quoted_texts
 from posterkit.rewards.parts.text_reward import accuracy

@@ -17,7 +17,7 @@ from posterkit.datagen.lazy_models import LazyCritic, LazyImageTextModel, LazyRe
 from posterkit.datagen.prompts import language_of
 from posterkit.datagen.requests import SetRequest
 from posterkit.metrics.color import srgb_to_lab
-from posterkit.metrics.text import text_accuracy
+from posterkit.metrics.ocr import text_accuracy
 from posterkit.pipelines.segmenters import Box, open_segmenter
 from posterkit.prompts import quoted_texts
 from posterkit.schema import DrawnText, PosterSample, Region

@@ -27,27 +27,17 @@ class ToolParser(argparse.ArgumentParser):
         super().__init__(
             description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **more
         )
-        self.add_argument("--out", type=Path, required=True, metavar="DIR", help="the set's folder")
-        self.add_argument("--seed", type=int, default=0, help="the same seed makes the same set (default 0)")
-        self.add_argument(
-            "--workers",
-            type=positive_int,
-            default=os.cpu_count() or 1,
-            metavar="N",
-            help="processes (default: one a core)",
-        )
-        self.add_argument(
-            "--shard", type=positive_int, default=500, metavar="N", help="samples in a shard (default 500)"
-        )
-        self.add_argument(
-            "--layout", choices=("folder", "webdataset"), default="folder", help="pictures in folders, or in tar files"
-        )
-        self.add_argument(
-            "--retry",
-            action="store_true",
-            help="go on, and try again what was lost to damaged files and failed judges",
-        )
-        self.add_argument("--debug", action="store_true", help="show tracebacks")
+        add = self.add_argument
+        add("--out", type=Path, required=True, metavar="DIR", help="the set's folder")
+        add("--seed", type=int, default=0, help="the same seed makes the same set (default 0)")
+        cores = os.cpu_count() or 1
+        add("--workers", type=positive_int, default=cores, metavar="N", help="processes (default: one a core)")
+        add("--shard", type=positive_int, default=500, metavar="N", help="samples in a shard (default 500)")
+        where = "pictures in folders, or in tar files"
+        add("--layout", choices=("folder", "webdataset"), default="folder", help=where)
+        again = "go on, and try again what was lost to damaged files and failed judges"
+        add("--retry", action="store_true", help=again)
+        add("--debug", action="store_true", help="show tracebacks")
 
     def error(self, message: str) -> NoReturn:
         self.exit(WRONG_CALL, f"posterkit: {message} (see {self.prog} --help)\n")

@@ -17,7 +17,7 @@ from posterkit.datagen.prompts import without_text_sentences
 from posterkit.datagen.requests import SetRequest
 from posterkit.generate.draw import at_size, draw
 from posterkit.generate.maker import open_pipeline
-from posterkit.llm.once import opened_once
+from posterkit.llm.open_model import opened_once
 from posterkit.pipelines.registry import resolve
 from posterkit.pipelines.revision import revision_of
 from posterkit.prompts import PosterBrief, words_for

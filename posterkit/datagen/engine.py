@@ -8,7 +8,6 @@ With any number of workers, and stopped and started as often as you like, a set 
 
 from __future__ import annotations
 
-import io
 import json
 import warnings
 from collections import Counter, deque
@@ -23,7 +22,7 @@ from typing import Any, Literal
 from PIL import Image
 
 from posterkit.datasets.processes import begin_worker
-from posterkit.datasets.sample_files import Row
+from posterkit.datasets.sample_files import Row, encoded
 from posterkit.datasets.shards import FolderShard, TarShard
 from posterkit.image_io import remove_unfinished, written_whole
 
@@ -118,7 +117,7 @@ def run_flow(
         shard: items in one shard.
         layout: "folder" puts a shard's files into a folder, "webdataset" into a tar file.
         retry: make shards again that lost broken items.
-        progress: told how many items are through, and of how many.
+        progress: gets how many items are through, and of how many.
 
     Raises:
         ValueError: `out` holds a set made with other settings, or a larger one: a set can grow, but not shrink.
@@ -134,7 +133,11 @@ def run_flow(
     if retry:
         forget_shards(task.out)
     spans = [(start, min(count, start + shard)) for start in range(0, count, shard)]
-    missing = [k for k, span in enumerate(spans) if not _is_made(task.out, k, span)]
+    records = [_record(task.out, k) for k in range(len(spans))]
+    missing = [
+        k for k, span in enumerate(spans)
+        if not records[k].is_file() or json.loads(records[k].read_text(encoding="utf-8"))["span"] != list(span)
+    ]  # fmt: skip
     done = count - sum(spans[k][1] - spans[k][0] for k in missing)
     for k in _made(task, [(k, *spans[k]) for k in missing], workers):
         done += spans[k][1] - spans[k][0]
@@ -209,8 +212,10 @@ def _make_shard(task: _Task, k: int, start: int, stop: int) -> int:
             drops.append({"id": name, "step": step, "reason": made.reason, "detail": made.detail, "fault": made.fault})
             if made.picture is not None:
                 drops[-1]["thumbnail"] = f"dropped/{number:08d}.jpg"
+                small = made.picture.convert("RGB")
+                small.thumbnail(_THUMBNAIL)
                 with written_whole(task.out / drops[-1]["thumbnail"]) as thumbnail:
-                    thumbnail.write_bytes(_thumbnail(made.picture))
+                    thumbnail.write_bytes(encoded(small, "JPEG", quality=85))
     record = {"span": [start, stop], "rows": rows, "dropped": drops, "funnel": funnel}
     _write_json(_record(task.out, k), record)
     return k
@@ -259,27 +264,21 @@ def claim_folder(out: Path, settings: dict[str, Any], shard: int, layout: ShardF
         ValueError: the folder holds a set made with other settings, or something else.
     """
     path = out / ".flow" / "settings.json"
-    wanted = json.loads(json.dumps({**settings, "shard": shard, "layout": layout}))
+    now = json.loads(json.dumps({**settings, "shard": shard, "layout": layout}))
     if path.is_file():
         found = json.loads(path.read_text(encoding="utf-8"))
-        for key in sorted(found.keys() | wanted.keys()):
-            if found.get(key) != wanted.get(key):
-                raise ValueError(
-                    f"{out}: holds a set made with {key}={found.get(key)}, now {wanted.get(key)}; take another folder"
-                )
+        for key in sorted(found.keys() | now.keys()):
+            if found.get(key) != now.get(key):
+                was = f"{key}={found.get(key)}, now {now.get(key)}"
+                raise ValueError(f"{out}: holds a set made with {was}; take another folder")
     elif out.is_dir() and any(entry.name != ".flow" for entry in out.iterdir()):  # a run may end right here
         raise ValueError(f"{out}: is not empty and holds no set; take another folder")
     else:
-        _write_json(path, wanted, indent=1)
+        _write_json(path, now, indent=1)
 
 
 def _record(out: Path, k: int) -> Path:
     return out / ".flow" / f"{k:05d}.json"
-
-
-def _is_made(out: Path, k: int, span: tuple[int, int]) -> bool:
-    path = _record(out, k)
-    return path.is_file() and json.loads(path.read_text(encoding="utf-8"))["span"] == list(span)
 
 
 def _write_index(out: Path, shards: int) -> FlowResult:
@@ -309,11 +308,3 @@ def _write_index(out: Path, shards: int) -> FlowResult:
 def _write_json(path: Path, value: Any, indent: int | None = None) -> None:
     with written_whole(path) as temporary:
         temporary.write_text(json.dumps(value, indent=indent, ensure_ascii=False), encoding="utf-8")
-
-
-def _thumbnail(picture: Image.Image) -> bytes:
-    small = picture.convert("RGB")
-    small.thumbnail(_THUMBNAIL)
-    file = io.BytesIO()
-    small.save(file, "JPEG", quality=85)
-    return file.getvalue()

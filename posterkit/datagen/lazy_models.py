@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from posterkit.critic import BLIND, RULES, Critic, open_critic
-from posterkit.llm.once import opened_once
-from posterkit.llm.opening import open_vision_language_model
+from posterkit.llm.open_model import open_vision_language_model, opened_once
 from posterkit.prompts import quoted_texts
 from posterkit.rewards import Reward, RewardResult, open_reward
 from posterkit.schema import PosterRequest

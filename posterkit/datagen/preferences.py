@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,7 +13,7 @@ from posterkit.datagen.drawing import DrawnPosters, Once
 from posterkit.datagen.engine import Drop
 from posterkit.datagen.lazy_models import LazyCritic, LazyImageTextModel, LazyReward
 from posterkit.datagen.requests import SetRequest
-from posterkit.datasets.sample_files import Row, blank_pictures
+from posterkit.datasets.sample_files import Row, blank_pictures, encoded
 from posterkit.llm.client import AnswerError
 from posterkit.rewards import RewardResult
 from posterkit.tasks import TEXT
@@ -84,17 +83,13 @@ class ScoreCandidates:
         return RankedCandidates(drawn.request, candidates, reward, ranker)
 
     def _score(self, drawn: DrawnPosters) -> tuple[tuple[ScoredCandidate, ...], str, str]:
-        name, prompt = self.reward.open().name, drawn.request.caption
+        name = ranker = self.reward.open().name
+        prompt = drawn.request.caption
         results = self.reward.score(drawn.images, prompt)
-        ranker = name
+        quality = [result.value if self.whole else result.parts["aesthetics"] for result in results]
         if self.ranker is not None:
             model = self.ranker.open()
-            quality = model.score(drawn.images, [prompt] * len(drawn.images))
-            ranker = model.name
-        elif self.whole:
-            quality = [result.value for result in results]
-        else:
-            quality = [result.parts["aesthetics"] for result in results]
+            quality, ranker = model.score(drawn.images, [prompt] * len(drawn.images)), model.name
         found = zip(range(len(results)), drawn.images, drawn.seeds, results, quality, strict=True)
         # of equals the first drawn comes first
         ranked = sorted((ScoredCandidate(*one) for one in found), key=lambda one: (-one.quality, one.number))
@@ -187,9 +182,8 @@ class SuggestImprovements:
         others = sorted((one for one in found.candidates if one is not best), key=lambda one: one.number)
         draft = others[found.request.turn]
         if draft.quality >= best.quality:
-            return Drop(
-                "as good as the best", f"both are worth {best.quality:.4f}", side_by_side(draft.image, best.image)
-            )
+            alike = side_by_side(draft.image, best.image)
+            return Drop("as good as the best", f"both are worth {best.quality:.4f}", alike)
         try:
             said = self.critic.open().suggest(draft.image, found.request.caption, better=best.image)
         except AnswerError as error:
@@ -197,8 +191,8 @@ class SuggestImprovements:
         for name, words in asdict(said).items():
             if not words.strip():
                 return Drop("empty suggestion", f"nothing is said of the {name}", draft.image)
-            if told := speaks_of_another(words):
-                return Drop("speaks of another picture", f"{told!r} in {words!r}", draft.image)
+            if mention := speaks_of_another(words):
+                return Drop("speaks of another picture", f"{mention!r} in {words!r}", draft.image)
         return CriticisedDraft(found, draft, said)
 
 
@@ -247,9 +241,7 @@ def _history(found: RankedCandidates, model: str) -> dict[str, Any]:
 
 
 def _put(files: dict[str, bytes], name: str, picture: Image.Image) -> str:
-    file = io.BytesIO()
-    picture.save(file, "PNG")
-    files[name] = file.getvalue()
+    files[name] = encoded(picture)
     return name
 
 

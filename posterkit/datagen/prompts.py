@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from posterkit.datasets.sample_files import Row
-from posterkit.llm.once import opened_once
+from posterkit.llm.open_model import opened_once
 from posterkit.prompts import PosterBrief, quotes
 
 WORDS = Path(__file__).parent / "words"
@@ -235,7 +235,7 @@ class Writer:
         """
         if self.source == "rules":
             return draft
-        from posterkit.prompts.expansion_by_model import asking
+        from posterkit.prompts.expansion import asking
 
         chat = self.open()
         brief = PosterBrief.from_prompt(draft.prompt)
@@ -258,7 +258,7 @@ class Writer:
 
 @opened_once()
 def _chat(source: str, model: str | None, device: str) -> Any:
-    from posterkit.llm.opening import open_language_model
+    from posterkit.llm.open_model import open_language_model
 
     return open_language_model(source, model, device)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import unicodedata
 from collections import Counter, defaultdict
@@ -17,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from posterkit.datasets.dataset import PosterDataset
 from posterkit.datasets.pair_dataset import as_samples, pictures_of
-from posterkit.datasets.sample_files import sample_from_row
+from posterkit.datasets.sample_files import encoded, sample_from_row
 from posterkit.schema import PosterSample
 
 _STYLE = Path(__file__).with_suffix(".css")
@@ -41,22 +40,18 @@ def write_report(path: str | Path, out: str | Path, *, samples: int = 24, droppe
     if not found.rows:
         raise ValueError(f"{found.index}: the set has no rows")
     folder, out = found.index.parent, Path(out)
+    captions = [str(row.get("caption", row.get("prompt", ""))) for row in found.rows]
     charts = [
         _bars("task", Counter(str(row.get("task", "-")) for row in found.rows)),
         _bars("theme", Counter(str(row.get("theme") or "-") for row in found.rows)),
-        _bars("script of the texts", Counter(script for row in found.rows for script in scripts(_texts(row)))),
+        _bars(
+            "script of the texts",
+            Counter(script for row in found.rows for script in scripts(_texts(row))),
+        ),
         _bars("split", Counter(str(row.get("split", "train")) for row in found.rows)),
-        _bars(
-            "texts on a poster", Counter(str(len(_texts(row))) for row in found.rows if "texts" in row), by_name=True
-        ),
-        _bars(
-            "letters in a text", _binned([len(text) for row in found.rows for text in _texts(row)], 5), by_name=True
-        ),
-        _bars(
-            "words in a caption",
-            _binned([len(str(row.get("caption", row.get("prompt", ""))).split()) for row in found.rows], 10),
-            by_name=True,
-        ),
+        _bars("texts on a poster", Counter(str(len(_texts(row))) for row in found.rows if "texts" in row), True),
+        _bars("letters in a text", _binned([len(text) for row in found.rows for text in _texts(row)], 5), True),
+        _bars("words in a caption", _binned([len(caption.split()) for caption in captions], 10), True),
     ]
     shown = _spread(found.rows, samples)
     cards = [(found.rows[number], _samples(found, number)) for number in shown]
@@ -152,8 +147,7 @@ def _dropped(folder: Path, count: int) -> str:
         for row in rows:
             picture = ""
             if row.get("thumbnail") and (folder / row["thumbnail"]).is_file():
-                data = base64.b64encode((folder / row["thumbnail"]).read_bytes()).decode()
-                picture = f'<img src="data:image/jpeg;base64,{data}">'
+                picture = f'<img src="{_data_url((folder / row["thumbnail"]).read_bytes())}">'
             figures.append(
                 f"<figure>{picture}<figcaption>{escape(row['id'])}<br>{escape(row['detail'])}</figcaption></figure>"
             )
@@ -198,6 +192,8 @@ def _poster(sample: PosterSample) -> str:
 def _image(picture: Image.Image, kind: str = "") -> str:
     picture = picture.copy()
     picture.thumbnail((400, 400))
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=82)
-    return f'<img class="{kind}" src="data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}">'
+    return f'<img class="{kind}" src="{_data_url(encoded(picture, "JPEG", quality=82))}">'
+
+
+def _data_url(jpeg: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"

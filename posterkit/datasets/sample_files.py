@@ -26,6 +26,13 @@ _PLAIN = (
 )  # fmt: skip
 
 
+def encoded(picture: Image.Image, form: str = "PNG", **options: int) -> bytes:
+    """A picture as the bytes of a file."""
+    file = io.BytesIO()
+    picture.save(file, form, **options)
+    return file.getvalue()
+
+
 def encode_sample(sample: PosterSample, own: tuple[str, bytes] | None = None) -> tuple[Row, dict[str, bytes]]:
     """A sample as its row and its pictures as PNG files, by the names that the row gives them.
 
@@ -35,10 +42,8 @@ def encode_sample(sample: PosterSample, own: tuple[str, bytes] | None = None) ->
     files: dict[str, bytes] = {}
 
     def png(name: str, picture: np.ndarray) -> str:
-        file = io.BytesIO()
         # as small as the default for photographs and a fifth larger for flat art, in a quarter of the time
-        Image.fromarray(picture).save(file, "PNG", compress_level=1, compress_type=_RUN_LENGTHS)
-        files[name] = file.getvalue()
+        files[name] = encoded(Image.fromarray(picture), compress_level=1, compress_type=_RUN_LENGTHS)
         return name
 
     row: Row = {key: getattr(sample, key) for key in _PLAIN}
@@ -72,10 +77,9 @@ def blank_pictures(name: str) -> dict[str, bytes]:
     Hugging Face `datasets` reads a tar shard only where all of its samples have the same members; the rows name the
     real ones.
     """
-    pixel = io.BytesIO()
-    Image.new("L", (1, 1)).save(pixel, "PNG")
     most = max(task.references[-1] for task in TASKS.values())
-    return dict.fromkeys([*(f"{name}.ref{n}.png" for n in range(most)), f"{name}.mask.png"], pixel.getvalue())
+    names = [*(f"{name}.ref{n}.png" for n in range(most)), f"{name}.mask.png"]
+    return dict.fromkeys(names, encoded(Image.new("L", (1, 1))))
 
 
 def write_sample(sample: PosterSample, folder: str | Path, index: str = "samples.jsonl") -> Row:

@@ -20,7 +20,7 @@ from posterkit.critic.model import speaks_of_another
 from posterkit.datasets.dataset import INDEX, SetFiles, read_row
 from posterkit.datasets.pair_dataset import as_samples, pictures_of
 from posterkit.datasets.processes import begin_worker
-from posterkit.datasets.sample_files import Row, sample_from_row
+from posterkit.datasets.sample_files import Row, encoded, sample_from_row
 from posterkit.image_io import FORMATS, MAX_PIXELS
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS
@@ -235,10 +235,9 @@ def _key_faults(row: Row) -> Iterator[str]:
 
 def _kind_faults(row: Row) -> Iterator[str]:
     """Whether a sample can be made of the row at all, whatever its pictures are."""
-    pixel = io.BytesIO()
-    Image.new("RGB", (1, 1)).save(pixel, "PNG")
+    pixel = encoded(Image.new("RGB", (1, 1)))
     try:
-        sample_from_row(row, lambda name: pixel.getvalue())
+        sample_from_row(row, lambda name: pixel)
     except ValueError as error:
         yield str(error).removeprefix(f"{row['id']}: ")
 

@@ -17,23 +17,6 @@ from posterkit.layout.types import (
     margin_of,
 )
 
-__all__ = [
-    "ARCHETYPES",
-    "PILL",
-    "ROLES",
-    "Align",
-    "Archetype",
-    "Box",
-    "Element",
-    "Layout",
-    "Measured",
-    "Measurer",
-    "Role",
-    "check_roles",
-    "infer_roles",
-    "legible_size",
-    "margin_of",
-    "plan",
-    "runs_right_to_left",
-    "saliency",
-]
+__all__ = ["ARCHETYPES", "PILL", "ROLES", "Align", "Archetype", "Box", "Element", "Layout", "Measured", "Measurer",
+           "Role", "check_roles", "infer_roles", "legible_size", "margin_of", "plan", "runs_right_to_left",
+           "saliency"]  # fmt: skip

@@ -8,10 +8,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from posterkit.llm.client import AnswerError
+from posterkit.llm.client import AnswerError, Schema
 from posterkit.messages import one_line
-
-Schema = dict[str, Any]
 
 LONGEST = 100_000  # characters of an answer; a poster's texts with their boxes are a tenth of it
 DEEPEST = 20  # brackets within brackets

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 from PIL import Image
 
+Images = Sequence[Image.Image]
+Schema = dict[str, Any]  # of JSON
 IMAGE_SIDE = 1024  # pixels; the longer side of images that go to a model, by default
 
 
@@ -31,13 +33,7 @@ class LanguageModel(Protocol):
         """Its name in records and errors."""
         ...
 
-    def ask(
-        self,
-        system: str,
-        user: str,
-        images: Sequence[Image.Image] = (),
-        schema: dict[str, Any] | None = None,
-    ) -> str:
+    def ask(self, system: str, user: str, images: Images = (), schema: Schema | None = None) -> str:
         """The answer to one question.
 
         Args:
@@ -56,7 +52,7 @@ class VisionLanguageModel(LanguageModel, Protocol):
     """A language model that takes images and tells the probabilities of its answers."""
 
     def choice_probabilities(
-        self, system: str, questions: Sequence[str], choices: Sequence[str], images: Sequence[Image.Image] = ()
+        self, system: str, questions: Sequence[str], choices: Sequence[str], images: Images = ()
     ) -> list[list[float]]:
         """The probability of each choice among all of them, from the model's first token.
 

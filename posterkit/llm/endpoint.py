@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from posterkit.llm.client import IMAGE_SIDE, AnswerError, reduced
+from posterkit.llm.client import IMAGE_SIDE, AnswerError, Images, Schema, reduced
 from posterkit.llm.http import JsonClient, RequestRefused
 from posterkit.messages import one_line
 
@@ -64,18 +64,21 @@ class Endpoint:
     def name(self) -> str:
         return f"{self.model} at {self.url}" if self.model else self.url
 
-    def ask(
-        self,
-        system: str,
-        user: str,
-        images: Sequence[Image.Image] = (),
-        schema: dict[str, Any] | None = None,
-    ) -> str:
+    def ask(self, system: str, user: str, images: Images = (), schema: Schema | None = None) -> str:
         """The answer to one question; AnswerError where there is none."""
-        return self._content(self._answered(self._body(system, user, images), schema))
+        body = self._body(system, user, images)
+        if schema is None or not self._takes_schemas:
+            return self._content(self._client.post(CHAT, body))
+        form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
+        try:
+            reply = self._client.post(CHAT, body | {"response_format": form})
+        except RequestRefused:
+            reply = self._client.post(CHAT, body)
+            self._takes_schemas = False  # the same question without it is answered, so it was that
+        return self._content(reply)
 
     def choice_probabilities(
-        self, system: str, questions: Sequence[str], choices: Sequence[str], images: Sequence[Image.Image] = ()
+        self, system: str, questions: Sequence[str], choices: Sequence[str], images: Images = ()
     ) -> list[list[float]]:
         """The probability of each choice among all of them, by the `logprobs` of the first token.
 
@@ -103,7 +106,7 @@ class Endpoint:
             raise AnswerError(f"{self.name}: answers {one_line(content)!r}; {', '.join(choices)} are accepted")
         return [probability / sum(found) for probability in found]
 
-    def _body(self, system: str, user: str, images: Sequence[Image.Image]) -> dict[str, Any]:
+    def _body(self, system: str, user: str, images: Images) -> dict[str, Any]:
         pictures = [{"type": "image_url", "image_url": {"url": self._data_url(image)}} for image in images]
         content = [*pictures, {"type": "text", "text": user}] if pictures else user
         return {
@@ -148,16 +151,3 @@ class Endpoint:
         file = io.BytesIO()
         reduced(image, self.image_side).save(file, "JPEG", quality=95, subsampling=0)
         return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
-
-    def _answered(self, body: dict[str, Any], schema: dict[str, Any] | None) -> Any:
-        """The reply, asked for with the schema where the endpoint takes one."""
-        if schema is None or not self._takes_schemas:
-            return self._client.post(CHAT, body)
-        response_format = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
-        try:
-            return self._client.post(CHAT, body | {"response_format": response_format})
-        except RequestRefused:
-            reply = self._client.post(CHAT, body)
-            # the same question without it is answered, so it was that
-            self._takes_schemas = False
-            return reply

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from posterkit.llm.client import IMAGE_SIDE, AnswerError, reduced
+from posterkit.llm.client import IMAGE_SIDE, AnswerError, Images, Schema, reduced
 from posterkit.messages import error_line
 
 _OF_TOKENS = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids")  # of a processor, (1, L) each
@@ -61,13 +61,7 @@ class LocalModel:
         if not self._processor.chat_template:
             raise AnswerError(f"{source}: its tokenizer has no chat template; take an instruction-tuned model")
 
-    def ask(
-        self,
-        system: str,
-        user: str,
-        images: Sequence[Image.Image] = (),
-        schema: dict[str, Any] | None = None,
-    ) -> str:
+    def ask(self, system: str, user: str, images: Images = (), schema: Schema | None = None) -> str:
         """The answer to one question, without thinking; the schema is not enforced, so the prompt must name the form.
 
         Raises:
@@ -79,7 +73,7 @@ class LocalModel:
         return answer
 
     def choice_probabilities(
-        self, system: str, questions: Sequence[str], choices: Sequence[str], images: Sequence[Image.Image] = ()
+        self, system: str, questions: Sequence[str], choices: Sequence[str], images: Images = ()
     ) -> list[list[float]]:
         """The probability of each choice among all of them, from the first token's logits.
 
@@ -94,9 +88,7 @@ class LocalModel:
         logits = self._run(self._first_logits, system, questions, images)
         return [row[[ids[0] for ids in tokens]].softmax(0).tolist() for row in logits]
 
-    def _run(
-        self, answer: Callable[..., Any], system: str, users: Sequence[str], images: Sequence[Image.Image]
-    ) -> Any:
+    def _run(self, answer: Callable[..., Any], system: str, users: Sequence[str], images: Images) -> Any:
         if images and not self.sees:
             raise AnswerError(f"{self.name}: this language model reads text alone and cannot see pictures")
         try:
@@ -134,9 +126,7 @@ class LocalModel:
 
     def _answer(self, questions: list[Any]) -> str:
         (inputs,) = questions
-        sampling = (
-            {"do_sample": True, "temperature": self.temperature} if self.temperature > 0 else {"do_sample": False}
-        )
+        sampling = {"do_sample": True, "temperature": self.temperature} if self.temperature else {"do_sample": False}
         on_gpu = [self._model.device] if self._model.device.type == "cuda" else []
         with torch.random.fork_rng(devices=on_gpu):
             torch.manual_seed(self.seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from posterkit.metrics.text import words
+from posterkit.metrics.ocr import words
 from posterkit.prompts import quoted_texts
 from posterkit.schema import TEXT, Box, PosterRequest, PosterSample
 from posterkit.sizing import Size

@@ -1,4 +1,4 @@
-"""How near one picture is to another: PSNR, SSIM, texture, and the distance that filling and extending are judged by.
+"""How near pictures are to each other: PSNR, SSIM, texture, the distance that filling is judged by, diversity.
 
 Images are `(H, W, 3)` uint8 RGB of equal size.
 """
@@ -6,9 +6,12 @@ Images are `(H, W, 3)` uint8 RGB of equal size.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filter
 
 from posterkit.metrics.color import color_histogram_distance, srgb_to_lab
@@ -19,6 +22,7 @@ Array = NDArray[np.float64]
 ORIENTATIONS = 9  # bins over half a turn, as in HOG (Dalal and Triggs 2005)
 STILL = 0.3  # mean gradient in L per px that is barely seen; it keeps two all but flat regions alike
 GRAIN = 1.0  # px; finer texture than this is noise of an autoencoder or a camera, and not counted
+SIDE = 24  # px that diversity is measured at: arrangement and colours count, grain does not
 FAR = 50.0  # a Lab difference that counts as wholly wrong
 
 
@@ -144,3 +148,19 @@ def edge_replication(image: Picture, made: NDArray[np.bool_]) -> Picture:
 def _check_sizes(a: Picture, b: Picture) -> None:
     if a.shape != b.shape:
         raise ValueError(f"the images differ in size: {a.shape[1]}x{a.shape[0]} and {b.shape[1]}x{b.shape[0]}")
+
+
+def diversity(posters: Sequence[Picture]) -> float:
+    """Mean distance in CIE Lab over all pairs of posters, each brought to a small square; 0 where all are alike.
+
+    Args:
+        posters: at least two, of any size.
+
+    Raises:
+        ValueError: there are fewer than two.
+    """
+    if len(posters) < 2:
+        raise ValueError(f"diversity takes at least two posters, got {len(posters)}")
+    small = [Image.fromarray(poster).resize((SIDE, SIDE), Image.Resampling.BOX) for poster in posters]
+    labs = [srgb_to_lab(np.asarray(picture)) for picture in small]
+    return float(np.mean([np.linalg.norm(a - b, axis=-1).mean() for a, b in combinations(labs, 2)]))

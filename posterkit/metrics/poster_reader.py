@@ -11,9 +11,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from posterkit.llm.cache import FolderCache, pixel_hash
-from posterkit.llm.once import opened_once
-from posterkit.metrics.text import Line, TextReader
+from posterkit.llm.answer_cache import FolderCache, pixel_hash
+from posterkit.llm.open_model import opened_once
+from posterkit.metrics.ocr import Line, TextReader
 from posterkit.metrics.text_regions import DetectedText, confident_lines, find_texts
 
 FAST_LIMIT = 480  # pixels of the detector; see benchmarks/reward_speed.py for what it costs
@@ -27,7 +27,7 @@ class PosterReader:
     Args:
         fast: the detector sees a smaller picture: three times as fast, and about three characters in a hundred are
             lost.
-        cache: a folder that keeps what was read, see `posterkit.llm.cache.FolderCache`.
+        cache: a folder that keeps what was read, see `posterkit.llm.answer_cache.FolderCache`.
     """
 
     def __init__(self, fast: bool = False, cache: str | Path | None = None) -> None:

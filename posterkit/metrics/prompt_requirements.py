@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from posterkit.metrics.appearance import Appearance
 from posterkit.metrics.color import border_color, named_shares
-from posterkit.metrics.text import edit_distance, words
+from posterkit.metrics.ocr import edit_distance, words
 from posterkit.metrics.text_regions import DetectedText
 from posterkit.prompts import COLORS, in_quotes, quotes, without_quotes
 from posterkit.prompts.vocabulary import COLOR_WORDS

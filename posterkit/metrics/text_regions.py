@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
-from posterkit.metrics.text import Line
+from posterkit.metrics.ocr import Line, edit_distance
 
 Rank = Literal["major", "minor"]
 
@@ -102,31 +102,17 @@ def has_watermark(lines: Sequence[Line], size: tuple[int, int]) -> bool:
     """
     if any(MARKS.search(line.text) or ALONE.fullmatch(line.text.strip(" .-—*")) for line in lines):
         return True
-    read = [(_bare(line.text), line) for line in lines]
+    read = [("".join(letter for letter in line.text.casefold() if letter.isalnum()), line) for line in lines]
     for mark in {text for text, _ in read if len(text) >= 4}:
         cells: list[tuple[int, int]] = []
         for text, line in read:
             # a reader may run two marks of one row together, or lose a letter of one
-            if mark in text or _one_letter_apart(mark, text):
+            if mark in text or edit_distance(mark, text) <= 1:
                 x, y = (line.box[0] + line.box[2]) / 2, (line.box[1] + line.box[3]) / 2
                 cells += [(int(3 * x / size[0]), int(3 * y / size[1]))] * max(1, text.count(mark))
         if len(cells) >= 4 and len({x for x, _ in cells}) >= 2 and len({y for _, y in cells}) >= 2:
             return True
     return False
-
-
-def _bare(text: str) -> str:
-    return "".join(letter for letter in text.casefold() if letter.isalnum())
-
-
-def _one_letter_apart(a: str, b: str) -> bool:
-    """Whether the edit distance is at most 1."""
-    if abs(len(a) - len(b)) > 1:
-        return False
-    short, long = sorted((a, b), key=len)
-    at = next((i for i, letter in enumerate(short) if letter != long[i]), len(short))
-    # behind the first letter that differs, the rest agrees: with one letter left out, or with one in place of another
-    return short[at:] == long[at + 1 :] or short[at + 1 :] == long[at + 1 :]
 
 
 def _height(line: Line) -> float:

@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from posterkit.layout.saliency import people, saliency
-from posterkit.llm.once import opened_once
+from posterkit.llm.open_model import opened_once
 from posterkit.messages import error_line
 from posterkit.metrics.color import FRAME, lab_to_srgb, palette, srgb_to_lab
 from posterkit.metrics.fidelity import edge_replication

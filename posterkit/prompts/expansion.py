@@ -1,14 +1,13 @@
-"""Prompt expansion ("recap"), and the contract that it keeps: every quoted text stays, letter for letter.
-
-The rule-based expander lives here. One that asks a language model is a callable from `expansion_by_model`.
-"""
+"""Prompt expansion ("recap"), by rules or by a language model; every quoted text stays, letter for letter."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from posterkit.llm.client import AnswerError, LanguageModel
+from posterkit.llm.open_model import open_language_model
 from posterkit.prompts.brief import PosterBrief
 from posterkit.prompts.quotes import in_quotes, quoted_texts
 
@@ -33,6 +32,15 @@ _DIRECTIONS = {
     "charity": ("flat", "warm", "beige", "open hands or a simple heart as the focus"),
 }
 _PLAIN = ("minimal", "calm", "beige", "one strong focus and much empty space")
+
+# PosterCraft's inference recipe
+INSTRUCTION = """\
+You write prompts for a model that draws posters. Rewrite the user's prompt as one richer prompt in the same language.
+- Keep every detail of the prompt; never contradict it.
+- Describe subject, style, colours, light and composition more precisely, and where each text stands.
+- Copy every text of the list below letter for letter, each exactly once, in straight double quotes.
+- Quote nothing else, and add no other text to the poster. If the list is empty, the poster has no text.
+- Less than 300 words. Answer with the prompt alone: no heading, no comment, no alternatives."""
 
 
 @dataclass(frozen=True)
@@ -92,3 +100,40 @@ def expand(prompt: str | PosterBrief, expander: Expander = expand_by_rules, by: 
         warnings.warn(f"the prompt stays as it is: {why}", stacklevel=2)
         return Expansion(brief.prompt, brief.prompt, by, False, why)
     return Expansion(expanded.prompt, brief.prompt, by, True)
+
+
+def asking(chat: LanguageModel) -> Expander:
+    """An expander that asks a language model."""
+
+    def expander(brief: PosterBrief) -> str:
+        texts = "\n".join(f"- {in_quotes(text)}" for text in brief.texts) or "(none)"
+        return chat.ask(INSTRUCTION, f"Prompt: {brief.prompt}\n\nTexts:\n{texts}")
+
+    return expander
+
+
+def expand_prompt(
+    prompt: str | PosterBrief, how: str = "rules", model: str | None = None, device: str = "cpu"
+) -> Expansion:
+    """Expand a prompt, or keep it and say why (a warning, and in the result).
+
+    Args:
+        prompt: a prompt, or the brief read from it.
+        how: "rules", an endpoint's URL, or a local model's folder or hub id. A local model is freed afterwards.
+
+    Raises:
+        ValueError: `how` cannot be an expander at all (a URL that is none, a key that cannot be sent).
+    """
+    if how == "rules":
+        return expand(prompt)
+    try:
+        chat = open_language_model(how, model, device)
+    except AnswerError as fault:
+        reason = str(fault)
+
+        def failing(_: PosterBrief) -> str:
+            raise AnswerError(reason)
+
+        return expand(prompt, failing, how)
+    # an endpoint knows its model's name only once it has been asked
+    return replace(expand(prompt, asking(chat), chat.name), by=chat.name)

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 import posterkit
-from posterkit.llm.cache import FolderCache, pixel_hash
+from posterkit.llm.answer_cache import FolderCache, pixel_hash
 from posterkit.schema import PosterRequest
 
 NOTHING_TO_JUDGE = "nothing to judge"
@@ -95,7 +95,7 @@ class CachedReward:
 
     Args:
         reward: scores what is not in the folder yet.
-        folder: of a `posterkit.llm.cache.FolderCache`.
+        folder: of a `posterkit.llm.answer_cache.FolderCache`.
     """
 
     def __init__(self, reward: Reward, folder: str | Path) -> None:

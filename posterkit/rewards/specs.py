@@ -101,7 +101,7 @@ class _Opener:
 
             return ScalarHeadReward(source, self.device)
         if kind == "judge":
-            from posterkit.llm.opening import open_vision_language_model
+            from posterkit.llm.open_model import open_vision_language_model
             from posterkit.rewards.models.vision_language import VisionLanguageReward
 
             name = f"{self.model} at {source}" if self.model else source

@@ -238,7 +238,7 @@ def test_a_local_language_model_runs_where_the_poster_is_drawn(
 
     from posterkit.pipelines import presets
     from posterkit.prompts import Expansion
-    from posterkit.prompts import expansion_by_model as expand
+    from posterkit.prompts import expansion as expand
 
     asked = []
     card = presets.Hardware(torch.device("cuda:1"), "a card", 24.0, 64.0)

@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw, ImageFilter
 from posterkit.critic.model import speaks_of_another
 from posterkit.critic.rules import RulesCritic
 from posterkit.metrics.arrangement import box_overlap
+from posterkit.metrics.ocr import Line
 from posterkit.metrics.poster_reader import SMALLEST, PosterReader
-from posterkit.metrics.text import Line
 from posterkit.prompts import PosterBrief, quoted_texts
 from posterkit.typeset.poster import typeset
 

@@ -22,7 +22,7 @@ from posterkit.datagen.text_render import (
     shipped_wording,
 )
 from posterkit.datasets import PosterDataset
-from posterkit.metrics.text import TextReader, text_accuracy
+from posterkit.metrics.ocr import TextReader, text_accuracy
 from posterkit.typeset.fonts import FACES
 
 ROOT = Path(__file__).parents[2]

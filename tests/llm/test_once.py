@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from posterkit.llm.once import opened_once
+from posterkit.llm.open_model import opened_once
 
 
 def test_threads_that_ask_at_once_get_one_and_the_same():

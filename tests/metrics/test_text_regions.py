@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from posterkit.metrics.text import Line
+from posterkit.metrics.ocr import Line
 from posterkit.metrics.text_regions import DetectedText, confident_lines, find_texts, has_credit_block, has_watermark
 
 SIZE = (600, 900)
@@ -147,14 +147,3 @@ def test_hundreds_of_lines_cost_no_time():
     has_credit_block(lines, SIZE)
     has_watermark(lines, SIZE)
     assert time.monotonic() - start < 5
-
-
-def test_one_letter_apart_is_an_edit_distance_of_at_most_one():
-    from itertools import product
-
-    from posterkit.metrics.text import edit_distance
-    from posterkit.metrics.text_regions import _one_letter_apart
-
-    words = ["".join(letters) for length in range(5) for letters in product("ab", repeat=length)]
-    for a, b in product(words, words):
-        assert _one_letter_apart(a, b) == (edit_distance(a, b) <= 1), (a, b)

@@ -14,7 +14,7 @@ from chat_server import Behaviour, Server, chat, reply, servers
 from posterkit.llm.client import AnswerError
 from posterkit.llm.endpoint import Endpoint
 from posterkit.prompts import PosterBrief
-from posterkit.prompts.expansion_by_model import asking, expand_prompt
+from posterkit.prompts.expansion import asking, expand_prompt
 
 PROMPT = 'A jazz poster "JAZZ NIGHT"'
 GOOD = 'A smoky club at night, the title "JAZZ NIGHT" in gold at the top.'

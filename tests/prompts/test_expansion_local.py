@@ -13,7 +13,7 @@ from transformers import Qwen2Tokenizer, Qwen3Config, Qwen3ForCausalLM
 
 from posterkit.llm.client import AnswerError
 from posterkit.llm.local import LocalModel
-from posterkit.prompts.expansion_by_model import expand_prompt
+from posterkit.prompts.expansion import expand_prompt
 
 # the shape of Qwen3's own template: an empty thought is written where thinking is off
 TEMPLATE = (

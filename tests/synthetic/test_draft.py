@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from posterkit.metrics.text import TextReader
+from posterkit.metrics.ocr import TextReader
 from posterkit.prompts.scene import Scene, read_scene, table
 from posterkit.schema import PosterRequest
 from posterkit.sizing import Size

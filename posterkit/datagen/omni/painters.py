@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from posterkit.generate.draw import draw
 from posterkit.generate.maker import open_pipeline
-from posterkit.llm.once import opened_once
+from posterkit.llm.open_model import opened_once
 from posterkit.messages import error_line
 from posterkit.pipelines.keep import color_cast, keep_pixels
 from posterkit.pipelines.registry import family_for, family_of, read_index, resolve

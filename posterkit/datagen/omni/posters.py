@@ -18,7 +18,7 @@ from posterkit.datagen.picture_folder import fingerprint, list_pictures, read_ca
 from posterkit.datagen.prompts import language_of
 from posterkit.datasets.dataset import INDEX, PosterDataset
 from posterkit.image_io import read_image
-from posterkit.metrics.text import edit_distance
+from posterkit.metrics.ocr import edit_distance
 from posterkit.metrics.text_regions import DetectedText
 from posterkit.pipelines.segmenters import Subject, open_segmenter
 from posterkit.prompts import in_quotes, quoted_texts

@@ -10,9 +10,9 @@ from PIL import Image
 
 from posterkit.metrics.expected_texts import expected_texts
 from posterkit.metrics.glyphs import CELL, glyph_accuracy, read_glyphs
+from posterkit.metrics.ocr import TextAccuracy, text_accuracy, words
 from posterkit.metrics.poster_reader import PosterReader, open_poster_reader
 from posterkit.metrics.prompt_requirements import in_expected_order
-from posterkit.metrics.text import TextAccuracy, text_accuracy, words
 from posterkit.rewards.reward import PosterReward, RewardResult
 from posterkit.schema import PosterRequest
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from posterkit.datasets.dataset import INDEX, PosterDataset, read_rows
 from posterkit.datasets.pair_dataset import open_preferences, pictures_of
-from posterkit.metrics.text import TextReader
+from posterkit.metrics.ocr import TextReader
 from posterkit.prompts import quoted_texts
 from posterkit.schema import Box, DrawnLine, PosterSample
 from posterkit.tasks import TASKS

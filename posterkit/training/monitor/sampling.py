@@ -15,7 +15,7 @@ from PIL import Image
 from posterkit.generate.draw import draw
 from posterkit.image_io import written_whole
 from posterkit.metrics.expected_texts import request_from_sample
-from posterkit.metrics.text import TextReader, text_accuracy
+from posterkit.metrics.ocr import TextReader, text_accuracy
 from posterkit.schema import PosterSample
 from posterkit.sizing import Size
 from posterkit.training.adapters import Adapter

@@ -9,8 +9,8 @@ import torch
 from accelerate.utils import gather_object
 from torch import Tensor
 
-from posterkit.metrics.diversity import diversity
 from posterkit.metrics.expected_texts import request_from_sample
+from posterkit.metrics.fidelity import diversity
 from posterkit.rewards import RewardError
 from posterkit.rewards.service.pool import RewardPool
 from posterkit.rewards.specs import reach

@@ -12,7 +12,7 @@ from small_scorer import write_pairs
 from small_stages import write_posters
 
 from posterkit.datasets.dataset import PosterDataset
-from posterkit.metrics.text import edit_distance
+from posterkit.metrics.ocr import edit_distance
 from posterkit.prompts import quoted_texts
 from posterkit.tasks import BLANK, TASKS
 from posterkit.training.config import RunConfig

@@ -10,7 +10,7 @@ from glyph_posters import GlyphPosters
 from PIL import Image, ImageDraw, ImageFont
 
 from posterkit.metrics.glyphs import read_glyphs
-from posterkit.metrics.text import TextReader, words
+from posterkit.metrics.ocr import TextReader, words
 from posterkit.schema import DrawnLine
 from posterkit.synthetic import SyntheticPosters
 from posterkit.training.loading.misspelling import misspelt, words_on

@@ -18,7 +18,7 @@ from small_stages import log_of, save_tiny_flux, write_posters, write_stage
 
 from posterkit import PosterBrief, PosterCraftPipeline, PosterOmniPipeline, typeset
 from posterkit.datasets import PosterDataset, SyntheticPosters
-from posterkit.metrics.diversity import diversity
+from posterkit.metrics.fidelity import diversity
 from posterkit.rewards import RewardResult
 from posterkit.rewards.service.pool import RewardPool
 from posterkit.rewards.service.server import reward_app

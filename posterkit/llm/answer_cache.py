@@ -1,18 +1,16 @@
-"""Answers on disk, so that no question about the same picture is paid for twice."""
+"""Answers on disk, so that no question about the same picture is asked twice."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
 from posterkit.image_io import written_whole
 from posterkit.llm.answers import read_answer
-from posterkit.llm.client import AnswerError, LanguageModel
+from posterkit.llm.client import AnswerError, Images, LanguageModel, Schema
 
 
 class FolderCache:
@@ -72,13 +70,7 @@ class CachedClient:
     def name(self) -> str:
         return self.model.name
 
-    def ask(
-        self,
-        system: str,
-        user: str,
-        images: Sequence[Image.Image] = (),
-        schema: dict[str, Any] | None = None,
-    ) -> str:
+    def ask(self, system: str, user: str, images: Images = (), schema: Schema | None = None) -> str:
         """The answer, from the folder if it is there; AnswerError as the model raises it.
 
         Raises:
@@ -98,7 +90,7 @@ class CachedClient:
         self._cache.put(self._question(system, user, pixels, schema), answer, by=self.name, user=user)
         return answer
 
-    def _question(self, system: str, user: str, pixels: list[str], schema: dict[str, Any] | None) -> str:
+    def _question(self, system: str, user: str, pixels: list[str], schema: Schema | None) -> str:
         temperature = getattr(self.model, "temperature", None)
         return json.dumps([self.name, temperature, system, user, pixels, schema], sort_keys=True)
 

@@ -1,11 +1,36 @@
-"""Language models by their address."""
+"""Opens language models by their address; what is opened once a process, whoever asks for it."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from functools import lru_cache, wraps
 from pathlib import Path
+from typing import TypeVar
 
 from posterkit.llm.client import LanguageModel, VisionLanguageModel
-from posterkit.llm.once import opened_once
+
+Opener = TypeVar("Opener", bound=Callable)
+
+
+def opened_once(kept: int | None = None) -> Callable[[Opener], Opener]:
+    """A cache of what a function opens; `lru_cache` alone would load a model twice for two threads.
+
+    Args:
+        kept: the most that stay open; None for all.
+    """
+
+    def decorate(opens: Opener) -> Opener:
+        lock, cached = threading.Lock(), lru_cache(kept)(opens)
+
+        @wraps(opens)
+        def opened(*arguments, **named):
+            with lock:
+                return cached(*arguments, **named)
+
+        return opened  # type: ignore[return-value]
+
+    return decorate
 
 
 def open_language_model(source: str, model: str | None = None, device: str = "cpu") -> LanguageModel:
@@ -31,7 +56,10 @@ def open_language_model(source: str, model: str | None = None, device: str = "cp
 
 @opened_once()
 def open_vision_language_model(source: str, model: str | None, device: str) -> VisionLanguageModel:
-    """A chat for judging: always the likeliest answer, and one that can see; arguments and errors as `open_critic`."""
+    """A model that judges pictures: it sees, and always gives its likeliest answer.
+
+    Arguments and errors are those of `posterkit.critic.open_critic`.
+    """
     if source.startswith(("http://", "https://")):
         from posterkit.llm.endpoint import Endpoint
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from posterkit.metrics.text import TextReader, edit_distance, text_accuracy, words
+from posterkit.metrics.ocr import TextReader, edit_distance, text_accuracy, words
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from pictures import grain
 from PIL import Image
 
 from posterkit.critic.model import ModelCritic
-from posterkit.llm.cache import CachedClient
+from posterkit.llm.answer_cache import CachedClient
 from posterkit.llm.client import AnswerError
 from posterkit.llm.endpoint import Endpoint
 
@@ -118,7 +118,7 @@ def test_threads_that_ask_the_same_leave_one_whole_entry(tmp_path):
 SCRIPT = """
 import sys
 from PIL import Image
-from posterkit.llm.cache import CachedClient
+from posterkit.llm.answer_cache import CachedClient
 from posterkit.llm.endpoint import Endpoint
 from posterkit.critic.model import ModelCritic
 judge = ModelCritic(CachedClient(Endpoint(sys.argv[1], "m"), sys.argv[2]))
