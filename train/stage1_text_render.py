@@ -31,7 +31,8 @@ from posterkit.training.strategies import build_strategy
 class TextRenderConfig(StageConfig):
     """
     Attributes:
-        guidance: what the guidance-distilled transformer is told while it learns; at 1 its velocity is the plain one.
+        guidance: the scale that the guidance-distilled transformer gets while it learns; at 1 its velocity is the
+            plain one.
     """
 
     guidance: float = 1.0

@@ -32,7 +32,8 @@ from posterkit.training.strategies import build_strategy
 class RegionSFTConfig(StageConfig):
     """
     Attributes:
-        guidance: what the guidance-distilled transformer is told while it learns; at 1 its velocity is the plain one.
+        guidance: the scale that the guidance-distilled transformer gets while it learns; at 1 its velocity is the
+            plain one.
         major, minor: weights of a pixel in a title and in another text, in [0, 1]; 1 for both is plain fine-tuning.
         power: 2 as the paper writes it, the weight within the norm; 1 weighs the squared error itself.
     """

@@ -30,7 +30,7 @@ from posterkit.training import losses, rl
 from posterkit.training.config import parse_config
 from posterkit.training.errors import setting_up
 from posterkit.training.loading.batches import Batch, encoded_batches
-from posterkit.training.loading.pairs import open_pairs, pair_batches
+from posterkit.training.loading.paired import open_pairs, pair_batches
 from posterkit.training.loading.sets import Posters, open_set
 from posterkit.training.lora import Trainable
 from posterkit.training.monitor.sampling import SampleSheet

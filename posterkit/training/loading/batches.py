@@ -1,4 +1,4 @@
-"""Batches of what the frozen encoders say of a set's posters: encoded once, kept by content, in buckets, in time.
+"""Batches of a set's encoded posters: encoded once, cached by content, in buckets, read ahead.
 
 batches = encoded_batches(posters, model, run, config.data)
 for batch in run.steps(model, batches):
@@ -8,7 +8,7 @@ for batch in run.steps(model, batches):
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ from posterkit.training.protocols import RunView
 
 
 class Batch(dict[str, Tensor]):
-    """What `model.encode` takes, by name, and whose it is.
+    """The input of `model.encode` by name, and the samples that it is of.
 
     Attributes:
         ids: of the samples.
@@ -75,26 +75,44 @@ def encoded_batches(
         ValueError: the model's family does not know a task of the set, or nothing is left to train on.
         OSError: the disk is too small for what the encoders say.
     """
-    dataset = posters.train
-    encoded, lost = encode_posters(dataset, model, run, config, regions=regions, name=name)
-    part = run.accelerator.process_index, run.accelerator.num_processes
-    cache, numbers = encoded.cache, encoded.numbers
-    order = even_tasks([str(dataset.rows[number]["task"]) for number in numbers])
-    shapes = [model.bucket(row) for row in cache.shapes()]
-    kinds = [(task_group(dataset.rows[numbers[place]]["task"]), shapes[place]) for place in order]
+    encoded, lost = encode_posters(posters.train, model, run, config, regions=regions, name=name)
+    order = even_tasks([str(encoded.row(place)["task"]) for place in range(len(encoded))])
+
+    def collate(samples: Sequence[Any]) -> Batch:
+        return collate_rows(model, [poster for (poster,) in samples])
+
+    return batches_of(run, model, encoded, [(place,) for place in order], lost, collate)
+
+
+def batches_of(
+    run: RunView, model: Adapter, encoded: EncodedPosters, samples: Sequence[tuple[int, ...]], lost: Lost,
+    collate: Callable[[Sequence[Any]], Batch],
+) -> PrefetchLoader:  # fmt: skip
+    """Endless batches of samples of one or two encoded posters each; the report of the set is printed and kept.
+
+    Args:
+        samples: places of a sample's posters, as many for each.
+        lost: posters that are left out.
+        collate: makes a batch of samples, lists of `EncodedPosters` items.
+    """
+    dataset, names, sides = encoded.dataset, encoded.cache.names, len(samples[0])
+    shapes = [model.bucket(row) for row in encoded.cache.shapes()]
     loader = BucketedLoader(
-        _Order(encoded, order),
-        kinds,
+        _Samples(encoded, samples),
+        [(task_group(str(encoded.row(first)["task"])), shapes[first]) for first, *_ in samples],
         run.config.batch_size,
-        lambda rows: collate_rows(model, rows),
+        collate,
         run.config.seed,
-        *part,
+        run.accelerator.process_index,
+        run.accelerator.num_processes,
     )
     if run.accelerator.is_main_process and not run.config.dry_run:
-        overlong = beyond_limit(model, dataset, numbers)
-        rows = [numbers[place] for place in order]
-        tell_report(run, report_of(dataset, loader, rows, lost, overlong, model.length, model.cuts_long_texts))
-    return PrefetchLoader(loader, run.device, "\n".join(cache.names[place] for place in order))
+        overlong = beyond_limit(model, dataset, sorted({encoded.numbers[place] for one in samples for place in one}))
+        numbers = [encoded.numbers[first] for first, *_ in samples]
+        report = report_of(dataset, loader, numbers, lost, overlong, model.length, model.cuts_long_texts)
+        _tell_report(run, {**report, "rows": len(dataset) // sides})
+    content = "\n".join(" ".join(names[place] for place in one) for one in samples)
+    return PrefetchLoader(loader, run.device, content)
 
 
 def encode_posters(
@@ -136,7 +154,7 @@ def encode_posters(
 
 
 class EncodedPosters:
-    """The encoded posters of a set by number, with their ids, tasks and, where asked for, the shares of their text."""
+    """The encoded posters of a set by number, with their rows and, for regions, the shares of their text."""
 
     def __init__(
         self, dataset: PosterDataset, cache: EncoderCache, plans: dict[int, Plan], numbers: list[int], regions: bool
@@ -184,17 +202,17 @@ def even_tasks(tasks: Sequence[str], seed: int = 0) -> list[int]:
     return sorted(even)
 
 
-class _Order(Sequence[Any]):
-    """A data set in another order, some of it more than once."""
+class _Samples(Sequence[Any]):
+    """Encoded posters in another order, one or two for each sample, some of them more than once."""
 
-    def __init__(self, dataset: EncodedPosters, order: list[int]) -> None:
-        self.dataset, self.order = dataset, order
+    def __init__(self, encoded: EncodedPosters, samples: Sequence[tuple[int, ...]]) -> None:
+        self.encoded, self.samples = encoded, samples
 
     def __len__(self) -> int:
-        return len(self.order)
+        return len(self.samples)
 
-    def __getitem__(self, place: int) -> Any:
-        return self.dataset[self.order[place]]
+    def __getitem__(self, number: int) -> Any:
+        return [self.encoded[place] for place in self.samples[number]]
 
 
 def collate_rows(model: Adapter, rows: list[tuple[dict[str, Any], dict[str, Tensor], Tensor | None]]) -> Batch:
@@ -220,7 +238,7 @@ def _leave_out_bad_regions(dataset: PosterDataset, plans: dict[int, Plan], lost:
 
 
 def _few(run: RunView, dataset: PosterDataset, plans: dict[int, Plan], sides: int) -> dict[int, Plan]:
-    """The rows that a dry run encodes: enough for a batch of the size and task that most rows have."""
+    """The rows that a dry run encodes: enough for one batch of the most frequent size and task."""
     kinds = Counter((plan.size, dataset.rows[number]["task"]) for number, plan in plans.items())
     most = kinds.most_common(1)[0][0]
     alike = [number for number, plan in plans.items() if (plan.size, dataset.rows[number]["task"]) == most]
@@ -239,7 +257,7 @@ def _check_any(run: RunView, dataset: PosterDataset, count: int, lost: Lost) -> 
     if count:
         return
     if run.accelerator.is_main_process:
-        tell_report(run, report_of(dataset, None, [], lost))
+        _tell_report(run, report_of(dataset, None, [], lost))
     reason, found = max(lost.items(), key=lambda item: len(item[1]))
     first = found[0]
     raise ValueError(
@@ -248,7 +266,7 @@ def _check_any(run: RunView, dataset: PosterDataset, count: int, lost: Lost) -> 
     )
 
 
-def tell_report(run: RunView, report: dict[str, Any]) -> None:
-    """Print what is to be said of a set, and keep it in the run folder."""
+def _tell_report(run: RunView, report: dict[str, Any]) -> None:
+    """Print the report of a set, and keep it in the run folder."""
     for line in report_lines(report, keep_report(report, run.folder)):
         run.print(line)

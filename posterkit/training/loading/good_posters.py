@@ -1,4 +1,4 @@
-"""Posters that are as they should be: what judgements are made of (see `posterkit.training.loading.judgements`)."""
+"""Flawless posters, of which pairs for the reward model are made (see `posterkit.training.loading.judgements`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from posterkit.datasets.dataset import INDEX, PosterDataset, read_rows
+from posterkit.datasets.dataset import INDEX, read_rows
 from posterkit.datasets.pair_dataset import open_preferences, pictures_of
 from posterkit.metrics.ocr import TextReader
 from posterkit.prompts import quoted_texts
@@ -31,7 +31,7 @@ class JudgementConfig:
             made; null draws synthetic posters into `run_dir/set`.
         tasks: only rows of these; null for all.
         count, seed, sizes: of a drawn set: how many posters, which ones, and their widths and heights in pixels.
-        heldout: posters that no step sees: drawn, or where a set on disk holds none out, its last ones.
+        heldout: posters that no step uses: drawn, or where a set on disk holds none out, its last ones.
     """
 
     path: str | None = None
@@ -49,7 +49,7 @@ class JudgementConfig:
 
 
 class GoodPosters:
-    """Posters that are as they should be, by number, and for some the one that was judged worse.
+    """Flawless posters by number, and for some the one that was judged worse.
 
     Args:
         rows: as the set's index has them.
@@ -120,13 +120,14 @@ def open_good_posters(config: JudgementConfig, run: RunView) -> tuple[GoodPoster
         FileNotFoundError: there is no set.
         ValueError: it has too few rows.
     """
-    if config.path and (Path(config.path) / INDEX).is_file() and _holds_pairs(Path(config.path)):
+    index = Path(config.path or "") / INDEX
+    if config.path and index.is_file() and any(pictures_of(row) for _, row in islice(read_rows(index), 1)):
         train, heldout = (_of_pairs(Path(config.path), split, config.tasks) for split in ("train", "heldout"))
     else:
         settings = SetConfig(path=config.path, tasks=config.tasks, count=config.count, seed=config.seed,
                              sizes=config.sizes, heldout=config.heldout)  # fmt: skip
         posters = open_set(settings, run, Posters(settings, tuple(config.tasks or ("text", *TASKS))))
-        train, heldout = (_of_samples(one) for one in posters)
+        train, heldout = (GoodPosters(one.rows, lambda number, one=one: (one[number], None)) for one in posters)
     if not heldout.rows:
         cut = max(0, len(train.rows) - config.heldout)
         train, heldout = train.part(range(cut)), train.part(range(cut, len(train.rows)))
@@ -134,14 +135,6 @@ def open_good_posters(config: JudgementConfig, run: RunView) -> tuple[GoodPoster
     if not train.rows or not heldout.rows:
         raise ValueError(f"{config.path}: too few rows: {len(train.rows)} to learn from, {len(heldout.rows)} held out")
     return train, heldout
-
-
-def _holds_pairs(folder: Path) -> bool:
-    return any(pictures_of(row) for _, row in islice(read_rows(folder / INDEX), 1))
-
-
-def _of_samples(posters: PosterDataset) -> GoodPosters:
-    return GoodPosters(posters.rows, lambda number: (posters[number], None))
 
 
 def _of_pairs(folder: Path, split: str, tasks: list[str] | None) -> GoodPosters:

@@ -1,33 +1,37 @@
-"""What a reward model makes of pairs that it has not seen: right or wrong by kind, how far to be trusted, pictures."""
+"""The report of a reward model on held-out pairs: accuracy by kind, calibration, pictures."""
 
 from __future__ import annotations
 
 import json
+import math
 import textwrap
 from collections.abc import Sequence
 from statistics import mean
-from typing import Any
+from typing import NamedTuple
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from scipy.optimize import minimize
 
 from posterkit.image_io import written_whole
 from posterkit.rewards.models.reward_model import RewardModel
 from posterkit.training.errors import writing
 from posterkit.training.loading.judgements import Judgement, Side
 from posterkit.training.loading.weakening import blank
-from posterkit.training.monitor.calibration import chance_of_chosen, draw_reliability, reliability
 from posterkit.training.protocols import RunView
 
 QUOTED = ("wrong_text", "text_error")  # both sides show one poster
 _TILE, _GAP, _TEXT, _COLUMNS = 190, 10, 88, 5  # pixels; pairs in a row
+_SIDE, _LEFT, _TOP, _FOOT = 420, 70, 56, 118  # pixels
+_INK, _GRAY, _BLUE = (40, 42, 48), (176, 180, 188), (38, 98, 190)
 
 
 def tell_apart(model: RewardModel, pairs: Sequence[Judgement], run: RunView) -> None:
-    """Score held-out pairs, calibrate the model by them, and say in the run folder what came out.
+    """Score held-out pairs, calibrate the model by them, and write the report into the run folder.
 
     `heldout.json` has shares of pairs in the right order by kind and the calibration; `heldout.jsonl` a line for each
-    pair with what is wrong with its rejected side. Of kinds whose sides show one poster it also says how many are
-    right where that poster is blank: what the words give away, whatever the poster shows.
+    pair with what is wrong with its rejected side. For kinds whose sides show one poster it also has the share that is
+    right where that poster is blank: what the words alone give away.
 
     Raises:
         RunFailed: the disk takes no more.
@@ -49,8 +53,19 @@ def tell_apart(model: RewardModel, pairs: Sequence[Judgement], run: RunView) -> 
             kinds[kind]["right_unseen"] = _right([a - b for a, b in zip(*blanks, strict=True)])
     bins = [one._asdict() for one in found.bins]
     said = {"right": _right(margins), "ece": round(found.ece, 4), "kinds": kinds, "bins": bins}
-    with writing(run.folder, "what held-out pairs say"):
-        _write(run, said, [_row(pair, a, b) for pair, a, b in zip(pairs, won, lost, strict=True)])
+    rows = [
+        {"id": pair.id, "task": pair.chosen.request.task, "kind": pair.kind, "why": pair.why,
+         "prompt": pair.chosen.request.as_instruction(), "chosen": round(a, 4), "rejected": round(b, 4)}
+        for pair, a, b in zip(pairs, won, lost, strict=True)
+    ]  # fmt: skip
+    texts = {
+        "heldout.json": json.dumps(said, indent=1) + "\n",
+        "heldout.jsonl": "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows),
+    }
+    with writing(run.folder, "the report of held-out pairs"):
+        for name, text in texts.items():
+            with written_whole(run.folder / name) as path:
+                path.write_text(text, encoding="utf-8")
         title = f"{run.folder.resolve().name} after {run.step} steps"
         for name, picture in (("calibration", draw_reliability(found, title)), ("pairs", draw_pairs(pairs, margins))):
             with written_whole(run.folder / f"{name}.png") as path:
@@ -62,7 +77,7 @@ def tell_apart(model: RewardModel, pairs: Sequence[Judgement], run: RunView) -> 
 
 
 def draw_pairs(pairs: Sequence[Judgement], margins: Sequence[float]) -> Image.Image:
-    """Of each kind the pair that was told apart best and the one told apart worst: chosen left, rejected right."""
+    """Of each kind the pairs with the largest and the smallest margin: chosen left, rejected right."""
     picked: list[int] = []
     for kind in dict.fromkeys(pair.kind for pair in pairs):
         own = sorted((number for number, pair in enumerate(pairs) if pair.kind == kind), key=lambda n: margins[n])
@@ -101,18 +116,94 @@ def _right(margins: Sequence[float]) -> float:
     return round(mean(0.5 if margin == 0 else float(margin > 0) for margin in margins), 4)
 
 
-def _row(pair: Judgement, won: float, lost: float) -> dict[str, Any]:
-    said = {"id": pair.id, "task": pair.chosen.request.task, "kind": pair.kind, "why": pair.why}
-    return {
-        **said,
-        "prompt": pair.chosen.request.as_instruction(),
-        "chosen": round(won, 4),
-        "rejected": round(lost, 4),
-    }
+class Bin(NamedTuple):
+    """Pairs whose winner was predicted with about one confidence: its mean, the share that was right, how many."""
+
+    predicted: float
+    observed: float
+    count: int
 
 
-def _write(run: RunView, said: dict[str, Any], rows: Sequence[dict[str, Any]]) -> None:
-    with written_whole(run.folder / "heldout.json") as path:
-        path.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
-    with written_whole(run.folder / "heldout.jsonl") as path:
-        path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+class Reliability(NamedTuple):
+    """Bins of confidence from 1/2 to 1, and the expected calibration error: their mean distance, weighed by counts."""
+
+    bins: list[Bin]
+    ece: float
+
+
+def reliability(margins: Sequence[float], bins: int = 10) -> Reliability:
+    """Hold sigmoid(score of the chosen - score of the rejected) against what was chosen.
+
+    A pair is predicted for the side with the larger score, with a confidence of at least 1/2, and right where that
+    side was chosen; a tie is half right.
+
+    Args:
+        margins: score differences, chosen less rejected.
+        bins: of equal width between 1/2 and 1; empty ones are left out.
+    """
+    margin = np.asarray(margins, dtype=np.float64)
+    confidence = 1 / (1 + np.exp(-np.abs(margin)))
+    right = np.where(margin > 0, 1.0, np.where(margin < 0, 0.0, 0.5))
+    place = np.minimum(((confidence - 0.5) * 2 * bins).astype(int), bins - 1)
+    found = [
+        Bin(float(confidence[place == one].mean()), float(right[place == one].mean()), int((place == one).sum()))
+        for one in range(bins)
+        if (place == one).any()
+    ]
+    off = sum(one.count * abs(one.predicted - one.observed) for one in found)
+    return Reliability(found, off / len(margin) if len(margin) else math.nan)
+
+
+def chance_of_chosen(chosen: Sequence[float], rejected: Sequence[float]) -> tuple[float, float]:
+    """Scale and offset for which sigmoid(scale * score + offset) is the chance that a poster was a chosen one.
+
+    Logistic regression on both sides' scores, with one chosen and one rejected poster more at either end, so that
+    scores which tell all pairs apart get no infinite scale; a scale below 0 is 0.
+    """
+    scores = np.concatenate([chosen, rejected]).astype(np.float64)
+    ends = np.array([scores.min(), scores.min(), scores.max(), scores.max()])
+    x = np.concatenate([scores, ends])
+    y = np.concatenate([np.ones(len(chosen)), np.zeros(len(rejected)), [1, 0, 1, 0]])
+    middle, spread = x.mean(), max(float(x.std()), 1e-6)
+
+    def loss(weights: np.ndarray) -> float:
+        z = weights[0] * (x - middle) / spread + weights[1]
+        return float((np.logaddexp(0, z) - y * z).mean())
+
+    scale, offset = minimize(loss, np.zeros(2), method="L-BFGS-B", bounds=[(0, None), (None, None)]).x
+    return float(scale / spread), float(offset - scale * middle / spread)
+
+
+def draw_reliability(found: Reliability, title: str) -> Image.Image:
+    """Predicted confidence against observed frequency, a disc for each bin, as large as its share of the pairs."""
+    sheet = Image.new("RGB", (_LEFT + _SIDE + 40, _TOP + _SIDE + _FOOT), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
+    total = sum(one.count for one in found.bins) or 1
+    low = min([0.5, *(math.floor(one.observed * 10) / 10 for one in found.bins)])
+
+    def at(predicted: float, observed: float) -> tuple[float, float]:
+        return _LEFT + (predicted - 0.5) * 2 * _SIDE, _TOP + (1 - (observed - low) / (1 - low)) * _SIDE
+
+    draw.text((_LEFT, 16), title, _INK, ImageFont.load_default(18))
+    for tick in range(6):
+        x, y = at(0.5 + tick / 10, 1)[0], at(0.5, low + (1 - low) * tick / 5)[1]
+        draw.line((x, _TOP, x, _TOP + _SIDE), (232, 234, 238))
+        draw.line((_LEFT, y, _LEFT + _SIDE, y), (232, 234, 238))
+        draw.text((x, _TOP + _SIDE + 8), f"{0.5 + tick / 10:.1f}", _INK, font, anchor="ma")
+        draw.text((_LEFT - 8, y), f"{low + (1 - low) * tick / 5:.2f}", _INK, font, anchor="rm")
+    draw.rectangle((_LEFT, _TOP, _LEFT + _SIDE, _TOP + _SIDE), outline=_GRAY)
+    draw.line((*at(0.5, 0.5), *at(1, 1)), _GRAY, 2)
+    points = [at(one.predicted, one.observed) for one in found.bins]
+    draw.line(points, _BLUE, 2)
+    for one, (x, y) in zip(found.bins, points, strict=True):
+        radius = 4 + 14 * math.sqrt(one.count / total)
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=_BLUE)
+        draw.text((x, y), str(one.count), "white", ImageFont.load_default(11), anchor="mm", stroke_width=2,
+                  stroke_fill=_BLUE)  # fmt: skip
+    foot = _TOP + _SIDE
+    draw.text((_LEFT + _SIDE / 2, foot + 34), "predicted P(chosen)", _INK, font, anchor="ma")
+    draw.text((_LEFT, foot + 60), "up: how often it was chosen; discs: pairs in a bin", _INK, font)
+    draw.text(
+        (_LEFT, foot + 84), f"expected calibration error {found.ece:.3f} over {total} held-out pairs", _INK, font
+    )
+    return sheet

@@ -7,12 +7,18 @@ from posterkit.training.rl.advantages import (
     compare_groups,
     policy_batches,
 )
-from posterkit.training.rl.config import DPOConfig, GRPOConfig, NFTConfig, RewardSource, RolloutConfig
 from posterkit.training.rl.epochs import Epoch, EpochLoader
 from posterkit.training.rl.policy import Policy
 from posterkit.training.rl.samplers import Rollout, Trajectory, decode, sample_ode, sample_sde, start_rollout
-from posterkit.training.rl.scoring import Requests, collect_rewards, epoch_figures, open_rewards, requests_of
-from posterkit.training.rl.watch import RewardWatch
+from posterkit.training.rl.scoring import (
+    Requests,
+    RewardWatch,
+    collect_rewards,
+    epoch_figures,
+    open_rewards,
+    requests_of,
+)
+from posterkit.training.rl.settings import DPOConfig, GRPOConfig, NFTConfig, RewardSource, RolloutConfig
 
 __all__ = [
     "DPOConfig", "Epoch", "EpochLoader", "GRPOConfig", "NFTConfig", "Policy", "PolicyBatch", "Requests",

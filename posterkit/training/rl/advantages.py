@@ -12,8 +12,8 @@ from torch import Tensor
 from posterkit.training.adapters import Conditioning
 from posterkit.training.loading.batches import Batch
 from posterkit.training.losses.nft import group_advantages, kept_groups
-from posterkit.training.rl.config import RolloutConfig
 from posterkit.training.rl.samplers import Rollout
+from posterkit.training.rl.settings import RolloutConfig
 from posterkit.training.run import Run
 
 Pairs = Callable[[Tensor, Tensor], Tensor]  # of rewards and of what is kept, (G, K) each, to (2, G, K) bool

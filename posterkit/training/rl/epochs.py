@@ -12,7 +12,7 @@ from posterkit.training.errors import RunFailed
 from posterkit.training.loading.batches import Batch
 from posterkit.training.loading.prefetch import PrefetchLoader
 from posterkit.training.rl.advantages import ScoredBatch
-from posterkit.training.rl.config import RolloutConfig
+from posterkit.training.rl.settings import RolloutConfig
 from posterkit.training.run import Run
 
 _TRIES = 10  # epochs in a row without a group to learn from

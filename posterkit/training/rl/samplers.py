@@ -22,7 +22,7 @@ from posterkit.training.adapters import Adapter
 from posterkit.training.adapters.autoencoder import tensor_to_images
 from posterkit.training.loading.batches import Batch
 from posterkit.training.losses.grpo import sde_step, step_log_prob
-from posterkit.training.rl.config import RolloutConfig
+from posterkit.training.rl.settings import RolloutConfig
 
 Velocity = Callable[[Tensor, Tensor, Any], Tensor]  # of noisy tokens (B, S, C), times (B,) and a condition
 

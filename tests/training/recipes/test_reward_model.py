@@ -27,7 +27,7 @@ from posterkit.pipelines.processor import load_processor
 from posterkit.rewards.models.reward_model import LearnedReward, RewardModel
 from posterkit.schema import PosterRequest
 from posterkit.sizing import fit_area
-from posterkit.training.monitor.calibration import chance_of_chosen, draw_reliability, reliability
+from posterkit.training.monitor.held_out import chance_of_chosen, draw_reliability, reliability
 
 RECIPE = "reward_model"
 ROOT = Path(__file__).resolve().parents[3]

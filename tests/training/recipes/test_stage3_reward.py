@@ -30,7 +30,7 @@ from posterkit.training.config import RunConfig
 from posterkit.training.lora import Trainable, add_adapter, add_ema_adapter, update_ema_adapter, using_adapter
 from posterkit.training.rl import RewardWatch, Rollout, best_and_worst, sample_ode, sample_sde
 from posterkit.training.rl.samplers import sampling_times
-from posterkit.training.rl.watch import paired_change
+from posterkit.training.rl.scoring import paired_change
 from posterkit.training.run import Run
 
 RECIPE = "stage3_reward"

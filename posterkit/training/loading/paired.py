@@ -1,8 +1,8 @@
-"""Batches of reflections: drafts, what to change in them, and better posters for the same prompts."""
+"""Batches of two posters a sample: preference pairs; and reflections: draft, feedback, better poster."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,36 @@ from posterkit.datasets.dataset import PosterDataset
 from posterkit.datasets.pair_dataset import as_samples, pictures_of
 from posterkit.pipelines.flux_inputs import feedback_text
 from posterkit.training.adapters import Adapter
-from posterkit.training.loading.batches import Batch, encode_posters
+from posterkit.training.loading.batches import Batch, batches_of, collate_rows, encode_posters
 from posterkit.training.loading.data_report import leave_out
 from posterkit.training.loading.drafts import DraftsOfPosters, encode_drafted
-from posterkit.training.loading.pairs import two_sided_batches
 from posterkit.training.loading.prefetch import PrefetchLoader
 from posterkit.training.loading.sets import PosterSet, SetConfig
 from posterkit.training.protocols import RunView
+
+
+class PairedPosters(PosterDataset):
+    """The two posters of each pair of candidates as samples of their own: chosen, rejected, chosen, and so on.
+
+    Pairs whose rejected side is the unedited input are for reward models; they are no two posters of one size.
+
+    Raises:
+        FileNotFoundError: there is no set.
+        ValueError: it holds a row that is no preference pair.
+    """
+
+    def __init__(self, config: SetConfig, split: str) -> None:
+        assert config.path is not None
+        super().__init__(config.path, tasks=config.tasks, split=split)
+        for line, row in zip(self.lines, self.rows, strict=True):
+            if pictures_of(row) != ("chosen", "rejected"):
+                raise ValueError(
+                    f"{self.index}:{line}: {row.get('id')}: is no preference pair; data_tools/mine_preferences.py "
+                    "writes such a set"
+                )
+        kept = [n for n, row in enumerate(self.rows) if row.get("kind", "candidates") == "candidates"]
+        self.lines = [self.lines[n] for n in kept for _ in range(2)]
+        self.rows = [side for n in kept for side in as_samples(self.rows[n])]
 
 
 class ReflectedPosters(PosterDataset):
@@ -45,6 +68,19 @@ class ReflectedPosters(PosterDataset):
         self.rows = [side for row in self.rows for side in _sides(row)]
 
 
+def open_pairs(config: SetConfig) -> PosterSet:
+    """The pairs at `config.path`; see `PairedPosters`.
+
+    Raises:
+        FileNotFoundError: there is no set.
+        ValueError: it holds no pair to train on.
+    """
+    train, heldout = PairedPosters(config, "train"), PairedPosters(config, "heldout")
+    if not train.rows:
+        raise ValueError(f"{train.index}: there is no pair of candidates to train on")
+    return PosterSet(train, heldout)
+
+
 def open_reflected(config: SetConfig, run: RunView) -> PosterSet:
     """The reflections at `config.path`; where that is null, some drawn into the run folder, once.
 
@@ -68,50 +104,77 @@ def open_reflected(config: SetConfig, run: RunView) -> PosterSet:
     return PosterSet(train, heldout)
 
 
+def pair_batches(posters: PosterSet, model: Adapter, run: RunView, config: SetConfig) -> PrefetchLoader:
+    """Endless batches of `batch_size` pairs: the chosen posters, then in the same order the rejected ones.
+
+    They are `(2B, ...)` on the run's device, as those of `encoded_batches`. A pair is left out whose sides are the
+    same picture, do not go to one size, or of which one cannot be used.
+
+    Raises:
+        ValueError: nothing is left to train on.
+        OSError: the disk is too small for the encoders' outputs.
+    """
+
+    def collate(pairs: Sequence[Any]) -> Batch:
+        return collate_rows(model, [pair[side] for side in (0, 1) for pair in pairs])
+
+    same, sizes = "have the same picture on both sides", "have sides of two sizes"
+    return _two_sided_batches(posters.train, model, run, config, collate, "pairs", same, sizes)
+
+
 def reflection_batches(posters: PosterSet, model: Adapter, run: RunView, config: SetConfig) -> PrefetchLoader:
     """Endless batches of `batch_size` reflections on the run's device; as `encoded_batches`.
 
-    What `model.precompute` returns of a target has its own name in a batch, of a draft and its feedback the name with
-    `_draft` behind it. A reflection is left out that suggests nothing, whose draft and target are the same picture or
-    do not go to one size, or of which one cannot be used.
+    Tensors that `model.precompute` returns of a target have its names in a batch, those of a draft and its feedback
+    the names with `_draft` behind them. A reflection is left out that suggests nothing, whose draft and target are the
+    same picture or do not go to one size, or of which one cannot be used.
 
     Raises:
         ValueError: the model's family does not know a task of the set, or nothing is left to train on.
-        OSError: the disk is too small for what the encoders say.
+        OSError: the disk is too small for the encoders' outputs.
     """
-    dataset = posters.train
+
+    def collate(pairs: Sequence[Any]) -> Batch:
+        batch = collate_rows(model, [target for target, _ in pairs])
+        drafts = model.collate([encoded for _, (_, encoded, _) in pairs])
+        batch |= {f"{name}_draft": value for name, value in drafts.items()}
+        return batch
+
+    same, sizes = "have the same picture as draft and target", "have a draft of another size"
+    return _two_sided_batches(posters.train, model, run, config, collate, "reflections", same, sizes)
+
+
+def _two_sided_batches(
+    dataset: PosterDataset, model: Adapter, run: RunView, config: SetConfig,
+    collate: Callable[[Sequence[Any]], Batch], what: str, same: str, sizes: str,
+) -> PrefetchLoader:  # fmt: skip
+    """Batches of samples whose two posters are rows 2n and 2n + 1 of a set.
+
+    Args:
+        what: the samples are called.
+        same, sizes: why a sample is left out whose pictures are equal, or of two sizes.
+    """
     encoded, lost = encode_posters(dataset, model, run, config, sides=2)
     shapes = [model.bucket(row) for row in encoded.cache.shapes()]
     place_of = {number: place for place, number in enumerate(encoded.numbers)}
-    pairs: list[tuple[int, int]] = []
+    samples: list[tuple[int, int]] = []
     for number in range(0, len(dataset), 2):
-        target, draft = place_of.get(number), place_of.get(number + 1)
-        if target is None or draft is None:
+        first, second = place_of.get(number), place_of.get(number + 1)
+        if first is None or second is None:
             continue  # the report names the side that is missing
-        if not dataset.rows[number + 1]["caption"]:
+        if isinstance(dataset, ReflectedPosters) and not dataset.rows[number + 1]["caption"]:
             leave_out(lost, "suggest nothing", dataset, number, "content and style are empty")
         elif _same_picture(dataset, number):
-            leave_out(lost, "have the same picture as draft and target", dataset, number, "one content")
-        elif shapes[target] != shapes[draft]:
-            leave_out(lost, "have a draft of another size", dataset, number, f"{shapes[draft]} for {shapes[target]}")
+            leave_out(lost, same, dataset, number, "one content")
+        elif shapes[first] != shapes[second]:
+            leave_out(lost, sizes, dataset, number, f"{shapes[second]} for {shapes[first]}")
         else:
-            pairs.append((target, draft))
-    return two_sided_batches(
-        run,
-        model,
-        encoded,
-        pairs,
-        lost,
-        lambda target, draft: (encoded.row(target), encoded.cache[target], encoded.cache[draft]),
-        lambda rows: _collate(model, rows),
-        "reflections",
-    )
-
-
-def _collate(model: Adapter, rows: Sequence[Any]) -> Batch:
-    tensors, drafts = (model.collate([row[side] for row in rows]) for side in (1, 2))
-    tensors |= {f"{name}_draft": value for name, value in drafts.items()}
-    return Batch(tensors, [str(row["id"]) for row, *_ in rows], [str(row["task"]) for row, *_ in rows])
+            samples.append((first, second))
+    lost = {reason: list({one.line: one for one in found}.values()) for reason, found in lost.items()}
+    if not samples:
+        reasons = "; ".join(f"{len(found)} {reason}" for reason, found in sorted(lost.items()))
+        raise ValueError(f"{dataset.index}: none of {len(dataset) // 2} {what} is left: {reasons}")
+    return batches_of(run, model, encoded, samples, lost, collate)
 
 
 def _sides(row: dict[str, Any]) -> list[dict[str, Any]]:
@@ -126,7 +189,7 @@ def _sides(row: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _same_picture(dataset: PosterDataset, number: int) -> bool:
-    """Whether a reflection's two files hold the same; they are only read where they are of one size."""
+    """Whether a sample's two files hold the same; they are only read where they are of one size."""
     files, row = dataset.files, dataset.rows[number]
     names, shard = [one["target"] for one in dataset.rows[number : number + 2]], row.get("shard")
     if shard:
