@@ -1,4 +1,4 @@
-"""The reward model, PosterOmni: how good a poster is for what was asked (PosterOmni section 3.4).
+"""The reward model, PosterOmni: how good a poster is for its request (PosterOmni section 3.4).
 
     accelerate launch train/reward_model.py --config configs/mini/reward_model.yaml
 
@@ -7,10 +7,10 @@ learns from pairs of which one side is better (Bradley-Terry):
 
     L = -E log sigmoid(r(chosen) - r(rejected))
 
-Judged pairs come from `data_tools/mine_preferences.py`. The others are free (`kinds`): the untouched input, which
-makes doing nothing worthless; a poster for another task; words that the poster does not show; and BPO's bootstraps: a
-poster under noise, with its text spoilt or misspelt, a single character of the asked text changed. At the end held-out
-pairs of every kind are told apart: `heldout.json`, `heldout.jsonl` (each pair and what is wrong with it),
+Judged pairs come from `data_tools/mine_preferences.py`. The others are free (`kinds`): the untouched input, so that
+doing nothing scores low; a poster for another task; words that the poster does not show; and BPO's bootstraps: a
+poster under noise, with its text spoilt or misspelt, a single character of the requested text changed. At the end
+held-out pairs of every kind are scored: `heldout.json`, `heldout.jsonl` (each pair and what is wrong with it),
 `calibration.png`, `pairs.png`. `posterkit.rewards.models.reward_model.LearnedReward("run folder")` is the reward.
 `kinds.unedited=0` and `prompt=false` are the paper's ablations.
 """
@@ -43,7 +43,7 @@ class RewardModelConfig(RunConfig):
         area: pixels that each picture is brought to before the model reads it.
         base: dtype of a backbone that is frozen under a LoRA; one that trains is float32.
         trainable: all weights of the backbone, or a LoRA on it; the head trains in any case.
-        heldout_pairs: of each kind, told apart at the end.
+        heldout_pairs: of each kind, scored at the end.
     """
 
     data: JudgementConfig = field(default_factory=JudgementConfig)

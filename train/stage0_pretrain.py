@@ -42,8 +42,8 @@ class PretrainConfig(RunConfig):
         compile: compile the transformer; each shape takes a minute or two once, and steps are a quarter faster.
         kept: weight of a token that the task keeps (extending, filling) where one that it makes has 1: copying is
             learnt soon, and the loss would say little of what is made.
-        guidance: null, or the range of guidance scales that the model learns to imitate when told, as FLUX.1-dev did:
-            the target is the guided velocity v_empty + g (v_prompt - v_empty) of the frozen model that it starts from.
+        guidance: null, or the range of guidance scales that the model learns as an input, as FLUX.1-dev did: the
+            target is the guided velocity v_empty + g (v_prompt - v_empty) of the frozen model that it starts from.
     """
 
     family: str = "postercraft"
@@ -65,7 +65,7 @@ class PretrainConfig(RunConfig):
         if unknown or not self.data.tasks:
             raise ValueError(f"data.tasks holds {unknown}; {self.family} learns {', '.join(family.tasks)}")
         if self.guidance is not None and (not family.distilled_guidance or len(self.guidance) != 2):
-            raise ValueError("guidance takes [lowest, highest], and FLUX.1 (family: postercraft) alone is told it")
+            raise ValueError("guidance takes [lowest, highest], and FLUX.1 (family: postercraft) alone takes a scale")
         if self.init_from is None and self.autoencoder is None:
             raise ValueError("a fresh model needs `autoencoder`, the vae folder to work in")
 

@@ -10,7 +10,7 @@ epoch K posters are drawn for each prompt, a reward scores them, and they are co
           L = E (c / beta) [r l(v+) + (1 - r) l(v-)] + kl |v - v_ref|^2,  v+ = beta v + (1 - beta) v_old
     dpo   PosterCraft's best-of-n. The reference draws; the best of a group is chosen, the worst rejected:
           L = -log sigmoid(-(beta / 2) [(e_w - e_w_ref) - (e_l - e_l_ref)]),  e = |v - (noise - x_0)|^2
-    grpo  Flow-GRPO, the baseline. The policy draws in random steps and learns which were worth taking:
+    grpo  Flow-GRPO, the baseline. The policy draws in random steps and learns which of them raised the reward:
           L = -min(ratio A, clip(ratio) A) + kl KL(step | step_ref)
 """
 

@@ -1,4 +1,4 @@
-"""The batch that a run cannot go on from: which one it was, and what may be done about it."""
+"""The report of a batch whose loss or gradient is not finite, and how to continue."""
 
 from __future__ import annotations
 
@@ -19,13 +19,7 @@ _SHOWN = 4  # ids in the line
 
 
 class BatchFault(NamedTuple):
-    """What one process met.
-
-    Attributes:
-        said: such as `the loss is nan`.
-        ids, tasks: of the batch's samples, where it names them.
-        process: which one.
-    """
+    """The fault of one process, such as `the loss is nan`, with the ids and tasks of the batch's samples."""
 
     said: str
     ids: list[str]
@@ -34,7 +28,7 @@ class BatchFault(NamedTuple):
 
 
 def all_finite(weights: Iterable[Tensor], optimizer: torch.optim.Optimizer, ema: EMA | None) -> bool:
-    """Whether a state is worth saving: weights, optimiser and averages hold neither nan nor inf."""
+    """Whether weights, optimiser and averages hold neither nan nor inf."""
     kept = [value for of_one in optimizer.state.values() for value in of_one.values() if isinstance(value, Tensor)]
     tensors = [*weights, *kept, *(ema.shadow.values() if ema else ())]
     return all(bool(whole(torch.isfinite(one.detach()).all())) for one in tensors if one.is_floating_point())
@@ -43,14 +37,14 @@ def all_finite(weights: Iterable[Tensor], optimizer: torch.optim.Optimizer, ema:
 def write_bad_batch(
     folder: Path, step: int, position: dict[str, Any], faults: Sequence[BatchFault], saved: str, main: bool
 ) -> str:
-    """Write `bad_batch.json` and say in one line what happened and what is next.
+    """Write `bad_batch.json`; returns the line that says what happened and how to continue.
 
-    A resumed run meets the batch again: it takes the very steps that the first one would have taken. `skip` is the way
-    out, and part of the run from then on.
+    A resumed run takes the same steps and meets the batch again; `skip` leaves it out, and is part of the run from
+    then on.
 
     Args:
         position: of the loader before the step.
-        saved: what became of the state, in the line's words.
+        saved: what became of the state, as a clause of the line.
         main: this process writes.
     """
     ids = [name for fault in faults for name in fault.ids]

@@ -1,4 +1,4 @@
-"""How a run ends early: one line on stderr that says what to do, and an exit code that says whose fault it was."""
+"""Early ends of a run: one line on stderr that says what to do, and an exit code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Stop(SystemExit):
     """Ends the program with the line `posterkit: <what>` and `code`.
 
     Args:
-        tell: False in a process that is not to say it, because another one does.
+        tell: False in a process that does not print it, because another one does.
     """
 
     code = 1
@@ -47,10 +47,7 @@ class RunFailed(Stop):
 
 @contextlib.contextmanager
 def setting_up() -> Iterator[None]:
-    """What a call gets wrong (ValueError, OSError) ends the program with one line and code 2, before the first step.
-
-    A full disk is no wrong call: code 1.
-    """
+    """A ValueError or OSError before the first step ends the program with one line and code 2; a full disk with 1."""
     try:
         yield
     except (ValueError, *WRITE_FAULTS) as fault:
@@ -68,11 +65,11 @@ def disk_full(fault: BaseException) -> bool:
 
 @contextlib.contextmanager
 def writing(folder: Path, what: str, tell: bool = True) -> Iterator[None]:
-    """A disk that takes no more ends the run with one line and code 1.
+    """A fault in writing ends the run with one line and code 1.
 
     Args:
         folder: the run folder.
-        what: cannot be written, in the line's words.
+        what: the thing that is written, for the line.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""What a run is checked for before it touches anything: its processes, its folder, the run that is there."""
+"""Checks before a run starts: its processes, its folder, the run that is there."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from posterkit.training.errors import WrongCall
 
 try:
     import fcntl
-except ImportError:  # Windows has none; two runs in one folder are then not told apart
+except ImportError:  # Windows has none; a second run in a folder is then not noticed
     fcntl = None
 
 LOCK = ".lock"
-_held: dict[Path, IO[str]] = {}  # kept open as long as the process lives: closing one gives its folder up
+_held: dict[Path, IO[str]] = {}  # kept open as long as the process lives: closing one releases its folder
 
 
 def hold_folder(folder: Path) -> None:
@@ -53,34 +53,34 @@ def hold_folder(folder: Path) -> None:
     _held[path] = file
 
 
-def check_processes(asked: int | None, started: int) -> None:
-    """Compare the processes that train together with those that were asked for.
+def check_processes(requested: int | None, started: int) -> None:
+    """Compare the processes that train together with the requested ones.
 
-    accelerate's launcher starts one process where it was asked for several on a CPU, or on a machine with one card,
-    and says nothing; what is left of the wish in the environment is an address for processes to meet at.
+    On a CPU, or on a machine with one card, accelerate's launcher starts one process where several were requested, and
+    prints nothing; the environment then holds only an address for processes to meet at.
 
     Args:
-        asked: the config's `processes`.
+        requested: the config's `processes`.
         started: processes that found one another.
 
     Raises:
-        WrongCall: they are not as many; the line holds the command that starts them.
+        WrongCall: the numbers differ; the line holds the command that starts them.
     """
     world = os.environ.get("WORLD_SIZE", "")
-    if asked is not None:
-        said, wanted = f"processes is {asked}", asked
+    if requested is not None:
+        said, expected = f"processes is {requested}", requested
     elif world.isdigit() and int(world) > 1:
-        said, wanted = f"the launcher started {world} processes", int(world)
+        said, expected = f"the launcher started {world} processes", int(world)
     elif not world and "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_ADDR" in os.environ:
-        said, wanted = "accelerate launch was asked for several processes", None
+        said, expected = "accelerate launch was asked for several processes", None
     else:
         return
-    if started == wanted or (wanted is None and started > 1):
+    if started == expected or (expected is None and started > 1):
         return
     alone = "one trains here, alone" if started == 1 else f"{started} train together"
-    command = f"torchrun --standalone --nproc-per-node {wanted or 'N'} {shlex.join(sys.argv)}"
+    command = f"torchrun --standalone --nproc-per-node {expected or 'N'} {shlex.join(sys.argv)}"
     raise WrongCall(
-        f"{said}, but {alone}; start them by: {command if wanted != 1 else 'python ' + shlex.join(sys.argv)}"
+        f"{said}, but {alone}; start them by: {command if expected != 1 else 'python ' + shlex.join(sys.argv)}"
     )
 
 

@@ -1,4 +1,7 @@
-"""What a stage trains: all weights, or LoRA adapters on one frozen base (peft)."""
+"""Training all weights, or LoRA adapters on one frozen base (peft).
+
+Functions that take the name of a LoRA raise ValueError where the transformer has none of that name.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from posterkit.training.lora_files import (
     linear_layers,
     read_lora,
     write_lora,
-)
+)  # fmt: skip
 from posterkit.training.state import KEPT
 
 # every attention projection of both families; FLUX.1's single blocks have the first three
@@ -123,29 +126,17 @@ def load_adapter(transformer: Any, name: str, source: str | Path) -> None:
 
 
 def save_adapter(transformer: Any, name: str, folder: str | Path) -> None:
-    """Write one adapter as `pytorch_lora_weights.safetensors`, which both stock pipelines and ours load.
-
-    Raises:
-        ValueError: there is no such adapter.
-    """
+    """Write one adapter as `pytorch_lora_weights.safetensors`, which both stock pipelines and ours load."""
     _check_name(transformer, name)
     config = transformer.peft_config[name]
-    kept = {
-        "r": config.r,
-        "lora_alpha": config.lora_alpha,
-        "target_modules": sorted(config.target_modules),
-        "use_dora": config.use_dora,
-    }
+    kept = {key: getattr(config, key) for key in ("r", "lora_alpha", "use_dora")}
+    kept["target_modules"] = sorted(config.target_modules)
     weights = get_peft_model_state_dict(transformer, adapter_name=name)
     write_lora(LoraFile(weights, kept, base_of(transformer), name), folder)
 
 
 def train_only(transformer: Any, name: str) -> None:
-    """Run with one adapter and train it alone; base and other adapters are frozen.
-
-    Raises:
-        ValueError: there is no such adapter.
-    """
+    """Run with one adapter and train it alone; base and other adapters are frozen."""
     _check_name(transformer, name)
     transformer.set_adapter(name)
     transformer.requires_grad_(False)
@@ -155,11 +146,7 @@ def train_only(transformer: Any, name: str) -> None:
 
 @contextlib.contextmanager
 def using_adapter(transformer: Any, name: str | None) -> Iterator[None]:
-    """Run with another adapter, or with None on the bare base, and come back; what trains goes on to train.
-
-    Raises:
-        ValueError: there is no such adapter.
-    """
+    """Run with another adapter, or with None on the bare base, and switch back; trained weights still train."""
     if name is not None:
         _check_name(transformer, name)
     layers = [layer for layer in transformer.modules() if isinstance(layer, BaseTunerLayer)]
@@ -188,10 +175,10 @@ def frozen_adapter(transformer: Any, name: str | None) -> Iterator[None]:
 
 
 def fuse_adapter(transformer: Any, name: str) -> None:
-    """Add one adapter to the base's weights and take every adapter off: what a stage after a LoRA stage starts from.
+    """Add one adapter to the base's weights and take every adapter off, for the stage after a LoRA stage.
 
     Raises:
-        ValueError: there is no such adapter, or the base is quantised: its sum with a LoRA would be rounded to 4 bits.
+        ValueError: the base is quantised: its sum with a LoRA would be rounded to 4 bits.
     """
     _check_name(transformer, name)
     if getattr(transformer, UNQUANTISED, None) is not None:
@@ -204,9 +191,6 @@ def add_ema_adapter(transformer: Any, name: str, source: str, trainable: Trainab
     """Put a LoRA on the transformer that starts equal to another one and is to be its moving average.
 
     It is not in use and does not train; a run's checkpoints keep it. See `update_ema_adapter`.
-
-    Raises:
-        ValueError: there is no LoRA of the name `source`.
     """
     _check_name(transformer, source)
     add_adapter(transformer, name, trainable)
@@ -219,11 +203,7 @@ def add_ema_adapter(transformer: Any, name: str, source: str, trainable: Trainab
 
 @torch.no_grad()
 def update_ema_adapter(transformer: Any, name: str, source: str, decay: float) -> None:
-    """average <- decay average + (1 - decay) source, weight by weight; decay 0 copies.
-
-    Raises:
-        ValueError: there is no such adapter.
-    """
+    """average <- decay average + (1 - decay) source, weight by weight; decay 0 copies."""
     for one in (name, source):
         _check_name(transformer, one)
     weights = dict(_weights(transformer, source))
@@ -238,10 +218,8 @@ def adapters_of(transformer: Any) -> list[str]:
 
 def trained_adapter(transformer: Any) -> str | None:
     """The LoRA that trains, if one does."""
-    for name in adapters_of(transformer):
-        if any(parameter.requires_grad for _, parameter in _weights(transformer, name)):
-            return name
-    return None
+    names = adapters_of(transformer)
+    return next((name for name in names if any(p.requires_grad for _, p in _weights(transformer, name))), None)
 
 
 def _check_name(transformer: Any, name: str) -> None:
@@ -261,7 +239,7 @@ def _weights(transformer: Any, name: str) -> Iterator[tuple[str, nn.Parameter]]:
 
 @contextlib.contextmanager
 def _training_kept(transformer: Any) -> Iterator[None]:
-    """What trains, trains afterwards, and nothing else: peft's switches turn gradients on and off as they like."""
+    """The same weights train afterwards: peft's methods switch gradients on and off by themselves."""
     trained = {parameter for parameter in transformer.parameters() if parameter.requires_grad}
     try:
         with warnings.catch_warnings():

@@ -29,7 +29,7 @@ class LoraFile:
             `<layer>.lora_magnitude_vector` `(out,)`; layers as the transformer names them.
         config: peft's values (`r`, `lora_alpha`, `target_modules`, `use_dora`); empty for a file of another tool.
         base: what it was trained on, see `base_of`; empty for a file of another tool.
-        name: what it was called where it was trained, an expert's task group; empty for a file of another tool.
+        name: its name in training, an expert's task group; empty for a file of another tool.
     """
 
     weights: dict[str, Tensor]
@@ -83,7 +83,7 @@ def read_lora(source: str | Path) -> LoraFile:
     try:
         config, base = (json.loads(metadata.get(key, "{}")) for key in (LORA_ADAPTER_METADATA_KEY, _BASE_KEY))
     except json.JSONDecodeError as fault:
-        raise ValueError(f"{path}: what it says of itself is not JSON ({fault})") from None
+        raise ValueError(f"{path}: its metadata is not JSON ({fault})") from None
     lora = LoraFile(_of_transformer(weights), _of_transformer(config), base, metadata.get(_NAME_KEY, ""))
     if not lora.layers:
         raise ValueError(f"{path}: holds no {_PREFIX}*.lora_A.weight, so no LoRA in diffusers' format")
@@ -94,7 +94,7 @@ def read_lora(source: str | Path) -> LoraFile:
 
 
 def _fault_of_layer(lora: LoraFile, layer: str) -> str | None:
-    """What is wrong with a layer's parts, which have to be `(rank, in)`, `(out, rank)` and, of a DoRA, `(out,)`."""
+    """What is wrong with a layer's parts; they must be `(rank, in)`, `(out, rank)` and, of a DoRA, `(out,)`."""
     dora = lora.config.get("use_dora", any(key.endswith("lora_magnitude_vector") for key in lora.weights))
     names = ["lora_A.weight", "lora_B.weight", *(["lora_magnitude_vector"] if dora else [])]
     parts = [lora.weights.get(f"{layer}.{name}") for name in names]
@@ -172,7 +172,7 @@ def _of_transformer(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _base_name(source: str) -> str:
-    """A hub id as it is; of a local path only its last part, which tells nothing of anybody's folders."""
+    """A hub id as it is; of a local path only its last part, so that no folder of a user is named."""
     path = Path(source.removesuffix("/transformer"))
     for part in path.parts:
         if part.startswith("models--"):  # in the hub's cache

@@ -19,11 +19,11 @@ Groups = list[dict[str, Any]]
 def choose_optimizer(
     config: RunConfig, device: torch.device, say: Callable[[str], None] = print
 ) -> Callable[[Groups], torch.optim.Optimizer]:
-    """What makes the configured optimiser for some parameter groups; nothing is allocated yet.
+    """A function that makes the configured optimiser for some parameter groups; nothing is allocated yet.
 
-    The 8-bit ones are bitsandbytes'. Without an NVIDIA card the same config runs on PyTorch's AdamW and `say` is told
-    so. Adafactor works as in PosterCraft: at the schedule's own rate, neither relative to the step nor to the size of
-    a weight; PyTorch's cannot be told so, transformers' can.
+    The 8-bit ones are bitsandbytes'. Without an NVIDIA card the same config runs on PyTorch's AdamW, and `say` gets a
+    line about it. Adafactor works as in PosterCraft: at the schedule's own rate, neither relative to the step nor to
+    the size of a weight, which transformers' has an option for and PyTorch's has not.
 
     Raises:
         WrongCall: there is a card, and bitsandbytes cannot be imported.

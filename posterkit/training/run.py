@@ -1,4 +1,4 @@
-"""Run: what does not differ between stages, behind a few verbs with plain names."""
+"""Run: the parts of training that all stages share, behind a few methods."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ class Run:
             run.backward(loss_of(batch))
         run.finish(model)
 
-    On resume the weights, averages, optimiser, random generators and the loader's position are put back before the
-    first batch, so that a run stopped at N and gone on with equals one that never stopped, bit for bit on CPU.
+    On resume the weights, averages, optimiser, random generators and the loader's position are restored before the
+    first batch, so that a run that was stopped at N and resumed equals one that never stopped, bit for bit on CPU.
 
     Raises:
-        WrongCall: another run is at work in the folder, not as many processes train as were asked for, or
-            `resume=never` meets a run.
+        WrongCall: another run is at work in the folder, the number of processes is not the requested one, or the
+            folder holds a run and `resume` is never.
     """
 
     def __init__(self, config: RunConfig) -> None:
@@ -84,7 +84,7 @@ class Run:
         self._stopping = False
         self._batch: Any = None
         self._fault: BatchFault | None = None  # what went wrong in the step under way, and on which batch
-        # what is open while steps are taken; closed at the latest before Python ends, when threads must be gone
+        # open while steps are taken; closed at the latest before Python ends, when threads must be gone
         self._open = contextlib.ExitStack()
         weakref.finalize(self, self._open.close)
 
@@ -92,18 +92,18 @@ class Run:
         self, model: TrainedModel, loader: Loader, strategy: Strategy | None = None,
         sample: Callable[[], Image.Image] | None = None,
     ) -> Iterator[Any]:  # fmt: skip
-        """Batches until `max_steps` or `stop_at`; around them accumulation, clipping, the step, averages, log, saves.
+        """Batches until `max_steps` or `stop_at`; around them accumulation, clipping, the step, averages, log, saving.
 
         In a dry run it is one batch, and `backward` ends the program.
 
         Args:
-            strategy: says what trains, and what is clipped together; end to end where None.
+            strategy: which weights train, and which are clipped together; end to end where None.
             sample: makes the picture that is written to `samples/` before the first step, every `sample_every` steps
                 and after the last one, from averaged weights.
 
         Raises:
             WrongCall: the folder holds another run.
-            RunFailed: it was told to stop, a loss or a gradient is not finite, or the disk takes no more.
+            RunFailed: it was interrupted, a loss or a gradient is not finite, or the disk is full.
         """
         config = self.config
         if self.sharded:
@@ -137,7 +137,7 @@ class Run:
                     with self._attention():  # forward and backward alike: checkpointed blocks are computed twice
                         yield self._batch
                 self._update()
-                self._tell(last)
+                self._log_step(last)
                 if self.step % config.save_every == 0 and self.step < last:
                     self._save()
                 if self.step == last or (config.sample_every and self.step % config.sample_every == 0):
@@ -151,7 +151,7 @@ class Run:
         """The forward pass's precision.
 
         Raises:
-            RunFailed: what ran within met a number that is not finite (a strategy's own loss).
+            RunFailed: a number is not finite within (a strategy's own loss).
         """
         bf16 = self.config.precision == "bf16"
         try:
@@ -168,7 +168,7 @@ class Run:
         A loss that is not finite ends the run at the end of its step. A dry run ends here: exit code 0.
         """
         if self.config.dry_run:
-            self._dry.tell(loss)
+            self._dry.report(loss)
             self._open.close()
             raise SystemExit(0)
         if not torch.isfinite(loss):
@@ -181,7 +181,7 @@ class Run:
         return torch.randn(x.shape, generator=self.generator).to(x)
 
     def afterwards(self, call: Callable[[], None]) -> None:
-        """Have something called when the steps are over, however they end."""
+        """Register a call for the end of the steps, however they end."""
         self._open.callback(call)
 
     def stop(self, why: str) -> NoReturn:
@@ -207,7 +207,7 @@ class Run:
         Beside either lies a model card.
 
         Raises:
-            RunFailed: the disk takes no more.
+            RunFailed: the disk is full.
         """
         if self.config.dry_run:
             return
@@ -225,7 +225,7 @@ class Run:
             print(text, flush=True)
 
     def rate(self, step: int) -> float:
-        """The learning rate at a step (hangs on `max_steps` only)."""
+        """The learning rate at a step (depends on `max_steps` only)."""
         config = self.config
         warm = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
         if config.schedule == "constant":
@@ -234,7 +234,7 @@ class Run:
         return config.learning_rate * warm * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done)))
 
     def _begin(self, last: int) -> None:
-        """Put the state back, and follow the run until `last`."""
+        """Restore the state, and log the run until `last`."""
         with setting_up():
             self._resume()
         with writing(self.folder, "the log", self._main):
@@ -286,7 +286,7 @@ class Run:
             self.ema.update(self.model.module, self.step)
         self.step += 1
 
-    def _tell(self, last: int) -> None:
+    def _log_step(self, last: int) -> None:
         self.log.stepped(self.step)
         if self.step % self.config.log_every == 0 or self.step == last:
             figures = {"grad_norm": math.hypot(*self.norms.values()), "lr": self.rate(self.step - 1)}
@@ -299,7 +299,7 @@ class Run:
             write_sheet(self, sample)
 
     def _position(self) -> dict[str, Any]:
-        """What decides the batches and noise to come, in this process."""
+        """The state that decides the batches and noise to come, in this process."""
         return {"loader": self.loader.state_dict(), "random": random_state(self.generator)}
 
     def _save(self, position: dict[str, Any] | None = None) -> None:
@@ -328,7 +328,7 @@ class Run:
                 save_config(self.config, path)
 
     def _note(self, said: str) -> None:
-        """Remember what the step under way met first; the run ends with it."""
+        """Record the first fault of the step under way; the run ends with it."""
         if self._fault is None:
             ids, tasks = getattr(self._batch, "ids", []), getattr(self._batch, "tasks", [])
             self._fault = BatchFault(said, ids, tasks, self.accelerator.process_index)
@@ -347,11 +347,11 @@ class Run:
             line = write_bad_batch(self.folder, self.step + 1, self._before["loader"], faults, saved, self._main)
         raise RunFailed(line, self._main)
 
-    def _any(self, told: bool) -> bool:
-        """Whether it is so in any process; all must ask at the same place in their steps."""
+    def _any(self, flag: bool) -> bool:
+        """Whether it is true in any process; all call this at the same place in their steps."""
         if self.accelerator.num_processes == 1:
-            return told
-        return bool(cast(Tensor, self.accelerator.reduce(torch.tensor(float(told), device=self.device), "sum")).item())
+            return flag
+        return bool(cast(Tensor, self.accelerator.reduce(torch.tensor(float(flag), device=self.device), "sum")).item())
 
     def _on_interrupt(self, *_: Any) -> None:
         self.print("stopping after this step; a second Ctrl-C stops at once")

@@ -122,11 +122,10 @@ def newest_state(folder: Path) -> Path | None:
 
 
 def load_state(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, ema: EMA | None) -> dict[str, Any]:
-    """Put a checkpoint back; returns the record.
+    """Restore a checkpoint; returns the record.
 
     Raises:
-        ValueError: the checkpoint has other weights or another optimiser than the run, or no EMA where one is asked
-            for.
+        ValueError: the checkpoint has other weights or another optimiser than the run, or lacks the run's EMA.
     """
     _fill(folder / "weights.safetensors", dict(_changing(module)))
     record = json.loads((folder / "state.json").read_text())

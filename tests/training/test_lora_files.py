@@ -184,5 +184,5 @@ def test_a_file_with_parts_missing_is_refused_in_one_line_and_leaves_the_transfo
             load_adapter(one, "b", tmp_path)
         assert "\n" not in str(caught.value) and set(one.state_dict()) == before
     save_file(weights, file, {**metadata, "lora_adapter_metadata": "{"})
-    with pytest.raises(ValueError, match="what it says of itself is not JSON"):
+    with pytest.raises(ValueError, match="its metadata is not JSON"):
         load_adapter(one, "b", tmp_path)

@@ -1,4 +1,4 @@
-"""What a run says of its set before the first step, and keeps in `data_report.json`: nothing is left out silently."""
+"""The report of a set before the first step, printed and kept in `data_report.json`: nothing is left out silently."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CELL = 8  # pixels a latent cell is wide
 
 
 class Left(NamedTuple):
-    """A row that no step sees: its id, its line in the index, and what was found there."""
+    """A row that is left out: its id, its line in the index, and what was found there."""
 
     id: str
     line: int
@@ -35,7 +35,7 @@ class Overlong(NamedTuple):
     Attributes:
         id, line: of the row.
         rest: the end that is beyond the limit.
-        texts: what the poster shows and the words name, and is now named no more, or not whole.
+        texts: those of the poster that are then missing from the words, or cut.
     """
 
     id: str
@@ -71,7 +71,7 @@ def report_of(
     dataset: PosterDataset, loader: BucketedLoader | None, numbers: Sequence[int], lost: Lost,
     overlong: Sequence[Overlong] = (), limit: int = 0, cuts: bool = True,
 ) -> dict[str, Any]:  # fmt: skip
-    """All that is to be said of a set, as JSON values.
+    """The report of a set, as JSON values.
 
     Args:
         loader: its kinds are (task group, what `model.bucket` returned); None where nothing can be trained on.
@@ -101,7 +101,7 @@ def report_of(
 
 
 def report_lines(report: dict[str, Any], where: Path) -> list[str]:
-    """The report as a person reads it.
+    """The report as lines for people.
 
     Args:
         where: the file that holds all of it.
@@ -121,7 +121,7 @@ def report_lines(report: dict[str, Any], where: Path) -> list[str]:
 
 
 def keep_report(report: dict[str, Any], folder: Path) -> Path:
-    """Put a set's report into the folder's file, beside those of the run's other sets; returns the file."""
+    """Add a set's report to the folder's file, which holds those of all sets of the run; returns the file."""
     path = folder / FILE
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
@@ -188,7 +188,7 @@ def _overlong_lines(found: dict[str, Any]) -> list[str]:
 
 
 def _texts(row: dict[str, Any], words: str) -> list[str]:
-    """What stands on the poster as far as the row says, else what its words have in quotes."""
+    """The texts on the poster by the row, else the quoted ones of its words."""
     marked = [*(row.get("texts") or ()), *(row.get("regions") or ())]
     shown = [one["text"] for one in marked if isinstance(one, dict) and one.get("text")]
     return list(dict.fromkeys(shown or quoted_texts(words)))

@@ -1,7 +1,7 @@
 """Reflections from synthetic posters: a poster, the same poster with something wrong, and what to change in it.
 
-The flaw is drawn; what is said of it is what the rules critic (`posterkit.critic.rules`) says of it when it is told
-the texts on both, so that a model learns the words that this critic will tell it.
+The flaw is drawn; the feedback is that of the rules critic (`posterkit.critic.rules`), given the texts on both, so
+that a model learns the words of this critic.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ Row = tuple[dict[str, Any], dict[str, bytes]]
 
 _BOTH = 0.3  # of the drafts are redrawn and weakened
 _WEAKENED = 0.35  # are weakened only
-_SAME = 0.1  # of a part of the looks; less is no difference, to the critic too
+_SAME = 0.1  # of a measure of appearance; a smaller difference does not count, to the critic too
 _LETTERS = letters_of(title_words())
-# flaw -> what the critic says of it, at the beginning of a sentence
+# flaw -> the beginning of the critic's sentence about it
 _NAMED = {
     "background": "Make the background",
     "arrangement": "Move .+ to the ",
@@ -88,7 +88,7 @@ class DraftsOfPosters:
         rng = Random(f"{self.config.seed} reflection {number}")
         split = "train" if number < self.config.count else "heldout"
         width, height = rng.choice(self.config.sizes)
-        while True:  # a flaw that nobody would name is drawn again, on another poster
+        while True:  # a flaw that the critic does not name is drawn again, on another poster
             made = draw_reflection(rng, (width, height), f"reflection-{number:08d}", split)
             if made is not None:
                 return made
@@ -121,12 +121,12 @@ def draw_reflection(rng: Random, size: Size, name: str, split: str) -> Drafted |
 
 
 def orders(draft: Rendering, target: Rendering, prompt: str) -> tuple[list[str], list[str]]:
-    """What the rules critic would change in a draft and the target has: of its content, of its style."""
+    """The critic's remedies for a draft that its target does not need: of its content, of its style."""
     before, after = _looks(draft), _looks(target)
-    asked = remedies(before, prompt, _seen(draft), after.parts())
+    wrong = remedies(before, prompt, _seen(draft), after.parts())
     left = remedies(after, prompt, _seen(target), {name: value + 2 * _SAME for name, value in before.parts().items()})
     heads = {_head(order) for kind in left for order in kind}
-    content, style = ([order for order in kind if _head(order) not in heads] for kind in asked)
+    content, style = ([order for order in kind if _head(order) not in heads] for kind in wrong)
     return content, style
 
 
@@ -155,7 +155,7 @@ def _looks(drawn: Rendering) -> Appearance:
 
 
 def _head(order: str) -> str:
-    """An order without what was measured."""
+    """An order without its measurements."""
     return order.split(";")[0]
 
 

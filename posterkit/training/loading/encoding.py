@@ -1,4 +1,4 @@
-"""A set's posters through the frozen encoders, once, into the cache: for a stage, and for `cache_encoders.py`."""
+"""Encoding a set's posters once by the frozen encoders into the cache, for a stage and for `cache_encoders.py`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def check_tasks(dataset: PosterDataset, model: Adapter, option: str = "data.task
 def open_cache(
     model: Adapter, plans: dict[int, Plan], folder: str | Path, keep: Keep = "states", shard: int = 512
 ) -> EncoderCache:
-    """The cache of what a model's encoders say of planned rows, in the order of their numbers.
+    """The cache of encoded rows, in the order of their numbers.
 
     Args:
         folder: where caches lie.
@@ -63,13 +63,13 @@ def encode_set(
     say: Callable[[str], None] = print,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[int]:
-    """Put what the encoders say of a set's rows into their cache; encoded is what is not there.
+    """Encode the rows of a set that are not in the cache yet.
 
     Args:
         model: an adapter whose encoders are where they work.
         plans: of the rows that are encoded.
-        lost: gets what cannot be encoded.
-        cache: of `open_cache`; what cannot be encoded has no place in it any more.
+        lost: gets the rows that cannot be encoded.
+        cache: of `open_cache`; rows that cannot be encoded lose their place in it.
         option: how a user asks for token ids.
         part: as `EncoderCache.fill` takes it.
         progress: as `EncoderCache.fill` takes it.
@@ -98,7 +98,7 @@ def encode_set(
 
 @contextlib.contextmanager
 def encoders_on(model: Adapter, device: torch.device) -> Iterator[None]:
-    """Autoencoder and frozen text encoders on the device for a while; else they leave its memory to what trains."""
+    """Move autoencoder and frozen text encoders to the device for a while; else its memory is for the trained part."""
     parts = [model.vae.module, *model.readers]
     before = [next(part.parameters()).device for part in parts]
     try:
@@ -115,7 +115,7 @@ def _encode(
     model: Adapter, dataset: PosterDataset, plans: dict[int, Plan], numbers: list[int], keep: Keep,
     faults: dict[int, str],
 ) -> Sequence[Encoded | None]:  # fmt: skip
-    """What the encoders say of some rows, many at a time; None, and why, of one that cannot be encoded."""
+    """Encode rows, many at a time; None for a row that cannot be encoded, with the reason in `faults`."""
     if len(numbers) > _TOGETHER:
         parts = [numbers[i : i + _TOGETHER] for i in range(0, len(numbers), _TOGETHER)]
     else:
@@ -133,11 +133,7 @@ def _check_space(
     model: Adapter, dataset: PosterDataset, plans: dict[int, Plan], missing: list[int], cache: EncoderCache,
     option: str, say: Callable[[str], None],
 ) -> None:  # fmt: skip
-    """Say how much the cache will take, measured on one poster of the set, and end where the disk has less.
-
-    Raises:
-        OSError: it has.
-    """
+    """Print the size of the cache, estimated from one poster of the set; OSError where the disk has less."""
     keep, free = cache.key["text"], shutil.disk_usage(cache.folder).free
     needed = _bytes_of(model, dataset, plans, missing, keep)
     if needed is None:

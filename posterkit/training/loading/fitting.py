@@ -1,4 +1,4 @@
-"""Which size a poster of a set is trained at, decided before anything is encoded, and the poster at that size."""
+"""The size that a poster is trained at, decided before anything is encoded, and the poster at that size."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from posterkit.sizing import Size, buckets, nearest_bucket
 from posterkit.training.loading.data_report import Lost, leave_out
 
 SAME_AREA = 0.1  # a poster on the grid whose area differs by less stays as it is
-ENLARGED = 1.5  # more than this and what is learnt is blur
+ENLARGED = 1.5  # posters that would be enlarged more are blurred, and left out
 LONGEST = 3.0  # of the longer side to the shorter one
 CANNOT_READ = "cannot be read"
 _GRID = 16
 
 
 class Plan(NamedTuple):
-    """What is made of one row.
+    """How one row is encoded.
 
     Attributes:
         name: of its entry in the encoder cache.
@@ -38,7 +38,7 @@ class Plan(NamedTuple):
 
 
 def plan_sizes(memo: FileIndex, area: int) -> tuple[dict[int, Plan], Lost]:
-    """A plan for every row that can be trained on, by its number, and what is left out of the set and why.
+    """A plan for every row that can be trained on, by its number, and the rows that are left out with the reason.
 
     A row is known by its content alone, with the size where its target is brought to one.
 
@@ -75,10 +75,10 @@ def target_size(original: Size, area: int) -> Size:
 
 
 def fit_sample(sample: PosterSample, size: Size) -> PosterSample:
-    """A poster at a size: scaled until it covers it, what juts out cut off evenly; its boxes go with it.
+    """A poster at a size: scaled until it covers it, cropped evenly; its boxes are moved along.
 
-    References stay: they lie on no target of these tasks. Regions that were cut off altogether are gone, and the boxes
-    of texts.
+    References stay: they lie on no target of these tasks. Regions that are cut off altogether and boxes of texts are
+    dropped.
     """
     height, width = sample.target.shape[:2]
     if (width, height) == size:

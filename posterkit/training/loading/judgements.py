@@ -1,7 +1,7 @@
-"""Pairs of posters, or of wishes, of which one is better: what a reward model learns from (PosterOmni section 3.4).
+"""Pairs of posters, or of requests, of which one is better, for reward models (PosterOmni section 3.4).
 
-Comparisons that somebody judged come from a set that `data_tools/mine_preferences.py` wrote. All others are free: made
-of a good poster and what is known to be worse. Judgement n of a set follows from the seed and n alone.
+Judged pairs come from a set that `data_tools/mine_preferences.py` wrote. All others are free: a good poster and a
+variant that is known to be worse. Judgement n of a set follows from the seed and n alone.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Kinds:
         candidates: the poster that was judged worse.
         unedited: the input as it was.
         wrong_task: a poster for another task.
-        wrong_text, text_error: the same poster, where another text is asked for, or the same but for one character.
+        wrong_text, text_error: the same poster, its request with another text, or with one other character.
         noise: the poster under BPO's diffusion noise.
         illegible, text_blur, text_mask: it with all of it reduced, or its lines of text blurred, or covered.
         misspelt: it with two letters of a word exchanged.
@@ -123,7 +123,7 @@ class Judgements:
         rng = Random(f"{self.seed} judgement {number}")
         names = list(self.shares)
         kind = names[number % len(names)] if self.evenly else rng.choices(names, list(self.shares.values()))[0]
-        for _ in range(_TRIES):  # in place of a poster on which no line is read another one is taken
+        for _ in range(_TRIES):  # a poster on which no line is read is replaced by another one
             if made := self._make(kind, rng.choice(self.fit[kind]), rng):
                 return made
         raise ValueError(f"kinds.{kind}: none of {_TRIES} posters bears a text that could be spoilt; leave it out")
@@ -152,7 +152,7 @@ class Judgements:
         return wrong and Judgement(sample.id, kind, right, *wrong)
 
     def _misquoted(self, kind: str, number: int, right: Side, rng: Random) -> tuple[Side, str] | None:
-        """The same poster, asked for another text than it shows."""
+        """The same poster for a request with another text than it shows."""
         texts, place, what = self.good.quotes[number], 0, "text"
         if kind == "wrong_text":
             text = rng.choice([title for title in self.good.titles if title != texts[0]])

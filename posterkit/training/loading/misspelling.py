@@ -1,7 +1,7 @@
-"""An error in a poster's lettering: BPO's error injection (arXiv 2403.08730), where the answer is a poster.
+"""Errors in a poster's lettering: BPO's error injection (arXiv 2403.08730) for pictures.
 
-Whole pixel columns change places, from the middle of one gap between letters to the middle of the next, so that the
-edges of letters go with them. It is done only where the ground is so even that no seam shows.
+Whole pixel columns change places, from the middle of one gap between letters to the middle of the next, which keeps
+the edges of letters whole, and only where the ground is so even that no seam shows.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ Span = tuple[int, int]
 _INK = 0.15  # of a line's contrast: what differs less from the ground is ground
 _FAINT = 40.0  # levels: ink that differs less from the ground is left alone
 _SEAM = 10.0  # levels that the ground may change by around what was moved
-_LOWEST = 12  # pixels: in lower rows nobody sees which letter stands where
+_LOWEST = 12  # pixels: letters of lower rows are left alone
 _ALIKE = 0.3  # of the ink: letters that differ in less look alike
-_ROWS, _WORDS = 4, 24  # more of them in one box are not told apart
+_ROWS, _WORDS = 4, 24  # a box with more of them is left alone
 
 
 class Word(NamedTuple):
@@ -48,7 +48,7 @@ def misspelt(rng: Random, poster: Picture, lines: Sequence[DrawnLine]) -> tuple[
 
     Args:
         poster: uint8 `(H, W, 3)`.
-        lines: what stands where; a line may run over rows, and lines of one letter each, side by side, are one.
+        lines: texts and their boxes; a line may have several rows; adjacent lines of one letter each are one line.
 
     Returns:
         None where no word has two letters that differ and stand apart, on an even ground.
@@ -71,7 +71,7 @@ def words_on(poster: Picture, line: Sequence[DrawnLine]) -> list[Word]:
     """The words of a line, and where their letters stand; those that are too low are left out.
 
     Args:
-        line: one text, whose letters are told apart by the gaps in their ink; or one line for each letter.
+        line: one text, whose letters are separated by the gaps in their ink; or one line for each letter.
     """
     if len(line) > 1:
         boxes = [letter.box for letter in line]
@@ -106,7 +106,7 @@ def _joined(lines: Sequence[DrawnLine]) -> list[list[DrawnLine]]:
 
 
 def _ink(poster: Picture, box: Box) -> tuple[NDArray[np.float64], tuple[int, int]]:
-    """How far a line's pixels are from its ground, 1 for its ink; and the left top corner of what was looked at."""
+    """The distance of a line's pixels from its ground, 1 for its ink; and the left top corner of the part measured."""
     height, width = poster.shape[:2]
     pad = max(2, (box[3] - box[1]) // 12)
     x0, y0, x1, y1 = max(0, box[0] - pad), max(0, box[1] - pad), min(width, box[2] + pad), min(height, box[3] + pad)
@@ -158,7 +158,7 @@ def _with_gaps(spans: Sequence[Span]) -> list[Span]:
 
 
 def _exchanges(poster: Picture, word: Word, words: Sequence[Word]) -> Iterator[tuple[int, Picture, str]]:
-    """Each two neighbours in each other's place: the column to put them at, the piece, and what it is."""
+    """Each pair of neighbours exchanged: the column to put the piece at, the piece, and its description."""
     y0, y1 = word.rows
     for place, (a, b) in enumerate(pairwise(word.spans)):
         if not word.known or _differ(word.text[place], word.text[place + 1]):
@@ -201,7 +201,7 @@ def _runs(inked: NDArray[np.bool_]) -> list[Span]:
 
 
 def _letters(word: str) -> list[str]:
-    """The letters that stand beside each other; marks above and below them do not count."""
+    """The letters of a word, without combining accents."""
     composed = unicodedata.normalize("NFC", word)
     return [letter for letter in composed if not unicodedata.category(letter).startswith("M")]
 

@@ -1,4 +1,4 @@
-"""Batches that are read while the model works on the one before, and two kinds of batches in turn."""
+"""Loaders that read ahead in a thread, and that mix two kinds of batches."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class PrefetchLoader:
 
     Args:
         loader: batches of CPU tensors.
-        content: what the positions mean; a run does not go on over another set.
+        content: of the set; positions of another set are refused.
         depth: batches read ahead.
     """
 
@@ -48,7 +48,7 @@ class PrefetchLoader:
                     hand_over((batch.to(self.device), self.loader.state_dict()))
                     if ended.is_set():
                         return
-            except BaseException as fault:  # to be raised where the batch is asked for
+            except BaseException as fault:  # raised where the batch is taken
                 hand_over((fault, {}))
 
         reader = threading.Thread(target=read, daemon=True)
@@ -81,7 +81,7 @@ class PrefetchLoader:
 class Mixture:
     """Batches of a second loader between those of the first, evenly spread: text rendering beside the tasks.
 
-    Which loader a step takes hangs on its number alone, so that all processes take the same one.
+    Which loader a step takes depends on its number alone, so that all processes take the same one.
 
     Args:
         share: of steps that take the second loader, in [0, 1].

@@ -16,8 +16,8 @@ ROLES = ("major", "minor")
 def region_shares(sample: PosterSample) -> Tensor:
     """How much of each patch token's pixels the text boxes cover.
 
-    Shares, not weights, are worth keeping in the encoder cache: other weights need no other cache. Pooling by area
-    commutes with weighing pixels, so `region_weights` of these is exactly the pooled pixel map.
+    Shares, not weights, are cached, so that other weights need no other cache. Pooling by area commutes with weighing
+    pixels, so `region_weights` of these is exactly the pooled pixel map.
 
     Returns:
         `(S, 3)` float32 in [0, 1]: covered by major text only, by minor text only, by both; tokens row by row.

@@ -32,9 +32,9 @@ class SetConfig:
         tasks: only samples of these; null for all.
         area: pixels that posters of a set on disk are brought to, in buckets of about that area whose sides are
             multiples of 16; null takes the checkpoint's native area. A poster within a tenth of it stays as it is.
-        cache: folder for what the frozen encoders return; null takes `run_dir/cache`.
-        keep: what of a poster's words is kept there: the text encoders' states, or token ids alone, which are far
-            smaller; the encoders then stay on the device and run in every step, to the same numbers.
+        cache: folder for the outputs of frozen encoders; null takes `run_dir/cache`.
+        keep: what is cached of a poster's words: the text encoders' states, or token ids alone, which are far smaller;
+            the encoders then stay on the device and run in every step, with the same results.
         count, seed, sizes: of a drawn set: how many posters, which ones, and their widths and heights in pixels, drawn
             uniformly.
         heldout: of a drawn set: how many posters more are drawn for the sample sheets; no step sees them.
@@ -98,7 +98,7 @@ class TextOnArt:
 
 
 class PosterSet(NamedTuple):
-    """What a stage trains on, and what its sample sheets show; `heldout` may be empty."""
+    """The posters that a stage trains on, and those of its sample sheets; `heldout` may be empty."""
 
     train: PosterDataset
     heldout: PosterDataset

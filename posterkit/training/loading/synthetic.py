@@ -35,7 +35,7 @@ class DataConfig:
         lettering, captions: of synthetic posters; see `SyntheticPosters`.
         large, large_sizes: so many more posters of these sizes, at which low noise alone is learnt: what painting over
             a draft needs. A batch of them holds as many tokens as one of the first size in `sizes`.
-        cache: folder for what the frozen encoders return.
+        cache: folder for the outputs of frozen encoders.
         workers: processes that draw the posters; 0 draws them in this one.
     """
 
@@ -63,7 +63,7 @@ def open_posters(data: DataConfig, split: str) -> PosterDataset | SyntheticPoste
 
 
 def encoded_posters(data: DataConfig, model: Adapter, run: RunView) -> tuple[BucketedLoader[Any], set[Hashable]]:
-    """Batches of what a model's frozen parts make of the posters, encoded now where they are not in the cache yet.
+    """Batches of encoded posters; those that are not in the cache yet are encoded now.
 
     Returns:
         The loader, and the buckets of large posters.
@@ -110,12 +110,12 @@ class _Draw:
 
 
 def drawing_pool(workers: int) -> ProcessPoolExecutor | None:
-    """Processes that draw posters; None where this one is to do it."""
+    """Processes that draw posters; None where this process draws them."""
     return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), begin_worker) if workers else None
 
 
 def _key(data: DataConfig, source: PosterDataset | SyntheticPosters, model: Adapter, precision: str) -> dict[str, Any]:
-    """What decides how a poster of a number is encoded."""
+    """The key of the cache: everything that decides how a poster of a number is encoded."""
     key = {name: value for name, value in vars(data).items() if name not in ("count", "cache", "large", "workers")}
     drawn = hashlib.sha256()
     if isinstance(source, PosterDataset):

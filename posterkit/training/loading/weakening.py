@@ -1,8 +1,7 @@
-"""Bootstrapped negatives (BPO, arXiv 2403.08730): a good poster made worse, or asked for words that it does not show.
+"""Bootstrapped negatives (BPO, arXiv 2403.08730): a poster made worse, or a prompt with words that it does not show.
 
-Each says what is wrong with it. BPO weakens the picture that a model answers about and injects errors into answers;
-for a reward model the weakened poster and the wrongly asked-for words are the rejected side themselves. Errors in the
-lettering are in `posterkit.training.loading.misspelling`.
+BPO weakens the picture that a model answers about and injects errors into answers; for a reward model the weakened
+poster, or the wrong prompt, is the rejected side. `posterkit.training.loading.misspelling` spoils the lettering.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from posterkit.prompts.quotes import quotes
 from posterkit.schema import Box
 
 NOISE_STEPS = (500, 700, 900)  # of 1000
-_LEGIBLE = 3  # pixels: the tallest line of a poster that nobody can read any more
+_LEGIBLE = 3  # pixels: height of the tallest line of a poster whose text is illegible
 _MONTHS = re.compile(r"(?i)\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)|\d[./-]\d")
 _MONEY = re.compile(r"[$€£¥₹%]|\b(?:usd|eur|gbp)\b", re.IGNORECASE)
 
 
 def noise_strength(step: int) -> tuple[float, float]:
-    """How much of the picture and of noise is in BPO's weakened picture at a step of its 1000: 0.365 and 0.931 at 900.
+    """The weights of the picture and of noise in BPO's weakened picture at one of its 1000 steps: 0.365, 0.931 at 900.
 
     Raises:
         ValueError: there is no such step.
@@ -48,7 +47,7 @@ def noised(poster: np.ndarray, step: int, seed: int) -> np.ndarray:
 
 
 def illegible(poster: np.ndarray, lines: Sequence[Box]) -> tuple[np.ndarray, tuple[int, int]]:
-    """A poster reduced until its tallest line has 3 pixels, at its own size again; and the width and height between.
+    """A poster reduced until its tallest line has 3 pixels and enlarged again; and the width and height between.
 
     Args:
         lines: boxes of the lines of text, in pixels.
@@ -86,17 +85,17 @@ def blank(poster: np.ndarray) -> np.ndarray:
 
 
 def requote(prompt: str, number: int, text: str) -> str | None:
-    """A prompt that asks for another text in place of its quote `number`; None where that cannot stand in quotes."""
+    """A prompt with another text in place of its quote `number`; None where the text cannot be quoted."""
     quote = quotes(prompt)[number]
     width = 2 if prompt.startswith('\\"', quote.start) else 1
     start, end = quote.start + width, quote.end - width
     changed = prompt[:start] + text + prompt[end:]
-    asked = [one.text for one in quotes(changed)]
-    return changed if number < len(asked) and asked[number] == text else None
+    found = [one.text for one in quotes(changed)]
+    return changed if number < len(found) and found[number] == text else None
 
 
 def letters_of(texts: Sequence[str]) -> dict[str, list[str]]:
-    """The letters and digits of texts by their Unicode category: what may stand in for one another unnoticed."""
+    """The letters and digits of texts by their Unicode category, within which they may replace one another."""
     found: dict[str, set[str]] = {}
     for letter in {letter for text in texts for letter in text if letter.isalnum()}:
         found.setdefault(unicodedata.category(letter), set()).add(letter)
@@ -107,10 +106,10 @@ def text_error(rng: Random, text: str, letters: dict[str, list[str]]) -> tuple[s
     """A text with one character changed into another of its kind, and what was changed: price, date, digit, character.
 
     Args:
-        letters: what may be put in, see `letters_of`; of the set's texts, so that no odd letter gives the error away.
+        letters: replacements, see `letters_of`; of the set's texts, so that no rare letter gives the error away.
 
     Returns:
-        None where nothing of the text can be changed.
+        None where no character of the text can be changed.
     """
     digits = [place for place, letter in enumerate(text) if letter.isdigit()]
     places = digits or [place for place, letter in enumerate(text) if letter.isalnum()]

@@ -66,7 +66,7 @@ def distillation_loss(v: Tensor, teacher: Tensor, strength: float = 1.0) -> Tens
 
 @torch.no_grad()
 def guided_velocity(teacher: Any, batch: dict[str, Tensor], x: Tensor, t: Tensor, g: Tensor) -> Tensor:
-    """What classifier-free guidance makes of a teacher's velocity, v_empty + g (v_prompt - v_empty), `(B, S, C)`.
+    """A teacher's velocity with classifier-free guidance, v_empty + g (v_prompt - v_empty), `(B, S, C)`.
 
     A model that takes g as an input and learns this velocity needs one forward pass where guidance needs two, as
     FLUX.1-dev does.

@@ -1,4 +1,4 @@
-"""Learning from pairs: Diffusion-DPO for flow matching (PosterCraft section 3.3), Bradley-Terry (PosterOmni 3.4)."""
+"""Losses on preference pairs: Diffusion-DPO for flow matching (PosterCraft 3.3), Bradley-Terry (PosterOmni 3.4)."""
 
 # pyright: standard
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What an autoencoder is trained on."""
+"""Losses of autoencoders and upscalers."""
 
 # pyright: standard
 from __future__ import annotations

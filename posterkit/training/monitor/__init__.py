@@ -1,1 +1,1 @@
-"""What a run shows of itself: its log and curves, sample sheets, model cards, and the dry run before it."""
+"""Monitoring of a run: log and curves, sample sheets, model cards, and the dry run before it."""

@@ -1,4 +1,4 @@
-"""One batch as a picture: what the cached latents decode to, whose they are, what they weigh."""
+"""One batch as a picture: the decoded latents of its samples with their ids, words and region weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TILE = 256  # pixels, the larger side of a picture
 _SHOWN = 8  # samples
 _GAP = 8
 _LINES = 7  # of text under a sample
-_ASKED = 8  # of its feedback, below them
+_FEEDBACK = 8  # lines of its feedback, below them
 _COLORS = ((230, 30, 30), (30, 80, 240))  # of major and minor regions
 
 
@@ -94,7 +94,7 @@ def _weighed(target: Image.Image, shares: Tensor, config: Any) -> Image.Image:
 
 
 def _words(batch: Any, model: Any, config: RunConfig, run_folder: Path, count: int) -> list[list[str]]:
-    """Under each sample its id, its task, its first words and its feedback, as far as the batch or its set tells."""
+    """The lines under each sample: id, task, first words and feedback, as far as the batch or its set has them."""
     ids = list(getattr(batch, "ids", [])) or [f"sample {number + 1}" for number in range(count)]
     tasks = list(getattr(batch, "tasks", [])) or [""] * count
     rows = _rows(config, run_folder)
@@ -108,7 +108,7 @@ def _words(batch: Any, model: Any, config: RunConfig, run_folder: Path, count: i
         lines = [line for part in (ids[number], tasks[number], str(said)) for line in textwrap.wrap(part, 36)][:_LINES]
         if "content" in row:
             suggested = feedback_text([row["content"], row["style"]])
-            lines += textwrap.wrap(f"feedback: {suggested}", 36)[:_ASKED]
+            lines += textwrap.wrap(f"feedback: {suggested}", 36)[:_FEEDBACK]
         texts.append(lines)
     return texts
 
@@ -125,7 +125,7 @@ def _rows(config: RunConfig, run_folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _read_ids(batch: Any, model: Any) -> list[str]:
-    """What token ids say, where a batch has them."""
+    """The texts of a batch's token ids, where it has them."""
     parts = getattr(model, "parts", {})
     for key, tokenizer in (("t5", "tokenizer_2"), ("ids", "tokenizer")):
         if not isinstance(batch, Tensor) and key in batch and tokenizer in parts:

@@ -1,4 +1,4 @@
-"""`--dry-run`: what would train, what memory that takes, and one batch as a picture; no step is taken.
+"""`--dry-run`: the trained weights, the memory they take, and one batch as a picture; no step is taken.
 
 The recipe's own forward pass and loss run once, on a real batch; `Run.backward` then ends the program.
 """
@@ -93,8 +93,8 @@ class DryRun:
         with self.saved.measuring():
             yield
 
-    def tell(self, loss: Tensor) -> None:
-        """Print what the batch has shown."""
+    def report(self, loss: Tensor) -> None:
+        """Print the weights, the memory and the loss."""
         run = self.run
         lines = ["dry run: no step is taken, no checkpoint is touched", *_parts_lines(run), *self._memory_lines()]
         lines.append(f"loss {loss.item():.4f} on the batch that {run.folder / 'dry_run.png'} shows")
@@ -167,7 +167,7 @@ def optimizer_bytes(optimizer: torch.optim.Optimizer) -> int:
 
 
 def check_on_disk(config: RunConfig) -> None:
-    """Raise WrongCall where something that a run starts from is not on this machine; the line names all of it.
+    """Raise WrongCall where a checkpoint or set that a run starts from is missing here; the line names all of them.
 
     A dry run fetches nothing: the checkpoints of paper size are tens of gigabytes.
     """

@@ -34,7 +34,7 @@ def tell_apart(model: RewardModel, pairs: Sequence[Judgement], run: RunView) -> 
     right where that poster is blank: what the words alone give away.
 
     Raises:
-        RunFailed: the disk takes no more.
+        RunFailed: the disk is full.
     """
     model.module.eval()
     chosen, rejected = ([pair.chosen for pair in pairs], [pair.rejected for pair in pairs])

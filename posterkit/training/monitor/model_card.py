@@ -1,5 +1,4 @@
-"""The card beside weights that a run saved: what they are, where they come from, whose licence they have, how to load
-them. It is a README.md as the hub reads it."""
+"""The model card beside saved weights, a README.md as the hub reads it: contents, origin, licence, use, training."""
 
 from __future__ import annotations
 
@@ -9,17 +8,19 @@ import sys
 from collections import Counter
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
+from huggingface_hub.repocard import metadata_load
+from peft import LoraConfig
 from torch import nn
 
 from posterkit.datasets.dataset import INDEX, PosterDataset
-from posterkit.pipelines.registry import ModelFamily
+from posterkit.documents import read_yaml
+from posterkit.pipelines.registry import ModelFamily, resolve_folder
 from posterkit.training.config import RunConfig, flat
 from posterkit.training.lora import trained_adapter
 from posterkit.training.monitor.log import ROWS
-from posterkit.training.monitor.origins import Origin, origin_of
 from posterkit.training.protocols import RunView
 
 # calls that a recipe teaches beside its family's
@@ -29,8 +30,73 @@ _TAUGHT = {
         'image = pipe(prompt="...", draft_image=draft, feedback=["what to change", "in which style"]).images[0]'
     )
 }
+_FLUX_DEV = {
+    "license": "other",
+    "license_name": "flux-1-dev-non-commercial-license",
+    "license_link": "https://huggingface.co/black-forest-labs/FLUX.1-dev/blob/main/LICENSE.md",
+}
+_APACHE = {"license": "apache-2.0"}
+# of what stages start from: hub ids; a local copy is recognised by the last part of its path
+_LICENCES = {
+    **dict.fromkeys(("black-forest-labs/FLUX.1-dev", "PosterCraft/PosterCraft-v1_RL"), _FLUX_DEV),
+    "black-forest-labs/FLUX.1-schnell": _APACHE,
+    **dict.fromkeys((f"Qwen/Qwen-Image{end}" for end in ("", "-Edit", "-Edit-2509", "-Edit-2511")), _APACHE),
+    **dict.fromkeys((f"Qwen/{name}-Instruct" for name in ("Qwen2.5-VL-7B", "Qwen3-VL-4B", "Qwen3-VL-8B")), _APACHE),
+}
 _RECALLS = 12  # rows of the table of text recall, evenly over the run
 _FIGURES = ("loss", "grad_norm", "lr", "images_per_s", "tokens_per_s", "memory_gib", "data_wait")
+
+
+class Origin(NamedTuple):
+    """The base of a run's weights.
+
+    Attributes:
+        base: a hub id, `mini:<name>`, the last part of a folder's path, or None for weights that were made here.
+        stages: names of the run folders between the base and this run, the oldest first.
+        licence: of the base, in the hub's keys; `{"license": "unknown"}` where nothing states it.
+        scripts: that the base can draw, where its card lists them.
+    """
+
+    base: str | None
+    stages: list[str]
+    licence: dict[str, str]
+    scripts: list[str] | None
+
+
+def origin_of(config: RunConfig) -> Origin:
+    """Follow `init_from` through the run folders of former stages down to the base."""
+    runs: list[Path] = []
+    start = config.init_from
+    while start:
+        run = next((one for one in (Path(start), Path(start).parent) if (one / "config.yaml").is_file()), None)
+        if run is None or run.resolve() in runs:  # a folder that was renamed may name itself
+            break
+        runs.insert(0, run.resolve())
+        start = read_yaml((run / "config.yaml").read_text(encoding="utf-8"), str(run / "config.yaml")).get("init_from")
+    stages = [run.name for run in runs]
+    if not start:
+        # all weights were made by this repository from its own synthetic posters
+        return Origin(None, stages, _APACHE, None)
+    head = _head_of(start)
+    ours = head.get("posterkit") or {}
+    scripts = ours.get("scripts") if isinstance(ours, dict) else None
+    for name, licence in _LICENCES.items():
+        if start == name or (Path(start).is_dir() and Path(start).resolve().name == name.split("/")[1]):
+            return Origin(name, stages, licence, scripts)
+    licence = {key: str(head[key]) for key in ("license", "license_name", "license_link") if head.get(key)}
+    name = start if start.startswith("mini:") or not Path(start).exists() else Path(start).resolve().name
+    return Origin(name, stages, licence or {"license": "unknown"}, scripts)
+
+
+def _head_of(start: str) -> dict[str, Any]:
+    """The front matter of a local checkpoint's own card, if it has one."""
+    folder = Path(resolve_folder(start)) if start.startswith("mini:") or Path(start).is_dir() else Path(start)
+    while folder.name and not (folder / "README.md").is_file() and start.startswith("mini:"):
+        folder = folder.parent  # mini:postercraft/vae has the card of the whole
+    try:
+        return metadata_load(folder / "README.md") or {}
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
 
 
 def write_card(folder: Path, model: Any, run: RunView, averaged: bool = False) -> None:
@@ -61,23 +127,21 @@ def write_card(folder: Path, model: Any, run: RunView, averaged: bool = False) -
     (folder / "README.md").write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
 
 
-def family_of_model(model: Any) -> ModelFamily | None:
+def _family_of(model: Any) -> ModelFamily | None:
     """The family of a trained model; None for an autoencoder alone, or another kind of model."""
     family = getattr(model, "family", None)
     return family if isinstance(family, ModelFamily) else None
 
 
-def lora_of(model: Any) -> Any:
-    """peft's config of the LoRA that a model trains, or None."""
-    transformer: Any = getattr(model, "parts", {}).get("transformer")
-    if transformer is None:
-        return None
-    name = trained_adapter(transformer)
+def _lora_of(model: Any) -> LoraConfig | None:
+    """peft's config of the LoRA that a model trains."""
+    transformer = getattr(model, "parts", {}).get("transformer")
+    name = None if transformer is None else trained_adapter(transformer)
     return transformer.peft_config[name] if name else None
 
 
 def _front_matter(model: Any, origin: Origin, config: RunConfig) -> dict[str, Any]:
-    family, lora = family_of_model(model), lora_of(model)
+    family, lora = _family_of(model), _lora_of(model)
     head: dict[str, Any] = {**origin.licence, "library_name": "transformers" if hasattr(model, "use") else "diffusers"}
     if origin.base and "/" in origin.base and not origin.base.startswith("mini:"):
         head["base_model"] = origin.base
@@ -89,13 +153,11 @@ def _front_matter(model: Any, origin: Origin, config: RunConfig) -> dict[str, An
     ours: dict[str, Any] = {} if origin.scripts is None else {"scripts": origin.scripts}
     if module := _recipe(config):
         ours["recipe"] = Path(str(module.__file__)).stem
-    if ours:
-        head["posterkit"] = ours
-    return head
+    return {**head, "posterkit": ours} if ours else head
 
 
 def _what(config: RunConfig) -> str:
-    """What the run is: the first paragraph of its config's class where it begins with one, else of the recipe."""
+    """The first paragraph of the docstring of the run's config class where it begins with one, else of the recipe."""
     module = _recipe(config)
     if not module or not module.__doc__:
         return "Trained by posterkit."
@@ -112,7 +174,7 @@ def _recipe(config: RunConfig) -> ModuleType | None:
 
 
 def _facts(model: Any, run: RunView, origin: Origin, averaged: bool) -> str:
-    config, lora = run.config, lora_of(model)
+    config, lora = run.config, _lora_of(model)
     trained = sum(p.numel() for p in model.module.parameters() if p.requires_grad)
     if lora:
         kind = "DoRA" if lora.use_dora else "LoRA"
@@ -121,7 +183,11 @@ def _facts(model: Any, run: RunView, origin: Origin, averaged: bool) -> str:
     elif hasattr(model, "what_trains"):
         weights = f"{model.what_trains}; {_count(trained)} parameters"
     else:
-        names = [name for name, part in _named(model.module) if any(p.requires_grad for p in part.parameters())]
+        parts = (
+            model.module if isinstance(model.module, nn.ModuleDict) else {type(model.module).__name__: model.module}
+        )
+        # LoPT's heads, which are not saved, do not count
+        names = [name for name, part in parts.items() if name != "reconstruction" and _trains(part)]
         weights = f"all of {' and '.join(f'`{name}`' for name in names)}; {_count(trained)} parameters trained"
     if averaged:
         weights += f"; averaged over the steps (decay {config.ema_decay:g})"
@@ -139,13 +205,13 @@ def _facts(model: Any, run: RunView, origin: Origin, averaged: bool) -> str:
         "base": base,
         "licence": said.get(licence, f"{licence}, the base's own" if origin.base else licence),
         "steps": f"{run.step} of {config.max_steps}, {batch} samples each",
-        **sets_of(config, run.folder),
+        **_sets(config, run.folder),
     }
     return "| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in facts.items())
 
 
-def sets_of(config: RunConfig, run_folder: Path) -> dict[str, str]:
-    """What a run learnt from: each of its sets, how many posters, and under which licences."""
+def _sets(config: RunConfig, run_folder: Path) -> dict[str, str]:
+    """The run's training sets: how many posters each, and under which licences."""
     found = {}
     for name, one in vars(config).items():
         unused = name == "text" and not getattr(config, "text_share", 1.0)
@@ -196,7 +262,7 @@ def text_recall(run_folder: Path) -> str:
 
 
 def _use(model: Any, origin: Origin, config: RunConfig) -> str:
-    family = family_of_model(model)
+    family = _family_of(model)
     if family is None:
         if hasattr(model, "use"):
             return f"## Use\n\n```python\n{model.use}\n```"
@@ -210,7 +276,7 @@ def _use(model: Any, origin: Origin, config: RunConfig) -> str:
     if module := _recipe(config):
         called = _TAUGHT.get(Path(str(module.__file__)).stem, called)
     source, load = '"path/to/this/folder"', ""
-    if lora_of(model):
+    if _lora_of(model):
         base = "the run folder's model/ of " + origin.stages[-1] if origin.stages else origin.base
         source, load = f'"{base}"', '\npipe.load_lora_weights("path/to/this/folder")'
     if source == f'"{origin.base}"' and str(origin.base).startswith("mini:"):
@@ -244,20 +310,16 @@ def _training(run: RunView) -> str:
 
 
 def _without_folders(values: dict[str, Any]) -> dict[str, Any]:
-    """Settings by their dotted keys; of an absolute path its last part alone, which tells of nobody's disk."""
-    short = {}
-    for key, value in values.items():
-        if key not in ("dry_run", "resume", "processes"):
-            absolute = isinstance(value, str) and Path(value).is_absolute()
-            short[key] = f".../{Path(value).name}" if absolute else value
-    return short
+    """Settings by their dotted keys; an absolute path is cut to its last part, so that it names nobody's disk."""
+    return {
+        key: f".../{Path(value).name}" if isinstance(value, str) and Path(value).is_absolute() else value
+        for key, value in values.items()
+        if key not in ("dry_run", "resume", "processes")
+    }
 
 
-def _named(module: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The parts of an adapter's module; LoPT's heads, which are not saved, are none."""
-    if isinstance(module, nn.ModuleDict):
-        return [(name, part) for name, part in module.items() if name != "reconstruction"]
-    return [(type(module).__name__, module)]
+def _trains(part: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in part.parameters())
 
 
 def _count(number: int) -> str:

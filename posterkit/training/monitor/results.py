@@ -1,4 +1,4 @@
-"""What a run leaves for people: sample sheets on the way, weights with their cards at the end."""
+"""Sample sheets during a run, and weights with their cards at its end."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from posterkit.training.state import random_state, set_random_state
 
 
 def write_sheet(run: RunView, sample: Callable[[], Image.Image]) -> None:
-    """Draw `samples/<step>.png` from averaged weights; the run goes on as if nothing had been drawn.
+    """Draw `samples/<step>.png` from averaged weights, without a change to the run.
 
-    Of sharded weights every process draws the same picture, with all of them.
+    With sharded weights all processes draw the same picture together.
 
     Raises:
-        RunFailed: the disk takes no more.
+        RunFailed: the disk is full.
     """
     main, config = run.accelerator.is_main_process, run.config
     if not (main or run.sharded):
@@ -50,7 +50,7 @@ def write_weights(run: RunView, model: Any) -> None:
     """Write the last weights to `model/` and averaged ones to `ema/`, each with its card.
 
     Raises:
-        RunFailed: the disk takes no more.
+        RunFailed: the disk is full.
     """
     main = run.accelerator.is_main_process
     model.module.eval()

@@ -1,4 +1,4 @@
-"""Pictures on the way: the same held-out posters from the same noise each time, and how much of their text is read."""
+"""Sample sheets: the same held-out posters from the same noise each time, and how much of their text OCR reads."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from posterkit.training.protocols import RunView
 
 _COUNT = 8
 _TILE = 256  # pixels, the larger side of a picture on the sheet
-_READABLE = 512  # the reader sees smaller posters enlarged to this
+_READABLE = 512  # pixels; smaller posters are enlarged to this for the reader
 
 
 Watch = Callable[[Sequence[PosterSample], Sequence[np.ndarray]], dict[str, list[float]]]
 
 
 class SampleSheet:
-    """Makes a sheet of held-out posters, and under each what the model makes of its words; `Run.steps` calls it.
+    """Makes a sheet of held-out posters, with the model's poster under each; `Run.steps` calls it.
 
-    For tasks with references the first of them stands between the two. Beside the sheet lies `<step>.json`: how many
-    of the texts' words an OCR model reads on what was made (mean recall and F-score, share of texts that are whole),
-    and on the posters themselves, which is as many as it can read at that size.
+    For tasks with references the first of them is between the two. Beside the sheet, `<step>.json` has how many of the
+    texts' words an OCR model reads on the model's posters (mean recall and F-score, share of texts that are whole),
+    and on the held-out posters, the most that it can read at that size.
     """
 
     def __init__(self, model: Adapter, run: RunView, posters: PosterSet, watch: Watch | None = None) -> None:
@@ -107,7 +107,7 @@ class SampleSheet:
 
 
 def draw_sample(pipe: Any, sample: PosterSample, seed: int, steps: int | None, **options: Any) -> Image.Image:
-    """What a model makes of a sample's words, references and mask, at the sample's size; RGB.
+    """A model's poster for a sample's words, references and mask, at the sample's size; RGB.
 
     Args:
         options: more arguments of the pipeline.

@@ -1,4 +1,4 @@
-"""From rewards to batches: advantages within groups over all processes, which posters are kept, what is learnt."""
+"""From rewards to batches: advantages within groups over all processes, and the posters that are learnt from."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Pairs = Callable[[Tensor, Tensor], Tensor]  # of rewards and of what is kept, (G
 
 @dataclass(frozen=True)
 class Advantages:
-    """How the posters of an epoch compare.
+    """The advantages of an epoch's posters.
 
     Attributes:
         values: `(B,)` of this process's posters; groups and spread are taken over all processes.
@@ -53,7 +53,7 @@ class PolicyBatch(Batch):
 
 
 class ScoredBatch(PolicyBatch):
-    """Posters that were drawn, and how they compare.
+    """Drawn posters with their advantages.
 
     Attributes:
         t: `(R,)`, for each poster one of the times it was sampled at, in an order of its own.
@@ -77,7 +77,7 @@ class Step:
 
 
 def compare_groups(run: Run, rewards: Tensor, config: RolloutConfig, pairs: Pairs | None = None) -> Advantages:
-    """Advantages within groups, and which posters are worth learning from.
+    """Advantages within groups, and which posters are learnt from.
 
     Args:
         rewards: `(B,)` of this process, K of a prompt in a row; nan where there is none.

@@ -1,4 +1,4 @@
-"""Epochs of drawn posters as a loader, so that a run stops and goes on inside an epoch bit for bit."""
+"""Epochs of drawn posters as a loader, so that a run resumes inside an epoch bit for bit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TRIES = 10  # epochs in a row without a group to learn from
 
 
 class Epoch(NamedTuple):
-    """An epoch that is to be drawn.
+    """An epoch to draw.
 
     Attributes:
         begins: the run comes from the epoch before; false for the first one, one that is drawn again after a resume,
@@ -39,16 +39,16 @@ class EpochLoader:
     """Endless batches to learn from, one epoch of drawn posters after the other.
 
     The random numbers of an epoch follow from seed, process and epoch: a run that goes on in the middle of one draws
-    it again, with the old policy from its checkpoint, and skips what has been learnt.
+    it again, with the old policy from its checkpoint, and skips the batches that it has learnt from.
 
     Args:
         prompts: encoded batches of the posters' set; only the condition is used.
-        draw: makes the batches of an epoch from its prompts; none where no group of posters has anything to teach, and
-            others are drawn.
-        settings: that decide what teaches something, for the message.
+        draw: makes the batches of an epoch from its prompts; where all groups are left out it makes none, and others
+            are drawn.
+        settings: keys that decide which groups are left out, for the message.
 
     Raises:
-        RunFailed: no group of many epochs in a row had anything to teach.
+        RunFailed: all groups of many epochs in a row were left out.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The three policies of a rewarded stage, on one transformer: the one that learns, the old one, the reference."""
+"""The three policies of stage 3 on one transformer: the trained one, the old one, the reference."""
 
 from __future__ import annotations
 

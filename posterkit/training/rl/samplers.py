@@ -29,11 +29,11 @@ Velocity = Callable[[Tensor, Tensor, Any], Tensor]  # of noisy tokens (B, S, C),
 
 @dataclass(frozen=True)
 class Trajectory:
-    """Posters and how they came about.
+    """Sampled posters and the states on the way.
 
     Attributes:
         states: `(T + 1, B, S, C)`, noise first, posters last; of an ODE the posters alone.
-        log_probs: `(T, B)`, how likely each random step was under the policy that took it; None for an ODE.
+        log_probs: `(T, B)`, log-likelihood of each random step under the policy that took it; None for an ODE.
     """
 
     states: Tensor
@@ -121,7 +121,7 @@ def sample_ode(velocity: Velocity, start: Rollout) -> Trajectory:
 
 @torch.no_grad()
 def sample_sde(velocity: Velocity, start: Rollout, level: float, generator: torch.Generator) -> Trajectory:
-    """Random steps down the flow (Flow-GRPO), and how likely each was.
+    """Random steps down the flow (Flow-GRPO), with their log-likelihoods.
 
     Args:
         level: of the steps' noise, `a` in `posterkit.training.losses.grpo`.

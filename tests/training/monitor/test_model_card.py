@@ -1,4 +1,4 @@
-"""The card beside saved weights: what a reader and the hub are told."""
+"""The model card beside saved weights, as a reader and the hub see it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from small_stages import save_tiny_flux, write_posters, write_stage
 from posterkit import PosterCraftPipeline
 from posterkit.pipelines.loading import card_scripts
 from posterkit.training.config import RunConfig
-from posterkit.training.monitor.model_card import text_recall
-from posterkit.training.monitor.origins import origin_of
+from posterkit.training.monitor.model_card import origin_of, text_recall
 
 
 def head_of(card: Path) -> dict:
