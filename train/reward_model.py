@@ -22,7 +22,7 @@ from typing import Literal
 
 from posterkit.pipelines.loading import quiet_bars
 from posterkit.rewards.models.reward_model import RewardModel
-from posterkit.training.config import RunConfig, parse_config
+from posterkit.training.config import RunConfig, check_range, parse_config
 from posterkit.training.errors import WrongCall, setting_up
 from posterkit.training.loading.good_posters import JudgementConfig, open_good_posters
 from posterkit.training.loading.judgements import KINDS, Judgements, Kinds, judged_batches
@@ -63,8 +63,7 @@ class RewardModelConfig(RunConfig):
             raise ValueError("init_from is null; a reward model starts from a vision-language model")
         if self.base == "bf16" and self.trainable.weights == "full":
             raise ValueError("base is bf16, which is frozen; it takes trainable.weights=lora or dora, not full")
-        if self.area < 1 or self.heldout_pairs < 1:
-            raise ValueError(f"area and heldout_pairs must be at least 1, got {self.area} and {self.heldout_pairs}")
+        check_range(self, "area heldout_pairs", least=1)
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ import torch
 
 from posterkit.pipelines.registry import resolve_folder
 from posterkit.tasks import TASKS
-from posterkit.training.config import check_keys, parse_config
+from posterkit.training.config import check_keys, check_range, parse_config
 from posterkit.training.errors import setting_up
 from posterkit.training.lora import add_adapter, frozen_adapter, load_adapter, train_only
 from posterkit.training.lora_files import read_lora
@@ -69,10 +69,9 @@ class DistillConfig(OmniConfig):
         check_keys(self.experts, GROUPS, "experts")
         if odd := [value for value in self.experts.values() if not isinstance(value, (str, type(None)))]:
             raise ValueError(f"experts takes folders, got {odd[0]!r}")
-        if self.strength <= 0:
-            raise ValueError(f"strength must be above 0, got {self.strength}")
-        if self.missing.max_steps < 1 or self.missing.learning_rate <= 0 or self.missing.rank < 1:
-            raise ValueError("missing takes max_steps and rank of at least 1 and a learning_rate above 0")
+        check_range(self, "strength", above=0)
+        check_range(self.missing, "max_steps rank", least=1, part="missing.")
+        check_range(self.missing, "learning_rate", above=0, part="missing.")
 
 
 @dataclass

@@ -30,7 +30,7 @@ from posterkit.prompts import quoted_texts
 from posterkit.schema import DrawnText, PosterSample
 from posterkit.sizing import Size
 from posterkit.training.adapters import Adapter
-from posterkit.training.config import parse_config
+from posterkit.training.config import check_range, parse_config
 from posterkit.training.errors import setting_up
 from posterkit.training.loading.fitting import fit_sample, target_size
 from posterkit.training.loading.paired import open_reflected, reflection_batches
@@ -62,8 +62,7 @@ class ReflectConfig(StageConfig):
 
     def check(self) -> None:
         super().check()
-        if not 0 <= self.drop_feedback <= 1:
-            raise ValueError(f"drop_feedback must lie in [0, 1], got {self.drop_feedback}")
+        check_range(self, "drop_feedback", least=0, most=1)
 
 
 def main() -> None:

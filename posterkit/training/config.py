@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import importlib.util
+import math
 import sys
 import types
 import typing
@@ -90,26 +91,14 @@ class RunConfig:
 
     def check(self) -> None:
         """Raise ValueError for values that cannot work together; stages add their own."""
-        for name in ("max_steps", "batch_size", "accumulation", "log_every", "save_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_range(self, "max_steps batch_size accumulation log_every save_every processes", least=1)
+        check_range(self, "clip learning_rate", above=0)
+        check_range(self, "weight_decay warmup_steps", least=0)
+        check_range(self, "ema_decay", least=0, below=1)
         if self.stop_at is not None and not 0 < self.stop_at <= self.max_steps:
             raise ValueError(f"stop_at must lie in 1..max_steps ({self.max_steps}), got {self.stop_at}")
-        if self.clip <= 0:
-            raise ValueError(f"clip must be above 0, got {self.clip}; a large one clips nothing")
-        if self.learning_rate <= 0 or self.weight_decay < 0:
-            raise ValueError(
-                f"learning_rate must be above 0 and weight_decay at least 0, got {self.learning_rate} and "
-                f"{self.weight_decay}"
-            )
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas takes two numbers in [0, 1), got {self.betas}")
-        if self.warmup_steps < 0:
-            raise ValueError(f"warmup_steps must be at least 0, got {self.warmup_steps}")
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay must lie in [0, 1), got {self.ema_decay}")
-        if self.processes is not None and self.processes < 1:
-            raise ValueError(f"processes must be at least 1, got {self.processes}")
         if self.tracker == "tensorboard" and not can_draw_curves():
             raise ValueError("tracker is tensorboard, which is not installed; pip install 'posterkit[train]'")
 
@@ -202,6 +191,29 @@ def changed_key(before: dict[str, Any], config: Any) -> str | None:
     """
     now, before = flat(config), {**flat(type(config)()), **before}
     return next((k for k in [*now, *before] if k not in FREE and now.get(k) != before.get(k)), None)
+
+
+def check_range(
+    config: object, names: str, *, above: float | None = None, least: float = -math.inf, most: float = math.inf,
+    below: float | None = None, part: str = "",
+) -> None:  # fmt: skip
+    """Raise ValueError for the first of some numbers of a config that lies outside a range; null lies in it.
+
+    Args:
+        names: of the numbers, with spaces between.
+        above, least: the lower end, exclusive or inclusive.
+        most, below: the upper end, inclusive or exclusive.
+        part: the config's own key and a dot, for the message.
+    """
+    for name in names.split():
+        value = getattr(config, name)
+        low = value is None or (value > above if above is not None else value >= least)
+        if low and (value is None or (value < below if below is not None else value <= most)):
+            continue
+        said = f"be above {above}" if above is not None else f"be at least {least}"
+        if below is not None or most < math.inf:
+            said = f"lie in [{least}, {most}]" if below is None else f"lie in [{least}, {below})"
+        raise ValueError(f"{part}{name} must {said}, got {value}")
 
 
 def can_draw_curves() -> bool:

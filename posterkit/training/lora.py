@@ -18,6 +18,7 @@ from peft import LoraConfig, get_peft_model_state_dict
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
+from posterkit.training.config import check_range
 from posterkit.training.lora_files import (
     UNQUANTISED,
     LoraFile,
@@ -52,10 +53,8 @@ class Trainable:
 
     def check(self) -> None:
         """Raise ValueError for values that cannot work."""
-        if self.rank < 1:
-            raise ValueError(f"trainable.rank must be at least 1, got {self.rank}")
-        if self.alpha is not None and self.alpha <= 0:
-            raise ValueError(f"trainable.alpha must be above 0, got {self.alpha}")
+        check_range(self, "rank", least=1, part="trainable.")
+        check_range(self, "alpha", above=0, part="trainable.")
         if not self.targets:
             raise ValueError("trainable.targets names no layer")
 

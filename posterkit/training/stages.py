@@ -17,6 +17,7 @@ from posterkit.pipelines.loading import LOAD_FAULTS, quiet_bars
 from posterkit.pipelines.presets import hardware, use_attention
 from posterkit.pipelines.registry import family_named, family_of, is_hub_id, resolve_folder
 from posterkit.training.adapters import Adapter
+from posterkit.training.config import check_range
 from posterkit.training.loading.batches import encoded_batches
 from posterkit.training.loading.prefetch import Mixture
 from posterkit.training.loading.sets import Posters, PosterSet, SetConfig, TextOnArt, open_set
@@ -63,10 +64,8 @@ class StageConfig(StrategyConfig):
             raise ValueError("init_from is null; a stage starts from a former stage's run folder or a checkpoint")
         if self.base == "nf4" and self.trainable.weights == "full":
             raise ValueError("base is nf4, which is frozen; it takes trainable.weights=lora or dora, not full")
-        if not 0 <= self.drop_prompt <= 1:
-            raise ValueError(f"drop_prompt must lie in [0, 1], got {self.drop_prompt}")
-        if self.time_shift <= 0:
-            raise ValueError(f"time_shift must be above 0, got {self.time_shift}")
+        check_range(self, "drop_prompt", least=0, most=1)
+        check_range(self, "time_shift", above=0)
 
 
 @dataclass
@@ -86,8 +85,7 @@ class OmniConfig(StageConfig):
         self.text.check()
         if self.trainable.weights == "full":
             raise ValueError("trainable.weights is full; PosterOmni's experts and their student are lora or dora")
-        if not 0 <= self.text_share < 1:
-            raise ValueError(f"text_share must lie in [0, 1), got {self.text_share}")
+        check_range(self, "text_share", least=0, below=1)
 
 
 def open_stage(config: StageConfig, family: str, lora: str = "default") -> Adapter:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from posterkit.rewards.specs import RULES
+from posterkit.training.config import check_range
 from posterkit.training.losses.nft import Mode
 
 
@@ -26,8 +27,8 @@ class NFTConfig:
 
     def check(self) -> None:
         """Raise ValueError for values that cannot work."""
-        _above("nft", self, "beta", "clip")
-        _at_least("nft", self, "kl")
+        check_range(self, "beta clip", above=0, part="nft.")
+        check_range(self, "kl", least=0, part="nft.")
 
 
 @dataclass
@@ -45,8 +46,8 @@ class DPOConfig:
 
     def check(self) -> None:
         """Raise ValueError for values that cannot work."""
-        _above("dpo", self, "beta")
-        _at_least("dpo", self, "gap")
+        check_range(self, "beta", above=0, part="dpo.")
+        check_range(self, "gap", least=0, part="dpo.")
 
 
 @dataclass
@@ -64,8 +65,8 @@ class GRPOConfig:
 
     def check(self) -> None:
         """Raise ValueError for values that cannot work."""
-        _above("grpo", self, "clip", "level")
-        _at_least("grpo", self, "kl")
+        check_range(self, "clip level", above=0, part="grpo.")
+        check_range(self, "kl", least=0, part="grpo.")
 
 
 @dataclass
@@ -99,12 +100,8 @@ class RolloutConfig:
 
     def check(self) -> None:
         """Raise ValueError for values that cannot work."""
-        for name in ("draws", "updates"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"rollouts.{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("images", "steps"):
-            if getattr(self, name) < 2:
-                raise ValueError(f"rollouts.{name} must be at least 2, got {getattr(self, name)}")
+        check_range(self, "draws updates", least=1, part="rollouts.")
+        check_range(self, "images steps", least=2, part="rollouts.")
         if self.draws % self.updates:
             raise ValueError(
                 f"rollouts.draws must be a multiple of rollouts.updates, got {self.draws} and {self.updates}"
@@ -150,17 +147,6 @@ class RewardSource:
 
     def check(self) -> None:
         """Raise ValueError for values that cannot work."""
-        if self.workers < 0 or self.limit <= 0 or not 0 <= self.tolerated <= 1:
-            raise ValueError("reward takes workers of at least 0, a limit above 0 and tolerated in [0, 1]")
-
-
-def _above(part: str, config: object, *names: str) -> None:
-    for name in names:
-        if (value := getattr(config, name)) <= 0:
-            raise ValueError(f"{part}.{name} must be above 0, got {value}")
-
-
-def _at_least(part: str, config: object, *names: str) -> None:
-    for name in names:
-        if (value := getattr(config, name)) < 0:
-            raise ValueError(f"{part}.{name} must be at least 0, got {value}")
+        check_range(self, "workers", least=0, part="reward.")
+        check_range(self, "limit", above=0, part="reward.")
+        check_range(self, "tolerated", least=0, most=1, part="reward.")

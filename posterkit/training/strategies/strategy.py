@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
-from posterkit.training.config import RunConfig
+from posterkit.training.config import RunConfig, check_range
 
 
 @dataclass
@@ -51,9 +51,7 @@ class StrategyConfig(RunConfig):
 
     def check(self) -> None:
         super().check()
-        for name in ("weight", "early_rate"):
-            if getattr(self.halves, name) <= 0:
-                raise ValueError(f"halves.{name} must be above 0, got {getattr(self.halves, name)}")
+        check_range(self.halves, "weight early_rate", above=0, part="halves.")
 
 
 class Group(NamedTuple):

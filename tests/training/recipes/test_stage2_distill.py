@@ -207,7 +207,7 @@ def test_experts_of_another_base_group_or_place_are_refused_in_one_line(experts,
         ("experts.golbal=x", 'experts: unknown key "golbal" (did you mean "global"?)'),
         ("experts.local=5", "experts takes folders, got 5"),
         ("strength=0", "strength must be above 0, got 0.0"),
-        ("missing.max_steps=0", "missing takes max_steps and rank of at least 1"),
+        ("missing.max_steps=0", "missing.max_steps must be at least 1, got 0"),
     ):
         with pytest.raises(SystemExit) as ended:
             run_recipe(RECIPE, stage("run"), TASKS, override)
