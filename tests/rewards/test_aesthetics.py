@@ -15,14 +15,14 @@ from posterkit.typeset.poster import typeset
 
 def test_aesthetics_is_the_geometric_mean_of_its_measures():
     picture = poster(1)
-    (worth,) = AestheticsReward()([picture], [PosterRequest()])
-    assert worth.value == Appearance(picture, open_poster_reader().texts(picture)).aesthetics
-    assert set(worth.parts) == {"color", "order", "balance", "sharpness", "tones", "legibility"}
+    (result,) = AestheticsReward()([picture], [PosterRequest()])
+    assert result.value == Appearance(picture, open_poster_reader().texts(picture)).aesthetics
+    assert set(result.parts) == {"color", "order", "balance", "sharpness", "tones", "legibility"}
     blank, noise = AestheticsReward()(
         [Image.new("RGB", (400, 600), "gray"), Image.effect_noise((400, 600), 90).convert("RGB")],
         [PosterRequest()] * 2,
     )
-    assert worth.value > 0.6 > 0.4 > max(blank.value, noise.value)
+    assert result.value > 0.6 > 0.4 > max(blank.value, noise.value)
 
 
 def test_agreement_is_what_the_prompt_asks_as_far_as_there_is_a_picture_beside_the_words():

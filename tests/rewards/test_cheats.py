@@ -1,4 +1,4 @@
-"""The obvious cheats are worth less than an honest poster under the composed reward of the task they attack.
+"""The obvious cheats score less than an honest poster under the composed reward of the task they attack.
 
 Where a single reward is fooled, a test says so: that is why it does not stand alone.
 """
@@ -34,7 +34,7 @@ def honest(task: str) -> tuple[Image.Image, PosterRequest]:
 
 
 @cache
-def worth(task: str, reward: str, name: str = "") -> RewardResult:
+def score(task: str, reward: str, name: str = "") -> RewardResult:
     """What a reward says of the honest poster of a task, or of a cheat in its place."""
     poster, row = honest(task)
     shown = cheat(name, row) if name else poster
@@ -59,39 +59,39 @@ QUICK = [("text", "blank"), ("text", "sprayed text"), ("extending", "edge replic
 
 
 def ahead(task: str, name: str) -> None:
-    best, cheated = worth(task, "rules"), worth(task, "rules", name)
+    best, cheated = score(task, "rules"), score(task, "rules", name)
     assert cheated.value < best.value - LEAD, f"{cheated} against {best}"
 
 
 @pytest.mark.parametrize(("task", "name"), QUICK)
-def test_a_cheat_is_worth_less_than_an_honest_poster(task, name):
+def test_a_cheat_scores_less_than_an_honest_poster(task, name):
     ahead(task, name)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("task", "name"), [one for one in ALL if one not in QUICK])
-def test_every_other_cheat_is_worth_less_too(task, name):
+def test_every_other_cheat_scores_less_too(task, name):
     ahead(task, name)
 
 
 def test_text_alone_is_fooled_by_words_on_an_empty_ground_and_not_by_words_everywhere():
-    assert worth("text", "text", "words alone").value > 0.9
-    assert worth("text", "text", "sprayed text").value < 0.3
+    assert score("text", "text", "words alone").value > 0.9
+    assert score("text", "text", "sprayed text").value < 0.3
 
 
 def test_preservation_alone_is_fooled_by_the_input_handed_back():
-    assert worth("filling", "preservation", "copied input").value == 1
-    assert worth("filling", "rules", "copied input").value <= 0.2
+    assert score("filling", "preservation", "copied input").value == 1
+    assert score("filling", "rules", "copied input").value <= 0.2
 
 
 def test_identity_and_style_alone_are_fooled_by_the_reference_itself():
-    assert worth("id_driven", "identity", "pasted reference").value > 0.75
-    assert worth("style_driven", "style", "shuffled reference").value > worth("style_driven", "style").value
+    assert score("id_driven", "identity", "pasted reference").value > 0.75
+    assert score("style_driven", "style", "shuffled reference").value > score("style_driven", "style").value
 
 
 def test_a_generic_reward_is_fooled_by_edges_drawn_out_and_the_tasks_own_is_not():
-    assert worth("extending", "generic", "edge replication").value > worth("extending", "generic").value - 0.1
-    assert worth("extending", "rules", "edge replication").value <= 0.2 < worth("extending", "rules").value
+    assert score("extending", "generic", "edge replication").value > score("extending", "generic").value - 0.1
+    assert score("extending", "rules", "edge replication").value <= 0.2 < score("extending", "rules").value
 
 
 def test_letters_everywhere_else_do_not_fool_the_glyph_reward_and_do_not_harm_it():
@@ -103,5 +103,5 @@ def test_letters_everywhere_else_do_not_fool_the_glyph_reward_and_do_not_harm_it
     for y in range(y0 % 28, 96 - 27, 28):
         sprayed[y : y + 28, x0:x1] = title
     lower = np.roll(sample.target, 40, axis=0)
-    worths = reward([Image.fromarray(one) for one in (sample.target, sprayed, lower)], [row] * 3)
-    assert worths[0].value == worths[1].value == 1 and worths[2].value < 0.5
+    results = reward([Image.fromarray(one) for one in (sample.target, sprayed, lower)], [row] * 3)
+    assert results[0].value == results[1].value == 1 and results[2].value < 0.5

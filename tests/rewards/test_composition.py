@@ -21,23 +21,23 @@ POSTER, ROW = Image.new("RGB", (8, 8), (51, 0, 0)), PosterRequest()
 
 
 class Fixed:
-    """Always the same worth; counts its posters."""
+    """Always the same result; counts its posters."""
 
     def __init__(self, value: float, parts: dict[str, float] | None = None, why: str = "so it is") -> None:
-        self.value, self.parts, self.why, self.asked = value, parts if parts is not None else {"a": value}, why, 0
+        self.value, self.parts, self.why, self.posters = value, parts if parts is not None else {"a": value}, why, 0
         self.name = f"fixed {value}"
 
     def __call__(self, images, rows):
-        self.asked += len(rows)
+        self.posters += len(rows)
         return [RewardResult(self.value, self.parts, self.why) for _ in rows]
 
 
 def test_the_whole_is_the_weighted_mean_and_keeps_the_parts():
     whole = ComposedReward("both", {"a": Fixed(0.2), "b": Fixed(0.8)}, {"text": {"a": 1, "b": 3}})
-    (worth,) = whole([POSTER], [ROW])
-    assert worth.value == pytest.approx(0.65)  # (0.2 + 3 * 0.8) / 4
-    assert worth.parts == {"a": 0.2, "b": 0.8, "a/a": 0.2, "b/a": 0.8}
-    assert worth.why == "a 0.20 (so it is)"
+    (result,) = whole([POSTER], [ROW])
+    assert result.value == pytest.approx(0.65)  # (0.2 + 3 * 0.8) / 4
+    assert result.parts == {"a": 0.2, "b": 0.8, "a/a": 0.2, "b/a": 0.8}
+    assert result.why == "a 0.20 (so it is)"
 
 
 def test_below_a_gate_the_whole_is_capped_and_says_so():
@@ -60,20 +60,20 @@ def test_what_there_is_nothing_to_judge_of_weighs_nothing():
 def test_only_the_rows_of_a_task_ask_its_parts():
     a, b = Fixed(0.2), Fixed(0.8)
     table = {"text": {"a": 1}, "filling": {"a": 1, "b": 1}}
-    worths = ComposedReward("t", {"a": a, "b": b}, table)([POSTER] * 3, [ROW, replace(ROW, task="filling"), ROW])
-    assert [worth.value for worth in worths] == [0.2, 0.5, 0.2] and (a.asked, b.asked) == (3, 1)
+    results = ComposedReward("t", {"a": a, "b": b}, table)([POSTER] * 3, [ROW, replace(ROW, task="filling"), ROW])
+    assert [result.value for result in results] == [0.2, 0.5, 0.2] and (a.posters, b.posters) == (3, 1)
     with pytest.raises(ValueError, match=r"'extending'.*text, filling"):
         ComposedReward("t", {"a": a, "b": b}, table)([POSTER], [replace(ROW, task="extending")])
 
 
 def test_a_part_that_is_no_number_makes_the_whole_none():
-    worth = ComposedReward("n", {"a": Fixed(float("nan")), "b": Fixed(1.0)}, {"text": {"a": 1, "b": 1}})(
+    result = ComposedReward("n", {"a": Fixed(float("nan")), "b": Fixed(1.0)}, {"text": {"a": 1, "b": 1}})(
         [POSTER], [ROW]
     )[0]
-    assert np.isnan(worth.value)
+    assert np.isnan(result.value)
 
 
-def test_the_name_changes_with_everything_that_decides_the_worth():
+def test_the_name_changes_with_everything_that_decides_the_result():
     rewards = {"a": Fixed(0.1), "b": Fixed(0.9)}
     made = [
         ComposedReward("x", rewards, {"text": {"a": 1, "b": 1}}),
@@ -193,22 +193,22 @@ def test_a_second_pass_scores_nothing_and_another_poster_row_or_reward_does(tmp_
     inner = Fixed(0.25, {"a": 0.5}, "why")
     reward = CachedReward(inner, tmp_path)
     first = reward([POSTER, POSTER], [ROW, replace(ROW, prompt="else")])
-    assert inner.asked == 2
+    assert inner.posters == 2
     assert CachedReward(inner, tmp_path)([POSTER], [replace(ROW, id="another name")]) == first[:1]
-    assert inner.asked == 2
+    assert inner.posters == 2
     reward([Image.new("RGB", (8, 8), (52, 0, 0))], [ROW])
     reward([POSTER], [replace(ROW, images=(np.zeros((2, 2, 3), np.uint8),))])
     reward([POSTER], [replace(ROW, images=(np.ones((2, 2, 3), np.uint8),))])
-    assert inner.asked == 5
+    assert inner.posters == 5
     for file in tmp_path.rglob("*.json"):
         file.write_text(file.read_text()[:30])
-    assert reward([POSTER], [ROW]) == first[:1] and inner.asked == 6
+    assert reward([POSTER], [ROW]) == first[:1] and inner.posters == 6
 
 
-def test_a_worth_that_is_no_number_is_not_kept(tmp_path):
+def test_a_result_that_is_no_number_is_not_kept(tmp_path):
     for _ in range(2):
-        (worth,) = CachedReward(Odd(), tmp_path)([POSTER], [PosterRequest("nan")])
-        assert np.isnan(worth.value)
+        (result,) = CachedReward(Odd(), tmp_path)([POSTER], [PosterRequest("nan")])
+        assert np.isnan(result.value)
     assert not list(tmp_path.rglob("*.json"))
 
 

@@ -84,9 +84,9 @@ def test_a_folder_is_known_by_its_config(folders):
 
 
 def test_a_clip_folder_gives_the_cosine_with_the_caption_of_which_0_4_is_full(folders):
-    worths = open_reward(folders["clip"])(POSTERS, ROWS)
+    results = open_reward(folders["clip"])(POSTERS, ROWS)
     cosines = ImageTextModel(folders["clip"]).score(POSTERS, ["a poster of a lake"] * 2)
-    assert [worth.value for worth in worths] == pytest.approx([min(1, max(0, cosine / 0.4)) for cosine in cosines])
+    assert [result.value for result in results] == pytest.approx([min(1, max(0, cosine / 0.4)) for cosine in cosines])
 
 
 @pytest.mark.parametrize("kind", ["dino", "eyes", "clip"])
@@ -103,7 +103,7 @@ def test_identity_by_features_is_1_where_a_window_is_the_reference_and_less_else
 def test_a_model_that_sees_gives_the_expected_digit_of_its_answer(seer):
     """By hand from the stock model's logits, for the request and both pictures."""
     reward = open_reward("agreement", sources={"agreement": str(seer)})
-    (worth,) = reward(POSTERS[:1], ROWS[:1])
+    (result,) = reward(POSTERS[:1], ROWS[:1])
     model = LocalModel(str(seer))
     question = marks.QUESTION.format(request="the prompt", question=marks.QUESTIONS["agreement"])
     pictures = [Image.fromarray(REFERENCE), POSTERS[0]]
@@ -111,15 +111,15 @@ def test_a_model_that_sees_gives_the_expected_digit_of_its_answer(seer):
         logits = model._model(**model._inputs(marks.SYSTEM, question, pictures)).logits[0, -1]
     digits = [model._processor.tokenizer.convert_tokens_to_ids(digit) for digit in "012345"]
     chances = logits[digits].double().softmax(0)
-    assert worth.value == pytest.approx(float((chances * torch.arange(6)).sum() / 5), abs=1e-4)
+    assert result.value == pytest.approx(float((chances * torch.arange(6)).sum() / 5), abs=1e-4)
     alone = replace(ROWS[0], images=())
-    assert reward(POSTERS[:1], [alone])[0].value != worth.value  # what went in is seen
+    assert reward(POSTERS[:1], [alone])[0].value != result.value  # what went in is seen
 
 
 def test_as_a_whole_it_is_the_mean_of_three_marks_and_identity_needs_something_that_went_in(seer):
-    (worth,) = open_reward(str(seer))(POSTERS[:1], ROWS[:1])
-    assert set(worth.parts) == {"aesthetics", "text", "agreement"} and 0 <= worth.value <= 1
-    assert worth.value == pytest.approx(sum(worth.parts.values()) / 3)
+    (result,) = open_reward(str(seer))(POSTERS[:1], ROWS[:1])
+    assert set(result.parts) == {"aesthetics", "text", "agreement"} and 0 <= result.value <= 1
+    assert result.value == pytest.approx(sum(result.parts.values()) / 3)
     identity = open_reward("identity", sources={"identity": str(seer)})
     assert set(identity(POSTERS[:1], ROWS[:1])[0].parts) == {"identity"}
     assert identity(POSTERS[:1], [replace(ROWS[0], images=())])[0].why == "nothing to judge"

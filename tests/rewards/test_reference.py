@@ -29,7 +29,7 @@ def figure(size: tuple[int, int], ground: str, box: tuple[int, int, int, int], m
 REFERENCE = np.asarray(figure((90, 90), "white", (10, 10, 80, 80)))
 
 
-def asked(task: str, **more) -> PosterRequest:
+def request(task: str, **more) -> PosterRequest:
     return PosterRequest(task=task, texts=(), images=(REFERENCE,), size=Size(120, 180), **more)
 
 
@@ -38,18 +38,18 @@ def test_a_subject_is_known_again_at_another_size_place_and_ground_and_mirrored(
         figure((120, 180), "green", (30, 60, 90, 120)),
         figure((120, 180), "black", (50, 90, 90, 130), mirror=True),
     ]
-    for worth in IdentityReward()(posters, [asked("id_driven")] * 2):
-        assert worth.value > 0.8
+    for result in IdentityReward()(posters, [request("id_driven")] * 2):
+        assert result.value > 0.8
 
 
-def test_a_subject_whose_pieces_stand_in_another_order_is_worth_less_in_patches():
+def test_a_subject_whose_pieces_stand_in_another_order_scores_less_in_patches():
     whole = figure((120, 180), "green", (30, 60, 90, 120))
     pieces = np.asarray(whole).copy()
     pieces[60:120] = pieces[60:120][::-1]  # upside down: the same colours and edges
-    honest, turned = IdentityReward()([whole, Image.fromarray(pieces)], [asked("id_driven")] * 2)
+    honest, turned = IdentityReward()([whole, Image.fromarray(pieces)], [request("id_driven")] * 2)
     assert turned.parts["presence"] == pytest.approx(honest.parts["presence"], abs=0.1)
     assert turned.parts["patches"] < honest.parts["patches"] - 0.15
-    blank = IdentityReward()([Image.new("RGB", (120, 180), "green")], [asked("id_driven")])[0]
+    blank = IdentityReward()([Image.new("RGB", (120, 180), "green")], [request("id_driven")])[0]
     assert blank.value < 0.2
 
 
@@ -65,16 +65,16 @@ def test_a_reference_handed_back_is_found_however_it_lies(how):
         poster = Image.new("RGB", (120, 180), "orange")
         poster.paste(photo.resize((side, side)), (0, 40) if how == "framed" else (31, 77))
     assert copied(np.asarray(poster), REFERENCE) > 0.8
-    assert CompletionReward()([poster], [asked("id_driven")])[0].value < 0.25
+    assert CompletionReward()([poster], [request("id_driven")])[0].value < 0.25
     # the same subject, lower and broader and turned
     other = figure((120, 180), "green", (10, 90, 110, 150), mirror=True)
-    assert CompletionReward()([other], [asked("id_driven")])[0].value > 0.9
+    assert CompletionReward()([other], [request("id_driven")])[0].value > 0.9
 
 
 def test_style_is_1_for_the_same_picture_and_falls_with_the_palette():
-    same = StyleReward()([Image.fromarray(REFERENCE)], [asked("style_driven")])[0]
+    same = StyleReward()([Image.fromarray(REFERENCE)], [request("style_driven")])[0]
     assert same.value == pytest.approx(1) and same.parts["palette"] == pytest.approx(1)
-    negative = StyleReward()([Image.fromarray(255 - REFERENCE)], [asked("style_driven")])[0]
+    negative = StyleReward()([Image.fromarray(255 - REFERENCE)], [request("style_driven")])[0]
     assert negative.value < 0.5 and "unlike" in negative.why
     assert negative.parts["strokes"] > 0.6  # the same edges, whatever their colours
 
@@ -100,7 +100,7 @@ def extended() -> tuple[Image.Image, PosterRequest]:
     )
 
 
-def test_kept_pixels_are_worth_1_when_they_are_exact_and_psnr_falls_as_the_formula_says():
+def test_kept_pixels_score_1_when_they_are_exact_and_psnr_falls_as_the_formula_says():
     poster, row = extended()
     exact = PreservationReward()([poster], [row])[0]
     assert exact.value == 1 and exact.parts == {"psnr": 1.0, "ssim": 1.0}
@@ -114,7 +114,7 @@ def test_kept_pixels_are_worth_1_when_they_are_exact_and_psnr_falls_as_the_formu
     assert PreservationReward()([Image.fromarray(elsewhere)], [row])[0].parts["psnr"] == 1
 
 
-def test_a_made_area_that_needs_no_model_is_worth_nothing():
+def test_a_made_area_that_needs_no_model_scores_nothing():
     poster, row = extended()
     canvas, made = canvas_of(row)
     assert (canvas[0, 0] == BLANK).all() and made[0, 0] and not made[60, 50]

@@ -1,4 +1,4 @@
-"""Whether a poster says what it was asked to say: real letters, read by the real OCR."""
+"""Whether a poster shows the expected texts: real letters, read by the real OCR."""
 
 from __future__ import annotations
 
@@ -24,23 +24,22 @@ def poster(*lines: str) -> Image.Image:
     return picture
 
 
-def test_the_right_words_are_worth_1_whatever_their_order():
-    (worth,) = TextReward()([poster("FRIDAY", "JAZZ NIGHT")], [PosterRequest(texts=("JAZZ NIGHT", "FRIDAY"))])
-    assert worth.value == 1 and worth.why == ""
-    assert set(worth.parts) == {"recall", "precision", "f_score", "similarity", "exact"}
+def test_the_right_words_score_1_whatever_their_order():
+    (result,) = TextReward()([poster("FRIDAY", "JAZZ NIGHT")], [PosterRequest(texts=("JAZZ NIGHT", "FRIDAY"))])
+    assert result.value == 1 and result.why == ""
+    assert set(result.parts) == {"recall", "precision", "f_score", "similarity", "exact"}
 
 
 def test_the_misspelt_the_missing_and_the_extra_words_are_named():
-    (worth,) = TextReward()([poster("JAZZ NIGTH", "CAFE")], [PosterRequest(texts=("JAZZ NIGHT", "TUESDAY"))])
-    assert (
-        '"night" reads "nigth"' in worth.why and "missing: tuesday" in worth.why and "not asked for: cafe" in worth.why
-    )
-    assert worth.parts["recall"] == pytest.approx(1 / 3) and worth.parts["precision"] == pytest.approx(1 / 3)
+    (result,) = TextReward()([poster("JAZZ NIGTH", "CAFE")], [PosterRequest(texts=("JAZZ NIGHT", "TUESDAY"))])
+    for fault in ('"night" reads "nigth"', "missing: tuesday", "not asked for: cafe"):
+        assert fault in result.why
+    assert result.parts["recall"] == pytest.approx(1 / 3) and result.parts["precision"] == pytest.approx(1 / 3)
 
 
-def test_nothing_asked_and_nothing_written_is_worth_1_and_something_written_is_not():
-    asked = PosterRequest("A poster without a text.", texts=())
-    blank, written = TextReward()([poster(), poster("SALE TODAY")], [asked, asked])
+def test_nothing_asked_and_nothing_written_scores_1_and_something_written_is_not():
+    request = PosterRequest("A poster without a text.", texts=())
+    blank, written = TextReward()([poster(), poster("SALE TODAY")], [request, request])
     assert blank == RewardResult(1.0, dict.fromkeys(blank.parts, 1.0), "")
     assert written.value < 0.6 and written.parts["precision"] == 0
 
@@ -62,23 +61,23 @@ def test_words_that_nobody_dictated_are_forgiven_as_many_as_are_spare_and_no_mor
 
 def test_the_fast_setting_reads_large_letters_as_well():
     fast = TextReward(PosterReader(fast=True))
-    (worth,) = fast([poster("JAZZ NIGHT")], [PosterRequest(texts=("JAZZ NIGHT",))])
-    assert worth.value == 1 and fast.name != TextReward().name
+    (result,) = fast([poster("JAZZ NIGHT")], [PosterRequest(texts=("JAZZ NIGHT",))])
+    assert result.value == 1 and fast.name != TextReward().name
 
 
-def test_a_glyph_posters_letters_are_worth_the_share_that_stands_at_its_place():
+def test_a_glyph_posters_letters_score_the_share_that_stands_at_its_place():
     sample = next(s for s in (GlyphPosters(3)[n] for n in range(20)) if len(set(s.texts[0].text)) == 3)
-    asked = request_from_sample(sample)
+    request = request_from_sample(sample)
     x0, y0, _, y1 = sample.regions[0].box
     spoilt = sample.target.copy()
     spoilt[y0:y1, x0 : x0 + CELL[0]] = spoilt[y0:y1, x0 + CELL[0] : x0 + 2 * CELL[0]]  # the second letter twice
     right, one_wrong, flat = GlyphReward()(
-        [Image.fromarray(one) for one in (sample.target, spoilt, np.full_like(sample.target, 90))], [asked] * 3
+        [Image.fromarray(one) for one in (sample.target, spoilt, np.full_like(sample.target, 90))], [request] * 3
     )
     assert right.value == 1 and one_wrong.value == pytest.approx(2 / 3) and flat.value == 0
     letters = sample.texts[0].text
     assert one_wrong.why == f'"{letters[1]}{letters[1]}{letters[2]}" instead of "{letters}"'
-    assert not GlyphReward().applies(PosterRequest("a title", texts=(), regions=asked.regions, size=asked.size))
+    assert not GlyphReward().applies(PosterRequest("a title", texts=(), regions=request.regions, size=request.size))
 
 
 def test_a_sample_asks_for_what_its_model_can_know():
@@ -86,10 +85,10 @@ def test_a_sample_asks_for_what_its_model_can_know():
     mask = np.zeros((90, 60), np.uint8)
     mask[60:] = 255
     texts = [DrawnText("JAZZ", (5, 5, 50, 20)), DrawnText("Book now", (5, 70, 50, 80))]
-    told = {"target": target, "texts": texts, "mask": mask, "references": [target]}
-    kept = request_from_sample(PosterSample("a", "filling", **told, instruction="Fill the empty area."))
+    same = {"target": target, "texts": texts, "mask": mask, "references": [target]}
+    kept = request_from_sample(PosterSample("a", "filling", **same, instruction="Fill the empty area."))
     assert kept.texts == ("JAZZ",) and kept.spare == 2
-    both = request_from_sample(PosterSample("a", "filling", **told, instruction='Fill it. "Book now" at the bottom.'))
+    both = request_from_sample(PosterSample("a", "filling", **same, instruction='Fill it. "Book now" at the bottom.'))
     assert both.texts == ("JAZZ", "Book now") and both.spare == 0
     nothing = request_from_sample(PosterSample("a", "text", target, instruction="A poster without text."))
     assert nothing.texts == () and nothing.size == (60, 90)

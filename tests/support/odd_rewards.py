@@ -34,10 +34,10 @@ class Odd:
             time.sleep(60)
         if "die" in prompts:
             os._exit(3)
-        worths = [RewardResult(_red(image) / 255, {"red": _red(image) / 255}) for image in images]
-        worths = [RewardResult(float("nan")) if p == "nan" else RewardResult(1.5) if p == "high" else w
-                  for p, w in zip(prompts, worths, strict=True)]  # fmt: skip
-        return worths[1:] if "short" in prompts else worths
+        results = [RewardResult(_red(image) / 255, {"red": _red(image) / 255}) for image in images]
+        results = [RewardResult(float("nan")) if p == "nan" else RewardResult(1.5) if p == "high" else w
+                  for p, w in zip(prompts, results, strict=True)]  # fmt: skip
+        return results[1:] if "short" in prompts else results
 
 
 class Slow:

@@ -35,9 +35,9 @@ def save_tiny_qwen(folder: Path, seed: int = 0) -> Path:
 def write_tasks(folder: Path, numbers: dict[str, list[int]], heldout: int = 0) -> Path:
     """A set of synthetic posters on disk: of each task the ones with these numbers, and some held out."""
     for task, chosen in numbers.items():
-        for split, wanted in (("train", chosen), ("heldout", range(heldout))):
+        for split, expected in (("train", chosen), ("heldout", range(heldout))):
             source = SyntheticPosters(seed=7, tasks=(task,), size=SIZE, split=split, reference_area=REFERENCES)
-            for number in wanted:
+            for number in expected:
                 sample = source.sample(number, task=task)
                 sample.id = f"{task}-{sample.id}"
                 write_sample(sample, folder)

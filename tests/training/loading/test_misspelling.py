@@ -40,8 +40,8 @@ def test_what_is_read_of_glyph_posters_is_the_title_with_the_told_letters_exchan
             f'letters 2 and 3 of "{title.text}" exchanged',
         )
         a, b, c = title.text
-        wanted = b + a + c if "1 and 2" in made[1] else a + c + b
-        assert read_glyphs(made[0], [line.box for line in title.lines]) == wanted != title.text
+        expected = b + a + c if "1 and 2" in made[1] else a + c + b
+        assert read_glyphs(made[0], [line.box for line in title.lines]) == expected != title.text
     assert seen >= 12  # a third of the grounds are plain
 
 

@@ -79,8 +79,8 @@ def test_the_score_is_the_head_on_the_stock_models_mean_state_from_the_poster_on
             @ weights["1.weight"].T
             + weights["1.bias"]
         )
-        wanted = hidden @ weights["3.weight"][0] + weights["3.bias"][0]
-    assert scorer.scores([asked], [poster]).item() == pytest.approx(wanted.item(), rel=1e-4, abs=1e-6)
+        expected = hidden @ weights["3.weight"][0] + weights["3.bias"][0]
+    assert scorer.scores([asked], [poster]).item() == pytest.approx(expected.item(), rel=1e-4, abs=1e-6)
 
 
 @pytest.mark.parametrize("backbone", ["base", "base3"])
@@ -158,12 +158,12 @@ def test_the_reward_is_the_calibrated_score_of_the_finished_run(base, run_recipe
     run_recipe(RECIPE, write_scorer(tmp_path, "run", base, data={"path": str(pairs)}, kinds={"candidates": 1}))
     reward, (rows, posters) = LearnedReward(tmp_path / "run"), wishes()
     settings = json.loads((tmp_path / "run" / "model" / "scorer.json").read_text())
-    worths = reward(posters, rows)
+    results = reward(posters, rows)
     scores = RewardModel.from_folder(tmp_path / "run" / "model").scores(rows, posters).numpy()
-    wanted = expit(settings["scale"] * scores.astype(np.float64) + settings["offset"])
-    assert [worth.value for worth in worths] == pytest.approx(wanted.tolist())
-    assert [worth.parts for worth in worths] == [{"learned": worth.value} for worth in worths]
-    assert worths[0].why == f"score {scores[0]:+.2f}"
+    expected = expit(settings["scale"] * scores.astype(np.float64) + settings["offset"])
+    assert [result.value for result in results] == pytest.approx(expected.tolist())
+    assert [result.parts for result in results] == [{"learned": result.value} for result in results]
+    assert results[0].why == f"score {scores[0]:+.2f}"
     assert reward([], []) == []
     with pytest.raises(ValueError, match="3 posters for 4 rows"):
         reward(posters[:3], rows)
@@ -292,8 +292,8 @@ def test_a_reward_model_learns_to_prefer_the_brighter_poster(base, run_recipe, t
     assert json.loads((tmp_path / "run" / "heldout.json").read_text())["kinds"]["candidates"]["right"] == 1
     reward, asked = LearnedReward(tmp_path / "run"), PosterRequest('A grey poster, title "No 99"')
     bright, dark = (Image.new("RGB", (48, 64), (level,) * 3) for level in (210, 70))
-    worths = reward([bright, dark], [asked, asked])
-    assert worths[0].value > 0.5 > worths[1].value
+    results = reward([bright, dark], [asked, asked])
+    assert results[0].value > 0.5 > results[1].value
 
 
 @pytest.mark.slow

@@ -51,8 +51,8 @@ def test_the_first_loss_is_the_mean_squared_error_of_stock_parts(run_recipe, tmp
             pooled_projections=pooled, encoder_hidden_states=prompt, txt_ids=text_ids,
             img_ids=FluxPipeline._prepare_latent_image_ids(1, 96 // 16, 64 // 16, "cpu", torch.float32),
         ).sample  # fmt: skip
-    wanted = np.square(v.numpy().astype(np.float64) - (noise - x0).numpy()).mean()
-    assert log_of(tmp_path / "run")[0]["loss"] == pytest.approx(wanted, rel=1e-5)
+    expected = np.square(v.numpy().astype(np.float64) - (noise - x0).numpy()).mean()
+    assert log_of(tmp_path / "run")[0]["loss"] == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(

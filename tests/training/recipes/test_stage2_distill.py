@@ -80,12 +80,12 @@ def test_each_task_has_its_own_expert_and_the_loss_is_that_of_stock_parts(
         (group,) = (key.removeprefix("loss_") for key in row if key.startswith("loss_"))
         samples = [sample for sample in PosterDataset(posters, split="train") if sample.task == EXPERT[group]]
         state = generator.get_state()
-        wanted = {
+        expected = {
             name: [3 * loss_of(student, model, list(o), generator.set_state(state)) for o in permutations(samples)]
             for name, model in models.items()
         }
-        other = wanted["global" if group == "local" else "local"]
-        assert min(abs(row["loss"] - one) for one in wanted[group]) < 1e-5
+        other = expected["global" if group == "local" else "local"]
+        assert min(abs(row["loss"] - one) for one in expected[group]) < 1e-5
         assert min(abs(row["loss"] - one) for one in other) > 1e-3 and row["loss"] == row[f"loss_{group}"]
         seen.append(group)
     assert sorted(seen) == ["global", "global", "local", "local"]

@@ -76,8 +76,8 @@ def test_the_losses_of_a_task_and_of_rendered_text_are_those_of_stock_parts(base
     sets = list(PosterDataset(posters)), [blanked(sample) for sample in PosterDataset(texts)]
     for row, samples in zip(log_of(tmp_path / "run"), sets, strict=True):
         state = generator.get_state()
-        wanted = [loss_of(stock, list(order), generator.set_state(state)) for order in permutations(samples)]
-        assert min(abs(row["loss"] - one) for one in wanted) < 1e-5 and abs(wanted[0] - wanted[1]) > 1e-4
+        expected = [loss_of(stock, list(order), generator.set_state(state)) for order in permutations(samples)]
+        assert min(abs(row["loss"] - one) for one in expected) < 1e-5 and abs(expected[0] - expected[1]) > 1e-4
 
 
 def test_text_becomes_an_edit_of_its_own_picture_and_other_samples_stay(texts, posters):

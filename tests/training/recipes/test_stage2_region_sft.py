@@ -71,8 +71,8 @@ def test_the_first_loss_is_that_of_stock_parts_and_a_painted_map(base, run_recip
     config = write_stage(tmp_path, "run", base, posters, max_steps=1, **settings)
     with torch.enable_grad():
         run_recipe(RECIPE, config)
-    wanted = {"power": 2, "major": 0.6, "minor": 0.2, **settings}
-    either = [first_loss(base, PosterDataset(posters), order, **wanted) for order in ([0, 1], [1, 0])]
+    expected = {"power": 2, "major": 0.6, "minor": 0.2, **settings}
+    either = [first_loss(base, PosterDataset(posters), order, **expected) for order in ([0, 1], [1, 0])]
     loss = log_of(tmp_path / "run")[0]["loss"]
     assert min(abs(loss - one) for one in either) < 1e-5 and abs(either[0] - either[1]) > 1e-4
 
@@ -125,9 +125,9 @@ def test_after_a_stage_of_lora_comes_one_of_all_weights_with_the_lora_in_them(
     before, after = FluxPipeline.from_pretrained(base), FluxPipeline.from_pretrained(tmp_path / "second" / "model")
     for layer in lora.layers:
         change = lora.weights[f"{layer}.lora_B.weight"] @ lora.weights[f"{layer}.lora_A.weight"] * lora.scale
-        wanted = before.transformer.get_parameter(f"{layer}.weight") + change
+        expected = before.transformer.get_parameter(f"{layer}.weight") + change
         assert change.abs().max() > 1e-3
-        assert torch.allclose(after.transformer.get_parameter(f"{layer}.weight"), wanted, rtol=1e-2, atol=1e-4)
+        assert torch.allclose(after.transformer.get_parameter(f"{layer}.weight"), expected, rtol=1e-2, atol=1e-4)
     with pytest.raises(SystemExit):
         run_recipe(RECIPE, write_stage(tmp_path, "third", tmp_path / "first" / "model", posters))
     assert "first/model: holds a LoRA alone; give the run folder" in capsys.readouterr().err

@@ -79,13 +79,13 @@ def test_a_drawn_poster_is_the_pipelines_own(family, base, posters, flux):
     options: Any = {"width": width, "height": height, "num_inference_steps": 4, "output_type": "latent"}
     if family == "posteromni":
         pipe: Any = PosterOmniPipeline.from_pretrained(folder)
-        wanted = pipe(image=[Image.fromarray(r) for r in sample.references], prompt=sample.words, task=sample.task,
+        expected = pipe(image=[Image.fromarray(r) for r in sample.references], prompt=sample.words, task=sample.task,
                       true_cfg_scale=1.0, latents=noise, **options).images  # fmt: skip
     else:
         pipe = PosterCraftPipeline.from_pretrained(folder)
-        wanted = pipe(prompt=sample.caption, guidance_scale=2.0, latents=noise, **options).images
-    wanted = wanted if isinstance(wanted, torch.Tensor) else wanted[0]
-    assert (drawn.flatten() - wanted.float().flatten()).abs().max() < 2e-3  # what is cached is rounded to float16
+        expected = pipe(prompt=sample.caption, guidance_scale=2.0, latents=noise, **options).images
+    expected = expected if isinstance(expected, torch.Tensor) else expected[0]
+    assert (drawn.flatten() - expected.float().flatten()).abs().max() < 2e-3  # what is cached is rounded to float16
     assert (drawn - noise).abs().mean() > 0.1
 
 
@@ -166,9 +166,9 @@ def test_a_moving_average_starts_as_a_copy_and_lags_behind():
 def test_best_and_worst_are_marked_where_they_lie_far_enough_apart():
     nan = float("nan")
     rewards = torch.tensor([[0.1, 0.9, 0.5], [0.5, 0.55, 0.52], [nan, 0.2, 0.8], [nan, nan, 0.3]])
-    wanted = [[True, True, False], [False] * 3, [False, True, True], [False] * 3]
+    expected = [[True, True, False], [False] * 3, [False, True, True], [False] * 3]
     best, worst = best_and_worst(rewards, torch.ones_like(rewards, dtype=torch.bool), 0.1)
-    assert (best | worst).tolist() == wanted and best[0].tolist() == [False, True, False]
+    assert (best | worst).tolist() == expected and best[0].tolist() == [False, True, False]
     assert not best_and_worst(rewards, torch.zeros_like(rewards, dtype=torch.bool), 0.1).any()
 
 
@@ -237,20 +237,20 @@ def test_a_reward_that_is_paid_for_with_text_and_variety_is_called_out(base, pos
     watch = RewardWatch(run, Higher())
     samples = [replace(PosterDataset(posters)[0], task="text", instruction='A poster with the title "JAZZ".')] * 3
     drawn = np.asarray(typeset(Image.new("RGB", (320, 480), "white"), PosterBrief(texts=["JAZZ"])).image)
-    asked = [replace(sample, texts=[DrawnText("JAZZ")], references=[], mask=None) for sample in samples]
+    requested = [replace(sample, texts=[DrawnText("JAZZ")], references=[], mask=None) for sample in samples]
     (run.folder / "samples").mkdir(parents=True)
-    first = watch(asked, [drawn] * 3)
+    first = watch(requested, [drawn] * 3)
     assert first["reward"] == pytest.approx([0.5] * 3) and min(first["text"]) > 0.9
     (run.folder / "samples" / "0000000.json").write_text(json.dumps({"heldout": first}))
     (run.folder / "metrics.jsonl").write_text(
         "".join(json.dumps({"step": n, "diversity": 20.0 - n}) + "\n" for n in range(12))
     )
     run.step = 12
-    watch(asked, [blank] * 3)
+    watch(requested, [blank] * 3)
     said = capsys.readouterr().out
     assert "HACKING? held-out text accuracy fell by" in said and "diversity fell from 18.0 to 11.0" in said
     watch.rewards.value = 0.1
-    watch(asked, [blank] * 3)
+    watch(requested, [blank] * 3)
     assert "HACKING" not in capsys.readouterr().out, "a reward that falls is not hacked"
 
 

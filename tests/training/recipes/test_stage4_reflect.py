@@ -100,11 +100,11 @@ def test_the_first_loss_is_that_of_the_pipelines_own_velocity(base, run_recipe, 
     run_recipe(RECIPE, config, *(f"{key}={value}" for key, value in settings.items()))
     pipe, one = PosterCraftPipeline.from_pretrained(base), open_reflections(posters)[0]
     guidance = settings.get("guidance", 1.0)
-    wanted = loss_of(pipe, one, feedback, guidance, 3)
-    off = abs(log_of(tmp_path / "run")[0]["loss"] - wanted)
+    expected = loss_of(pipe, one, feedback, guidance, 3)
+    off = abs(log_of(tmp_path / "run")[0]["loss"] - expected)
     others = [["Tiny", "Blue"], feedback[::-1]] if feedback else [["Big 0.", "Red."]]
-    told = [abs(loss_of(pipe, one, other, guidance, 3) - wanted) for other in others]
-    assert off < 1e-5 * wanted and off < 0.2 * min(told), (off, told)
+    others_off = [abs(loss_of(pipe, one, other, guidance, 3) - expected) for other in others]
+    assert off < 1e-5 * expected and off < 0.2 * min(others_off), (off, others_off)
 
 
 @pytest.mark.parametrize(
@@ -263,13 +263,13 @@ def background_share(picture: np.ndarray, name: str) -> float:
 def test_a_background_that_is_asked_for_is_the_targets_and_not_the_drafts(monkeypatch):
     for one in made_of("background", monkeypatch):
         order = one.said.content.split("Make the background ")[1]
-        wanted, found = order.split(".")[0].split("; it is ")
-        assert background_share(one.target, wanted) > 0.35 > background_share(one.draft, wanted)
+        expected, found = order.split(".")[0].split("; it is ")
+        assert background_share(one.target, expected) > 0.35 > background_share(one.draft, expected)
         assert background_share(one.draft, found) == max(background_share(one.draft, name) for name in COLORS)
-        assert f"{wanted} background" in one.prompt.lower() or f"background {wanted}" in one.prompt.lower()
+        assert f"{expected} background" in one.prompt.lower() or f"background {expected}" in one.prompt.lower()
         # the critic that reads no text says the same at inference
         seen = RulesCritic(read_text=False).suggest(Image.fromarray(one.draft), one.prompt)
-        assert f"Make the background {wanted}; it is {found}." in seen.content
+        assert f"Make the background {expected}; it is {found}." in seen.content
 
 
 def test_words_that_are_asked_for_stand_in_the_prompt_and_needless_ones_do_not(monkeypatch):
@@ -329,7 +329,7 @@ def test_a_dry_run_says_the_prompt_and_the_feedback_under_each_sample(base, run_
     with pytest.raises(SystemExit) as ended:
         run_recipe(RECIPE, stage(tmp_path, "run", base, write_reflections(tmp_path / "set", 2)), "dry_run=true")
     assert ended.value.code == 0
-    wanted = [f"r-{n}\ntext\na poster {n}\nfeedback: Big {n}. Red." for n in range(2)]
-    assert sorted(text for text in written if "feedback" in text) == wanted
+    expected = [f"r-{n}\ntext\na poster {n}\nfeedback: Big {n}. Red." for n in range(2)]
+    assert sorted(text for text in written if "feedback" in text) == expected
     bottom = np.asarray(Image.open(tmp_path / "run" / "dry_run.png").convert("L"))[-40:, :128]
     assert bottom.min() < 100 and (bottom[-4:] == 255).all()  # the last line is on the picture, and whole

@@ -24,13 +24,13 @@ ROLLOUTS = {"images": IMAGES, "draws": 2, "steps": 3, "least_std": 0.0, "most_me
 
 
 class Bright:
-    """A poster is worth its mean brightness; not those of the numbers in `shut`, nor any of the first prompts."""
+    """The mean brightness of a poster, but for the numbers in `shut` and for the first prompts."""
 
     name = "bright"
 
     def __init__(self) -> None:
         self.shut: set[int] = set()
-        self.dull = 0  # how many of the first prompts are worth 0.5 whatever is drawn
+        self.dull = 0  # how many of the first prompts get 0.5 whatever is drawn
         self.seen: Counter[str] = Counter()
 
     def __call__(self, images, rows):
@@ -94,24 +94,24 @@ def of_prompt(drawn, lesson):
 @pytest.mark.parametrize("objective", ["nft", "grpo"])
 def test_brighter_posters_have_the_higher_advantages_where_brightness_is_the_reward(epoch, objective):
     drawn, passes = epoch(objective)
-    worth = [[brightness(picture) for picture in one.images] for one in drawn]
-    spread = np.std(worth)
+    scored = [[brightness(picture) for picture in one.images] for one in drawn]
+    spread = np.std(scored)
     assert len(drawn) == 2 and {len(set(one.ids)) for one in drawn} == {1} and spread > 1e-3
     assert len(passes) == 2 * 2  # of two prompts, at two of three times
     for lesson in passes:
         one = of_prompt(drawn, lesson)
         own = np.array([brightness(picture) for picture in one.images])
         assert sorted(places(lesson, one)) == list(range(IMAGES))
-        wanted = (own - own.mean())[places(lesson, one)] / (spread + 1e-4)
-        assert lesson.advantages.numpy() == pytest.approx(wanted, abs=1e-4) and lesson.share == 1
+        expected = (own - own.mean())[places(lesson, one)] / (spread + 1e-4)
+        assert lesson.advantages.numpy() == pytest.approx(expected, abs=1e-4) and lesson.share == 1
 
 
 def test_the_best_of_a_group_is_chosen_and_its_worst_rejected(epoch):
     drawn, passes = epoch("dpo")
     for lesson in passes:
         one = of_prompt(drawn, lesson)
-        worth = [brightness(picture) for picture in one.images]
-        assert places(lesson, one) == [int(np.argmax(worth)), int(np.argmin(worth))]
+        scored = [brightness(picture) for picture in one.images]
+        assert places(lesson, one) == [int(np.argmax(scored)), int(np.argmin(scored))]
         assert len(set(lesson.ids)) == 1
 
 
@@ -130,8 +130,8 @@ def test_a_poster_without_a_reward_is_in_no_lesson_counts_nowhere_and_is_named(
             continue
         assert sorted(places(lesson, one)) == [0, 2, 3]
         mean = np.mean(list(own.values()))
-        wanted = [(own[n] - mean) / (kept.std() + 1e-4) for n in places(lesson, one)]
-        assert lesson.advantages.numpy() == pytest.approx(np.array(wanted), abs=1e-4)
+        expected = [(own[n] - mean) / (kept.std() + 1e-4) for n in places(lesson, one)]
+        assert lesson.advantages.numpy() == pytest.approx(np.array(expected), abs=1e-4)
     row = log_of(tmp_path / "run")[0]
     assert row["reward_failed"] == 0.25 and row["reward"] == pytest.approx(kept.mean(), abs=1e-6)
     said = next(line for line in capsys.readouterr().out.splitlines() if "without a reward" in line)
