@@ -25,6 +25,7 @@ import skimage.data
 from PIL import Image
 
 from posterkit.datasets import SyntheticPosters
+from posterkit.image_io import read_image
 
 ROOT = Path(__file__).parents[1]
 SIZE = (832, 1216)
@@ -35,7 +36,7 @@ def make_posters(folder: Path, count: int, captions: bool) -> None:
     """Every other one synthetic, every other one a crop of a photograph."""
     drawn = SyntheticPosters(seed=0, size=(SIZE[0] // 2, SIZE[1] // 2))
     shelf = Path(skimage.data.__file__).parent
-    photos = [Image.open(shelf / name).convert("RGB") for name in PHOTOS]
+    photos = [read_image(shelf / name) for name in PHOTOS]
     for number in range(count):
         rng = Random(number)
         if number % 2:

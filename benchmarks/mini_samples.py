@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
+from posterkit.image_io import read_image
 from posterkit.schema import PosterSample
 from posterkit.synthetic import SyntheticPosters
 
@@ -43,7 +44,7 @@ def photos(task: str, size: tuple[int, int]) -> list[PosterSample]:
     width, height = size
     samples = []
     for path in sorted((HERE.parent / "examples" / "photos").glob("*.jpg")):
-        photo = Image.open(path).convert("RGB")
+        photo = read_image(path)
         target = np.asarray(ImageOps.fit(photo, size))
         shows = {"subject": known[path.stem]} if path.stem in known else {}
         sample = PosterSample(path.stem, task, target, [target], shows=shows, split="heldout", layout=path.stem)

@@ -8,7 +8,6 @@ from statistics import mean
 
 import numpy as np
 import torch
-import yaml
 from glyph_posters import GlyphPosters
 from mini_report import draw
 from nano_measures import REREAD, REWARDED, Picture, background, letters, pipeline_of, title_similarity
@@ -16,6 +15,7 @@ from PIL import Image
 
 from posterkit.critic import Suggestions
 from posterkit.datagen.engine import Flow, run_flow
+from posterkit.documents import read_yaml
 from posterkit.metrics.color import border_color, srgb_to_lab
 from posterkit.prompts import COLORS
 from posterkit.schema import PosterSample
@@ -107,7 +107,7 @@ def held_out(seed: int) -> list[PosterSample]:
 
 def begun_with(folder: str) -> str:
     """What the stage in a run folder began with."""
-    return yaml.safe_load((Path(folder) / "config.yaml").read_text(encoding="utf-8"))["init_from"]
+    return read_yaml((Path(folder) / "config.yaml").read_text(encoding="utf-8"))["init_from"]
 
 
 def draw_each(start: str, samples: Sequence[PosterSample], seed: int) -> list[Picture]:

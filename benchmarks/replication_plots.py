@@ -11,6 +11,8 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from posterkit.image_io import read_image
+
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
@@ -104,7 +106,7 @@ def stages(sheets: dict[str, Path], path: Path, columns: int, tile: tuple[int, i
     width, height = tile
     rows: list[tuple[str, np.ndarray]] = []
     for name, sheet in sheets.items():
-        picture = np.asarray(Image.open(sheet).convert("RGB"))
+        picture = np.asarray(read_image(sheet))
         layers = 2 if width < 100 else 3
         cut = [
             [
@@ -122,7 +124,7 @@ def stages(sheets: dict[str, Path], path: Path, columns: int, tile: tuple[int, i
 
 def refined(sheet: Path, path: Path) -> None:
     """The first row of a sheet of `measure_refined`: asked for, draft, redraw."""
-    picture = np.asarray(Image.open(sheet).convert("RGB"))
+    picture = np.asarray(read_image(sheet))
     names = ("asked for", "draft", "redraw")
     labelled([(name, picture[n * 100 :][:100]) for n, name in enumerate(names)], path)
 

@@ -1,4 +1,4 @@
-"""Reads JSON and YAML that others wrote: bounded in size and depth, plain values only, every fault one line.
+"""Reads JSON, JSON lines, YAML and plain text that others wrote: bounded, plain values only, every fault one line.
 
 JSON takes no NaN, no infinity and no integer of more than 32 digits; YAML takes no aliases and no tags, so that a
 small file cannot grow in memory and none can name a class.
@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from posterkit.messages import one_line
 
-MAX_CHARACTERS = 16 * 2**20  # of one document
+MAX_CHARACTERS = 16 * 2**20  # of one document, and bytes of one JSON line
+MAX_NOTE = 64 * 2**10  # bytes of a prompt or a caption beside a picture
 MAX_DEPTH = 64  # levels of lists and objects in one another
 _DIGITS = 32
 _OPENING = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
@@ -31,6 +34,7 @@ def read_json(text: str | bytes, what: str = "JSON", most: int = MAX_CHARACTERS)
         ValueError: it is no JSON, too long, too deep, or holds a number that is none.
     """
     if isinstance(text, bytes):
+        _check_size(text, what, most)
         try:
             text = text.decode("utf-8-sig")
         except UnicodeDecodeError:
@@ -51,6 +55,50 @@ def read_json(text: str | bytes, what: str = "JSON", most: int = MAX_CHARACTERS)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} " if error.lineno > 1 else ""
         raise ValueError(f"{what}: not JSON: {error.msg} at {where}column {error.colno}") from None
+
+
+def read_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a JSON lines file that are not blank, with their numbers from 1, for `read_json`.
+
+    A line that is longer than `read_json` takes comes cut off just behind that length, so that it is refused and
+    costs nothing but itself.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with Path(path).open("rb") as file:
+        number = 0
+        while line := file.readline(MAX_CHARACTERS + 2):
+            number += 1
+            cut = line
+            while len(cut) > MAX_CHARACTERS and not cut.endswith(b"\n"):
+                cut = file.readline(MAX_CHARACTERS)
+            if line.strip():
+                yield number, line
+
+
+def read_text(path: str | Path, *, within: str | Path | None = None, most: int = MAX_CHARACTERS) -> str:
+    """A small UTF-8 file.
+
+    Args:
+        within: the folder that the file must lie in, links followed: what lies beside a picture is published with it.
+        most: bytes.
+
+    Raises:
+        ValueError: it is longer, no UTF-8 text, or a link that leads out of the folder.
+        OSError: it cannot be read.
+    """
+    path = Path(path)
+    if within is not None and not path.resolve().is_relative_to(Path(within).resolve()):
+        raise ValueError(f"{path}: a link that leads out of its folder; put the file itself there")
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"{path}: longer than {most} bytes")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: not UTF-8 text") from None
 
 
 def read_yaml(text: str, what: str = "YAML") -> Any:
@@ -75,7 +123,7 @@ def read_yaml(text: str, what: str = "YAML") -> Any:
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > MAX_DEPTH:
                 raise ValueError(f"{what}: line {line} is more than {MAX_DEPTH} levels deep")
-        return yaml.safe_load(text)
+        return yaml.safe_load(text)  # noqa: TID251 - the one reader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1} column {mark.column + 1}" if mark else ""
@@ -86,9 +134,9 @@ def read_yaml(text: str, what: str = "YAML") -> Any:
         raise ValueError(f"{what}: too deep") from None
 
 
-def _check_size(text: str, what: str, most: int = MAX_CHARACTERS) -> None:
-    if len(text) > most:
-        raise ValueError(f"{what}: {len(text)} characters; at most {most} are read")
+def _check_size(text: str | bytes, what: str, most: int = MAX_CHARACTERS) -> None:
+    if len(text) > most and len(text.rstrip()) > most:
+        raise ValueError(f"{what}: longer than {most} characters")
 
 
 def _check_depth(text: str, what: str) -> None:

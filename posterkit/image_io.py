@@ -5,17 +5,18 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
-from posterkit.messages import error_line
+from posterkit.messages import error_line, one_line
 from posterkit.sizing import Size
 
 # formats that Pillow decodes by itself; EPS and PDF would start another program
@@ -25,20 +26,33 @@ SUFFIXES = frozenset((
     ".pbm", ".pnm", ".jp2", ".tga", ".heic", ".heif",
 ))  # fmt: skip
 MAX_PIXELS = 100 * 2**20
-_TURNED = frozenset((5, 6, 7, 8))  # EXIF orientations that exchange width and height
+MAX_BYTES = 512 * 2**20  # of a file
+MAX_SECONDS = 20.0  # for one file; a phone's photograph takes a tenth of one
+ImageFile = str | Path | bytes
 _ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+_TURNED = frozenset((5, 6, 7, 8))  # EXIF orientations that exchange width and height
+_BAND = 2**22  # pixels that are converted at a time where a conversion takes several times their memory
 _UNFINISHED = ".tmp"
+_BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"BM")
 _KEPT = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 
 
-def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS, background: str = "white") -> Image.Image:
+def read_image(
+    source: ImageFile, *, name: str | None = None, max_pixels: int = MAX_PIXELS, background: str = "white"
+) -> Image.Image:
     """Read an image file as a designer sees it.
 
     EXIF orientation is applied, alpha is laid on `background`, CMYK, Lab and wide-gamut RGB go to sRGB by their own
     profile, 16-bit is scaled to 8-bit, and of an animation the first frame is taken with a warning.
 
     Args:
-        path: PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF, PPM, JPEG 2000 or TGA.
+        source: PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF, PPM, JPEG 2000 or TGA: a file, or its bytes.
+        name: what errors call it; a file's path where None.
         max_pixels: refuse larger ones before any pixel is decoded.
         background: the colour behind transparent pixels.
 
@@ -46,13 +60,18 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS, background: st
         Mode RGB, uint8 0-255, without the file's metadata.
 
     Raises:
-        ValueError: one line with the file's name: missing, not an image, damaged, or too large.
+        ValueError: one line with the name: missing, not an image, damaged, or beyond a limit.
     """
-    return read_image_and_kind(path, max_pixels=max_pixels, background=background)[0]
+    return read_image_and_kind(source, name=name, max_pixels=max_pixels, background=background)[0]
 
 
 def read_image_and_kind(
-    path: str | Path, *, max_pixels: int = MAX_PIXELS, background: str = "white", least: int | None = None
+    source: ImageFile,
+    *,
+    name: str | None = None,
+    max_pixels: int = MAX_PIXELS,
+    background: str = "white",
+    least: int | None = None,
 ) -> tuple[Image.Image, str | None]:
     """As `read_image`, and whether the file itself can stand for the picture.
 
@@ -64,17 +83,20 @@ def read_image_and_kind(
         The picture, and the file's right suffix (.jpg, .png, .webp) where every program sees the same pixels in it
         as `read_image` does (8-bit RGB, upright, opaque, sRGB, one frame), else None.
     """
-    with _opened(path, max_pixels) as image:
+    with open_image(source, name=name, max_pixels=max_pixels) as image:
         frames = getattr(image, "n_frames", 1)
         # an MPO is a phone's JPEG with a preview behind it, not an animation
         if frames > 1 and image.format != "MPO":
-            warnings.warn(f"{path}: has {frames} frames; the first is taken", stacklevel=3)
+            warnings.warn(f"{_name(source, name)}: has {frames} frames; the first is taken", stacklevel=3)
             image.seek(0)
         if least:
             image.draft(None, (least, least))
         image.load()
         flat = as_rgb(image, background)
         kind = _KEPT.get(image.format or "") if flat is image and frames == 1 else None
+    if flat is not image:
+        flat.info.clear()
+        return flat, kind
     clean = Image.new("RGB", flat.size)
     clean.paste(flat)
     return clean, kind
@@ -83,8 +105,9 @@ def read_image_and_kind(
 def as_rgb(image: Image.Image, background: str = "white") -> Image.Image:
     """An open image as a designer sees it, see `read_image`; the very object where nothing is to be done."""
     profile = image.info.get("icc_profile")
-    if image.getexif().get(_ORIENTATION, 1) != 1:
-        image = ImageOps.exif_transpose(image)
+    turn = _TURNS.get(_orientation(image))
+    if turn is not None:
+        image = image.transpose(turn)
     return _flatten(_to_rgb(image, profile), background)
 
 
@@ -123,46 +146,138 @@ def read_mask(path: str | Path, size: tuple[int, int], *, max_pixels: int = MAX_
     return hard
 
 
-def read_size(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Size:
+def read_size(source: ImageFile, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Size:
     """Width and height in pixels after EXIF orientation; the pixels are not decoded where the format allows it.
 
     Raises:
         ValueError: as `read_image`, but damage further back in the file is not seen.
     """
-    with _opened(path, max_pixels) as image:
-        turned = image.getexif().get(_ORIENTATION, 1) in _TURNED
+    with open_image(source, name=name, max_pixels=max_pixels) as image:
+        turned = _orientation(image) in _TURNED
         return Size(image.height, image.width) if turned else Size(*image.size)
 
 
 @contextmanager
-def _opened(path: str | Path, max_pixels: int) -> Iterator[Image.Image]:
-    """Open and decode under one roof, so that whatever a decoder throws becomes one line with the file's name."""
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path}: {'is a folder, not an image' if path.is_dir() else 'there is no such file'}")
-    if path.stat().st_size == 0:
-        raise ValueError(f"{path}: the file is empty")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            Image.init()
-            image = Image.open(path, formats=FORMATS)
-    except UnidentifiedImageError:
-        if path.suffix.lower() in (".heic", ".heif"):
-            raise ValueError(f"{path}: cannot read HEIC; convert it to PNG or JPEG") from None
-        raise ValueError(f"{path}: not an image that posterkit reads ({', '.join(FORMATS)})") from None
-    except Image.DecompressionBombError:
-        raise ValueError(f"{path}: larger than the limit of {max_pixels / 2**20:g} megapixels") from None
-    except Exception as error:
-        raise ValueError(f"{path}: damaged image ({error_line(error)})") from error
-    with image:
-        if image.width * image.height > max_pixels:
-            found = f"{Size(*image.size)} is {image.width * image.height / 2**20:.0f} megapixels"
-            raise ValueError(f"{path}: {found}, the limit is {max_pixels / 2**20:g}")
+def open_image(
+    source: ImageFile,
+    *,
+    name: str | None = None,
+    formats: Sequence[str] = FORMATS,
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = MAX_BYTES,
+    max_seconds: float = MAX_SECONDS,
+) -> Iterator[Image.Image]:
+    """Open an image as Pillow has it, within limits; the only place that does. For pixels, see `read_image`.
+
+    Whatever a decoder raises in the block becomes one line with the file's name.
+
+    Args:
+        source: a file, or its bytes.
+        name: what errors call it; a file's path where None.
+        formats: the only decoders that are tried.
+        max_pixels: of the first frame, before any is decoded.
+        max_bytes: of the file.
+        max_seconds: from opening it to the end of the block; looked at whenever the decoder asks for more bytes.
+
+    Raises:
+        ValueError: missing, not an image, damaged, or beyond a limit.
+    """
+    what = _name(source, name)
+    with _bytes_of(source, what, max_bytes, time.monotonic() + max_seconds) as file:
         try:
-            yield image
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                Image.init()
+                image = Image.open(file, formats=formats)  # noqa: TID251 - the one reader
+        except UnidentifiedImageError:
+            if Path(what).suffix.lower() in (".heic", ".heif"):
+                raise ValueError(f"{what}: cannot read HEIC; convert it to PNG or JPEG") from None
+            file.seek(0)
+            if file.read(4).startswith(_BEGINNINGS) and formats is FORMATS:
+                raise ValueError(f"{what}: damaged image (its head cannot be read)") from None
+            raise ValueError(f"{what}: not an image that posterkit reads ({', '.join(formats)})") from None
+        except Image.DecompressionBombError:
+            raise ValueError(f"{what}: larger than the limit of {max_pixels / 2**20:g} megapixels") from None
         except Exception as error:
-            raise ValueError(f"{path}: damaged image ({error_line(error)})") from error
+            raise _refused(what, error, max_seconds) from error
+        with image:
+            if image.width * image.height > max_pixels:
+                found = f"{Size(*image.size)} is {image.width * image.height / 2**20:.0f} megapixels"
+                raise ValueError(f"{what}: {found}, the limit is {max_pixels / 2**20:g}")
+            if image.format == "TIFF":
+                _check_tiles(image, what, max_pixels)
+            try:
+                yield image
+            except Exception as error:
+                raise _refused(what, error, max_seconds) from error
+
+
+class _OutOfTime(Exception):
+    """A decoder asked for more bytes after its time."""
+
+
+class _TimedFile(io.BufferedReader):
+    """A file that ends a decoder which takes too long; decoders ask for bytes again and again."""
+
+    deadline: float
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if time.monotonic() > self.deadline:
+            raise _OutOfTime
+        return super().read(size)
+
+
+@contextmanager
+def _bytes_of(source: ImageFile, what: str, most: int, deadline: float) -> Iterator[_TimedFile]:
+    """The file, once its kind and length are known to be right."""
+    if isinstance(source, bytes):
+        length, raw = len(source), io.BytesIO(source)
+    else:
+        path = Path(source)
+        try:
+            if not path.is_file():
+                found = "is a folder, not an image" if path.is_dir() else "there is no such file"
+                raise ValueError(f"{what}: {found}")
+            length, raw = path.stat().st_size, path.open("rb", buffering=0)
+        except OSError as error:
+            raise ValueError(f"{what}: cannot be read ({error.strerror})") from None
+    with _TimedFile(raw, 2**16) as file:  # type: ignore[arg-type]
+        if not length:
+            raise ValueError(f"{what}: the file is empty")
+        if length > most:
+            raise ValueError(f"{what}: {length / 2**20:.0f} MiB are more than the limit of {most / 2**20:g}")
+        file.deadline = deadline
+        yield file
+
+
+def _name(source: ImageFile, name: str | None) -> str:
+    return one_line(name or ("picture" if isinstance(source, bytes) else str(source)), 400)
+
+
+def _refused(what: str, error: Exception, seconds: float) -> ValueError:
+    if isinstance(error, _OutOfTime):
+        return ValueError(f"{what}: takes longer to decode than the limit of {seconds:g} s")
+    if isinstance(error, MemoryError):
+        return ValueError(f"{what}: takes more memory to decode than there is")
+    return ValueError(f"{what}: damaged image ({error_line(error)})")
+
+
+def _check_tiles(image: Image.Image, what: str, most: int) -> None:
+    """Raise ValueError for tiles that are larger than any image, whose buffer a decoder would get before it looks."""
+    tags = getattr(image, "tag_v2", {})
+    width, height = tags.get(322, 0), tags.get(323, 0)
+    if isinstance(width, int) and isinstance(height, int) and width * height > most:
+        raise ValueError(f"{what}: its tiles are {Size(width, height)}, the limit is {most / 2**20:g} megapixels")
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's; 1, upright, where there is none or it cannot be read."""
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except _OutOfTime:
+        raise
+    except Exception:  # the parser of others' tags raises many kinds, and none of them spoils the pixels
+        return 1
 
 
 def _to_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
@@ -186,13 +301,23 @@ def _to_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 def _scale_deep(image: Image.Image) -> Image.Image:
     """Grey of 16 or 32 bits, or float, to 8 bits: by the full range of its type, so that two files stay comparable."""
-    values = np.asarray(image).astype(np.float64)
-    top = float(values.max(initial=0.0))
+    top = max(float(np.asarray(band).max(initial=0)) for _, band in _bands(image))
     if image.mode == "F":
         full = 1.0 if top <= 1.0 else 255.0 if top <= 255.0 else 65535.0
     else:
         full = 65535.0 if top <= 65535.0 else float(2**32 - 1)
-    return Image.fromarray((np.clip(values / full, 0, 1) * 255).round().astype(np.uint8)).convert("RGB")
+    scaled = Image.new("RGB", image.size)
+    for y, band in _bands(image):
+        grey = (np.clip(np.nan_to_num(np.asarray(band).astype(np.float64)) / full, 0, 1) * 255).round()
+        scaled.paste(Image.fromarray(grey.astype(np.uint8)).convert("RGB"), (0, y))
+    return scaled
+
+
+def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """The image in bands from top to bottom, with where they begin."""
+    rows = max(1, _BAND // image.width)
+    for y in range(0, image.height, rows):
+        yield y, image.crop((0, y, image.width, min(y + rows, image.height)))
 
 
 def _by_profile(image: Image.Image, profile: Any) -> Image.Image | None:
@@ -216,8 +341,10 @@ def _is_srgb(profile: bytes) -> bool:
 def _flatten(image: Image.Image, background: str) -> Image.Image:
     if image.mode == "RGB":
         return image
-    ground = Image.new("RGBA", image.size, background)
-    return Image.alpha_composite(ground, image).convert("RGB")
+    flat = Image.new("RGB", image.size)
+    for y, band in _bands(image):
+        flat.paste(Image.alpha_composite(Image.new("RGBA", band.size, background), band).convert("RGB"), (0, y))
+    return flat
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from posterkit.batch.rows import BadRow, checked
+from posterkit.documents import MAX_NOTE, read_text
 from posterkit.image_io import SUFFIXES
 from posterkit.schema import PosterRequest
 from posterkit.tasks import TASKS, TEXT
@@ -59,9 +60,9 @@ def _folder_row(
     prompt = common.prompt
     if note := beside.get((_stem(entry), ".txt")):
         try:
-            prompt = " ".join(note.read_text(encoding="utf-8-sig").split()) or prompt
-        except UnicodeDecodeError:
-            return BadRow(name, f"{note.name} is not UTF-8 text")
+            prompt = " ".join(read_text(note, within=note.parent, most=MAX_NOTE).split()) or prompt
+        except ValueError as error:
+            return BadRow(name, str(error).replace(str(note), note.name, 1))
     mask = beside.get((_stem(entry), _MASK))
     request = PosterRequest(prompt, task=common.task, texts=common.texts, images=images, mask=mask, id=name)
     return checked(request, common)

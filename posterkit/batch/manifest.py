@@ -12,7 +12,7 @@ from typing import Any
 
 from posterkit.batch.folder import read_folder
 from posterkit.batch.rows import BadRow, checked
-from posterkit.documents import read_json
+from posterkit.documents import read_json, read_lines
 from posterkit.pipelines.registry import resolve
 from posterkit.schema import PosterRequest, sides
 from posterkit.sizing import MAX_SIDE
@@ -68,19 +68,14 @@ def parse_row(row: Any, name: str, base: Path, common: PosterRequest) -> PosterR
 
 
 def _read_manifest(path: Path, common: PosterRequest) -> list[PosterRequest | BadRow]:
-    try:
-        # not splitlines: JSON may hold U+2028 and other line ends inside a text
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path}: not a JSONL manifest (it is not UTF-8 text)") from None
     rows: list[PosterRequest | BadRow] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    for number, line in read_lines(path):
         name = f"{path.name}:{number}"
         try:
             row = read_json(line, name)
         except ValueError as error:
+            if not rows and "not UTF-8" in str(error):
+                raise ValueError(f"{path}: not a JSONL manifest (it is not UTF-8 text)") from None
             rows.append(BadRow(name, str(error).removeprefix(f"{name}: ")))
             continue
         rows.append(parse_row(row, name, path.parent, common))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from posterkit.documents import MAX_NOTE, read_text
 from posterkit.image_io import SUFFIXES
 
 
@@ -49,14 +50,11 @@ def read_caption(picture: Path) -> str:
     """A poster's own caption; empty where it has none.
 
     Raises:
-        ValueError: its file is not UTF-8.
+        ValueError: its file is not UTF-8, too long, or a link that leads out of the folder.
         OSError: it cannot be read.
     """
     path = caption_path(picture)
-    try:
-        return path.read_text(encoding="utf-8-sig").strip() if path.is_file() else ""
-    except UnicodeDecodeError:
-        raise ValueError(f"{path}: not UTF-8 text") from None
+    return read_text(path, within=path.parent, most=MAX_NOTE).strip() if path.is_file() else ""
 
 
 def check_outside(out: Path, folder: Path) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-import json
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from posterkit.datasets.dataset import PosterDataset
+from posterkit.datasets.dataset import PosterDataset, SetFiles, read_rows
 from posterkit.datasets.pair_dataset import as_samples, pictures_of
 from posterkit.datasets.sample_files import encoded, sample_from_row
+from posterkit.documents import read_json, read_text
+from posterkit.image_io import read_size
 from posterkit.schema import PosterSample
 
 _STYLE = Path(__file__).with_suffix(".css")
@@ -121,11 +123,17 @@ def _funnel(folder: Path) -> str:
     if not path.is_file():
         return ""
     lines = []
-    for step, found in json.loads(path.read_text(encoding="utf-8")).items():
-        lost = sum(found["dropped"].values())
-        reasons = ", ".join(f"{escape(reason)} {number}" for reason, number in sorted(found["dropped"].items()))
+    try:
+        steps = {
+            step: (int(found["in"]), {str(reason): int(n) for reason, n in found["dropped"].items()})
+            for step, found in read_json(read_text(path), str(path)).items()
+        }
+    except (KeyError, TypeError, AttributeError):
+        raise ValueError(f'{path}: each step must have "in" and "dropped", as the data tools write it') from None
+    for step, (came, dropped) in steps.items():
+        reasons = ", ".join(f"{escape(reason)} {number}" for reason, number in sorted(dropped.items()))
         lines.append(
-            f'<tr><td>{escape(step)}</td><td class="n">{found["in"]}</td><td class="n">{found["in"] - lost}</td>'
+            f'<tr><td>{escape(step)}</td><td class="n">{came}</td><td class="n">{came - sum(dropped.values())}</td>'
             f'<td class="lost">{reasons}</td></tr>'
         )
     head = '<tr><th>step</th><th class="n">in</th><th class="n">out</th><th>dropped</th></tr>'
@@ -137,20 +145,22 @@ def _dropped(folder: Path, count: int) -> str:
     if not path.is_file():
         return ""
     shown: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    with path.open(encoding="utf-8") as lines:
-        for row in map(json.loads, lines):
-            if len(shown[row["reason"]]) < count:
-                shown[row["reason"]].append(row)
+    for _, row in read_rows(path):
+        if len(shown[str(row.get("reason"))]) < count:
+            shown[str(row.get("reason"))].append(row)
+    files = SetFiles(folder)
     parts = []
     for reason, rows in sorted(shown.items()):
         figures = []
         for row in rows:
             picture = ""
-            if row.get("thumbnail") and (folder / row["thumbnail"]).is_file():
-                picture = f'<img src="{_data_url((folder / row["thumbnail"]).read_bytes())}">'
-            figures.append(
-                f"<figure>{picture}<figcaption>{escape(row['id'])}<br>{escape(row['detail'])}</figcaption></figure>"
-            )
+            if isinstance(name := row.get("thumbnail"), str):
+                with suppress(OSError, ValueError):  # it is gone, or no picture of this set
+                    content = files.read({}, name)
+                    read_size(content)
+                    picture = f'<img src="{_data_url(content)}">'
+            said = "<br>".join(escape(str(row.get(key, ""))) for key in ("id", "detail"))
+            figures.append(f"<figure>{picture}<figcaption>{said}</figcaption></figure>")
         parts.append(f'<div class="card"><h3>{escape(reason)}</h3><div class="dropped">{"".join(figures)}</div></div>')
     return f"<h2>What was dropped</h2>{''.join(parts)}" if parts else ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from posterkit.datagen.engine import Drop
 from posterkit.datasets.dataset import INDEX, SetFiles, read_row
 from posterkit.datasets.sample_files import Row, sample_from_row
+from posterkit.documents import read_lines, read_text
 from posterkit.schema import PosterRequest
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS, TEXT
@@ -87,13 +89,13 @@ def read_requests(path: Path, task: str | None = None, turns: int = 1) -> SetReq
         path = next((path / name for name in (INDEX, PROMPTS) if (path / name).is_file()), path / INDEX)
     if not path.is_file():
         raise ValueError(f"{path}: there is no such file; prompts come from a text file, a .jsonl file or a set")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path}: not UTF-8 text") from None
+    if path.suffix.lower() == ".jsonl":
+        lines: Iterable[tuple[int, str | bytes]] = read_lines(path)
+    else:
+        lines = enumerate(read_text(path).split("\n"), 1)
     seen: set[str] = set()
     rows: list[Row | Drop] = []
-    for number, line in enumerate(lines, 1):
+    for number, line in lines:
         if line.strip():
             row = _read_line(line, number, path, seen)
             if isinstance(row, Drop) or task in (None, row["task"]):
@@ -107,10 +109,10 @@ def read_requests(path: Path, task: str | None = None, turns: int = 1) -> SetReq
     return found
 
 
-def _read_line(line: str, number: int, path: Path, seen: set[str]) -> Row | Drop:
+def _read_line(line: str | bytes, number: int, path: Path, seen: set[str]) -> Row | Drop:
     """A row with `id` and `task`, or why the line is none."""
     name = f"prompt-{number:06d}"
-    if path.suffix.lower() != ".jsonl":
+    if isinstance(line, str):
         return {"id": name, "task": TEXT, "prompt": line.strip()}
     where = f"{path.name} {number}"
     try:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from posterkit.documents import read_text
 from posterkit.prompts import COLORS
 from posterkit.schema import DrawnLine, DrawnText, PosterSample, Region
 from posterkit.sizing import Size
@@ -93,10 +94,7 @@ def read_wording(path: Path) -> Wording:
     """
     if not path.is_file():
         raise ValueError(f"{path}: there is no such word list")
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").split("\n")]
-    except UnicodeDecodeError:
-        raise ValueError(f"{path}: not UTF-8 text") from None
+    lines = [line.strip() for line in read_text(path).split("\n")]
     found = [line for line in lines if line and not line.startswith("#")]
     words, frames = ([line for line in found if ("{}" in line) is frame] for frame in (False, True))
     if not words:

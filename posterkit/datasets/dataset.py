@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from posterkit.datasets.sample_files import Row, sample_from_row
-from posterkit.documents import read_json
+from posterkit.datasets.shards import shard_members
+from posterkit.documents import read_json, read_lines
+from posterkit.image_io import MAX_BYTES
 from posterkit.schema import PosterSample
 
 INDEX = "samples.jsonl"
@@ -74,15 +75,18 @@ class SetFiles:
         """
         shard = row.get("shard")
         if shard is None:
-            path = self.folder / name
+            path = self._path(name)
             if not path.is_file():
                 raise FileNotFoundError(f"{path}: there is no such file")
+            _check_length(path, path.stat().st_size)
             return path.read_bytes()
         members = self.members(shard)
         if name not in members:
             raise FileNotFoundError(f"{self.folder / shard}: holds no {name}")
         start, size = members[name]
-        with (self.folder / shard).open("rb") as file:
+        path = self._path(shard)
+        _check_length(f"{path} {name}", size)
+        with path.open("rb") as file:
             file.seek(start)
             return file.read(size)
 
@@ -95,7 +99,7 @@ class SetFiles:
         shard = row.get("shard")
         if shard in self._stamps:
             return self._stamps[shard]
-        path = self.folder / (name if shard is None else shard)
+        path = self._path(name if shard is None else shard)
         try:
             found = path.stat()
         except FileNotFoundError:
@@ -108,15 +112,18 @@ class SetFiles:
     def members(self, shard: str) -> dict[str, tuple[int, int]]:
         """Where each member of a tar shard begins, and its length in bytes."""
         if shard not in self._members:
-            path = self.folder / shard
-            if not path.is_file():
-                raise FileNotFoundError(f"{path}: there is no such file")
-            try:
-                with tarfile.open(path, "r:") as file:
-                    self._members[shard] = {member.name: (member.offset_data, member.size) for member in file}
-            except tarfile.TarError as error:
-                raise ValueError(f"{path}: damaged tar file ({error})") from None
+            self._members[shard] = shard_members(self._path(shard))
         return self._members[shard]
+
+    def _path(self, name: str) -> Path:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise ValueError(f"{name}: lies outside the set; paths are relative to the index")
+        return self.folder / name
+
+
+def _check_length(what: str | Path, length: int) -> None:
+    if length > MAX_BYTES:
+        raise ValueError(f"{what}: {length / 2**20:.0f} MiB are more than the limit of {MAX_BYTES / 2**20:g}")
 
 
 def read_rows(index: str | Path) -> Iterator[tuple[int, Row]]:
@@ -129,13 +136,11 @@ def read_rows(index: str | Path) -> Iterator[tuple[int, Row]]:
     index = Path(index)
     if not index.is_file():
         raise FileNotFoundError(f"{index}: there is no such file; a set has its rows there")
-    with index.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                yield number, read_row(line, f"{index}:{number}")
+    for number, line in read_lines(index):
+        yield number, read_row(line, f"{index}:{number}")
 
 
-def read_row(line: str, where: str) -> Row:
+def read_row(line: str | bytes, where: str) -> Row:
     """One line of an index.
 
     Raises:

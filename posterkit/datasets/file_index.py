@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import time
 from collections.abc import Callable, Iterable
@@ -11,19 +10,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from posterkit.datasets.dataset import PosterDataset, SetFiles
 from posterkit.datasets.encoder_cache import content_name, pictures_named, said_by
-from posterkit.image_io import written_whole
-from posterkit.messages import error_line
+from posterkit.image_io import read_size, written_whole
 from posterkit.sizing import Size
 
 _RECORD = np.dtype([("mark", "V16"), ("content", "V16"), ("width", "<u4"), ("height", "<u4")])
 _SEAL = 32  # bytes of the hash before the records
 _SETTLED = 2.0  # seconds: a file may change again within one tick of a coarse clock
 _SAVE_EVERY = 60.0  # seconds
-_LYING_DOWN = range(5, 9)  # EXIF orientations that exchange width and height
 
 
 class Facts(NamedTuple):
@@ -82,7 +78,7 @@ class FileIndex:
         row, files = self.dataset.rows[number], self.dataset.files
         mark, newest = _mark(row, files)
         if mark not in self._known:
-            size = _size_of(files.read(row, row["target"]), row["target"])
+            size = read_size(files.read(row, row["target"]), name=row["target"])
             self._known[mark] = Facts(content_name(row, files), size)
             self.read += 1
             if newest < time.time() - _SETTLED:
@@ -135,18 +131,3 @@ def _unsealed(path: Path) -> dict[bytes, Facts]:
         mark.tobytes(): Facts(content.tobytes().hex(), Size(int(width), int(height)))
         for mark, content, width, height in np.frombuffer(records, _RECORD)
     }
-
-
-def _size_of(content: bytes, name: str) -> Size:
-    """Width and height of a picture as they are seen, from a file's head.
-
-    Raises:
-        ValueError: it is none.
-    """
-    try:
-        with Image.open(io.BytesIO(content)) as picture:
-            turned = picture.getexif().get(0x0112) in _LYING_DOWN
-            return Size(picture.height, picture.width) if turned else Size(*picture.size)
-    except (OSError, SyntaxError) as fault:
-        said = "no picture" if isinstance(fault, UnidentifiedImageError) else error_line(fault)
-        raise ValueError(f"{name}: damaged image ({said})") from None

@@ -1,16 +1,23 @@
-"""Shards of a set: a folder of files, or a WebDataset tar; nothing on disk is ever half written."""
+"""Shards of a set: a folder of files, or a WebDataset tar; written whole or not at all, read within limits."""
 
 from __future__ import annotations
 
 import io
 import json
+import struct
 import tarfile
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from posterkit.datasets.sample_files import Row
 from posterkit.image_io import written_whole
+from posterkit.messages import error_line, one_line
+
+MAX_MEMBERS = 10**6  # of a tar shard
+MAX_SECONDS = 60.0  # for the index of one
+_LONGEST_HEADER = 4096  # bytes; a path and some attributes take a few hundred
 
 
 class FolderShard:
@@ -51,7 +58,9 @@ class TarShard:
     def __enter__(self) -> TarShard:
         temporary = self._open.enter_context(written_whole(self.final))
         # closed before it gets its name: a full disk may show only there
-        self.file = self._open.enter_context(tarfile.open(temporary, "w", format=tarfile.GNU_FORMAT))
+        self.file = self._open.enter_context(
+            tarfile.open(temporary, "w", format=tarfile.GNU_FORMAT)  # noqa: TID251 - written, not read
+        )
         return self
 
     def put(self, row: Row, files: dict[str, bytes]) -> Row:
@@ -65,3 +74,55 @@ class TarShard:
 
     def __exit__(self, *fault: Any) -> None:
         self._open.__exit__(*fault)
+
+
+def shard_members(path: str | Path) -> dict[str, tuple[int, int]]:
+    """Where each file of a tar shard begins, and its length in bytes; nothing is unpacked.
+
+    Folders, links and devices are left out: what a row names is a file of the shard itself.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no tar file, announces bytes that it does not have, or is beyond a limit.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such file")
+    members: dict[str, tuple[int, int]] = {}
+    with _BoundedFile(path) as raw:
+        try:
+            with tarfile.open(fileobj=raw, mode="r:") as file:  # noqa: TID251 - the one reader
+                last = -1
+                while (member := file.next()) is not None:
+                    if member.offset <= last or member.size < 0 or member.offset_data + member.size > raw.length:
+                        what = f"member {one_line(member.name, 80)!r} of {member.size} bytes lies outside the file"
+                        raise ValueError(f"{path}: damaged tar file ({what})")
+                    last = member.offset
+                    if member.isreg():
+                        members[member.name] = (member.offset_data, member.size)
+                    file.members.clear()  # it keeps every header that it has read
+                    if len(members) > MAX_MEMBERS:
+                        raise ValueError(f"{path}: more than {MAX_MEMBERS} files in one shard")
+        except tarfile.TarError as error:
+            raise ValueError(f"{path}: damaged tar file ({error_line(error)})") from None
+        except (OverflowError, RecursionError, UnicodeError, EOFError, IndexError, struct.error) as error:
+            raise ValueError(f"{path}: damaged tar file ({type(error).__name__})") from None
+    return members
+
+
+class _BoundedFile(io.FileIO):
+    """A tar file of which only headers are read: no read is longer than one, and all of them have a deadline.
+
+    Headers say how long the next one is. Taken at their word they fill the memory, or keep a pattern busy for hours.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.length, self.deadline = path.stat().st_size, time.monotonic() + MAX_SECONDS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if time.monotonic() > self.deadline:
+            raise tarfile.ReadError(f"its index takes longer than {MAX_SECONDS:g} s")
+        if size is None or not 0 <= size <= _LONGEST_HEADER:
+            raise tarfile.ReadError(f"a header of {size} bytes; {_LONGEST_HEADER} are read")
+        return super().read(size) or b""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -21,7 +20,8 @@ from posterkit.datasets.dataset import INDEX, SetFiles, read_row
 from posterkit.datasets.pair_dataset import as_samples, pictures_of
 from posterkit.datasets.processes import begin_worker
 from posterkit.datasets.sample_files import Row, encoded, sample_from_row
-from posterkit.image_io import FORMATS, MAX_PIXELS
+from posterkit.documents import read_lines
+from posterkit.image_io import open_image
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS
 
@@ -115,16 +115,14 @@ def validate(path: str | Path, *, workers: int = 1, batch_size: int | None = Non
 def _each(index: Path, workers: int) -> Iterator[_Seen]:
     """Every line after its own check, in order."""
     check = partial(_check_line, SetFiles(index.parent))
-    with index.open(encoding="utf-8", errors="replace") as lines:
-        numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
-        if workers == 1:
-            yield from map(check, numbered)
-            return
-        with ProcessPoolExecutor(workers, get_context("spawn"), begin_worker) as pool:
-            yield from pool.map(check, numbered, chunksize=_CHUNK)
+    if workers == 1:
+        yield from map(check, read_lines(index))
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn"), begin_worker) as pool:
+        yield from pool.map(check, read_lines(index), chunksize=_CHUNK)
 
 
-def _check_line(files: SetFiles, numbered: tuple[int, str]) -> _Seen:
+def _check_line(files: SetFiles, numbered: tuple[int, bytes]) -> _Seen:
     number, line = numbered
     try:
         row = read_row(line, "")
@@ -183,7 +181,7 @@ def _check_sample(row: Row, files: SetFiles) -> tuple[list[str], Image.Image | N
     pictures: dict[str, Image.Image] = {}
     for key, name in _named(row):
         try:
-            pictures[key] = _picture(files.read(row, name), key)
+            pictures[key] = _picture(files.read(row, name), key, name)
         except (OSError, ValueError) as error:
             faults.append(f"{name}: {error}" if name not in str(error) else str(error))
     target, mask = pictures.get("target"), pictures.get("mask")
@@ -258,24 +256,16 @@ def _files(row: Row) -> set[str]:
     return {name for name in names if isinstance(name, str)}
 
 
-def _picture(content: bytes, key: str) -> Image.Image:
+def _picture(content: bytes, key: str, name: str) -> Image.Image:
     """A decoded picture of the very mode that training reads without a conversion.
 
     Raises:
         ValueError: empty, damaged, too large, or its mode, alpha or orientation would be changed on reading.
     """
-    if not content:
-        raise ValueError("the file is empty")
-    try:
-        picture = Image.open(io.BytesIO(content), formats=FORMATS)
-        if picture.width * picture.height > MAX_PIXELS:
-            raise ValueError(f"{Size(*picture.size)} is larger than {MAX_PIXELS / 2**20:g} megapixels")
+    with open_image(content, name=name) as picture:
         picture.load()
-    except Image.DecompressionBombError:
-        raise ValueError(f"larger than {MAX_PIXELS / 2**20:g} megapixels") from None
-    except (OSError, SyntaxError) as error:
-        raise ValueError(f"damaged image ({(str(error).splitlines() or [''])[0]})") from None
-    if picture.getexif().get(_ORIENTATION, 1) != 1:
+        turned = picture.getexif().get(_ORIENTATION, 1) != 1
+    if turned:
         raise ValueError("is turned by its EXIF; save it upright")
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         raise ValueError("has an alpha channel; lay it on a ground")

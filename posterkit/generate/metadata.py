@@ -6,15 +6,13 @@ import hashlib
 import json
 import os
 import re
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from posterkit.documents import read_json
+from posterkit.image_io import open_image
 from posterkit.pipelines.revision import path_and_weight
 
 CHUNK = "posterkit"
@@ -47,13 +45,10 @@ def read_record(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: there is no such file")
-    try:
-        with _opened(path) as image:
-            text = getattr(image, "text", {}).get(CHUNK)
-    except Image.DecompressionBombError:
-        raise ValueError(f"{path}: larger than any poster of posterkit") from None
-    except (OSError, SyntaxError, ValueError):
-        raise ValueError(f"{path}: not a PNG; only PNG posters carry their record") from None
+    if not _begins_as_png(path):
+        raise ValueError(f"{path}: not a PNG; only PNG posters carry their record")
+    with open_image(path, formats=("PNG",)) as image:
+        text = getattr(image, "text", {}).get(CHUNK)
     if text is None:
         raise ValueError(f"{path}: carries no posterkit record (made by something else, or a program removed it)")
     try:
@@ -70,20 +65,19 @@ def record_id(path: str | Path) -> str | None:
     """The row id that a finished poster carries; None where there is no such file or it is not a finished poster."""
     try:
         record = read_record(path)
-        with _opened(path) as image:
+        with open_image(path, formats=("PNG",)) as image:
             image.load()  # a poster cut off by a full disk has its record but not its pixels
     except (ValueError, OSError, SyntaxError):
         return None
     return record.get("id")
 
 
-@contextmanager
-def _opened(path: str | Path) -> Iterator[Image.Image]:
-    """A PNG; Pillow warns of sizes that posters may have."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(path, formats=("PNG",)) as image:
-            yield image
+def _begins_as_png(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_SIGNATURE)) == _SIGNATURE
+    except OSError:
+        return False
 
 
 def source_depth(path: str | Path) -> int:

@@ -15,6 +15,8 @@ from transformers.processing_utils import ProcessorMixin
 from transformers.utils.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from transformers.utils.import_utils import is_torchvision_available
 
+from posterkit.documents import read_json, read_text
+
 # the logger on which diffusers reports the components that it loads
 logger = logging.get_logger("diffusers.pipelines.pipeline_utils")
 
@@ -114,7 +116,7 @@ def load_processor(folder: str | Path, **hub: Any) -> Qwen2VLProcessor:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return read_json(read_text(file), str(file)) if file.is_file() else {}
 
 
 def load_processor_if_needed(folder: Any, kwargs: dict[str, Any]) -> None:

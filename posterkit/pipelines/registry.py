@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from posterkit import mini
-from posterkit.documents import read_json
+from posterkit.documents import read_json, read_text
 from posterkit.messages import error_line
 from posterkit.pipelines.revision import path_and_weight
 from posterkit.tasks import TASKS, TEXT
@@ -207,9 +207,9 @@ def read_file(model: str, name: str) -> str:
     if folder.is_dir():
         if not (folder / name).is_file():
             raise ValueError(f"{model}: there is no {name} in this folder")
-        return (folder / name).read_text(encoding="utf-8")
+        return read_text(folder / name)
     try:
-        return Path(hf_hub_download(model, name)).read_text(encoding="utf-8")
+        return read_text(hf_hub_download(model, name))
     except HFValidationError:
         raise ValueError(f"{model}: neither a folder nor a hub id (owner/name)") from None
     except Exception as error:  # the hub's client raises many kinds

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from posterkit.documents import read_yaml
+from posterkit.documents import read_text, read_yaml
 from posterkit.messages import one_line
 from posterkit.rewards.reward import NOTHING_TO_JUDGE, Reward, RewardResult, check_count
 from posterkit.schema import TEXT, PosterRequest
@@ -79,11 +79,9 @@ def read_composition(path: str | Path) -> tuple[dict[str, dict[str, float]], tup
         ValueError: it holds anything else.
     """
     try:
-        content: Any = read_yaml(Path(path).read_text(encoding="utf-8"), f"reward {path}")
+        content: Any = read_yaml(read_text(path), f"reward {path}")
     except FileNotFoundError:
         raise FileNotFoundError(f"reward {path}: there is no such file") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"reward {path}: not UTF-8 text") from None
     content = content if isinstance(content, dict) else {}
     weights, gates = content.get("weights"), content.get("gates", [])
     if not (isinstance(weights, dict) and isinstance(gates, list)) or content.keys() - {"weights", "gates"}:

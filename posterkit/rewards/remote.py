@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from posterkit.image_io import open_image
 from posterkit.llm.client import AnswerError
 from posterkit.llm.http import JsonClient
 from posterkit.rewards.reward import RewardError, RewardResult, check_count
@@ -165,5 +166,5 @@ def _png(image: Image.Image) -> str:
 
 
 def _picture(data: str, mode: str = "RGB") -> Image.Image:
-    with Image.open(io.BytesIO(base64.b64decode(data, validate=True)), formats=("PNG",)) as picture:
+    with open_image(base64.b64decode(data, validate=True), formats=("PNG",)) as picture:
         return picture.convert(mode)

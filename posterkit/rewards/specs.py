@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from posterkit.documents import read_json, read_text
 from posterkit.metrics.poster_reader import PosterReader, open_poster_reader
 from posterkit.pipelines.registry import resolve
 from posterkit.rewards.composition import (
@@ -216,7 +216,9 @@ def kind_of(source: str) -> str:
         return "learned"
     config_file = folder / "config.json"
     if config_file.is_file():
-        config = json.loads(config_file.read_text(encoding="utf-8"))
+        config = read_json(read_text(config_file), f"reward {config_file}")
+        if not isinstance(config, dict):
+            raise ValueError(f"reward {config_file}: must hold keys and values, found {type(config).__name__}")
     elif not folder.exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", source):
         from transformers import PretrainedConfig
 

@@ -14,6 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from posterkit.documents import read_json
+
 UNQUANTISED = "posterkit_unquantised"  # a transformer's attribute: its `base_of` before it was quantised
 _BASE_KEY = "posterkit_base"  # in the file's metadata, beside diffusers' own
 _NAME_KEY = "posterkit_name"
@@ -81,9 +83,11 @@ def read_lora(source: str | Path) -> LoraFile:
     except SafetensorError as fault:
         raise ValueError(f"{path}: not a safetensors file ({fault})") from None
     try:
-        config, base = (json.loads(metadata.get(key, "{}")) for key in (LORA_ADAPTER_METADATA_KEY, _BASE_KEY))
-    except json.JSONDecodeError as fault:
+        config, base = (read_json(metadata.get(key, "{}")) for key in (LORA_ADAPTER_METADATA_KEY, _BASE_KEY))
+    except ValueError as fault:
         raise ValueError(f"{path}: its metadata is not JSON ({fault})") from None
+    if not isinstance(config, dict) or not isinstance(base, dict):
+        raise ValueError(f"{path}: its metadata must be keys and values")
     lora = LoraFile(_of_transformer(weights), _of_transformer(config), base, metadata.get(_NAME_KEY, ""))
     if not lora.layers:
         raise ValueError(f"{path}: holds no {_PREFIX}*.lora_A.weight, so no LoRA in diffusers' format")

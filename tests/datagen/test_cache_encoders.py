@@ -120,7 +120,9 @@ def test_the_command_says_what_is_wrong(craft, omni, tmp_path):
     Image.new("RGB", (400, 96)).save(folder / rows[1]["target"])
     damaged = run(folder, "--out", tmp_path / "cache", "--model", craft)
     assert damaged.returncode == 1 and "1 of 3 samples" in damaged.stdout
-    assert f"samples.jsonl:1: {rows[0]['id']}: {rows[0]['target']}: damaged image (no picture)" in damaged.stderr
+    assert (
+        f"samples.jsonl:1: {rows[0]['id']}: {rows[0]['target']}: not an image that posterkit reads" in damaged.stderr
+    )
     assert f"samples.jsonl:2: {rows[1]['id']}: left out, longer than 3 to 1 (400x96)" in damaged.stderr
     wrong = run(a_set(tmp_path / "omni", ("filling",), 1), "--out", tmp_path / "cache", "--model", craft)
     assert wrong.returncode == 2 and "holds a sample of filling; postercraft learns text; see --tasks" in wrong.stderr

@@ -136,5 +136,5 @@ def test_processes_learn_from_each_other(folder):
 
 def test_what_is_no_picture_is_said_without_a_place_in_memory(folder):
     (folder / "p0.png").write_bytes(b"no picture")
-    with pytest.raises(ValueError, match=r"^p0\.png: damaged image \(no picture\)$"):
+    with pytest.raises(ValueError, match=r"^p0\.png: not an image that posterkit reads \(PNG, [^<>]*\)$"):
         FileIndex(folder.parent / "cache", PosterDataset(folder)).facts(0)

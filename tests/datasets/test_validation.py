@@ -122,7 +122,7 @@ BREAKS = {
     "missing picture": (values(target="gone.png"), "gone.png: there is no such file"),
     "empty file": (content(b""), "the file is empty"),
     "damaged": (content(b"\x89PNG\r\n\x1a\nrubbish"), "damaged image"),
-    "no image": (content(b"a thesis"), "damaged image (cannot identify image file"),
+    "no image": (content(b"a thesis"), "not an image that posterkit reads"),
     "turned": (picture(exif=turned()), "is turned by its EXIF"),
     "alpha": (picture(mode="RGBA"), "has an alpha channel"),
     "grey": (picture(mode="L"), "its mode is L, target must be RGB"),

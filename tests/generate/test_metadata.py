@@ -69,7 +69,7 @@ def test_only_what_posterkit_made_or_what_is_no_picture_may_be_replaced(tmp_path
 
 def test_a_picture_too_large_to_be_a_poster_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(bomb())
-    with pytest.raises(ValueError, match=r"a\.png: larger than any poster"):
+    with pytest.raises(ValueError, match=r"a\.png: larger than the limit of 100 megapixels"):
         read_record(tmp_path / "a.png")
     assert record_id(tmp_path / "a.png") is None and source_depth(tmp_path / "a.png") == 0
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForImageTextToText
 
+from posterkit.documents import read_json, read_text
 from posterkit.pipelines.instruction import PICTURE
 from posterkit.pipelines.loading import quiet_bars
 from posterkit.pipelines.processor import load_processor
@@ -87,7 +88,10 @@ class RewardModel:
         for name in (CONFIG, WEIGHTS):
             if not (folder / name).is_file():
                 raise FileNotFoundError(f"{folder}: holds no reward model ({name} is not there)")
-        settings = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        settings = read_json(read_text(folder / CONFIG), str(folder / CONFIG))
+        missing = [key for key in ("area", "prompt", "lora") if not isinstance(settings, dict) or key not in settings]
+        if missing:
+            raise ValueError(f"{folder / CONFIG}: {', '.join(missing)} is missing")
         source = str(folder / BACKBONE) if (folder / BACKBONE).is_dir() else settings["backbone"]
         model = cls(source, area=settings["area"], prompt=settings["prompt"], dtype=dtype)
         if settings["lora"]:
