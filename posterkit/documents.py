@@ -71,7 +71,7 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
         while line := file.readline(MAX_CHARACTERS + 2):
             number += 1
             cut = line
-            while len(cut) > MAX_CHARACTERS and not cut.endswith(b"\n"):
+            while len(cut) >= MAX_CHARACTERS and not cut.endswith(b"\n"):
                 cut = file.readline(MAX_CHARACTERS)
             if line.strip():
                 yield number, line

@@ -37,6 +37,7 @@ _TURNS = {
 }  # fmt: skip
 _TURNED = frozenset((5, 6, 7, 8))  # EXIF orientations that exchange width and height
 _BAND = 2**22  # pixels that are converted at a time where a conversion takes several times their memory
+_JPEG_BLOCK = 2**13  # bytes at a time: some hundred scans, each of which may be a pass over all pixels
 _UNFINISHED = ".tmp"
 _BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"BM")
 _KEPT = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
@@ -206,6 +207,8 @@ def open_image(
                 raise ValueError(f"{what}: {found}, the limit is {max_pixels / 2**20:g}")
             if image.format == "TIFF":
                 _check_tiles(image, what, max_pixels)
+            if image.format in ("JPEG", "MPO"):
+                image.decodermaxblock = _JPEG_BLOCK  # type: ignore[attr-defined]
             try:
                 yield image
             except Exception as error:
@@ -273,7 +276,9 @@ def _check_tiles(image: Image.Image, what: str, most: int) -> None:
 def _orientation(image: Image.Image) -> int:
     """EXIF's; 1, upright, where there is none or it cannot be read."""
     try:
-        return int(image.getexif().get(_ORIENTATION, 1))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return int(image.getexif().get(_ORIENTATION, 1))
     except _OutOfTime:
         raise
     except Exception:  # the parser of others' tags raises many kinds, and none of them spoils the pixels

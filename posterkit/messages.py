@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+_HARMLESS = "\n\u200c\u200d"  # joiners, which several scripts and emoji need
+
+
+def printable(text: str) -> str:
+    """The text with control characters, which a terminal would obey, written as escapes; line ends stay."""
+    return "".join(
+        letter if letter.isprintable() or letter in _HARMLESS else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
 
 def one_line(text: str, most: int = 160) -> str:
     """The text as one printable line of at most so many characters."""

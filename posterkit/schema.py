@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,12 +14,61 @@ import numpy as np
 from PIL import Image
 
 from posterkit.image_io import as_rgb, read_image, read_mask
-from posterkit.sizing import Size
-from posterkit.tasks import TASKS, TEXT, Anchor, place
+from posterkit.messages import one_line
+from posterkit.sizing import MAX_SIDE, Size
+from posterkit.tasks import MOST_CANDIDATES, TASKS, TEXT, Anchor, place
 
+ValueCheck = tuple[Callable[[Any], bool], str]  # a test, and what it accepts
 Box = tuple[int, int, int, int]
 RGB = tuple[int, int, int]
 ImageSource = str | Path | Image.Image | np.ndarray  # a file, or a picture in memory: uint8 `(H, W, 3)` RGB as array
+
+
+def is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def is_strings(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(item, str) and item.strip() for item in value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _whole(low: int, high: int, unit: str = "") -> ValueCheck:
+    return lambda value: is_whole(value) and low <= value <= high, f"a whole number{unit} from {low} to {high}"
+
+
+# what a request's values must be, wherever they come from: a manifest, a poster's record, Python
+REQUEST_VALUES: dict[str, ValueCheck] = {
+    "task": (is_text, "a task name"),
+    "prompt": (is_text, "a text"),
+    "texts": (is_strings, "a list of non-empty texts"),
+    "width": _whole(16, MAX_SIDE, " of pixels"),
+    "height": _whole(16, MAX_SIDE, " of pixels"),
+    "seed": (lambda value: is_whole(value) and 0 <= value < 2**63, "a whole number of at least 0"),
+    "steps": _whole(1, 1000),
+    "guidance": (lambda value: _is_number(value) and 0 <= value <= 100, "a number from 0 to 100"),
+    "negative_prompt": (is_text, "a text"),
+    "best_of": _whole(1, MOST_CANDIDATES),
+    "strength": (lambda value: _is_number(value) and 0 < value <= 1, "a number above 0 and at most 1"),
+}
+
+
+def value_faults(values: Mapping[str, Any], checks: Mapping[str, ValueCheck] = REQUEST_VALUES) -> list[str]:
+    """What is wrong with each value by itself; those that are None or not there are not looked at."""
+    faults = []
+    for key, (test, accepted) in checks.items():
+        value = values.get(key)
+        if value is not None and not test(value):
+            found = one_line(json.dumps(value, ensure_ascii=False, default=str), 60)
+            faults.append(f"{key} must be {accepted}, found {found}")
+    return faults
 
 
 @dataclass(frozen=True)
@@ -190,8 +240,8 @@ class PosterRequest:
             faults.append("the words are not Unicode text; write them in UTF-8")
         if self.refine and self.task != TEXT:
             faults.append(f"task {self.task!r} cannot be refined, its model takes no draft; text posters can")
-        if self.strength is not None and not 0 < self.strength <= 1:
-            faults.append(f"strength must be above 0 and at most 1, found {self.strength}")
+        numbers = ("seed", "steps", "guidance", "best_of", "strength")
+        faults += value_faults({key: getattr(self, key) for key in numbers})
         if isinstance(self.draft, str) and self.draft == "auto" and not self._may_draw_draft:
             faults.append(f"task {self.task!r} draws no draft of its own; give a picture, or none")
         if self.preserve and not (self.task == "id_driven" or (self.task in TASKS and TASKS[self.task].keeps_pixels)):

@@ -7,7 +7,8 @@ import json
 import pytest
 import yaml
 
-from posterkit.documents import MAX_DEPTH, read_json, read_yaml
+from posterkit import documents
+from posterkit.documents import MAX_DEPTH, read_json, read_lines, read_text, read_yaml
 
 
 def test_plain_documents_are_read_as_json_and_yaml_read_them():
@@ -66,3 +67,35 @@ def test_yaml_that_is_none_is_refused(text, line):
     with pytest.raises(ValueError, match=line) as error:
         read_yaml(text, "x")
     assert "\n" not in str(error.value) and len(str(error.value)) < 400
+
+
+def test_one_bad_line_costs_itself(tmp_path, monkeypatch):
+    monkeypatch.setattr(documents, "MAX_CHARACTERS", 100)
+    (tmp_path / "a.jsonl").write_bytes(b'{"a": 1}\n\n"' + b"x" * 350 + b'"\n"K\xe4se"\r\n"' + b"x" * 98 + b'"\n2')
+    found = []
+    for number, line in read_lines(tmp_path / "a.jsonl"):
+        try:
+            found.append((number, read_json(line, "x")))
+        except ValueError as error:
+            found.append((number, str(error)))
+    assert found == [
+        (1, {"a": 1}),
+        (3, "x: longer than 100 characters"),
+        (4, "x: not UTF-8 text"),
+        (5, "x" * 98),
+        (6, 2),
+    ]
+
+
+def test_a_note_is_read_from_its_own_folder_alone(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "secret.txt").write_text("the key")
+    (tmp_path / "photos" / "a.txt").write_bytes(b"\xef\xbb\xbfa lake")
+    (tmp_path / "photos" / "b.txt").symlink_to(tmp_path / "secret.txt")
+    (tmp_path / "photos" / "c.txt").symlink_to("a.txt")
+    photos = tmp_path / "photos"
+    assert read_text(photos / "a.txt", within=photos) == "a lake" == read_text(photos / "c.txt", within=photos)
+    with pytest.raises(ValueError, match=r"b\.txt: a link that leads out of its folder"):
+        read_text(photos / "b.txt", within=photos)
+    with pytest.raises(ValueError, match=r"a\.txt: longer than 5 bytes"):
+        read_text(photos / "a.txt", most=5)

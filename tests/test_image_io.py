@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import struct
+import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from posterkit.image_io import as_rgb, read_image, read_mask, read_size, remove_unfinished, written_whole
+from posterkit import image_io
+from posterkit.image_io import as_rgb, open_image, read_image, read_mask, read_size, remove_unfinished, written_whole
 
 
 def pattern(width: int = 6, height: int = 4) -> Image.Image:
@@ -211,6 +213,67 @@ def test_many_threads_that_write_one_file_leave_one_whole_file(tmp_path: Path) -
         list(pool.map(write, range(10, 60)))
     (file,) = tmp_path.iterdir()
     assert len(file.read_text()) == 20_000 and len(set(file.read_text()[::2])) == 1
+
+
+def many_scans(side: int, scans: int) -> bytes:
+    """A progressive JPEG whose last scan stands there again and again: small in the file, a pass over all pixels."""
+    buffer = io.BytesIO()
+    Image.new("L", (side, side), 90).save(buffer, "JPEG", progressive=True)
+    whole = buffer.getvalue()
+    last, end = whole.rindex(b"\xff\xda"), whole.rindex(b"\xff\xd9")
+    return whole[:end] + whole[last:end] * scans + whole[end:]
+
+
+def test_a_picture_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
+    path = tmp_path / "slow.jpg"
+    path.write_bytes(many_scans(1024, 40_000))
+    began = time.monotonic()
+    said = r"slow\.jpg: takes longer to decode than the limit of 0\.5 s"
+    with pytest.raises(ValueError, match=said), open_image(path, max_seconds=0.5) as image:
+        image.load()
+    assert time.monotonic() - began < 15
+    path.write_bytes(many_scans(64, 3))
+    assert read_image(path).getpixel((0, 0)) == (90, 90, 90)
+
+
+def test_a_file_of_too_many_bytes_is_not_opened(tmp_path: Path) -> None:
+    pattern().save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"a\.png: 0 MiB are more than the limit of"):
+        open_image(tmp_path / "a.png", max_bytes=10).__enter__()
+
+
+def test_a_tile_larger_than_any_picture_is_refused_before_its_buffer_is_made() -> None:
+    # width, height, bits, deflate, black is zero, channels, tile width and height, where and how long the tile is
+    tags = {256: 64, 257: 64, 258: 8, 259: 8, 262: 1, 277: 1, 322: 60_000, 323: 60_000, 324: 0, 325: 9}
+    entries = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in tags.items())
+    content = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+    with pytest.raises(ValueError, match=r"x\.tif: its tiles are 60000x60000, the limit is 100 megapixels"):
+        read_image(content, name="x.tif")
+
+
+def test_the_bytes_of_a_file_are_read_as_the_file_is(tmp_path: Path) -> None:
+    pattern().save(tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    assert read_image(content).tobytes() == read_image(tmp_path / "a.png").tobytes()
+    assert read_size(content) == (6, 4)
+    with pytest.raises(ValueError, match=r"^row 3: a: damaged image"):
+        read_image(content[:50], name="row 3: a")
+
+
+def test_exif_that_cannot_be_read_spoils_no_picture(tmp_path: Path) -> None:
+    pattern().save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\xff", quality=95)
+    assert read_image(tmp_path / "a.jpg").size == (6, 4) == read_size(tmp_path / "a.jpg")
+
+
+def test_what_is_converted_in_bands_equals_what_is_converted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.random.default_rng(0)
+    glass = Image.fromarray(noise.integers(0, 256, (50, 40, 4), np.uint8), "RGBA")
+    deep = Image.fromarray(noise.integers(0, 2**16, (50, 40), np.uint16))
+    whole = [as_rgb(glass).tobytes(), as_rgb(deep).tobytes()]
+    monkeypatch.setattr(image_io, "_BAND", 40 * 7)
+    assert [as_rgb(glass).tobytes(), as_rgb(deep).tobytes()] == whole
+    on_white = Image.alpha_composite(Image.new("RGBA", glass.size, "white"), glass).convert("RGB")
+    assert whole[0] == on_white.tobytes()
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,9 +13,8 @@ from posterkit.batch.folder import read_folder
 from posterkit.batch.rows import BadRow, checked
 from posterkit.documents import read_json, read_lines
 from posterkit.pipelines.registry import resolve
-from posterkit.schema import PosterRequest, sides
-from posterkit.sizing import MAX_SIDE
-from posterkit.tasks import ANCHORS, MOST_CANDIDATES, TEXT, Anchor, parse_anchor
+from posterkit.schema import REQUEST_VALUES, PosterRequest, is_strings, is_text, is_whole, sides, value_faults
+from posterkit.tasks import ANCHORS, TEXT, Anchor, parse_anchor
 
 
 def read_requests(source: Path, common: PosterRequest, skip: Path | None = None) -> list[PosterRequest | BadRow]:
@@ -43,10 +41,7 @@ def parse_row(row: Any, name: str, base: Path, common: PosterRequest) -> PosterR
     if not isinstance(row, dict):
         return BadRow(name, f"a row must be a JSON object, found {type(row).__name__}")
     faults = [_unknown(key, tuple(_CHECKS)) for key in row if key not in _CHECKS]
-    for key, (test, accepted) in _CHECKS.items():
-        value = row.get(key)
-        if value is not None and not test(value):
-            faults.append(f"{key} must be {accepted}, found {json.dumps(value, ensure_ascii=False)}")
+    faults += value_faults(row, _CHECKS)
     if faults:
         return BadRow(name, "; ".join(faults))
     given = {key: value for key, value in row.items() if value is not None}
@@ -137,29 +132,9 @@ def _anchor(value: str | list[int]) -> Anchor:
     return parse_anchor(value) if isinstance(value, str) else (value[0], value[1])
 
 
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_side(value: Any) -> bool:
-    return _is_int(value) and 16 <= value <= MAX_SIDE
-
-
-def _is_strings(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) and item.strip() for item in value)
-
-
 def _is_anchor(value: Any) -> bool:
     if isinstance(value, list):
-        return len(value) == 2 and all(_is_int(item) for item in value)
+        return len(value) == 2 and all(is_whole(item) for item in value)
     try:
         return isinstance(value, str) and bool(parse_anchor(value))
     except ValueError:
@@ -181,27 +156,13 @@ def _result(out: str) -> PurePosixPath:
 
 # taken as they stand in the row
 _PLAIN = ("seed", "steps", "guidance", "negative_prompt", "best_of", "strength", "preserve")
-_SIDE = f"a whole number of pixels from 16 to {MAX_SIDE}"
 _CHECKS = {
-    "task": (_is_text, "a task name"),
-    "prompt": (_is_text, "a text"),
-    "texts": (_is_strings, "a list of non-empty texts"),
-    "images": (_is_strings, "a list of file names"),
-    "mask": (_is_text, "a file name"),
+    **REQUEST_VALUES,
+    "images": (is_strings, "a list of file names"),
+    "mask": (is_text, "a file name"),
     "anchor": (_is_anchor, f"one of {', '.join(ANCHORS)}, or [x, y]"),
-    "width": (_is_side, _SIDE),
-    "height": (_is_side, _SIDE),
-    "seed": (lambda value: _is_int(value) and 0 <= value < 2**63, "a whole number of at least 0"),
-    "steps": (lambda value: _is_int(value) and 1 <= value <= 1000, "a whole number from 1 to 1000"),
-    "guidance": (lambda value: _is_number(value) and 0 <= value <= 100, "a number from 0 to 100"),
-    "negative_prompt": (_is_text, "a text"),
-    "lora": (_is_text, "a file or folder name"),
-    "best_of": (
-        lambda value: _is_int(value) and 1 <= value <= MOST_CANDIDATES,
-        f"a whole number from 1 to {MOST_CANDIDATES}",
-    ),
-    "draft": (_is_text, '"auto", "none" or a file name'),
-    "strength": (lambda value: _is_number(value) and 0 < value <= 1, "a number above 0 and at most 1"),
+    "lora": (is_text, "a file or folder name"),
+    "draft": (is_text, '"auto", "none" or a file name'),
     "preserve": (lambda value: isinstance(value, bool), "true or false"),
     "out": (_is_result, "a .png name inside the output folder"),
 }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from posterkit import __version__
 from posterkit.cli import options
+from posterkit.messages import printable
 from posterkit.tasks import MOST_CANDIDATES
 
 if TYPE_CHECKING:
@@ -48,10 +49,11 @@ def run(args: argparse.Namespace) -> int:
 
     request, record = PosterRequest(id="generate"), None
     if args.from_image:
-        from posterkit.generate.record import request_from_poster
+        from posterkit.generate.record import check_models, request_from_poster
 
         request, recorded, record = request_from_poster(args.from_image)
         options.output_paths(args, [*request.images, request.mask])
+        check_models(args.from_image, recorded, request.lora, asked=settings)
         settings = asdict(recorded) | settings
     if args.width or args.height:
         changes["size"] = sides(args.width or request.width, args.height or request.height)
@@ -92,7 +94,7 @@ def make_and_save(
         poster.save(path)
         print(f"{path}  {poster.request.size}, seed {poster.seed}")
     for line in choice_summary(poster.record):
-        print(line)
+        print(printable(line))
     return 0
 
 

@@ -8,6 +8,8 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from posterkit.messages import printable
+
 
 def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("poster", type=Path, metavar="POSTER", help="a PNG that posterkit made")
@@ -24,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     path = args.poster
     record = read_record(path)
     if args.json:
-        print(json.dumps(record, ensure_ascii=False, indent=2))
+        print(_harmless(json.dumps(record, ensure_ascii=False, indent=2)))
         return 0
     try:
         lines = _lines(record)
@@ -34,12 +36,17 @@ def run(args: argparse.Namespace) -> int:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in lines:
-        table.add_row(name, value)
+        table.add_row(printable(name), printable(value))
     console = Console()
     console.print(table, markup=False)
     again = f"posterkit generate --from-image {shlex.quote(str(path))} -o again.png"
     console.print(f"\nmake it again: {again}", markup=False, highlight=False, soft_wrap=True)
     return 0
+
+
+def _harmless(text: str) -> str:
+    """JSON in which control characters beyond ASCII, which JSON lets stand, are escapes too."""
+    return "".join(letter if letter == "\n" or letter.isprintable() else json.dumps(letter)[1:-1] for letter in text)
 
 
 def _lines(record: dict[str, Any]) -> list[tuple[str, str]]:

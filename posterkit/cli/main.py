@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from posterkit import __version__
+from posterkit.messages import printable
 
 DONE, SOME_FAILED, WRONG_CALL, INTERRUPTED = 0, 1, 2, 130
 
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.debug:
             traceback.print_exc()
         wrong = isinstance(error, (ValueError, OSError))
-        line = (str(error) or type(error).__name__).strip().splitlines()[0]
+        line = printable((str(error) or type(error).__name__).strip().splitlines()[0])
         plain = wrong or type(error).__module__.startswith("posterkit.")
         print(f"posterkit: {line if plain else f'{type(error).__name__}: {line}'}", file=sys.stderr)
         return WRONG_CALL if wrong else SOME_FAILED

@@ -14,13 +14,17 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from posterkit.messages import printable
+
 if TYPE_CHECKING:
     from posterkit.batch.engines import LedgerEntry
 
 
 def note(line: str) -> None:
     """One line on stderr that is no error."""
-    _console().print(f"posterkit: note: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    _console().print(
+        printable(f"posterkit: note: {line}"), style="yellow", markup=False, highlight=False, soft_wrap=True
+    )
 
 
 def set_up_messages(debug: bool) -> None:
@@ -96,7 +100,7 @@ class BatchProgress:
         self._say("posterkit: finishing the current posters; Ctrl-C once more stops at once")
 
     def _say(self, line: str) -> None:
-        self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._progress.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def _without_name(why: str, row: str) -> str:

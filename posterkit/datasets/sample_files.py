@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from posterkit.documents import read_json
-from posterkit.image_io import as_rgb
+from posterkit.image_io import read_image
 from posterkit.schema import DrawnLine, DrawnText, PosterSample, Region
 from posterkit.tasks import TASKS
 
@@ -120,12 +120,8 @@ def sample_from_row(row: Row, read: Callable[[str], bytes]) -> PosterSample:
         raise ValueError(f"a sample needs id, task and target; {found}")
 
     def load(name: str, mode: str) -> np.ndarray:
-        content = io.BytesIO(read(name))
-        try:
-            with Image.open(content) as picture:
-                return np.asarray(as_rgb(picture).convert(mode))
-        except (OSError, SyntaxError) as error:
-            raise ValueError(f"{row['id']}: {name}: damaged image ({(str(error).splitlines() or [''])[0]})") from None
+        picture = read_image(read(name), name=f"{row['id']}: {name}")
+        return np.asarray(picture if mode == "RGB" else picture.convert(mode))
 
     try:
         return PosterSample(

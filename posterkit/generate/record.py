@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,13 +18,17 @@ from PIL import Image, PngImagePlugin
 import posterkit
 from posterkit.generate.metadata import CHUNK, FORMAT, file_hash, from_anywhere, read_record
 from posterkit.generate.plan import PosterPlan, Settings
-from posterkit.image_io import written_whole
+from posterkit.image_io import MAX_BYTES, written_whole
 from posterkit.layout import Layout
+from posterkit.messages import one_line
+from posterkit.pipelines.registry import is_here
 from posterkit.prompts import quoted_texts
-from posterkit.schema import PosterRequest
+from posterkit.schema import REQUEST_VALUES, PosterRequest, ValueCheck, is_text, value_faults
 from posterkit.sizing import Size
 from posterkit.typeset.poster import TypesetPoster
 
+_TEXT: ValueCheck = (is_text, "a text")
+_SWITCH: ValueCheck = (lambda value: isinstance(value, bool), "true or false")
 _PARTS = ("torch", "diffusers", "transformers", "peft", "pillow", "numpy", "scipy")
 
 
@@ -155,6 +160,7 @@ def request_from_poster(poster: str | Path) -> tuple[PosterRequest, Settings, di
     record = read_record(poster)
     try:
         row, model, settings = record["row"], record["model"], record["settings"]
+        _check_values(poster, record)
         anchor, quoted = row["anchor"], quoted_texts(row["prompt"])
         request = PosterRequest(
             row["prompt"],
@@ -182,11 +188,44 @@ def request_from_poster(poster: str | Path) -> tuple[PosterRequest, Settings, di
     return request, found, record
 
 
+def check_models(poster: Path, recorded: Settings, lora: str | None, asked: Mapping[str, Any]) -> None:
+    """Raise ValueError where a poster's record would fetch a model that nobody has asked for.
+
+    Args:
+        recorded: the settings of the record.
+        lora: the request's own.
+        asked: settings that the user named, which replace the record's.
+    """
+    named = {"model": recorded.model, "transformer": recorded.transformer, "lora": recorded.lora or lora}
+    for option, name in named.items():
+        if name and option not in asked and not is_here(name):
+            raise ValueError(
+                f"{poster}: was made with the {option} {one_line(name, 80)}, which is not on this machine; "
+                f"give --{option} to fetch it, or to take another"
+            )
+
+
+def _check_values(poster: Path, record: dict[str, Any]) -> None:
+    """Raise ValueError where a record asks for what a manifest may not ask for."""
+    row, model, settings = record["row"], record["model"], record["settings"]
+    faults = value_faults(row, {**REQUEST_VALUES, "lora": _TEXT, "expanded": _TEXT})
+    if "chosen" in record:
+        faults += value_faults({"seed": record["chosen"]["seed"]})
+    faults += value_faults(model, dict.fromkeys(("name", "transformer", "lora"), _TEXT))
+    faults += value_faults(settings, dict.fromkeys(("preset", "device", "dtype"), _TEXT))
+    faults += value_faults(row, dict.fromkeys(("native", "draw_text"), _SWITCH))
+    if faults:
+        raise ValueError(f"{poster}: its record: {'; '.join(faults)}")
+
+
 def _feedback(record: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
     """The suggestions that led from the draft to the poster that was kept."""
     rounds = record.get("refined", {}).get("rounds", ())
     kept = [(one["content"], one["style"]) for one in rounds if one["kept"]]
-    return tuple(tuple(said) for said in [*record["row"].get("feedback", ()), *kept])
+    said = [tuple(one) for one in (*record["row"].get("feedback", ()), *kept)]
+    if not all(isinstance(text, str) for one in said for text in one):
+        raise TypeError("feedback")
+    return tuple(said)
 
 
 def _source(file: dict[str, Any], poster: Path) -> Path:
@@ -194,7 +233,7 @@ def _source(file: dict[str, Any], poster: Path) -> Path:
     if file["path"] is None:
         raise ValueError(f"{poster}: was made from a picture that was no file; its maker alone can make it again")
     for path in (poster.parent / file["path"], Path(file["path"])):
-        if path.is_file():
+        if path.is_file() and path.stat().st_size <= MAX_BYTES:
             if file_hash(path) != file["sha256"]:
                 raise ValueError(f"{poster}: was made from {path}, which has changed since; put the old one back")
             return path

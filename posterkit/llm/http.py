@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+import httpcore
 import httpx
 
 from posterkit.documents import read_json
@@ -67,7 +69,10 @@ class JsonClient:
             where = "api_key" if api_key else API_KEY
             raise ValueError(f"{where}: the key holds a character that cannot be sent; printable ASCII is accepted")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._client = httpx.Client(timeout=timeout, headers=headers, trust_env=False)
+        self._network = _Network()
+        self._client = httpx.Client(
+            timeout=timeout, headers=headers, trust_env=False, transport=_transport(self._network)
+        )
 
     def get(self, path: str) -> Any:
         """The JSON at a path; errors as `post`."""
@@ -85,6 +90,7 @@ class JsonClient:
     def reach(self, path: str) -> None:
         """AnswerError where no server answers; any status counts as an answer, and nothing is tried again."""
         try:
+            self._network.end_in(self.timeout)
             with self._client.stream("GET", self.url + path):
                 pass
         except httpx.HTTPError as error:
@@ -104,7 +110,7 @@ class JsonClient:
 
     def _try(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
         """One try: JSON, AnswerError where another would not help, _Busy where it may."""
-        deadline = time.monotonic() + self.timeout
+        deadline = self._network.end_in(self.timeout)
         received = bytearray()
         try:
             with self._client.stream(method, self.url + path, json=body) as reply:
@@ -128,6 +134,63 @@ class JsonClient:
             return read_json(text)
         except ValueError:
             raise AnswerError(f"{self.url}{path}: the reply is not JSON: {one_line(text)}") from None
+
+
+class _Network(httpcore.SyncBackend):
+    """Connections whose every read and write ends at the deadline of the thread that waits for it.
+
+    httpx counts its timeout anew for each read, so that a server which sends a byte of its headers now and then keeps
+    a caller for ever.
+    """
+
+    def __init__(self) -> None:
+        self._of_thread = threading.local()
+
+    def end_in(self, seconds: float) -> float:
+        """Set this thread's deadline, and return it."""
+        self._of_thread.deadline = time.monotonic() + seconds
+        return self._of_thread.deadline
+
+    def left(self, timeout: float | None) -> float:
+        """Seconds that one read or write may take."""
+        left = self._of_thread.deadline - time.monotonic()
+        if left <= 0:
+            raise httpcore.ReadTimeout("out of time")
+        return left if timeout is None else min(left, timeout)
+
+    def connect_tcp(self, host: str, port: int, timeout: float | None = None, *rest: Any, **more: Any) -> _Stream:
+        return _Stream(super().connect_tcp(host, port, self.left(timeout), *rest, **more), self)
+
+
+class _Stream(httpcore.NetworkStream):
+    def __init__(self, stream: httpcore.NetworkStream, network: _Network) -> None:
+        self._stream, self._network = stream, network
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, self._network.left(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, self._network.left(timeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> _Stream:
+        return _Stream(
+            self._stream.start_tls(ssl_context, server_hostname, self._network.left(timeout)), self._network
+        )
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+def _transport(network: _Network) -> httpx.BaseTransport:
+    """httpx's own, over these connections; httpx has no argument for them, httpcore below it has."""
+    transport = httpx.HTTPTransport(trust_env=False)
+    transport._pool = httpcore.ConnectionPool(
+        ssl_context=httpx.create_ssl_context(trust_env=False), network_backend=network, keepalive_expiry=5.0
+    )
+    return transport
 
 
 class _Busy(Exception):

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from posterkit.documents import read_yaml
+from posterkit.documents import read_text, read_yaml
 from posterkit.messages import error_line
 from posterkit.pipelines.loading import LOAD_FAULTS, add_loras, load_transformer, weight_bytes
 from posterkit.pipelines.registry import FAMILIES, ModelFamily, family_of, resolve
@@ -148,7 +148,7 @@ def read_preset(name: str, family: str) -> Preset:
     file = Path(name) if name.endswith((".yaml", ".yml")) else _preset_folder() / f"{name}.yaml"
     if not file.is_file():
         raise ValueError(f"preset {name!r} is unknown; there are {', '.join(preset_names())}, or give a YAML file")
-    content = read_yaml(file.read_text(encoding="utf-8"), str(file))
+    content = read_yaml(read_text(file), str(file))
     _check_keys(file, content, ("memory_gb", "ram_gb", *FAMILIES))
     said = content.get(family) or {}
     _check_keys(file, said, tuple(f.name for f in fields(Preset)))

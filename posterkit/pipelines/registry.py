@@ -194,6 +194,19 @@ def is_hub_id(source: str) -> bool:
     return bool(_HUB_ID.fullmatch(source)) and not Path(source).parent.is_dir() and not source.startswith("runs/")
 
 
+def is_here(source: str) -> bool:
+    """Whether a name needs no download: shipped, a folder or a file, or in the hub's cache already."""
+    path, _ = path_and_weight(source)
+    if path == "mini" or path.startswith("mini:") or Path(path).exists():
+        return True
+    if not is_hub_id(path):
+        return False
+    from huggingface_hub import try_to_load_from_cache
+
+    files = ("model_index.json", "config.json", "pytorch_lora_weights.safetensors")
+    return any(isinstance(try_to_load_from_cache(path, name), str) for name in files)
+
+
 def read_file(model: str, name: str) -> str:
     """A small text file of a folder or a hub repository.
 

@@ -14,10 +14,12 @@ from PIL import Image
 from posterkit.image_io import open_image
 from posterkit.llm.client import AnswerError
 from posterkit.llm.http import JsonClient
+from posterkit.messages import one_line
 from posterkit.rewards.reward import RewardError, RewardResult, check_count
 from posterkit.schema import TEXT, PosterRequest, Region
 from posterkit.sizing import Size
 
+_LONGEST_WHY = 2000  # letters
 MOST_BYTES = 1 << 24  # of a reply; a result takes some hundred bytes
 
 
@@ -120,15 +122,23 @@ def unpack_results(packed: Any, count: int) -> list[RewardResult]:
         raise ValueError(f"{found} for {count} posters")
     try:
         return [
-            RewardResult(float("nan"), {}, str(one["error"]))
+            RewardResult(float("nan"), {}, one_line(str(one["error"])))
             if "error" in one
             else RewardResult(
-                float(one["value"]), {str(k): float(v) for k, v in one["parts"].items()}, str(one["why"])
+                _in_range(one["value"]),
+                {one_line(k, 80): float(v) for k, v in one["parts"].items()},
+                one_line(str(one["why"]), _LONGEST_WHY),
             )
             for one in packed
         ]
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"a result holds value, parts and why: {error}") from None
+
+
+def _in_range(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"a value must be a number from 0 to 1, found {one_line(repr(value), 40)}")
+    return float(value)
 
 
 def _packed(row: PosterRequest) -> dict[str, Any]:

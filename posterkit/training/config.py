@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 
-from posterkit.documents import read_yaml
+from posterkit.documents import read_text, read_yaml
 from posterkit.training.errors import WrongCall
 
 Config = TypeVar("Config")
@@ -141,7 +141,7 @@ def load_config(cls: type[Config], path: str | Path, overrides: typing.Sequence[
     path = Path(path)
     if not path.is_file():
         raise OSError(f"{path}: no such config file")
-    values = read_yaml(path.read_text(encoding="utf-8"), str(path)) or {}
+    values = read_yaml(read_text(path), str(path)) or {}
     if not isinstance(values, dict):
         raise ValueError(f"{path}: a config is a mapping of keys to values")
     for override in overrides:

@@ -199,7 +199,7 @@ def test_what_may_not_be_read_is_the_fault_of_its_row(tmp_path: Path, monkeypatc
         return call
 
     monkeypatch.setattr(Path, "iterdir", refusing(Path.iterdir))
-    monkeypatch.setattr(Path, "read_text", refusing(Path.read_text))
+    monkeypatch.setattr(Path, "open", refusing(Path.open))
     rows = {row.id: row for row in read_requests(tmp_path, PosterRequest(task="style_driven"))}
     assert isinstance(rows["b.png"], PosterRequest)
     assert rows["a.png"] == BadRow("a.png", "a.txt cannot be read (Permission denied)")

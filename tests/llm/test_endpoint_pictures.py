@@ -156,3 +156,16 @@ def test_an_answer_that_is_none_of_those_asked_for_is_an_error(serve):
     server = serve(says("A fine poster"))
     with pytest.raises(AnswerError, match="answers 'A fine poster'; 0, 1 are accepted"):
         Endpoint(server.url, "m").choice_probabilities("s", ["u"], "01")
+
+
+def test_headers_that_come_a_byte_at_a_time_end_at_the_deadline(serve):
+    def slowly(handler, body):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        for _ in range(100):
+            handler.wfile.write(b"x")
+            time.sleep(0.1)
+
+    server, began = serve(slowly), time.monotonic()
+    with pytest.raises(AnswerError, match=r"no reply in 0\.5 s; gave up after 1 tries"):
+        Endpoint(server.url, "m", timeout=0.5, retries=0).ask("s", "u", [])
+    assert time.monotonic() - began < 2
