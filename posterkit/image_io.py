@@ -106,10 +106,7 @@ def read_image_and_kind(
 def as_rgb(image: Image.Image, background: str = "white") -> Image.Image:
     """An open image as a designer sees it, see `read_image`; the very object where nothing is to be done."""
     profile = image.info.get("icc_profile")
-    turn = _TURNS.get(_orientation(image))
-    if turn is not None:
-        image = image.transpose(turn)
-    return _flatten(_to_rgb(image, profile), background)
+    return _flatten(_to_rgb(_upright(image), profile), background)
 
 
 def read_cutout(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image | None:
@@ -118,9 +115,9 @@ def read_cutout(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Imag
     Raises:
         ValueError: as `read_image`.
     """
-    with _opened(path, max_pixels) as image:
+    with open_image(path, max_pixels=max_pixels) as image:
         image.load()
-        found = _to_rgb(ImageOps.exif_transpose(image), image.info.get("icc_profile"))
+        found = _to_rgb(_upright(image), image.info.get("icc_profile"))
         clear = found.mode == "RGBA" and found.getchannel("A").getextrema()[0] < 128
         return found.copy() if clear else None
 
@@ -271,6 +268,11 @@ def _check_tiles(image: Image.Image, what: str, most: int) -> None:
     width, height = tags.get(322, 0), tags.get(323, 0)
     if isinstance(width, int) and isinstance(height, int) and width * height > most:
         raise ValueError(f"{what}: its tiles are {Size(width, height)}, the limit is {most / 2**20:g} megapixels")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    turn = _TURNS.get(_orientation(image))
+    return image if turn is None else image.transpose(turn)
 
 
 def _orientation(image: Image.Image) -> int:

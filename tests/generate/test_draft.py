@@ -111,7 +111,7 @@ def test_candidates_are_painted_over_drafts_of_their_own(maker):
     ("changes", "line"),
     [
         ({"draft": "none", "strength": 0.5}, "strength 0.5 paints over a draft, and there is none"),
-        ({"strength": 1.5}, "strength must be above 0 and at most 1, found 1.5"),
+        ({"strength": 1.5}, "strength must be a number above 0 and at most 1, found 1.5"),
     ],
 )
 def test_a_request_that_contradicts_itself_is_refused(maker, changes, line):

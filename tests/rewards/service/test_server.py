@@ -97,6 +97,23 @@ def test_what_is_no_answer_is_an_error_and_no_worth(answer):
             RemoteReward(running.url, retries=0)([RED], [PosterRequest()])
 
 
+@pytest.mark.parametrize("value", ["1e9", "-0.1", "1.001", "1e400", "true", '"0.5"'])
+def test_a_value_out_of_range_is_no_worth(value):
+    answer = f'{{"results": [{{"value": {value}, "parts": {{}}, "why": ""}}]}}'.encode()
+    with servers() as start:
+        running = start(lambda handler, body: reply(handler, answer))
+        with pytest.raises(RewardError, match="a value must be a number from 0 to 1, found"):
+            RemoteReward(running.url, retries=0)([RED], [PosterRequest()])
+
+
+def test_what_a_server_says_is_one_printable_line():
+    answer = b'{"results": [{"value": 0.5, "parts": {"a\\u001b[2J": 0.1}, "why": "good\\u001b]0;x\\u0007\\nvery"}]}'
+    with servers() as start:
+        running = start(lambda handler, body: reply(handler, answer))
+        (worth,) = RemoteReward(running.url, retries=0)([RED], [PosterRequest()])
+    assert worth.why == "good ]0;x very" and worth.parts == {"a [2J": 0.1}
+
+
 def png_header(width: int, height: int) -> str:
     """A PNG that announces so many pixels and holds none."""
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
