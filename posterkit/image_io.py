@@ -184,7 +184,7 @@ def open_image(
     with _bytes_of(source, what, max_bytes, time.monotonic() + max_seconds) as file:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                warnings.simplefilter("ignore")  # of sizes, which are checked here, and of tags
                 Image.init()
                 image = Image.open(file, formats=formats)  # noqa: TID251 - the one reader
         except UnidentifiedImageError:

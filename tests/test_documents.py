@@ -75,7 +75,7 @@ def test_one_bad_line_costs_itself(tmp_path, monkeypatch):
     found = []
     for number, line in read_lines(tmp_path / "a.jsonl"):
         try:
-            found.append((number, read_json(line, "x")))
+            found.append((number, read_json(line, "x", 100)))
         except ValueError as error:
             found.append((number, str(error)))
     assert found == [
