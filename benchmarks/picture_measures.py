@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from posterkit.generate.compose import enlarge
+from posterkit.generate.enlarge import enlarge
 from posterkit.metrics.ocr import TextReader
 from posterkit.schema import PosterSample
 from posterkit.sizing import fit_area

@@ -73,7 +73,7 @@ def interleaved(ours: Callable[[], Any], peer: Callable[[], Any], pairs: int) ->
 def make_poster(folder: str | None) -> dict[str, float]:
     """Load the text pipeline, draw, enlarge, typeset; seconds, GiB, and seconds of all cores together (cpu)."""
     from posterkit import PosterBrief, PosterCraftPipeline, mini, typeset
-    from posterkit.generate.compose import enlarge
+    from posterkit.generate.enlarge import enlarge
 
     pipe = PosterCraftPipeline.from_pretrained(folder or mini.path("postercraft"))
     pipe.set_progress_bar_config(disable=True)

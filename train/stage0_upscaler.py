@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from posterkit.pipelines.registry import resolve_folder
-from posterkit.pipelines.upscaler import CompactUpscaler
+from posterkit.pipelines.upscaler import CompactUpscaler, Upscaler
 from posterkit.synthetic import SyntheticPosters
 from posterkit.training.adapters.autoencoder import Autoencoder, AutoencoderKind, images_to_tensor
 from posterkit.training.config import RunConfig, parse_config
@@ -94,7 +94,7 @@ class Pairs:
         self.position = state["position"]
 
 
-class Upscaler:
+class UpscalerModel:
     """The network as a run trains and saves it."""
 
     def __init__(self, config: UpscalerConfig) -> None:
@@ -108,7 +108,7 @@ class Upscaler:
 def main() -> None:
     config = parse_config(UpscalerConfig)
     run = Run(config)
-    model, pairs = Upscaler(config), Pairs(config)
+    model, pairs = UpscalerModel(config), Pairs(config)
     pairs.draw(run.print)
     for small, large in run.steps(model, pairs, sample=partial(contact_sheet, model, pairs)):
         small, large = small.to(run.device), large.to(run.device)
@@ -118,13 +118,13 @@ def main() -> None:
     run.finish(model)
 
 
-def contact_sheet(model: Upscaler, pairs: Pairs) -> Image.Image:
+def contact_sheet(model: UpscalerModel, pairs: Pairs) -> Image.Image:
     """What is enlarged, with Lanczos, by the network, and the drawing, of six posters."""
-    rows = []
+    rows, enlarge = [], Upscaler(model.module, model.module.scale, next(model.module.parameters()).device)
     for soft, _, large in pairs.pairs[:6]:
         size = large.shape[1::-1]
         lanczos = np.asarray(Image.fromarray(soft).resize(size, Image.Resampling.LANCZOS))
-        row = [lanczos, np.asarray(model.module.enlarge(Image.fromarray(soft), size)), large]
+        row = [lanczos, np.asarray(enlarge(Image.fromarray(soft))), large]
         rows.append(np.concatenate([picture[: min(size), : min(size)] for picture in row], 1))
     side = min(row.shape[0] for row in rows)
     return Image.fromarray(np.concatenate([row[:side, : 3 * side] for row in rows]))

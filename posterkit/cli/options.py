@@ -49,6 +49,10 @@ def add_poster_options(options: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--strength", type=_share, metavar="SHARE", help="how much of the draft is painted anew, above 0 and at most 1"
     )
+    group.add_argument(
+        "--upscaler", metavar="FILE",
+        help="what enlarges the drawing: none, or a .safetensors file (default: the checkpoint's own)",
+    )  # fmt: skip
     group.add_argument("--native", action="store_true", help="keep the size that the model draws; enlarge nothing")
     lettering = group.add_mutually_exclusive_group()
     lettering.add_argument(
@@ -146,7 +150,7 @@ def _share(text: str) -> float:
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     """What the call says of `PosterMaker`'s settings."""
-    names = ("model", "transformer", "lora", "preset", "device", "dtype", "reward", "critic", "segmenter")
+    names = ("model", "transformer", "lora", "preset", "device", "dtype", "reward", "critic", "segmenter", "upscaler")
     given = {name: getattr(args, name, None) for name in names} | {"native": args.native or None}
     given["draw_text"] = args.draw_text
     return {name: value for name, value in given.items() if value is not None}

@@ -54,7 +54,8 @@ class PosterMaker:
 
     Args:
         settings: see `posterkit.generate.plan.Settings`: `model`, `transformer`, `lora`, `preset`, `device`, `dtype`,
-            `native`, `draw_text`, `reward`, `critic`, `segmenter`. A recipe's run folder stands for its averaged
+            `native`, `draw_text`, `reward`, `critic`, `segmenter`,
+            `upscaler`. A recipe's run folder stands for its averaged
             weights.
     """
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import posterkit
 from posterkit.generate.draft import DraftPlan, plan_draft
+from posterkit.generate.enlarge import OWN
 from posterkit.generate.metadata import content_id, file_hash, from_anywhere, picture_hash
 from posterkit.image_io import MAX_PIXELS, read_size
 from posterkit.pipelines.loading import CardDraft, card_draft, card_prompts, card_scripts
@@ -45,6 +46,8 @@ class Settings:
         draw_text: texts are drawn by the diffusion model instead of typeset; None leaves it to the checkpoint.
         reward: compares posters, see `posterkit.rewards.open_reward`; None means the rules.
         critic: suggests improvements, see `posterkit.critic.open_critic`; None means the rules.
+        upscaler: enlarges drawings: a file (see `posterkit.pipelines.upscaler.open_upscaler`), or "none"; None means
+            the checkpoint's own, if it has one.
         segmenter: cuts subjects out, see `posterkit.pipelines.segmenters.open_segmenter`; None means the rules.
     """
 
@@ -59,6 +62,7 @@ class Settings:
     reward: str | None = None
     critic: str | None = None
     segmenter: str | None = None
+    upscaler: str | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,14 @@ class PosterPlan:
     notes: tuple[str, ...] = ()
 
     @property
+    def upscaler(self) -> str | None:
+        """The file of the network that enlarges the drawing; None where arithmetic does."""
+        if self.settings.upscaler is not None:
+            return None if self.settings.upscaler == "none" else self.settings.upscaler
+        own = Path(self.checkpoint.source) / OWN
+        return str(own) if own.is_file() else None
+
+    @property
     def steps(self) -> int:
         """Denoising steps of one poster; a draft takes only the last part of them."""
         steps = self.request.steps or 0
@@ -131,8 +143,10 @@ def find_checkpoint(settings: Settings, task: str) -> Checkpoint:
     """The checkpoint that posters of a task are made with.
 
     Raises:
-        ValueError: no such model, or one that does not draw the task.
+        ValueError: no such model or upscaler, or one that does not draw the task.
     """
+    if settings.upscaler not in (None, "none") and not Path(settings.upscaler).is_file():
+        raise ValueError(f"{settings.upscaler}: there is no such upscaler; give a .safetensors file, or none")
     family = family_for(task)
     name = settings.model or "mini"
     name = family.mini if name == "mini" else name
@@ -196,6 +210,8 @@ def make_plan(request: PosterRequest, settings: Settings, checkpoint: Checkpoint
         row |= {"preserve": preserve}
     if preserve and settings.segmenter:
         row |= {"segmenter": from_anywhere(settings.segmenter)}
+    if settings.upscaler:
+        row |= {"upscaler": from_anywhere(settings.upscaler)}
     # a LoRA counts by what it holds, which its revision says, not by where it lies
     name = content_id(row | {"lora": None}, revision, posterkit.__version__)
     overlay = replace(brief, texts=by_hand) if by_hand else None

@@ -182,6 +182,7 @@ def request_from_poster(poster: str | Path) -> tuple[PosterRequest, Settings, di
         found = Settings(
             model["name"], model["transformer"], model["lora"], settings["preset"], settings["device"],
             settings["dtype"], row["native"], row["draw_text"], segmenter=row.get("segmenter"),
+            upscaler=row.get("upscaler"),
         )  # fmt: skip
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{poster}: its record is damaged ({error!r})") from None

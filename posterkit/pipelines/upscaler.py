@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-PIXELS_AT_ONCE = 512 * 768  # of the small picture; larger ones go through in bands
-OVERLAP = 16  # rows that neighbouring bands share, at least the reach of the network's convolutions
+from posterkit.llm.once import opened_once
+from posterkit.messages import error_line
+
+TILE = 512  # side of what goes through a network at once, in pixels of the small picture
+OVERLAP = 16  # pixels that neighbouring tiles share, at least the reach of the network's convolutions
 
 
 class CompactUpscaler(nn.Module):
@@ -59,21 +64,75 @@ class CompactUpscaler(nn.Module):
             made = layer(made)
         return F.pixel_shuffle(made, self.scale) + F.interpolate(x, scale_factor=self.scale, mode="nearest")
 
-    @torch.no_grad()
-    def enlarge(self, image: Image.Image, size: tuple[int, int]) -> Image.Image:
-        """A picture at `size`: through the network as often as it takes, and down to the size with Lanczos."""
-        device = next(self.parameters()).device
-        while image.width < size[0] or image.height < size[1]:
-            pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)[None].float().to(device) / 255
-            made = torch.cat(list(self._bands(pixels)), 2)[0].clamp(0, 1)
-            image = Image.fromarray((made * 255).round().byte().permute(1, 2, 0).cpu().numpy())
-        return image if image.size == tuple(size) else image.resize(size, Image.Resampling.LANCZOS)
 
-    def _bands(self, pixels: Tensor):
-        """The enlarged picture in bands of rows, each computed with its neighbours' edges."""
-        height, width = pixels.shape[-2:]
-        rows = max(1, PIXELS_AT_ONCE // width)
-        for top in range(0, height, rows):
-            first, last = max(0, top - OVERLAP), min(height, top + rows + OVERLAP)
-            made = self(pixels[:, :, first:last])
-            yield made[:, :, (top - first) * self.scale : (min(height, top + rows) - first) * self.scale]
+class Upscaler:
+    """A network that enlarges pictures in tiles, so that a large one takes no more memory than a small one.
+
+    Args:
+        model: `(1, 3, s H, s W)` from `(1, 3, H, W)`, both in about [0, 1].
+        scale: its s.
+        device: where it runs.
+        overlap: pixels that a tile sees of its neighbours.
+    """
+
+    def __init__(
+        self, model: Callable[[Tensor], Tensor], scale: int, device: torch.device | str = "cpu", overlap: int = OVERLAP
+    ) -> None:
+        self.model, self.scale, self.device, self.overlap = model, scale, device, overlap
+
+    @torch.no_grad()
+    def __call__(self, image: Image.Image) -> Image.Image:
+        """A picture `scale` times as wide and high, mode RGB."""
+        pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)[None].float() / 255
+        made = torch.empty(3, *(side * self.scale for side in pixels.shape[-2:]), dtype=torch.uint8)
+        for rows in self._spans(image.height):
+            for columns in self._spans(image.width):
+                self._tile(pixels, made, rows, columns)
+        return Image.fromarray(made.permute(1, 2, 0).numpy())
+
+    def _spans(self, side: int) -> list[tuple[int, int]]:
+        return [(start, min(side, start + TILE)) for start in range(0, side, TILE)]
+
+    def _tile(self, pixels: Tensor, made: Tensor, rows: tuple[int, int], columns: tuple[int, int]) -> None:
+        s, (top, left) = self.scale, (max(0, first - self.overlap) for first in (rows[0], columns[0]))
+        seen = pixels[:, :, top : rows[1] + self.overlap, left : columns[1] + self.overlap].to(self.device)
+        tile = (self.model(seen)[0].clamp(0, 1) * 255).round().byte().cpu()
+        made[:, rows[0] * s : rows[1] * s, columns[0] * s : columns[1] * s] = tile[
+            :, (rows[0] - top) * s : (rows[1] - top) * s, (columns[0] - left) * s : (columns[1] - left) * s
+        ]
+
+
+@opened_once(kept=2)
+def open_upscaler(path: str, device: str | None = None) -> Upscaler:
+    """An upscaler by its file: SRVGGNetCompact, or whatever spandrel knows where that is installed.
+
+    Args:
+        path: safetensors; a .pth file would have to be unpickled, and is refused.
+        device: None takes the best there is.
+
+    Raises:
+        ValueError: no such file, or no network that can be opened here.
+    """
+    from posterkit.pipelines.presets import hardware
+
+    if not path.endswith(".safetensors"):
+        raise ValueError(f"{path}: upscalers are read from .safetensors files only")
+    where = hardware(device).device
+    try:
+        weights = load_file(path)
+    except (OSError, SafetensorError) as fault:
+        raise ValueError(f"{path}: cannot read this upscaler: {error_line(fault)}") from None
+    if {"body.0.weight", "body.1.weight", "body.2.weight"} <= set(weights):
+        model = CompactUpscaler.from_file(path).to(where)
+        return Upscaler(model, model.scale, where)
+    try:
+        from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
+    except ImportError:
+        raise ValueError(f"{path}: no SRVGGNetCompact; pip install posterkit[upscale] opens other upscalers") from None
+    try:
+        other = ModelLoader(device=where).load_from_state_dict(weights)
+    except UnsupportedModelError:
+        raise ValueError(f"{path}: spandrel knows no upscaler with these weights") from None
+    if not isinstance(other, ImageModelDescriptor) or other.scale < 2:
+        raise ValueError(f"{path}: a network that does not enlarge pictures")
+    return Upscaler(other.eval(), other.scale, where, overlap=4 * OVERLAP)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from posterkit.generate.compose import enlarge, paste_kept
+from posterkit.generate.compose import paste_kept
+from posterkit.generate.enlarge import enlarge
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS, place
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFilter
 from safetensors.torch import load_file, save_file
 
+from posterkit import mini
+from posterkit.generate.enlarge import OWN, enlarge
 from posterkit.pipelines import upscaler
-from posterkit.pipelines.upscaler import CompactUpscaler
+from posterkit.pipelines.upscaler import CompactUpscaler, Upscaler, open_upscaler
 
 
 @pytest.fixture
@@ -37,20 +41,48 @@ def test_a_saved_file_has_the_keys_of_srvggnetcompact_and_opens_again(model, tmp
 def test_without_a_residual_it_repeats_the_nearest_pixel(model):
     torch.nn.init.zeros_(model.body[-1].weight), torch.nn.init.zeros_(model.body[-1].bias)
     image = picture((12, 8))
-    made = model.enlarge(image, (48, 32))
+    made = Upscaler(model, 4)(image)
     assert np.array_equal(np.asarray(made), np.asarray(image.resize((48, 32), Image.Resampling.NEAREST)))
 
 
-def test_bands_do_not_show(model, monkeypatch):
-    whole = np.asarray(model.enlarge(picture((24, 100)), (96, 400))).astype(int)
-    monkeypatch.setattr(upscaler, "PIXELS_AT_ONCE", 24 * 30)
-    banded = np.asarray(model.enlarge(picture((24, 100)), (96, 400))).astype(int)
-    assert np.abs(whole - banded).max() <= 1
+def test_tiles_do_not_show(model, monkeypatch):
+    enlarge = Upscaler(model, 4)
+    whole = np.asarray(enlarge(picture((70, 100)))).astype(int)
+    monkeypatch.setattr(upscaler, "TILE", 32)
+    tiled = np.asarray(enlarge(picture((70, 100)))).astype(int)
+    assert whole.shape == (400, 280, 3) and np.abs(whole - tiled).max() <= 1
 
 
-@pytest.mark.parametrize("size", [(40, 60), (130, 200), (24, 36)])
-def test_any_size_is_reached(model, size):
-    assert model.enlarge(picture((24, 36)), size).size == size
+@pytest.mark.parametrize("size", [(40, 60), (130, 200), (400, 600)])
+def test_a_checkpoints_own_upscaler_reaches_any_size(model, size, tmp_path):
+    model.save(tmp_path / OWN)
+    made, name = enlarge(picture((24, 36)), size, str(tmp_path / OWN))
+    assert made.size == size and name == "upscaler-shock"
+
+
+def test_a_smaller_size_needs_no_upscaler():
+    assert enlarge(picture((24, 36)), (12, 18), "none.safetensors")[1] == "lanczos"
+
+
+def test_a_pickle_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"other\.pth: upscalers are read from \.safetensors files only"):
+        open_upscaler(str(tmp_path / "other.pth"))
+
+
+def test_an_upscaler_of_another_kind_is_named(tmp_path):
+    save_file({"conv.weight": torch.zeros(3, 3)}, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match=r"other\.safetensors: "):
+        open_upscaler(str(tmp_path / "other.safetensors"))
+
+
+def test_mini_comes_with_an_upscaler_that_sharpens_what_its_decoder_blurs():
+    step = Image.new("RGB", (48, 48), (20, 30, 40))
+    step.paste((220, 210, 200), (24, 0, 48, 48))
+    soft = step.filter(ImageFilter.GaussianBlur(1))
+    ours = enlarge(soft, (192, 192), str(Path(mini.path("postercraft"), OWN)))[0]
+    rows = [np.asarray(made)[96, :, 0] for made in (ours, soft.resize((192, 192), Image.Resampling.LANCZOS))]
+    within, lanczos = (int(((row > 40) & (row < 200)).sum()) for row in rows)  # 80 % of the rise
+    assert 1 <= within < 0.7 * lanczos
 
 
 def test_another_networks_file_is_refused(tmp_path):
