@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from posterkit.llm.once import opened_once
+from posterkit.llm.open_model import opened_once
 from posterkit.messages import error_line
 
 TILE = 512  # side of what goes through a network at once, in pixels of the small picture
