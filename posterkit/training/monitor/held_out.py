@@ -6,8 +6,9 @@ import json
 import math
 import textwrap
 from collections.abc import Sequence
+from importlib.util import find_spec
 from statistics import mean
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -20,10 +21,11 @@ from posterkit.training.loading.judgements import Judgement, Side
 from posterkit.training.loading.weakening import blank
 from posterkit.training.protocols import RunView
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 QUOTED = ("wrong_text", "text_error")  # both sides show one poster
 _TILE, _GAP, _TEXT, _COLUMNS = 190, 10, 88, 5  # pixels; pairs in a row
-_SIDE, _LEFT, _TOP, _FOOT = 420, 70, 56, 118  # pixels
-_INK, _GRAY, _BLUE = (40, 42, 48), (176, 180, 188), (38, 98, 190)
 
 
 def tell_apart(model: RewardModel, pairs: Sequence[Judgement], run: RunView) -> None:
@@ -67,9 +69,13 @@ def tell_apart(model: RewardModel, pairs: Sequence[Judgement], run: RunView) -> 
             with written_whole(run.folder / name) as path:
                 path.write_text(text, encoding="utf-8")
         title = f"{run.folder.resolve().name} after {run.step} steps"
-        for name, picture in (("calibration", draw_reliability(found, title)), ("pairs", draw_pairs(pairs, margins))):
-            with written_whole(run.folder / f"{name}.png") as path:
-                picture.save(path)
+        with written_whole(run.folder / "pairs.png") as path:
+            draw_pairs(pairs, margins).save(path)
+        if find_spec("matplotlib"):
+            with written_whole(run.folder / "calibration.png") as path:
+                draw_reliability(found, title).savefig(path)
+        else:
+            run.print("no calibration.png without matplotlib; pip install 'posterkit[train]'")
     run.print(f"held-out pairs: {said['right']:.0%} of {len(pairs)} right, calibration error {found.ece:.3f}")
     for kind, one in kinds.items():
         aside = f", {one['right_unseen']:.0%} with the poster blank" if kind in QUOTED else ""
@@ -174,36 +180,24 @@ def chance_of_chosen(chosen: Sequence[float], rejected: Sequence[float]) -> tupl
     return float(scale / spread), float(offset - scale * middle / spread)
 
 
-def draw_reliability(found: Reliability, title: str) -> Image.Image:
-    """Predicted confidence against observed frequency, a disc for each bin, as large as its share of the pairs."""
-    sheet = Image.new("RGB", (_LEFT + _SIDE + 40, _TOP + _SIDE + _FOOT), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
-    total = sum(one.count for one in found.bins) or 1
-    low = min([0.5, *(math.floor(one.observed * 10) / 10 for one in found.bins)])
+def draw_reliability(found: Reliability, title: str) -> Figure:
+    """Predicted confidence against observed frequency: a disc for each bin, as large as its share of the pairs.
 
-    def at(predicted: float, observed: float) -> tuple[float, float]:
-        return _LEFT + (predicted - 0.5) * 2 * _SIDE, _TOP + (1 - (observed - low) / (1 - low)) * _SIDE
+    Raises:
+        ImportError: matplotlib is not installed (posterkit[train]).
+    """
+    from matplotlib.figure import Figure
 
-    draw.text((_LEFT, 16), title, _INK, ImageFont.load_default(18))
-    for tick in range(6):
-        x, y = at(0.5 + tick / 10, 1)[0], at(0.5, low + (1 - low) * tick / 5)[1]
-        draw.line((x, _TOP, x, _TOP + _SIDE), (232, 234, 238))
-        draw.line((_LEFT, y, _LEFT + _SIDE, y), (232, 234, 238))
-        draw.text((x, _TOP + _SIDE + 8), f"{0.5 + tick / 10:.1f}", _INK, font, anchor="ma")
-        draw.text((_LEFT - 8, y), f"{low + (1 - low) * tick / 5:.2f}", _INK, font, anchor="rm")
-    draw.rectangle((_LEFT, _TOP, _LEFT + _SIDE, _TOP + _SIDE), outline=_GRAY)
-    draw.line((*at(0.5, 0.5), *at(1, 1)), _GRAY, 2)
-    points = [at(one.predicted, one.observed) for one in found.bins]
-    draw.line(points, _BLUE, 2)
-    for one, (x, y) in zip(found.bins, points, strict=True):
-        radius = 4 + 14 * math.sqrt(one.count / total)
-        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=_BLUE)
-        draw.text((x, y), str(one.count), "white", ImageFont.load_default(11), anchor="mm", stroke_width=2,
-                  stroke_fill=_BLUE)  # fmt: skip
-    foot = _TOP + _SIDE
-    draw.text((_LEFT + _SIDE / 2, foot + 34), "predicted P(chosen)", _INK, font, anchor="ma")
-    draw.text((_LEFT, foot + 60), "up: how often it was chosen; discs: pairs in a bin", _INK, font)
-    draw.text(
-        (_LEFT, foot + 84), f"expected calibration error {found.ece:.3f} over {total} held-out pairs", _INK, font
-    )
-    return sheet
+    predicted, observed, counts = zip(*found.bins, strict=True) if found.bins else ((), (), ())
+    total = sum(counts)
+    figure = Figure(figsize=(5.3, 5.6), layout="constrained")
+    axes = figure.add_subplot(title=title, xlim=(0.48, 1.02), ylim=(min([0.5, *observed]) - 0.02, 1.02))
+    axes.set_xlabel(f"predicted confidence\nexpected calibration error {found.ece:.3f} over {total} held-out pairs")
+    axes.set_ylabel("observed: how often that side was chosen")
+    axes.grid(color="#e8eaee")
+    axes.plot([0.5, 1], [0.5, 1], color="#b0b4bc")
+    axes.plot(predicted, observed, color="#2662be")
+    axes.scatter(predicted, observed, [60 + 700 * count / total for count in counts], color="#2662be", zorder=3)
+    for x, y, count in found.bins:
+        axes.annotate(str(count), (x, y), color="white", fontsize=8, ha="center", va="center", zorder=4)
+    return figure
