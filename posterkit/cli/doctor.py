@@ -11,13 +11,15 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, metadata, requires, version
+from importlib.metadata import metadata, requires
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from posterkit import __version__
+from posterkit.cli.recipes import recipe_root
+from posterkit.compatibility import find_bad_pairs, installed_version
 
 PARTS = (
     "torch", "diffusers", "transformers", "accelerate", "peft", "safetensors", "pillow", "numpy", "scipy", "rapidocr",
@@ -112,6 +114,8 @@ def fits() -> list[tuple[str, str]]:
 def troubles() -> Iterator[Trouble]:
     """Pairs of packages that are known to break each other, and parts that are missing."""
     yield from _too_old()
+    for pair, line in find_bad_pairs():
+        yield Trouble(line, pair.cure)
     yield from _torchvision()
     yield from _impostors()
     yield from _opencv()
@@ -131,7 +135,7 @@ def _too_old() -> Iterator[Trouble]:
         need = Requirement(line)
         if need.marker is not None and not need.marker.evaluate():
             continue
-        found = _version(need.name)
+        found = installed_version(need.name)
         if found is None:
             yield Trouble(f"{need.name} is not installed", f'pip install "{need.name}{need.specifier}"')
         elif not need.specifier.contains(found, prereleases=True):
@@ -152,7 +156,7 @@ def _torchvision() -> Iterator[Trouble]:
     except Exception as error:
         reason = str(error).splitlines()[0]
         yield Trouble(
-            f"torch {torch.__version__} and torchvision {_version('torchvision')} do not fit ({reason})",
+            f"torch {torch.__version__} and torchvision {installed_version('torchvision')} do not fit ({reason})",
             f"{sys.executable} -m pip uninstall torchvision (posterkit does not need it)",
         )
 
@@ -160,7 +164,7 @@ def _torchvision() -> Iterator[Trouble]:
 def _impostors() -> Iterator[Trouble]:
     """PyPI's nunchaku is a library for piecewise linear functions, not the 4-bit engine of that name."""
     if _installed("nunchaku") and not _is_engine("nunchaku"):
-        what = f"nunchaku {_version('nunchaku')} from PyPI is an unrelated library, not the 4-bit engine"
+        what = f"nunchaku {installed_version('nunchaku')} from PyPI is an unrelated library, not the 4-bit engine"
         yield Trouble(what, f"{sys.executable} -m pip uninstall nunchaku")
 
 
@@ -186,18 +190,22 @@ def _is_engine(name: str) -> bool:
 
 
 def _versions() -> list[tuple[str, str]]:
-    return [(name, _version(name) or "not installed") for name in PARTS]
-
-
-def _version(name: str) -> str | None:
+    """The installed version of each part, and the tested one where it is another."""
     try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
+        lines = (recipe_root() / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    tested = dict(line.split("==") for line in lines if "==" in line)
+    shown = []
+    for name in PARTS:
+        here = installed_version(name)
+        differs = here and name in tested and here.partition("+")[0] != tested[name]
+        shown.append((name, f"{here}; tested with {tested[name]}" if differs else here or "not installed"))
+    return shown
 
 
 def _installed(name: str) -> bool:
-    return _version(name) is not None or importlib.util.find_spec(name.replace("-", "_")) is not None
+    return installed_version(name) is not None or importlib.util.find_spec(name.replace("-", "_")) is not None
 
 
 def _print_table(console: Console, title: str, lines: list[tuple[str, str]]) -> None:

@@ -26,6 +26,7 @@ from transformers import (
     T5EncoderModel,
 )
 
+from posterkit.compatibility import TEXT_ENCODER_LORA, check_versions
 from posterkit.pipelines.checks import Sampling, check_finite, check_output, check_strength
 from posterkit.pipelines.denoise import joins_guidance
 from posterkit.pipelines.flux_inputs import Condition, one_each
@@ -88,6 +89,15 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
         self.vae_scale_factor = 2 ** (len(vae.config.block_out_channels) - 1) if vae is not None else 8  # type: ignore[attr-defined]
         self.patch = 2 * self.vae_scale_factor  # pixels a side of one patch token: the grid of sizes
         self.image_processor = VaeImageProcessor(vae_scale_factor=self.patch)
+
+    @classmethod
+    def lora_state_dict(cls, *args: Any, **kwargs: Any) -> Any:
+        """As upstream. ValueError where the LoRA changes a text encoder and the installed versions cannot load it."""
+        found = super().lora_state_dict(*args, **kwargs)
+        weights = found[0] if isinstance(found, tuple) else found
+        if any(key.startswith(f"{cls.text_encoder_name}.") for key in weights):
+            check_versions(TEXT_ENCODER_LORA)
+        return found
 
     @property
     def guidance_scale(self) -> float:

@@ -5,9 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
+
+from posterkit import compatibility
+from posterkit.cli import doctor
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def install(site: Path, name: str, version: str, code: str = "", summary: str = "") -> None:
@@ -54,3 +61,32 @@ def test_a_broken_pair_is_named_with_its_cure(found: list[str], what: str, cure:
 
 def test_no_package_of_this_environment_is_in_trouble(tmp_path: Path) -> None:
     assert [line for line in troubles(tmp_path) if "mini:" not in line] == []
+
+
+@pytest.mark.parametrize(
+    ("transformers", "peft", "lines"),
+    [("5.24.0", "0.21.2", 1), ("5.24.0", "0.22.0", 0), ("5.23.0", "0.21.2", 0), ("5.30.1", "0.19.0", 1)],
+)
+def test_a_pair_that_is_known_to_fail_is_one_line_with_its_cure(monkeypatch, transformers, peft, lines) -> None:
+    numbers = {"transformers": transformers, "peft": peft}
+    monkeypatch.setattr(compatibility, "version", lambda name: numbers.get(name) or metadata.version(name))
+    found = [one for one in doctor.troubles() if "work together" in one.what]
+    assert len(found) == lines
+    for one in found:
+        assert one.what.startswith(f"transformers {transformers} and peft {peft} do not work together: LoRA on text")
+        assert one.cure == 'pip install "transformers<5.24"'
+
+
+def test_every_known_pair_is_one_that_the_tested_versions_do_not_form() -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    tested = dict(line.split("==") for line in lines if "==" in line)
+    for pair in compatibility.BAD_PAIRS:
+        assert not all(SpecifierSet(bad).contains(tested[name]) for name, bad in pair.versions.items())
+
+
+def test_a_version_that_was_not_tested_is_shown_beside_the_tested_one(monkeypatch) -> None:
+    monkeypatch.setattr(doctor, "installed_version", lambda name: "99.0" if name == "peft" else "1.0+cpu")
+    shown = dict(doctor._versions())
+    tested = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
+    assert shown["peft"] == f"99.0; tested with {tested['peft']}"
+    assert shown["xformers"] == "1.0+cpu"  # tested with none

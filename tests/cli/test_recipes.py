@@ -42,7 +42,7 @@ def installed(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     for name in ("posterkit", "train", "data_tools", "configs"):
         shutil.copytree(ROOT / name, folder / "source" / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "constraints.txt", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / "source" / name)
     pip = sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"
     run(*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", folder, folder / "source", folder=folder)
@@ -71,6 +71,8 @@ print(*recipe_names("train"))
     configs = {str(path.relative_to(ROOT)) for path in (ROOT / "configs").rglob("*.yaml")}
     share = environment / "share" / "posterkit"
     assert {str(path.relative_to(share)) for path in (share / "configs").rglob("*.yaml")} == configs
+
+    assert (share / "constraints.txt").read_text() == (ROOT / "constraints.txt").read_text()
 
     dry = run(installed, recipe, "--dry-run", folder=tmp_path)
     assert "configs/mini/stage0_autoencoder.yaml" in dry.splitlines()[0]

@@ -13,7 +13,8 @@ import torch
 from diffusers import DiffusionPipeline, FluxPipeline
 from safetensors.torch import load_file
 
-from posterkit import PosterCraftPipeline
+from posterkit import PosterCraftPipeline, compatibility
+from posterkit.pipelines.loading import add_loras
 
 SMALL = {"width": 32, "height": 48, "num_inference_steps": 2, "max_sequence_length": 24, "output_type": "latent"}
 SHIM = Path(__file__).parents[2] / "pipelines" / "postercraft"
@@ -175,3 +176,25 @@ def test_a_lora_changes_the_poster_scales_fuses_and_unloads_without_a_trace(tmp_
     fresh.unfuse_lora()
     fresh.unload_lora_weights()
     torch.testing.assert_close(draw(fresh), before, atol=1e-5, rtol=1e-5)
+
+
+def test_a_lora_on_a_text_encoder_is_refused_where_transformers_and_peft_do_not_fit(tmp_path, monkeypatch):
+    from peft import LoraConfig
+    from peft.utils import get_peft_model_state_dict
+
+    pipe = PosterCraftPipeline(**tiny_flux.components())
+    for part, targets in ((pipe.transformer, ["to_q"]), (pipe.text_encoder, ["q_proj"])):
+        part.add_adapter(LoraConfig(r=2, target_modules=targets))
+    layers = {"transformer_lora_layers": get_peft_model_state_dict(pipe.transformer)}
+    PosterCraftPipeline.save_lora_weights(tmp_path / "transformer", **layers)
+    layers["text_encoder_lora_layers"] = get_peft_model_state_dict(pipe.text_encoder)
+    PosterCraftPipeline.save_lora_weights(tmp_path / "both", **layers)
+
+    fresh = PosterCraftPipeline(**tiny_flux.components())
+    monkeypatch.setattr(compatibility, "version", {"transformers": "5.24.0", "peft": "0.21.2"}.__getitem__)
+    with pytest.raises(ValueError, match=r"transformers 5\.24\.0 and peft 0\.21\.2 do not work together.*pip install"):
+        add_loras(fresh, str(tmp_path / "both"))
+    assert not fresh.get_list_adapters()
+    add_loras(fresh, str(tmp_path / "transformer"))
+    monkeypatch.undo()
+    add_loras(PosterCraftPipeline(**tiny_flux.components()), str(tmp_path / "both"))

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForImageTextToText
 
+from posterkit.compatibility import TEXT_ENCODER_LORA, check_versions
 from posterkit.documents import read_json, read_text
 from posterkit.pipelines.instruction import PICTURE
 from posterkit.pipelines.loading import quiet_bars
@@ -113,8 +114,9 @@ class RewardModel:
         """Freeze the backbone and put a LoRA on it, which trains in float32 with the head.
 
         Raises:
-            ValueError: a target fits no layer.
+            ValueError: a target fits no layer, or transformers and peft do not fit.
         """
+        check_versions(TEXT_ENCODER_LORA)
         backbone: Any = self.module["backbone"]
         ends = {name.split(".")[-1] for name, part in backbone.named_modules() if isinstance(part, nn.Linear)}
         for target in targets:
