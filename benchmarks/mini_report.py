@@ -29,10 +29,13 @@ from PIL import Image
 
 from posterkit.evaluation.statistics import Estimate, bootstrap
 from posterkit.generate.draw import draw as draw_requests
-from posterkit.generate.maker import open_pipeline
+from posterkit.generate.enlarge import OWN
+from posterkit.generate.maker import PosterMaker, open_pipeline
 from posterkit.metrics.color import border_color, nearest_color_name
 from posterkit.metrics.expected_texts import request_from_sample
-from posterkit.schema import PosterSample
+from posterkit.pipelines.registry import resolve
+from posterkit.schema import PosterRequest, PosterSample
+from posterkit.sizing import Size
 from posterkit.tasks import BLANK, TASKS
 
 if TYPE_CHECKING:
@@ -43,6 +46,7 @@ ALL = ("text", *TASKS, "words", "photos")
 SAMPLING = ("num_inference_steps", "guidance_scale", "true_cfg_scale", "negative_prompt")
 DRAWN = 1000  # held-out drawings that a model's are compared with
 CRAFT = ("text", "words")  # what PosterCraft draws; all else is PosterOmni's
+DRAFTED = Size(256, 384)  # what is painted over a draft
 CONTROLLED = ("layout_driven", "id_driven")  # drawn once more, from another sample's reference
 TARGETS = {
     "text: named background obeyed": 0.85,
@@ -216,6 +220,8 @@ def load(task: str, options: argparse.Namespace, loaded: dict[str, Any]) -> Any:
 def run_models(
     task: str, samples: list[PosterSample], options: argparse.Namespace, loaded: dict[str, Any]
 ) -> dict[str, Trial]:
+    if options.way == "default":
+        return {"mini": Trial(samples, as_generate_draws(samples, options), [])}
     pipe = load(task, options, loaded)
     settings = {"batch": options.batch, "seed": options.seed, "steps": options.steps}
     if options.cfg:
@@ -227,6 +233,20 @@ def run_models(
     shuffled = [own[i] for i in strangers(samples)]
     controls = draw(pipe, task, samples, shuffled, settings) if task in CONTROLLED else []
     return {"mini": Trial(samples, posters, controls)}
+
+
+def as_generate_draws(samples: Sequence[PosterSample], options: argparse.Namespace) -> list[Picture]:
+    """Text posters as `posterkit generate` draws them: the prompt read as a scene, and painted over its draft."""
+    with PosterMaker(model=options.postercraft, native=True) as maker:
+        requests = [
+            PosterRequest(sample.caption, size=DRAFTED, seed=options.seed + i, steps=options.steps, texts=())
+            for i, sample in enumerate(samples)
+        ]
+        made = maker.make([maker.plan(request) for request in requests])
+    for one in made:
+        if isinstance(one, Exception):
+            raise one
+    return [np.asarray(one.image) for one in made if not isinstance(one, Exception)]
 
 
 def run_bounds(task: str, samples: list[PosterSample], pipe: Any = None) -> dict[str, Trial]:
@@ -274,11 +294,18 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--cfg", type=float, help="true guidance scale, two forward passes a step")
     parser.add_argument("--captions", choices=("long", "short"), default="long", help="short since version 3")
     parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument(
+        "--way", choices=("noise", "default"), default="noise",
+        help="from noise alone, or text and words as posterkit generate makes them: scene, draft, 256x384",
+    )  # fmt: skip
     parser.add_argument("--truth", action="store_true", help="no model: score the bounds")
     parser.add_argument("--recogniser", type=Path, default=Path("runs/recogniser"), help="its folder")
     parser.add_argument("--no-ocr", action="store_true", help="do not look for lettering")
     parser.add_argument("--out", type=Path, default=Path("mini_report"), help="folder for report.json and the sheets")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.way == "default" and not set(options.tasks) <= set(CRAFT):
+        parser.error(f"--way default draws --tasks {' '.join(CRAFT)}")
+    return options
 
 
 def main() -> None:
@@ -303,7 +330,8 @@ def main() -> None:
             for name, trial in trials.items():
                 measures = measure(task, trial, judge)
                 if part == "text":
-                    measures |= whole_pictures(trial, judge, size)
+                    own = Path(resolve(options.postercraft or "mini:postercraft"), OWN)
+                    measures |= whole_pictures(trial, judge, size, str(own) if own.is_file() else None)
                 prefix = "photos, " if part == "photos" else ""
                 report.setdefault(name, {}).update({prefix + key: found for key, found in measures.items()})
                 contact_sheet(trial).save(options.out / f"{'photos_' * bool(prefix)}{task}_{name}.png")
@@ -313,14 +341,18 @@ def main() -> None:
         print(f"\n{name}\n{table(measures)}")
 
 
-def whole_pictures(trial: Trial, judge: Judge, size: tuple[int, int]) -> dict[str, Estimate]:
+def whole_pictures(
+    trial: Trial, judge: Judge, size: tuple[int, int], upscaler: str | None = None
+) -> dict[str, Estimate]:
     """Fréchet distance to other held-out drawings, and edge width at the size shown, also against the drawing's."""
     from picture_measures import SHOWN, as_shown, edge_width
 
     others = [sample.target for sample in heldout("text", size, len(trial.samples) + DRAWN, seed=1)]
     distance = judge.distance(trial.posters, others)
     found = {"text: Fréchet distance to drawings": Estimate(distance, distance, distance, len(trial.posters))}
-    widths = [width for poster in trial.posters[:24] if not math.isnan(width := edge_width(as_shown(poster)))]
+    widths = [
+        width for poster in trial.posters[:24] if not math.isnan(width := edge_width(as_shown(poster, upscaler)))
+    ]
     drawn = [edge_width(sample.target) for sample in heldout("text", SHOWN, 24, seed=0)]
     mean = float(np.nanmean(drawn))
     if widths:

@@ -65,10 +65,10 @@ def _rise(row: NDArray, x: int, contrast: float) -> float | None:
     return float(end - start)
 
 
-def as_shown(image: Picture) -> Picture:
-    """A picture enlarged to about `SHOWN` as `posterkit generate` does it."""
+def as_shown(image: Picture, upscaler: str | None = None) -> Picture:
+    """A picture enlarged to about `SHOWN` as `posterkit generate` does it with a checkpoint's upscaler."""
     size = fit_area(image.shape[1::-1], SHOWN[0] * SHOWN[1])
-    return np.asarray(enlarge(Image.fromarray(image), size)[0])
+    return np.asarray(enlarge(Image.fromarray(image), size, upscaler)[0])
 
 
 def frechet_distance(one: NDArray, other: NDArray) -> float:

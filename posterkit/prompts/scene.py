@@ -58,6 +58,10 @@ _AFTER = re.compile(
     r"\s*(foncé\w*|sombre|profond\w*|clair\w*|pâle|oscur\w*|profund\w*|medianoche|clar[oa]s?|pálid\w*|pastel)\b",
     re.IGNORECASE,
 )
+_OWN_PLACE = re.compile(
+    r" (center|left|right|top|bottom)(?: \w+ background)?(?: (?:flat|gradient|outlined|halftone))?"
+    rf"(?: (?:{'|'.join(_ABSTRACT)}))?$"
+)
 _HEX = re.compile(r"#([0-9a-f]{6}|[0-9a-f]{3})\b", re.IGNORECASE)
 _CJK = re.compile(r"[\u2e80-\u9fff\u3040-\u30ff]")
 _ADJECTIVES_FOLLOW = re.compile(
@@ -150,7 +154,8 @@ def read_scene(prompt: str) -> Scene:
     details = tuple(
         (colors.get(span), span.name) for span in spans if span.kind == "detail" and fits(subject, span.name)
     )
-    place = next(iter(table("places")[0].take(prose)[0]), None)
+    own = _OWN_PLACE.search(prose)  # the prompt may be a caption in mini's language already
+    place = own[1] if own else next(iter(table("places")[0].take(prose)[0]), None)
     style = next((_STYLE_OF[name] for name in styles if name in _STYLE_OF), None)
     details = tuple({noun: (tone, noun) for tone, noun in details}.values())
     return Scene(subject, color, details, place, background, style, mood, tuple(notes))

@@ -79,7 +79,8 @@ def plan_scene(scene: Scene, size: Size, seed: int = 0, lettered: bool = True) -
 
 
 def _layout(rng: Random, scene: Scene, lettered: bool) -> TitleLayout:
-    names = _LAYOUTS[scene.place or "center"] if lettered or scene.place else ("middle",)
+    free = not lettered and scene.place in (None, "center")
+    names = ("middle",) if free else _LAYOUTS[scene.place or "center"]
     name = names[int(rng.random() * len(names))]
     return next(layout for layout in LAYOUTS if layout.name == name)
 

@@ -66,3 +66,10 @@ def test_no_word_of_a_table_means_two_things():
                 name, words = line.split(":")
                 for word in words.split():
                     assert seen.setdefault(word, name) == name, f"{path.name}: {word!r} is {seen[word]!r} and {name!r}"
+
+
+@pytest.mark.parametrize(
+    "caption", ["red sailboat black waves left navy background flat calm", "white rabbit top", "gray fox right bold"]
+)
+def test_a_caption_in_minis_language_stays_as_it_is(caption):
+    assert read_scene(caption).caption() == caption
