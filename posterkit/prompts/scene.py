@@ -58,10 +58,6 @@ _AFTER = re.compile(
     r"\s*(foncé\w*|sombre|profond\w*|clair\w*|pâle|oscur\w*|profund\w*|medianoche|clar[oa]s?|pálid\w*|pastel)\b",
     re.IGNORECASE,
 )
-_OWN_PLACE = re.compile(
-    r" (center|left|right|top|bottom)(?: \w+ background)?(?: (?:flat|gradient|outlined|halftone))?"
-    rf"(?: (?:{'|'.join(_ABSTRACT)}))?$"
-)
 _HEX = re.compile(r"#([0-9a-f]{6}|[0-9a-f]{3})\b", re.IGNORECASE)
 _CJK = re.compile(r"[\u2e80-\u9fff\u3040-\u30ff]")
 _ADJECTIVES_FOLLOW = re.compile(
@@ -128,6 +124,9 @@ def read_scene(prompt: str) -> Scene:
         prompt: ordinary words in any of the seven languages; quoted texts should be taken out before.
     """
     prose = prompt.strip()
+    if own := _own_caption().fullmatch(prose):  # a caption in mini's language already
+        color, subject, details, place, background, style, mood = own.groups()
+        return Scene(subject, color, tuple(_own_details(details)), place, background, style, mood)
     spans = _spans(prose)
     found = [span for span in spans if span.kind in ("subject", "kin")]
     exact = [span for span in found if span.kind == "subject"]
@@ -154,11 +153,37 @@ def read_scene(prompt: str) -> Scene:
     details = tuple(
         (colors.get(span), span.name) for span in spans if span.kind == "detail" and fits(subject, span.name)
     )
-    own = _OWN_PLACE.search(prose)  # the prompt may be a caption in mini's language already
-    place = own[1] if own else next(iter(table("places")[0].take(prose)[0]), None)
+    place = next(iter(table("places")[0].take(prose)[0]), None)
     style = next((_STYLE_OF[name] for name in styles if name in _STYLE_OF), None)
     details = tuple({noun: (tone, noun) for tone, noun in details}.values())
     return Scene(subject, color, details, place, background, style, mood, tuple(notes))
+
+
+@cache
+def _own_caption() -> re.Pattern[str]:
+    """Matches what `Scene.caption` writes."""
+    subjects, nouns, places = (set(table(name)[0].names.values()) for name in ("subjects", "details", "places"))
+    color, noun = "|".join(COLORS), "|".join(sorted({*nouns, *_OWN_NOUNS}, key=len, reverse=True))
+    subject = "|".join(sorted(subjects, key=len, reverse=True))
+    return re.compile(
+        rf"(?:({color}) )?({subject})((?: (?:{color}|{noun}))*?)(?: ({'|'.join(places)}))?(?: ({color}) background)?"
+        rf"(?: ({'|'.join(sorted(set(_STYLE_OF.values())))}))?(?: ({'|'.join(_ABSTRACT)}))?"
+    )
+
+
+def _own_details(words: str) -> Iterator[Detail]:
+    """The details of a caption: colours, nouns, and nouns behind their colours."""
+    color = None
+    for word in re.findall("crescent moon|striped sun|\\w+", words):
+        if word in COLORS:
+            if color:
+                yield color, ""
+            color = word
+        else:
+            yield color, word
+            color = None
+    if color:
+        yield color, ""
 
 
 _NAMES = {"bars": "sound bars", "rings": "rings of sound", "lights": "soft lights", "tiles": "geometric tiles",
@@ -174,6 +199,9 @@ def _named(subject: str) -> str:
 
 
 _ORBS = ("sun", "striped sun", "moon", "crescent moon")
+# details of captions that no word of a prompt names
+_OWN_NOUNS = (*_ORBS, "window", "frame", "porthole", "border", "disc", "label", "sleeve", "leaves", "vase", "belly",
+              "moons", "arch")  # fmt: skip
 _RINGS = re.compile(r"\b(?:rings?|ring(?:en)?|anneaux|anillos|кольц\w+)\b|光环|光環|环|環", re.IGNORECASE)
 _SCENERY = (*_ORBS, "mountains", "city", "sailboat", "lighthouse", "whale")
 _ANIMALS = ("cat", "bear", "rabbit", "owl", "robot", "frog", "fox", "penguin")
