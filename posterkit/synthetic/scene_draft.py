@@ -9,7 +9,9 @@ The subject stands clear of where a title goes.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
+from typing import Any
 
 from PIL import Image
 
@@ -17,8 +19,8 @@ from posterkit.prompts import COLORS, quoted_texts, without_texts
 from posterkit.prompts.scene import Scene, read_scene
 from posterkit.schema import PosterRequest
 from posterkit.sizing import Size
-from posterkit.synthetic.contents import STYLES, SUBJECTS, Contents, read_contents
-from posterkit.synthetic.layouts import LAYOUTS, TitleLayout
+from posterkit.synthetic.contents import PANELS, STYLES, SUBJECTS, Contents, read_contents
+from posterkit.synthetic.layouts import LAYOUTS, Rect, TitleLayout
 from posterkit.synthetic.palettes import NAMES, ColorScheme, distance, draw_palette
 from posterkit.synthetic.synthetic_poster import SyntheticPoster, draw_poster, motif_area, render
 
@@ -27,14 +29,14 @@ _TRIES = 600
 _NEUTRALS = ((214, 210, 204), (150, 148, 150), (62, 60, 66))
 _STYLE = {word: style for style, word in STYLES.items()}
 _THEME = {subject: theme for theme, names in SUBJECTS.items() for subject in names}
-# where the subject stands, the arrangements that put it there
-_LAYOUTS = {
-    "left": ("right",),
-    "right": ("left",),
-    "top": ("bottom",),
-    "bottom": ("top",),
-    "center": ("top", "bottom"),
-}
+_NO_TITLE = (0.0, 0.0, 0.0, 0.0)
+# where the subject stands on a poster without a title
+_FREE: dict[str, Rect] = {
+    "center": (0.1, 0.1, 0.9, 0.9), "left": (0.04, 0.1, 0.66, 0.9), "right": (0.34, 0.1, 0.96, 0.9),
+    "top": (0.1, 0.05, 0.9, 0.72), "bottom": (0.1, 0.28, 0.9, 0.95),
+}  # fmt: skip
+# beside a title at the top, or at the bottom for a subject at the top
+_SIDES = {"left": (0.04, 0.29, 0.66, 0.95), "right": (0.34, 0.29, 0.96, 0.95)}
 
 
 def draft(request: PosterRequest, size: Size | None = None) -> Image.Image:
@@ -64,7 +66,8 @@ def plan_scene(scene: Scene, size: Size, seed: int = 0, lettered: bool = True) -
     best: tuple[float, SyntheticPoster] | None = None
     for _ in range(_TRIES):
         palette = _palette(rng, scene)
-        fixed = {"theme": _THEME[scene.subject], "palette": palette, "panel": None, "layout": layout, "text": False}
+        fixed = {"theme": _THEME[scene.subject], "palette": palette, "layout": layout, "text": False}
+        fixed |= _panel(rng, scene, palette)
         if scene.style:
             fixed["style"] = _STYLE[scene.style]
         poster = draw_poster(rng, aspect=size.aspect, **fixed)
@@ -79,10 +82,20 @@ def plan_scene(scene: Scene, size: Size, seed: int = 0, lettered: bool = True) -
 
 
 def _layout(rng: Random, scene: Scene, lettered: bool) -> TitleLayout:
-    free = not lettered and scene.place in (None, "center")
-    names = ("middle",) if free else _LAYOUTS[scene.place or "center"]
-    name = names[int(rng.random() * len(names))]
-    return next(layout for layout in LAYOUTS if layout.name == name)
+    if not lettered:
+        return TitleLayout("draft", _NO_TITLE, "center", _FREE[scene.place or "center"], "")
+    names = {"top": ("bottom",), "bottom": ("top",), None: ("top", "bottom"), "center": ("top", "bottom")}
+    name = rng.choice(names.get(scene.place, ("top",)))
+    layout = next(layout for layout in LAYOUTS if layout.name == name)
+    return replace(layout, subject=_SIDES.get(scene.place or "", layout.subject))
+
+
+def _panel(rng: Random, scene: Scene, palette: ColorScheme) -> dict[str, Any]:
+    """The panel that the scene stands in, with its ground."""
+    for kind, noun in PANELS.items():
+        for tone in (tone for tone, word in scene.details if word == noun):
+            return {"panel": kind, "inner": palette.with_background(draw_palette(rng, tone).bg) if tone else None}
+    return {"panel": None}
 
 
 def _palette(rng: Random, scene: Scene) -> ColorScheme:
