@@ -19,3 +19,13 @@ def test_only_presets_asks_what_the_hardware_is():
     texts = {path: path.read_text(encoding="utf-8") for path in (ROOT / "posterkit").rglob("*.py")}
     askers = [path for path, text in texts.items() if "is_available()" in text and "cuda" in text]
     assert [str(path.relative_to(ROOT / "posterkit")) for path in askers] == ["pipelines/presets.py"]
+
+
+def test_every_folder_of_tests_is_named_as_the_room_or_the_folder_that_it_tests():
+    # recipes need the fixtures of training; hostile throws bad files at every room
+    others = {"support", "hostile", "training/recipes"}
+    folders = {str(path.parent.relative_to(ROOT / "tests")) for path in (ROOT / "tests").rglob("test_*.py")}
+    assert not {
+        folder for folder in folders - others
+        if not (ROOT / "posterkit" / folder).is_dir() and not (ROOT / folder).is_dir()
+    }  # fmt: skip
