@@ -133,6 +133,7 @@ def test_workers_end_with_the_process_that_started_them(tmp_path):
     deadline = time.monotonic() + 60
     while not list((tmp_path / "killed").glob(".flow/0*.json")) and time.monotonic() < deadline:
         time.sleep(0.02)
+    assert list((tmp_path / "killed").glob(".flow/0*.json"))
     started.kill()
     started.communicate(timeout=30)  # they hold its output open as long as they live
 
