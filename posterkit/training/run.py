@@ -21,10 +21,16 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from posterkit.image_io import remove_unfinished, written_whole
 from posterkit.pipelines.presets import hardware
-from posterkit.training.bad_batch import BatchFault, all_finite, write_bad_batch
 from posterkit.training.config import RunConfig, flat, save_config
 from posterkit.training.errors import RunFailed, WrongCall, setting_up, writing
-from posterkit.training.guard import check_processes, check_same_run, hold_folder
+from posterkit.training.guard import (
+    BatchFault,
+    all_finite,
+    check_processes,
+    check_same_run,
+    hold_folder,
+    write_bad_batch,
+)  # fmt: skip
 from posterkit.training.monitor.dry_run import DryRun, check_on_disk
 from posterkit.training.monitor.log import RunLog
 from posterkit.training.monitor.results import write_sheet, write_weights

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
 from posterkit.datasets.dataset import INDEX, PosterDataset
@@ -35,7 +35,11 @@ def picture_of_batch(batch: Any, model: Any, config: RunConfig, run_folder: Path
         batch: tensors by name, or pictures `(B, 3, H, W)` in [-1, 1].
         model: the adapter whose autoencoder made the latents.
     """
-    columns = [[_tile(one) for one in column] for column in _pictures(batch, model, config)]
+    tile = (_TILE, _TILE)
+    columns = [
+        [ImageOps.contain(one, tile, Image.Resampling.LANCZOS) for one in column]
+        for column in _pictures(batch, model, config)
+    ]
     texts = _words(batch, model, config, run_folder, len(columns))
     font = ImageFont.load_default(13)
     width = (_TILE + _GAP) * len(columns) + _GAP
@@ -70,11 +74,6 @@ def _pictures(batch: Any, model: Any, config: RunConfig) -> list[list[Image.Imag
 def _decode(vae: Any, latents: Tensor) -> list[Image.Image]:
     device = next(vae.module.parameters()).device
     return [tensor_to_images(vae.decode(one[None].float().to(device)))[0] for one in latents]
-
-
-def _tile(picture: Image.Image) -> Image.Image:
-    scale = _TILE / max(picture.size)
-    return picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.LANCZOS)
 
 
 def _weighed(target: Image.Image, shares: Tensor, config: Any) -> Image.Image:

@@ -11,7 +11,7 @@ from statistics import mean
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from scipy.optimize import minimize
 
 from posterkit.image_io import written_whole
@@ -96,9 +96,7 @@ def draw_pairs(pairs: Sequence[Judgement], margins: Sequence[float]) -> Image.Im
         pair = pairs[number]
         left, top = place % _COLUMNS * width + _GAP, place // _COLUMNS * height + _GAP
         for side, poster in enumerate((pair.chosen.poster, pair.rejected.poster)):
-            picture = Image.fromarray(poster)
-            scale = _TILE / max(picture.size)
-            picture = picture.resize((round(picture.width * scale), round(picture.height * scale)))
+            picture = ImageOps.contain(Image.fromarray(poster), (_TILE, _TILE))
             x = left + side * (_TILE + _GAP) + (_TILE - picture.width) // 2
             sheet.paste(picture, (x, top))
             draw.rectangle((x - 1, top - 1, x + picture.width, top + picture.height), outline=(200, 204, 210))

@@ -10,7 +10,7 @@ from statistics import mean
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from posterkit.generate.draw import draw
 from posterkit.image_io import written_whole
@@ -118,12 +118,5 @@ def draw_sample(pipe: Any, sample: PosterSample, seed: int, steps: int | None, *
 
 def _column(pictures: list[np.ndarray]) -> np.ndarray:
     """Pictures under one another, each in a white square."""
-    tiles = []
-    for picture in pictures:
-        tile = Image.new("RGB", (_TILE, _TILE), "white")
-        shown = Image.fromarray(picture)
-        scale = _TILE / max(shown.size)
-        shown = shown.resize((round(shown.width * scale), round(shown.height * scale)), Image.Resampling.LANCZOS)
-        tile.paste(shown, ((_TILE - shown.width) // 2, 0))
-        tiles.append(np.asarray(tile))
-    return np.concatenate(tiles)
+    options = {"method": Image.Resampling.LANCZOS, "color": "white", "centering": (0.5, 0)}
+    return np.concatenate([ImageOps.pad(Image.fromarray(one), (_TILE, _TILE), **options) for one in pictures])

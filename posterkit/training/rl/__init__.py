@@ -1,15 +1,15 @@
 """Reinforcement learning from rewards: the policies, samplers, advantages, the reward pool and exact resume."""
 
 from posterkit.training.rl.advantages import (
+    Epoch,
+    EpochLoader,
     PolicyBatch,
     ScoredBatch,
     best_and_worst,
     compare_groups,
     policy_batches,
-)
-from posterkit.training.rl.epochs import Epoch, EpochLoader
-from posterkit.training.rl.policy import Policy
-from posterkit.training.rl.samplers import Rollout, Trajectory, decode, sample_ode, sample_sde, start_rollout
+)  # fmt: skip
+from posterkit.training.rl.samplers import Policy, Rollout, Trajectory, decode, sample_ode, sample_sde, start_rollout
 from posterkit.training.rl.scoring import (
     Requests,
     RewardWatch,
@@ -17,7 +17,7 @@ from posterkit.training.rl.scoring import (
     epoch_figures,
     open_rewards,
     requests_of,
-)
+)  # fmt: skip
 from posterkit.training.rl.settings import DPOConfig, GRPOConfig, NFTConfig, RewardSource, RolloutConfig
 
 __all__ = [

@@ -1,12 +1,13 @@
-"""From noise to posters: the flow's ODE, Flow-GRPO's SDE with the same marginals, and a rollout of a batch."""
+"""Sampling posters to learn from: rollouts, the flow's ODE, Flow-GRPO's SDE with the same marginals, the policies."""
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, Generic
 
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
@@ -18,12 +19,16 @@ from posterkit.pipelines.timesteps import set_timesteps
 from posterkit.rewards import RewardResult
 from posterkit.rewards.service.pool import Scoring
 from posterkit.sizing import Size
-from posterkit.training.adapters import Adapter
+from posterkit.training.adapters import Adapter, ConditioningT
 from posterkit.training.adapters.autoencoder import tensor_to_images
 from posterkit.training.loading.batches import Batch
+from posterkit.training.loading.encoding import encoders_on
+from posterkit.training.lora import Trainable, add_ema_adapter, frozen_adapter, update_ema_adapter
 from posterkit.training.losses.grpo import sde_step, step_log_prob
 from posterkit.training.rl.settings import RolloutConfig
+from posterkit.training.strategies import Strategy
 
+OLD = "old"  # the name of the old policy's LoRA
 Velocity = Callable[[Tensor, Tensor, Any], Tensor]  # of noisy tokens (B, S, C), times (B,) and a condition
 
 
@@ -134,3 +139,51 @@ def sample_sde(velocity: Velocity, start: Rollout, level: float, generator: torc
         states.append(mean + std * torch.randn(mean.shape, generator=generator).to(mean))
         log_probs.append(step_log_prob(states[-1], mean, std))
     return Trajectory(torch.stack(states), torch.stack(log_probs))
+
+
+class Policy(Generic[ConditioningT]):
+    """A LoRA that learns on a frozen base.
+
+    Velocities are `(B, S, C)`, of noisy tokens `x` `(B, S, C)` at times `t` `(B,)`; only the policy's own has a
+    gradient. The reference is the base without a LoRA: the stage before this one. The old policy draws the posters
+    that the policy learns from.
+
+    Args:
+        guidance: the scale given to a guidance-distilled transformer; None for others.
+    """
+
+    def __init__(self, model: Adapter[ConditioningT], strategy: Strategy, guidance: float | None = None) -> None:
+        self.model, self.strategy, self.guidance = model, strategy, guidance
+
+    def velocity(self, x: Tensor, t: Tensor, condition: ConditioningT) -> Tensor:
+        """Of the LoRA that learns."""
+        return self.strategy.velocity(x, t, condition, self._guidance(t))
+
+    def old_velocity(self, x: Tensor, t: Tensor, condition: ConditioningT) -> Tensor:
+        """Of the old policy."""
+        with frozen_adapter(self.model.parts["transformer"], OLD):
+            return self.model.velocity(x, t, condition, self._guidance(t))
+
+    def reference_velocity(self, x: Tensor, t: Tensor, condition: ConditioningT) -> Tensor:
+        """Of the reference."""
+        with frozen_adapter(self.model.parts["transformer"], None):
+            return self.model.velocity(x, t, condition, self._guidance(t))
+
+    def add_old(self, trainable: Trainable) -> None:
+        """Put an old policy beside the one that learns, equal to it."""
+        add_ema_adapter(self.model.parts["transformer"], OLD, "default", trainable)
+
+    def update_old(self, decay: float) -> None:
+        """old <- decay old + (1 - decay) policy."""
+        update_ema_adapter(self.model.parts["transformer"], OLD, "default", decay)
+
+    @contextlib.contextmanager
+    def sampling(self, device: torch.device) -> Iterator[None]:
+        """While posters are drawn: no dropout, and the frozen encoders on the device."""
+        self.model.module.eval()
+        with encoders_on(self.model, device), torch.no_grad():
+            yield
+        self.model.module.train()
+
+    def _guidance(self, t: Tensor) -> Tensor | None:
+        return None if self.guidance is None else torch.full_like(t, self.guidance)
