@@ -164,12 +164,12 @@ def load_config(cls: type[Config], path: str | Path, overrides: typing.Sequence[
     return config
 
 
-def save_config(config: Any, path: str | Path) -> None:
+def save_config(config: RunConfig, path: str | Path) -> None:
     """Write the resolved config; loading it again gives an equal one."""
     Path(path).write_text(yaml.safe_dump(dataclasses.asdict(config), sort_keys=False), encoding="utf-8")
 
 
-def flat(config: Any) -> dict[str, Any]:
+def flat(config: RunConfig) -> dict[str, Any]:
     """Every value under its dotted key (`data.count`), as JSON has it."""
     found: dict[str, Any] = {}
 
@@ -184,7 +184,7 @@ def flat(config: Any) -> dict[str, Any]:
     return found
 
 
-def changed_key(before: dict[str, Any], config: Any) -> str | None:
+def changed_key(before: dict[str, Any], config: RunConfig) -> str | None:
     """The first key that makes another run of it than `before` (see `flat`), if there is one.
 
     A key that came after the run began has had its default all along.
@@ -221,7 +221,7 @@ def can_draw_curves() -> bool:
     return importlib.util.find_spec("tensorboard") is not None
 
 
-def check_keys(values: typing.Iterable[Any], known: typing.Collection[str], where: str) -> None:
+def check_keys(values: typing.Iterable[object], known: typing.Collection[str], where: str) -> None:
     """Raise ValueError for the first key that is not known; the nearest known one is named."""
     for key in values:
         if key not in known:

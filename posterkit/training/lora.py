@@ -22,6 +22,7 @@ from posterkit.training.config import check_range
 from posterkit.training.lora_files import (
     UNQUANTISED,
     LoraFile,
+    Transformer,
     base_of,
     check_base,
     linear_layers,
@@ -78,7 +79,7 @@ def set_trainable(module: nn.ModuleDict, trainable: Trainable, name: str = "defa
         train_only(transformer, name)
 
 
-def add_adapter(transformer: Any, name: str, trainable: Trainable) -> None:
+def add_adapter(transformer: Transformer, name: str, trainable: Trainable) -> None:
     """Put a fresh LoRA on the transformer, in use and frozen; its B is zero, so that nothing changes yet.
 
     Raises:
@@ -104,7 +105,7 @@ def add_adapter(transformer: Any, name: str, trainable: Trainable) -> None:
         parameter.data = parameter.data.float()  # whatever the base is kept in
 
 
-def load_adapter(transformer: Any, name: str, source: str | Path) -> None:
+def load_adapter(transformer: Transformer, name: str, source: str | Path) -> None:
     """Put a saved LoRA on the transformer, frozen; it is in use only if it is the first one.
 
     Args:
@@ -124,7 +125,7 @@ def load_adapter(transformer: Any, name: str, source: str | Path) -> None:
         parameter.data = lora.weights[key].to(parameter.device).float()  # as saved: peft rounds to the base's dtype
 
 
-def save_adapter(transformer: Any, name: str, folder: str | Path) -> None:
+def save_adapter(transformer: Transformer, name: str, folder: str | Path) -> None:
     """Write one adapter as `pytorch_lora_weights.safetensors`, which both stock pipelines and ours load."""
     _check_name(transformer, name)
     config = transformer.peft_config[name]
@@ -134,7 +135,7 @@ def save_adapter(transformer: Any, name: str, folder: str | Path) -> None:
     write_lora(LoraFile(weights, kept, base_of(transformer), name), folder)
 
 
-def train_only(transformer: Any, name: str) -> None:
+def train_only(transformer: Transformer, name: str) -> None:
     """Run with one adapter and train it alone; base and other adapters are frozen."""
     _check_name(transformer, name)
     transformer.set_adapter(name)
@@ -144,7 +145,7 @@ def train_only(transformer: Any, name: str) -> None:
 
 
 @contextlib.contextmanager
-def using_adapter(transformer: Any, name: str | None) -> Iterator[None]:
+def using_adapter(transformer: Transformer, name: str | None) -> Iterator[None]:
     """Run with another adapter, or with None on the bare base, and switch back; trained weights still train."""
     if name is not None:
         _check_name(transformer, name)
@@ -163,7 +164,7 @@ def using_adapter(transformer: Any, name: str | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def frozen_adapter(transformer: Any, name: str | None) -> Iterator[None]:
+def frozen_adapter(transformer: Transformer, name: str | None) -> Iterator[None]:
     """As `using_adapter`, without gradients: the teacher, the old policy, or with None the base.
 
     with frozen_adapter(transformer, expert_for(tasks)):
@@ -173,7 +174,7 @@ def frozen_adapter(transformer: Any, name: str | None) -> Iterator[None]:
         yield
 
 
-def fuse_adapter(transformer: Any, name: str) -> None:
+def fuse_adapter(transformer: Transformer, name: str) -> None:
     """Add one adapter to the base's weights and take every adapter off, for the stage after a LoRA stage.
 
     Raises:
@@ -186,7 +187,7 @@ def fuse_adapter(transformer: Any, name: str) -> None:
     transformer.unload_lora()
 
 
-def add_ema_adapter(transformer: Any, name: str, source: str, trainable: Trainable) -> None:
+def add_ema_adapter(transformer: Transformer, name: str, source: str, trainable: Trainable) -> None:
     """Put a LoRA on the transformer that starts equal to another one and is to be its moving average.
 
     It is not in use and does not train; a run's checkpoints keep it. See `update_ema_adapter`.
@@ -201,7 +202,7 @@ def add_ema_adapter(transformer: Any, name: str, source: str, trainable: Trainab
 
 
 @torch.no_grad()
-def update_ema_adapter(transformer: Any, name: str, source: str, decay: float) -> None:
+def update_ema_adapter(transformer: Transformer, name: str, source: str, decay: float) -> None:
     """average <- decay average + (1 - decay) source, weight by weight; decay 0 copies."""
     for one in (name, source):
         _check_name(transformer, one)
@@ -210,24 +211,24 @@ def update_ema_adapter(transformer: Any, name: str, source: str, decay: float) -
         average.lerp_(weights[key].to(average), 1 - decay)
 
 
-def adapters_of(transformer: Any) -> list[str]:
+def adapters_of(transformer: Transformer) -> list[str]:
     """The names of the LoRAs on a transformer."""
     return list(getattr(transformer, "peft_config", {}))
 
 
-def trained_adapter(transformer: Any) -> str | None:
+def trained_adapter(transformer: Transformer) -> str | None:
     """The LoRA that trains, if one does."""
     names = adapters_of(transformer)
     return next((name for name in names if any(p.requires_grad for _, p in _weights(transformer, name))), None)
 
 
-def _check_name(transformer: Any, name: str) -> None:
+def _check_name(transformer: Transformer, name: str) -> None:
     if name not in adapters_of(transformer):
         held = ", ".join(adapters_of(transformer)) or "none"
         raise ValueError(f'the transformer has no LoRA "{name}"; it has {held}')
 
 
-def _weights(transformer: Any, name: str) -> Iterator[tuple[str, nn.Parameter]]:
+def _weights(transformer: Transformer, name: str) -> Iterator[tuple[str, nn.Parameter]]:
     """An adapter's parameters, named as in its file."""
     for path, parameter in transformer.named_parameters():
         layer, _, rest = path.rpartition(".lora_")
@@ -237,7 +238,7 @@ def _weights(transformer: Any, name: str) -> Iterator[tuple[str, nn.Parameter]]:
 
 
 @contextlib.contextmanager
-def _training_kept(transformer: Any) -> Iterator[None]:
+def _training_kept(transformer: Transformer) -> Iterator[None]:
     """The same weights train afterwards: peft's methods switch gradients on and off by themselves."""
     trained = {parameter for parameter in transformer.parameters() if parameter.requires_grad}
     try:

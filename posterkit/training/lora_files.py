@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import FluxTransformer2DModel, QwenImageTransformer2DModel
 from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY, LORA_WEIGHT_NAME_SAFE
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from posterkit.documents import read_json
 
+Transformer = FluxTransformer2DModel | QwenImageTransformer2DModel
 UNQUANTISED = "posterkit_unquantised"  # a transformer's attribute: its `base_of` before it was quantised
 _BASE_KEY = "posterkit_base"  # in the file's metadata, beside diffusers' own
 _NAME_KEY = "posterkit_name"
@@ -112,7 +114,7 @@ def _fault_of_layer(lora: LoraFile, layer: str) -> str | None:
     return f"its parts have the shapes {', '.join(map(str, shapes))}, no {'DoRA' if dora else 'LoRA'}'s"
 
 
-def base_of(transformer: Any) -> dict[str, Any]:
+def base_of(transformer: Transformer) -> dict[str, Any]:
     """Which model an adapter belongs to.
 
     Returns:
@@ -139,7 +141,7 @@ def base_of(transformer: Any) -> dict[str, Any]:
     }
 
 
-def check_base(transformer: Any, lora: LoraFile, source: str | Path) -> None:
+def check_base(transformer: Transformer, lora: LoraFile, source: str | Path) -> None:
     """Raise ValueError where a LoRA was trained on another base, or its layers are not this one's."""
     mine = base_of(transformer)
     for key in ("kind", "weights"):
@@ -162,7 +164,7 @@ def check_base(transformer: Any, lora: LoraFile, source: str | Path) -> None:
             raise ValueError(f"{source}: a LoRA of another base: its {layer} is {found}, here it is {expected}")
 
 
-def linear_layers(transformer: Any) -> dict[str, nn.Linear]:
+def linear_layers(transformer: Transformer) -> dict[str, nn.Linear]:
     """The transformer's own linear layers by name, with or without adapters on them."""
     return {
         path.removesuffix(".base_layer"): layer

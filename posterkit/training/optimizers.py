@@ -100,7 +100,7 @@ class MuonAdamW(torch.optim.Optimizer):
         return [group for group in self.param_groups if group["muon"] is muon]
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
         """One step of both."""
         loss = None if closure is None else torch.enable_grad()(closure)()
         for muon, optimizer in self._kinds.items():

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from posterkit.training.monitor.log import RunLog
 
 
+LoaderState = dict[str, Any]  # JSON values
+
+
 class TrainedModel(Protocol):
     """What a run trains: `module` holds every weight, `save` writes a folder that diffusers or transformers opens."""
 
@@ -31,8 +34,8 @@ class Loader(Protocol):
     """Endless batches, with a position that can be saved."""
 
     def __iter__(self) -> Iterator[Any]: ...
-    def state_dict(self) -> dict[str, Any]: ...
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+    def state_dict(self) -> LoaderState: ...
+    def load_state_dict(self, state: LoaderState) -> None: ...
 
 
 class RunView(Protocol):

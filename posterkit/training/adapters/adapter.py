@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
+from posterkit.datasets.sample_files import Row
 from posterkit.pipelines.registry import ModelFamily
 from posterkit.schema import PosterSample
 from posterkit.training.adapters.autoencoder import Autoencoder, AutoencoderKind, hash_weights
@@ -113,7 +114,7 @@ class Adapter(ABC, Generic[ConditioningT]):
         """
 
     @abstractmethod
-    def text_of(self, row: dict[str, Any]) -> str:
+    def text_of(self, row: Row) -> str:
         """The words that the text encoders read of a set's row."""
 
     @abstractmethod

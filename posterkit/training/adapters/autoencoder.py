@@ -123,7 +123,7 @@ class Autoencoder:
         return torch.tensor(config.shift_factor or 0.0).to(like), torch.tensor(config.scaling_factor).to(like)
 
 
-def hash_weights(digest: Any, module: torch.nn.Module) -> None:
+def hash_weights(digest: hashlib._Hash, module: torch.nn.Module) -> None:
     """Add a module's weights to a hash, by name; bfloat16 counts as the float32 it equals."""
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(name.encode() + tensor.float().cpu().numpy().tobytes())

@@ -14,6 +14,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
+from posterkit.datasets.sample_files import Row
 from posterkit.pipelines.flux_inputs import position_ids
 from posterkit.pipelines.latents import pack
 from posterkit.pipelines.postercraft import PosterCraftPipeline
@@ -120,7 +121,7 @@ class FluxAdapter(Adapter[FluxCondition]):
             prompt = reading(t5.long().to(reading.device))[0]
             return prompt, pooling(clip.long().to(pooling.device)).pooler_output
 
-    def text_of(self, row: dict[str, Any]) -> str:
+    def text_of(self, row: Row) -> str:
         return row.get("caption", "")
 
     def beyond_limit(self, texts: Sequence[str]) -> list[str]:

@@ -18,6 +18,7 @@ from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLTextConfig, Qwen2_5_VLVisionConfig
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from posterkit.datasets.sample_files import Row
 from posterkit.pipelines.instruction import TEMPLATE, instruction_text, prefix_length
 from posterkit.pipelines.latents import pack
 from posterkit.pipelines.posteromni import PosterOmniPipeline
@@ -147,7 +148,7 @@ class QwenAdapter(Adapter[QwenCondition]):
         text = instruction_text(instruction, len(pictures))
         return self.parts["processor"](text=[text], images=pictures, return_tensors="pt")
 
-    def text_of(self, row: dict[str, Any]) -> str:
+    def text_of(self, row: Row) -> str:
         if row["task"] == "text":
             return TASKS["filling"].instruction(row.get("caption", ""))
         return row.get("instruction", "")

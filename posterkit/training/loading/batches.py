@@ -20,8 +20,9 @@ from posterkit.datasets.buckets import BucketedLoader
 from posterkit.datasets.dataset import PosterDataset
 from posterkit.datasets.encoder_cache import EncoderCache
 from posterkit.datasets.file_index import FileIndex
+from posterkit.datasets.sample_files import Row
 from posterkit.schema import PosterSample, Region
-from posterkit.training.adapters import Adapter
+from posterkit.training.adapters import Adapter, Encoded
 from posterkit.training.loading.data_report import (
     FILE,
     Lost,
@@ -61,24 +62,21 @@ def encoded_batches(
 ) -> PrefetchLoader:
     """Endless batches on the run's device; their order follows from the run's seed and can be resumed anywhere.
 
-    Every poster is encoded once and kept on disk under a hash of its content, in the very cache that
+    Every poster is encoded once and cached on disk under a hash of its content, in the cache that
     `data_tools/cache_encoders.py` fills. A batch holds posters of one size and of one task group. All tasks of the set
-    are drawn alike often: an epoch has as many samples of each as the largest one has. What is left out, and which
-    captions are cut, is printed and kept in `run_dir/data_report.json`.
+    are drawn equally often: an epoch has as many samples of each as the largest one has. Rows that are left out and
+    captions that are cut are printed and kept in `run_dir/data_report.json`.
 
     Args:
         model: an adapter whose text encoders are frozen; with `config.keep` "ids" they stay on the run's device.
         regions: batches have `shares`, `(B, S, 3)`, see `posterkit.training.loading.regions.region_shares`.
         name: of the set's part of the config, for messages.
-
-    Raises:
-        ValueError: the model's family does not know a task of the set, or nothing is left to train on.
-        OSError: the disk is too small for what the encoders say.
+    Raises as `encode_posters`.
     """
     encoded, lost = encode_posters(posters.train, model, run, config, regions=regions, name=name)
     order = even_tasks([str(encoded.row(place)["task"]) for place in range(len(encoded))])
 
-    def collate(samples: Sequence[Any]) -> Batch:
+    def collate(samples: Sequence[list[EncodedPoster]]) -> Batch:
         return collate_rows(model, [poster for (poster,) in samples])
 
     return batches_of(run, model, encoded, [(place,) for place in order], lost, collate)
@@ -86,7 +84,7 @@ def encoded_batches(
 
 def batches_of(
     run: RunView, model: Adapter, encoded: EncodedPosters, samples: Sequence[tuple[int, ...]], lost: Lost,
-    collate: Callable[[Sequence[Any]], Batch],
+    collate: Callable[[Sequence[list[EncodedPoster]]], Batch],
 ) -> PrefetchLoader:  # fmt: skip
     """Endless batches of samples of one or two encoded posters each; the report of the set is printed and kept.
 
@@ -119,14 +117,14 @@ def encode_posters(
     dataset: PosterDataset, model: Adapter, run: RunView, config: SetConfig, *, regions: bool = False,
     name: str = "data", sides: int = 1,
 ) -> tuple[EncodedPosters, Lost]:  # fmt: skip
-    """A set's posters through the frozen encoders, and what is left out; see `encoded_batches`.
+    """The encoded posters of a set, and the rows that are left out; see `encoded_batches`.
 
     Args:
         sides: posters that make one sample of a batch: two of a pair.
 
     Raises:
         ValueError: the model's family does not know a task of the set, or nothing is left to train on.
-        OSError: the disk is too small for what the encoders say.
+        OSError: the disk is too small for the encoders' outputs.
     """
     check_tasks(dataset, model)
     part = run.accelerator.process_index, run.accelerator.num_processes
@@ -153,6 +151,9 @@ def encode_posters(
     return EncodedPosters(dataset, cache, plans, numbers, regions), lost
 
 
+EncodedPoster = tuple[Row, Encoded, Tensor | None]  # the shares of its text last, where regions are used
+
+
 class EncodedPosters:
     """The encoded posters of a set by number, with their rows and, for regions, the shares of their text."""
 
@@ -164,11 +165,11 @@ class EncodedPosters:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def row(self, place: int) -> dict[str, Any]:
+    def row(self, place: int) -> Row:
         """As the set's index has it."""
         return self.dataset.rows[self.numbers[place]]
 
-    def __getitem__(self, place: int) -> tuple[dict[str, Any], dict[str, Tensor], Tensor | None]:
+    def __getitem__(self, place: int) -> EncodedPoster:
         """The row, what was encoded, and `(S, 3)` shares.
 
         Raises:
@@ -177,7 +178,7 @@ class EncodedPosters:
         row = self.row(place)
         return row, self.cache[place], self._shares(row, self.plans[self.numbers[place]]) if self.regions else None
 
-    def _shares(self, row: dict[str, Any], plan: Plan) -> Tensor:
+    def _shares(self, row: Row, plan: Plan) -> Tensor:
         found = [Region(tuple(one["box"]), one["role"], "") for one in row.get("regions") or ()]
         if plan.size != plan.original:
             moved = [(move_box(region.box, plan.original, plan.size), region.role) for region in found]
@@ -187,10 +188,7 @@ class EncodedPosters:
 
 
 def even_tasks(tasks: Sequence[str], seed: int = 0) -> list[int]:
-    """Sample numbers in which every task stands as often as the most frequent one: the others are repeated.
-
-    Every sample is repeated alike often, but for a rest that is drawn.
-    """
+    """Sample numbers that repeat samples, so that every task is as frequent as the most frequent one."""
     of_task: dict[str, list[int]] = {}
     for number, task in enumerate(tasks):
         of_task.setdefault(task, []).append(number)
@@ -202,7 +200,7 @@ def even_tasks(tasks: Sequence[str], seed: int = 0) -> list[int]:
     return sorted(even)
 
 
-class _Samples(Sequence[Any]):
+class _Samples(Sequence[list[EncodedPoster]]):
     """Encoded posters in another order, one or two for each sample, some of them more than once."""
 
     def __init__(self, encoded: EncodedPosters, samples: Sequence[tuple[int, ...]]) -> None:
@@ -211,11 +209,11 @@ class _Samples(Sequence[Any]):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, number: int) -> Any:
+    def __getitem__(self, number: int) -> list[EncodedPoster]:
         return [self.encoded[place] for place in self.samples[number]]
 
 
-def collate_rows(model: Adapter, rows: list[tuple[dict[str, Any], dict[str, Tensor], Tensor | None]]) -> Batch:
+def collate_rows(model: Adapter, rows: list[EncodedPoster]) -> Batch:
     """A batch of encoded posters of one shape."""
     tensors = model.collate([encoded for _, encoded, _ in rows])
     shares = [share for _, _, share in rows if share is not None]

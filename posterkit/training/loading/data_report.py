@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, cast
 
 from posterkit.datasets.buckets import BucketedLoader
 from posterkit.datasets.dataset import PosterDataset
+from posterkit.datasets.sample_files import Row
 from posterkit.image_io import written_whole
 from posterkit.prompts.quotes import quoted_texts
 from posterkit.training.adapters import Adapter
@@ -187,7 +188,7 @@ def _overlong_lines(found: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _texts(row: dict[str, Any], words: str) -> list[str]:
+def _texts(row: Row, words: str) -> list[str]:
     """The texts on the poster by the row, else the quoted ones of its words."""
     marked = [*(row.get("texts") or ()), *(row.get("regions") or ())]
     shown = [one["text"] for one in marked if isinstance(one, dict) and one.get("text")]

@@ -71,8 +71,7 @@ def encode_set(
         lost: gets the rows that cannot be encoded.
         cache: of `open_cache`; rows that cannot be encoded lose their place in it.
         option: how a user asks for token ids.
-        part: as `EncoderCache.fill` takes it.
-        progress: as `EncoderCache.fill` takes it.
+        part, progress: as `EncoderCache.fill` takes them.
 
     Returns:
         The numbers of the rows in the cache, in its order.

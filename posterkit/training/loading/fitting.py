@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from posterkit.datasets.file_index import FileIndex
+from posterkit.datasets.sample_files import Row
 from posterkit.messages import error_line
 from posterkit.schema import Box, PosterSample
 from posterkit.sizing import Size, buckets, nearest_bucket
@@ -110,7 +111,7 @@ def _cover(original: Size, size: Size) -> tuple[float, tuple[float, float]]:
     return scale, ((original.width * scale - size.width) / 2, (original.height * scale - size.height) / 2)
 
 
-def _unfit(row: dict[str, Any], original: Size, size: Size) -> str | None:
+def _unfit(row: Row, original: Size, size: Size) -> str | None:
     """Why a poster cannot be brought to a size, if it cannot."""
     if row.get("placed") or row.get("mask"):
         return f"keeps pixels and is not of about {size.area} pixels on the grid of {_GRID}"

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from posterkit.datasets.dataset import INDEX, read_rows
 from posterkit.datasets.pair_dataset import open_preferences, pictures_of
+from posterkit.datasets.sample_files import Row
 from posterkit.metrics.ocr import TextReader
 from posterkit.prompts import quoted_texts
 from posterkit.schema import Box, DrawnLine, PosterSample
@@ -56,7 +56,7 @@ class GoodPosters:
         read: poster `number`, and the rejected one or None.
     """
 
-    def __init__(self, rows: Sequence[dict[str, Any]], read: Read) -> None:
+    def __init__(self, rows: Sequence[Row], read: Read) -> None:
         self.rows, self.read = rows, read
         self.of_task: dict[str, list[int]] = {}
         for number, row in enumerate(rows):

@@ -10,9 +10,10 @@ from typing import Any
 from posterkit.datagen.engine import Flow, run_flow
 from posterkit.datasets.dataset import PosterDataset
 from posterkit.datasets.pair_dataset import as_samples, pictures_of
+from posterkit.datasets.sample_files import Row
 from posterkit.pipelines.flux_inputs import feedback_text
 from posterkit.training.adapters import Adapter
-from posterkit.training.loading.batches import Batch, batches_of, collate_rows, encode_posters
+from posterkit.training.loading.batches import Batch, EncodedPoster, batches_of, collate_rows, encode_posters
 from posterkit.training.loading.data_report import leave_out
 from posterkit.training.loading.drafts import DraftsOfPosters, encode_drafted
 from posterkit.training.loading.prefetch import PrefetchLoader
@@ -108,14 +109,10 @@ def pair_batches(posters: PosterSet, model: Adapter, run: RunView, config: SetCo
     """Endless batches of `batch_size` pairs: the chosen posters, then in the same order the rejected ones.
 
     They are `(2B, ...)` on the run's device, as those of `encoded_batches`. A pair is left out whose sides are the
-    same picture, do not go to one size, or of which one cannot be used.
-
-    Raises:
-        ValueError: nothing is left to train on.
-        OSError: the disk is too small for the encoders' outputs.
+    same picture, do not go to one size, or of which one cannot be used. Raises as `encode_posters`.
     """
 
-    def collate(pairs: Sequence[Any]) -> Batch:
+    def collate(pairs: Sequence[list[EncodedPoster]]) -> Batch:
         return collate_rows(model, [pair[side] for side in (0, 1) for pair in pairs])
 
     same, sizes = "have the same picture on both sides", "have sides of two sizes"
@@ -127,14 +124,10 @@ def reflection_batches(posters: PosterSet, model: Adapter, run: RunView, config:
 
     Tensors that `model.precompute` returns of a target have its names in a batch, those of a draft and its feedback
     the names with `_draft` behind them. A reflection is left out that suggests nothing, whose draft and target are the
-    same picture or do not go to one size, or of which one cannot be used.
-
-    Raises:
-        ValueError: the model's family does not know a task of the set, or nothing is left to train on.
-        OSError: the disk is too small for the encoders' outputs.
+    same picture or do not go to one size, or of which one cannot be used. Raises as `encode_posters`.
     """
 
-    def collate(pairs: Sequence[Any]) -> Batch:
+    def collate(pairs: Sequence[list[EncodedPoster]]) -> Batch:
         batch = collate_rows(model, [target for target, _ in pairs])
         drafts = model.collate([encoded for _, (_, encoded, _) in pairs])
         batch |= {f"{name}_draft": value for name, value in drafts.items()}
@@ -146,7 +139,7 @@ def reflection_batches(posters: PosterSet, model: Adapter, run: RunView, config:
 
 def _two_sided_batches(
     dataset: PosterDataset, model: Adapter, run: RunView, config: SetConfig,
-    collate: Callable[[Sequence[Any]], Batch], what: str, same: str, sizes: str,
+    collate: Callable[[Sequence[list[EncodedPoster]]], Batch], what: str, same: str, sizes: str,
 ) -> PrefetchLoader:  # fmt: skip
     """Batches of samples whose two posters are rows 2n and 2n + 1 of a set.
 
@@ -177,7 +170,7 @@ def _two_sided_batches(
     return batches_of(run, model, encoded, samples, lost, collate)
 
 
-def _sides(row: dict[str, Any]) -> list[dict[str, Any]]:
+def _sides(row: Row) -> list[Row]:
     """A reflection's target and draft as rows of samples; the draft's caption is empty where nothing is suggested."""
     draft, target = as_samples(row)
     said: Any = [row.get("content"), row.get("style")]

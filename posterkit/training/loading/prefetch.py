@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from posterkit.training.errors import WrongCall
-from posterkit.training.protocols import Loader
+from posterkit.training.protocols import Loader, LoaderState
 
 
 class PrefetchLoader:
@@ -32,11 +32,11 @@ class PrefetchLoader:
         self._position = loader.state_dict()
 
     def __iter__(self) -> Iterator[Any]:
-        ready: queue.Queue[tuple[Any, dict[str, Any]]] = queue.Queue(self.depth)
+        ready: queue.Queue[tuple[Any, LoaderState]] = queue.Queue(self.depth)
         ended = threading.Event()
         self.loader.load_state_dict(self._position)
 
-        def hand_over(item: tuple[Any, dict[str, Any]]) -> None:
+        def hand_over(item: tuple[Any, LoaderState]) -> None:
             while not ended.is_set():
                 with contextlib.suppress(queue.Full):
                     ready.put(item, timeout=0.1)
@@ -64,10 +64,10 @@ class PrefetchLoader:
             ended.set()
             reader.join()  # a thread inside torch when Python ends takes the program down
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> LoaderState:
         return {**self._position, "content": self.content}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: LoaderState) -> None:
         """Go on at a position.
 
         Raises:
@@ -100,10 +100,10 @@ class Mixture:
             self.step += 1
             yield next(loaders[takes_second])
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> LoaderState:
         return {"step": self.step, "first": self.first.state_dict(), "second": self.second.state_dict()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: LoaderState) -> None:
         self.step = state["step"]
         self.first.load_state_dict(state["first"])
         self.second.load_state_dict(state["second"])

@@ -17,7 +17,7 @@ from posterkit.datasets.encoder_cache import EncoderCache
 from posterkit.datasets.processes import begin_worker
 from posterkit.schema import PosterSample
 from posterkit.synthetic import SyntheticPosters
-from posterkit.training.adapters import Adapter
+from posterkit.training.adapters import Adapter, Encoded
 from posterkit.training.protocols import RunView
 
 APART = 10_000_000  # large synthetic posters are numbered from here on, so that none is a small one too
@@ -62,7 +62,7 @@ def open_posters(data: DataConfig, split: str) -> PosterDataset | SyntheticPoste
     return SyntheticPosters(seed=data.seed, sizes=tuple((w, h) for w, h in data.sizes), **kind)
 
 
-def encoded_posters(data: DataConfig, model: Adapter, run: RunView) -> tuple[BucketedLoader[Any], set[Hashable]]:
+def encoded_posters(data: DataConfig, model: Adapter, run: RunView) -> tuple[BucketedLoader[Encoded], set[Hashable]]:
     """Batches of encoded posters; those that are not in the cache yet are encoded now.
 
     Returns:
@@ -75,7 +75,7 @@ def encoded_posters(data: DataConfig, model: Adapter, run: RunView) -> tuple[Buc
     pool = drawing_pool(data.workers)
 
     @torch.no_grad()
-    def encode(indices: Sequence[int]) -> Sequence[Any]:
+    def encode(indices: Sequence[int]) -> Sequence[Encoded]:
         samples = pool.map(draw, indices, chunksize=8) if pool else map(draw, indices)
         with run.autocast():
             return model.precompute(list(samples))

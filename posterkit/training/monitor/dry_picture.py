@@ -13,8 +13,9 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
 from posterkit.datasets.dataset import INDEX, PosterDataset
+from posterkit.datasets.sample_files import Row
 from posterkit.pipelines.flux_inputs import feedback_text
-from posterkit.training.adapters.autoencoder import tensor_to_images
+from posterkit.training.adapters.autoencoder import Autoencoder, tensor_to_images
 from posterkit.training.config import RunConfig
 from posterkit.training.loading.regions import PATCH, region_weights
 
@@ -71,7 +72,7 @@ def _pictures(batch: Any, model: Any, config: RunConfig) -> list[list[Image.Imag
 
 
 @torch.no_grad()
-def _decode(vae: Any, latents: Tensor) -> list[Image.Image]:
+def _decode(vae: Autoencoder, latents: Tensor) -> list[Image.Image]:
     device = next(vae.module.parameters()).device
     return [tensor_to_images(vae.decode(one[None].float().to(device)))[0] for one in latents]
 
@@ -112,7 +113,7 @@ def _words(batch: Any, model: Any, config: RunConfig, run_folder: Path, count: i
     return texts
 
 
-def _rows(config: RunConfig, run_folder: Path) -> dict[str, dict[str, Any]]:
+def _rows(config: RunConfig, run_folder: Path) -> dict[str, Row]:
     """The rows of the run's sets by their ids."""
     found = {}
     for name, one in vars(config).items():

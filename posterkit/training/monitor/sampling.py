@@ -10,6 +10,7 @@ from statistics import mean
 from typing import Any
 
 import numpy as np
+from diffusers import DiffusionPipeline
 from PIL import Image, ImageOps
 
 from posterkit.generate.draw import draw
@@ -106,7 +107,9 @@ class SampleSheet:
         return TextReader(enlarge_to=_READABLE)
 
 
-def draw_sample(pipe: Any, sample: PosterSample, seed: int, steps: int | None, **options: Any) -> Image.Image:
+def draw_sample(
+    pipe: DiffusionPipeline, sample: PosterSample, seed: int, steps: int | None, **options: Any
+) -> Image.Image:
     """A model's poster for a sample's words, references and mask, at the sample's size; RGB.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from posterkit.training.errors import RunFailed
 from posterkit.training.loading.batches import Batch
 from posterkit.training.loading.prefetch import PrefetchLoader
 from posterkit.training.losses.nft import group_advantages, kept_groups
+from posterkit.training.protocols import LoaderState
 from posterkit.training.rl.samplers import Rollout
 from posterkit.training.rl.settings import RolloutConfig
 from posterkit.training.run import Run
@@ -207,12 +208,12 @@ class EpochLoader:
         finally:
             prompts.close()  # pyright: ignore[reportAttributeAccessIssue] - a generator; its thread reads ahead
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> LoaderState:
         if self.done == self.length:
             return {"epoch": self.epoch + 1, "done": 0, "prompts": self.prompts.state_dict()}
         return {"epoch": self.epoch, "done": self.done, "prompts": self._epoch_began}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: LoaderState) -> None:
         self.epoch, self.done, self._epoch_began = state["epoch"], state["done"], state["prompts"]
         self.prompts.load_state_dict(state["prompts"])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from posterkit.rewards.specs import RULES
 from posterkit.training.config import check_range
@@ -136,7 +136,7 @@ class RewardSource:
     """
 
     source: str = RULES
-    sources: dict[str, Any] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
     model: str | None = None
     device: str = "cpu"
     fast: bool = False
