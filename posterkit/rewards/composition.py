@@ -1,5 +1,6 @@
 """Several rewards as one: weights per task, and gates, which cap the whole where a part fails."""
 
+# pyright: standard
 from __future__ import annotations
 
 import json

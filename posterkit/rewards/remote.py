@@ -1,5 +1,6 @@
 """The client of a served reward; posters, requests and results as JSON."""
 
+# pyright: standard
 from __future__ import annotations
 
 import base64

@@ -1,5 +1,6 @@
 """The interface of all rewards, a value in [0, 1] for a poster and its request; and a cache of results on disk."""
 
+# pyright: standard
 from __future__ import annotations
 
 import json

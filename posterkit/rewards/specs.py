@@ -1,5 +1,6 @@
 """Rewards by their specs: a name, a weighted sum, a YAML file, a model, a server."""
 
+# pyright: standard
 from __future__ import annotations
 
 import difflib

@@ -9,6 +9,7 @@ import math
 import sys
 import types
 import typing
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -219,6 +220,14 @@ def check_range(
 def can_draw_curves() -> bool:
     """Whether tensorboard is installed (posterkit[train])."""
     return importlib.util.find_spec("tensorboard") is not None
+
+
+def sets_of(config: RunConfig, run_folder: Path) -> Iterator[tuple[str, Any, Path]]:
+    """The sets of a run's config: key, config and the folder that each lies in or is drawn into."""
+    for name, one in vars(config).items():
+        if hasattr(one, "count") and hasattr(one, "seed"):
+            path = getattr(one, "path", None)
+            yield name, one, Path(path) if path else run_folder / ("set" if name == "data" else name)
 
 
 def check_keys(values: typing.Iterable[object], known: typing.Collection[str], where: str) -> None:

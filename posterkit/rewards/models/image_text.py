@@ -1,5 +1,6 @@
 """Rewards by encoders of pictures and texts: agreement by HPSv2, PickScore or SigLIP; identity by DINOv2 or CLIP."""
 
+# pyright: standard
 from __future__ import annotations
 
 from collections.abc import Sequence

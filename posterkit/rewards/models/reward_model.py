@@ -5,6 +5,7 @@ the poster on. The model is causal: only these tokens have seen inputs and words
 is enough for a large model; a small one hardly attends to pictures there.
 """
 
+# pyright: standard
 from __future__ import annotations
 
 import hashlib

@@ -1,5 +1,6 @@
 """The reward of a vision-language model with a scalar head: PosterReward-Lite, or a seq_cls model of ms-swift."""
 
+# pyright: standard
 from __future__ import annotations
 
 from functools import cached_property

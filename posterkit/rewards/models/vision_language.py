@@ -1,5 +1,6 @@
 """The reward of a vision-language model: the expected digit of its answer to one question for each part."""
 
+# pyright: standard
 from __future__ import annotations
 
 from collections.abc import Callable

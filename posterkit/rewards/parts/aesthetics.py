@@ -1,5 +1,6 @@
 """Aesthetics, and agreement with the prompt as far as it can be measured without a model."""
 
+# pyright: standard
 from __future__ import annotations
 
 import math

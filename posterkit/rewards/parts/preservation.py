@@ -1,5 +1,6 @@
 """Tasks that keep pixels: whether the poster keeps them, and whether the rest was generated."""
 
+# pyright: standard
 from __future__ import annotations
 
 import numpy as np

@@ -1,5 +1,6 @@
 """Rewards against the references: subject, layout, style; and that the task was done, not the reference copied."""
 
+# pyright: standard
 from __future__ import annotations
 
 import numpy as np

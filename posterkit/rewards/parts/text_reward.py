@@ -1,5 +1,6 @@
 """Whether the poster shows the expected texts: by OCR, and by template matching for glyph posters."""
 
+# pyright: standard
 from __future__ import annotations
 
 from collections import Counter

@@ -4,6 +4,7 @@ A reward may raise, hang, die, or return what is no result. Training must not st
 numbers; where a reward is broken it must stop with one clear line.
 """
 
+# pyright: standard
 from __future__ import annotations
 
 import queue

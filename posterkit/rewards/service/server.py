@@ -6,6 +6,7 @@ A training run opens it as `reward+http://HOST:8990`. `GET /reward` names the re
 Where the variable POSTERKIT_API_KEY is set on the server, only requests with that key are answered.
 """
 
+# pyright: standard
 from __future__ import annotations
 
 import argparse

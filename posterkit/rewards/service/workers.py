@@ -4,6 +4,7 @@ The processes are our own and not pebble's (5.2.3 was tried): its workers share 
 that dies while it opens its reward breaks the pool for good, and it puts no limit on the time that opening takes.
 """
 
+# pyright: standard
 from __future__ import annotations
 
 import multiprocessing

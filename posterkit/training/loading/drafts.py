@@ -6,18 +6,17 @@ that a model learns the words of this critic.
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
 from posterkit.critic import Suggestions
 from posterkit.critic.rules import as_suggestions, remedies
+from posterkit.datasets.sample_files import Row, encoded
 from posterkit.metrics.appearance import Appearance
 from posterkit.metrics.text_regions import DetectedText
 from posterkit.synthetic import title_words
@@ -40,7 +39,6 @@ from posterkit.training.loading.weakening import letters_of, text_error
 Size = tuple[int, int]
 Redrawn = Callable[[Random, SyntheticPoster], SyntheticPoster | None]
 Weakened = Callable[[Random, Image.Image, SyntheticPoster], Image.Image]
-Row = tuple[dict[str, Any], dict[str, bytes]]
 
 _BOTH = 0.3  # of the drafts are redrawn and weakened
 _WEAKENED = 0.35  # are weakened only
@@ -130,14 +128,11 @@ def orders(draft: Rendering, target: Rendering, prompt: str) -> tuple[list[str],
     return content, style
 
 
-def encode_drafted(made: Drafted) -> Row:
+def encode_drafted(made: Drafted) -> tuple[Row, dict[str, bytes]]:
     """A reflection as `data_tools/build_reflections.py` writes it: its row and its PNG files."""
-    files: dict[str, bytes] = {}
-    for name, picture in ((f"{made.id}.draft.png", made.draft), (f"{made.id}.png", made.target)):
-        file = io.BytesIO()
-        Image.fromarray(picture).save(file, "PNG", compress_level=1)
-        files[name] = file.getvalue()
-    draft, target = files
+    draft, target = f"{made.id}.draft.png", f"{made.id}.png"
+    pictures = {draft: made.draft, target: made.target}
+    files = {name: encoded(Image.fromarray(one), compress_level=1) for name, one in pictures.items()}
     row = {
         "id": made.id, "task": "text", "prompt": made.prompt, "instruction": made.prompt, "words": made.prompt,
         "theme": made.theme, "split": made.split, "source": "synthetic", "licence": "CC0-1.0", "draft": draft,

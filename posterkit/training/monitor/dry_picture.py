@@ -16,7 +16,7 @@ from posterkit.datasets.dataset import INDEX, PosterDataset
 from posterkit.datasets.sample_files import Row
 from posterkit.pipelines.flux_inputs import feedback_text
 from posterkit.training.adapters.autoencoder import Autoencoder, tensor_to_images
-from posterkit.training.config import RunConfig
+from posterkit.training.config import RunConfig, sets_of
 from posterkit.training.loading.regions import PATCH, region_weights
 
 _TILE = 256  # pixels, the larger side of a picture
@@ -115,13 +115,8 @@ def _words(batch: Any, model: Any, config: RunConfig, run_folder: Path, count: i
 
 def _rows(config: RunConfig, run_folder: Path) -> dict[str, Row]:
     """The rows of the run's sets by their ids."""
-    found = {}
-    for name, one in vars(config).items():
-        path = getattr(one, "path", None)
-        folder = Path(path) if path else run_folder / ("set" if name == "data" else name)
-        if hasattr(one, "count") and (folder / INDEX).is_file():
-            found |= {str(row.get("id")): row for row in PosterDataset(folder).rows}
-    return found
+    folders = [folder for _, _, folder in sets_of(config, run_folder) if (folder / INDEX).is_file()]
+    return {str(row.get("id")): row for folder in folders for row in PosterDataset(folder).rows}
 
 
 def _read_ids(batch: Any, model: Any) -> list[str]:

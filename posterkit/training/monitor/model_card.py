@@ -18,7 +18,7 @@ from torch import nn
 from posterkit.datasets.dataset import INDEX, PosterDataset
 from posterkit.documents import read_yaml
 from posterkit.pipelines.registry import ModelFamily, resolve_folder
-from posterkit.training.config import RunConfig, flat
+from posterkit.training.config import RunConfig, flat, sets_of
 from posterkit.training.lora import trained_adapter
 from posterkit.training.monitor.log import ROWS
 from posterkit.training.protocols import RunView
@@ -213,13 +213,10 @@ def _facts(model: Any, run: RunView, origin: Origin, averaged: bool) -> str:
 def _sets(config: RunConfig, run_folder: Path) -> dict[str, str]:
     """The run's training sets: how many posters each, and under which licences."""
     found = {}
-    for name, one in vars(config).items():
-        unused = name == "text" and not getattr(config, "text_share", 1.0)
-        if unused or not (hasattr(one, "count") and hasattr(one, "seed")):
+    for name, one, folder in sets_of(config, run_folder):
+        if name == "text" and not getattr(config, "text_share", 1.0):
             continue
-        title = {"data": "posters", "text": "rendered text"}.get(name, name)
-        path = getattr(one, "path", None)
-        folder = Path(path) if path else run_folder / ("set" if name == "data" else name)
+        title, path = {"data": "posters", "text": "rendered text"}.get(name, name), getattr(one, "path", None)
         if not (folder / INDEX).is_file():
             found[title] = f"{one.count:,} synthetic ones, seed {one.seed}"
             continue
