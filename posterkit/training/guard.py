@@ -130,13 +130,11 @@ def write_bad_batch(
 ) -> str:
     """Write `bad_batch.json`; returns the line that says what happened and how to continue.
 
-    A resumed run takes the same steps and meets the batch again; `skip` leaves it out, and is part of the run from
-    then on.
+    A resumed run takes the same steps and meets the batch again, unless `skip` leaves it out.
 
     Args:
         position: of the loader before the step.
-        saved: what became of the state, as a clause of the line.
-        main: this process writes.
+        saved: a clause about the saved state.
     """
     ids = [name for fault in faults for name in fault.ids]
     if main:

@@ -61,11 +61,7 @@ class Trainable:
 
 
 def set_trainable(module: nn.ModuleDict, trainable: Trainable, name: str = "default") -> None:
-    """Make a model train what the config says; with a LoRA everything else that it holds is frozen.
-
-    Args:
-        module: an adapter's `module`, with the transformer in it.
-        name: of the LoRA.
+    """Train the weights that the config names, in an adapter's `module`; with a LoRA all others are frozen.
 
     Raises:
         ValueError: a target fits no layer of the transformer.

@@ -86,13 +86,7 @@ def batches_of(
     run: RunView, model: Adapter, encoded: EncodedPosters, samples: Sequence[tuple[int, ...]], lost: Lost,
     collate: Callable[[Sequence[list[EncodedPoster]]], Batch],
 ) -> PrefetchLoader:  # fmt: skip
-    """Endless batches of samples of one or two encoded posters each; the report of the set is printed and kept.
-
-    Args:
-        samples: places of a sample's posters, as many for each.
-        lost: posters that are left out.
-        collate: makes a batch of samples, lists of `EncodedPosters` items.
-    """
+    """Endless batches of samples of one or two encoded posters each; the report of the set is printed and kept."""
     dataset, names, sides = encoded.dataset, encoded.cache.names, len(samples[0])
     shapes = [model.bucket(row) for row in encoded.cache.shapes()]
     loader = BucketedLoader(

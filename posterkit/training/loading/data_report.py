@@ -102,11 +102,7 @@ def report_of(
 
 
 def report_lines(report: dict[str, Any], where: Path) -> list[str]:
-    """The report as lines for people.
-
-    Args:
-        where: the file that holds all of it.
-    """
+    """The report as lines for people; the whole of it is in the file `where`."""
     taken, found = report["samples_a_batch"], report["left_out"]
     said = f"{report['set']}: {report['rows']} rows, {report['posters']} to train on"
     count = report["batches_an_epoch"]

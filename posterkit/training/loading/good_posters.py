@@ -114,12 +114,7 @@ def _around(box: tuple[float, float, float, float]) -> Box:
 
 
 def open_good_posters(config: JudgementConfig, run: RunView) -> tuple[GoodPosters, GoodPosters]:
-    """The posters to learn from, and those held out.
-
-    Raises:
-        FileNotFoundError: there is no set.
-        ValueError: it has too few rows.
-    """
+    """The posters to learn from, and those held out; raises as `open_set`, or ValueError for too few rows."""
     index = Path(config.path or "") / INDEX
     if config.path and index.is_file() and any(pictures_of(row) for _, row in islice(read_rows(index), 1)):
         train, heldout = (_of_pairs(Path(config.path), split, config.tasks) for split in ("train", "heldout"))

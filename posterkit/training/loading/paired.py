@@ -70,12 +70,7 @@ class ReflectedPosters(PosterDataset):
 
 
 def open_pairs(config: SetConfig) -> PosterSet:
-    """The pairs at `config.path`; see `PairedPosters`.
-
-    Raises:
-        FileNotFoundError: there is no set.
-        ValueError: it holds no pair to train on.
-    """
+    """The pairs at `config.path`; raises as `PairedPosters`, or ValueError where there is no pair to train on."""
     train, heldout = PairedPosters(config, "train"), PairedPosters(config, "heldout")
     if not train.rows:
         raise ValueError(f"{train.index}: there is no pair of candidates to train on")
@@ -85,10 +80,8 @@ def open_pairs(config: SetConfig) -> PosterSet:
 def open_reflected(config: SetConfig, run: RunView) -> PosterSet:
     """The reflections at `config.path`; where that is null, some drawn into the run folder, once.
 
-    Raises:
-        FileNotFoundError: there is no set.
-        ValueError: it holds no reflection to train on, or something else; or the run folder holds a set that was
-            drawn otherwise.
+    Raises as `ReflectedPosters`, or ValueError where there is no reflection to train on, or where the run folder holds
+    a set that was drawn with other settings.
     """
     folder = Path(config.path) if config.path else run.folder / "set"
     if config.path is None:

@@ -28,9 +28,7 @@ _COLORS = ((230, 30, 30), (30, 80, 240))  # of major and minor regions
 
 
 def picture_of_batch(batch: Any, model: Any, config: RunConfig, run_folder: Path) -> Image.Image:
-    """A column for each sample: the target, its weights where the batch has any, references, id, task, first words.
-
-    Under a reflection stands its feedback too.
+    """A column for each sample: target, weights where the batch has any, references, id, task, first words, feedback.
 
     Args:
         batch: tensors by name, or pictures `(B, 3, H, W)` in [-1, 1].

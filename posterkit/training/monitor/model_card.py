@@ -100,15 +100,7 @@ def _head_of(start: str) -> dict[str, Any]:
 
 
 def write_card(folder: Path, model: Any, run: RunView, averaged: bool = False) -> None:
-    """Write README.md into a folder of saved weights, and the run's first and last sample sheet beside it.
-
-    Args:
-        model: the adapter that saved there.
-        averaged: the weights are the averaged ones.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Write README.md into the folder of a model's saved weights, with the run's first and last sample sheet."""
     config, origin = run.config, origin_of(run.config)
     sheets = sorted((run.folder / "samples").glob("[0-9]*.png"))
     shown = {"samples_before.png": sheets[0]} if len(sheets) > 1 else {}

@@ -18,12 +18,9 @@ from posterkit.training.state import random_state, set_random_state
 
 
 def write_sheet(run: RunView, sample: Callable[[], Image.Image]) -> None:
-    """Draw `samples/<step>.png` from averaged weights, without a change to the run.
+    """Draw `samples/<step>.png` from averaged weights, without a change to the run; RunFailed on a full disk.
 
     With sharded weights all processes draw the same picture together.
-
-    Raises:
-        RunFailed: the disk is full.
     """
     main, config = run.accelerator.is_main_process, run.config
     if not (main or run.sharded):
@@ -47,11 +44,7 @@ def write_sheet(run: RunView, sample: Callable[[], Image.Image]) -> None:
 
 
 def write_weights(run: RunView, model: Any) -> None:
-    """Write the last weights to `model/` and averaged ones to `ema/`, each with its card.
-
-    Raises:
-        RunFailed: the disk is full.
-    """
+    """Write the last weights to `model/` and averaged ones to `ema/`, each with its card; RunFailed on a full disk."""
     main = run.accelerator.is_main_process
     model.module.eval()
     for name in ("model", "ema") if run.ema else ("model",):

@@ -127,11 +127,7 @@ def policy_batches(
     rollouts: Sequence[Rollout], advantages: Advantages, config: RolloutConfig, figures: dict[str, float],
     generator: torch.Generator,
 ) -> Iterator[ScoredBatch]:  # fmt: skip
-    """The batches of an epoch: each rollout's posters `config.passes` times, at times in a random order of their own.
-
-    Args:
-        generator: of that order.
-    """
+    """The batches of an epoch: each rollout's posters `config.passes` times, their times in a random order."""
     parts = (tensor.split(tensor.shape[-1] // len(rollouts), -1) for tensor in (advantages.sides, advantages.values))
     for rollout, sides, values in zip(rollouts, *parts, strict=True):
         rows = torch.cat([side.nonzero().flatten() for side in sides])

@@ -83,12 +83,7 @@ class Rollout:
 
 
 def start_rollout(model: Adapter, prompts: Batch, config: RolloutConfig, generator: torch.Generator) -> Rollout:
-    """Noise and condition for K posters of each prompt.
-
-    Args:
-        prompts: an encoded batch; of its targets only the size counts.
-        generator: of the noise, on the CPU.
-    """
+    """Noise and condition for K posters of each prompt; of the batch's targets only the size counts."""
     target, condition = model.encode(prompts)
     rows = torch.arange(len(target), device=target.device).repeat_interleave(config.images)
     noise = torch.randn((len(rows), *target.shape[1:]), generator=generator).to(target)
@@ -104,12 +99,7 @@ def decode(model: Adapter, rollout: Rollout) -> list[Image.Image]:
 
 
 def sampling_times(scheduler: FlowMatchEulerDiscreteScheduler, steps: int, tokens: int) -> Tensor:
-    """`(steps + 1,)` falling from 1 to 0: the times of a sampling run, as the pipelines space them.
-
-    Args:
-        scheduler: of the checkpoint; it stays as it is.
-        tokens: patch tokens of a poster.
-    """
+    """The times of a sampling run as the pipelines space them, `(steps + 1,)` falling from 1 to 0."""
     own = copy.deepcopy(scheduler)
     set_timesteps(own, steps, tokens, "cpu")
     return torch.as_tensor(own.sigmas).float()
@@ -130,7 +120,6 @@ def sample_sde(velocity: Velocity, start: Rollout, level: float, generator: torc
 
     Args:
         level: of the steps' noise, `a` in `posterkit.training.losses.grpo`.
-        generator: of the steps' noise, on the CPU.
     """
     states, log_probs = [start.noise], []
     for now, then in pairwise(start.times.tolist()):

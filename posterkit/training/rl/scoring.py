@@ -35,16 +35,7 @@ _ROWS = 5  # of the log, whose mean is compared
 
 
 def open_rewards(config: RewardSource, run: Run, tasks: Sequence[str]) -> RewardPool:
-    """The reward of a stage; its workers end with the run.
-
-    Args:
-        tasks: of the posters it will score.
-
-    Raises:
-        ValueError: there is no such reward, or it weighs nothing for a task.
-        FileNotFoundError: a folder holds no reward model.
-        ConnectionError: nobody answers where it is served.
-    """
+    """The reward of a stage; its workers end with the run. Raises as `open_reward` and `reach`."""
     reach(config.source, config.sources)
     rewards = RewardPool(
         config.source, workers=config.workers, limit=config.limit, tolerated=config.tolerated, fast=config.fast,
@@ -93,9 +84,7 @@ def collect_rewards(run: Run, rollouts: Sequence[Rollout], epoch: int) -> Tensor
 def epoch_figures(rollouts: Sequence[Rollout], rewards: Tensor, kept: Tensor, images: int) -> dict[str, float]:
     """The log's figures of an epoch: rewards and their parts, spread and diversity within groups, what was left out.
 
-    Args:
-        rewards, kept: `(B,)`, of this process.
-        images: K, posters of a group.
+    `rewards` and `kept` are `(B,)`, of this process; `images` is K.
     """
     scored = rewards[~rewards.isnan()]
     groups = rewards.view(-1, images)
