@@ -1,4 +1,4 @@
-"""Rewards: what a poster is worth, in numbers, for training, for the best of several and for data filters."""
+"""Rewards: scores of posters, for training, for the best of several and for data filters."""
 
 from posterkit.rewards.reward import Reward, RewardError, RewardResult
 from posterkit.rewards.specs import open_reward
