@@ -49,7 +49,7 @@ class VisionLanguageReward(PosterReward):
     """
 
     def __init__(self, source: str, open_model: Callable[[], VisionLanguageModel], only: str | None = None) -> None:
-        self.name, self._open = f"{only or 'marks'} by {source}", open_model
+        self.name, self._open = f"{only or 'rating'} by {source}", open_model
         self.questions = (only,) if only else WHOLE
 
     def applies(self, request: PosterRequest) -> bool:

@@ -102,7 +102,7 @@ class Adapter(ABC, Generic[ConditioningT]):
 
     @property
     def keeps(self) -> Keep:
-        """What `precompute` returns of a text where it is not told."""
+        """The default `keep` of `precompute`."""
         return "states" if self.frozen_text else "ids"
 
     @abstractmethod

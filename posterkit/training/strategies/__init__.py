@@ -25,7 +25,7 @@ def build_strategy(config: StrategyConfig, model: Adapter) -> Strategy:
         model: an adapter (`FluxAdapter`, `QwenAdapter`), what it trains (a LoRA) in place.
 
     Raises:
-        TypeError: halves are asked for and the transformer is none of the two families', or wrapped or sharded.
+        TypeError: the config takes halves and the transformer is none of the two families', or wrapped or sharded.
         ValueError: it cannot be cut there, or one half has nothing that trains.
     """
     if config.strategy == "end_to_end":
