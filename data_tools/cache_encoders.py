@@ -31,7 +31,7 @@ from posterkit.pipelines.loading import LOAD_FAULTS, quiet_bars
 from posterkit.pipelines.presets import DTYPES, hardware
 from posterkit.pipelines.registry import TEXT, ModelFamily, family_for, family_of, resolve
 from posterkit.training.adapters import KEEPS
-from posterkit.training.loading.encoding import CANNOT, check_tasks, encode_set, open_cache
+from posterkit.training.loading.encoding import CANNOT, SetEncoder, check_tasks
 from posterkit.training.loading.fitting import CANNOT_READ, plan_sizes
 
 
@@ -56,20 +56,21 @@ def main(given: argparse.Namespace) -> int:
     quiet_bars()
     adapter = open_adapter(source, family_of(source), DTYPES[given.dtype])
     check_tasks(found, adapter, "--tasks")
-    for encoder in (adapter.vae.module, *adapter.readers):
-        encoder.to(hardware(given.device).device)
+    for module in (adapter.vae.module, *adapter.readers):
+        module.to(hardware(given.device).device)
 
     plans, lost = plan_sizes(
         FileIndex(given.out / "known", found, given.part[0], print), given.area or adapter.defaults["native_area"]
     )
-    cache = open_cache(adapter, plans, given.out, given.keep, given.shard)
+    encoder = SetEncoder(adapter, found, plans, lost, given.out, given.keep, given.shard)
+    cache = encoder.cache
     for folder in cache.drop_stale("family", "text") if given.drop_stale else ():
         print(f"{folder}: dropped, another model's")
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(given.out.name, total=len(plans))
-        numbers = encode_set(
-            adapter, found, plans, lost, cache, option="--keep ids", part=given.part,
+        numbers = encoder.fill(
+            option="--keep ids", part=given.part,
             progress=lambda done, count: bar.update(task, completed=done),
         )  # fmt: skip
     for reason, rows in sorted(lost.items()):

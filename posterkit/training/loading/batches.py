@@ -32,7 +32,7 @@ from posterkit.training.loading.data_report import (
     report_lines,
     report_of,
 )
-from posterkit.training.loading.encoding import check_tasks, encode_set, encoders_on, open_cache
+from posterkit.training.loading.encoding import SetEncoder, check_tasks, encoders_on
 from posterkit.training.loading.fitting import Plan, move_box, plan_sizes
 from posterkit.training.loading.prefetch import PrefetchLoader
 from posterkit.training.loading.regions import region_shares
@@ -134,15 +134,15 @@ def encode_posters(
     _check_any(run, dataset, len(plans), lost)
     if run.config.dry_run:
         plans = _few(run, dataset, plans, sides)
-    cache = open_cache(model, plans, folder, config.keep)
+    encoder = SetEncoder(model, dataset, plans, lost, folder, config.keep)
     with encoders_on(model, run.device):
-        numbers = encode_set(model, dataset, plans, lost, cache, option=f"{name}.keep=ids", part=part, say=run.print)
+        numbers = encoder.fill(option=f"{name}.keep=ids", part=part, say=run.print)
     run.accelerator.wait_for_everyone()
     _check_any(run, dataset, len(numbers), lost)
     if config.keep == "ids":
         for reader in model.readers:
             reader.to(run.device)
-    return EncodedPosters(dataset, cache, plans, numbers, regions), lost
+    return EncodedPosters(dataset, encoder.cache, plans, numbers, regions), lost
 
 
 EncodedPoster = tuple[Row, Encoded, Tensor | None]  # the shares of its text last, where regions are used
