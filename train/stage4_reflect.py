@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from statistics import mean
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from posterkit.prompts import quoted_texts
 from posterkit.schema import DrawnText, PosterSample
 from posterkit.sizing import Size
 from posterkit.training.adapters import Adapter
+from posterkit.training.adapters.flux import FluxAdapter
 from posterkit.training.config import check_range, parse_config
 from posterkit.training.errors import setting_up
 from posterkit.training.loading.fitting import fit_sample, target_size
@@ -69,7 +70,7 @@ def main() -> None:
     config = parse_config(ReflectConfig)
     run = Run(config)
     with setting_up():
-        model = open_stage(config, "postercraft", lora="reflect")
+        model = cast(FluxAdapter, open_stage(config, "postercraft", lora="reflect"))
         reflections = open_reflected(config.data, run)
         batches = reflection_batches(reflections, model, run, config.data)
         strategy = build_strategy(config, model)

@@ -115,7 +115,8 @@ def load_adapter(transformer: Transformer, name: str, source: str | Path) -> Non
     check_base(transformer, lora, source)
     active = transformer.active_adapters() if adapters_of(transformer) else name
     with _training_kept(transformer):
-        transformer.load_lora_adapter(lora.weights, adapter_name=name, metadata=lora.config or None, prefix=None)
+        options: dict[str, Any] = {"metadata": lora.config or None, "prefix": None}
+        transformer.load_lora_adapter(lora.weights, adapter_name=name, **options)
         transformer.set_adapter(active)
     for key, parameter in _weights(transformer, name):
         parameter.data = lora.weights[key].to(parameter.device).float()  # as saved: peft rounds to the base's dtype

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from tokenizers import Regex, pre_tokenizers
 from transformers import CLIPTokenizer, Qwen2Tokenizer, T5Tokenizer
@@ -79,7 +80,7 @@ def t5_tokenizer(texts: Iterable[str], length: int = 512) -> T5Tokenizer:
     return T5Tokenizer(vocab=pieces, extra_ids=0, additional_special_tokens=[], model_max_length=length)
 
 
-def _plan_merges(words: Iterable[list[str]]) -> list[tuple[str, str]]:
+def _plan_merges(words: Iterable[list[str]]) -> Any:
     """Merges (a list of pairs) under which each word becomes one token.
 
     Each word is first merged by what is planned already; what is left is joined from the left. A later merge has a

@@ -66,7 +66,8 @@ class SetEncoder:
         self, model: Adapter, dataset: PosterDataset, plans: dict[int, Plan], lost: Lost, folder: str | Path,
         keep: Keep = "states", shard: int = 512,
     ) -> None:  # fmt: skip
-        self.model, self.dataset, self.plans, self.lost, self.keep = model, dataset, plans, lost, keep
+        self.model, self.dataset, self.plans, self.lost = model, dataset, plans, lost
+        self.keep: Keep = keep
         self.numbers = sorted(plans)
         key = {"family": model.family.name, "text": keep, "model": model.fingerprint(keep)}
         self.cache = EncoderCache(folder, key, [plans[number].name for number in self.numbers], shard)

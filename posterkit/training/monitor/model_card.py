@@ -128,8 +128,9 @@ def _family_of(model: Any) -> ModelFamily | None:
 def _lora_of(model: Any) -> LoraConfig | None:
     """peft's config of the LoRA that a model trains."""
     transformer = getattr(model, "parts", {}).get("transformer")
-    name = None if transformer is None else trained_adapter(transformer)
-    return transformer.peft_config[name] if name else None
+    if transformer is None or (name := trained_adapter(transformer)) is None:
+        return None
+    return transformer.peft_config[name]
 
 
 def _front_matter(model: Any, origin: Origin, config: RunConfig) -> dict[str, Any]:
@@ -170,7 +171,7 @@ def _facts(model: Any, run: RunView, origin: Origin, averaged: bool) -> str:
     trained = sum(p.numel() for p in model.module.parameters() if p.requires_grad)
     if lora:
         kind = "DoRA" if lora.use_dora else "LoRA"
-        layers = ", ".join(f"`{name}`" for name in sorted(lora.target_modules))
+        layers = ", ".join(f"`{name}`" for name in sorted(lora.target_modules or ()))
         weights = f"{kind} of rank {lora.r}, alpha {lora.lora_alpha:g}, on {layers}; {_count(trained)} parameters"
     elif hasattr(model, "what_trains"):
         weights = f"{model.what_trains}; {_count(trained)} parameters"

@@ -121,5 +121,6 @@ def draw_sample(
 
 def _column(pictures: list[np.ndarray]) -> np.ndarray:
     """Pictures under one another, each in a white square."""
-    options = {"method": Image.Resampling.LANCZOS, "color": "white", "centering": (0.5, 0)}
-    return np.concatenate([ImageOps.pad(Image.fromarray(one), (_TILE, _TILE), **options) for one in pictures])
+    tile, lanczos = (_TILE, _TILE), Image.Resampling.LANCZOS
+    tiles = [ImageOps.pad(Image.fromarray(one), tile, lanczos, "white", (0.5, 0)) for one in pictures]
+    return np.concatenate([np.asarray(one) for one in tiles])
