@@ -28,7 +28,7 @@ from posterkit.training.loading.good_posters import JudgementConfig, open_good_p
 from posterkit.training.loading.judgements import KINDS, Judgements, Kinds, judged_batches
 from posterkit.training.lora import Trainable
 from posterkit.training.losses import bradley_terry_loss
-from posterkit.training.monitor.held_out import tell_apart
+from posterkit.training.monitor.held_out import report_held_out
 from posterkit.training.run import Run
 from posterkit.training.stages import DTYPES
 
@@ -90,7 +90,7 @@ def main() -> None:
     if run.accelerator.is_main_process:
         pairs = [checks[number] for number in range(config.heldout_pairs * len(checks.shares))]
         with run.averaged(model):
-            tell_apart(model, pairs, run)
+            report_held_out(model, pairs, run)
     run.finish(model)
 
 

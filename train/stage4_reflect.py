@@ -1,4 +1,4 @@
-"""Stage 4, PosterCraft: draw a draft anew, as its feedback says (PosterCraft section 3.4).
+"""Stage 4, PosterCraft: redraw a draft by its feedback (PosterCraft section 3.4).
 
     accelerate launch train/stage4_reflect.py --config configs/mini/stage4_reflect.yaml
 

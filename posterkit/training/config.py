@@ -31,7 +31,7 @@ FREE = frozenset(
 
 @dataclass
 class RunConfig:
-    """What every stage has. Schedules, EMA and sampling hang on `max_steps` only; `stop_at` stops and saves there.
+    """The config of every stage. Schedules, EMA and sampling depend on `max_steps` only; `stop_at` stops and saves.
 
     Attributes:
         run_dir: the run folder: `last/`, `ema/`, `samples/`, `metrics.jsonl`, `config.yaml`.
@@ -109,7 +109,7 @@ class RunConfig:
 
 
 def parse_config(cls: type[Config], argv: list[str] | None = None) -> Config:
-    """Read `[--config FILE] [--dry-run] [key=value ...]` into the dataclass `cls`; `--help` says what the recipe does.
+    """Read `[--config FILE] [--dry-run] [key=value ...]` into the dataclass `cls`; `--help` describes the recipe.
 
     Without `--config` the recipe's own small config is taken: `configs/mini/<recipe>.yaml`. Ends the program with
     code 2 and one line if anything is wrong.

@@ -1,4 +1,4 @@
-"""What the stages after the pretraining have in common: their config, the model they start from, plain errors."""
+"""The common parts of the stages after pretraining: configs, the model to start from, PosterOmni's batches."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "nf4": torch.bfloat16} 
 
 @dataclass
 class StageConfig(StrategyConfig):
-    """What every stage after the pretraining has.
+    """The config of every stage after pretraining.
 
     Attributes:
         trainable: all weights of the transformer, or a LoRA on it; text encoders and autoencoder are frozen.

@@ -1,1 +1,1 @@
-"""Rewards by rule: one question about a poster each."""
+"""Rewards by rules, without a model."""

@@ -67,7 +67,7 @@ class IdentityReward(PosterReward):
 
 
 def best_window(subject: Picture, mask: NDArray[np.bool_], poster: Picture) -> float:
-    """How alike a subject and the likest window of a poster are, cell by cell, in [0, 1].
+    """The similarity of a subject and the most similar window of a poster, cell by cell, in [0, 1].
 
     Args:
         mask: `(h, w)`, True where the subject is.
@@ -243,7 +243,7 @@ def _cell_means(values: Array) -> Array:
 
 
 def _best_place(cells: Array, counts: Array, sums: Array, step: tuple[int, ...]) -> float:
-    """The mean intersection of the counting cells with those of the likest window; 0 where none fits."""
+    """The mean intersection of the counting cells with those of the most similar window; 0 where none fits."""
     h, w = step
     if h * CELLS >= sums.shape[0] or w * CELLS >= sums.shape[1]:
         return 0.0

@@ -1,4 +1,4 @@
-"""FLUX.1 for training: PosterCraft's side."""
+"""The training adapter of FLUX.1 (PosterCraft)."""
 
 from __future__ import annotations
 

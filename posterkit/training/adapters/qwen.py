@@ -1,4 +1,4 @@
-"""Qwen-Image-Edit for training: PosterOmni's side."""
+"""The training adapter of Qwen-Image-Edit (PosterOmni)."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class QwenAdapter(Adapter[QwenCondition]):
         return rows
 
     def read(self, instruction: str, pictures: list[Image.Image]) -> dict[str, Tensor]:
-        """What the text encoder takes for one instruction: ids `(1, L)`, patches `(P, 1176)`, grid `(N, 3)`."""
+        """The inputs of the text encoder for one instruction: ids `(1, L)`, patches `(P, 1176)`, grid `(N, 3)`."""
         text = instruction_text(instruction, len(pictures))
         return self.parts["processor"](text=[text], images=pictures, return_tensors="pt")
 
@@ -210,7 +210,7 @@ class QwenAdapter(Adapter[QwenCondition]):
         return pack(target), QwenCondition(states, mask, tokens, shapes)
 
     def states(self, ids: Tensor, patches: Tensor, grid: Tensor) -> Tensor:
-        """What the text encoder makes of token ids `(B, L)`, -1 = padding, and pictures: `(B, L - prefix, D)`."""
+        """The states of token ids `(B, L)`, -1 = padding, and pictures: `(B, L - prefix, D)`."""
         (encoder,) = self.readers
         ids, mask = ids.long().to(encoder.device), (ids >= 0).to(encoder.device)
         with frozen_forward(encoder.device) if self.frozen_text else contextlib.nullcontext():
@@ -223,7 +223,7 @@ class QwenAdapter(Adapter[QwenCondition]):
         return found[:, self.prefix :]
 
     def _frozen_states(self, batch: Encoded, drop: Tensor | None) -> tuple[Tensor, Tensor]:
-        """What the frozen text encoder says of a batch's token ids, float32 `(B, L, D)`, and `(B, L)`, not padding.
+        """The frozen text encoder's states of a batch's token ids, float32 `(B, L, D)`, and `(B, L)`, not padding.
 
         One by one, and as long as instruction or negative prompt of any of them: as states would have been kept.
         """
@@ -288,7 +288,7 @@ def as_edit(sample: PosterSample) -> PosterSample:
 
 
 def made_share(poster: Poster) -> Tensor:
-    """`(S,)` in [0, 1]: how much of each patch token is to be made; 1 where the task keeps no pixels."""
+    """`(S,)` in [0, 1]: how much of each patch token is generated; 1 where the task keeps no pixels."""
     rows, columns = poster.size.height // 16, poster.size.width // 16
     if poster.region is None:
         return torch.ones(rows * columns)

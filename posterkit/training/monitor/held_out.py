@@ -28,7 +28,7 @@ QUOTED = ("wrong_text", "text_error")  # both sides show one poster
 _TILE, _GAP, _TEXT, _COLUMNS = 190, 10, 88, 5  # pixels; pairs in a row
 
 
-def tell_apart(model: RewardModel, pairs: Sequence[Judgement], run: RunView) -> None:
+def report_held_out(model: RewardModel, pairs: Sequence[Judgement], run: RunView) -> None:
     """Score held-out pairs, calibrate the model by them, and write the report into the run folder.
 
     `heldout.json` has shares of pairs in the right order by kind and the calibration; `heldout.jsonl` a line for each
