@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import difflib
 import importlib.util
@@ -239,23 +240,17 @@ def check_keys(values: typing.Iterable[object], known: typing.Collection[str], w
 
 
 def _split(argv: list[str]) -> tuple[Path | None, list[str]]:
-    path, overrides = None, []
-    arguments = iter(argv)
-    for argument in arguments:
-        if argument == "--config":
-            value = next(arguments, None)
-            if value is None:
-                raise ValueError("--config needs a file")
-            path = Path(value)
-        elif argument.startswith("--config="):
-            path = Path(argument.removeprefix("--config="))
-        elif argument == "--dry-run":
-            overrides.append("dry_run=true")
-        elif argument.startswith("-"):
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--dry-run", action="store_true")
+    try:
+        given, overrides = parser.parse_known_args(argv)
+    except argparse.ArgumentError:
+        raise ValueError("--config needs a file") from None
+    for argument in overrides:
+        if argument.startswith("-"):
             raise ValueError(f"unknown option {argument}; give --config FILE, --dry-run and key=value pairs")
-        else:
-            overrides.append(argument)
-    return path, overrides
+    return given.config, [*overrides, *(["dry_run=true"] if given.dry_run else [])]
 
 
 def _build(cls: type, values: dict[str, Any], where: str) -> Any:
