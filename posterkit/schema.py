@@ -253,7 +253,8 @@ class PosterRequest:
 
     @property
     def _may_draw_draft(self) -> bool:
-        return self.task == TEXT or (self.task == "id_driven" and self.preserve is not False)
+        drawn = (TEXT, "style_driven", "layout_driven")
+        return self.task in drawn or (self.task == "id_driven" and self.preserve is not False)
 
     def _text_faults(self) -> list[str]:
         faults = ['the task "text" takes no images'] if self.images else []

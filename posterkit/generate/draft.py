@@ -11,6 +11,7 @@ from posterkit.pipelines.loading import CardDraft
 from posterkit.schema import ImageSource, PosterRequest, picture_of
 from posterkit.sizing import SHAPE_TOLERANCE, Size
 
+DRAWN = ("text", "style_driven", "layout_driven")  # tasks whose draft is a drawing of the request
 STRENGTH = 0.6  # of a sketch that is painted over where neither request nor checkpoint says how far
 
 
@@ -33,9 +34,10 @@ class DraftPlan:
             request: as the user wrote it, with the seed of this very poster.
         """
         if self.sketch is None:
-            from posterkit.synthetic.scene_draft import draft  # start-up must not wait for it
+            from posterkit.generate.references import look_of  # start-up must not wait for it
+            from posterkit.synthetic.scene_draft import draft
 
-            return draft(request, size)
+            return draft(request, size, **look_of(request))
         sketch = picture_of(self.sketch)
         if abs(sketch.width / sketch.height / size.aspect - 1) > SHAPE_TOLERANCE:
             warnings.warn(f"the draft is {Size(*sketch.size)}; it is cropped to the poster's shape", stacklevel=2)
@@ -58,7 +60,7 @@ def plan_draft(
     word = request.draft if isinstance(request.draft, str) else None  # an array cannot be compared with a word
     sketch = None if word in ("auto", "none") else request.draft
     drawn = word == "auto" or (request.draft is None and default is not None and not lettered)
-    if sketch is None and not (drawn and (preserved or request.task == "text") and not request.feedback):
+    if sketch is None and not (drawn and (preserved or request.task in DRAWN) and not request.feedback):
         if request.strength is not None:
             raise ValueError(f"strength {request.strength} paints over a draft, and there is none")
         return None

@@ -67,7 +67,7 @@ def subject_area(layout: TitleLayout, width: int, height: int) -> Rect:
 
 def _more_height(layout: TitleLayout, width: int, height: int) -> float:
     """What the title's height grows by, as a share of the canvas' height."""
-    if layout.name in ("left", "right", "middle"):
+    if layout.name in ("left", "right", "middle", "reference"):
         return 0.0
     return (layout.title[3] - layout.title[1]) * min(0.35, max(0.0, math.sqrt(width / height) - 1))
 

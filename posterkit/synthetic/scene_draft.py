@@ -39,35 +39,55 @@ _FREE: dict[str, Rect] = {
 _SIDES = {"left": (0.04, 0.29, 0.66, 0.95), "right": (0.34, 0.29, 0.96, 0.95)}
 
 
-def draft(request: PosterRequest, size: Size | None = None) -> Image.Image:
+def draft(
+    request: PosterRequest,
+    size: Size | None = None,
+    *,
+    palette: ColorScheme | None = None,
+    style: str | None = None,
+    layout: TitleLayout | None = None,
+) -> Image.Image:
     """A picture of a request without any lettering, RGB.
 
     Args:
         request: its prompt says what is drawn, in any words; its seed, which drawing it is.
         size: of the picture in pixels; None takes the request's, else 832x1216.
+        palette, style, layout: of a reference, in place of what the prompt says of colours, style and places.
     """
     asked = size or request.size or SIZE
     wanted = Size(asked.width or SIZE.width, asked.height or SIZE.height)
     words = request.expanded or request.prompt
     scene = read_scene(without_texts(words))
     lettered = bool(request.texts or quoted_texts(words))
-    return Image.fromarray(render(plan_scene(scene, wanted, request.seed or 0, lettered), wanted).image)
+    if palette is not None:
+        scene = replace(scene, background=None, color=None)
+    scene = replace(scene, style=style or scene.style)
+    plan = plan_scene(scene, wanted, request.seed or 0, lettered, palette=palette, layout=layout)
+    return Image.fromarray(render(plan, wanted).image)
 
 
-def plan_scene(scene: Scene, size: Size, seed: int = 0, lettered: bool = True) -> SyntheticPoster:
+def plan_scene(
+    scene: Scene,
+    size: Size,
+    seed: int = 0,
+    lettered: bool = True,
+    palette: ColorScheme | None = None,
+    layout: TitleLayout | None = None,
+) -> SyntheticPoster:
     """The parameters of a poster that shows a scene: of many drawn ones the first that fits it best.
 
     Args:
         size: its shape decides where things stand.
         lettered: room is left for a title.
+        palette, layout: used as they are.
     """
     rng = Random(f"draft {seed}")
-    layout = _layout(rng, scene, lettered)
+    layout = layout or _layout(rng, scene, lettered)
     best: tuple[float, SyntheticPoster] | None = None
     for _ in range(_TRIES):
-        palette = _palette(rng, scene)
-        fixed = {"theme": _THEME[scene.subject], "palette": palette, "layout": layout, "text": False}
-        fixed |= _panel(rng, scene, palette)
+        colors = palette or _palette(rng, scene)
+        fixed = {"theme": _THEME[scene.subject], "palette": colors, "layout": layout, "text": False}
+        fixed |= _panel(rng, scene, colors)
         if scene.style:
             fixed["style"] = _STYLE[scene.style]
         poster = draw_poster(rng, aspect=size.aspect, **fixed)
