@@ -54,9 +54,8 @@ class PosterMaker:
 
     Args:
         settings: see `posterkit.generate.plan.Settings`: `model`, `transformer`, `lora`, `preset`, `device`, `dtype`,
-            `native`, `draw_text`, `reward`, `critic`, `segmenter`,
-            `upscaler`. A recipe's run folder stands for its averaged
-            weights.
+            `native`, `draw_text`, `reward`, `critic`, `segmenter`, `upscaler`. A recipe's run folder stands for its
+            averaged weights.
     """
 
     def __init__(self, **settings: Any) -> None:
