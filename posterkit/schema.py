@@ -253,7 +253,7 @@ class PosterRequest:
 
     @property
     def _may_draw_draft(self) -> bool:
-        drawn = (TEXT, "style_driven", "layout_driven")
+        drawn = (TEXT, "rescaling", "style_driven", "layout_driven")
         return self.task in drawn or (self.task == "id_driven" and self.preserve is not False)
 
     def _text_faults(self) -> list[str]:

@@ -11,7 +11,7 @@ from posterkit.pipelines.loading import CardDraft
 from posterkit.schema import ImageSource, PosterRequest, picture_of
 from posterkit.sizing import SHAPE_TOLERANCE, Size
 
-DRAWN = ("text", "style_driven", "layout_driven")  # tasks whose draft is a drawing of the request
+DRAWN = ("text", "rescaling", "style_driven", "layout_driven")  # tasks whose draft is a drawing of the request
 STRENGTH = 0.6  # of a sketch that is painted over where neither request nor checkpoint says how far
 
 
@@ -34,9 +34,11 @@ class DraftPlan:
             request: as the user wrote it, with the seed of this very poster.
         """
         if self.sketch is None:
-            from posterkit.generate.references import look_of  # start-up must not wait for it
+            from posterkit.generate.references import look_of, rescaled  # start-up must not wait for it
             from posterkit.synthetic.scene_draft import draft
 
+            if request.task == "rescaling":
+                return rescaled(request.pictures()[0], size)
             return draft(request, size, **look_of(request))
         sketch = picture_of(self.sketch)
         if abs(sketch.width / sketch.height / size.aspect - 1) > SHAPE_TOLERANCE:

@@ -1,7 +1,8 @@
-"""What a draft takes from a reference: its colours and style, or its arrangement."""
+"""What a draft takes from a reference: its colours and style, its arrangement, or all that it shows."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,15 +10,19 @@ from PIL import Image
 
 from posterkit.metrics.color import border_color, lab_to_srgb, palette
 from posterkit.metrics.drawing_style import drawing_style
+from posterkit.metrics.fidelity import edge_replication
 from posterkit.metrics.ocr import TextReader
 from posterkit.pipelines.segmenters import open_segmenter
+from posterkit.prompts import quoted_texts
 from posterkit.schema import PosterRequest
+from posterkit.sizing import Size
 from posterkit.synthetic.layouts import Rect, TitleLayout
 from posterkit.synthetic.palettes import RGB, ColorScheme, distance
 
 _APART = 16.0  # Lab units between a background and an accent
 _READ = 0.6  # confidence of a line that counts as lettering
 _TALLEST = 0.3  # of the poster's height that a line of lettering takes
+_MARGIN = 0.05  # around what a poster shows and says, as a share of its shorter side
 _SMALLEST = 0.35  # of the poster's sides that a subject takes
 
 
@@ -27,7 +32,11 @@ def look_of(request: PosterRequest) -> dict[str, Any]:
         picture = request.references[0]
         return {"palette": color_scheme(picture), "style": drawing_style(picture)}
     if request.task == "layout_driven":
-        return {"layout": arrangement(request.pictures()[0])}
+        layout = arrangement(request.pictures()[0])
+        lettered = bool(request.texts or quoted_texts(request.expanded or request.prompt))
+        if lettered and not any(layout.title):  # the reference bears no lettering, and the poster will
+            layout = replace(layout, title=_beside(layout.subject))
+        return {"layout": layout}
     return {}
 
 
@@ -41,15 +50,42 @@ def color_scheme(picture: np.ndarray) -> ColorScheme:
 
 def arrangement(picture: Image.Image) -> TitleLayout:
     """Where lettering and the subject of a poster stand."""
-    texts = [
-        (round(x0), round(y0), round(x1), round(y1))
-        for text, (x0, y0, x1, y1), score in TextReader()(np.asarray(picture))
-        if score >= _READ and sum(map(str.isalpha, text)) > 1 and y1 - y0 < _TALLEST * picture.height
-    ]
+    texts = _lettering(picture)
     title = _shares(_around(texts), picture) if texts else (0.0, 0.0, 0.0, 0.0)
     found = open_segmenter("rules")(picture, texts)
     subject = _seen(_shares(found[0].box, picture)) if found else _beside(title)
     return TitleLayout("reference", title, "center", subject, "")
+
+
+def rescaled(picture: Image.Image, size: Size) -> Image.Image:
+    """A poster in another format: empty ground is cut, edges go on; what it shows and says stays whole."""
+    texts = _lettering(picture)
+    blocks = [*texts, *(subject.box for subject in open_segmenter("rules")(picture, texts))]
+    x0, y0, x1, y1 = _around(blocks) if blocks else (0, 0, *picture.size)
+    width, height = picture.size
+    margin = round(_MARGIN * min(width, height))
+    # the part of the wanted shape that holds all blocks, as much of the picture as can be
+    wide = min(width, max(round(height * size.aspect), x1 - x0 + 2 * margin))
+    high = min(height, max(round(width / size.aspect), y1 - y0 + 2 * margin))
+    left = min(max(0, (x0 + x1 - wide) // 2), width - wide)
+    top = min(max(0, (y0 + y1 - high) // 2), height - high)
+    part = picture.crop((left, top, left + wide, top + high))
+    scale = min(size.width / wide, size.height / high)
+    inside = Size(min(size.width, round(wide * scale)), min(size.height, round(high * scale)))
+    canvas = np.zeros((size.height, size.width, 3), np.uint8)
+    made = np.ones(canvas.shape[:2], bool)
+    x, y = (size.width - inside.width) // 2, (size.height - inside.height) // 2
+    where = np.s_[y : y + inside.height, x : x + inside.width]
+    canvas[where], made[where] = np.asarray(part.resize(inside, Image.Resampling.LANCZOS)), False
+    return Image.fromarray(edge_replication(canvas, made) if made.any() else canvas)
+
+
+def _lettering(picture: Image.Image) -> list[tuple[int, int, int, int]]:
+    return [
+        (round(x0), round(y0), round(x1), round(y1))
+        for text, (x0, y0, x1, y1), score in TextReader()(np.asarray(picture))
+        if score >= _READ and sum(map(str.isalpha, text)) > 1 and y1 - y0 < _TALLEST * picture.height
+    ]
 
 
 def _seen(box: Rect) -> Rect:
@@ -77,7 +113,7 @@ def _shares(box: tuple[int, int, int, int], picture: Image.Image) -> Rect:
     return box[0] / width, box[1] / height, box[2] / width, box[3] / height
 
 
-def _beside(title: Rect) -> Rect:
-    """The larger part above or below a title."""
-    above, below = title[1], 1 - title[3]
-    return (0.1, 0.07, 0.9, max(0.3, above - 0.04)) if above > below else (0.1, min(0.7, title[3] + 0.04), 0.9, 0.93)
+def _beside(block: Rect) -> Rect:
+    """The larger part above or below a block."""
+    above, below = block[1], 1 - block[3]
+    return (0.1, 0.07, 0.9, max(0.3, above - 0.04)) if above > below else (0.1, min(0.7, block[3] + 0.04), 0.9, 0.93)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from posterkit.generate.references import arrangement, color_scheme, look_of
+from posterkit.generate.references import arrangement, color_scheme, look_of, rescaled
 from posterkit.metrics.color import palette, palette_distance
 from posterkit.metrics.drawing_style import drawing_style
 from posterkit.schema import PosterRequest
@@ -71,3 +71,17 @@ def test_a_title_is_read_from_the_reference():
 
 def test_a_task_without_a_look_takes_nothing():
     assert look_of(PosterRequest("a lighthouse")) == {}
+
+
+@pytest.mark.parametrize("size", [(256, 384), (384, 256), (320, 320)])
+def test_a_rescaled_poster_still_shows_its_subject_whole(size):
+    picture = Image.new("RGB", (600, 400), (240, 236, 226))
+    picture.paste((180, 40, 40), (90, 100, 240, 290))
+    made = np.asarray(rescaled(picture, Size(*size))).astype(int)
+    assert made.shape == (size[1], size[0], 3)
+    red = (made[..., 0] - made[..., 1]) > 70
+    rows, columns = np.flatnonzero(red.any(1)), np.flatnonzero(red.any(0))
+    shape = (columns[-1] - columns[0] + 1) / (rows[-1] - rows[0] + 1)
+    assert shape == pytest.approx(150 / 190, rel=0.04)  # neither cut nor stretched
+    assert red.sum() == pytest.approx((columns[-1] - columns[0] + 1) * (rows[-1] - rows[0] + 1), rel=0.05)
+    assert min(columns[0], rows[0], size[0] - columns[-1], size[1] - rows[-1]) > 4
