@@ -2,57 +2,47 @@
 
 from __future__ import annotations
 
-import json
+import errno
 import signal
 import time
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
+from filelock import FileLock, Timeout
+
 from posterkit.batch.contact_sheet import Frame, contact_sheet
+from posterkit.batch.ledger import LEDGER, Ledger, LedgerEntry
 from posterkit.batch.rows import BadRow
 from posterkit.generate.maker import PosterMaker, posters_at_once, together
 from posterkit.generate.metadata import is_foreign, read_record, record_id
 from posterkit.generate.plan import PosterPlan
 from posterkit.generate.record import write_png
-from posterkit.image_io import written_whole
 from posterkit.messages import error_line
 from posterkit.pipelines.registry import family_for
 from posterkit.schema import PosterRequest
 from posterkit.tasks import TEXT
 
-LEDGER, SHEET = "ledger.jsonl", "contact_sheet.png"
+SHEET = "contact_sheet.png"
+LOCK = ".posterkit.lock"  # in the output folder, held while a batch writes there
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # nothing more can be written
 ON_SHEET = 400  # posters; more become stamps
 
 
 @dataclass
-class LedgerEntry:
-    """A row's line in the ledger; the kept seed and its value where a reward chose from several."""
-
-    row: str
-    out: str | None
-    id: str | None
-    task: str | None
-    status: str
-    why: str = ""
-    seconds: float | None = None
-    seed: int | None = None
-    value: float | None = None
-    notes: list[str] = field(default_factory=list)
-
-
-@dataclass
 class BatchResult:
-    """What a run did: rows made now, done before, failed, and left because somebody pressed Ctrl-C; its sheet."""
+    """What a run did: rows made now, done before and failed; those left, and why; its sheet."""
 
     made: int = 0
     before: int = 0
     failed: list[LedgerEntry] = field(default_factory=list)
     left: int = 0
+    full: bool = False  # the disk, so that rows are left; else somebody pressed Ctrl-C
     sheet: Path | None = None
 
 
@@ -86,81 +76,126 @@ def run_local(
     if chosen := {row.task for row in rows if isinstance(row, PosterRequest) and (row.best_of or 1) > 1}:
         maker.scorer(chosen)  # a reward that cannot choose is no row's fault
     out.mkdir(parents=True, exist_ok=True)
-    ledger = Ledger(out / LEDGER)
-    outcome = BatchResult()
-    entries: list[LedgerEntry | None] = [None] * len(rows)
-    pending: list[tuple[int, PosterPlan]] = []
-    inputs = {path.resolve() for row in rows if isinstance(row, PosterRequest) for path in _files(row)}
+    with _held(out):
+        return _Run(rows, maker, out, reporter, at_once).finished(seed)
 
-    def settle(index: int, entry: LedgerEntry) -> None:
-        entries[index] = entry
-        ledger.add(entry)
-        if entry.status == "failed":
-            outcome.failed.append(entry)
-        else:
-            outcome.made += 1
-        reporter.row(entry)
 
-    for index, plan in enumerate(_plans(rows, maker, seed)):
-        if isinstance(plan, LedgerEntry):
-            settle(index, plan)
-        elif record_id(out / _name(plan)) == plan.id:
-            # a line that a sudden end kept from the ledger is made up for here
-            known = ledger.done(plan.id, _name(plan)) or _chosen(_entry(plan, "done"), read_record(out / _name(plan)))
-            entries[index] = replace(known, row=plan.request.id)
-            outcome.before += 1
-        elif why := _in_the_way(out / _name(plan), inputs):
-            settle(index, _entry(plan, "failed", why))
-        else:
-            pending.append((index, plan))
+class _Run:
+    """One run over the rows while it goes on."""
 
-    reporter.start(len(pending), outcome.before)
-    if pending:
-        with _until_interrupted(reporter) as interrupted:
-            for group in _groups(pending, at_once):
+    def __init__(
+        self,
+        rows: Sequence[PosterRequest | BadRow],
+        maker: PosterMaker,
+        out: Path,
+        reporter: Reporter,
+        at_once: int | None,
+    ) -> None:
+        self.rows, self.maker, self.out, self.reporter, self.at_once = rows, maker, out, reporter, at_once
+        self.ledger = Ledger(out / LEDGER)
+        self.result = BatchResult()
+        self.entries: list[LedgerEntry | None] = [None] * len(rows)
+        self.inputs = {path.resolve() for row in rows if isinstance(row, PosterRequest) for path in _files(row)}
+
+    def finished(self, seed: int) -> BatchResult:
+        """Make what is to be made, put the ledger in order, lay out the sheet."""
+        with _disk_may_fill(self.result):
+            pending = self._pending(seed)
+            self.reporter.start(len(pending), self.result.before)
+            if pending:
+                self._make(pending)
+        self.result.left = sum(entry is None for entry in self.entries)
+        known = [entry for entry in self.entries if entry is not None]
+        with _disk_may_fill(self.result):
+            self.ledger.rewrite(known)
+            done = [
+                (row, one) for row, one in zip(self.rows, self.entries, strict=True) if one and one.status == "done"
+            ]
+            self.result.sheet = _write_sheet(done, self.out, self.inputs)
+        return self.result
+
+    def _pending(self, seed: int) -> list[tuple[int, PosterPlan]]:
+        """The rows that are not made yet, each with the name that its poster takes."""
+        taken = {row.out.lower(): row.id for row in self.rows if isinstance(row, PosterRequest) and row.out}
+        pending: list[tuple[int, PosterPlan]] = []
+        for index, plan in enumerate(_plans(self.rows, self.maker, seed)):
+            if isinstance(plan, LedgerEntry):
+                self._settle(index, plan)
+                continue
+            name, made = _place(plan, self.out, taken, self.inputs)
+            taken[name.lower()] = plan.request.id
+            plan = replace(plan, request=replace(plan.request, out=name))
+            if made:
+                # a line that a sudden end kept from the ledger is made up for here
+                known = self.ledger.done(plan.id, name)
+                known = known or _chosen(_entry(plan, "done"), read_record(self.out / name))
+                self.entries[index] = replace(known, row=plan.request.id)
+                self.result.before += 1
+            elif why := _in_the_way(self.out / name, self.inputs):
+                self._settle(index, _entry(plan, "failed", why))
+            else:
+                pending.append((index, plan))
+        return pending
+
+    def _make(self, pending: Sequence[tuple[int, PosterPlan]]) -> None:
+        with _until_interrupted(self.reporter) as interrupted:
+            for group in _groups(pending, self.at_once):
                 if interrupted():
-                    outcome.left += len(group)
-                    continue
-                for index, entry in _make(group, maker, out, at_once or posters_at_once(group[0][1])):
-                    settle(index, entry)
-    ledger.rewrite([entry for entry in entries if entry is not None])
-    done = [(rows[i], e) for i, e in enumerate(entries) if e is not None and e.status == "done"]
-    outcome.sheet = _write_sheet(done, out, inputs)
-    return outcome
+                    return
+                for index, entry in _make(group, self.maker, self.out, self.at_once or posters_at_once(group[0][1])):
+                    row = self.rows[index]
+                    if entry.status == "done" and isinstance(row, PosterRequest) and row.out != entry.out:
+                        entry.notes.append(f"{row.out} is another poster; this one is {entry.out}")
+                    self._settle(index, entry)
+
+    def _settle(self, index: int, entry: LedgerEntry) -> None:
+        self.entries[index] = entry
+        self.ledger.add(entry)
+        if entry.status == "failed":
+            self.result.failed.append(entry)
+        else:
+            self.result.made += 1
+        self.reporter.row(entry)
 
 
-class Ledger:
-    """One JSON line per row. Appended while a run goes on, put in the rows' order at its end."""
+@contextmanager
+def _held(out: Path) -> Iterator[None]:
+    """The output folder for this process alone; ValueError where another batch is at work in it."""
+    try:
+        with FileLock(out / LOCK, timeout=0):
+            yield
+    except Timeout:
+        why = "another batch is at work in this folder; wait for it, or choose another -o"
+        raise ValueError(f"{out}: {why}") from None
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._known: dict[tuple[str, str], LedgerEntry] = {}
-        if path.is_file():
-            # a sudden end may tear the last line in the middle of a letter
-            for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-                self._remember(line)
 
-    def done(self, row_id: str, out: str) -> LedgerEntry | None:
-        """The line of a poster that was made before."""
-        return self._known.get((row_id, out))
+@contextmanager
+def _disk_may_fill(result: BatchResult) -> Iterator[None]:
+    """A full disk ends the work under it and is noted; every other error goes on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        result.full = True
 
-    def add(self, entry: LedgerEntry) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(_line(entry))
 
-    def rewrite(self, entries: Sequence[LedgerEntry]) -> None:
-        with written_whole(self.path) as temporary:
-            temporary.write_text("".join(_line(entry) for entry in entries), encoding="utf-8")
+def _place(plan: PosterPlan, out: Path, taken: Collection[str], inputs: Collection[Path]) -> tuple[str, bool]:
+    """The name that a poster takes, and whether it is there already.
 
-    def _remember(self, line: str) -> None:
-        try:
-            entry = LedgerEntry(**json.loads(line))
-        except json.JSONDecodeError:
-            return  # a half-written last line; the poster's own metadata decides
-        except TypeError:
-            raise ValueError(f"{self.path}: is no ledger of posterkit; choose another -o") from None
-        if entry.status == "done" and entry.id and entry.out:
-            self._known[entry.id, entry.out] = entry
+    Its own name; -2, -3 behind it where another poster has that already, so that no poster is ever written over.
+    """
+    first = Path(_name(plan))
+    for number in count(1):
+        name = first.as_posix() if number == 1 else first.with_stem(f"{first.stem}-{number}").as_posix()
+        if number > 1 and name.lower() in taken:
+            continue
+        found = record_id(out / name)
+        if found == plan.id:
+            return name, True
+        if found is None or (out / name).resolve() in inputs:
+            return name, False
+    raise AssertionError
 
 
 def _plans(
@@ -205,6 +240,8 @@ def _make(
     try:
         made = maker.make(plans, at_once)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise
         if len(group) * min(at_once, plans[0].best_of) == 1:
             yield group[0][0], _entry(plans[0], "failed", error_line(error), time.perf_counter() - began)
             return
@@ -219,6 +256,8 @@ def _make(
         try:
             poster.save(out / _name(plan))
         except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise
             yield index, _entry(plan, "failed", f"{out / _name(plan)}: cannot be written ({error})", seconds)
             continue
         entry = _chosen(_entry(plan, "done", seconds=seconds), poster.record)
@@ -294,7 +333,3 @@ def _under(entry: LedgerEntry, row: PosterRequest) -> str:
     """What stands under a poster's name on the sheet."""
     task = (entry.task or "").replace("_", " ")
     return task if entry.value is None else f"{task}, best of {row.best_of}: {entry.value:.2f}"
-
-
-def _line(entry: LedgerEntry) -> str:
-    return json.dumps(asdict(entry)) + "\n"  # in ASCII, since a file name need not be UTF-8

@@ -29,7 +29,8 @@ def run(args: argparse.Namespace) -> int:
     if args.output.exists() and not args.output.is_dir():
         raise ValueError(f"{args.output}: -o names a file; batch needs a folder")
 
-    from posterkit.batch.engines import LEDGER, run_local
+    from posterkit.batch.engines import run_local
+    from posterkit.batch.ledger import LEDGER
     from posterkit.batch.manifest import read_requests
     from posterkit.cli.progress import BatchProgress
     from posterkit.generate.maker import PosterMaker
@@ -47,6 +48,9 @@ def run(args: argparse.Namespace) -> int:
     print(f"{args.output / LEDGER}")
     if outcome.sheet:
         print(outcome.sheet)
-    if outcome.left:
+    if outcome.full:
+        print(f"posterkit: {args.output}: the disk is full, {outcome.left} rows are left; free some space, "
+              "and the same command goes on from here", file=sys.stderr)  # fmt: skip
+    elif outcome.left:
         print(f"posterkit: stopped with {outcome.left} rows left; the same command goes on from here", file=sys.stderr)
-    return 1 if outcome.failed or outcome.left else 0
+    return 1 if outcome.failed or outcome.left or outcome.full else 0

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from posterkit.messages import printable
 
 if TYPE_CHECKING:
-    from posterkit.batch.engines import LedgerEntry
+    from posterkit.batch.ledger import LedgerEntry
 
 
 def note(line: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -13,11 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from pictures import bomb, grain
 from PIL import Image
 
+from posterkit.batch.engines import LOCK
 from posterkit.cli.main import main
-from posterkit.generate import maker
+from posterkit.generate import maker, record
 from posterkit.generate.metadata import read_record
 
 SMALL = ("--width", "96", "--height", "144")
@@ -102,7 +105,7 @@ def test_a_second_run_makes_nothing_again_and_tries_only_what_failed(tmp_path: P
     assert ledger(out)["same.png"] == lines["same.png"] and set(ledger(out)) == GOOD | {"cut.jpg"}
 
 
-def test_changed_words_or_a_changed_picture_are_made_again_the_rest_stays(
+def test_changed_words_or_a_changed_picture_make_a_poster_beside_the_earlier_one(
     tmp_path: Path, mixed: Path, omni: str
 ) -> None:
     for name in BAD:
@@ -110,12 +113,34 @@ def test_changed_words_or_a_changed_picture_are_made_again_the_rest_stays(
     out = tmp_path / "out"
     argv = ("batch", mixed, "--task", "id_driven", "-o", out, *SMALL, "--model", omni)
     assert run(*argv) == 0
-    before = times(out)
+    before, files, earlier = times(out), contents(out), ledger(out)
     (mixed / "same.txt").write_text("in the hills", encoding="utf-8")  # belongs to same.png and same.webp
     Image.fromarray(grain(91, 60)).save(mixed / "deep.png")
     assert run(*argv) == 0
     after = times(out)
-    assert {name for name in after if after[name] != before[name]} == {"same.png", "same-2.png", "deep.png"}
+    assert {name: after[name] for name in before} == before and {name: contents(out)[name] for name in files} == files
+    assert set(after) - set(before) == {"same-3.png", "same-2-2.png", "deep-2.png"}
+    lines = [json.loads(line) for line in (out / "ledger.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [line for line in lines if line["out"] in ("same.png", "deep.png")] == [
+        earlier["deep.png"], earlier["same.png"]
+    ]  # fmt: skip
+    assert ledger(out)["deep.png"]["notes"][-1] == "deep.png is another poster; this one is deep-2.png"
+    assert run(*argv) == 0 and times(out) == after  # and each is found again under its name
+
+
+def test_another_text_on_the_same_photographs_leaves_the_first_posters_alone(tmp_path: Path, omni: str) -> None:
+    folder, out = tmp_path / "photos", tmp_path / "out"
+    folder.mkdir()
+    for name in ("a", "b"):
+        Image.fromarray(grain(90, 60)).save(folder / f"{name}.png")
+    argv = ("batch", folder, "--task", "extending", "-o", out, *SMALL, "--model", omni)
+    assert run(*argv, "--text", "SPRING") == 0
+    first = contents(out)
+    assert run(*argv, "--text", "AUTUMN") == 0
+    both = contents(out)
+    assert {name: both[name] for name in first} == first and set(both) == {"a.png", "b.png", "a-2.png", "b-2.png"}
+    said = {name: read_record(out / name)["typeset"][0]["text"] for name in both}
+    assert said == {"a.png": "SPRING", "b.png": "SPRING", "a-2.png": "AUTUMN", "b-2.png": "AUTUMN"}
 
 
 def manifest(folder: Path, rows: list[Any]) -> Path:
@@ -172,14 +197,51 @@ def test_a_poster_that_was_cut_off_is_made_again(tmp_path: Path, craft: str, lef
     assert contents(out) == whole
 
 
+@pytest.mark.parametrize("theirs", ['{"prompt": "x"}\n', "takings, July\n", "[1]\n", '{"row": "a"}\n', "3\n"])
 def test_a_ledger_of_something_else_stops_the_call(
-    tmp_path: Path, craft: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, craft: str, theirs: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = manifest(tmp_path, [{"prompt": "x"}]).rename(tmp_path / "ledger.jsonl")
-    before = path.read_bytes()
+    path = manifest(tmp_path, [{"prompt": "x"}])
+    (tmp_path / "ledger.jsonl").write_text(theirs)
     assert run("batch", path, "-o", tmp_path, "--model", craft) == 2
     assert "ledger.jsonl: is no ledger of posterkit; choose another -o" in capsys.readouterr().err
-    assert path.read_bytes() == before
+    assert (tmp_path / "ledger.jsonl").read_text() == theirs and not contents(tmp_path)
+
+
+def test_a_folder_where_another_batch_is_at_work_is_refused(
+    tmp_path: Path, craft: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    path = manifest(tmp_path, [{"prompt": "x"}])
+    with FileLock(out / LOCK):
+        other = _start(["batch", str(path), "-o", str(out), "--model", craft])
+        said = other.communicate(timeout=120)[1]
+    assert other.returncode == 2 and "another batch is at work in this folder" in said
+    assert not contents(out)
+    assert run("batch", path, "-o", out, "--native", "--model", craft) == 0
+
+
+def test_a_full_disk_ends_the_run_with_a_summary(
+    tmp_path: Path, craft: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved, save = [], record.FinishedPoster.save
+
+    def until_full(poster: record.FinishedPoster, path: Path) -> None:
+        saved.append(path)
+        if len(saved) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        save(poster, path)
+
+    out = tmp_path / "out"
+    argv = ("batch", manifest(tmp_path, [{"prompt": f"p {n}"} for n in range(5)]), "-o", out, "--native")
+    with monkeypatch.context() as patch:
+        patch.setattr(record.FinishedPoster, "save", until_full)
+        assert run(*argv, "--model", craft, "--batch-size", 1) == 1
+    shown = capsys.readouterr()
+    assert len(saved) == 2 and "1 made, 0 made before, 0 failed, of 5 rows" in shown.out
+    assert "the disk is full, 4 rows are left; free some space" in shown.err
+    assert run(*argv, "--model", craft) == 0 and len(contents(out)) == 5
 
 
 def test_a_ledger_torn_inside_a_letter_and_rows_that_moved_are_read(tmp_path: Path, craft: str) -> None:
