@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from posterkit.image_io import as_rgb, read_image, read_mask
+from posterkit.lettering import Lettering, unmarked
 from posterkit.messages import one_line
 from posterkit.sizing import MAX_SIDE, Size
 from posterkit.tasks import MOST_CANDIDATES, TASKS, TEXT, Anchor, place
@@ -122,6 +123,7 @@ class PosterRequest:
         seed: the same seed makes the same poster.
         steps: denoising steps.
         guidance: `guidance_scale` for text, `true_cfg_scale` for image tasks.
+        lettering: how the texts are set; a text may also carry its role: "@title:-70%".
         lora: for this poster alone; `=0.8` behind it is its weight.
         out: the result's file name, relative to the output folder.
         best_of: how many seeds are drawn, from `seed` upwards; the one that a reward likes best is kept.
@@ -152,6 +154,7 @@ class PosterRequest:
     steps: int | None = None
     guidance: float | None = None
     negative_prompt: str | None = None
+    lettering: Lettering = field(default_factory=Lettering)
     lora: str | None = None
     out: str | None = None
     best_of: int | None = None
@@ -172,6 +175,12 @@ class PosterRequest:
         for name in ("texts", "images", "regions"):
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
+        if self.texts:
+            texts, marks = unmarked(self.texts)
+            object.__setattr__(self, "texts", tuple(texts))
+            if marks:
+                kept = [mark for mark in self.lettering.marks if mark[0] not in dict(marks)]
+                object.__setattr__(self, "lettering", replace(self.lettering, marks=(*kept, *marks)))
         object.__setattr__(self, "feedback", tuple(tuple(said) for said in self.feedback))
         if self.size is not None:
             object.__setattr__(self, "size", None if tuple(self.size) == (None, None) else Size(*self.size))
@@ -235,6 +244,7 @@ class PosterRequest:
             found = f"unknown task {self.task!r}{meant}" if self.task else "no task given"
             raise ValueError(f"{found}; the tasks are {TEXT}, {', '.join(TASKS)}")
         faults = self._text_faults() if self.task == TEXT else self._image_faults()
+        faults += self.lettering.faults()
         words = (self.prompt, self.negative_prompt or "", *(self.texts or ()))
         if any("\ud800" <= letter <= "\udfff" for text in words for letter in text):
             faults.append("the words are not Unicode text; write them in UTF-8")

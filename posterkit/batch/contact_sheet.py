@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 from posterkit.image_io import read_image
+from posterkit.typeset.fonts import for_text, grapheme_clusters
+from posterkit.typeset.raster import draw_line
+from posterkit.typeset.shaping import ShapedLine, shape
 
 PAPER, INK, GREY, LINE = (247, 245, 241), (34, 34, 38), (128, 126, 122), (222, 218, 210)
 MAX_AREA = 24 * 2**20  # pixels of the whole sheet; more posters mean smaller ones
@@ -44,7 +47,7 @@ def contact_sheet(frames: Sequence[Frame], columns: int | None = None, cell: int
     rows = math.ceil(len(frames) / columns)
     cell = max(48, min(cell, int(math.sqrt(MAX_AREA / (columns * rows * 1.7)))))
     gap, tall = max(6, cell // 10), round(cell * 1.47)
-    title, small = (ImageFont.load_default(size=max(8, cell // part)) for part in (20, 26))
+    title, small = (max(8, cell // part) for part in (20, 26))
     caption = round(cell * (0.22 if any(frame.note or frame.sources for frame in frames) else 0.12))
     size = (gap + columns * (cell + gap), gap + rows * (tall + caption + gap))
     sheet = Image.new("RGB", size, PAPER)
@@ -57,10 +60,10 @@ def contact_sheet(frames: Sequence[Frame], columns: int | None = None, cell: int
             sheet.paste(poster, (left, top))
             draw.rectangle((left - 1, top - 1, left + poster.width, top + poster.height), outline=LINE)
         room = cell - _paste_sources(sheet, frame.sources, (x + cell, y + tall + gap // 3), caption - gap // 3)
-        baseline = y + tall + gap // 3
-        draw.text((x, baseline), _shorten(frame.title, title, room), fill=INK, font=title)
+        top = y + tall + gap // 3
+        draw_line(sheet, _shortened(frame.title, title, room), (x, top + title), title, INK)
         if frame.note:
-            draw.text((x, baseline + cell // 14), _shorten(frame.note, small, room), fill=GREY, font=small)
+            draw_line(sheet, _shortened(frame.note, small, room), (x, top + cell // 14 + small), small, GREY)
     return sheet
 
 
@@ -87,12 +90,23 @@ def _paste_sources(
     return corner[0] - right
 
 
-def _shorten(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, room: float) -> str:
+def _shortened(text: str, size: int, room: float) -> ShapedLine:
     """The text, its middle left out where it is too long: names differ at both ends."""
-    if font.getlength(text) <= room:
-        return text
+    text = "".join(cluster if _has_glyphs(cluster) else "?" for cluster in grapheme_clusters(text))
+    line = _shaped(text)
     for keep in range(len(text) - 1, 0, -1):
-        short = text[: (keep + 1) // 2] + "..." + text[len(text) - keep // 2 :]
-        if font.getlength(short) <= room:
-            return short
-    return ""
+        if line.width * size <= room:
+            break
+        line = _shaped(text[: (keep + 1) // 2] + "..." + text[len(text) - keep // 2 :])
+    return line
+
+
+def _shaped(text: str) -> ShapedLine:
+    return shape(text, for_text(text)) if text.strip() else shape("", ())
+
+
+def _has_glyphs(cluster: str) -> bool:
+    try:
+        return bool(for_text(cluster))
+    except ValueError:
+        return False

@@ -22,7 +22,7 @@ from posterkit.batch.rows import BadRow
 from posterkit.generate.maker import PosterMaker, posters_at_once, together
 from posterkit.generate.metadata import is_foreign, read_record, record_id
 from posterkit.generate.plan import PosterPlan
-from posterkit.generate.record import write_png
+from posterkit.generate.record import FinishedPoster, write_png
 from posterkit.messages import error_line
 from posterkit.pipelines.registry import family_for
 from posterkit.schema import PosterRequest
@@ -32,6 +32,33 @@ SHEET = "contact_sheet.png"
 LOCK = ".posterkit.lock"  # in the output folder, held while a batch writes there
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # nothing more can be written
 ON_SHEET = 400  # posters; more become stamps
+
+
+@dataclass(frozen=True)
+class Files:
+    """What is written of each poster: its result, and the same beside it as `.svg` or `.pdf`.
+
+    Attributes:
+        also: the endings of the further files.
+        dpi: pixels an inch of a PDF.
+    """
+
+    also: tuple[str, ...] = ()
+    dpi: int | None = None
+
+    def beside(self, path: Path) -> list[Path]:
+        return [other for ending in self.also if (other := path.with_suffix(ending)) != path]
+
+    def write(self, poster: FinishedPoster, path: Path, made_as: str) -> list[str]:
+        """Write them; notes on those that are left out since another file has their name."""
+        poster.save(path, self.dpi)
+        notes = []
+        for other in self.beside(path):
+            if other.exists() and record_id(other) != made_as:
+                notes.append(f"{other} is there already and is another file; it is left as it is")
+            else:
+                poster.save(other, self.dpi)
+        return notes
 
 
 @dataclass
@@ -61,6 +88,7 @@ def run_local(
     reporter: Reporter,
     seed: int = 0,
     at_once: int | None = None,
+    files: Files = Files(),
 ) -> BatchResult:
     """Make every row that is not made yet; one that fails costs only itself, and no file of the user's is replaced.
 
@@ -68,6 +96,7 @@ def run_local(
         out: the output folder; gets the posters, the ledger and the contact sheet.
         seed: see `make_plan`.
         at_once: posters drawn in one call; None: 8 for a checkpoint that draws small, else 1.
+        files: what is written of each poster.
 
     Raises:
         ValueError: the model or the reward cannot be found or loaded, or the ledger's name is that of another file.
@@ -77,7 +106,7 @@ def run_local(
         maker.scorer(chosen)  # a reward that cannot choose is no row's fault
     out.mkdir(parents=True, exist_ok=True)
     with _held(out):
-        return _Run(rows, maker, out, reporter, at_once).finished(seed)
+        return _Run(rows, maker, out, reporter, at_once, files).finished(seed)
 
 
 class _Run:
@@ -90,8 +119,10 @@ class _Run:
         out: Path,
         reporter: Reporter,
         at_once: int | None,
+        files: Files,
     ) -> None:
         self.rows, self.maker, self.out, self.reporter, self.at_once = rows, maker, out, reporter, at_once
+        self.files = files
         self.ledger = Ledger(out / LEDGER)
         self.result = BatchResult()
         self.entries: list[LedgerEntry | None] = [None] * len(rows)
@@ -122,7 +153,7 @@ class _Run:
             if isinstance(plan, LedgerEntry):
                 self._settle(index, plan)
                 continue
-            name, made = _place(plan, self.out, taken, self.inputs)
+            name, made = _place(plan, self.out, taken, self.inputs, self.files)
             taken[name.lower()] = plan.request.id
             plan = replace(plan, request=replace(plan.request, out=name))
             if made:
@@ -142,7 +173,8 @@ class _Run:
             for group in _groups(pending, self.at_once):
                 if interrupted():
                     return
-                for index, entry in _make(group, self.maker, self.out, self.at_once or posters_at_once(group[0][1])):
+                at_once = self.at_once or posters_at_once(group[0][1])
+                for index, entry in _make(group, self.maker, self.out, at_once, self.files):
                     row = self.rows[index]
                     if entry.status == "done" and isinstance(row, PosterRequest) and row.out != entry.out:
                         entry.notes.append(f"{row.out} is another poster; this one is {entry.out}")
@@ -180,7 +212,9 @@ def _disk_may_fill(result: BatchResult) -> Iterator[None]:
         result.full = True
 
 
-def _place(plan: PosterPlan, out: Path, taken: Collection[str], inputs: Collection[Path]) -> tuple[str, bool]:
+def _place(
+    plan: PosterPlan, out: Path, taken: Collection[str], inputs: Collection[Path], files: Files
+) -> tuple[str, bool]:
     """The name that a poster takes, and whether it is there already.
 
     Its own name; -2, -3 behind it where another poster has that already, so that no poster is ever written over.
@@ -192,7 +226,7 @@ def _place(plan: PosterPlan, out: Path, taken: Collection[str], inputs: Collecti
             continue
         found = record_id(out / name)
         if found == plan.id:
-            return name, True
+            return name, all(record_id(path) == plan.id for path in files.beside(out / name))
         if found is None or (out / name).resolve() in inputs:
             return name, False
     raise AssertionError
@@ -231,7 +265,7 @@ def _groups(pending: Sequence[tuple[int, PosterPlan]], at_once: int | None) -> I
 
 
 def _make(
-    group: Sequence[tuple[int, PosterPlan]], maker: PosterMaker, out: Path, at_once: int
+    group: Sequence[tuple[int, PosterPlan]], maker: PosterMaker, out: Path, at_once: int, files: Files
 ) -> Iterator[tuple[int, LedgerEntry]]:
     """Make and write a group; where the group fails its rows are tried one by one, poster by poster."""
     began = time.perf_counter()
@@ -246,7 +280,7 @@ def _make(
             yield group[0][0], _entry(plans[0], "failed", error_line(error), time.perf_counter() - began)
             return
         for one in group:
-            yield from _make([one], maker, out, 1)
+            yield from _make([one], maker, out, 1, files)
         return
     seconds = (time.perf_counter() - began) / len(group)
     for (index, plan), poster in zip(group, made, strict=True):
@@ -254,14 +288,14 @@ def _make(
             yield index, _entry(plan, "failed", error_line(poster), seconds)
             continue
         try:
-            poster.save(out / _name(plan))
+            notes = files.write(poster, out / _name(plan), plan.id)
         except (OSError, ValueError) as error:
             if isinstance(error, OSError) and error.errno in FULL:
                 raise
             yield index, _entry(plan, "failed", f"{out / _name(plan)}: cannot be written ({error})", seconds)
             continue
         entry = _chosen(_entry(plan, "done", seconds=seconds), poster.record)
-        entry.notes = poster.notes
+        entry.notes = [*poster.notes, *notes]
         yield index, entry
 
 

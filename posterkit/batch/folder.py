@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 from posterkit.batch.rows import BadRow, checked
 from posterkit.documents import MAX_NOTE, read_text
 from posterkit.image_io import SUFFIXES
+from posterkit.lettering import is_marked
 from posterkit.schema import PosterRequest
 from posterkit.tasks import TASKS, TEXT
 
@@ -17,6 +20,9 @@ _SILENT = frozenset(("thumbs.db", "desktop.ini"))
 def read_folder(folder: Path, common: PosterRequest, skip: Path | None = None) -> list[PosterRequest | BadRow]:
     """One row for each image and each sub-folder, in the order of their names; strays stand there as bad rows.
 
+    For a task that takes one image, the images of a sub-folder are rows of their own. A text file that belongs to no
+    image is left out with a warning.
+
     Args:
         skip: the output folder; it is no row when it lies in the folder.
 
@@ -26,23 +32,33 @@ def read_folder(folder: Path, common: PosterRequest, skip: Path | None = None) -
     if common.task in ("", TEXT):
         takes = "text posters need a JSONL manifest, a folder of images" if common.task else f"{folder}: a folder"
         raise ValueError(f"{takes} needs --task, one of {', '.join(TASKS)}")
+    rows = list(_rows(folder, "", common, skip))
+    if not rows:
+        raise ValueError(f"{folder}: there is nothing in this folder")
+    return rows
+
+
+def _rows(folder: Path, prefix: str, common: PosterRequest, skip: Path | None) -> Iterator[PosterRequest | BadRow]:
     entries = [entry for entry in sorted(folder.iterdir()) if not _is_silent(entry) and not _is_output(entry, skip)]
     images = {entry for entry in entries if entry.is_dir() or _is_picture(entry)}
     stems = {_stem(entry) for entry in images}
     beside = {_companion(entry): entry for entry in entries if entry not in images}
-    rows: list[PosterRequest | BadRow] = []
+    single = common.task in TASKS and TASKS[common.task].references[-1] == 1
     for entry in entries:
-        name = entry.name + "/" if entry.is_dir() else entry.name
+        name = prefix + (entry.name + "/" if entry.is_dir() else entry.name)
         if entry in images:
             try:
-                rows.append(_folder_row(entry, name, beside, common, skip))
+                if entry.is_dir() and single:
+                    inside = list(_rows(entry, name, common, skip))
+                    yield from inside or [BadRow(name, "there is no image in this sub-folder")]
+                else:
+                    yield _folder_row(entry, name, beside, common, skip)
             except OSError as error:
-                rows.append(BadRow(name, f"{Path(error.filename).name} cannot be read ({error.strerror})"))
+                yield BadRow(name, f"{Path(error.filename).name} cannot be read ({error.strerror})")
+        elif _companion(entry)[1] == ".txt" and _companion(entry)[0] not in stems:
+            warnings.warn(f"{entry}: belongs to no image of this folder; it is left out", stacklevel=2)
         elif _companion(entry)[0] not in stems or not _companion(entry)[1]:
-            rows.append(BadRow(name, _stray(entry)))
-    if not rows:
-        raise ValueError(f"{folder}: there is nothing in this folder")
-    return rows
+            yield BadRow(name, _stray(entry))
 
 
 def _folder_row(
@@ -57,14 +73,16 @@ def _folder_row(
             return BadRow(name, f"{strays[0]} is not an image; a sub-folder holds the references of one poster")
         if not images:
             return BadRow(name, "there is no image in this sub-folder")
-    prompt = common.prompt
+    prompt, texts = common.prompt, common.texts
     if note := beside.get((_stem(entry), ".txt")):
         try:
-            prompt = " ".join(read_text(note, within=note.parent, most=MAX_NOTE).split()) or prompt
+            lines = read_text(note, within=note.parent, most=MAX_NOTE).splitlines()
         except ValueError as error:
             return BadRow(name, str(error).replace(str(note), note.name, 1))
+        prompt = " ".join(" ".join(line for line in lines if not is_marked(line)).split()) or prompt
+        texts = [line for line in lines if is_marked(line)] or texts
     mask = beside.get((_stem(entry), _MASK))
-    request = PosterRequest(prompt, task=common.task, texts=common.texts, images=images, mask=mask, id=name)
+    request = PosterRequest(prompt, task=common.task, texts=texts, images=images, mask=mask, id=name)
     return checked(request, common)
 
 
@@ -85,8 +103,8 @@ def _companion(path: Path) -> tuple[str, str]:
 
 
 def _stray(path: Path) -> str:
-    if ending := _companion(path)[1]:
-        return f"a {'mask' if ending == _MASK else 'prompt'} without its image"
+    if _companion(path)[1]:
+        return "a mask without its image"
     return f"not an image that posterkit reads ({', '.join(sorted(SUFFIXES))})"
 
 

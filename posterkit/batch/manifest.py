@@ -9,9 +9,11 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from posterkit.batch.csv_rows import read_csv
 from posterkit.batch.folder import read_folder
 from posterkit.batch.rows import BadRow, checked
-from posterkit.documents import read_json, read_lines
+from posterkit.documents import read_json, read_lines, read_text
+from posterkit.lettering import LETTERING_VALUES, Lettering
 from posterkit.pipelines.registry import resolve
 from posterkit.schema import REQUEST_VALUES, PosterRequest, is_strings, is_text, is_whole, sides, value_faults
 from posterkit.tasks import ANCHORS, TEXT, Anchor, parse_anchor
@@ -55,6 +57,7 @@ def parse_row(row: Any, name: str, base: Path, common: PosterRequest) -> PosterR
         size=sides(given.get("width"), given.get("height")),
         draft=_draft(given.get("draft"), base),
         lora=_lora(given.get("lora"), base),
+        lettering=_lettering(given, base),
         out=str(_result(given["out"])) if "out" in given else None,
         id=name,
         **{key: given[key] for key in _PLAIN if key in given},
@@ -64,6 +67,12 @@ def parse_row(row: Any, name: str, base: Path, common: PosterRequest) -> PosterR
 
 def _read_manifest(path: Path, common: PosterRequest) -> list[PosterRequest | BadRow]:
     rows: list[PosterRequest | BadRow] = []
+    if path.suffix.lower() == ".csv":
+        for name, row in read_csv(read_text(path).split("\n"), path.name):
+            rows.append(row if isinstance(row, BadRow) else parse_row(row, name, path.parent, common))
+        if not rows:
+            raise ValueError(f"{path}: the manifest has no rows")
+        return rows
     for number, line in read_lines(path):
         name = f"{path.name}:{number}"
         try:
@@ -107,6 +116,8 @@ def _name_results(rows: list[PosterRequest | BadRow]) -> Iterator[PosterRequest 
 def _stem(request: PosterRequest, index: int) -> str:
     if request.id.endswith("/"):
         return request.id[:-1]
+    if "/" in request.id:  # an image of a sub-folder
+        return PurePosixPath(request.id).with_suffix("").as_posix()
     return Path(str(request.images[0])).stem if request.images else f"poster-{index + 1:04d}"
 
 
@@ -122,6 +133,13 @@ def _lora(value: str | None, base: Path) -> str | None:
         return None
     name = value.rpartition("=")[0] or value
     return resolve(base / value if (base / value).exists() or (base / name).exists() else value)
+
+
+def _lettering(row: dict[str, Any], base: Path) -> Lettering:
+    """How a row's texts are set; its font files count from the manifest's folder."""
+    fonts = [str(base / font) if (base / font).is_file() else font for font in row.get("fonts", ())]
+    given = {name: row[name] for name in ("style", "colors", "roles", "align", "layout", "boxes") if name in row}
+    return Lettering(fonts=tuple(fonts), **given)
 
 
 def _draft(value: str | None, base: Path) -> str | Path | None:
@@ -142,7 +160,7 @@ def _is_anchor(value: Any) -> bool:
 
 
 def _is_result(value: Any) -> bool:
-    if not isinstance(value, str) or not value.lower().endswith(".png"):
+    if not isinstance(value, str) or not value.lower().endswith((".png", ".svg", ".pdf")):
         return False
     path = _result(value)
     fits = not path.is_absolute() and ".." not in path.parts and path.stem != ""
@@ -164,5 +182,6 @@ _CHECKS = {
     "lora": (is_text, "a file or folder name"),
     "draft": (is_text, '"auto", "none" or a file name'),
     "preserve": (lambda value: isinstance(value, bool), "true or false"),
-    "out": (_is_result, "a .png name inside the output folder"),
+    **LETTERING_VALUES,
+    "out": (_is_result, "a .png name inside the output folder, or .svg or .pdf"),
 }

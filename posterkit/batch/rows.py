@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from posterkit.lettering import Lettering
 from posterkit.schema import PosterRequest
 
 
@@ -14,6 +15,18 @@ class BadRow:
 
     id: str
     why: str
+
+
+def _with_common(request: PosterRequest, common: PosterRequest) -> Lettering:
+    """A row's lettering, and what holds for all rows where it says nothing; roles and boxes go with the texts."""
+    own, shared = request.lettering, common.lettering
+    if request.texts != common.texts:
+        shared = replace(shared, roles=(), boxes=())
+    if own.boxes or own.layout:
+        shared = replace(shared, boxes=(), layout=None)
+    return replace(
+        own, **{field.name: getattr(own, field.name) or getattr(shared, field.name) for field in fields(own)}
+    )
 
 
 def checked(request: PosterRequest, common: PosterRequest) -> PosterRequest | BadRow:
@@ -30,6 +43,7 @@ def checked(request: PosterRequest, common: PosterRequest) -> PosterRequest | Ba
     for name in ("steps", "guidance", "negative_prompt", "best_of", "draft", "strength"):
         if getattr(request, name) is None:
             changes[name] = getattr(common, name)
+    changes["lettering"] = _with_common(request, common)
     request = replace(request, **changes)
     try:
         request.check()

@@ -12,11 +12,16 @@ from posterkit.tasks import TASKS, parse_anchor
 
 def add_options(command: argparse.ArgumentParser) -> None:
     options.add_poster_options(command)
-    command.add_argument("source", type=Path, metavar="FOLDER_OR_MANIFEST", help="a folder of images or a JSONL file")
+    command.add_argument(
+        "source", type=Path, metavar="FOLDER_OR_MANIFEST", help="a folder of images, a JSONL or a CSV file"
+    )
     command.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="the folder of the posters")
     command.add_argument("--task", default="", help="for rows that name none: " + ", ".join(TASKS))
     command.add_argument("--prompt", default="", help="for rows that have none")
     command.add_argument("--batch-size", type=options.whole(1), metavar="N", help="posters drawn in one call")
+    command.add_argument("--svg", action="store_true", help="each poster also as NAME.svg, with live text")
+    command.add_argument("--pdf", action="store_true", help="each poster also as NAME.pdf, with live text")
+    options.add_dpi(command)
     options.add_anchor(command)
     options.add_preserve(command)
     options.refuse_refine(command)
@@ -29,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     if args.output.exists() and not args.output.is_dir():
         raise ValueError(f"{args.output}: -o names a file; batch needs a folder")
 
-    from posterkit.batch.engines import run_local
+    from posterkit.batch.engines import Files, run_local
     from posterkit.batch.ledger import LEDGER
     from posterkit.batch.manifest import read_requests
     from posterkit.cli.progress import BatchProgress
@@ -40,10 +45,11 @@ def run(args: argparse.Namespace) -> int:
     size, given = sides(args.width, args.height), options.request_of(args)
     common = PosterRequest(args.prompt, task=args.task, anchor=anchor, size=size, **given)
     rows = read_requests(args.source, common, skip=args.output)
+    files = Files((".svg",) * args.svg + (".pdf",) * args.pdf, args.dpi)
     several = any(isinstance(row, PosterRequest) and (row.best_of or 1) > 1 for row in rows)
     options.check_reward(args, several)
     with BatchProgress() as progress, PosterMaker(**options.settings_of(args)) as maker:
-        outcome = run_local(rows, maker, args.output, progress, args.seed or 0, args.batch_size)
+        outcome = run_local(rows, maker, args.output, progress, args.seed or 0, args.batch_size, files)
     print(f"{outcome.made} made, {outcome.before} made before, {len(outcome.failed)} failed, of {len(rows)} rows")
     print(f"{args.output / LEDGER}")
     if outcome.sheet:

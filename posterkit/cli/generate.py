@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,11 +69,15 @@ def run(args: argparse.Namespace) -> int:
     request.check()
     if args.expand:
         request = replace(request, expanded=_expanded(request.prompt, args.expand, settings.get("device")))
-    return make_and_save(request, settings, outputs, record)
+    return make_and_save(request, settings, outputs, record, args.dpi)
 
 
 def make_and_save(
-    request: PosterRequest, settings: dict[str, Any], outputs: Sequence[Path], record: dict[str, Any] | None = None
+    request: PosterRequest,
+    settings: dict[str, Any],
+    outputs: Sequence[Path],
+    record: dict[str, Any] | None = None,
+    dpi: int | None = None,
 ) -> int:
     """Make a poster, write it to each of the files, and say what was chosen.
 
@@ -81,6 +86,8 @@ def make_and_save(
     """
     from posterkit.cli.info import choice_summary
     from posterkit.cli.progress import steps
+
+    _check_words(request, settings)
     from posterkit.generate.maker import PosterMaker
 
     with steps() as shown:
@@ -90,12 +97,26 @@ def make_and_save(
         poster = maker(request, shown)
     for line in poster.notes:
         _note(line)
-    for path in outputs:
-        poster.save(path)
+    for path in options.save_to(outputs, poster.record["id"], partial(poster.save, dpi=dpi)):
         print(f"{path}  {poster.request.size}, seed {poster.seed}")
     for line in choice_summary(poster.record):
         print(printable(line))
     return 0
+
+
+def _check_words(request: PosterRequest, settings: dict[str, Any]) -> None:
+    """Refuse what cannot be typeset before anything heavy is loaded; ValueError as `settle`."""
+    model = settings.get("model") or "mini"
+    if settings.get("draw_text") or (settings.get("draw_text") is None and model.partition(":")[0] != "mini"):
+        return
+    from posterkit.prompts import PosterBrief
+    from posterkit.typeset.texts import settle
+
+    brief = PosterBrief.from_prompt(request.prompt, request.texts or ())
+    if brief.texts:
+        lettering = request.lettering
+        settle(brief, None, style=lettering.style, fonts=lettering.fonts, roles=lettering.roles_of(brief.texts),
+               align=lettering.align, archetype=lettering.layout, colors=lettering.colors)  # fmt: skip
 
 
 def _compare(record: dict[str, Any], revision: str) -> None:

@@ -18,12 +18,16 @@ DONE, SOME_FAILED, WRONG_CALL, INTERRUPTED = 0, 1, 2, 130
 COMMANDS = {
     "generate": "One poster from a prompt, or again from a poster's own record.",
     "transform": "One poster from images.",
+    "typeset": "Texts on a picture of yours, in real fonts; no model.",
     "batch": "A folder of images or a manifest of rows; what is made already stays, and so does every file of yours.",
     "info": "What a poster's record says.",
     "doctor": "Versions, devices, what fits, broken pairs and their cure.",
     "train": "A training recipe, as `python train/RECIPE.py` runs it.",
     "data": "A tool that builds a data set, as `python data_tools/TOOL.py` runs it.",
 }
+
+
+_VERBATIM = ("--text", "--prompt", "--negative-prompt")  # options whose value is a designer's words
 
 
 class _Parser(argparse.ArgumentParser):
@@ -77,8 +81,25 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, ModuleType]:
         command.add_argument("--debug", action="store_true", help="show tracebacks and the libraries' messages")
         if name in argv[:1]:
             importlib.import_module(f"posterkit.cli.{name}").add_options(command)
+            argv = _joined(argv, command)
     args = parser.parse_args(argv)
     return args, importlib.import_module(f"posterkit.cli.{args.command}")
+
+
+def _joined(argv: Sequence[str], command: argparse.ArgumentParser) -> list[str]:
+    """The words of a call with --text and its like joined to what follows, so that a text may begin with a dash.
+
+    A word that is an option of the command stays one.
+    """
+    options = set(command._option_string_actions)
+    joined: list[str] = []
+    for word in argv:
+        before = joined[-1] if joined else ""
+        if before in _VERBATIM and word.startswith("-") and word.partition("=")[0] not in options:
+            joined[-1] = f"{before}={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 if __name__ == "__main__":

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+from posterkit.lettering import ALIGNS, AUTO, LAYOUTS, ROLES, STYLES, Lettering, parse_box
 from posterkit.sizing import MAX_SIDE
 from posterkit.tasks import ANCHORS, MOST_CANDIDATES
 
@@ -24,14 +25,19 @@ def add_output_options(options: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--svg", type=Path, metavar="FILE", help="also as SVG with live text")
     group.add_argument("--pdf", type=Path, metavar="FILE", help="also as PDF with live text")
+    add_dpi(options)
+
+
+def add_dpi(options: argparse.ArgumentParser) -> None:
+    options.add_argument(
+        "--dpi", type=whole(30, 2400), metavar="N",
+        help="pixels an inch of a PDF (default: those that make it a sheet of paper, else 96, or 300 for large ones)",
+    )  # fmt: skip
 
 
 def add_poster_options(options: argparse.ArgumentParser) -> None:
     """What posters have in common, whatever makes them."""
     group = options.add_argument_group("the poster")
-    group.add_argument(
-        "--text", action="append", metavar="TEXT", help="a text on the poster; repeat for more, title first"
-    )
     group.add_argument("--width", type=whole(16, MAX_SIDE), metavar="PX", help="finished width (default 832)")
     group.add_argument("--height", type=whole(16, MAX_SIDE), metavar="PX", help="finished height (default 1216)")
     group.add_argument("--seed", type=whole(0, 2**63 - 1), help="the same seed makes the same poster")
@@ -63,6 +69,7 @@ def add_poster_options(options: argparse.ArgumentParser) -> None:
         "--typeset", dest="draw_text", action="store_false", default=None,
         help="set the texts in real fonts (the default with mini)",
     )  # fmt: skip
+    add_lettering_options(options)
     group = options.add_argument_group("the best of several")
     group.add_argument(
         "--best-of",
@@ -82,6 +89,41 @@ def add_poster_options(options: argparse.ArgumentParser) -> None:
     group.add_argument("--preset", help="memory preset (default: chosen by the hardware)")
     group.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the best there is)")
     group.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), help="default: by device and preset")
+
+
+def add_lettering_options(options: argparse.ArgumentParser) -> None:
+    """The texts and how they are set."""
+    group = options.add_argument_group("the texts")
+    group.add_argument(
+        "--text", action="append", metavar="TEXT",
+        help="a text on the poster; repeat for more, title first, or mark it: --text @title:-70%%",
+    )  # fmt: skip
+    group.add_argument(
+        "--role", action="append", choices=(*ROLES, AUTO), metavar="ROLE",
+        help=f"one per text, in their order: {', '.join(ROLES)}, or {AUTO}",
+    )  # fmt: skip
+    group.add_argument("--style", choices=STYLES, metavar="STYLE", help=f"the faces: {', '.join(STYLES)}")
+    group.add_argument(
+        "--font", action="append", metavar="FONT", help="your own .ttf or .otf, or a shipped family; repeat for more"
+    )
+    group.add_argument(
+        "--color", action="append", metavar="COLOR",
+        help="a name or #rrggbb: first of the title, second of the other texts, third of the button",
+    )  # fmt: skip
+    group.add_argument("--align", choices=ALIGNS, metavar="SIDE", help=", ".join(ALIGNS))
+    group.add_argument("--layout", choices=LAYOUTS, metavar="LAYOUT", help=f"the arrangement: {', '.join(LAYOUTS)}")
+    group.add_argument(
+        "--box", action="append", type=_box, metavar="X0,Y0,X1,Y1",
+        help="where a text stands, one per text, in pixels of the poster or per cent: 5%%,5%%,60%%,40%%",
+    )  # fmt: skip
+
+
+def lettering_of(args: argparse.Namespace) -> Lettering:
+    """What the call says of how texts are set."""
+    return Lettering(
+        args.style, args.font or (), args.color or (), args.role or (), align=args.align, layout=args.layout,
+        boxes=args.box or (),
+    )  # fmt: skip
 
 
 def add_anchor(command: argparse.ArgumentParser) -> None:
@@ -128,6 +170,13 @@ def whole(low: int, high: int | None = None) -> Any:
     return parse
 
 
+def _box(text: str) -> Any:
+    try:
+        return parse_box(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _guidance(text: str) -> float:
     try:
         value = float(text)
@@ -161,6 +210,8 @@ def request_of(args: argparse.Namespace) -> dict[str, Any]:
     names = ("seed", "steps", "guidance", "negative_prompt", "best_of", "strength", "preserve")
     given = {name: getattr(args, name, None) for name in names} | {"texts": args.text}
     given["draft"] = args.draft if args.draft in (None, "auto", "none") else Path(args.draft)
+    if lettering := lettering_of(args):
+        given["lettering"] = lettering
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -180,6 +231,26 @@ def output_paths(args: argparse.Namespace, inputs: Iterable[Any]) -> list[Path]:
         if source and source.exists() and any(path.exists() and path.samefile(source) for path in paths):
             raise ValueError(f"{source}: -o names an input; choose another name")
     return paths
+
+
+def save_to(paths: Iterable[Path], made_as: str | None, save: Callable[[Path], Any]) -> Iterator[Path]:
+    """Write a poster to each of its files; where another one lies already, to a free name beside it.
+
+    Args:
+        made_as: the poster's id; a file that carries it may be written again. None for a poster without one.
+    """
+    from posterkit.cli.progress import note
+    from posterkit.generate.metadata import record_id
+
+    for path in paths:
+        target, number = path, 1
+        while target.exists() and (made_as is None or record_id(target) != made_as):
+            number += 1
+            target = path.with_stem(f"{path.stem}-{number}")
+        if target != path:
+            note(f"{path} is there already and is another file; this poster is {target}")
+        save(target)
+        yield target
 
 
 def check_reward(args: argparse.Namespace, several: bool) -> None:

@@ -41,4 +41,4 @@ def run(args: argparse.Namespace) -> int:
         size=sides(args.width, args.height), id="transform", **options.request_of(args),
     )  # fmt: skip
     request.check()
-    return make_and_save(request, options.settings_of(args), outputs)
+    return make_and_save(request, options.settings_of(args), outputs, dpi=args.dpi)

@@ -10,6 +10,8 @@ from PIL import Image
 
 from posterkit.generate.draw import PreparedPoster
 from posterkit.generate.enlarge import enlarge
+from posterkit.generate.obstacles import find_obstacles
+from posterkit.generate.plan import SPELLS_FROM, PosterPlan
 from posterkit.generate.record import FinishedPoster, record_of
 from posterkit.pipelines.keep import keep_pixels, seam_width
 from posterkit.typeset.poster import typeset
@@ -31,12 +33,18 @@ def finish(poster: PreparedPoster, drawing: Image.Image, parameters: dict[str, A
     if plan.brief is not None:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            lettered = typeset(image, plan.brief)
+            avoid = find_obstacles(image) if _has_things_to_avoid(plan) else ()
+            lettered = typeset(image, plan.brief, avoid=avoid, **plan.type)
         notes += [str(warning.message) for warning in caught]
         image = lettered.image.convert("RGB")
     boxes = None if lettered is None else lettered.boxes
     record = record_of(plan, drawing.size, resampler, parameters, boxes, poster.depth)
     return FinishedPoster(plan.request, image, record, drawing, poster.request.seed or 0, lettered, notes)
+
+
+def _has_things_to_avoid(plan: PosterPlan) -> bool:
+    """The user's own pictures have faces and lettering, and what a model draws that could letter a poster."""
+    return bool(plan.request.images) or plan.checkpoint.native_area >= SPELLS_FROM
 
 
 def paste_kept(drawn: Image.Image, canvas: Image.Image, region: Image.Image) -> Image.Image:

@@ -161,6 +161,9 @@ def _prepared(plan: PosterPlan) -> PreparedPoster:
     if plan.box is None:
         images = [_reduced(image) for image in images]
         return PreparedPoster(plan, replace(native, images=images), depth=depth)
+    x0, y0, x1, y1 = plan.box
+    if request.task == "extending" and x1 - x0 > images[0].width:  # see `enlarged_photo`
+        images[0] = images[0].resize((x1 - x0, y1 - y0), Image.Resampling.LANCZOS)
     if mask is not None and mask.size != images[0].size:
         mask = _hole(mask, Size(*images[0].size))
     placed, region = place(TASKS[request.task], images, plan.finished, mask, request.anchor or "center")

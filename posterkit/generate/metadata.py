@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
 import re
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import unescape
 
 from PIL import Image
 
@@ -18,6 +20,10 @@ from posterkit.pipelines.revision import path_and_weight
 CHUNK = "posterkit"
 FORMAT = 1
 _OURS = re.compile(rb"iTXtposterkit\0|tEXtSoftware\0posterkit")
+_IN_SVG = re.compile(rb'<metadata id="posterkit">(.*?)</metadata>', re.DOTALL)
+_IN_PDF = re.compile(rb"<posterkit:record>(.*?)</posterkit:record>", re.DOTALL)
+_ENDS = {".svg": b"</svg>", ".pdf": b"%%EOF"}
+_MOST = 2**30  # bytes of a vector poster
 _HEAD = 2**16  # bytes; what we write of ourselves stands before the pixels
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _SMALLEST = 67  # bytes of a PNG of one pixel
@@ -32,6 +38,8 @@ def is_foreign(path: str | Path) -> bool:
         return False
     except OSError:  # a folder, or a file that we may not read
         return True
+    if Path(path).suffix.lower() in _ENDS and head:
+        return _vector_record(Path(path)) is None
     cut_off = len(head) < _SMALLEST and _SIGNATURE.startswith(head[: len(_SIGNATURE)])
     return not (cut_off or _OURS.search(head))
 
@@ -45,10 +53,13 @@ def read_record(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: there is no such file")
-    if not _begins_as_png(path):
-        raise ValueError(f"{path}: not a PNG; only PNG posters carry their record")
-    with open_image(path, formats=("PNG",)) as image:
-        text = getattr(image, "text", {}).get(CHUNK)
+    if path.suffix.lower() in _ENDS:
+        text = _vector_record(path)
+    elif not _begins_as_png(path):
+        raise ValueError(f"{path}: not a PNG; PNG, SVG and PDF posters carry their record")
+    else:
+        with open_image(path, formats=("PNG",)) as image:
+            text = getattr(image, "text", {}).get(CHUNK)
     if text is None:
         raise ValueError(f"{path}: carries no posterkit record (made by something else, or a program removed it)")
     try:
@@ -65,8 +76,13 @@ def record_id(path: str | Path) -> str | None:
     """The row id that a finished poster carries; None where there is no such file or it is not a finished poster."""
     try:
         record = read_record(path)
+        # a poster cut off by a full disk has its record but not its pixels
+        if end := _ENDS.get(Path(path).suffix.lower()):
+            with open(path, "rb") as file:
+                file.seek(-min(64, os.path.getsize(path)), os.SEEK_END)
+                return record.get("id") if end in file.read() else None
         with open_image(path, formats=("PNG",)) as image:
-            image.load()  # a poster cut off by a full disk has its record but not its pixels
+            image.load()
     except (ValueError, OSError, SyntaxError):
         return None
     return record.get("id")
@@ -78,6 +94,15 @@ def _begins_as_png(path: Path) -> bool:
             return file.read(len(_SIGNATURE)) == _SIGNATURE
     except OSError:
         return False
+
+
+def _vector_record(path: Path) -> str | None:
+    """The record in an SVG or PDF as it stands there; None where there is none."""
+    if not 0 < path.stat().st_size <= _MOST:
+        return None
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        found = (_IN_SVG if path.suffix.lower() == ".svg" else _IN_PDF).search(content)
+        return None if found is None else unescape(found[1].decode("utf-8", "replace"))
 
 
 def source_depth(path: str | Path) -> int:

@@ -7,7 +7,7 @@ import math
 import warnings
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from posterkit.generate.draft import DraftPlan, plan_draft
 from posterkit.generate.enlarge import OWN
 from posterkit.generate.metadata import content_id, file_hash, from_anywhere, picture_hash
 from posterkit.image_io import MAX_PIXELS, read_size
+from posterkit.lettering import Lettering
 from posterkit.pipelines.loading import CardDraft, card_draft, card_prompts, card_scripts
 from posterkit.pipelines.registry import ModelFamily, family_for, family_of, read_index, resolve
 from posterkit.pipelines.revision import revision_of
@@ -24,14 +25,15 @@ from posterkit.prompts.scene import read_scene
 from posterkit.schema import Box, ImageSource, PosterRequest, picture_of
 from posterkit.sizing import MAX_SIDE, Size, fit_area
 from posterkit.tasks import POSTER, TASKS, TEXT
-from posterkit.typeset.fonts import FACES, for_text
-from posterkit.typeset.poster import SMALLEST, clean_texts
+from posterkit.typeset.fonts import is_shipped
+from posterkit.typeset.texts import SMALLEST, settle
 
 FINISHED = Size(832, 1216)  # a poster's size when nobody asks for another
 GRID = 16
 _ABOUT = 1.25  # times the native area; rounding to the grid stays below, down to two cells a side
 # a model that draws fewer pixels than this cannot spell; its texts are typeset unless `draw_text` is set
 SPELLS_FROM = 512 * 512
+_STAMP = 3.0  # times that a photo fits into the poster's width and height, from which it would be a stamp on it
 RULES = "rules"  # the reward and the critic where none is named
 
 
@@ -103,6 +105,7 @@ class PosterPlan:
         box: where the photograph lies on the finished poster, for tasks that keep pixels.
         words: the prompt as the pipeline gets it.
         brief: what to set over the drawing; None where no text is, or the model draws it.
+        type: how it is set: the options of `posterkit.typeset`.
         best_of: how many seeds are drawn, from the request's upwards.
         draft: what the model paints over; None where it begins from noise.
         preserve: the subjects of id_driven are cut out and keep their pixels.
@@ -123,6 +126,7 @@ class PosterPlan:
     draft: DraftPlan | None = None
     preserve: bool = False
     notes: tuple[str, ...] = ()
+    type: dict[str, Any] = field(default_factory=dict)
 
     @property
     def upscaler(self) -> str | None:
@@ -189,10 +193,16 @@ def make_plan(request: PosterRequest, settings: Settings, checkpoint: Checkpoint
     native = native_size(request, finished, settings, checkpoint, draft)
     if settings.native:
         finished = native
-    box = None
+    box, notes = None, ()
+    if photo is not None and request.task == "extending" and (larger := enlarged_photo(photo, finished, request)):
+        notes = (
+            f"the photo is {photo} and the poster {finished}: it is enlarged {larger.width / photo.width:.1f} times "
+            "and will look soft; give a larger photo, or an anchor in pixels to keep its size",
+        )
+        photo = larger
     if photo is not None and (canvas := TASKS[request.task].canvas) is not None:
         box = canvas(photo, finished, request.anchor or "center")
-    brief, words, by_hand, notes = _read_prompt(request, checkpoint, drawn, finished)
+    brief, words, by_hand, undrawn = _read_prompt(request, checkpoint, drawn, finished)
     if request.seed is None and request.out:
         seed = (seed + zlib.crc32(request.out.encode("utf-8", "surrogatepass"))) % 2**31
     request = replace(
@@ -215,9 +225,12 @@ def make_plan(request: PosterRequest, settings: Settings, checkpoint: Checkpoint
     # a LoRA counts by what it holds, which its revision says, not by where it lies
     name = content_id(row | {"lora": None}, revision, posterkit.__version__)
     overlay = replace(brief, texts=by_hand) if by_hand else None
+    options = type_options(request.lettering, brief.texts, by_hand, finished)
+    if overlay is not None:  # what the typesetter would refuse once everything is drawn
+        settle(overlay, finished, **options)
     return PosterPlan(
         request, name, row, checkpoint, settings, finished, native, box, words, overlay, request.best_of or 1,
-        draft, preserve, notes,
+        draft, preserve, (*notes, *undrawn), options,
     )  # fmt: skip
 
 
@@ -234,11 +247,8 @@ def _read_prompt(
     for text, names in odd.items():
         warnings.warn(f"{checkpoint.name} cannot draw {text!r} ({', '.join(names)}); it is typeset", stacklevel=2)
     by_hand = [text for text in brief.texts if not drawn or text in odd]
-    if by_hand:  # what the typesetter would refuse once everything is drawn
-        if min(finished) < SMALLEST:
-            raise ValueError(f"the poster would be {finished}; text needs at least {SMALLEST} pixels a side")
-        for text in clean_texts(by_hand):
-            for_text(text, extra=FACES)
+    if by_hand and min(finished) < SMALLEST:
+        raise ValueError(f"the poster would be {finished}; text needs at least {SMALLEST} pixels a side")
     words, notes = request.expanded or request.prompt, ()
     if checkpoint.prompts and not drawn and request.task == TEXT:
         scene = read_scene(without_texts(words))
@@ -274,7 +284,37 @@ def _row(request: PosterRequest, settings: Settings, texts: Sequence[str], drawn
         row["reward"] = from_anywhere(settings.reward or RULES)
     if request.feedback:
         row["feedback"] = [list(said) for said in request.feedback]
+    if request.lettering:
+        row["lettering"] = request.lettering.given()
+        if request.lettering.fonts:
+            row["lettering"]["fonts"] = [
+                {"path": None, "family": font} if is_shipped(font) else _named(font)
+                for font in request.lettering.fonts
+            ]
     return row
+
+
+def type_options(
+    lettering: Lettering, texts: Sequence[str], set_: Sequence[str], size: tuple[int, int]
+) -> dict[str, Any]:
+    """The options of `posterkit.typeset` for the texts of a brief that are set.
+
+    Args:
+        texts: all of the brief's; roles and boxes count along them.
+        set_: those that are set, in the same order.
+
+    Raises:
+        ValueError: there are roles or boxes, and not one per text.
+    """
+    if not lettering:
+        return {}
+    roles, boxes = lettering.roles_of(texts), lettering.boxes_of(texts, size)
+    kept = [i for i, text in enumerate(texts) if text in set_]
+    return {
+        "style": lettering.style, "fonts": lettering.fonts, "colors": lettering.colors, "align": lettering.align,
+        "archetype": lettering.layout, "roles": [roles[i] for i in kept],
+        "boxes": None if boxes is None else [boxes[i] for i in kept],
+    }  # fmt: skip
 
 
 def _named(image: ImageSource) -> dict[str, Any]:
@@ -286,6 +326,17 @@ def _named(image: ImageSource) -> dict[str, Any]:
 
 def _size_of(image: ImageSource) -> Size:
     return read_size(image) if isinstance(image, str | Path) else Size(*picture_of(image).size)
+
+
+def enlarged_photo(photo: Size, finished: Size, request: PosterRequest) -> Size | None:
+    """The size at which extending puts a photo that would be a stamp on the poster; None where it keeps its own.
+
+    A photo of less than a third of the poster's width and height is enlarged until it reaches from side to side.
+    """
+    factor = min(finished.width / photo.width, finished.height / photo.height)
+    if factor <= _STAMP or isinstance(request.anchor, tuple):
+        return None
+    return Size(min(finished.width, round(photo.width * factor)), min(finished.height, round(photo.height * factor)))
 
 
 def finished_size(request: PosterRequest, photo: Size | None) -> Size:

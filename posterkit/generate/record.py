@@ -20,6 +20,7 @@ from posterkit.generate.metadata import CHUNK, FORMAT, file_hash, from_anywhere,
 from posterkit.generate.plan import PosterPlan, Settings
 from posterkit.image_io import MAX_BYTES, written_whole
 from posterkit.layout import Layout
+from posterkit.lettering import LETTERING_VALUES, ROLES, Lettering
 from posterkit.messages import one_line
 from posterkit.pipelines.registry import is_here
 from posterkit.prompts import quoted_texts
@@ -28,6 +29,14 @@ from posterkit.sizing import Size
 from posterkit.typeset.poster import TypesetPoster
 
 _TEXT: ValueCheck = (is_text, "a text")
+_FONTS: ValueCheck = (
+    lambda value: isinstance(value, list) and all(isinstance(font, dict) for font in value), "a list of fonts",
+)  # fmt: skip
+_MARKS: ValueCheck = (
+    lambda value: isinstance(value, list) and all(
+        isinstance(mark, list) and len(mark) == 2 and mark[1] in ROLES and is_text(mark[0]) for mark in value
+    ), "a list of [text, role]",
+)  # fmt: skip
 _SWITCH: ValueCheck = (lambda value: isinstance(value, bool), "true or false")
 _PARTS = ("torch", "diffusers", "transformers", "peft", "pillow", "numpy", "scipy")
 
@@ -54,7 +63,7 @@ class FinishedPoster:
     typeset: TypesetPoster | None
     notes: list[str]
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, dpi: int | None = None) -> None:
         """Write a PNG with its record, an SVG or a PDF, by the name's ending; whole or not at all.
 
         Raises:
@@ -62,13 +71,15 @@ class FinishedPoster:
         """
         path = Path(path)
         ending = path.suffix.lower()
+        record = with_relative_paths(self.record, path.parent)
         if ending == ".png":
-            return write_png(self.image, path, with_relative_paths(self.record, path.parent))
+            return write_png(self.image, path, record)
         if ending not in (".svg", ".pdf"):
             raise ValueError(f"{path}: a poster is written as .png, .svg or .pdf")
         image = self.image
         vector = self.typeset or TypesetPoster(image, image, [], [], Layout(*image.size, ()), "modern")
-        content = vector.svg().encode("utf-8") if ending == ".svg" else vector.pdf()
+        said = json.dumps({"format": FORMAT, **record})
+        content = vector.svg(said).encode("utf-8") if ending == ".svg" else vector.pdf(dpi, said)
         with written_whole(path) as temporary:
             temporary.write_bytes(content)
 
@@ -145,6 +156,8 @@ def with_relative_paths(record: dict[str, Any], folder: Path) -> dict[str, Any]:
     row = {**row, "images": [relative(image) for image in row["images"]], "mask": relative(row["mask"])}
     if isinstance(row.get("draft"), dict):
         row["draft"] = relative(row["draft"])
+    if fonts := row.get("lettering", {}).get("fonts"):
+        row["lettering"] = {**row["lettering"], "fonts": [relative(font) for font in fonts]}
     return {**record, "row": row}
 
 
@@ -177,6 +190,7 @@ def request_from_poster(poster: str | Path) -> tuple[PosterRequest, Settings, di
             draft=_source(row["draft"], poster) if isinstance(row.get("draft"), dict) else row.get("draft", "none"),
             strength=row.get("strength"),
             preserve=row.get("preserve"),
+            lettering=_lettering(row.get("lettering") or {}, poster),
             feedback=_feedback(record),
         )
         found = Settings(
@@ -215,8 +229,14 @@ def _check_values(poster: Path, record: dict[str, Any]) -> None:
     faults += value_faults(model, dict.fromkeys(("name", "transformer", "lora"), _TEXT))
     faults += value_faults(settings, dict.fromkeys(("preset", "device", "dtype"), _TEXT))
     faults += value_faults(row, dict.fromkeys(("native", "draw_text"), _SWITCH))
+    faults += value_faults(row.get("lettering") or {}, {**LETTERING_VALUES, "fonts": _FONTS, "marks": _MARKS})
     if faults:
         raise ValueError(f"{poster}: its record: {'; '.join(faults)}")
+
+
+def _lettering(said: dict[str, Any], poster: Path) -> Lettering:
+    fonts = [font["family"] if "family" in font else str(_source(font, poster)) for font in said.get("fonts", ())]
+    return Lettering(**{**said, "fonts": tuple(fonts)})
 
 
 def _feedback(record: dict[str, Any]) -> tuple[tuple[str, ...], ...]:

@@ -17,6 +17,7 @@ class Archetype:
 
     Attributes:
         column: the part of the width between the margins that text may take, from 0 to 1.
+        rows: the part of the height, likewise.
         head, foot: where title and details stand, 0 at the top to 1 at the bottom; foot None puts all in one stack.
         rule: a hairline over the details, a short accent between title and details, or a frame round the poster.
         title_height: the largest part of the poster's height that the title takes.
@@ -30,6 +31,7 @@ class Archetype:
     head: float
     foot: float | None
     column: tuple[float, float] = (0.0, 1.0)
+    rows: tuple[float, float] = (0.0, 1.0)
     rule: Literal["none", "hairline", "accent", "frame"] = "none"
     title_height: float = 0.30
     side_by_side: bool = False
@@ -55,8 +57,10 @@ ARCHETYPES: tuple[Archetype, ...] = (
     Archetype("right-column", "left", 0.5, None, column=(0.5, 1.0), rule="accent", prior=-0.10, landscape=0.16),
 )
 
-_TITLE = 0.40  # largest title size, of the short side
-_BODY = 0.040  # body size, of the short side
+_TITLE = 0.40  # largest title size, of the poster's side (`_side`)
+_BODY = 0.040  # body size, likewise
+_KICKER = 60  # characters; a longer text never stands above the title
+_BRIEF = 5  # lines of details that a title may stand under
 _SHRINK = (1.0, 0.88, 0.77, 0.68, 0.6, 0.52, 0.45)  # tried in turn where the texts do not fit
 
 
@@ -103,8 +107,9 @@ def _arrange(
 ) -> Layout | None:
     width, height = size
     margin = margin_of(width, height) * (1.15 if kind.rule == "frame" else 1.0)
-    inner = width - 2 * margin
-    column = Box(margin + kind.column[0] * inner, margin, margin + kind.column[1] * inner, height - margin)
+    inner, tall = width - 2 * margin, height - 2 * margin
+    column = Box(margin + kind.column[0] * inner, margin + kind.rows[0] * tall,
+                 margin + kind.column[1] * inner, margin + kind.rows[1] * tall)  # fmt: skip
     head, foot = _groups(kind, texts, roles)
     many = len(foot) if kind.side_by_side and 2 <= len(foot) <= 3 else 1
     placed = None
@@ -116,7 +121,7 @@ def _arrange(
     if placed is None:
         return None
     title = max((item.measured.size for item in placed.values() if item.role == "title"), default=0.0)
-    body = shrink * _BODY * min(size)
+    body = shrink * _BODY * _side(size)
     elements: list[Element] = []
     rules: list[Box] = []
     thickness = max(1.0, round(0.0024 * min(size)))
@@ -131,6 +136,8 @@ def _arrange(
             rules.append(_accent(elements, column, kind.align, max(2.0, 2 * thickness), body))
     else:
         low = [placed[i] for i in foot]
+        if (kind.foot or 0.0) < kind.head and sum(item.measured.lines for item in low) > _BRIEF:
+            return None
         foot_height = max(item.height for item in low) if columns > 1 else _stack(low, body, title, accent=False)[0]
         line = 1.1 * body + thickness if kind.rule == "hairline" else 0.0
         if head_height + foot_height + line + 2.5 * body > column.height:
@@ -151,12 +158,17 @@ def _arrange(
 
 
 def _groups(kind: Archetype, texts: Sequence[str], roles: Sequence[Role]) -> tuple[list[int], list[int]]:
-    """Indices that stand at the head and at the foot; a text before the title stays above it."""
+    """Indices that stand at the head and at the foot; short texts before the title stay above it."""
     every = list(range(len(texts)))
-    if kind.foot is None or "title" not in roles:
+    if "title" not in roles:
         return every, []
     title = list(roles).index("title")
-    head = [i for i in every if i <= title or (roles[i] == "subtitle" and i == title + 1)]
+    if any(len(texts[i]) > _KICKER or "\n" in texts[i] for i in range(title)):
+        every = [title, *(i for i in every if i != title)]
+    if kind.foot is None:
+        return every, []
+    at = every.index(title)
+    head = [*every[: at + 1], *(i for i in every[at + 1 : at + 2] if roles[i] == "subtitle")]
     if kind.foot < kind.head:
         # the reader ends at the bottom, so there the button belongs
         head += [i for i in every if roles[i] == "cta" and i not in head]
@@ -177,23 +189,24 @@ def _measure(
     foot: list[int],
 ) -> dict[int, _Set] | None:
     """Every text at its size, those of the foot in `narrow` pixels; None where one does not fit."""
-    short = min(size)
+    side = _side(size)
     least = legible_size(*size)
     placed: dict[int, _Set] = {}
     # titles first: every other size follows from theirs
     for i in sorted(range(len(texts)), key=lambda i: roles[i] != "title"):
         role = roles[i]
         title = max((item.measured.size for item in placed.values() if item.role == "title"), default=0.0)
-        body = max(least, shrink * _BODY * short)
+        body = max(least, shrink * _BODY * side)
         body = min(body, max(least, title / 2.2)) if title else body
         wanted = {
-            "title": shrink * _TITLE * short,
+            "title": shrink * _TITLE * side,
             "subtitle": max(body, min(title / 3.0, 1.6 * body)) if title else 1.5 * body,
             # a detail that stands alone with the title is its only companion
             "body": max(body, min(title / 4.0, 1.35 * body)) if len(texts) == 2 and title else body,
             "cta": 1.05 * body,
         }[role]
         limit = kind.title_height * size[1] * max(shrink, 0.6) if role == "title" else column.height
+        limit = min(limit, column.height)
         room = narrow if i in foot else column.width
         if role == "cta":
             room -= 2 * PILL[0] * wanted
@@ -206,6 +219,11 @@ def _measure(
             return None
         placed[i] = _Set(i, texts[i], role, found)
     return placed
+
+
+def _side(size: tuple[int, int]) -> float:
+    """What type sizes follow, in pixels: the short side, and more on banners, whose height says little."""
+    return max(min(size), 0.8 * (size[0] * size[1]) ** 0.5)
 
 
 def _gutter(column: Box) -> float:
@@ -224,7 +242,8 @@ def _gap(above: _Set, below: _Set, body: float, title: float) -> float:
         return max(0.85 * other.measured.size, 0.2 * title)
     if "subtitle" in (above.role, below.role):
         return 1.15 * body
-    return 0.75 * body
+    # paragraphs stand further apart than their own lines
+    return (1.4 if max(above.measured.lines, below.measured.lines) > 1 else 0.75) * body
 
 
 def _stack(items: Sequence[_Set], body: float, title: float, accent: bool) -> tuple[float, list[float]]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import cast
 
-from posterkit.layout.types import ROLES, Role
+from posterkit.lettering import AUTO, ROLES, Role
 
 _ACTION = re.compile(
     r"https?://|www\.|\b[\w-]+\.(com|org|net|io|de|fr|it|es|uk|eu|ru|gr|cn|jp|kr|co)\b|^@\w|\S@\S+\.\S"
@@ -92,18 +92,23 @@ def _only_detail(text: str) -> bool:
 
 
 def check_roles(roles: Sequence[str], texts: Sequence[str]) -> tuple[Role, ...]:
-    """Roles that a user gives.
+    """Roles that a user gives; "auto" leaves a text's role to `infer_roles`.
 
     Raises:
         ValueError: not one per text, an unknown role, or several titles.
     """
     if len(roles) != len(texts):
         raise ValueError(f"{len(roles)} roles for {len(texts)} texts; give one role per text")
-    checked: list[Role] = []
     for role in roles:
-        if role not in ROLES:
-            raise ValueError(f"unknown role {role!r}; the roles are {', '.join(ROLES)}")
-        checked.append(cast(Role, role))
-    if checked.count("title") > 1:
+        if role not in (*ROLES, AUTO):
+            raise ValueError(f"unknown role {role!r}; the roles are {', '.join(ROLES)}, or {AUTO}")
+    if list(roles).count("title") > 1:
         raise ValueError("two texts have the role title; a poster has one")
-    return tuple(checked)
+    free = [i for i, role in enumerate(roles) if role == AUTO]
+    found = dict(zip(free, infer_roles([texts[i] for i in free]), strict=True))
+    once = {"title", "cta"} & set(roles)  # what a poster has one of, and somebody has it already
+    beside: Role = "body" if "subtitle" in (*roles, *found.values()) else "subtitle"
+    for i, role in found.items():
+        if role in once:
+            found[i] = beside if role == "title" else "body"
+    return tuple(found.get(i, cast(Role, role)) for i, role in enumerate(roles))

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
-Role = Literal["title", "subtitle", "body", "cta"]
-ROLES: tuple[Role, ...] = ("title", "subtitle", "body", "cta")
-Align = Literal["left", "center", "right"]
+from posterkit.lettering import Align, Role
 
 
 class Box(NamedTuple):
@@ -75,6 +73,14 @@ class Element:
     align: Align = "center"
     size: float = float("inf")
     group: int = 0
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """What of a picture texts must not cover: a face, or lettering that it has already."""
+
+    box: Box
+    kind: Literal["face", "lettering"]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 # opening mark -> the marks that may close it
 _CLOSERS = {
-    '"': '"', "'": "'", "“": "”", "„": "“”", "”": "”", "‘": "’", "‚": "‘’", "«": "»", "»": "«", "‹": "›", "›": "‹",
+    '"': '"', "'": "'", "“": "”", "„": "“”\"", "”": "”", "‘": "’", "‚": "‘’", "«": "»", "»": "«", "‹": "›", "›": "‹",
     "「": "」", "『": "』", "《": "》", "〈": "〉", "〝": "〞〟", "＂": "＂",
 }  # fmt: skip
 _SINGLE = {"'", "‘", "‚"}  # their closing mark is an apostrophe too
@@ -103,6 +103,9 @@ def _closing(prompt: str, at: int) -> int:
         if prompt[i] == mark and mark not in closers:
             depth += 1
         elif prompt[i] in closers:
+            if prompt[i] == '"' != mark and prompt[i - 1].isdigit():
+                i += 1  # inches inside low quotes
+                continue
             if mark not in _SINGLE:
                 depth -= 1
             elif elision := _elision(prompt, i):

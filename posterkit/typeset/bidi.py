@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
+# digits in groups, as a telephone number is written: one number, which nobody reads group by group from the right
+_PHONE = re.compile(r"(?<![\w+])(?:\+\d|\(?0\d)(?:[ ()./-]{0,2}\d){5,14}(?!\w)")
 
-def visual_runs(text: str, rtl: bool) -> list[tuple[str, int]]:
-    """Stretches of one embedding level in visual order, each still in logical order (UAX #9, rule L2)."""
+
+def visual_runs(text: str, rtl: bool) -> list[tuple[int, str, int]]:
+    """Stretches of one embedding level in visual order: start in the text, the stretch in logical order, its level.
+
+    UAX #9, rule L2. A telephone number counts as one word from left to right, as if it stood in an isolate.
+    """
     levels = bidi_levels(text, rtl)
     runs: list[tuple[int, int, int]] = []
     for i, level in enumerate(levels):
@@ -22,16 +29,18 @@ def visual_runs(text: str, rtl: bool) -> list[tuple[str, int]]:
                 j += 1
             runs[i:j] = runs[i:j][::-1]
             i = max(j, i + 1)
-    return [(text[start:end], level) for start, end, level in runs]
+    return [(start, text[start:end], level) for start, end, level in runs]
 
 
 def bidi_levels(text: str, rtl: bool) -> list[int]:
-    """Embedding levels by UAX #9's rules W1 to W7, N1, N2, I1, I2 and L1; no explicit embeddings, no isolates."""
+    """Embedding levels by UAX #9's rules W1 to W7, N1, N2, I1, I2 and L1; no explicit embeddings or isolates."""
     base = 1 if rtl else 0
     kinds = [unicodedata.bidirectional(c) or "L" for c in text]
     if not rtl and all(kind not in ("R", "AL", "AN") for kind in kinds):
         return [0] * len(kinds)
     side = "R" if rtl else "L"
+    for number in _PHONE.finditer(text):
+        kinds[number.start() : number.end()] = ["L"] * len(number[0])
     kinds = _weak(kinds, side)
     i = 0
     while i < len(kinds):  # N1, N2: neutrals take the direction of both sides if they agree, else the paragraph's

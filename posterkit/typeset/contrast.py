@@ -15,6 +15,7 @@ from posterkit.prompts import COLORS
 
 Color = tuple[int, int, int]
 MINIMUM = 4.5  # WCAG 2.2, success criterion 1.4.3
+LARGE = 3.0  # and for large type, which a title is
 _TARGET = 4.8  # aimed at, so that rounding and antialiasing never fall below the minimum
 _WORST = 1.0  # per cent of the pixels behind a text that may lie below
 
@@ -63,14 +64,26 @@ def parse_color(word: str) -> Color | None:
     return COLORS.get(word.strip().lower())
 
 
+def palette_word(word: str) -> Color:
+    """As `parse_color`; ValueError for a word that is no colour."""
+    if (color := parse_color(word)) is None:
+        raise ValueError(f"unknown colour {word!r}; give a name such as navy, or #rrggbb")
+    return color
+
+
 @dataclass(frozen=True)
 class Ink:
-    """The colours of a group of texts: the title's, the rest's, and the tint and strength of what lies under them."""
+    """The colours of a group of texts: the title's, the rest's, and the tint and strength of what lies under them.
+
+    Attributes:
+        neutrals: the poster's off-white and near black.
+    """
 
     title: Color
     text: Color
     tint: Color
     alpha: float
+    neutrals: tuple[Color, ...] = ()
 
 
 def choose_ink(image: Image.Image, areas: Sequence[Sequence[Box]], wanted: Sequence[str]) -> list[Ink]:
@@ -98,18 +111,41 @@ def choose_ink(image: Image.Image, areas: Sequence[Sequence[Box]], wanted: Seque
         ink = other if costs[common][position] - costs[other][position] > 0.35 else common
         tint = dark if ink == light else light
         alpha = needs[ink][position]
-        inks.append(Ink(_accent(wanted, tint, alpha, group) or ink, ink, tint, alpha))
+        inks.append(Ink(_accent(wanted, tint, alpha, group) or ink, ink, tint, alpha, (light, dark)))
     return inks
 
 
-def needed_alpha(color: Color, tint: Color, pixels: np.ndarray) -> float:
+def brand_ink(
+    image: Image.Image, titles: Sequence[Box], others: Sequence[Box], title: Color, text: Color | None
+) -> Ink:
+    """An ink of given colours, under whichever tint has to cover the picture less.
+
+    Args:
+        titles, others: the boxes of the group's title and of its other texts.
+        text: of the other texts; None for off-white or near black.
+    """
+    light, dark = neutrals = _neutrals(image)
+    large, small = ([sample(image, box) for box in boxes] for boxes in (titles, others))
+    found = []
+    for tint, own in ((dark, light), (light, dark)):
+        words = text or own
+        needs = [needed_alpha(title, tint, part, LARGE + 0.2) for part in large]
+        needs += [needed_alpha(words, tint, part) for part in small]
+        alpha = max(needs, default=0.0)
+        unread = sum(contrast(color, np.asarray([tint], np.uint8)) < least for color, least, boxes in
+                     ((title, LARGE, titles), (words, MINIMUM, others)) if boxes)  # fmt: skip
+        found.append((unread, alpha if tint == dark else 2.2 * alpha, Ink(title, words, tint, alpha, neutrals)))
+    return min(found, key=lambda one: one[:2])[2]
+
+
+def needed_alpha(color: Color, tint: Color, pixels: np.ndarray, target: float = _TARGET) -> float:
     """How strongly the tint must cover the pixels for the colour to reach the contrast, 0 where it does already."""
-    if contrast(color, pixels) >= _TARGET:
+    if contrast(color, pixels) >= target:
         return 0.0
     low, high = 0.0, 1.0
     for _ in range(10):
         middle = (low + high) / 2
-        if contrast(color, mix(pixels, tint, middle)) >= _TARGET:
+        if contrast(color, mix(pixels, tint, middle)) >= target:
             high = middle
         else:
             low = middle
@@ -213,6 +249,29 @@ def underlay(size: tuple[int, int], boxes: Sequence[Box], alpha: float) -> np.nd
     else:
         ramp = _glow(size, boxes)
     return np.broadcast_to(np.minimum(alpha * ramp, max(alpha, 0.9)), (height, width))[..., None].astype(np.float32)
+
+
+def panel(size: tuple[int, int], boxes: Sequence[Box], alpha: float) -> np.ndarray:
+    """As `underlay`, with a hard edge: a band from side to side, to the nearer edge of the poster where one is near.
+
+    It hides what texts had to be set on, so it looks like a caption and not like a shadow.
+    """
+    width, height = size
+    x0, y0 = min(b.x0 for b in boxes), min(b.y0 for b in boxes)
+    x1, y1 = max(b.x1 for b in boxes), max(b.y1 for b in boxes)
+    pad = max(0.035 * min(size), 2.0)
+    band = Box(x0 - pad, y0 - pad, x1 + pad, y1 + pad)
+    near = 0.12 * min(size)
+    if band.width > 0.55 * width:
+        band = band._replace(x0=0.0, x1=float(width))
+    band = Box(
+        0.0 if band.x0 < near else band.x0, 0.0 if band.y0 < near else band.y0,
+        float(width) if band.x1 > width - near else band.x1, float(height) if band.y1 > height - near else band.y1,
+    )  # fmt: skip
+    left, top, right, bottom = band.pixels(size)
+    strength = np.zeros((height, width, 1), np.float32)
+    strength[top:bottom, left:right] = alpha
+    return strength
 
 
 def _run_in(outside: np.ndarray, depth: float) -> np.ndarray:

@@ -137,15 +137,27 @@ def coverage(face: Face) -> frozenset[int]:
     return frozenset(hb_face(face).unicodes)
 
 
+def is_shipped(font: str) -> bool:
+    """Whether a font is the family of a shipped face, and no file of the user's."""
+    return _shipped_as(font) is not None
+
+
+def _shipped_as(font: str) -> Face | None:
+    word = font.casefold()
+    return next((face for face in FACES if word in (face.family.casefold(), face.name.casefold())), None)
+
+
 def load_face(path: str | Path) -> Face:
-    """A user's own font file (TrueType or OpenType).
+    """A user's own font file (TrueType or OpenType), or a shipped face by its family's name.
 
     Raises:
         ValueError: the file is missing or is no font.
     """
     file = Path(path)
+    if (face := _shipped_as(str(path))) is not None:
+        return face
     if not file.is_file():
-        raise ValueError(f"{file}: no such font file; give a .ttf or .otf")
+        raise ValueError(f"{file}: no such font file; give a .ttf or .otf, or a shipped family's name")
     found = Face(file.stem, "text", 400, file, (), licence="user's")
     if not coverage(found):
         raise ValueError(f"{file}: not a font that can be read; give a .ttf or .otf")
@@ -185,7 +197,9 @@ def for_text(text: str, style: str = "modern", title: bool = False, extra: Seque
     missing = [cluster for cluster in clusters if not any(face.covers(cluster) for face in faces)]
     if missing:
         named = ", ".join(f"{cluster} ({_names(cluster)})" for cluster in missing[:5])
-        raise ValueError(f"text {text!r}: no font has {named}; take it out or give a font that has it with fonts=")
+        raise ValueError(
+            f"text {text!r}: no font has {named}; take it out, or give a font file that has it (--font, fonts=)"
+        )
     chosen: list[Face] = []
     left = set(clusters)
     # greedy, in order of preference, but a face that covers the rest of the words beats a patchwork
@@ -194,7 +208,23 @@ def for_text(text: str, style: str = "modern", title: bool = False, extra: Seque
         if here and (face not in preferred or any(map(_is_letter, here)) or not any(map(_is_letter, left))):
             chosen.append(face)
             left -= here
-    return tuple(chosen)
+    return _alike(chosen)
+
+
+_BOLDER = {
+    "Manrope-Medium": "Manrope-ExtraBold", "Inter-Medium": "InterDisplay-Black",
+    "LeagueSpartan-SemiBold": "LeagueSpartan-Bold", "EBGaramond12-Regular": "NotoSerifDisplay-Bold",
+}  # fmt: skip
+
+
+def _alike(faces: Sequence[Face]) -> tuple[Face, ...]:
+    """Faces that stand in one line, the light ones in place of which a bold one is shipped as bold as the others.
+
+    The faces for Arabic, Hebrew, Thai, Devanagari and Han are bold.
+    """
+    if not any(face.style == "text" and face.weight >= 700 for face in faces):
+        return tuple(faces)
+    return tuple(_BY_NAME[_BOLDER.get(face.name, face.name)] if face in FACES else face for face in faces)
 
 
 def _is_letter(cluster: str) -> bool:
@@ -207,4 +237,6 @@ def _names(cluster: str) -> str:
 
 def is_ignorable(character: str) -> bool:
     """Needs no glyph: line ends, joiners, variation selectors, direction marks."""
-    return character in "\n\ufe0e\ufe0f" or "\u200b" <= character <= "\u200f" or "\u2060" <= character <= "\u2064"
+    return (
+        character in "\n\t\u00ad\ufe0e\ufe0f" or "\u200b" <= character <= "\u200f" or "\u2060" <= character <= "\u2064"
+    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 
@@ -13,6 +14,8 @@ from posterkit.typeset.fonts import PAIRINGS, Face, for_text
 from posterkit.typeset.shaping import ShapedLine, cap_height, shape, x_height
 
 MAX_LINES = 24
+SOFT_HYPHEN = "\u00ad"
+COLUMN = " " * 4  # as a tab is set: what follows stands at the right edge of the block
 _NEARLY = 0.97  # a smaller number of lines is taken where it reaches this part of the largest size
 _AIR = 0.09  # em kept between the ink of two lines, however tight the leading
 
@@ -25,12 +28,16 @@ class TextStyle:
         tracking: em added between letters.
         leading: em from baseline to baseline, at least.
         scale: faces with small lower-case letters are set larger by this.
+        hyphenates: a soft hyphen breaks a word before the text gets small.
+        keeps: numbers, prices and dates stay on one line.
     """
 
     faces: tuple[Face, ...]
     tracking: float
     leading: float
     scale: float = 1.0
+    hyphenates: bool = True
+    keeps: bool = True
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,8 @@ def text_style(text: str, role: Role, style: str, extra: tuple[Face, ...] = ()) 
     faces = for_text(text, style, role == "title", extra)
     capitals = text.upper() == text and text.lower() != text
     if role == "title":
-        return TextStyle(faces, 0.0 if faces[0].joined else PAIRINGS[style].tracking, 0.86 if capitals else 0.98)
+        tracking = 0.0 if faces[0].joined else PAIRINGS[style].tracking
+        return TextStyle(faces, tracking, 0.86 if capitals else 0.98, hyphenates=False)
     scale = min(1.25, max(1.0, 0.5 / x_height(faces[0])))
     if capitals and len(text) <= 48:
         return TextStyle(faces, 0.14 if role == "subtitle" else 0.10, 1.35, 0.88)
@@ -71,9 +79,10 @@ def text_style(text: str, role: Role, style: str, extra: tuple[Face, ...] = ()) 
 def fit(text: str, how: TextStyle, width: float, height: float, size: float, least: float = 0.0) -> Block | None:
     """Set a text as large as fits, at most at `size`.
 
-    Breaks stand only where UAX #14 allows them (and at every newline); words are never hyphenated. For each number of
-    lines the narrowest balanced breaking is taken, and of those the one that can be largest; where a smaller number
-    of lines reaches nearly the same size, that one.
+    Breaks stand only where UAX #14 allows them (and at every newline), and not inside a number, a price or a date
+    unless nothing else fits. A soft hyphen breaks a word only where the text does not fit without, or takes less than
+    three quarters of its size. For each number of lines the narrowest balanced breaking is taken, and of those the
+    one that can be largest; where a smaller number of lines reaches nearly the same size, that one.
 
     Args:
         width, height: of the box in pixels.
@@ -83,6 +92,14 @@ def fit(text: str, how: TextStyle, width: float, height: float, size: float, lea
     Returns:
         The block; None where the text does not fit.
     """
+    whole = _fit(text.replace(SOFT_HYPHEN, ""), how, width, height, size, least)
+    if SOFT_HYPHEN in text and (whole is None or (how.hyphenates and whole.size < 0.75 * size)):
+        broken = _fit(text, how, width, height, size, least)
+        whole = max((block for block in (whole, broken) if block), key=lambda block: block.size, default=None)
+    return whole or _fit(text, replace(how, keeps=False), width, height, size, least)
+
+
+def _fit(text: str, how: TextStyle, width: float, height: float, size: float, least: float) -> Block | None:
     paragraphs = tuple(part.strip() for part in text.strip("\n").split("\n"))
     total = sum(full for paragraph in paragraphs for _, full, _ in _units(paragraph, how))
     if width <= 0 or total * least > MAX_LINES * width or 0.7 * total * least * least > width * height:
@@ -135,34 +152,82 @@ def _balanced(paragraphs: tuple[str, ...], count: int, how: TextStyle) -> tuple[
 
 
 def _units(paragraph: str, how: TextStyle) -> tuple[tuple[str, float, float], ...]:
-    return _measured_units(paragraph, how.faces, how.tracking)
+    return _measured_units(paragraph, how.faces, how.tracking, how.keeps)
 
 
 @lru_cache(maxsize=1024)
-def _measured_units(paragraph: str, faces: tuple[Face, ...], tracking: float) -> tuple[tuple[str, float, float], ...]:
-    """What stands between two allowed breaks, with its width in em with and without the spaces at its end."""
+def _measured_units(
+    paragraph: str, faces: tuple[Face, ...], tracking: float, keeps: bool
+) -> tuple[tuple[str, float, float], ...]:
+    """What stands between two allowed breaks, with its width in em and that which it has at a line's end."""
     found = []
-    for unit in _kept_words(list(line_break_units(paragraph))):
-        full, bare = shape(unit, faces, tracking).width, shape(unit.rstrip(), faces, tracking).width
-        found.append((unit, full + tracking, bare))
+    for unit in _kept_words(list(line_break_units(paragraph)), keeps):
+        inside, at_end = shape(_inside(unit), faces, tracking).width, shape(_at_end(unit), faces, tracking).width
+        found.append((unit, inside + tracking, at_end))
     return tuple(found)
+
+
+def _inside(unit: str) -> str:
+    return unit.replace(SOFT_HYPHEN, "").replace("\t", COLUMN)
+
+
+def _at_end(line: str) -> str:
+    """A line as it is set: no blanks at its end, and a hyphen for a soft one."""
+    line = line.rstrip()
+    return _inside(line) + ("-" if line.endswith(SOFT_HYPHEN) else "")
 
 
 _LONGEST_WORD = 8  # characters; a longer run of kana or Hangul may break anywhere that UAX #14 lets it
 
 
-def _kept_words(units: list[str]) -> list[str]:
-    """Join units so that no line breaks inside a katakana or Korean word, nor before a hiragana ending.
+def _kept_words(units: list[str], numbers: bool) -> list[str]:
+    """Join units so that no line breaks inside a katakana or Korean word, nor before a hiragana ending or a particle.
 
     UAX #14 allows a break between almost any two East Asian characters; a headline must not make use of it.
+
+    Args:
+        numbers: nor inside a telephone number, a price, a time or a date.
     """
     joined: list[str] = []
     for unit in units:
-        if joined and len(joined[-1] + unit.rstrip()) <= _LONGEST_WORD and _one_word(joined[-1][-1], unit[0]):
+        before = joined[-1] if joined else " "
+        one_word = len(before + unit.rstrip()) <= _LONGEST_WORD and _one_word(before[-1], unit[0])
+        particle = unit[0] in _PARTICLES and "\u3041" <= before[-1] <= "\u9fff"
+        number = numbers and len(before + unit) <= _LONGEST_NUMBER and _one_number(before, unit)
+        if joined and (one_word or particle or number or before.endswith("\t")):
             joined[-1] += unit
         else:
             joined.append(unit)
     return joined
+
+
+_PARTICLES = frozenset("のはがをにでともへやか")  # they close the phrase before them
+_LONGEST_NUMBER = 26  # characters that are kept together
+_MONTHS = (
+    r"jan|feb|mar|mär|apr|may|mai|jun|jul|aug|sep|oct|okt|nov|dec|dez|ene|abr|ago|dic|fév|fev|avr|juin|juil|aoû|déc"
+    r"|gen|mag|giu|lug|set|ott|янв|фев|мар|апр|мая|июн|июл|авг|сен|окт|ноя|дек"
+)
+_CURRENCY = r"[$€£¥₽₩₹฿]|EUR|USD|CHF|GBP|JPY|Fr\.|Rs\.?|kr\.?"
+_JOINS = tuple(
+    (re.compile(rf"(?:{before})\s$", re.IGNORECASE), re.compile(rf"(?:{after})", re.IGNORECASE))
+    for before, after in (
+        (r"[\d)/]", r"[(\d/]"),  # telephone numbers, thousands
+        (rf"(?<!\w)(?:{_CURRENCY})", r"\d"),  # € 12
+        (r"\d[.,]?|\d,-", rf"(?:{_CURRENCY}|%|‰|°|uhr|h|am|pm|a\.m|p\.m|น\.|บาท|руб|km|kg|min)(?!\w)"),  # 12 €, 8 pm
+        (r"\d{1,2}(?:\.|st|nd|rd|th|er)?", rf"(?:{_MONTHS})\w*"),  # 12. Juni
+        (rf"(?<!\w)(?:{_MONTHS})\w*\.?", r"\d{1,4}"),  # June 12, Juni 2026
+        (rf"(?<!\w)(?:{_MONTHS})\w*\.? \d{{1,2}}(?:st|nd|rd|th)?,", r"\d{4}(?!\d)"),  # June 12, 2026
+        (r"(?<!\w)(?:mo|di|mi|do|fr|sa|so|mon|tue|wed|thu|fri|sat|sun)\.?,?", r"\d"),  # Fr. 12.
+        (r"\d\s?[–—-]|[–—-]", r"\d"),  # 10 – 18
+        (r"\d", r"[–—-]\s?"),
+    )
+)
+
+
+def _one_number(before: str, after: str) -> bool:
+    if before[-1:] in "–—-" and before[-2:-1].isdigit() and after[:1].isdigit():
+        return True
+    return any(last.search(before) and first.match(after) for last, first in _JOINS)
 
 
 def _one_word(before: str, after: str) -> bool:
@@ -177,11 +242,11 @@ def _filled(units: tuple[tuple[str, float, float], ...], width: float) -> list[s
     lines, line, used = [], "", 0.0
     for unit, full, bare in units:
         if line and used + bare > width + 1e-9:
-            lines.append(line.rstrip())
+            lines.append(_at_end(line))
             line, used = "", 0.0
         line += unit
         used += full
-    return [*lines, line.rstrip()] if line.strip() else lines or [""]
+    return [*lines, _at_end(line)] if line.strip() else lines or [""]
 
 
 class FontMeasurer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from functools import lru_cache
 from typing import Any
+from xml.sax.saxutils import escape
 
 from fontTools.pens.cu2quPen import Cu2QuPen
 from fontTools.pens.ttGlyphPen import TTGlyphPen
@@ -19,7 +20,14 @@ from posterkit.typeset.placed_text import Composition
 from posterkit.typeset.raster import corner
 from posterkit.typeset.shaping import GlyphRun
 
-POINTS = 0.75  # per pixel, as CSS counts: 96 px and 72 pt are an inch
+SCREEN = 96  # pixels an inch, as CSS counts; the default of pictures that are no printed page
+_PRINT = (150, 200, 300, 400, 600)  # pixels an inch, at which a picture may be a sheet of paper
+_PAPER = (  # millimetres
+    (148, 210), (210, 297), (297, 420), (420, 594), (594, 841), (841, 1189), (176, 250), (250, 353), (353, 500),
+    (500, 707), (707, 1000), (215.9, 279.4), (215.9, 355.6), (279.4, 431.8), (304.8, 457.2), (457.2, 609.6),
+    (609.6, 914.4), (685.8, 1016),
+)  # fmt: skip
+_LARGE = 2000  # pixels of the shorter side, from which a picture is meant for print whatever its shape
 
 
 class GlyphFont:
@@ -104,26 +112,49 @@ class GlyphFont:
         ).encode("ascii")
 
 
-def to_pdf(poster: Composition) -> bytes:
-    """One page: the background as a lossless image, then rules, buttons and texts as vectors."""
+def resolution(size: tuple[int, int]) -> int:
+    """Pixels an inch of a poster's page: those at which it is a sheet of A5 to A0, B5 to B1 or a US format.
+
+    Else 300 where its shorter side has 2000 pixels or more, and 96 below that.
+    """
+    short, long = sorted(size)
+    for dpi in (300, *_PRINT):
+        for paper in _PAPER:
+            if all(abs(side - mm * dpi / 25.4) <= 2 for side, mm in zip((short, long), paper, strict=True)):
+                return dpi
+    return 300 if short >= _LARGE else SCREEN
+
+
+def to_pdf(poster: Composition, dpi: int | None = None, metadata: str = "") -> bytes:
+    """One page: the background as a lossless image, then rules, buttons and texts as vectors.
+
+    Args:
+        dpi: pixels an inch; see `resolution` for the default.
+        metadata: kept in the XMP packet as it is; `posterkit.generate.metadata.read_record` finds it.
+    """
     width, height = poster.image.size
+    points = 72 / (dpi or resolution(poster.image.size))
     stream = io.BytesIO()
-    canvas = Canvas(stream, pagesize=(width * POINTS, height * POINTS), pageCompression=1, invariant=1)
+    canvas = Canvas(stream, pagesize=(width * points, height * points), pageCompression=1, invariant=1)
     canvas.setTitle(poster.boxes[0].text.replace("\n", " ") if poster.boxes else "poster")
-    canvas.drawImage(ImageReader(poster.background), 0, 0, width * POINTS, height * POINTS)
+    canvas._preamble = ""  # reportlab's names Helvetica, which nothing here is set in
+    canvas.drawImage(ImageReader(poster.background), 0, 0, width * points, height * points)
     for rule, color in poster.rules:
-        _rectangle(canvas, rule, color, height)
+        _rectangle(canvas, rule, color, height, points)
     fonts: dict[Face, GlyphFont] = {}
     for placed in poster.boxes:
         if placed.button is not None:
-            _rectangle(canvas, placed.button, placed.button_color, height, corner(placed.button))
+            _rectangle(canvas, placed.button, placed.button_color, height, points, corner(placed.button))
         canvas.setFillColorRGB(*(channel / 255 for channel in placed.color))
         for at in placed.placed_lines:
             for run in at.line.runs:
                 font = fonts.setdefault(run.face, GlyphFont(run.face, f"P{len(fonts) + 1}"))
                 x, y = at.x + run.x * placed.size, height - at.baseline
-                canvas.addLiteral(_show(run, font, x * POINTS, y * POINTS, placed.size * POINTS))
+                canvas.addLiteral(_show(run, font, x * points, y * points, placed.size * points))
     document = canvas._doc  # pyright: ignore[reportAttributeAccessIssue]
+    document.idToObject["BasicFonts"].dict.clear()
+    if metadata:
+        document.Catalog.Metadata = document.Reference(_xmp(metadata))
     for font in fonts.values():
         document.idToObject["BasicFonts"].dict[font.name] = font.objects(document)
     canvas.showPage()
@@ -151,15 +182,29 @@ def _show(run: GlyphRun, font: GlyphFont, x: float, y: float, size: float) -> st
     return " ".join([*out, "0 Ts ET" if rise else "ET"])
 
 
-def _rectangle(canvas: Canvas, box: Box, color: tuple[int, int, int], height: int, radius: float = 0.0) -> None:
+def _rectangle(
+    canvas: Canvas, box: Box, color: tuple[int, int, int], height: int, points: float, radius: float = 0.0
+) -> None:
     canvas.setFillColorRGB(*(channel / 255 for channel in color))
-    corners = (box.x0 * POINTS, (height - box.y1) * POINTS, box.width * POINTS, box.height * POINTS)
-    canvas.roundRect(*corners, radius * POINTS, stroke=0, fill=1)
+    corners = (box.x0 * points, (height - box.y1) * points, box.width * points, box.height * points)
+    canvas.roundRect(*corners, radius * points, stroke=0, fill=1)
 
 
 def _stream(content: bytes, **entries: int) -> pdfdoc.PDFStream:
     stream = pdfdoc.PDFStream(pdfdoc.PDFDictionary(dict(entries)), content, filters=[pdfdoc.PDFZCompress])
     return stream
+
+
+def _xmp(metadata: str) -> pdfdoc.PDFStream:
+    """An XMP packet (ISO 16684-1), uncompressed, so that any program finds it."""
+    packet = (
+        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
+        f'xmlns:posterkit="urn:posterkit:1"><posterkit:record>{escape(metadata)}</posterkit:record>'
+        '</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="r"?>'
+    ).encode()
+    entries = {"Type": pdfdoc.PDFName("Metadata"), "Subtype": pdfdoc.PDFName("XML")}
+    return pdfdoc.PDFStream(pdfdoc.PDFDictionary(entries), packet, filters=[])
 
 
 @lru_cache(maxsize=32)

@@ -2,64 +2,46 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Sequence
-from dataclasses import replace
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import cast, get_args
 
-import numpy as np
 from PIL import Image
 
-from posterkit.image_io import as_rgb
-from posterkit.layout import (
-    PILL,
-    Align,
-    Box,
-    Element,
-    Layout,
-    check_roles,
-    infer_roles,
-    legible_size,
-    plan,
-)
+from posterkit.image_io import as_rgb, written_whole
+from posterkit.layout import PILL, Box, Element, Obstacle, legible_size, plan
 from posterkit.prompts import PosterBrief
-from posterkit.typeset.contrast import (
-    MINIMUM,
-    Color,
-    Ink,
-    choose_ink,
-    contrast,
-    parse_color,
-    sample,
-    signal_color,
-    underlay,
-)
-from posterkit.typeset.fonts import Face, is_ignorable, load_face, pairing_for
-from posterkit.typeset.line_breaking import Block, FontMeasurer, TextStyle, fit, text_style
+from posterkit.typeset.fonts import Face
+from posterkit.typeset.line_breaking import COLUMN, Block, TextStyle, fit, text_style
+from posterkit.typeset.painting import covered_by, painted
 from posterkit.typeset.placed_text import Composition, PlacedLine, PlacedText
-from posterkit.typeset.raster import draw, draw_rule, tinted
+from posterkit.typeset.shaping import ShapedLine, shape
+from posterkit.typeset.texts import settle
 
-_TRIAL = 1_500_000  # pixels on which the strength of an underlay is tried out
-SMALLEST = 48  # pixels; below this no text is legible
+RASTER = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 
 
 class TypesetPoster(Composition):
     """A picture with its texts set, as pixels (`image`), SVG and PDF."""
 
-    def svg(self) -> str:
+    def svg(self, metadata: str = "") -> str:
         """An SVG of the same size in pixels: the background embedded as PNG, the texts live, their fonts embedded."""
         from posterkit.typeset.svg import to_svg
 
-        return to_svg(self)
+        return to_svg(self, metadata)
 
-    def pdf(self) -> bytes:
-        """A PDF page (1 px = 0.75 pt) with selectable text in embedded fonts over the background."""
+    def pdf(self, dpi: int | None = None, metadata: str = "") -> bytes:
+        """A PDF page with selectable text in embedded fonts over the background.
+
+        Args:
+            dpi: pixels an inch; by default those at which the picture is a paper format, else 300 for large pictures
+                and 96 for small ones.
+        """
         from posterkit.typeset.pdf import to_pdf
 
-        return to_pdf(self)
+        return to_pdf(self, dpi, metadata)
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, dpi: int | None = None) -> Path:
         """Write the poster; the suffix decides: .png, .jpg, .webp, .tif, .svg or .pdf.
 
         Raises:
@@ -67,15 +49,16 @@ class TypesetPoster(Composition):
         """
         file = Path(path)
         suffix = file.suffix.lower()
-        if suffix == ".svg":
-            file.write_text(self.svg(), encoding="utf-8")
-        elif suffix == ".pdf":
-            file.write_bytes(self.pdf())
-        elif suffix in (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"):
-            self.image.save(file, quality=95) if suffix in (".jpg", ".jpeg", ".webp") else self.image.save(file)
-        else:
+        if suffix not in (*RASTER, ".svg", ".pdf"):
             raise ValueError(f"{file}: cannot save a poster as {suffix or 'a file without suffix'}; "
                              "use .png, .jpg, .webp, .tif, .svg or .pdf")  # fmt: skip
+        with written_whole(file) as temporary:
+            if suffix == ".svg":
+                temporary.write_text(self.svg(), encoding="utf-8")
+            elif suffix == ".pdf":
+                temporary.write_bytes(self.pdf(dpi))
+            else:
+                self.image.save(temporary, **({"quality": 95} if suffix in (".jpg", ".jpeg", ".webp") else {}))
         return file
 
 
@@ -86,89 +69,48 @@ def typeset(
     style: str | None = None,
     fonts: Sequence[str | Path] = (),
     roles: Sequence[str] | None = None,
-    boxes: Sequence[tuple[float, float, float, float]] | None = None,
+    boxes: Sequence[tuple[float, ...]] | None = None,
     align: str | None = None,
     archetype: str | None = None,
+    colors: Sequence[str] = (),
+    avoid: Sequence[Obstacle] = (),
 ) -> TypesetPoster:
     """Set the brief's texts on a picture with real fonts.
 
     Args:
         image: the picture, read as `posterkit.image_io.as_rgb` does: alpha on white, turned by its EXIF.
-        brief: `texts` are set letter for letter; `colors` may colour the title; `style`, `mood` and `theme` choose the
-            pairing of faces where `style` is not given.
-        style: a pairing: modern, condensed, swiss, geometric, elegant, slab, script, handwriting, rounded.
-        fonts: the user's own font files, tried before the shipped ones.
-        roles: title, subtitle, body or cta, one per text; inferred where not given.
+        brief: `texts` are set letter for letter; `colors` may colour the title where they read; `style`, `mood` and
+            `theme` choose the pairing of faces where `style` is not given.
+        style: a pairing, one of `posterkit.lettering.STYLES`.
+        fonts: the user's own font files, tried before the shipped ones, or families of shipped ones.
+        roles: title, subtitle, body, cta or auto, one per text; inferred where not given.
         boxes: `x0, y0, x1, y1` in pixels, one per text; placed by the planner where not given.
-        align: left, center or right, for `boxes`; the default is center.
+        align: left, center or right; the arrangement's own where not given, center for `boxes`.
         archetype: take this arrangement instead of the best.
+        colors: names or `#rrggbb` that are used whatever the picture: of the title, of the other texts, of the
+            button. Large type takes 3:1 of contrast, the rest 4.5:1; what does not read gets an underlay.
+        avoid: what the texts must not cover, see `posterkit.generate.obstacles.find_obstacles`. Where nothing is
+            free, a warning says so and the texts get a solid underlay.
 
     Raises:
         ValueError: no texts, an empty text, a control character, a character that no font has, a text that does not
             fit at a legible size, a picture under 48 pixels, or an option that is unknown.
     """
-    if min(image.size) < SMALLEST:
-        raise ValueError(f"the picture is {image.width}x{image.height}; text needs at least {SMALLEST} pixels a side")
     picture = as_rgb(image)
-    texts = clean_texts(brief.texts)
-    assigned = infer_roles(texts) if roles is None else check_roles(roles, texts)
-    words = [word for word in (brief.style, brief.theme, *brief.mood) if word]
-    chosen = style or pairing_for(words, texts[assigned.index("title")] if "title" in assigned else texts[0])
-    extra = tuple(load_face(path) for path in fonts)
-    for text, role in zip(texts, assigned, strict=True):
-        text_style(text, role, chosen, extra)
-    if boxes is None:
-        measurer = FontMeasurer(chosen, extra, legible_size(*picture.size))
-        layout = plan(picture, replace(brief, texts=texts), measurer=measurer, roles=assigned, archetype=archetype)
-    else:
-        layout = _given(texts, assigned, boxes, align, picture.size)
-    placed = [_set(element, chosen, extra, free=boxes is not None, size=picture.size) for element in layout]
-    return _painted(picture, placed, layout, brief.colors, chosen)
-
-
-def clean_texts(texts: Sequence[str]) -> list[str]:
-    """The texts in composed form (NFC) with plain newlines, no blanks around them and no soft hyphens.
-
-    Raises:
-        ValueError: none at all, one has nothing to see, or one has a control character.
-    """
-    if not texts:
-        raise ValueError("the brief has no texts to set; give at least one")
-    found = []
-    for number, text in enumerate(texts, 1):
-        # fonts have the composed letters; words are never hyphenated, so a soft hyphen would only break them
-        plain = unicodedata.normalize("NFC", text).replace("\u00ad", "").replace("\t", " ")
-        lines = (line.strip() for line in plain.replace("\r\n", "\n").replace("\r", "\n").split("\n"))
-        plain = "\n".join(line for line in lines if not all(c.isspace() or is_ignorable(c) for c in line))
-        if not plain:
-            raise ValueError(f"text {number} is empty")
-        for character in plain:
-            if unicodedata.category(character) in ("Cc", "Cs", "Cn", "Co") and character != "\n":
-                raise ValueError(
-                    f"text {number} ({plain!r}) has the character U+{ord(character):04X}, which cannot be set"
-                )
-        found.append(plain)
-    return found
-
-
-def _given(
-    texts: Sequence[str], roles: Sequence, boxes: Sequence[tuple], align: str | None, size: tuple[int, int]
-) -> Layout:
-    """A layout from the user's own boxes."""
-    if len(boxes) != len(texts):
-        raise ValueError(f"{len(boxes)} boxes for {len(texts)} texts; give one box per text")
-    if align not in (None, *get_args(Align)):
-        raise ValueError(f"unknown align {align!r}; use {', '.join(get_args(Align))}")
-    side = cast(Align, align or "center")
-    elements = []
-    for index, (text, role, corners) in enumerate(zip(texts, roles, boxes, strict=True)):
-        box = Box(*(float(side) for side in corners))
-        if box.width <= 0 or box.height <= 0 or min(box.x0, box.y0) < 0 or box.x1 > size[0] or box.y1 > size[1]:
-            raise ValueError(
-                f"box {index + 1} {tuple(corners)} is not x0, y0, x1, y1 in the {size[0]}x{size[1]} picture"
-            )
-        elements.append(Element(index, text, role, box, side, group=index))
-    return Layout(*size, tuple(elements))
+    job = settle(brief, picture.size, style=style, fonts=fonts, roles=roles, boxes=boxes, align=align,
+                 archetype=archetype, colors=colors)  # fmt: skip
+    layout = job.given or plan(
+        picture, job.brief, measurer=job.measurer(picture.size), roles=job.roles, archetype=archetype,
+        align=job.align, avoid=avoid,
+    )  # fmt: skip
+    free = job.given is not None
+    placed = [_set(element, job.style, job.extra, free=free, size=picture.size) for element in layout]
+    hidden = covered_by(placed, avoid)
+    if hidden:
+        warnings.warn(
+            f"no place is free for the texts: they lie on {hidden}, on an underlay of their own", stacklevel=2
+        )
+    return TypesetPoster(*painted(picture, placed, layout, job.brief.colors, colors, avoid), layout, job.style)
 
 
 def _set(element: Element, style: str, extra: tuple[Face, ...], free: bool, size: tuple[int, int]) -> PlacedText:
@@ -187,12 +129,26 @@ def _set(element: Element, style: str, extra: tuple[Face, ...], free: bool, size
     y = box.y0 + (box.height - block.height) / 2
     lines = []
     for number, line in enumerate(block.lines):
+        if "\t" in element.text and COLUMN in line.text:
+            lines += _in_columns(line, how, element, block, y + block.baseline(number))
+            continue
         slack = box.width - line.ink * block.size
         # the ink, not the advance box, stands on the margin
         offset = {"left": pad, "center": slack / 2, "right": slack - pad}[element.align]
         x = box.x0 + offset - line.left * block.size
         lines.append(PlacedLine(line, x, y + block.baseline(number)))
     return _placed(element, block, tuple(lines), y)
+
+
+def _in_columns(
+    line: ShapedLine, how: TextStyle, element: Element, block: Block, baseline: float
+) -> Iterator[PlacedLine]:
+    """A dish at the left edge of its block and its price at the right one."""
+    slack = element.box.width - block.width
+    x0 = element.box.x0 + {"left": 0.0, "center": slack / 2, "right": slack}[element.align]
+    dish, price = (shape(part, how.faces, how.tracking) for part in line.text.rsplit(COLUMN, 1))
+    yield PlacedLine(dish, x0 - dish.left * block.size, baseline)
+    yield PlacedLine(price, x0 + block.width - price.right * block.size, baseline)
 
 
 def _fit_in_button(element: Element, how: TextStyle) -> Block | None:
@@ -235,87 +191,3 @@ def _does_not_fit(element: Element, block: Block | None, size: tuple[int, int]) 
         f"text {element.index + 1} ({shown!r}, {len(element.text)} characters) does not fit its box ({box}) at the "
         f"smallest legible size, {legible_size(*size):.0f} px{reached}; shorten it or give it a larger box"
     )
-
-
-def _painted(
-    picture: Image.Image, placed: list[PlacedText], layout: Layout, colors: Sequence[str], style: str
-) -> TypesetPoster:
-    """Choose colours and underlays, draw everything, and measure the contrast that came out."""
-    groups = sorted({item.group for item in placed})
-    areas = [[area for item in placed if item.group == group for area in _areas(item)] for group in groups]
-    named = [word for word in colors if parse_color(word) is not None]
-    inks = choose_ink(picture, areas, named)
-    background = _with_underlays(picture, areas, inks)
-    canvas = background.copy()
-    ink_of = dict(zip(groups, inks, strict=True))
-    signal = _signal(placed, inks[-1], background, picture, named)
-    rules = []
-    for rule in layout.rules:
-        x0, y0, wide, high = (round(side) for side in (rule.x0, rule.y0, max(1, rule.width), max(1, rule.height)))
-        bar = rule.width < 0.2 * picture.width and rule.height < rule.width
-        rules.append((Box(x0, y0, x0 + wide, y0 + high), signal if bar and signal else inks[-1].text))
-        draw_rule(canvas, *rules[-1])
-    finished = []
-    for item in placed:
-        item = _colored(item, ink_of[item.group], background, signal)
-        draw(canvas, item)
-        finished.append(item)
-    return TypesetPoster(canvas, background, finished, rules, layout, style)
-
-
-def _signal(
-    placed: list[PlacedText], ink: Ink, background: Image.Image, picture: Image.Image, named: Sequence[str]
-) -> Color | None:
-    """The colour of the button and of the accent bar."""
-    grounds = [item.button for item in placed if item.button] or [item.box for item in placed]
-    pixels = [sample(background, box) for box in grounds]
-    return signal_color(picture, named, ink.tint, np.concatenate(pixels))
-
-
-def _areas(item: PlacedText) -> list[Box]:
-    return [item.button] if item.button is not None else item.line_boxes()
-
-
-def _colored(item: PlacedText, ink: Ink, background: Image.Image, signal: Color | None) -> PlacedText:
-    if item.button is not None:
-        fill = signal or ink.text
-        # the label takes whichever of the poster's two neutrals reads better on the button
-        label = max((ink.tint, ink.text), key=lambda color: contrast(color, np.asarray([fill], np.uint8)))
-        return replace(item, color=label, button_color=fill, contrast=contrast(label, np.asarray([fill], np.uint8)))
-    color = ink.title if item.role == "title" else ink.text
-    worst = min(contrast(color, sample(background, box)) for box in item.line_boxes())
-    return replace(item, color=color, contrast=worst)
-
-
-def _with_underlays(picture: Image.Image, areas: list[list[Box]], inks: list[Ink]) -> Image.Image:
-    """Lay the tints under the texts, each as strong as every text in it needs on what really comes out."""
-    # tried out on a copy thinned without smoothing, which keeps the worst pixels, then laid once on the picture
-    thin = max(1.0, (picture.width * picture.height / _TRIAL) ** 0.5)
-    trial = picture.resize([round(side / thin) for side in picture.size], Image.Resampling.NEAREST)
-    boxes = [[Box(*(side / thin for side in box)) for box in group] for group in areas]
-    strengths = [ink.alpha for ink in inks]
-    ground = tinted(trial, _layers(trial.size, boxes, inks, strengths))
-    for more in (*[0.08] * 6, 1.0):  # in the end full strength, under which every ink reads
-        short = [
-            any(
-                contrast(color, sample(ground, box)) < MINIMUM + 0.1
-                for box in group
-                for color in {ink.title, ink.text}
-            )
-            for group, ink in zip(boxes, inks, strict=True)
-        ]
-        if not any(short):
-            break
-        strengths = [min(1.0, alpha + more) if weak else alpha for alpha, weak in zip(strengths, short, strict=True)]
-        ground = tinted(trial, _layers(trial.size, boxes, inks, strengths))
-    return ground if trial.size == picture.size else tinted(picture, _layers(picture.size, areas, inks, strengths))
-
-
-def _layers(
-    size: tuple[int, int], areas: list[list[Box]], inks: list[Ink], strengths: list[float]
-) -> list[tuple[np.ndarray, Color]]:
-    return [
-        (underlay(size, group, alpha), ink.tint)
-        for group, ink, alpha in zip(areas, inks, strengths, strict=True)
-        if alpha > 0
-    ]

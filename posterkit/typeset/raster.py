@@ -38,6 +38,17 @@ def draw(canvas: Image.Image, placed: PlacedText) -> None:
     canvas.paste(placed.color, (x0, y0), mask)
 
 
+def draw_line(
+    canvas: Image.Image, line: ShapedLine, at: tuple[float, float], size: float, color: tuple[int, int, int]
+) -> None:
+    """Draw one line whose origin lies at `at`, in pixels from the top left, onto an RGB canvas."""
+    mask = Image.new("L", (math.ceil((line.right + 0.4) * size) + 1, math.ceil(2 * size)), 0)
+    pen = ImageDraw.Draw(mask)
+    for run in line.runs:
+        _draw_run(pen, run, run.x * size, 1.4 * size, size)
+    canvas.paste(color, (round(at[0]), round(at[1] - 1.4 * size)), mask)
+
+
 def lettering(
     lines: Sequence[ShapedLine], size: float, align: float = 0.0, leading: float = 1.2
 ) -> tuple[Image.Image, list[tuple[int, int, int, int]]]:
@@ -74,14 +85,14 @@ def _draw_run(pen: ImageDraw.ImageDraw, run: GlyphRun, x: float, y: float, size:
     if not has_raqm():
         pen.text((x, y), run.text, fill=255, font=font, anchor="ls")
         return
-    direction = "rtl" if run.rtl else "ltr"
+    direction, language = "rtl" if run.rtl else "ltr", run.language or None
     if not run.tracking:
-        pen.text((x, y), run.text, fill=255, font=font, anchor="ls", direction=direction, language=run.language,
+        pen.text((x, y), run.text, fill=255, font=font, anchor="ls", direction=direction, language=language,
                  features=["lnum"])  # fmt: skip
         return
     for letter, at in run.letters():
         pen.text((x + at * size, y), letter, fill=255, font=font, anchor="ls", direction=direction,
-                 language=run.language, features=["-liga", "-clig", "lnum"])  # fmt: skip
+                 language=language, features=["-liga", "-clig", "lnum"])  # fmt: skip
 
 
 def draw_rule(canvas: Image.Image, rule: Box, color: tuple[int, int, int]) -> None:

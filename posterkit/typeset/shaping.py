@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -36,7 +36,7 @@ class Glyph:
 
 @dataclass(frozen=True)
 class GlyphRun:
-    """A stretch in one face and direction, `x` em from the line's origin."""
+    """A stretch in one face and direction, `x` em from the line's origin; `start` is its place in the line's text."""
 
     face: Face
     text: str
@@ -46,6 +46,7 @@ class GlyphRun:
     glyphs: tuple[Glyph, ...]
     x: float
     width: float
+    start: int = 0
 
     def letters(self) -> list[tuple[str, float]]:
         """User-perceived characters with the pen's x in em, for drawing one by one."""
@@ -103,18 +104,19 @@ def shape(text: str, faces: tuple[Face, ...], tracking: float = 0.0) -> ShapedLi
     language = _language(text)
     runs: list[GlyphRun] = []
     x = 0.0
-    for stretch, level in visual_runs(text, rtl):
-        pieces = list(_by_face(stretch, faces))
-        for face, piece in reversed(pieces) if level % 2 else pieces:
+    for start, stretch, level in visual_runs(text, rtl):
+        pieces = []
+        for face, piece in _by_face(stretch, faces):
+            pieces.append((face, piece, start))
+            start += len(piece)
+        for face, piece, at in reversed(pieces) if level % 2 else pieces:
             spaced = 0.0 if face.joined else tracking
             glyphs, width = _shape_run(piece, face, bool(level % 2), language, spaced)
-            runs.append(GlyphRun(face, piece, bool(level % 2), language, spaced, glyphs, x, width))
+            runs.append(GlyphRun(face, piece, bool(level % 2), language, spaced, glyphs, x, width, at))
             x += width
     if runs and runs[-1].tracking:
         last = runs[-1]
-        runs[-1] = GlyphRun(
-            last.face, last.text, last.rtl, language, last.tracking, last.glyphs, last.x, last.width - tracking
-        )
+        runs[-1] = replace(last, width=last.width - tracking)
         x -= last.tracking
     left, right, top, bottom = _ink(runs, x)
     return ShapedLine(text, tuple(runs), x, left, right, top, bottom, rtl)
@@ -126,7 +128,7 @@ def _shape_run(text: str, face: Face, rtl: bool, language: str, tracking: float)
     buffer.add_str(text)
     buffer.guess_segment_properties()
     buffer.direction = "rtl" if rtl else "ltr"
-    buffer.language = language
+    buffer.language = language or "en"
     buffer.cluster_level = hb.BufferClusterLevel.MONOTONE_CHARACTERS
     hb.shape(_hb_font(face), buffer, {"liga": not tracking, "clig": not tracking, "kern": True, "lnum": True})
     starts = sorted({info.cluster for info in buffer.glyph_infos})
@@ -221,9 +223,20 @@ def _by_face(text: str, faces: tuple[Face, ...]) -> Iterator[tuple[Face, str]]:
 
 
 def _language(text: str) -> str:
-    """What HarfBuzz needs to pick regional forms of Han characters; kana mean Japanese, Hangul Korean."""
+    """The language that a text's script tells, as BCP 47 writes it; "" for Latin letters, which many share.
+
+    HarfBuzz picks regional forms of Han characters by it: kana mean Japanese, Hangul Korean.
+    """
     if any("\u3040" <= c <= "\u30ff" for c in text):
         return "ja"
     if any("\uac00" <= c <= "\ud7a3" for c in text):
         return "ko"
-    return "zh-Hans" if any("\u3400" <= c <= "\u9fff" for c in text) else "en"
+    if any("\u3400" <= c <= "\u9fff" for c in text):
+        return "zh-Hans"
+    return next((language for first, last, language in _SCRIPTS for c in text if first <= c <= last), "")
+
+
+_SCRIPTS = (
+    ("\u0600", "\u06ff", "ar"), ("\u0590", "\u05ff", "he"), ("\u0e00", "\u0e7f", "th"), ("\u0900", "\u097f", "hi"),
+    ("\u0400", "\u04ff", "ru"), ("\u0370", "\u03ff", "el"),
+)  # fmt: skip

@@ -7,15 +7,21 @@ import io
 from xml.sax.saxutils import escape, quoteattr
 
 from posterkit.layout import Box
-from posterkit.typeset.fonts import Face, hb, hb_face
-from posterkit.typeset.placed_text import Composition, PlacedText
+from posterkit.typeset.fonts import Face, coverage, hb, hb_face
+from posterkit.typeset.placed_text import Composition, PlacedLine, PlacedText
 from posterkit.typeset.raster import corner
+from posterkit.typeset.shaping import GlyphRun
 
+_HAN = 0x3100  # code points from here on are too many to embed those that are not set
 _LINING = int.from_bytes(b"lnum", "big")  # figures as high as capitals
 
 
-def to_svg(poster: Composition) -> str:
-    """The poster as one self-contained SVG 1.1 document; units are the picture's pixels."""
+def to_svg(poster: Composition, metadata: str = "") -> str:
+    """The poster as one self-contained SVG 1.1 document; units are the picture's pixels.
+
+    Args:
+        metadata: kept in the document as it is; `posterkit.generate.metadata.read_record` finds it.
+    """
     width, height = poster.image.size
     stream = io.BytesIO()
     poster.background.save(stream, "PNG")
@@ -23,6 +29,7 @@ def to_svg(poster: Composition) -> str:
         '<?xml version="1.0" encoding="UTF-8"?>',
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="{width}" '
         f'height="{height}" viewBox="0 0 {width} {height}">',
+        *([f'<metadata id="posterkit">{escape(metadata)}</metadata>'] if metadata else []),
         f"<defs><style>{_font_faces(poster.boxes)}text{{white-space:pre;font-variant-numeric:lining-nums}}</style></defs>",
         f'<image width="{width}" height="{height}" xlink:href="{_data("image/png", stream.getvalue())}"/>',
     ]
@@ -31,26 +38,46 @@ def to_svg(poster: Composition) -> str:
         parts.append(f'<g data-role="{placed.role}">')
         if placed.button is not None:
             parts.append(_rectangle(placed.button, placed.button_color, corner(placed.button)))
-        parts += _texts(placed)
+        parts += [_text(placed, at) for at in placed.placed_lines]
         parts.append("</g>")
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _texts(placed: PlacedText) -> list[str]:
-    """One text element per run: a line is a single run unless it mixes faces or directions."""
-    found = []
-    for at in placed.placed_lines:
-        for run in at.line.runs:
-            spacing = f' letter-spacing="{_number(run.tracking * placed.size)}"' if run.tracking else ""
-            # an element that runs from right to left and is anchored at its end has that end on the left
-            order = ' direction="rtl" unicode-bidi="embed" text-anchor="end"' if run.rtl else ""
-            found.append(
-                f'<text x="{_number(at.x + run.x * placed.size)}" y="{_number(at.baseline)}" '
-                f'font-family={quoteattr(_quoted(run.face.family))} font-size="{_number(placed.size)}" '
-                f'fill="{_hex(placed.color)}" xml:lang="{run.language}" xml:space="preserve"{spacing}{order}>'
-                f"{escape(run.text)}</text>"
-            )
-    return found
+def _text(placed: PlacedText, at: PlacedLine) -> str:
+    """One element a line, so that it can be edited as one; a face or direction that differs is a tspan in it."""
+    runs = sorted(at.line.runs, key=lambda run: run.start)
+    x = f"{_number(at.x + min(run.x for run in runs) * placed.size)}"
+    order = ""
+    if at.line.rtl and len(runs) > 1:
+        x = _number(at.x + max(run.x + run.width for run in runs) * placed.size)
+        order = ' direction="rtl" unicode-bidi="embed"'
+    elif runs[0].rtl:
+        # an element that runs from right to left and is anchored at its end has that end on the left
+        order = ' direction="rtl" unicode-bidi="embed" text-anchor="end"'
+    first, *rest = (_run(run, placed) for run in runs)
+    spans = "".join(
+        f"<tspan{look}{_embedded(run, at)}>{words}</tspan>" for run, (look, words) in zip(runs[1:], rest, strict=True)
+    )
+    language = f' xml:lang="{runs[0].language}"' if runs[0].language else ""
+    look, words = first
+    if order and runs[0].rtl != at.line.rtl:  # the first run has a direction of its own
+        words, spans = "", f"<tspan{_embedded(runs[0], at)}>{words}</tspan>{spans}"
+    return (
+        f'<text x="{x}" y="{_number(at.baseline)}"{look} font-size="{_number(placed.size)}" '
+        f'fill="{_hex(placed.color)}"{language} xml:space="preserve"{order}>{words}{spans}</text>'
+    )
+
+
+def _run(run: GlyphRun, placed: PlacedText) -> tuple[str, str]:
+    """What a run's element says of its look, and its words."""
+    spacing = f' letter-spacing="{_number(run.tracking * placed.size)}"' if run.tracking else ""
+    return f" font-family={quoteattr(_quoted(run.face.family))}{spacing}", escape(run.text)
+
+
+def _embedded(run: GlyphRun, at: PlacedLine) -> str:
+    if run.rtl == at.line.rtl:
+        return ""
+    return f' direction="{"rtl" if run.rtl else "ltr"}" unicode-bidi="embed"'
 
 
 def _font_faces(texts: list[PlacedText]) -> str:
@@ -67,9 +94,14 @@ def _font_faces(texts: list[PlacedText]) -> str:
 
 
 def _subset(face: Face, characters: set[str]) -> bytes:
-    """The font with only what these characters need, its layout features kept."""
+    """The font with these characters and every letter but Han and Hangul, so that the texts can be edited.
+
+    Its layout features are kept; a browser takes letters apart for them (U+0E33 into U+0E4D and U+0E32).
+    """
     wanted = hb.SubsetInput()
     wanted.unicode_set.update(ord(c) for c in characters)
+    wanted.unicode_set.update(code for code in coverage(face) if code < _HAN)
+    wanted.flags = hb.SubsetFlags.NO_HINTING
     wanted.layout_feature_tag_set.add(_LINING)
     return hb.SubsetPlan(hb_face(face), wanted).execute().blob.data
 

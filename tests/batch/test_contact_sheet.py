@@ -46,3 +46,16 @@ def test_a_picture_that_is_gone_leaves_its_place_empty(tmp_path: Path) -> None:
     sheet = contact_sheet([Frame(gone, "a"), Frame(blue, "b", sources=[gone, blue])])
     assert ((np.asarray(sheet) == (20, 20, 220)).all(axis=2)).any()
     assert sheet.size == contact_sheet([Frame(blue, "a"), Frame(blue, "b", sources=[blue])]).size
+
+
+def test_a_name_in_any_script_is_written_in_letters_and_not_in_boxes() -> None:
+    blue = Image.new("RGB", (60, 90), (20, 20, 220))
+
+    def title(words: str) -> np.ndarray:
+        return np.asarray(contact_sheet([Frame(blue, words)]))[-46:]
+
+    pictures = [title(words) for words in ("Grün", "Grun", "ラーメン", "한국어", "لحن", "夜市", "Gr?n")]
+    for i, one in enumerate(pictures):
+        assert (one < 128).any()  # something is written
+        assert not any(np.array_equal(one, other) for other in pictures[i + 1 :])
+    assert np.array_equal(title("Gr🎉n"), title("Gr?n")) and title("a" * 300).size

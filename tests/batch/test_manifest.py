@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from PIL import Image
 
 from posterkit.batch.manifest import parse_row, read_requests
 from posterkit.batch.rows import BadRow
+from posterkit.lettering import Lettering
 from posterkit.schema import PosterRequest
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS, parse_anchor
@@ -249,10 +251,11 @@ def test_strays_get_a_line_and_system_files_none(tmp_path: Path) -> None:
     (tmp_path / "mixed").mkdir()
     (tmp_path / "mixed" / "readme.md").write_text("x")
     picture(tmp_path / "out" / "a.png")
-    rows = read_requests(tmp_path, PosterRequest(task="style_driven"), skip=tmp_path / "out")
+    with pytest.warns(UserWarning, match=r"notes.txt: belongs to no image"):
+        rows = read_requests(tmp_path, PosterRequest(task="style_driven"), skip=tmp_path / "out")
     faults = {row.id: row.why for row in rows if isinstance(row, BadRow)}
-    assert set(faults) == {"lost.mask.png", "notes.txt", "brief.docx", "empty/", "mixed/"}
-    assert "mask without its image" in faults["lost.mask.png"] and "prompt without" in faults["notes.txt"]
+    assert set(faults) == {"lost.mask.png", "brief.docx", "empty/", "mixed/readme.md"}
+    assert "mask without its image" in faults["lost.mask.png"]
     assert [row.id for row in rows if isinstance(row, PosterRequest)] == ["a.png"]
 
 
@@ -270,3 +273,96 @@ def test_the_example_posters_cover_text_and_every_task() -> None:
     jobs = [row for row in rows if isinstance(row, PosterRequest)]
     assert len(jobs) == len(rows) and {row.task for row in jobs} == {"text", *TASKS}
     assert all(path.is_file() for row in jobs for path in (*row.images, *((row.mask,) if row.mask else ())))
+
+
+def test_a_row_says_how_its_texts_are_set(tmp_path: Path) -> None:
+    (tmp_path / "mine.ttf").write_bytes(b"")
+    row = {
+        "prompt": "x", "texts": ["@title:-70%", "Sale"], "style": "elegant", "fonts": ["mine.ttf", "Bebas Neue"],
+        "colors": ["#e4002b"], "align": "left", "boxes": [[0, 0, "50%", "20%"], [0, 100, 90, 130]],
+    }  # fmt: skip
+    found = parse_row(row, "jobs.jsonl:1", tmp_path, NONE)
+    assert isinstance(found, PosterRequest) and found.texts == ("-70%", "Sale")
+    assert found.lettering == Lettering(
+        "elegant", (str(tmp_path / "mine.ttf"), "Bebas Neue"), ("#e4002b",), marks=(("-70%", "title"),), align="left",
+        boxes=((0, 0, "50%", "20%"), (0, 100, 90, 130)),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"style": "gothic"}, "style must be one of modern"),
+        ({"roles": ["headline"]}, "roles must be a list of title, subtitle, body, cta or auto"),
+        ({"boxes": [[1, 2, 3]]}, "boxes must be a list of [x0, y0, x1, y1]"),
+        ({"layout": "swiss", "boxes": [[1, 2, 3, 4]]}, "give one of them"),
+        ({"fonts": "a.ttf"}, "fonts must be a list of font files"),
+    ],
+)
+def test_a_fault_in_the_lettering_is_named(row: Any, said: str) -> None:
+    assert said in fault({"prompt": "x", **row})
+
+
+def test_the_command_lines_lettering_holds_where_a_row_says_nothing() -> None:
+    common = PosterRequest(
+        task="", texts=("A", "B"), lettering=Lettering(style="slab", colors=("red",), roles=("body", "title"))
+    )
+    assert job({"prompt": "x", "style": "swiss"}, common).lettering == Lettering(
+        "swiss", colors=("red",), roles=("body", "title")
+    )
+    assert job({"prompt": "x", "texts": ["C"]}, common).lettering == Lettering("slab", colors=("red",))
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_a_spreadsheets_csv_is_a_manifest(tmp_path: Path, mark: str) -> None:
+    lines = [
+        ["Prompt", "title", "text", "text", "seed", "color", "box", "out"],
+        ["a lake", "-70%", "Sale", "Friday|8 pm", "7", "navy|white", "", "lake.png"],
+        [],
+        ["x", "A", "", "", "seven", "", "", ""],
+        ["y", "A", "B", "", "", "", "0%,0%,50%,20%|1,2,3", ""],
+        ["z"] * 9,
+    ]
+    with (tmp_path / "jobs.csv").open("w", encoding="utf-8-sig", newline="") as file:
+        csv.writer(file, delimiter=mark).writerows(lines)
+    first, *bad = read_requests(tmp_path / "jobs.csv", NONE)
+    assert isinstance(first, PosterRequest)
+    assert (first.prompt, first.texts, first.seed, first.out) == (
+        "a lake",
+        ("-70%", "Sale", "Friday", "8 pm"),
+        7,
+        "lake.png",
+    )
+    assert first.lettering == Lettering(colors=("navy", "white"), marks=(("-70%", "title"),))
+    assert [row.id for row in bad] == ["jobs.csv:4", "jobs.csv:5", "jobs.csv:6"]
+    assert "seed must be a whole number" in bad[0].why and "boxes must be" in bad[1].why  # type: ignore[union-attr]
+    assert "9 cells under 8 columns" in bad[2].why  # type: ignore[union-attr]
+
+
+def test_marked_lines_beside_an_image_are_its_texts(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        picture(tmp_path / name)
+    (tmp_path / "a.txt").write_text("by the sea\n@title: SUMMER\n@text: from 12 May\n", encoding="utf-8")
+    a, b = read_requests(tmp_path, PosterRequest("default", task="style_driven", texts=("SHARED",)))
+    assert isinstance(a, PosterRequest) and isinstance(b, PosterRequest)
+    assert (a.prompt, a.texts, a.lettering.marks) == ("by the sea", ("SUMMER", "from 12 May"), (("SUMMER", "title"),))
+    assert (b.prompt, b.texts) == ("default", ("SHARED",))
+
+
+def test_the_images_of_a_sub_folder_are_rows_of_their_own_where_a_task_takes_one(tmp_path: Path) -> None:
+    for name in ("a.png", "beach/one.jpg", "beach/two.jpg", "beach/deep/one.jpg"):
+        picture(tmp_path / name)
+    (tmp_path / "beach" / "two.txt").write_text("at dawn")
+    rows = read_requests(tmp_path, PosterRequest(task="extending"))
+    assert [(row.id, row.out, row.prompt) for row in rows if isinstance(row, PosterRequest)] == [
+        ("a.png", "a.png", ""), ("beach/deep/one.jpg", "beach/deep/one.png", ""),
+        ("beach/one.jpg", "beach/one.png", ""), ("beach/two.jpg", "beach/two.png", "at dawn"),
+    ]  # fmt: skip
+
+
+def test_a_text_file_of_no_image_is_left_out_with_a_warning(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "notes.txt").write_text("call the printer")
+    with pytest.warns(UserWarning, match=r"notes.txt: belongs to no image of this folder"):
+        rows = read_requests(tmp_path, PosterRequest(task="extending"))
+    assert [row.id for row in rows] == ["a.png"]

@@ -227,7 +227,7 @@ def test_a_full_disk_ends_the_run_with_a_summary(
 ) -> None:
     saved, save = [], record.FinishedPoster.save
 
-    def until_full(poster: record.FinishedPoster, path: Path) -> None:
+    def until_full(poster: record.FinishedPoster, path: Path, dpi: int | None = None) -> None:
         saved.append(path)
         if len(saved) == 2:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
@@ -309,7 +309,7 @@ def test_photographs_of_different_shapes_are_extended_in_one_call_each_kept_to_t
 ) -> None:
     folder, out = tmp_path / "photos", tmp_path / "out"
     folder.mkdir()
-    sizes = {"a": (90, 60), "b": (50, 140), "c": (30, 30)}
+    sizes = {"a": (90, 60), "b": (50, 140), "c": (60, 60)}
     for name, size in sizes.items():
         Image.fromarray(grain(*size)).save(folder / f"{name}.png")
     argv = ("batch", folder, "--task", "extending", "-o", out, "--anchor", "top-left", "--model", omni)
@@ -414,3 +414,19 @@ def test_a_batch_that_was_stopped_goes_on_where_it_was(tmp_path: Path, craft: st
         row: line["id"] for row, line in ledger(whole).items()
     }
     assert not list(out.glob(".*.tmp"))
+
+
+def test_posters_are_written_as_svg_and_pdf_too(tmp_path: Path, craft: str) -> None:
+    out = tmp_path / "out"
+    rows = [{"prompt": "x", "texts": ["A"], "out": "a.png"}, {"prompt": "y", "texts": ["B"], "out": "b.pdf"}]
+    argv = ("batch", manifest(tmp_path, rows), "-o", out, *SMALL, "--model", craft)
+    assert run(*argv, "--svg") == 0
+    names = {"a.png", "a.svg", "b.pdf", "b.svg"}
+    assert {path.name for path in out.iterdir()} == {*names, "ledger.jsonl", "contact_sheet.png", LOCK}
+    assert {read_record(out / name)["row"]["prompt"] for name in ("a.png", "a.svg")} == {"x"}
+    assert read_record(out / "b.pdf")["id"] == read_record(out / "b.svg")["id"]
+    before = {name: (out / name).stat().st_mtime_ns for name in names}
+    assert run(*argv, "--svg") == 0
+    assert {name: (out / name).stat().st_mtime_ns for name in names} == before
+    (out / "a.svg").unlink()
+    assert run(*argv, "--svg") == 0 and (out / "a.svg").is_file() and not (out / "a-2.png").exists()

@@ -12,7 +12,7 @@ from PIL import Image
 
 from posterkit.cli.main import main
 from posterkit.generate.maker import PosterMaker
-from posterkit.generate.metadata import read_record
+from posterkit.generate.metadata import is_foreign, read_record, record_id
 from posterkit.generate.record import write_png
 
 
@@ -274,3 +274,50 @@ def test_a_script_that_the_model_cannot_draw_is_typeset_with_a_note(
     assert [text["text"] for text in record["typeset"]] == ["ПРИБОЙ"]
     assert '"SURF"' in record["drawn"]["words"] and "ПРИБОЙ" not in record["drawn"]["words"]
     assert "cannot draw 'ПРИБОЙ' (cyrillic)" in capsys.readouterr().err
+
+
+def test_a_photograph_that_would_be_a_stamp_is_enlarged_with_a_note(
+    tmp_path: Path, omni: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = tmp_path / "small.png"
+    Image.new("RGB", (60, 40), (200, 30, 30)).save(photo)
+    argv = ["transform", "extending", photo, "--width", 248, "--height", 351, "--model", omni]
+    assert run(*argv, "-o", tmp_path / "a.png") == 0
+    said = capsys.readouterr().err
+    assert "the photo is 60x40 and the poster 248x351: it is enlarged 4.1 times and will look soft" in said
+    wide = (pixels(tmp_path / "a.png") == (200, 30, 30)).all(axis=2)
+    assert wide[351 // 2].mean() > 0.95 and wide[:, 124].sum() in range(150, 170)  # from side to side, in its shape
+    assert run(*argv, "--anchor", "10,20", "-o", tmp_path / "b.png") == 0  # a place in pixels keeps the size
+    assert (pixels(tmp_path / "b.png")[20:60, 10:70] == (200, 30, 30)).all()
+
+
+def test_another_poster_of_the_same_name_is_not_written_over(
+    tmp_path: Path, craft: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["generate", "waves", "--native", "--model", craft, "-o", tmp_path / "p.png", "--pdf", tmp_path / "p.pdf"]
+    assert run(*argv, "--seed", 1) == 0
+    first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert run(*argv, "--seed", 2) == 0
+    assert "p.png is there already and is another file; this poster is" in capsys.readouterr().err
+    assert run(*argv, "--seed", 1) == 0  # the same poster again takes its own name
+    found = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert set(found) == {"p.png", "p.pdf", "p-2.png", "p-2.pdf"}
+    assert {name: found[name] for name in first} == first
+
+
+@pytest.mark.parametrize("ending", [".svg", ".pdf"])
+def test_a_vector_poster_carries_its_record_and_is_made_again_from_it(
+    tmp_path: Path, craft: str, ending: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, again = tmp_path / f"a{ending}", tmp_path / "b.png"
+    argv = ["generate", 'a "R&B <live>" night', "--width", 208, "--height", 304, "--seed", 3, "--model", craft]
+    assert run(*argv, "-o", first, "--svg", tmp_path / "same.svg") == 0
+    assert read_record(first)["row"]["texts"] == ["R&B <live>"]
+    assert run("generate", "--from-image", first, "-o", again) == 0
+    assert read_record(again) == read_record(first)
+    assert run("info", first) == 0 and "R&B <live>" in capsys.readouterr().out
+    assert not is_foreign(first) and record_id(first) == read_record(again)["id"]
+    first.write_bytes(first.read_bytes()[:-100])
+    assert record_id(first) is None  # cut off by a full disk
+    Path(tmp_path / "theirs.svg").write_text("<svg/>")
+    assert is_foreign(tmp_path / "theirs.svg")

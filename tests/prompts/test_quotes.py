@@ -21,6 +21,8 @@ from posterkit.prompts import in_quotes, quoted_texts, quotes, without_quotes
         ("标题「爵士之夜」，『副标题』，《音乐会》，〈小〉", ["爵士之夜", "副标题", "音乐会", "小"]),
         ('标题"爵士之夜"和“周五”', ["爵士之夜", "周五"]),
         ("标题'爵士之夜'，＂全角＂", ["爵士之夜", "全角"]),
+        ('„Sommerfest" und “Eintritt frei”', ["Sommerfest", "Eintritt frei"]),
+        ('„Das 12" Album“ und „Live"', ['Das 12" Album', "Live"]),
         ("no quotes at all", []),
         ("", []),
         ('"" and " "', []),

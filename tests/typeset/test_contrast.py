@@ -14,7 +14,7 @@ from posterkit.typeset.contrast import (
     ratio,
     underlay,
 )
-from posterkit.typeset.poster import _with_underlays
+from posterkit.typeset.painting import InkedGroup, with_underlays
 
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
@@ -59,10 +59,11 @@ def test_an_underlay_is_full_behind_the_text_and_fades_without_steps(box):
 
 
 def test_an_underlay_grows_until_every_text_reads_however_far_off_its_first_strength_is():
-    boxes = [[Box(40, 20, 260, 90)], [Box(40, 350, 260, 430)]]
-    inks = [Ink(WHITE, WHITE, (17, 17, 20), 0.0)] * 2
-    ground = _with_underlays(Image.new("RGB", (300, 450), "white"), boxes, inks)
-    for (box,) in boxes:
+    boxes = [Box(40, 20, 260, 90), Box(40, 350, 260, 430)]
+    ink = Ink(WHITE, WHITE, (17, 17, 20), 0.0)
+    groups = [InkedGroup(ink, ((box, WHITE, 4.5),), hides=False) for box in boxes]
+    ground = with_underlays(Image.new("RGB", (300, 450), "white"), groups)
+    for box in boxes:
         assert contrast(WHITE, np.asarray(ground.crop(box.pixels(ground.size)))) >= 4.5
 
 

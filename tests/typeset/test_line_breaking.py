@@ -91,3 +91,44 @@ def test_the_planners_measurer_says_what_fitting_does():
     assert measured is not None
     assert (measured.size, measured.width, measured.height) == (block.size, block.width, block.height)
     assert FontMeasurer("modern")("Jazz", "title", 0, 10, 10) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("Call +49 30 123 456 78 for tickets", "+49 30 123 456 78"),
+        ("Eintritt nur € 12,50 an der Kasse", "€ 12,50"),
+        ("Eintritt nur 12,50 € an der Kasse", "12,50 €"),
+        ("Konzert am 12. Juni 2026 im Hof", "12. Juni 2026"),
+        ("Open on June 12, 2026 for all", "June 12, 2026"),
+        ("Doors open at 8 pm sharp tonight", "8 pm"),
+        ("Beginn um 20:00 Uhr im großen Saal", "20:00 Uhr"),
+        ("Open 10 – 18 on every weekday", "10 – 18"),
+    ],
+)
+def test_a_number_a_price_and_a_date_stay_on_one_line(text, kept):
+    for width in range(220, 700, 30):
+        lines = [line.text for line in _fit(text, width, 3000, 40, "body").lines]
+        assert any(kept in line for line in lines), lines
+        assert " ".join(lines) == text
+
+
+def test_no_line_begins_with_a_particle():
+    text = "街のパンと光の音楽祭は夜の港で"
+    for width in range(150, 500, 25):
+        lines = [line.text for line in _fit(text, width, 3000, 50).lines]
+        assert "".join(lines) == text and not any(line[0] in "のはとで" for line in lines[1:])
+
+
+def test_a_soft_hyphen_breaks_a_word_that_does_not_fit_and_shows_there_alone():
+    text = "Donau\u00addampf\u00adschiff\u00adfahrt"
+    assert [line.text for line in _fit(text, 2000, 60, 40, "body").lines] == ["Donaudampfschifffahrt"]
+    lines = [line.text for line in _fit(text, 260, 400, 40, "body").lines]
+    assert len(lines) > 1 and all(line.endswith("-") for line in lines[:-1])
+    assert "".join(line.removesuffix("-") for line in lines) == text.replace("\u00ad", "")
+
+
+def test_letters_beside_a_bold_script_are_bold():
+    faces = text_style("Jazz في الحديقة", "body", "modern").faces
+    assert {face.weight >= 700 for face in faces} == {True}
+    assert text_style("Jazz", "body", "modern").faces[0].weight == 500

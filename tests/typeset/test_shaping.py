@@ -68,7 +68,13 @@ def test_embedding_levels_follow_the_unicode_algorithm(text, rtl, levels):
 
 
 def test_runs_come_in_visual_order():
-    assert [run for run, _ in visual_runs("אב ab גד", True)] == [" גד", "ab", "אב "]
+    assert [(start, run) for start, run, _ in visual_runs("אב ab גד", True)] == [(5, " גד"), (3, "ab"), (0, "אב ")]
+
+
+@pytest.mark.parametrize("number", ["+972 3 123 4567", "03 123 45 67", "054-123-4567"])
+def test_a_telephone_number_reads_from_left_to_right_in_hebrew_too(number):
+    runs = [run for _, run, _ in visual_runs(f"טלפון {number} כל יום", True)]
+    assert runs == [" כל יום", number, "טלפון "]
 
 
 @needs_raqm

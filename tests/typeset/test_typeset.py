@@ -16,7 +16,7 @@ from PIL import Image
 from scipy import ndimage
 
 from posterkit import PosterBrief, typeset
-from posterkit.layout import ARCHETYPES
+from posterkit.layout import ARCHETYPES, Box, Obstacle
 from posterkit.typeset.fonts import FACES
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -352,3 +352,135 @@ def test_importing_the_function_loads_nothing_heavy():
         "print([m for m in ('PIL', 'numpy', 'uharfbuzz', 'reportlab', 'torch') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_texts_keep_off_what_they_shall_avoid_as_long_as_there_is_room():
+    sign = Box(30, 30, 386, 200)  # lettering across the top, where the titles of half the arrangements go
+    poster = typeset(_photo("rocket"), PosterBrief(texts=TEXTS["latin"]), avoid=[Obstacle(sign, "lettering")])
+    assert not any((block.button or block.box).overlaps(sign) for block in poster.boxes)
+
+
+@pytest.mark.parametrize("size", [(416, 608), (608, 416)], ids=["portrait", "landscape"])
+def test_where_nothing_is_free_it_says_so_and_hides_what_is_under_the_texts(size):
+    picture = _checkerboard(size)
+    with pytest.warns(UserWarning, match="no place is free for the texts: they lie on lettering of the picture"):
+        poster = typeset(
+            picture, PosterBrief(texts=["JAZZ", "Friday"]), avoid=[Obstacle(Box(0, 0, *size), "lettering")]
+        )
+    for block in poster.boxes:
+        behind = np.asarray(poster.background.crop(block.box.pixels(size))).astype(int)
+        assert np.ptp(behind, axis=(0, 1)).max() <= 24  # of 255 on the board itself
+        assert block.contrast >= 4.5
+
+
+@pytest.mark.parametrize("color", ["#e4002b", "#808080", "#00205b"])
+@pytest.mark.parametrize("ground", ["rocket", "coffee", "checkerboard"])
+def test_a_brand_colour_is_kept_and_gets_an_underlay_where_it_does_not_read(color, ground):
+    picture = _checkerboard() if ground == "checkerboard" else _photo(ground)
+    poster = typeset(picture, PosterBrief(texts=["JAZZ NIGHT", "Friday 8 pm"]), colors=[color])
+    title, date = poster.boxes
+    assert "#{:02x}{:02x}{:02x}".format(*title.color) == color
+    assert title.contrast >= 3.0 and date.contrast >= 4.5  # WCAG's limits for large and for other type
+
+
+def test_a_role_that_is_left_open_is_found_beside_those_that_are_given():
+    poster = typeset(
+        _photo("rocket"), PosterBrief(texts=["-70%", "Winter sale", "Shop now"]), roles=["title", "auto", "auto"]
+    )
+    assert [block.role for block in poster.boxes] == ["title", "subtitle", "cta"]
+    assert poster.boxes[0].size > 2 * poster.boxes[1].size
+
+
+@pytest.mark.parametrize("align", ["left", "right"])
+def test_an_alignment_can_be_asked_for_without_boxes(align):
+    poster = typeset(
+        _photo("rocket"), PosterBrief(texts=["JAZZ NIGHT", "Friday"]), archetype="top-center", align=align
+    )
+    edges = [block.box.x0 if align == "left" else block.box.x1 for block in poster.boxes]
+    assert np.ptp(edges) < 1
+
+
+def test_a_title_never_stands_below_a_long_copy():
+    copy = "All about the harvest, the mill and the bread that we bake of it every morning in our own ovens. " * 3
+    for texts, roles in (([copy, "BREAD"], ["body", "title"]), (["BREAD", copy], ["title", "body"])):
+        blocks = {b.role: b.box for b in typeset(_photo("rocket"), PosterBrief(texts=texts), roles=roles).boxes}
+        assert blocks["title"].y1 < blocks["body"].y0
+
+
+def test_type_on_a_banner_follows_its_area_and_not_its_height_alone():
+    poster = typeset(Image.new("RGB", (1500, 300), "teal"), PosterBrief(texts=["Summer sale", "12 June, 10 am"]))
+    assert poster.boxes[1].size >= 20  # 4 % of the height would be 12
+
+
+def test_paragraphs_stand_further_apart_than_their_lines():
+    copy = "A long afternoon of music, food and games for everybody in the yard behind the old town hall."
+    poster = typeset(
+        _photo("rocket"), PosterBrief(texts=["FESTIVAL", copy, copy[::-1]]), roles=["title", "body", "body"]
+    )
+    first, second = poster.boxes[1:]
+    leading = first.placed_lines[1].baseline - first.placed_lines[0].baseline
+    assert second.placed_lines[0].baseline - first.placed_lines[-1].baseline > 1.25 * leading
+
+
+@pytest.mark.parametrize(
+    ("size", "millimetres"),
+    [
+        ((2480, 3508), (210, 297)),
+        ((3508, 4961), (297, 420)),
+        ((1240, 1754), (210, 297)),
+        ((832, 1216), (220.1, 321.7)),
+    ],
+)
+def test_a_pdf_is_a_sheet_of_paper_where_the_picture_is_one(size, millimetres):
+    picture = Image.new("RGB", size, "teal")
+    page = pypdf.PdfReader(io.BytesIO(typeset(picture, PosterBrief(texts=["JAZZ"])).pdf())).pages[0]
+    assert [float(side) * 25.4 / 72 for side in page.mediabox[2:]] == pytest.approx(millimetres, abs=0.2)
+
+
+def test_a_pdf_of_another_resolution_is_that_much_smaller():
+    poster = typeset(_photo("rocket"), PosterBrief(texts=["JAZZ"]))
+    page = pypdf.PdfReader(io.BytesIO(poster.pdf(dpi=144))).pages[0]
+    assert [float(side) for side in page.mediabox[2:]] == [208, 304]
+    assert "JAZZ" in page.extract_text()
+
+
+def test_a_pdf_names_no_font_that_is_not_in_it():
+    data = typeset(_photo("rocket"), PosterBrief(texts=["JAZZ"])).pdf()
+    fonts = pypdf.PdfReader(io.BytesIO(data)).pages[0]["/Resources"]["/Font"]
+    assert [font["/Subtype"] for font in fonts.values()] == ["/Type0"] and b"Helvetica" not in data
+
+
+def test_a_thai_letter_that_browsers_take_apart_has_its_parts_in_the_svgs_font():
+    svg = typeset(_photo("coffee"), PosterBrief(texts=["น้ำ"])).svg()
+    (data,) = re.findall(r"src:url\(data:font/\w+;base64,([^)]+)\)", svg)
+    assert {0x0E33, 0x0E4D, 0x0E32} <= set(TTFont(io.BytesIO(base64.b64decode(data))).getBestCmap())
+
+
+def test_a_line_of_an_svg_can_be_edited_as_one():
+    poster = typeset(_photo("coffee"), PosterBrief(texts=["Jazz 爵士 Friday 夜"]), boxes=[(20, 20, 396, 80)])
+    (element,) = ET.fromstring(poster.svg()).iter(f"{SVG}text")
+    assert "".join(element.itertext()) == "Jazz 爵士 Friday 夜"
+    fonts = re.findall(r"base64,([^)]+)\)", poster.svg())
+    letters = set().union(*(TTFont(io.BytesIO(base64.b64decode(data))).getBestCmap() for data in fonts))
+    assert set(map(ord, "ABCxyzÄöß0123456789€")) <= letters  # not only those that are set
+
+
+@pytest.mark.parametrize(
+    ("text", "language"), [("مهرجان", "ar"), ("เทศกาล", "th"), ("त्योहार", "hi"), ("שעה", "he"), ("Fest", None)]
+)
+def test_the_svg_names_the_language_that_a_script_tells(text, language):
+    (element,) = ET.fromstring(typeset(_photo("coffee"), PosterBrief(texts=[text])).svg()).iter(f"{SVG}text")
+    assert element.get("{http://www.w3.org/XML/1998/namespace}lang") == language
+
+
+@pytest.mark.parametrize("gap", ["\t", "   ", " ..... "])
+@pytest.mark.parametrize("align", ["left", "center"])
+def test_the_prices_of_a_menu_stand_under_one_another(gap, align):
+    menu = "\n".join(gap.join(row) for row in [("Espresso", "2,50 €"), ("Cappuccino", "3,20 €"), ("Tee", "12,- €")])
+    poster = typeset(_photo("rocket"), PosterBrief(texts=["CAFÉ", menu]), roles=["title", "body"], align=align)
+    block = poster.boxes[1]
+    assert block.lines == ("Espresso", "2,50 €", "Cappuccino", "3,20 €", "Tee", "12,- €")
+    left = [at.x + at.line.left * block.size for at in block.placed_lines[::2]]
+    right = [at.x + at.line.right * block.size for at in block.placed_lines[1::2]]
+    assert np.ptp(left) < 0.5 and np.ptp(right) < 0.5 and min(right) > max(left) + 5 * block.size
+    assert [a.baseline for a in block.placed_lines[::2]] == [b.baseline for b in block.placed_lines[1::2]]

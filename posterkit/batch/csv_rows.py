@@ -1,0 +1,75 @@
+"""Rows of a CSV manifest, as a spreadsheet saves it."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from posterkit.batch.rows import BadRow
+from posterkit.lettering import ROLES, parse_box
+
+_LISTS = {"text": "texts", "image": "images", "font": "fonts", "color": "colors", "role": "roles", "box": "boxes"}
+_NUMBERS = {"width": int, "height": int, "seed": int, "steps": int, "best_of": int, "guidance": float,
+            "strength": float}  # fmt: skip
+_BETWEEN = "|"  # several values in one cell
+
+
+def read_csv(lines: Sequence[str], name: str) -> Iterator[tuple[str, dict[str, Any] | BadRow]]:
+    """The rows as a JSONL manifest has them, each with its name; the first line names the columns.
+
+    Columns are the manifest's keys. A list's values stand in one cell, `|` between them, or in several columns of one
+    name: text, text, text. The columns title, subtitle, body and cta hold the texts of those roles.
+    """
+    # commas, semicolons (as German and French spreadsheets write) or tabs: whichever the head has most of
+    head = next((line for line in lines if line.strip()), "")
+    delimiter = max(",;\t", key=head.count)
+    rows = csv.reader((line + "\n" for line in lines), delimiter=delimiter)
+    columns: list[str] = []
+    try:
+        for cells in rows:
+            if not any(cell.strip() for cell in cells):
+                continue
+            if not columns:
+                columns = [cell.strip().lower() for cell in cells]
+                continue
+            where = f"{name}:{rows.line_num}"
+            if len(cells) > len(columns):
+                yield (
+                    where,
+                    BadRow(where, f"{len(cells)} cells under {len(columns)} columns; quote a cell with a comma"),
+                )
+            else:
+                yield where, _row(columns, cells)
+    except csv.Error as error:
+        where = f"{name}:{rows.line_num}"
+        yield where, BadRow(where, f"not CSV: {error}")
+
+
+def _row(columns: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for column, cell in zip(columns, cells, strict=False):
+        if not (cell := cell.strip()):
+            continue
+        if column in ROLES:
+            row.setdefault("texts", []).append(f"@{column}:{cell}")
+        elif (key := _LISTS.get(column, column)) in _LISTS.values():
+            values: list[Any] = [value.strip() for value in cell.split(_BETWEEN)]
+            row.setdefault(key, []).extend(map(_box, values) if key == "boxes" else values)
+        else:
+            row[column] = _number(cell, _NUMBERS[column]) if column in _NUMBERS else cell
+    return row
+
+
+def _number(cell: str, kind: Any) -> Any:
+    try:
+        return kind(cell)
+    except ValueError:
+        return cell  # the manifest's own check says what is wrong
+
+
+def _box(cell: str) -> Any:
+    try:
+        return list(parse_box(cell))
+    except ValueError:
+        return cell

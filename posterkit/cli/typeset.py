@@ -1,0 +1,49 @@
+"""`posterkit typeset PICTURE`: texts on a picture, in real fonts; no model."""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from functools import partial
+from pathlib import Path
+
+from posterkit.cli import options
+from posterkit.lettering import unmarked
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    options.add_output_options(command)
+    options.add_lettering_options(command)
+    command.add_argument("picture", type=Path, metavar="PICTURE", help="an image file of yours")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Set the texts and write the poster to each of its files."""
+    outputs = options.output_paths(args, [args.picture])
+    texts, marks = unmarked(args.text or ())
+    lettering = options.lettering_of(args)
+    if not texts:
+        raise ValueError("typeset needs --text")
+
+    from dataclasses import replace
+
+    from posterkit.cli.progress import note
+    from posterkit.generate.obstacles import find_obstacles
+    from posterkit.generate.plan import type_options
+    from posterkit.image_io import read_image, read_size
+    from posterkit.prompts import PosterBrief
+    from posterkit.typeset.poster import typeset
+    from posterkit.typeset.texts import settle
+
+    brief = PosterBrief(texts=texts)
+    how = type_options(replace(lettering, marks=tuple(marks)), texts, texts, read_size(args.picture))
+    settle(brief, read_size(args.picture), **how)
+    picture = read_image(args.picture)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        poster = typeset(picture, brief, avoid=find_obstacles(picture), **how)
+    for warning in caught:
+        note(str(warning.message))
+    for path in options.save_to(outputs, None, partial(poster.save, dpi=args.dpi)):
+        print(f"{path}  {picture.width}x{picture.height}, {poster.layout.archetype}")
+    return 0

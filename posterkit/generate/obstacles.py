@@ -1,0 +1,34 @@
+"""What of a picture the texts must leave free: faces, and lettering that it has already."""
+
+from __future__ import annotations
+
+from PIL import Image
+
+from posterkit.layout import Box, Obstacle
+from posterkit.metrics.faces import find_faces
+from posterkit.metrics.poster_reader import open_poster_reader
+
+_READ_AT = 1280  # pixels; a longer side is reduced to it, smaller lettering than then reads is no obstacle
+_FACE = 0.18  # of a face's side, added all round it: hair and chin
+_LEAST = 0.0004  # of the picture; smaller lettering may be covered
+
+
+def find_obstacles(image: Image.Image) -> list[Obstacle]:
+    """Faces by a cascade of local binary patterns, lettering by OCR; both in the picture's pixels.
+
+    poster = typeset(photo, brief, avoid=find_obstacles(photo))
+    """
+    scale = min(1.0, _READ_AT / max(image.size))
+    small = image.convert("RGB").resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.BOX)
+    faces = [Box(*box) for box in find_faces(small)]
+    found = [Obstacle(_scaled(box.grown(_FACE * box.width), scale), "face") for box in faces]
+    for line in open_poster_reader(fast=True).lines(small):
+        box = Box(*line.box)
+        letters = sum(letter.isalnum() for letter in line.text)
+        if letters > 1 and box.width * box.height >= _LEAST * small.width * small.height:
+            found.append(Obstacle(_scaled(box, scale), "lettering"))
+    return found
+
+
+def _scaled(box: Box, scale: float) -> Box:
+    return Box(*(side / scale for side in box))

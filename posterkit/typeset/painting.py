@@ -1,0 +1,184 @@
+"""From placed texts to pixels: colours, underlays, buttons and rules, and the contrast that came out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+
+from posterkit.layout import Box, Layout, Obstacle
+from posterkit.typeset.contrast import (
+    LARGE,
+    MINIMUM,
+    Color,
+    Ink,
+    brand_ink,
+    choose_ink,
+    contrast,
+    palette_word,
+    panel,
+    parse_color,
+    sample,
+    signal_color,
+    underlay,
+)
+from posterkit.typeset.placed_text import PlacedText
+from posterkit.typeset.raster import draw, draw_rule, tinted
+
+_TRIAL = 1_500_000  # pixels on which the strength of an underlay is tried out
+_SOLID = 0.94  # strength of an underlay that hides what texts had to be set on
+_Rules = list[tuple[Box, Color]]
+
+
+@dataclass(frozen=True)
+class InkedGroup:
+    """Texts that stand together and share an ink: the areas behind them, each with its colour and least contrast."""
+
+    ink: Ink
+    areas: tuple[tuple[Box, Color, float], ...]
+    hides: bool
+
+    @property
+    def boxes(self) -> list[Box]:
+        return [box for box, _, _ in self.areas]
+
+    def short(self, ground: Image.Image, thin: float) -> bool:
+        """Whether a text of it does not read on `ground`, the picture reduced by `thin`."""
+        return any(
+            contrast(color, sample(ground, Box(*(side / thin for side in box)))) < least + 0.1
+            for box, color, least in self.areas
+        )
+
+    def layer(self, size: tuple[int, int], thin: float, strength: float) -> tuple[np.ndarray, Color]:
+        boxes = [Box(*(side / thin for side in box)) for box in self.boxes]
+        return (panel if self.hides else underlay)(size, boxes, strength), self.ink.tint
+
+
+def painted(
+    picture: Image.Image,
+    placed: Sequence[PlacedText],
+    layout: Layout,
+    wishes: Sequence[str],
+    brand: Sequence[str],
+    avoid: Sequence[Obstacle],
+) -> tuple[Image.Image, Image.Image, list[PlacedText], _Rules]:
+    """Choose colours and underlays, draw everything, and measure the contrast that came out.
+
+    Args:
+        wishes: colours that are taken where they read.
+        brand: colours that are taken whatever the picture: of the title, the other texts, the button.
+        avoid: what the texts should not cover; a group that does gets a solid underlay.
+
+    Returns:
+        The poster, the background alone, the texts with their colours, the rules with theirs.
+    """
+    named = [word for word in wishes if parse_color(word) is not None]
+    groups = _groups(picture, placed, named, [palette_word(word) for word in brand], avoid)
+    background = with_underlays(picture, list(groups.values()))
+    canvas = background.copy()
+    last = groups[max(groups)].ink
+    signal = _signal(placed, last, background, picture, [*brand[2:3], *brand[:1], *named], bool(brand))
+    rules: _Rules = []
+    for rule in layout.rules:
+        x0, y0, wide, high = (round(side) for side in (rule.x0, rule.y0, max(1, rule.width), max(1, rule.height)))
+        bar = rule.width < 0.2 * picture.width and rule.height < rule.width
+        rules.append((Box(x0, y0, x0 + wide, y0 + high), signal if bar and signal else last.text))
+        draw_rule(canvas, *rules[-1])
+    finished = [_colored(item, groups[item.group].ink, background, signal) for item in placed]
+    for item in finished:
+        draw(canvas, item)
+    return canvas, background, finished, rules
+
+
+def covered_by(placed: Sequence[PlacedText], avoid: Sequence[Obstacle]) -> str:
+    """What of the picture the texts lie on, in words; empty where they lie on nothing of it."""
+    hidden = {thing.kind for thing in avoid for item in placed if _lies_on(item, thing)}
+    said = {"face": "a face", "lettering": "lettering of the picture"}
+    return " and ".join(said[kind] for kind in sorted(hidden))
+
+
+def _lies_on(item: PlacedText, thing: Obstacle) -> bool:
+    inner = thing.box.grown(-0.06 * min(thing.box.width, thing.box.height))
+    return any(area.overlaps(inner) for area in _areas(item))
+
+
+def _areas(item: PlacedText) -> list[Box]:
+    return [item.button] if item.button is not None else item.line_boxes()
+
+
+def _groups(
+    picture: Image.Image,
+    placed: Sequence[PlacedText],
+    named: Sequence[str],
+    brand: Sequence[Color],
+    avoid: Sequence[Obstacle],
+) -> dict[int, InkedGroup]:
+    numbers = sorted({item.group for item in placed})
+    members = [[item for item in placed if item.group == number] for number in numbers]
+    boxes = [[area for item in group for area in _areas(item)] for group in members]
+    inks = choose_ink(picture, boxes, named)
+    groups = {}
+    for number, items, ink in zip(numbers, members, inks, strict=True):
+        titles = [box for item in items if item.role == "title" for box in _areas(item)]
+        others = [box for item in items if item.role != "title" for box in _areas(item)]
+        if brand:
+            ink = brand_ink(picture, titles, others, brand[0], brand[1] if len(brand) > 1 else None)
+        least = LARGE if brand else MINIMUM
+        areas = [(box, ink.title, least) for box in titles] + [(box, ink.text, MINIMUM) for box in others]
+        hides = any(_lies_on(item, thing) for item in items for thing in avoid)
+        if hides:
+            ink = replace(ink, alpha=max(ink.alpha, _SOLID))
+        groups[number] = InkedGroup(ink, tuple(areas), hides)
+    return groups
+
+
+def _signal(
+    placed: Sequence[PlacedText],
+    ink: Ink,
+    background: Image.Image,
+    picture: Image.Image,
+    named: Sequence[str],
+    brand: bool,
+) -> Color | None:
+    """The colour of the button and of the accent bar."""
+    if brand:
+        return parse_color(named[0])
+    grounds = [item.button for item in placed if item.button] or [item.box for item in placed]
+    pixels = [sample(background, box) for box in grounds]
+    return signal_color(picture, named, ink.tint, np.concatenate(pixels))
+
+
+def _colored(item: PlacedText, ink: Ink, background: Image.Image, signal: Color | None) -> PlacedText:
+    if item.button is not None:
+        fill = signal or ink.text
+        # the label takes whichever of the poster's neutrals reads better on the button
+        label = max(
+            (ink.tint, ink.text, *ink.neutrals), key=lambda color: contrast(color, np.asarray([fill], np.uint8))
+        )
+        return replace(item, color=label, button_color=fill, contrast=contrast(label, np.asarray([fill], np.uint8)))
+    color = ink.title if item.role == "title" else ink.text
+    worst = min(contrast(color, sample(background, box)) for box in item.line_boxes())
+    return replace(item, color=color, contrast=worst)
+
+
+def with_underlays(picture: Image.Image, groups: Sequence[InkedGroup]) -> Image.Image:
+    """Lay the tints under the texts, each as strong as every text in it needs on what really comes out."""
+    # tried out on a copy thinned without smoothing, which keeps the worst pixels, then laid once on the picture
+    thin = max(1.0, (picture.width * picture.height / _TRIAL) ** 0.5)
+    trial = picture.resize([round(side / thin) for side in picture.size], Image.Resampling.NEAREST)
+    strengths = [group.ink.alpha for group in groups]
+
+    def laid(on: Image.Image, scale: float) -> Image.Image:
+        layers = [group.layer(on.size, scale, s) for group, s in zip(groups, strengths, strict=True) if s > 0]
+        return tinted(on, layers)
+
+    ground = laid(trial, thin)
+    for more in (*[0.08] * 6, 1.0):  # in the end full strength, under which every ink reads
+        weak = [group.short(ground, thin) for group in groups]
+        if not any(weak):
+            break
+        strengths = [min(1.0, s + more) if short else s for s, short in zip(strengths, weak, strict=True)]
+        ground = laid(trial, thin)
+    return ground if trial.size == picture.size else laid(picture, 1.0)

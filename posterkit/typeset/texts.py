@@ -1,0 +1,138 @@
+"""What can be said of a typesetting job before anything is drawn: words, roles, faces, boxes, whether it all fits."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+from posterkit.layout import Box, Element, Layout, check_roles, fits, infer_roles, legible_size
+from posterkit.lettering import ALIGNS, Align, Role
+from posterkit.prompts import PosterBrief
+from posterkit.typeset.contrast import palette_word
+from posterkit.typeset.fonts import Face, is_ignorable, load_face, pairing_for
+from posterkit.typeset.line_breaking import FontMeasurer, text_style
+
+_PRICED = re.compile(r"(\S.*?)(?: *\t[ \t]*| {2,}| *\.{3,} *)([^\t]{0,12}\d[^\t]{0,12})")
+SMALLEST = 48  # pixels; below this no text is legible
+
+
+@dataclass(frozen=True)
+class TypeJob:
+    """Texts with everything that a call says about how they are set.
+
+    Attributes:
+        brief: with its texts as they are set.
+        style: the pairing of faces.
+        extra: the user's own faces.
+        given: the layout of the user's boxes; None where the planner places the texts.
+        align, archetype: what the planner keeps to.
+    """
+
+    brief: PosterBrief
+    roles: tuple[Role, ...]
+    style: str
+    extra: tuple[Face, ...]
+    given: Layout | None
+    align: Align | None
+    archetype: str | None
+
+    def measurer(self, size: tuple[int, int]) -> FontMeasurer:
+        return FontMeasurer(self.style, self.extra, legible_size(*size))
+
+
+def settle(
+    brief: PosterBrief,
+    size: tuple[int, int] | None,
+    *,
+    style: str | None = None,
+    fonts: Sequence[str | Path] = (),
+    roles: Sequence[str] | None = None,
+    boxes: Sequence[tuple[float, ...]] | None = None,
+    align: str | None = None,
+    archetype: str | None = None,
+    colors: Sequence[str] = (),
+) -> TypeJob:
+    """Check a call of `typeset`; the arguments are its own.
+
+    Args:
+        size: of the picture in pixels; None where it is not known yet, then nothing is said about what fits.
+
+    Raises:
+        ValueError: as `typeset`.
+    """
+    if size is not None and min(size) < SMALLEST:
+        raise ValueError(f"the picture is {size[0]}x{size[1]}; text needs at least {SMALLEST} pixels a side")
+    texts = clean_texts(brief.texts)
+    assigned = infer_roles(texts) if roles is None else check_roles(roles, texts)
+    words = [word for word in (brief.style, brief.theme, *brief.mood) if word]
+    chosen = style or pairing_for(words, texts[assigned.index("title")] if "title" in assigned else texts[0])
+    extra = tuple(load_face(path) for path in fonts)
+    for text, role in zip(texts, assigned, strict=True):
+        text_style(text, role, chosen, extra)
+    if align not in (None, *ALIGNS):
+        raise ValueError(f"unknown align {align!r}; use {', '.join(ALIGNS)}")
+    for word in colors:
+        palette_word(word)
+    given = None if boxes is None or size is None else _given(texts, assigned, boxes, align, size)
+    job = TypeJob(replace(brief, texts=texts), assigned, chosen, extra, given, cast(Align | None, align), archetype)
+    if size is not None and given is None:
+        fits(size, texts, assigned, job.measurer(size), archetype)
+    return job
+
+
+def clean_texts(texts: Sequence[str]) -> list[str]:
+    """The texts in composed form (NFC) with plain newlines and no blanks around them; see `_menu`.
+
+    Raises:
+        ValueError: none at all, one has nothing to see, or one has a control character.
+    """
+    if not texts:
+        raise ValueError("the brief has no texts to set; give at least one")
+    found = []
+    for number, text in enumerate(texts, 1):
+        # fonts have the composed letters
+        plain = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n")
+        lines = _menu([line.strip() for line in plain.split("\n")])
+        plain = "\n".join(line for line in lines if not all(c.isspace() or is_ignorable(c) for c in line))
+        if not plain:
+            raise ValueError(f"text {number} is empty")
+        for character in plain:
+            if unicodedata.category(character) in ("Cc", "Cs", "Cn", "Co") and character not in "\n\t":
+                raise ValueError(
+                    f"text {number} ({plain!r}) has the character U+{ord(character):04X}, which cannot be set"
+                )
+        found.append(plain)
+    return found
+
+
+def _menu(lines: list[str]) -> list[str]:
+    """Lines of a menu, each with a tab before its price; every other tab is a blank.
+
+    A price is parted from its dish by a tab, by several blanks or by a leader of dots.
+    """
+    rows = [_PRICED.fullmatch(line) for line in lines]
+    if sum(row is not None for row in rows) < 2:
+        rows = [None] * len(lines)
+    return [f"{row[1]}\t{row[2]}" if row else line.replace("\t", " ") for row, line in zip(rows, lines, strict=True)]
+
+
+def _given(
+    texts: Sequence[str], roles: Sequence, boxes: Sequence[tuple], align: str | None, size: tuple[int, int]
+) -> Layout:
+    """A layout from the user's own boxes."""
+    if len(boxes) != len(texts):
+        raise ValueError(f"{len(boxes)} boxes for {len(texts)} texts; give one box per text")
+    side = cast(Align, align or "center")
+    elements = []
+    for index, (text, role, corners) in enumerate(zip(texts, roles, boxes, strict=True)):
+        box = Box(*(float(side) for side in corners))
+        if box.width <= 0 or box.height <= 0 or min(box.x0, box.y0) < 0 or box.x1 > size[0] or box.y1 > size[1]:
+            raise ValueError(
+                f"box {index + 1} {tuple(corners)} is not x0, y0, x1, y1 in the {size[0]}x{size[1]} picture"
+            )
+        elements.append(Element(index, text, role, box, side, group=index))
+    return Layout(*size, tuple(elements))

@@ -1,0 +1,104 @@
+"""posterkit typeset, and a designer's words in the other commands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+from posterkit.cli.main import main
+from posterkit.generate.metadata import read_record
+from posterkit.generate.obstacles import find_obstacles
+
+
+def run(*argv: object) -> int:
+    return main([str(word) for word in argv])
+
+
+@pytest.fixture
+def cup(tmp_path: Path) -> Path:
+    Image.fromarray(skimage.data.coffee()).save(tmp_path / "cup.png")
+    return tmp_path / "cup.png"
+
+
+def test_texts_are_set_on_a_picture_and_written_in_every_format(
+    tmp_path: Path, cup: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [tmp_path / f"p.{ending}" for ending in ("pdf", "svg", "png")]
+    argv = ["typeset", cup, "--text", "-70%", "--text", "Winter sale", "--role", "title", "--role", "subtitle"]
+    argv += ["--style", "elegant", "--color", "#ffd400", "--align", "left", "--layout", "bottom-stack"]
+    assert run(*argv, "-o", names[0], "--svg", names[1]) == 0
+    assert "bottom-stack" in capsys.readouterr().out
+    assert run(*argv, "-o", names[2]) == 0
+    assert Image.open(names[2]).size == (600, 400) and names[0].read_bytes().startswith(b"%PDF")
+    svg = names[1].read_text(encoding="utf-8")
+    assert "Noto Serif Display" in svg and 'fill="#ffd400"' in svg and svg.index("-70%") < svg.index("Winter sale")
+
+
+def test_a_text_may_begin_with_a_dash_and_an_option_stays_one(
+    tmp_path: Path, cup: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    svg = tmp_path / "p.svg"
+    assert run("typeset", cup, "--text", "-70%", "-o", svg) == 0 and ">-70%<" in svg.read_text(encoding="utf-8")
+    assert run("typeset", cup, "--text", "--svg", tmp_path / "q.svg") == 2
+    assert "--text: expected one argument" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        ([], "typeset needs --text"),
+        (
+            ["--text", "Party 🎉"],
+            "no font has 🎉 (U+1F389 PARTY POPPER); take it out, or give a font file that has it (--font",
+        ),
+        (["--text", "A", "--role", "title", "--role", "body"], "2 roles for 1 texts"),
+        (["--text", "A", "--color", "puce-ish"], "unknown colour 'puce-ish'"),
+        (["--text", "A", "--font", "none.ttf"], "none.ttf: no such font file"),
+        (["--text", "A", "--box", "1,2"], "is not x0,y0,x1,y1"),
+        (["--text", "A", "--box", "0,0,700,50"], "in the 600x400 picture"),
+        (["--text", "word " * 2000], "does not fit on a 600x400 poster"),
+    ],
+)
+def test_a_wrong_call_is_one_line(
+    tmp_path: Path, cup: Path, argv: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("typeset", cup, *argv, "-o", tmp_path / "p.png") == 2
+    shown = capsys.readouterr().err
+    assert said in shown and shown.count("\n") == 1 and not (tmp_path / "p.png").exists()
+
+
+def test_how_the_texts_are_set_is_recorded_and_comes_back(tmp_path: Path, craft: str) -> None:
+    first, again = tmp_path / "a.png", tmp_path / "b.png"
+    argv = ["generate", 'a "SALE" poster', "--text", "@title:-70%", "--style", "slab", "--color", "#d00020"]
+    argv += ["--font", "Bebas Neue", "--width", 208, "--height", 304, "--seed", 1, "--model", craft]
+    assert run(*argv, "-o", first) == 0
+    record = read_record(first)
+    assert [(text["text"], text["role"]) for text in record["typeset"]] == [("SALE", "subtitle"), ("-70%", "title")]
+    assert record["typeset"][1]["color"] == [0xD0, 0, 0x20] and record["typeset"][1]["font"] == "Bebas Neue"
+    assert run("generate", "--from-image", first, "-o", again) == 0
+    assert read_record(again) == record and np.array_equal(Image.open(first), Image.open(again))
+
+
+def test_a_manifest_row_and_the_command_line_set_texts_alike(tmp_path: Path, craft: str) -> None:
+    how = {"style": "swiss", "align": "right", "boxes": [["10%", "10%", "90%", "40%"]], "seed": 5}
+    (tmp_path / "jobs.jsonl").write_text(json.dumps({"prompt": "waves", "texts": ["SURF"], "out": "a.png", **how}))
+    size = ("--width", 208, "--height", 304, "--model", craft)
+    assert run("batch", tmp_path / "jobs.jsonl", "-o", tmp_path / "out", *size) == 0
+    argv = ["generate", "waves", "--text", "SURF", "--style", "swiss", "--align", "right", "--box", "10%,10%,90%,40%"]
+    assert run(*argv, "--seed", 5, *size, "-o", tmp_path / "b.png") == 0
+    made, typed = read_record(tmp_path / "out" / "a.png"), read_record(tmp_path / "b.png")
+    assert made["typeset"] == typed["typeset"] and made["id"] == typed["id"]
+
+
+def test_a_face_and_lettering_of_the_picture_are_found() -> None:
+    astronaut = Image.fromarray(skimage.data.astronaut())
+    (face,) = (thing.box for thing in find_obstacles(astronaut) if thing.kind == "face")
+    assert face.x0 < 190 and face.x1 > 265 and face.y0 < 75 and face.y1 > 165  # read off the picture by eye
+    page = Image.fromarray(skimage.data.page()).convert("RGB")
+    assert sum(thing.kind == "lettering" for thing in find_obstacles(page)) >= 5
+    assert not find_obstacles(Image.fromarray(skimage.data.chelsea()))
