@@ -29,11 +29,10 @@ def run(args: argparse.Namespace) -> int:
 
     from posterkit.cli.progress import note
     from posterkit.generate.obstacles import find_obstacles
-    from posterkit.generate.plan import type_options
     from posterkit.image_io import read_image, read_size
     from posterkit.prompts import PosterBrief
     from posterkit.typeset.poster import typeset
-    from posterkit.typeset.texts import settle
+    from posterkit.typeset.texts import settle, type_options
 
     brief = PosterBrief(texts=texts)
     how = type_options(replace(lettering, marks=tuple(marks)), texts, texts, read_size(args.picture))

@@ -16,7 +16,6 @@ from posterkit.generate.draft import DraftPlan, plan_draft
 from posterkit.generate.enlarge import OWN
 from posterkit.generate.metadata import content_id, file_hash, from_anywhere, picture_hash
 from posterkit.image_io import MAX_PIXELS, read_size
-from posterkit.lettering import Lettering
 from posterkit.pipelines.loading import CardDraft, card_draft, card_prompts, card_scripts
 from posterkit.pipelines.registry import ModelFamily, family_for, family_of, read_index, resolve
 from posterkit.pipelines.revision import revision_of
@@ -26,7 +25,7 @@ from posterkit.schema import Box, ImageSource, PosterRequest, picture_of
 from posterkit.sizing import MAX_SIDE, Size, fit_area
 from posterkit.tasks import POSTER, TASKS, TEXT
 from posterkit.typeset.fonts import is_shipped
-from posterkit.typeset.texts import SMALLEST, settle
+from posterkit.typeset.texts import SMALLEST, settle, type_options
 
 FINISHED = Size(832, 1216)  # a poster's size when nobody asks for another
 GRID = 16
@@ -292,29 +291,6 @@ def _row(request: PosterRequest, settings: Settings, texts: Sequence[str], drawn
                 for font in request.lettering.fonts
             ]
     return row
-
-
-def type_options(
-    lettering: Lettering, texts: Sequence[str], set_: Sequence[str], size: tuple[int, int]
-) -> dict[str, Any]:
-    """The options of `posterkit.typeset` for the texts of a brief that are set.
-
-    Args:
-        texts: all of the brief's; roles and boxes count along them.
-        set_: those that are set, in the same order.
-
-    Raises:
-        ValueError: there are roles or boxes, and not one per text.
-    """
-    if not lettering:
-        return {}
-    roles, boxes = lettering.roles_of(texts), lettering.boxes_of(texts, size)
-    kept = [i for i, text in enumerate(texts) if text in set_]
-    return {
-        "style": lettering.style, "fonts": lettering.fonts, "colors": lettering.colors, "align": lettering.align,
-        "archetype": lettering.layout, "roles": [roles[i] for i in kept],
-        "boxes": None if boxes is None else [boxes[i] for i in kept],
-    }  # fmt: skip
 
 
 def _named(image: ImageSource) -> dict[str, Any]:

@@ -7,10 +7,10 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from posterkit.layout import Box, Element, Layout, check_roles, fits, infer_roles, legible_size
-from posterkit.lettering import ALIGNS, Align, Role
+from posterkit.lettering import ALIGNS, Align, Lettering, Role
 from posterkit.prompts import PosterBrief
 from posterkit.typeset.contrast import palette_word
 from posterkit.typeset.fonts import Face, is_ignorable, load_face, pairing_for
@@ -82,6 +82,29 @@ def settle(
     if size is not None and given is None:
         fits(size, texts, assigned, job.measurer(size), archetype)
     return job
+
+
+def type_options(
+    lettering: Lettering, texts: Sequence[str], set_: Sequence[str], size: tuple[int, int]
+) -> dict[str, Any]:
+    """The options of `posterkit.typeset` for the texts of a brief that are set.
+
+    Args:
+        texts: all of the brief's; roles and boxes count along them.
+        set_: those that are set, in the same order.
+
+    Raises:
+        ValueError: there are roles or boxes, and not one per text.
+    """
+    if not lettering:
+        return {}
+    roles, boxes = lettering.roles_of(texts), lettering.boxes_of(texts, size)
+    kept = [i for i, text in enumerate(texts) if text in set_]
+    return {
+        "style": lettering.style, "fonts": lettering.fonts, "colors": lettering.colors, "align": lettering.align,
+        "archetype": lettering.layout, "roles": [roles[i] for i in kept],
+        "boxes": None if boxes is None else [boxes[i] for i in kept],
+    }  # fmt: skip
 
 
 def clean_texts(texts: Sequence[str]) -> list[str]:
