@@ -51,7 +51,7 @@ def _text(placed: PlacedText, at: PlacedLine) -> str:
     if at.line.rtl and len(runs) > 1:
         x = _number(at.x + max(run.x + run.width for run in runs) * placed.size)
         order = ' direction="rtl" unicode-bidi="embed"'
-    elif runs[0].rtl:
+    elif runs[0].rtl and len(runs) == 1:
         # an element that runs from right to left and is anchored at its end has that end on the left
         order = ' direction="rtl" unicode-bidi="embed" text-anchor="end"'
     first, *rest = (_run(run, placed) for run in runs)
@@ -60,7 +60,7 @@ def _text(placed: PlacedText, at: PlacedLine) -> str:
     )
     language = f' xml:lang="{runs[0].language}"' if runs[0].language else ""
     look, words = first
-    if order and runs[0].rtl != at.line.rtl:  # the first run has a direction of its own
+    if len(runs) > 1 and runs[0].rtl != at.line.rtl:  # the first run has a direction of its own
         words, spans = "", f"<tspan{_embedded(runs[0], at)}>{words}</tspan>{spans}"
     return (
         f'<text x="{x}" y="{_number(at.baseline)}"{look} font-size="{_number(placed.size)}" '

@@ -484,3 +484,15 @@ def test_the_prices_of_a_menu_stand_under_one_another(gap, align):
     right = [at.x + at.line.right * block.size for at in block.placed_lines[1::2]]
     assert np.ptp(left) < 0.5 and np.ptp(right) < 0.5 and min(right) > max(left) + 5 * block.size
     assert [a.baseline for a in block.placed_lines[::2]] == [b.baseline for b in block.placed_lines[1::2]]
+
+
+def test_a_line_of_two_directions_is_one_element_that_says_each_of_them():
+    boxes = [(20, 20, 396, 80)]
+    for text, base, inner in (("מחר Jazz בערב", "rtl", "ltr"), ("Jazz מחר tonight", None, "rtl")):
+        poster = typeset(_photo("coffee"), PosterBrief(texts=[text]), boxes=boxes)
+        (element,) = ET.fromstring(poster.svg()).iter(f"{SVG}text")
+        assert "".join(element.itertext()) == text and element.get("direction") == base
+        assert [span.get("direction") for span in element if span.get("direction")] == [inner]
+        block = poster.boxes[0]
+        edge = block.box.x1 if base == "rtl" else block.box.x0
+        assert float(element.get("x")) == pytest.approx(edge, abs=0.12 * block.size)
