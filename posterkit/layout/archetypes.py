@@ -215,6 +215,8 @@ def _measure(
         found = measurer(texts[i], role, room, limit, wanted)
         if i in foot and narrow < column.width and (found is None or not _reads_in_column(found, role, wanted)):
             return None
+        if found is not None and role == "cta" and found.lines > 1 and kind.rows != (0.0, 1.0):
+            return None
         if found is None or found.size < least or (role != "title" and found.size < 0.6 * wanted):
             return None
         placed[i] = _Set(i, texts[i], role, found)

@@ -114,7 +114,7 @@ def free_areas(seen: np.ndarray, size: tuple[int, int], avoid: Sequence[Obstacle
     rows, columns = (np.linspace(0, side, _GRID + 1).round().astype(int) for side in inner.shape)
     found = []
     for (i, j), (k, m) in product(combinations(range(_GRID + 1), 2), repeat=2):
-        if j - i < _GRID // 5 or m - k < _GRID // 3:
+        if j - i < _GRID // 5 or m - k < 5 * _GRID // 12:
             continue
         y0, y1, x0, x1 = rows[i], rows[j], columns[k], columns[m]
         mean = (total[y1, x1] - total[y0, x1] - total[y1, x0] + total[y0, x0]) / max(1, (y1 - y0) * (x1 - x0))
@@ -125,14 +125,43 @@ def free_areas(seen: np.ndarray, size: tuple[int, int], avoid: Sequence[Obstacle
             kinds.append(tuple(area))  # type: ignore[arg-type]
         if len(kinds) == _FREE_AREAS:
             break
-    return tuple(_stack_in(area) for area in kinds)
+    return (
+        *(_stack_in(area) for area in kinds),
+        *_beside(size, [thing.box for thing in avoid if thing.kind == "face"]),
+    )
+
+
+def _beside(size: tuple[int, int], faces: Sequence[Box]) -> tuple[Archetype, ...]:
+    """Stacks below, above, left and right of all faces."""
+    if not faces:
+        return ()
+    margin = margin_of(*size)
+    x0, y0 = min(face.x0 for face in faces), min(face.y0 for face in faces)
+    x1, y1 = max(face.x1 for face in faces), max(face.y1 for face in faces)
+
+    def parts(low: float, high: float, full: int) -> tuple[float, float]:
+        inner = full - 2 * margin
+        return max(0.0, (low - margin) / inner), min(1.0, (high - margin) / inner)
+
+    gap = 0.02 * min(size)
+    bands: tuple[tuple[Align, float, tuple[float, float], tuple[float, float]], ...] = (
+        ("center", 1.0, (0.0, 1.0), parts(y1 + gap, size[1], size[1])),
+        ("center", 0.0, (0.0, 1.0), parts(0, y0 - gap, size[1])),
+        ("left", 0.5, parts(0, x0 - gap, size[0]), (0.0, 1.0)),
+        ("left", 0.5, parts(x1 + gap, size[0], size[0]), (0.0, 1.0)),
+    )
+    return tuple(
+        Archetype(FREE, align, head, None, columns, rows, title_height=0.45 * (rows[1] - rows[0]), prior=-0.04)
+        for align, head, columns, rows in bands
+        if columns[1] - columns[0] > 0.3 and rows[1] - rows[0] > 0.15
+    )
 
 
 def _stack_in(area: tuple[int, int, int, int]) -> Archetype:
     i, j, k, m = area
     head = 0.0 if i == 0 and j < _GRID else 1.0 if j == _GRID and i > 0 else 0.5
     align: Align = "center" if abs(k + m - _GRID) <= 1 else "left"
-    return Archetype(FREE, align, head, None, (k / _GRID, m / _GRID), (i / _GRID, j / _GRID), prior=-0.04)
+    return Archetype(FREE, align, head, None, (k / _GRID, m / _GRID), (i / _GRID, j / _GRID), prior=-0.12)
 
 
 def _shared(a: Sequence[int], b: Sequence[int]) -> float:
@@ -176,7 +205,8 @@ def _scored(
         "title": min(1.0, title / (0.25 * min(size))),
     }
     score = 0.75 - 1.1 * notes["covered"] - 0.8 * notes["unrest"] + 0.15 * notes["title"] + kind.prior
-    score -= 0.5 * notes["people"] + 0.3 * notes["subject"]
+    # beside a landscape's subject there is room, above and below it there is none
+    score -= 0.5 * notes["people"] + (0.9 if wide else 0.3) * notes["subject"]
     if kind.name == FREE:
         score -= 0.8 * max(0.0, 1 - notes["title"] / 0.4)  # a title that nobody sees from afar
     # a text on another one, or on a face: the less the better, and together rather than in two places

@@ -137,7 +137,7 @@ def to_pdf(poster: Composition, dpi: int | None = None, metadata: str = "") -> b
     stream = io.BytesIO()
     canvas = Canvas(stream, pagesize=(width * points, height * points), pageCompression=1, invariant=1)
     canvas.setTitle(poster.boxes[0].text.replace("\n", " ") if poster.boxes else "poster")
-    canvas._preamble = ""  # reportlab's names Helvetica, which nothing here is set in
+    canvas._preamble = ""  # which would choose a font
     canvas.drawImage(ImageReader(poster.background), 0, 0, width * points, height * points)
     for rule, color in poster.rules:
         _rectangle(canvas, rule, color, height, points)
@@ -152,6 +152,9 @@ def to_pdf(poster: Composition, dpi: int | None = None, metadata: str = "") -> b
                 x, y = at.x + run.x * placed.size, height - at.baseline
                 canvas.addLiteral(_show(run, font, x * points, y * points, placed.size * points))
     document = canvas._doc  # pyright: ignore[reportAttributeAccessIssue]
+    for name, thing in document.idToObject.items():  # reportlab begins with Helvetica, which nothing is set in
+        if isinstance(thing, pdfdoc.PDFType1Font):
+            document.idToObject[name] = pdfdoc.PDFDictionary({})
     document.idToObject["BasicFonts"].dict.clear()
     if metadata:
         document.Catalog.Metadata = document.Reference(_xmp(metadata))

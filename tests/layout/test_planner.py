@@ -3,7 +3,7 @@ import pytest
 import skimage.data
 from PIL import Image, ImageDraw, ImageFilter
 
-from posterkit.layout import ARCHETYPES, Box, infer_roles, margin_of, plan, saliency
+from posterkit.layout import ARCHETYPES, Box, Obstacle, infer_roles, margin_of, plan, saliency
 from posterkit.layout.planner import estimate, runs_right_to_left
 from posterkit.prompts import PosterBrief
 
@@ -149,3 +149,21 @@ def test_the_estimate_counts_wide_characters_twice():
 def test_a_box_touches_the_whole_pixels_it_overlaps():
     assert Box(0.2, 1.0, 3.1, 4.0).pixels((10, 10)) == (0, 1, 4, 4)
     assert Box(-3, -3, 20, 20).pixels((10, 10)) == (0, 0, 10, 10)
+
+
+def test_texts_stand_beside_the_subject_of_a_landscape_photograph():
+    texts = ["JAZZ NIGHT", "An evening by the river", "Friday 8 pm, City Hall", "Book now"]
+    cup = plan(Image.fromarray(skimage.data.coffee()), PosterBrief(texts=texts))
+    assert not cup.elements[0].box.overlaps(Box(195, 15, 390, 200))  # read off the pictures by eye
+    cat = plan(Image.fromarray(skimage.data.chelsea()), PosterBrief(texts=texts))
+    for eye in (Box(135, 95, 205, 145), Box(295, 115, 335, 160)):
+        assert not any(element.box.overlaps(eye) for element in cat)
+
+
+def test_where_a_face_fills_the_picture_the_texts_stand_below_it():
+    face = Box(150, 40, 650, 520)
+    layout = plan(
+        Image.new("RGB", (800, 800), "teal"), PosterBrief(texts=["JAZZ NIGHT", "Friday 8 pm", "Book now"]),
+        avoid=[Obstacle(face, "face")],
+    )  # fmt: skip
+    assert not any(element.box.overlaps(face) for element in layout)
