@@ -54,7 +54,7 @@ class Files:
         poster.save(path, self.dpi)
         notes = []
         for other in self.beside(path):
-            if other.exists() and record_id(other) != made_as:
+            if is_foreign(other) or record_id(other) not in (None, made_as):
                 notes.append(f"{other} is there already and is another file; it is left as it is")
             else:
                 poster.save(other, self.dpi)
@@ -226,7 +226,7 @@ def _place(
             continue
         found = record_id(out / name)
         if found == plan.id:
-            return name, all(record_id(path) == plan.id for path in files.beside(out / name))
+            return name, all(is_foreign(path) or record_id(path) is not None for path in files.beside(out / name))
         if found is None or (out / name).resolve() in inputs:
             return name, False
     raise AssertionError

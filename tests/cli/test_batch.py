@@ -430,3 +430,5 @@ def test_posters_are_written_as_svg_and_pdf_too(tmp_path: Path, craft: str) -> N
     assert {name: (out / name).stat().st_mtime_ns for name in names} == before
     (out / "a.svg").unlink()
     assert run(*argv, "--svg") == 0 and (out / "a.svg").is_file() and not (out / "a-2.png").exists()
+    (out / "a.pdf").write_bytes(b"a flyer of theirs")
+    assert run(*argv, "--pdf") == 0 and (out / "a.pdf").read_bytes() == b"a flyer of theirs"
