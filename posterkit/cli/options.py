@@ -85,7 +85,10 @@ def add_poster_options(options: argparse.ArgumentParser) -> None:
     group = options.add_argument_group("the model")
     group.add_argument("--model", metavar="MODEL", help="a diffusers folder or hub id (default: the shipped mini)")
     group.add_argument("--transformer", metavar="MODEL", help="take the transformer from here")
-    group.add_argument("--lora", metavar="FILE", help="a LoRA file, folder or hub id")
+    group.add_argument(
+        "--lora", action="append", metavar="LORA",
+        help="a LoRA: a file, a folder or a hub id, then @REVISION, :FILE and *WEIGHT where wanted; repeat for more",
+    )  # fmt: skip
     group.add_argument("--preset", help="memory preset (default: chosen by the hardware)")
     group.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the best there is)")
     group.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), help="default: by device and preset")
@@ -202,6 +205,7 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     names = ("model", "transformer", "lora", "preset", "device", "dtype", "reward", "critic", "segmenter", "upscaler")
     given = {name: getattr(args, name, None) for name in names} | {"native": args.native or None}
     given["draw_text"] = args.draw_text
+    given["lora"] = "; ".join(args.lora) if args.lora else None
     return {name: value for name, value in given.items() if value is not None}
 
 

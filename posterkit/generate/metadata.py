@@ -15,7 +15,7 @@ from PIL import Image
 
 from posterkit.documents import read_json
 from posterkit.image_io import open_image
-from posterkit.pipelines.revision import path_and_weight
+from posterkit.pipelines.revision import each_source, path_and_weight
 
 CHUNK = "posterkit"
 FORMAT = 1
@@ -135,6 +135,8 @@ def from_anywhere(source: str | None) -> str | None:
     """A model, transformer or LoRA by a name that holds in every folder; a hub id stays as it is."""
     if source is None:
         return None
+    if len(several := each_source(source)) > 1:
+        return "; ".join(str(from_anywhere(one)) for one in several)
     path, weight = path_and_weight(source)
     return os.path.abspath(path) + weight if Path(path).exists() else source
 

@@ -7,18 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from posterkit.documents import read_json, read_yaml
 from posterkit.messages import error_line
 from posterkit.pipelines.registry import (
-    FAMILIES,
     ModelFamily,
+    is_hub_id,
     read_file,
     resolve,
 )
-from posterkit.pipelines.revision import path_and_weight
+from posterkit.pipelines.revision import each_source, path_and_weight
 
+_LORA_FILES = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")  # diffusers' and PEFT's
 _MUST_FIT = ("in_channels", "joint_attention_dim", "pooled_projection_dim")
 _SCRIPTS_OF = {
     "zh": ("han",), "ja": ("han", "kana"), "ko": ("hangul",), "ru": ("cyrillic",), "uk": ("cyrillic",),
@@ -110,8 +111,8 @@ def load_transformer(source: str, model: str, family: ModelFamily, dtype: Any, q
     """Another transformer for a base: the authors of both systems release only that part.
 
     Args:
-        source: a transformer's folder, a pipeline folder that has one, a hub id of either, or one safetensors file in
-            diffusers' or the original layout.
+        source: a transformer's folder, a pipeline folder that has one, a hub id of either, or one file, see
+            `posterkit.pipelines.weight_files`.
         model: the base that it goes into.
         dtype, quantization: as `from_pretrained` takes them.
 
@@ -120,34 +121,25 @@ def load_transformer(source: str, model: str, family: ModelFamily, dtype: Any, q
     """
     import diffusers
 
+    from posterkit.pipelines.weight_files import quantised_by, read_transformer_file
+
     transformer = getattr(diffusers, family.transformer)
     options = {"dtype": dtype} | ({"quantization_config": quantization} if quantization else {})
     path = Path(source)
     try:
         base = read_json(read_file(model, "transformer/config.json"), "transformer/config.json")
         if path.is_file():
-            _check_file(path, family)
-            made = transformer.from_single_file(str(path), config=model, subfolder="transformer", **options)
+            made = read_transformer_file(path, model, family, dtype, quantization)
         else:
             folder = _transformer_folder(source)
             config = read_json(read_file(source, f"{folder}/config.json" if folder else "config.json"), "config.json")
             _check_fit(config, base, family.transformer)
+            quantised_by(config)
             made = transformer.from_pretrained(source, subfolder=folder, use_safetensors=True, **options)
         _check_fit(made.config, base)
     except LOAD_FAULTS as fault:
         raise ValueError(f"transformer {source}: {error_line(fault)}") from None
     return made
-
-
-def _check_file(path: Path, family: ModelFamily) -> None:
-    """Raise ValueError for a single file that is not safetensors, or holds another family's transformer."""
-    if path.suffix != ".safetensors":
-        raise ValueError(f"a {path.suffix or 'nameless'} file; only .safetensors files are read")
-    with safe_open(path, "pt") as file:
-        keys = list(file.keys())
-    found = next((one for one in FAMILIES.values() if any(one.file_key in key for key in keys)), family)
-    if found is not family:
-        raise ValueError(f"holds a transformer of {found.name}; the base is of {family.name}")
 
 
 def _transformer_folder(source: str) -> str | None:
@@ -171,35 +163,99 @@ def add_loras(pipe: Any, lora: str | Sequence[str]) -> None:
     """Load LoRAs and set their weights.
 
     Args:
-        lora: a folder, a hub id or a safetensors file, or several; `=0.8` behind one is its weight.
+        lora: a folder, a hub id or a safetensors file, or several, see `LoraSource`.
 
     Raises:
-        ValueError: one cannot be loaded, or holds nothing for this model.
+        ValueError: one cannot be loaded, was trained on another base, or holds a key that this model does not have.
     """
+    from posterkit.pipelines.lora_weights import lora_state_dict, other_base, read_lora_file
+
     names, weights = [], []
-    for number, item in enumerate([lora] if isinstance(lora, str) else lora):
-        source, weight = _source_and_weight(resolve(item))
+    items = [lora] if isinstance(lora, str) else lora
+    for number, item in enumerate(one for several in items for one in each_source(several)):
+        source = lora_source(item)
         name = f"lora{number}"
-        if Path(source).is_file() and not source.endswith(".safetensors"):
-            raise ValueError(f"LoRA {source}: only .safetensors files are read")
+        content = read_lora_file(source.fetch())
+        if difference := other_base(pipe.transformer, content.base):
+            raise ValueError(f"LoRA {source.name}: was trained on another base, {difference}")
         try:
-            pipe.load_lora_weights(source, adapter_name=name, use_safetensors=True)
+            pipe.load_lora_weights(lora_state_dict(content, pipe), adapter_name=name)
         except LOAD_FAULTS as fault:
-            raise ValueError(f"LoRA {source}: {error_line(fault)}") from None
-        if not any(name in adapters for adapters in pipe.get_list_adapters().values()):
-            raise ValueError(f"LoRA {source}: none of its keys is known to this model")
+            raise ValueError(f"LoRA {source.name}: {error_line(fault)}") from None
         names.append(name)
-        weights.append(weight)
+        weights.append(source.weight)
     if names:
         pipe.set_adapters(names, weights)
 
 
-def _source_and_weight(item: str) -> tuple[str, float]:
-    source, weight = path_and_weight(item)
+class LoraSource(NamedTuple):
+    """Where a LoRA comes from: `PATH_OR_REPO[@revision][:file][*weight]`; `=0.8` stands for `*0.8` too."""
+
+    name: str
+    revision: str | None
+    file: str | None
+    weight: float
+
+    def fetch(self) -> Path:
+        """The file, downloaded where it is not here.
+
+        Raises:
+            ValueError: there is none, or there are several and none is named.
+        """
+        path = Path(self.name)
+        if path.is_file():
+            return path
+        if path.is_dir():
+            files = [file.name for file in sorted(path.glob("*.safetensors"))]
+            return path / self._choose(files)
+        if not is_hub_id(self.name):
+            raise ValueError(f"LoRA {self.name}: there is no such file or folder, and it is no hub id (owner/name)")
+        from huggingface_hub import hf_hub_download, list_repo_files
+
+        try:
+            file = self.file or self._choose(
+                [name for name in list_repo_files(self.name, revision=self.revision) if name.endswith(".safetensors")]
+            )
+            return Path(hf_hub_download(self.name, file, revision=self.revision))
+        except ValueError:
+            raise
+        except Exception as error:  # the hub's client raises many kinds
+            raise ValueError(f"LoRA {self.name}: cannot be fetched: {error_line(error)}") from None
+
+    def _choose(self, files: list[str]) -> str:
+        if self.file is not None:
+            if self.file not in files:
+                raise ValueError(
+                    f"LoRA {self.name}: there is no {self.file}; there are {', '.join(files) or 'no files'}"
+                )
+            return self.file
+        usual = [name for name in _LORA_FILES if name in files] or files
+        if len(usual) != 1:
+            found = (
+                f"holds {', '.join(files)}; name one: {self.name}:{files[-1]}" if files else "holds no .safetensors"
+            )
+            raise ValueError(f"LoRA {self.name}: {found}")
+        return usual[0]
+
+
+def lora_source(item: str) -> LoraSource:
+    """Read what a user writes for a LoRA; nothing is opened.
+
+    Raises:
+        ValueError: its weight is no number.
+    """
+    source, said = path_and_weight(resolve(item))
     try:
-        number = float(weight[1:]) if weight else 1.0
+        weight = float(said[1:]) if said else 1.0
     except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise ValueError(f"LoRA {item}: the weight behind = must be a number, found {weight[1:]!r}")
-    return source, number
+        weight = math.nan
+    if not math.isfinite(weight):
+        raise ValueError(f"LoRA {item}: the weight behind {said[:1]} must be a number, found {said[1:]!r}")
+    if Path(source).exists():
+        return LoraSource(source, None, None, weight)
+    name, _, file = source.partition(":") if not source.startswith(("C:", "D:")) else (source, "", "")
+    name, _, revision = name.partition("@")
+    parts = name.split("/")
+    if not file and len(parts) > 2 and name.endswith(".safetensors") and not Path(name).parent.is_dir():
+        name, file = "/".join(parts[:2]), "/".join(parts[2:])  # as the hub's own pages write it
+    return LoraSource(resolve(name), revision or None, file or None, weight)

@@ -15,7 +15,7 @@ from typing import Any
 from posterkit import mini
 from posterkit.documents import read_json, read_text
 from posterkit.messages import error_line
-from posterkit.pipelines.revision import path_and_weight
+from posterkit.pipelines.revision import each_source, path_and_weight
 from posterkit.tasks import TASKS, TEXT
 
 _HUB_ID = re.compile(r"[\w-]+(\.[\w-]+)*/[\w.-]+")  # owner/name
@@ -165,6 +165,8 @@ def resolve(source: str | Path) -> str:
     Raises:
         ValueError: there is no such mini checkpoint.
     """
+    if len(several := each_source(str(source))) > 1:
+        return "; ".join(map(resolve, several))
     path, weight = path_and_weight(str(source))
     if path.startswith("mini:"):
         checkpoint, _, part = path.removeprefix("mini:").partition("/")
@@ -196,6 +198,8 @@ def is_hub_id(source: str) -> bool:
 
 def is_here(source: str) -> bool:
     """Whether a name needs no download: shipped, a folder or a file, or in the hub's cache already."""
+    if len(several := each_source(source)) > 1:
+        return all(map(is_here, several))
     path, _ = path_and_weight(source)
     if path == "mini" or path.startswith("mini:") or Path(path).exists():
         return True

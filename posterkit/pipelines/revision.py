@@ -10,11 +10,13 @@ _SAMPLE = 2**20
 
 
 def revision_of(source: str) -> str:
-    """What names the state of a model, a transformer or a LoRA."""
+    """What names the state of a model, a transformer or a LoRA, or of several."""
+    if len(several := each_source(source)) > 1:
+        return "+".join(map(revision_of, several))
     path, weight = path_and_weight(source)
     if Path(path).exists():
         return folder_revision(path) + weight
-    if path.endswith(".safetensors"):
+    if path.endswith(".safetensors") and path.count("/") < 2 and ":" not in path:
         raise ValueError(f"{path}: there is no such file")
     from huggingface_hub import try_to_load_from_cache
 
@@ -49,6 +51,11 @@ def folder_revision(folder: str | Path) -> str:
 
 
 def path_and_weight(source: str) -> tuple[str, str]:
-    """`file=0.8` is a LoRA with its weight, unless a file has that name."""
-    path, mark, weight = source.rpartition("=")
-    return (path, mark + weight) if mark and not Path(source).exists() else (source, "")
+    """`file=0.8` and `file*0.8` are a LoRA with its weight, unless a file has that name."""
+    mark = max(source.rfind("="), source.rfind("*"))
+    return (source[:mark], source[mark:]) if mark > 0 and not Path(source).exists() else (source, "")
+
+
+def each_source(sources: str) -> list[str]:
+    """Several LoRAs in one text, as records keep them: `a.safetensors*0.8; owner/name:b.safetensors`."""
+    return [source.strip() for source in sources.split(";") if source.strip()]

@@ -18,17 +18,9 @@ from peft import LoraConfig, get_peft_model_state_dict
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
+from posterkit.pipelines.lora_weights import UNQUANTISED, base_of, linear_layers
 from posterkit.training.config import check_range
-from posterkit.training.lora_files import (
-    UNQUANTISED,
-    LoraFile,
-    Transformer,
-    base_of,
-    check_base,
-    linear_layers,
-    read_lora,
-    write_lora,
-)  # fmt: skip
+from posterkit.training.lora_files import LoraFile, Transformer, check_base, read_lora, write_lora
 from posterkit.training.state import KEPT
 
 # every attention projection of both families; FLUX.1's single blocks have the first three

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from diffusers import FluxTransformer2DModel, QwenImageTransformer2DModel
 from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY, LORA_WEIGHT_NAME_SAFE
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from posterkit.documents import read_json
+from posterkit.pipelines.lora_weights import BASE_METADATA, linear_layers, other_base
 
 Transformer = FluxTransformer2DModel | QwenImageTransformer2DModel
-UNQUANTISED = "posterkit_unquantised"  # a transformer's attribute: its `base_of` before it was quantised
-_BASE_KEY = "posterkit_base"  # in the file's metadata, beside diffusers' own
 _NAME_KEY = "posterkit_name"
 _PREFIX = "transformer."
 
@@ -60,7 +57,7 @@ def write_lora(lora: LoraFile, folder: str | Path) -> None:
     metadata = {
         "format": "pt",
         LORA_ADAPTER_METADATA_KEY: json.dumps(config, sort_keys=True),
-        _BASE_KEY: json.dumps(lora.base, sort_keys=True),
+        BASE_METADATA: json.dumps(lora.base, sort_keys=True),
         _NAME_KEY: lora.name,
     }
     weights = {f"{_PREFIX}{key}": value.detach().contiguous().cpu() for key, value in lora.weights.items()}
@@ -85,7 +82,7 @@ def read_lora(source: str | Path) -> LoraFile:
     except SafetensorError as fault:
         raise ValueError(f"{path}: not a safetensors file ({fault})") from None
     try:
-        config, base = (read_json(metadata.get(key, "{}")) for key in (LORA_ADAPTER_METADATA_KEY, _BASE_KEY))
+        config, base = (read_json(metadata.get(key, "{}")) for key in (LORA_ADAPTER_METADATA_KEY, BASE_METADATA))
     except ValueError as fault:
         raise ValueError(f"{path}: its metadata is not JSON ({fault})") from None
     if not isinstance(config, dict) or not isinstance(base, dict):
@@ -114,42 +111,10 @@ def _fault_of_layer(lora: LoraFile, layer: str) -> str | None:
     return f"its parts have the shapes {', '.join(map(str, shapes))}, no {'DoRA' if dora else 'LoRA'}'s"
 
 
-def base_of(transformer: Transformer) -> dict[str, Any]:
-    """Which model an adapter belongs to.
-
-    Returns:
-        name: a hub id, or the last part of a local folder's path; for people.
-        kind: the transformer's class.
-        weights: a hash of all vectors and of the beginning of each matrix, rounded to bfloat16, so that it does not
-            depend on the dtype that the base is loaded in; of a base that was quantised here, the hash from before;
-            None of one that came quantised.
-    """
-    if (before := getattr(transformer, UNQUANTISED, None)) is not None:
-        return before
-    digest, whole = hashlib.sha256(), True
-    for path, parameter in sorted(transformer.named_parameters()):
-        if ".lora_" in path:
-            continue
-        whole &= parameter.is_floating_point()
-        start = parameter.detach() if parameter.ndim == 1 else parameter.detach().flatten()[:64]
-        digest.update(f"{path.replace('.base_layer', '')} {tuple(parameter.shape)}".encode())
-        digest.update(start.to(torch.bfloat16).cpu().view(torch.uint8).numpy().tobytes())
-    return {
-        "name": _base_name(str(transformer.config.get("_name_or_path") or "")),
-        "kind": type(transformer).__name__,
-        "weights": digest.hexdigest()[:16] if whole else None,
-    }
-
-
 def check_base(transformer: Transformer, lora: LoraFile, source: str | Path) -> None:
     """Raise ValueError where a LoRA was trained on another base, or its layers are not this one's."""
-    mine = base_of(transformer)
-    for key in ("kind", "weights"):
-        if lora.base.get(key) and mine[key] and lora.base[key] != mine[key]:
-            theirs = " ".join(str(lora.base[k]) for k in ("name", "kind", "weights"))
-            raise ValueError(
-                f"{source}: a LoRA of another base, {theirs}; here is {' '.join(map(str, mine.values()))}"
-            )
+    if difference := other_base(transformer, lora.base):
+        raise ValueError(f"{source}: a LoRA of another base, {difference}")
     here = linear_layers(transformer)
     for target in lora.config.get("target_modules", ()):
         for layer in here:
@@ -157,32 +122,14 @@ def check_base(transformer: Transformer, lora: LoraFile, source: str | Path) -> 
                 raise ValueError(f"{source}: a LoRA of {target} that has no {layer}: of another base, or cut short")
     for layer in lora.layers:
         if layer not in here:
-            raise ValueError(f"{source}: a LoRA of another base: {mine['kind']} has no linear layer {layer}")
+            raise ValueError(
+                f"{source}: a LoRA of another base: {type(transformer).__name__} has no linear layer {layer}"
+            )
         found = lora.weights[f"{layer}.lora_B.weight"].shape[0], lora.weights[f"{layer}.lora_A.weight"].shape[1]
         expected = here[layer].out_features, here[layer].in_features
         if found != expected:
             raise ValueError(f"{source}: a LoRA of another base: its {layer} is {found}, here it is {expected}")
 
 
-def linear_layers(transformer: Transformer) -> dict[str, nn.Linear]:
-    """The transformer's own linear layers by name, with or without adapters on them."""
-    return {
-        path.removesuffix(".base_layer"): layer
-        for path, layer in transformer.named_modules()
-        if isinstance(layer, nn.Linear) and ".lora_" not in path
-    }
-
-
 def _of_transformer(values: dict[str, Any]) -> dict[str, Any]:
     return {key.removeprefix(_PREFIX): value for key, value in values.items() if key.startswith(_PREFIX)}
-
-
-def _base_name(source: str) -> str:
-    """A hub id as it is; of a local path only its last part, so that no folder of a user is named."""
-    path = Path(source.removesuffix("/transformer"))
-    for part in path.parts:
-        if part.startswith("models--"):  # in the hub's cache
-            return part.removeprefix("models--").replace("--", "/")
-    if not path.is_absolute() and not path.exists():
-        return source
-    return path.parent.name if path.name in ("model", "ema") else path.name

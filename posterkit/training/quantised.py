@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from posterkit.pipelines.lora_weights import UNQUANTISED, base_of
 from posterkit.training.adapters import Adapter
-from posterkit.training.lora_files import UNQUANTISED, base_of
 
 
 def quantise_base(model: Adapter, device: torch.device) -> None:

@@ -16,6 +16,7 @@ from small_adapters import FILE, SMALL, batch_for, flux, give_values, qwen, tran
 
 from posterkit import PosterCraftPipeline, PosterOmniPipeline
 from posterkit.pipelines.loading import add_loras
+from posterkit.pipelines.lora_weights import base_of
 from posterkit.training.lora import (
     Trainable,
     add_adapter,
@@ -25,7 +26,7 @@ from posterkit.training.lora import (
     train_only,
     using_adapter,
 )
-from posterkit.training.lora_files import base_of, read_lora
+from posterkit.training.lora_files import read_lora
 
 
 @pytest.mark.parametrize("kind", ["lora", "dora"])

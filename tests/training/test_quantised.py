@@ -11,8 +11,9 @@ from safetensors.torch import load_file
 from small_halves import adapter, inputs
 from small_stages import log_of, save_tiny_flux, write_posters, write_stage
 
+from posterkit.pipelines.lora_weights import base_of
 from posterkit.training.lora import Trainable, add_adapter, fuse_adapter, load_adapter, save_adapter, set_trainable
-from posterkit.training.lora_files import base_of, read_lora
+from posterkit.training.lora_files import read_lora
 from posterkit.training.quantised import quantise_base
 from posterkit.training.stages import StageConfig
 
