@@ -89,8 +89,14 @@ def read_text(path: str | Path, *, within: str | Path | None = None, most: int =
         OSError: it cannot be read.
     """
     path = Path(path)
-    if within is not None and not path.resolve().is_relative_to(Path(within).resolve()):
+    try:
+        inside = within is None or path.resolve().is_relative_to(Path(within).resolve())
+    except RuntimeError:
+        raise ValueError(f"{path}: a link that leads to itself") from None
+    if not inside:
         raise ValueError(f"{path}: a link that leads out of its folder; put the file itself there")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path}: no plain file")
     with path.open("rb") as file:
         content = file.read(most + 1)
     if len(content) > most:

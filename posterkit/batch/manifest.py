@@ -14,6 +14,7 @@ from posterkit.batch.folder import read_folder
 from posterkit.batch.rows import BadRow, checked
 from posterkit.documents import read_json, read_lines, read_text
 from posterkit.lettering import LETTERING_VALUES, Lettering
+from posterkit.messages import one_line
 from posterkit.pipelines.registry import resolve
 from posterkit.schema import REQUEST_VALUES, PosterRequest, is_strings, is_text, is_whole, sides, value_faults
 from posterkit.tasks import ANCHORS, TEXT, Anchor, parse_anchor
@@ -42,7 +43,9 @@ def parse_row(row: Any, name: str, base: Path, common: PosterRequest) -> PosterR
     """One manifest row; every fault in it is named in one line."""
     if not isinstance(row, dict):
         return BadRow(name, f"a row must be a JSON object, found {type(row).__name__}")
-    faults = [_unknown(key, tuple(_CHECKS)) for key in row if key not in _CHECKS]
+    unknown = [key for key in row if key not in _CHECKS]
+    faults = [_unknown(key, tuple(_CHECKS)) for key in unknown[:_SHOWN]]
+    faults += [f"{len(unknown) - _SHOWN} more keys are unknown"] if len(unknown) > _SHOWN else []
     faults += value_faults(row, _CHECKS)
     if faults:
         return BadRow(name, "; ".join(faults))
@@ -124,7 +127,7 @@ def _stem(request: PosterRequest, index: int) -> str:
 def _unknown(key: str, known: tuple[str, ...]) -> str:
     near = difflib.get_close_matches(key, known, 1)
     meant = f' (did you mean "{near[0]}"?)' if near else f"; the keys are {', '.join(known)}"
-    return f'unknown key "{key}"{meant}'
+    return f'unknown key "{one_line(key, 40)}"{meant}'
 
 
 def _lora(value: str | None, base: Path) -> str | None:
@@ -172,6 +175,7 @@ def _result(out: str) -> PurePosixPath:
     return PurePosixPath(out.replace("\\", "/"))
 
 
+_SHOWN = 3  # unknown keys of a row that are named
 # taken as they stand in the row
 _PLAIN = ("seed", "steps", "guidance", "negative_prompt", "best_of", "strength", "preserve")
 _CHECKS = {

@@ -18,16 +18,21 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print everything that is needed to make a poster again; ValueError without a record, or with a damaged one."""
+    show(args.poster, args.json)
+    return 0
+
+
+def show(path: Path, as_json: bool = False) -> None:
+    """Print a poster's record as a table or as JSON; ValueError without one, or with a damaged one."""
     from rich.console import Console
     from rich.table import Table
 
     from posterkit.generate.metadata import read_record
 
-    path = args.poster
     record = read_record(path)
-    if args.json:
+    if as_json:
         print(_harmless(json.dumps(record, ensure_ascii=False, indent=2)))
-        return 0
+        return
     try:
         lines = _lines(record)
     except (KeyError, TypeError, AttributeError, IndexError):
@@ -41,7 +46,6 @@ def run(args: argparse.Namespace) -> int:
     console.print(table, markup=False)
     again = f"posterkit generate --from-image {shlex.quote(str(path))} -o again.png"
     console.print(f"\nmake it again: {again}", markup=False, highlight=False, soft_wrap=True)
-    return 0
 
 
 def _harmless(text: str) -> str:

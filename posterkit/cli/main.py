@@ -21,6 +21,8 @@ COMMANDS = {
     "typeset": "Texts on a picture of yours, in real fonts; no model.",
     "batch": "A folder of images or a manifest of rows; what is made already stays, and so does every file of yours.",
     "info": "What a poster's record says.",
+    "lora-info": "What a LoRA file changes, how strongly, and on which base.",
+    "merge": "Several LoRAs of one base as one file.",
     "doctor": "Versions, devices, what fits, broken pairs and their cure.",
     "train": "A training recipe, as `python train/RECIPE.py` runs it.",
     "data": "A tool that builds a data set, as `python data_tools/TOOL.py` runs it.",
@@ -80,10 +82,14 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, ModuleType]:
         command = commands.add_parser(name, help=what, description=what)
         command.add_argument("--debug", action="store_true", help="show tracebacks and the libraries' messages")
         if name in argv[:1]:
-            importlib.import_module(f"posterkit.cli.{name}").add_options(command)
+            _module(name).add_options(command)
             argv = _joined(argv, command)
     args = parser.parse_args(argv)
-    return args, importlib.import_module(f"posterkit.cli.{args.command}")
+    return args, _module(args.command)
+
+
+def _module(command: str) -> ModuleType:
+    return importlib.import_module(f"posterkit.cli.{command.replace('-', '_')}")
 
 
 def _joined(argv: Sequence[str], command: argparse.ArgumentParser) -> list[str]:

@@ -182,8 +182,8 @@ def _card(row: dict[str, Any], samples: list[PosterSample]) -> str:
     if sample.mask is not None:
         pictures.append(_image(Image.fromarray(np.asarray(sample.mask)).convert("RGB"), "small"))
     words = sample.instruction if sample.task != "text" else sample.caption
-    said = f'<span class="tag">{escape(sample.task)}</span> {escape(words)}'
-    more = "".join(f"<p><b>{key}</b> {escape(row[key])}</p>" for key in ("content", "style") if row.get(key))
+    said = f'<span class="tag">{escape(str(sample.task))}</span> {escape(str(words))}'
+    more = "".join(f"<p><b>{key}</b> {escape(str(row[key]))}</p>" for key in ("content", "style") if row.get(key))
     under = escape(str(row.get("id", ""))) + (f", {row['gap']:.3f} apart" if row.get("gap") else "")
     shown = "".join(pictures)
     return f'<div class="card"><div class="row">{shown}</div><p>{said}</p>{more}<p class="sub">{under}</p></div>'

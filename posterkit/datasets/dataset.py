@@ -9,9 +9,11 @@ from posterkit.datasets.sample_files import Row, sample_from_row
 from posterkit.datasets.shards import shard_members
 from posterkit.documents import read_json, read_lines
 from posterkit.image_io import MAX_BYTES
+from posterkit.messages import one_line
 from posterkit.schema import PosterSample
 
 INDEX = "samples.jsonl"
+_LONGEST_NAME = 1024  # letters, with its folders
 
 
 class PosterDataset:
@@ -116,6 +118,8 @@ class SetFiles:
         return self._members[shard]
 
     def _path(self, name: str) -> Path:
+        if len(name) > _LONGEST_NAME:
+            raise ValueError(f"{one_line(name, 60)}: a name of {len(name)} letters, longer than any file's")
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise ValueError(f"{name}: lies outside the set; paths are relative to the index")
         return self.folder / name

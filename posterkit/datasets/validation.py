@@ -22,6 +22,7 @@ from posterkit.datasets.processes import begin_worker
 from posterkit.datasets.sample_files import Row, encoded, sample_from_row
 from posterkit.documents import read_lines
 from posterkit.image_io import open_image
+from posterkit.messages import one_line
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS
 
@@ -29,6 +30,7 @@ ROLES = ("major", "minor")
 SPLITS = ("train", "heldout")
 KINDS = ("candidates", "unedited")  # of preference pairs
 _ORIENTATION = 0x0112
+_LONGEST = 400  # letters of a fault
 _CHUNK = 64
 
 
@@ -40,7 +42,7 @@ class Fault:
     what: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
+        return one_line(f"{self.where}: {self.what}", _LONGEST)
 
 
 @dataclass
@@ -205,6 +207,10 @@ def _key_faults(row: Row) -> Iterator[str]:
     if any(not isinstance(name, str) or not name for name in row.get("references", [])):
         yield f'"references" must be file names, found {row["references"]!r}'
         return
+    for key in ("judged", "shows"):
+        if not isinstance(row.get(key), dict | None):
+            yield f'"{key}" must hold keys and values, found {row[key]!r}'
+            return
     for key in ("mask", "shard"):
         if not isinstance(row.get(key), str | None):
             yield f'"{key}" must be a file name, found {row[key]!r}'
@@ -226,7 +232,8 @@ def _key_faults(row: Row) -> Iterator[str]:
     elif isinstance(task, str):
         yield f"unknown task {task!r}; the tasks are text, {', '.join(TASKS)}"
     for key in ("target", "mask", *(["references"] if isinstance(row.get("references"), list) else [])):
-        for name in [row[key]] if isinstance(row.get(key), str) else row.get(key) or []:
+        names = row.get(key) if key == "references" else [row.get(key)]
+        for name in (name for name in names or () if isinstance(name, str)):
             if Path(name).is_absolute() or ".." in Path(name).parts:
                 yield f"{name}: lies outside the set; paths are relative to the index"
 

@@ -108,6 +108,16 @@ def check_finite(numbers: Tensor, where: str) -> None:
         )
 
 
+def check_no_adapter(transformer: Any) -> None:
+    """Raise a ValueError where a LoRA is on it: its layers would be saved under names that no loader looks for."""
+    if transformer is not None and any(".base_layer." in name for name, _ in transformer.named_parameters()):
+        raise ValueError(
+            "a LoRA is on the transformer, and a folder of both would load as neither: first fuse_lora() and "
+            "unload_lora_weights() to keep it in the weights, or unload_lora_weights() to leave it out; "
+            "save_lora_weights() saves it alone"
+        )
+
+
 def check_generators(generator: Any, images: int) -> None:
     """Raise a ValueError where a list of generators is not one for each image."""
     if isinstance(generator, (list, tuple)) and len(generator) != images:

@@ -26,9 +26,14 @@ def prefix_length(tokenizer: Any) -> int:
     return len(tokenizer(TEMPLATE.split("{}")[0])["input_ids"])
 
 
-def instruction_text(words: str, pictures: int) -> str:
-    """The whole conversation: template, one label per picture, the words."""
-    return TEMPLATE.format("".join(PICTURE.format(index + 1) for index in range(pictures)) + words)
+def instruction_text(words: str, pictures: int, labels: bool = True) -> str:
+    """The whole conversation: template, one label per picture, the words.
+
+    Args:
+        labels: "Picture 1:" before each, as Edit-Plus was trained; the first, single-image Qwen-Image-Edit has none.
+    """
+    label = PICTURE if labels else PICTURE.partition(": ")[2]
+    return TEMPLATE.format("".join(label.format(index + 1) for index in range(pictures)) + words)
 
 
 def encode_instructions(
@@ -37,6 +42,7 @@ def encode_instructions(
     words: Sequence[str],
     pictures: Sequence[Sequence[Image.Image]],
     device: torch.device | str | None = None,
+    labels: bool = True,
 ) -> list[Tensor]:
     """Embed instructions together with the pictures they speak of.
 
@@ -47,6 +53,7 @@ def encode_instructions(
         words: one instruction per poster.
         pictures: the RGB pictures of each poster.
         device: where the encoder runs; where it lies if None.
+        labels: see `instruction_text`.
 
     Returns:
         One `(L, D)` tensor per poster in the encoder's dtype, the template's prefix cut off.
@@ -54,7 +61,10 @@ def encode_instructions(
     keys = [(text, *map(id, seen)) for text, seen in zip(words, pictures, strict=True)]
     inputs = {
         key: processor(
-            text=[instruction_text(text, len(seen))], images=list(seen) or None, padding=True, return_tensors="pt"
+            text=[instruction_text(text, len(seen), labels)],
+            images=list(seen) or None,
+            padding=True,
+            return_tensors="pt",
         )
         for key, text, seen in zip(keys, words, pictures, strict=True)
     }

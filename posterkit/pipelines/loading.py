@@ -135,7 +135,12 @@ def load_transformer(source: str, model: str, family: ModelFamily, dtype: Any, q
             config = read_json(read_file(source, f"{folder}/config.json" if folder else "config.json"), "config.json")
             _check_fit(config, base, family.transformer)
             quantised_by(config)
-            made = transformer.from_pretrained(source, subfolder=folder, use_safetensors=True, **options)
+            made, info = transformer.from_pretrained(
+                source, subfolder=folder, use_safetensors=True, output_loading_info=True, **options
+            )
+            for kind, words in (("missing_keys", "lacks"), ("unexpected_keys", "holds, and the model does not,")):
+                if keys := sorted(info.get(kind) or ()):
+                    raise ValueError(f"{words} {len(keys)} tensors, first {keys[0]}")
         _check_fit(made.config, base)
     except LOAD_FAULTS as fault:
         raise ValueError(f"transformer {source}: {error_line(fault)}") from None

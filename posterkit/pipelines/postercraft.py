@@ -27,7 +27,7 @@ from transformers import (
 )
 
 from posterkit.compatibility import TEXT_ENCODER_LORA, check_versions
-from posterkit.pipelines.checks import Sampling, check_finite, check_output, check_strength
+from posterkit.pipelines.checks import Sampling, check_finite, check_no_adapter, check_output, check_strength
 from posterkit.pipelines.denoise import joins_guidance
 from posterkit.pipelines.flux_inputs import Condition, one_each
 from posterkit.pipelines.latents import unpack
@@ -98,6 +98,11 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
         if any(key.startswith(f"{cls.text_encoder_name}.") for key in weights):
             check_versions(TEXT_ENCODER_LORA)
         return found
+
+    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
+        """Save as every diffusers pipeline does; ValueError while a LoRA is on the transformer."""
+        check_no_adapter(self.transformer)
+        super().save_pretrained(save_directory, *args, **kwargs)
 
     @property
     def guidance_scale(self) -> float:

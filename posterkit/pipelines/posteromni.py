@@ -20,7 +20,7 @@ from diffusers.utils import logging
 from torch import Tensor
 from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2Tokenizer, Qwen2VLProcessor
 
-from posterkit.pipelines.checks import Sampling, check_finite, check_output, check_strength
+from posterkit.pipelines.checks import Sampling, check_finite, check_no_adapter, check_output, check_strength
 from posterkit.pipelines.denoise import Scene, Text, guided_velocity, joins_guidance, text_of
 from posterkit.pipelines.instruction import unpad
 from posterkit.pipelines.keep import keep_pixels
@@ -34,6 +34,8 @@ from posterkit.tasks import Anchor
 
 logger = logging.get_logger(__name__)
 
+_OF_THE_HUB = ("revision", "token", "cache_dir", "local_files_only", "force_download")
+
 
 class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
     """Image to poster on Qwen-Image-Edit components.
@@ -46,7 +48,8 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
         reference_area: area in pixels at which the autoencoder sees references that do not lie on the target.
         condition_area: area in pixels at which the text encoder sees references.
         replicate_edges: what has to be made stands in the reference as its nearest kept pixels, not as grey.
-        num_inference_steps, true_cfg_scale, max_sequence_length: what a call uses when it says nothing else. All seven
+        picture_labels: "Picture 1:" stands before each reference in the instruction, as Edit-Plus was trained.
+        num_inference_steps, true_cfg_scale, max_sequence_length: what a call uses when it says nothing else. All eight
             are saved in `model_index.json`, so that a checkpoint carries its own defaults.
     """
 
@@ -67,6 +70,7 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
         num_inference_steps: int = 40,
         true_cfg_scale: float = 4.0,
         max_sequence_length: int = 512,
+        picture_labels: bool = True,
     ) -> None:
         super().__init__()
         self.register_modules(
@@ -85,6 +89,7 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
             num_inference_steps=num_inference_steps,
             true_cfg_scale=true_cfg_scale,
             max_sequence_length=max_sequence_length,
+            picture_labels=picture_labels,
         )
         self.vae_scale_factor = 2 ** len(vae.config["temperal_downsample"]) if vae is not None else 8
         self.latent_channels = vae.config["z_dim"] if vae is not None else 16
@@ -93,9 +98,20 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> PosterOmniPipeline:
-        """Load as every diffusers pipeline does; without torchvision with posterkit's own processor."""
+        """Load as every diffusers pipeline does; without torchvision with posterkit's own processor.
+
+        A folder of the first, single-image Qwen-Image-Edit says so in its index, and gets that model's instruction.
+        """
         load_processor_if_needed(pretrained_model_name_or_path, kwargs)
+        index = cls.load_config(pretrained_model_name_or_path, **{k: v for k, v in kwargs.items() if k in _OF_THE_HUB})
+        if index.get("_class_name") == "QwenImageEditPipeline" and "picture_labels" not in index:
+            kwargs = {"picture_labels": False, "condition_area": 1024 * 1024, **kwargs}
         return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+
+    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
+        """Save as every diffusers pipeline does; ValueError while a LoRA is on the transformer."""
+        check_no_adapter(self.transformer)
+        super().save_pretrained(save_directory, *args, **kwargs)
 
     @property
     def guidance_scale(self) -> float | None:

@@ -165,7 +165,12 @@ class PosterOmniParts(DiffusionPipeline):
             self.check_instructions(prompts, max_sequence_length)
             device = device or self._execution_device
             processor = self.processor or Qwen2VLProcessor.for_tokenizer(self.tokenizer)
-            rows = encode_instructions(self.text_encoder, processor, prompts, pictures, device)
+            labels = self.config["picture_labels"]
+            if not labels and any(len(seen) > 1 for seen in pictures):
+                raise ValueError(
+                    "the first Qwen-Image-Edit takes one reference; take Qwen-Image-Edit-2509 for several"
+                )
+            rows = encode_instructions(self.text_encoder, processor, prompts, pictures, device, labels)
             prompt_embeds, prompt_embeds_mask = pad(rows)
         assert prompt_embeds is not None
         prompt_embeds = prompt_embeds.repeat_interleave(num_images_per_prompt, dim=0)

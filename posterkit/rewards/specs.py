@@ -233,9 +233,11 @@ def kind_of(source: str) -> str:
             f"reward {source!r}: there is no such reward (did you mean {near!r}?); use {', '.join(known)}, several "
             "with weights as in text:0.6+aesthetics:0.4, a YAML file of weights, a model's folder or hub id, or a URL"
         )
-    if config.get("num_labels", len(config.get("id2label") or ())) == 1:
+    labels, classes = config.get("id2label"), config.get("architectures")
+    if config.get("num_labels", len(labels) if isinstance(labels, dict) else 0) == 1:
         return "scored"
-    if any(name.endswith(("ForConditionalGeneration", "ForCausalLM")) for name in config.get("architectures") or ()):
+    classes = [str(name) for name in classes] if isinstance(classes, list) else []
+    if any(name.endswith(("ForConditionalGeneration", "ForCausalLM")) for name in classes):
         return "judge"
     return "clip" if {"text_config", "vision_config"} <= config.keys() else "vision"
 

@@ -10,22 +10,11 @@ from typing import Any
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from poster_records import RECORD
 
 from posterkit.generate.metadata import CHUNK, FORMAT
 from posterkit.generate.plan import Settings
 from posterkit.generate.record import check_models, request_from_poster
-
-RECORD: dict[str, Any] = {
-    "id": "0123456789abcdef",
-    "posterkit": "0.1.0",
-    "row": {
-        "task": "text", "prompt": 'a lake at "DAWN"', "expanded": None, "texts": ["DAWN", "5 am"], "images": [],
-        "mask": None, "anchor": None, "width": 96, "height": 144, "seed": 1, "steps": 4, "guidance": 3.5,
-        "negative_prompt": None, "lora": None, "native": False, "draw_text": False, "draft": "none", "strength": None,
-    },
-    "model": {"name": "mini:postercraft", "revision": "x", "transformer": None, "lora": None},
-    "settings": {"preset": None, "device": "cpu", "dtype": None},
-}  # fmt: skip
 
 
 def poster(folder: Path, part: str, **changed: Any) -> Path:

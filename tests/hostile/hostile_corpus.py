@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from hostile_models import folders, loras, weights
 from PIL import Image, features
 from PIL.PngImagePlugin import PngInfo
+from poster_records import RECORD
 
 Content = bytes | str | Callable[[Path], None]
 Cases = Iterator[tuple[str, Content]]
@@ -312,8 +314,6 @@ def manifests() -> Cases:
 
 
 def a_poster(**changed: Any) -> bytes:
-    from test_record import RECORD
-
     record = {"format": 1, **json.loads(json.dumps(RECORD))}
     for path, value in changed.items():
         *parents, leaf = path.split("__")
@@ -396,7 +396,7 @@ def rewards() -> Cases:
 def configs() -> Cases:
     for name, text in YAMLS:
         yield f"{name}.yaml", text
-    for key, value in (("max_steps", "x"), ("max_steps", -1), ("learning_rate", ".nan"), ("learning_rate", ".inf"),
+    for key, value in (("max_steps", "x"), ("max_steps", "-1"), ("learning_rate", ".nan"), ("learning_rate", ".inf"),
     ("betas", "7"),
                        ("run_dir", "[]"), ("seed", "1e99"), ("clip", "{}"), ("skip", "[[]]"),
                        ("optimizer", "rm")):  # fmt: skip
@@ -447,9 +447,42 @@ def sidecars() -> Cases:
     yield "stray", beside(("notes.txt", b"x"), ("thumbs.db", b"x"), (".hidden", b"x"))
 
 
+def servers() -> Cases:
+    """What a server sends: `head` once, then `piece` so many times with pauses; seconds."""
+    ok = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+    for name, head, piece, times, pause in (
+        ("endless", ok + "\r\n", "x" * 65536, 10**6, 0), ("slow", ok + "\r\n{", " ", 1000, 0.05),
+        ("slow-head", "HTTP/1.1 200 OK\r\nX: ", "x", 1000, 0.05), ("long-head", "HTTP/1.1 200 OK\r\nX: ",
+        "x" * 65536, 10**4, 0),
+        ("many-heads", "HTTP/1.1 200 OK\r\n", "X: y\r\n", 10**6, 0), ("words", "no HTTP at all\r\n\r\n", "", 0, 0),
+        ("nothing", "", "", 0, 0), ("silent", "", " ", 1, 9),
+        ("length", ok + "Content-Length: 99999999999\r\n\r\n{}", "", 0, 0),
+        ("minus", ok + "Content-Length: -1\r\n\r\n{}", "", 0, 0),
+        ("chunk", ok + "Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFF\r\n", "x", 9, 0),
+        ("bomb", ok + "Content-Encoding: gzip\r\n\r\n", zipped(), 1, 0), ("deep", ok + "\r\n" + "[" * 200_000,
+        "", 0, 0),
+        ("number", ok + "\r\n" + "9" * 6000, "", 0, 0), ("latin", ok + "\r\n\xff\xfe", "", 0, 0),
+        ("elsewhere", "HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n", "", 0, 0),
+        ("later", "HTTP/1.1 429 Later\r\nRetry-After: 99999999\r\n\r\n", "", 0, 0),
+        ("refused", "HTTP/1.1 400 No\r\n\r\n\x1b[2J\x1b]0;x\x07", "", 0, 0), ("continue",
+        "HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 100 Continue\r\n\r\n", 10**5, 0),
+        ("value", ok + '\r\n{"results": [{"value": 1e9, "parts": {}, "why": ""}]}', "", 0, 0),
+        ("parts", ok + '\r\n{"results": [{"value": 1, "parts": {"a": "x"}, "why": {}}]}', "", 0, 0),
+        ("choices", ok + '\r\n{"choices": [{"message": {"content": [[]]}}]}', "", 0, 0),
+        ("choices-none", ok + '\r\n{"choices": []}', "", 0, 0),
+        ("good", ok + '\r\n{"choices": [{"message": {"content": "a"}}]}', "", 0, 0),
+    ):  # fmt: skip
+        yield f"{name}.json", json.dumps({"head": head, "piece": piece, "times": times, "pause": pause})
+
+
+def zipped() -> str:
+    return (b"\x1f\x8b\x08\0\0\0\0\0\0\3" + zlib.compress(bytes(2**26), 9)[2:]).decode("latin-1")
+
+
 KINDS: dict[str, Callable[[], Cases]] = {
     "images": images, "sets": sets, "shards": shards, "manifests": manifests, "records": records, "rewards": rewards,
-    "configs": configs, "fonts": fonts, "sidecars": sidecars,
+    "configs": configs, "fonts": fonts, "sidecars": sidecars, "servers": servers, "loras": loras, "weights": weights,
+    "folders": folders,
 }  # fmt: skip
 
 if __name__ == "__main__":

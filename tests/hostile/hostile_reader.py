@@ -7,12 +7,16 @@ Prints a line of JSON for each input: its name, what came of it, seconds, and wh
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import resource
 import sys
 import time
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 from posterkit.messages import error_line
 
@@ -69,14 +73,23 @@ def manifests(path: Path) -> str:
 
 
 def records(path: Path) -> str:
-    from posterkit.cli.info import run
+    from posterkit.cli.info import show
     from posterkit.generate.record import check_models, request_from_poster
 
+    said = []
+    for reader in (lambda: show(path), lambda: show(path, as_json=True)):
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            try:
+                reader()
+            except ValueError as error:
+                said.append(str(error))
+        if any(not letter.isprintable() and letter != "\n" for letter in output.getvalue()):
+            raise AssertionError("a control character went to the terminal")
     request, settings, _ = request_from_poster(path)
     request.check()
     check_models(path, settings, request.lora, {})
-    assert callable(run)
-    return "read"
+    return "; ".join(said) or "read"
 
 
 def rewards(path: Path) -> str:
@@ -126,6 +139,96 @@ def sidecars(path: Path) -> str:
     return "; ".join(said)[:200]
 
 
+def servers(path: Path) -> str:
+    import socket
+    import threading
+
+    from PIL import Image
+
+    from posterkit.llm.client import AnswerError
+    from posterkit.llm.endpoint import Endpoint
+    from posterkit.rewards.remote import RemoteReward
+    from posterkit.rewards.reward import RewardError
+    from posterkit.schema import PosterRequest
+
+    threading.stack_size(2**18)  # the stacks of connections count too
+    script = json.loads(path.read_text())
+    head, piece = (script[key].encode("latin-1") for key in ("head", "piece"))
+
+    def answer(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(head)
+            for _ in range(script["times"]):
+                connection.sendall(piece)
+                time.sleep(script["pause"])
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    threading.Thread(target=answer, args=(listening.accept()[0],), daemon=True).start()
+
+        threading.Thread(target=serve, daemon=True).start()
+        url, said = f"http://127.0.0.1:{listening.getsockname()[1]}", []
+        reward = RemoteReward(url, timeout=1.0, retries=0)
+        picture = Image.new("RGB", (8, 8))
+        for ask in (
+            lambda: reward([picture], [PosterRequest("x")]),
+            lambda: reward.name,
+            lambda: Endpoint(url, "m", timeout=1.0, retries=0).ask("s", "u", []),
+        ):
+            try:
+                said.append(f"read: {ask()}")
+            except (AnswerError, RewardError, ValueError) as error:
+                one_line_of(str(error))
+                said.append(str(error).replace(url, "URL"))
+    return "; ".join(said)
+
+
+def loras(path: Path) -> str:
+    from diffusers import FluxTransformer2DModel
+
+    from posterkit import mini
+    from posterkit.cli.lora_info import describe
+    from posterkit.pipelines.loading import lora_source
+    from posterkit.pipelines.lora_weights import lora_state_dict, other_base, read_lora_file
+
+    if "flux" not in _KEPT:
+        _KEPT["flux"] = FluxTransformer2DModel.from_pretrained(mini.path("postercraft"), subfolder="transformer")
+    content = read_lora_file(lora_source(str(path)).fetch())
+    for value in describe(content).values():
+        if value and not value.isprintable():
+            raise AssertionError(f"not printable: {value!r}")
+    difference = other_base(_KEPT["flux"], content.base)
+    state = lora_state_dict(content, SimpleNamespace(transformer=_KEPT["flux"]))
+    return f"read, {len(state)} tensors" + (f"; of another base, {difference}" if difference else "")
+
+
+def weights(path: Path) -> str:
+    import torch
+
+    from posterkit import mini
+    from posterkit.pipelines.loading import load_transformer
+    from posterkit.pipelines.registry import FAMILIES
+
+    load_transformer(str(path), str(mini.path("postercraft")), FAMILIES["postercraft"], torch.float32)
+    return "read"
+
+
+def folders(path: Path) -> str:
+    from posterkit.generate.plan import Settings, find_checkpoint
+    from posterkit.pipelines.presets import load_pipeline
+
+    find_checkpoint(Settings(model=str(path)), "text")
+    load_pipeline(path, device="cpu")
+    return "read"
+
+
+_KEPT: dict[str, Any] = {}
+
+
 def one_line_of(text: str) -> None:
     if not text or "\n" in text or len(text) > 2000:
         raise AssertionError(f"not one short line: {text[:300]!r}")
@@ -133,7 +236,8 @@ def one_line_of(text: str) -> None:
 
 READERS = {
     "images": images, "sets": sets, "shards": sets, "manifests": manifests, "records": records, "rewards": rewards,
-    "configs": configs, "fonts": fonts, "sidecars": sidecars,
+    "configs": configs, "fonts": fonts, "sidecars": sidecars, "servers": servers, "loras": loras, "weights": weights,
+    "folders": folders,
 }  # fmt: skip
 
 

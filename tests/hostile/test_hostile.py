@@ -26,10 +26,15 @@ def listed(folder: Path) -> set[str]:
     return {str(path) for path in folder.rglob("*")}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+SLOW = {"loras", "weights", "folders"}  # they import torch
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow) if kind in SLOW else kind for kind in KINDS]
+)
 def test_every_input_ends_in_one_line_or_a_result(corpus: Path, tmp_path: Path, kind: str) -> None:
     before = listed(corpus)
-    paths = os.pathsep.join(map(str, (ROOT, HERE, ROOT / "tests" / "generate")))
+    paths = os.pathsep.join(map(str, (ROOT, HERE, ROOT / "tests" / "support")))
     done = subprocess.run(
         [sys.executable, HERE / "hostile_reader.py", kind, corpus / kind],
         cwd=tmp_path, capture_output=True, text=True, timeout=600,

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_flux
 import tiny_qwen
 import torch
-from diffusers import DiffusionPipeline, QwenImageEditPlusPipeline
+from diffusers import DiffusionPipeline, QwenImageEditPipeline, QwenImageEditPlusPipeline
 from PIL import Image
 from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerBase
 
-from posterkit import PosterOmniPipeline, load_processor
+from posterkit import PosterCraftPipeline, PosterOmniPipeline, load_processor
 from posterkit.pipelines import processor as processor_module
 from posterkit.pipelines.instruction import prefix_length
 
@@ -273,3 +274,34 @@ def test_the_hubs_layout_loads_and_draws_what_its_weights_draw(parts, tmp_path) 
 def test_no_dtype_means_float32_for_every_model(folder) -> None:
     loaded = PosterOmniPipeline.from_pretrained(folder)
     assert {getattr(loaded, name).dtype for name in ("transformer", "vae", "text_encoder")} == {torch.float32}
+
+
+def test_the_first_edit_model_gets_its_own_instruction_and_one_reference(parts, tmp_path) -> None:
+    stock = QwenImageEditPipeline(**parts)
+    stock.save_pretrained(tmp_path)
+    stock.prompt_template_encode_start_idx = prefix_length(parts["tokenizer"])
+    ours = PosterOmniPipeline.from_pretrained(tmp_path)
+    assert (ours.config["picture_labels"], ours.config["condition_area"]) == (False, 1024 * 1024)
+    picture = PHOTO.resize((56, 84))
+    with torch.no_grad():
+        expected = stock.encode_prompt(prompt=["make it night"], image=[picture])[0]
+        found = ours.encode_prompt("make it night", [picture])[0]
+        labelled = PosterOmniPipeline(**parts).encode_prompt("make it night", [picture])[0]
+    torch.testing.assert_close(found, expected)
+    assert labelled.shape != found.shape  # "Picture 1:" takes tokens
+    with pytest.raises(ValueError, match="takes one reference"):
+        ours.encode_prompt("x", [[picture, picture]])
+
+
+def test_a_folder_is_not_saved_while_a_lora_is_on_it(parts, tmp_path) -> None:
+    from peft import LoraConfig
+
+    for pipe in (PosterOmniPipeline(**parts), PosterCraftPipeline(**tiny_flux.components())):
+        pipe = copy.deepcopy(pipe)
+        pipe.transformer.add_adapter(LoraConfig(r=2, target_modules=["to_q"]), "a")
+        with pytest.raises(ValueError, match=r"a LoRA is on the transformer.*fuse_lora.*unload_lora_weights"):
+            pipe.save_pretrained(tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+        pipe.unload_lora_weights()
+        pipe.save_pretrained(tmp_path / "out")
+        shutil.rmtree(tmp_path / "out")
