@@ -89,6 +89,9 @@ def add_poster_options(options: argparse.ArgumentParser) -> None:
         "--lora", action="append", metavar="LORA",
         help="a LoRA: a file, a folder or a hub id, then @REVISION, :FILE and *WEIGHT where wanted; repeat for more",
     )  # fmt: skip
+    group.add_argument(
+        "--sampler", metavar="NAME", help="steps, guidance and shift for a few-step LoRA, such as lightning8"
+    )
     group.add_argument("--preset", help="memory preset (default: chosen by the hardware)")
     group.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the best there is)")
     group.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), help="default: by device and preset")
@@ -202,7 +205,19 @@ def _share(text: str) -> float:
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     """What the call says of `PosterMaker`'s settings."""
-    names = ("model", "transformer", "lora", "preset", "device", "dtype", "reward", "critic", "segmenter", "upscaler")
+    names = (
+        "model",
+        "transformer",
+        "lora",
+        "sampler",
+        "preset",
+        "device",
+        "dtype",
+        "reward",
+        "critic",
+        "segmenter",
+        "upscaler",
+    )
     given = {name: getattr(args, name, None) for name in names} | {"native": args.native or None}
     given["draw_text"] = args.draw_text
     given["lora"] = "; ".join(args.lora) if args.lora else None

@@ -139,7 +139,7 @@ class PosterMaker:
                 self._opened = None
                 pipe = open_pipeline(
                     checkpoint.source, transformer=s.transformer, lora=s.lora, preset=s.preset, device=s.device,
-                    dtype=s.dtype,
+                    dtype=s.dtype, sampler=s.sampler,
                 )  # fmt: skip
                 self._opened = checkpoint.family.name, pipe
             return self._opened[1]

@@ -19,6 +19,7 @@ from posterkit.image_io import MAX_PIXELS, read_size
 from posterkit.pipelines.loading import CardDraft, card_draft, card_prompts, card_scripts
 from posterkit.pipelines.registry import ModelFamily, family_for, family_of, read_index, resolve
 from posterkit.pipelines.revision import revision_of
+from posterkit.pipelines.samplers import sampler_named
 from posterkit.prompts import PosterBrief, unsupported_scripts, without_texts, words_for
 from posterkit.prompts.scene import read_scene
 from posterkit.schema import Box, ImageSource, PosterRequest, picture_of
@@ -43,6 +44,7 @@ class Settings:
     Attributes:
         model: a folder, a hub id, or None for the shipped checkpoint of the row's kind.
         transformer: a folder or hub id whose transformer replaces the model's.
+        sampler: a preset for few-step LoRAs, see `posterkit.pipelines.samplers`.
         native: the poster keeps the size that the model draws at.
         draw_text: texts are drawn by the diffusion model instead of typeset; None leaves it to the checkpoint.
         reward: compares posters, see `posterkit.rewards.open_reward`; None means the rules.
@@ -58,6 +60,7 @@ class Settings:
     preset: str | None = None
     device: str | None = None
     dtype: str | None = None
+    sampler: str | None = None
     native: bool = False
     draw_text: bool | None = None
     reward: str | None = None
@@ -167,7 +170,11 @@ def find_checkpoint(settings: Settings, task: str) -> Checkpoint:
     revision = revision_of(source)
     for part, mark in ((settings.transformer, "+t"), (settings.lora, "+l")):
         revision += f"{mark}{revision_of(part)}" if part else ""
-    numbers = own["native_area"], own["num_inference_steps"], own[family.guidance]
+    steps, guidance = own["num_inference_steps"], own[family.guidance]
+    if settings.sampler:
+        sampler = sampler_named(settings.sampler, family.name)
+        steps, guidance, revision = sampler.steps, sampler.guidance, f"{revision}+s{settings.sampler}"
+    numbers = own["native_area"], steps, guidance
     drawing = card_scripts(source), card_draft(source), card_prompts(source)
     return Checkpoint(name, source, family, revision, *numbers, *drawing)
 

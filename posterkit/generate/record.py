@@ -106,7 +106,7 @@ def record_of(
             "transformer": from_anywhere(settings.transformer),
             "lora": from_anywhere(settings.lora),
         },
-        "settings": {"preset": settings.preset, "device": settings.device, "dtype": settings.dtype},
+        "settings": {name: getattr(settings, name) for name in ("preset", "device", "dtype", "sampler")},
         "drawn": {
             **_plain(made),
             "size": list(drawn),
@@ -195,8 +195,7 @@ def request_from_poster(poster: str | Path) -> tuple[PosterRequest, Settings, di
         )
         found = Settings(
             model["name"], model["transformer"], model["lora"], settings["preset"], settings["device"],
-            settings["dtype"], row["native"], row["draw_text"], segmenter=row.get("segmenter"),
-            upscaler=row.get("upscaler"),
+            settings["dtype"], settings.get("sampler"), native=row["native"], draw_text=row["draw_text"],
         )  # fmt: skip
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{poster}: its record is damaged ({error!r})") from None
@@ -227,7 +226,7 @@ def _check_values(poster: Path, record: dict[str, Any]) -> None:
     if "chosen" in record:
         faults += value_faults({"seed": record["chosen"]["seed"]})
     faults += value_faults(model, dict.fromkeys(("name", "transformer", "lora"), _TEXT))
-    faults += value_faults(settings, dict.fromkeys(("preset", "device", "dtype"), _TEXT))
+    faults += value_faults(settings, dict.fromkeys(("preset", "device", "dtype", "sampler"), _TEXT))
     faults += value_faults(row, dict.fromkeys(("native", "draw_text"), _SWITCH))
     faults += value_faults(row.get("lettering") or {}, {**LETTERING_VALUES, "fonts": _FONTS, "marks": _MARKS})
     if faults:

@@ -19,6 +19,7 @@ from posterkit.documents import read_text, read_yaml
 from posterkit.messages import error_line
 from posterkit.pipelines.loading import LOAD_FAULTS, add_loras, load_transformer, weight_bytes
 from posterkit.pipelines.registry import FAMILIES, ModelFamily, family_of, resolve
+from posterkit.pipelines.samplers import sampler_named, shift_times
 
 logger = logging.getLogger(__name__)
 
@@ -185,6 +186,7 @@ def load_pipeline(
     preset: str | None = None,
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
+    sampler: str | None = None,
 ) -> Any:
     """Load a checkpoint into the pipeline that its index asks for, and put it on this machine.
 
@@ -197,6 +199,7 @@ def load_pipeline(
         device: None takes the best there is.
         dtype: "float32", "bfloat16" or "float16"; None takes bfloat16 on a card, float32 on the CPU and for models of
             less than 2 GB.
+        sampler: a preset for few-step LoRAs, whose shift the scheduler gets; its steps and guidance are the caller's.
 
     Returns:
         PosterCraftPipeline or PosterOmniPipeline.
@@ -221,6 +224,8 @@ def load_pipeline(
     pipe = _open(name, family, parts | {"dtype": kind}, _quantization(plan, kind, quantized))
     if lora:
         add_loras(pipe, lora)
+    if sampler:
+        shift_times(pipe, sampler_named(sampler, family.name))
     _place(pipe, plan, machine, family, kind)
     return pipe
 

@@ -29,7 +29,7 @@ def poster(folder: Path, part: str, **changed: Any) -> Path:
 def test_a_record_becomes_its_request(tmp_path: Path) -> None:
     request, settings, _ = request_from_poster(poster(tmp_path, "row"))
     assert (request.steps, request.size, request.texts) == (4, (96, 144), ("5 am",))
-    assert settings == Settings("mini:postercraft", None, None, None, "cpu", None, False, False)
+    assert settings == Settings("mini:postercraft", device="cpu", native=False, draw_text=False)
 
 
 @pytest.mark.parametrize(
