@@ -196,6 +196,7 @@ def request_from_poster(poster: str | Path) -> tuple[PosterRequest, Settings, di
         found = Settings(
             model["name"], model["transformer"], model["lora"], settings["preset"], settings["device"],
             settings["dtype"], settings.get("sampler"), native=row["native"], draw_text=row["draw_text"],
+            segmenter=row.get("segmenter"), upscaler=row.get("upscaler"),
         )  # fmt: skip
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{poster}: its record is damaged ({error!r})") from None
@@ -211,6 +212,8 @@ def check_models(poster: Path, recorded: Settings, lora: str | None, asked: Mapp
         asked: settings that the user named, which replace the record's.
     """
     named = {"model": recorded.model, "transformer": recorded.transformer, "lora": recorded.lora or lora}
+    if recorded.segmenter != "rules":
+        named["segmenter"] = recorded.segmenter
     for option, name in named.items():
         if name and option not in asked and not is_here(name):
             raise ValueError(
@@ -229,6 +232,7 @@ def _check_values(poster: Path, record: dict[str, Any]) -> None:
     faults += value_faults(settings, dict.fromkeys(("preset", "device", "dtype", "sampler"), _TEXT))
     faults += value_faults(row, dict.fromkeys(("native", "draw_text"), _SWITCH))
     faults += value_faults(row.get("lettering") or {}, {**LETTERING_VALUES, "fonts": _FONTS, "marks": _MARKS})
+    faults += value_faults(row, dict.fromkeys(("segmenter", "upscaler"), _TEXT))
     if faults:
         raise ValueError(f"{poster}: its record: {'; '.join(faults)}")
 
