@@ -17,7 +17,7 @@ from posterkit.generate.enlarge import OWN
 from posterkit.generate.metadata import content_id, file_hash, from_anywhere, picture_hash
 from posterkit.image_io import MAX_PIXELS, read_size
 from posterkit.pipelines.loading import CardDraft, card_draft, card_prompts, card_scripts
-from posterkit.pipelines.registry import ModelFamily, family_for, family_of, read_index, resolve
+from posterkit.pipelines.registry import ModelFamily, distilled_defaults, family_for, family_of, read_index, resolve
 from posterkit.pipelines.revision import revision_of
 from posterkit.pipelines.samplers import sampler_named
 from posterkit.prompts import PosterBrief, unsupported_scripts, without_texts, words_for
@@ -166,7 +166,7 @@ def find_checkpoint(settings: Settings, task: str) -> Checkpoint:
     # the pipeline's own defaults hold for folders that say nothing (a stock FLUX.1 or Qwen-Image-Edit)
     parameters = inspect.signature(family.pipeline_class().__init__).parameters.values()
     own = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
-    own |= {key: value for key, value in index.items() if value is not None}
+    own |= distilled_defaults(source, index) | {key: value for key, value in index.items() if value is not None}
     revision = revision_of(source)
     for part, mark in ((settings.transformer, "+t"), (settings.lora, "+l")):
         revision += f"{mark}{revision_of(part)}" if part else ""

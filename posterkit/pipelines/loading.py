@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from posterkit.pipelines.registry import (
 )
 from posterkit.pipelines.revision import each_source, path_and_weight
 
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")  # of a path on Windows
 _LORA_FILES = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")  # diffusers' and PEFT's
 _MUST_FIT = ("in_channels", "joint_attention_dim", "pooled_projection_dim")
 _SCRIPTS_OF = {
@@ -258,7 +260,7 @@ def lora_source(item: str) -> LoraSource:
         raise ValueError(f"LoRA {item}: the weight behind {said[:1]} must be a number, found {said[1:]!r}")
     if Path(source).exists():
         return LoraSource(source, None, None, weight)
-    name, _, file = source.partition(":") if not source.startswith(("C:", "D:")) else (source, "", "")
+    name, _, file = (source, "", "") if _DRIVE.match(source) else source.partition(":")
     name, _, revision = name.partition("@")
     parts = name.split("/")
     if not file and len(parts) > 2 and name.endswith(".safetensors") and not Path(name).parent.is_dir():

@@ -33,6 +33,7 @@ from posterkit.pipelines.flux_inputs import Condition, one_each
 from posterkit.pipelines.latents import unpack
 from posterkit.pipelines.output import PosterPipelineOutput
 from posterkit.pipelines.postercraft_parts import LONGEST_PROMPT, POSTER, PosterCraftParts
+from posterkit.pipelines.registry import OF_THE_HUB, distilled_defaults
 from posterkit.sizing import Size
 
 
@@ -98,6 +99,13 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
         if any(key.startswith(f"{cls.text_encoder_name}.") for key in weights):
             check_versions(TEXT_ENCODER_LORA)
         return found
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> PosterCraftPipeline:
+        """Load as every diffusers pipeline does; FLUX.1-schnell gets its 4 steps and 256 tokens."""
+        index = cls.load_config(pretrained_model_name_or_path, **{k: v for k, v in kwargs.items() if k in OF_THE_HUB})
+        kwargs = {**distilled_defaults(str(pretrained_model_name_or_path), dict(index)), **kwargs}
+        return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
 
     def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
         """Save as every diffusers pipeline does; ValueError while a LoRA is on the transformer."""

@@ -29,12 +29,11 @@ from posterkit.pipelines.output import PosterPipelineOutput
 from posterkit.pipelines.posteromni_parts import PosterOmniParts, chunks
 from posterkit.pipelines.processor import load_processor_if_needed
 from posterkit.pipelines.references import Poster, match_negatives
+from posterkit.pipelines.registry import OF_THE_HUB
 from posterkit.sizing import Size
 from posterkit.tasks import Anchor
 
 logger = logging.get_logger(__name__)
-
-_OF_THE_HUB = ("revision", "token", "cache_dir", "local_files_only", "force_download")
 
 
 class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
@@ -103,7 +102,7 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
         A folder of the first, single-image Qwen-Image-Edit says so in its index, and gets that model's instruction.
         """
         load_processor_if_needed(pretrained_model_name_or_path, kwargs)
-        index = cls.load_config(pretrained_model_name_or_path, **{k: v for k, v in kwargs.items() if k in _OF_THE_HUB})
+        index = cls.load_config(pretrained_model_name_or_path, **{k: v for k, v in kwargs.items() if k in OF_THE_HUB})
         if index.get("_class_name") == "QwenImageEditPipeline" and "picture_labels" not in index:
             kwargs = {"picture_labels": False, "condition_area": 1024 * 1024, **kwargs}
         return super().from_pretrained(pretrained_model_name_or_path, **kwargs)

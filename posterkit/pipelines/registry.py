@@ -18,6 +18,7 @@ from posterkit.messages import error_line
 from posterkit.pipelines.revision import each_source, path_and_weight
 from posterkit.tasks import TASKS, TEXT
 
+OF_THE_HUB = ("revision", "token", "cache_dir", "local_files_only", "force_download")  # arguments of its client
 _HUB_ID = re.compile(r"[\w-]+(\.[\w-]+)*/[\w.-]+")  # owner/name
 
 
@@ -239,6 +240,22 @@ def read_index(model: str) -> dict[str, Any]:
     if not isinstance(index, dict):
         raise ValueError(f"{model}: model_index.json must hold keys and values")
     return index
+
+
+def distilled_defaults(model: str, index: dict[str, Any]) -> dict[str, int]:
+    """Steps and tokens of FLUX.1-schnell, whose index does not say them; empty for every other model.
+
+    Args:
+        index: its `model_index.json`.
+    """
+    if index.get("_class_name") != "FluxPipeline" or "num_inference_steps" in index:
+        return {}
+    try:
+        config = read_json(read_file(model, "transformer/config.json"), "transformer/config.json")
+    except ValueError:  # whoever loads the model says it better
+        return {}
+    dev = not isinstance(config, dict) or config.get("guidance_embeds", True)
+    return {} if dev else {"num_inference_steps": 4, "max_sequence_length": 256}
 
 
 def _imported(dotted: str) -> Any:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import init_empty_weights
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -69,7 +70,7 @@ def read_transformer_file(path: Path, model: str, family: ModelFamily, dtype: An
         quantizer = diffusers.GGUFQuantizationConfig(compute_dtype=dtype)
         return transformer.from_single_file(str(path), quantization_config=quantizer, **where)
     if path.suffix != ".safetensors":
-        raise ValueError(f"a {path.suffix or 'nameless'} file; only .safetensors and .gguf files are read")
+        raise ValueError(f"a {path.suffix or 'nameless'} file; only .safetensors files are read, and .gguf")
     try:
         with safe_open(path, "pt") as file:
             keys = list(file.keys())
@@ -123,7 +124,7 @@ def check_tensors(
     found = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
     if any(name.startswith("double_blocks.") for name in shapes):
         found = _to_diffusers(found)
-    with torch.device("meta"):
+    with init_empty_weights():
         expected = transformer.from_config(config).state_dict()  # type: ignore[attr-defined]
     if missing := sorted(expected.keys() - found.keys()):
         raise ValueError(f"lacks {len(missing)} of {len(expected)} tensors, first {missing[0]}")

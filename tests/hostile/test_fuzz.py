@@ -27,7 +27,7 @@ from posterkit.rewards.remote import unpack, unpack_results
 from posterkit.schema import PosterRequest
 
 SEEDS = Path(__file__).parent / "seeds"
-RUNS = int(os.environ.get("POSTERKIT_FUZZ", "60"))
+RUNS = int(os.environ.get("POSTERKIT_FUZZ", "30"))
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
@@ -65,7 +65,8 @@ def ends_in_one_line(call: Callable[[], Any]) -> None:
 def fuzz(**strategies: Any) -> Callable[..., Any]:
     def decorate(test: Any) -> Any:
         checks = (HealthCheck.too_slow, HealthCheck.data_too_large)
-        return settings(max_examples=RUNS, deadline=None, suppress_health_check=checks)(given(**strategies)(test))
+        options = settings(max_examples=RUNS, deadline=None, database=None, suppress_health_check=checks)
+        return options(given(**strategies)(test))
 
     return decorate
 

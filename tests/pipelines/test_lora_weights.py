@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import tiny_flux
 import torch
+from accelerate import init_empty_weights
 from diffusers import FluxPipeline, FluxTransformer2DModel, QwenImageEditPlusPipeline, QwenImageTransformer2DModel
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
@@ -32,13 +33,13 @@ FLUX_LAYERS = {  # outputs and inputs of the authors' layers that LoRAs change
 
 @pytest.fixture(scope="module")
 def flux() -> Any:
-    with torch.device("meta"):
+    with init_empty_weights():
         return SimpleNamespace(transformer=FluxTransformer2DModel(num_layers=1, num_single_layers=1))
 
 
 @pytest.fixture(scope="module")
 def qwen() -> Any:
-    with torch.device("meta"):
+    with init_empty_weights():
         return SimpleNamespace(transformer=QwenImageTransformer2DModel(num_layers=1))
 
 

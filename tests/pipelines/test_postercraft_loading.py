@@ -14,6 +14,7 @@ from diffusers import DiffusionPipeline, FluxPipeline
 from safetensors.torch import load_file
 
 from posterkit import PosterCraftPipeline, compatibility
+from posterkit.generate.plan import Settings, find_checkpoint
 from posterkit.pipelines.loading import add_loras
 
 SMALL = {"width": 32, "height": 48, "num_inference_steps": 2, "max_sequence_length": 24, "output_type": "latent"}
@@ -198,3 +199,12 @@ def test_a_lora_on_a_text_encoder_is_refused_where_transformers_and_peft_do_not_
     add_loras(fresh, str(tmp_path / "transformer"))
     monkeypatch.undo()
     add_loras(PosterCraftPipeline(**tiny_flux.components()), str(tmp_path / "both"))
+
+
+@pytest.mark.parametrize(("guidance", "steps", "tokens"), [(True, 28, 512), (False, 4, 256)])
+def test_a_stock_schnell_folder_draws_in_four_steps(tmp_path, guidance, steps, tokens) -> None:
+    FluxPipeline(**tiny_flux.components(guidance=guidance)).save_pretrained(tmp_path)
+    pipe = PosterCraftPipeline.from_pretrained(tmp_path)
+    assert (pipe.config["num_inference_steps"], pipe.config["max_sequence_length"]) == (steps, tokens)
+    assert find_checkpoint(Settings(model=str(tmp_path)), "text").steps == steps
+    assert PosterCraftPipeline.from_pretrained(tmp_path, num_inference_steps=9).config["num_inference_steps"] == 9
