@@ -41,7 +41,9 @@ def describe(content: LoraContent) -> dict[str, str]:
     alphas = Counter(float(parts["alpha"]) for parts in content.parts.values() if "alpha" in parts)
     first = next(iter(content.parts.values()))
     dora = any("magnitude" in parts for parts in content.parts.values())
-    alpha = _counted(alphas) or str(content.config.get("lora_alpha", "not said, so the rank: scale 1"))
+    alpha = _counted(alphas) or str(
+        content.config_of("transformer").get("lora_alpha", "not said, so the rank: scale 1")
+    )
     return {
         "kind": "DoRA" if dora else "LoRA",
         "changes": ", ".join(f"{number} layers of the {kind}" for kind, number in kinds.items()),

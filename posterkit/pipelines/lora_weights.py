@@ -38,6 +38,11 @@ class LoraContent:
     base: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
 
+    def config_of(self, component: str) -> dict[str, Any]:
+        """PEFT's values for "transformer" or "text_encoder"; diffusers keeps both in one, with prefixes."""
+        own = f"{component}."
+        return {k.removeprefix(own): v for k, v in self.config.items() if k.startswith(own) or "." not in k}
+
 
 def read_lora_file(path: str | Path) -> LoraContent:
     """Read a LoRA of any tool.
@@ -63,7 +68,7 @@ def read_lora_file(path: str | Path) -> LoraContent:
             config = _mapping(beside.read_text(encoding="utf-8"), beside.name)
     except ValueError as fault:
         raise ValueError(f"LoRA {path}: {fault}") from None
-    return LoraContent(parts, _without_prefix(config), base, metadata)
+    return LoraContent(parts, config, base, metadata)
 
 
 def _parts(tensors: Mapping[str, Tensor]) -> dict[tuple[bool, str], dict[str, Tensor]]:
@@ -107,7 +112,7 @@ def lora_state_dict(content: LoraContent, pipe: Any) -> dict[str, Tensor]:
         rows = find_rows(name, known)
         if rows is None:
             raise ValueError(f"changes {one_line(name, 100)}, a layer that this {component} does not have")
-        scale = _scale(content.config, name, parts)
+        scale = _scale(content.config_of(component), name, parts)
         _put(made, component, rows, layers, name, parts, scale)
     return made
 
@@ -161,10 +166,6 @@ def _mapping(text: str, what: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"{what} must hold keys and values, found {type(found).__name__}")
     return found
-
-
-def _without_prefix(config: dict[str, Any]) -> dict[str, Any]:
-    return {key.removeprefix("transformer."): value for key, value in config.items()}
 
 
 def linear_layers(model: Any) -> dict[str, nn.Linear]:
