@@ -235,7 +235,8 @@ def one_line_of(text: str) -> None:
 
 
 READERS = {
-    "images": images, "sets": sets, "shards": sets, "manifests": manifests, "records": records, "rewards": rewards,
+    "images": images, "large": images, "sets": sets, "shards": sets, "manifests": manifests, "records": records,
+    "rewards": rewards,
     "configs": configs, "fonts": fonts, "sidecars": sidecars, "servers": servers, "loras": loras, "weights": weights,
     "folders": folders,
 }  # fmt: skip
