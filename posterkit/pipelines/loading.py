@@ -30,8 +30,11 @@ _SCRIPTS_OF = {
     "hy": ("armenian",), "bn": ("bengali",), "ta": ("tamil",),
 }  # fmt: skip
 
-# what the libraries raise for a damaged or foreign folder; a torn safetensors file has a kind of its own
-LOAD_FAULTS = (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError)
+# what the libraries raise for a damaged or foreign folder, whose configs they take at their word; a torn safetensors
+# file has a kind of its own
+LOAD_FAULTS = (
+    OSError, ValueError, KeyError, RuntimeError, ImportError, TypeError, AttributeError, IndexError, SafetensorError,
+)  # fmt: skip
 
 
 def quiet_bars() -> None:

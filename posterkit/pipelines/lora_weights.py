@@ -155,6 +155,8 @@ def _scale(config: Mapping[str, Any], layer: str, parts: Mapping[str, Tensor]) -
 
 
 def _pattern(pattern: Any, layer: str, common: Any) -> Any:
+    if not isinstance(pattern, dict | None):
+        raise ValueError(f"its alpha_pattern is {one_line(repr(pattern), 40)}, no mapping")
     for key, value in (pattern or {}).items():
         if layer == key or layer.endswith(f".{key}"):
             return value

@@ -149,7 +149,7 @@ def family_of(model: str, index: dict[str, Any] | None = None) -> ModelFamily:
         ValueError: no family opens it, or it has no index.
     """
     name = (read_index(resolve(model)) if index is None else index).get("_class_name")
-    name = name[-1] if isinstance(name, list) else name  # ["pipeline", "PosterCraftPipeline"]: the hub's form
+    name = name[-1] if isinstance(name, list) and name else name  # ["pipeline", "PosterCraftPipeline"]: the hub's form
     for family in FAMILIES.values():
         if name in family.index_classes:
             return family
