@@ -81,12 +81,11 @@ def test_the_seed_that_the_reward_likes_best_is_kept_and_made_again_alone(
 def test_of_equals_the_first_seed_is_kept(
     tmp_path: Path, craft: str, serve: Serve, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "a.png"
-    argv = ["generate", "waves", "--native", "--model", craft, "--seed", 7, "--best-of", 3, "-o", out]
-    assert run(*argv, "--reward", serve(Marks(0.5, 0.6, 0.6))) == 0
-    assert read_record(out)["chosen"]["seed"] == 8 and "tells none" not in capsys.readouterr().out
-    assert run(*argv, "--reward", serve(Marks(0.5, 0.5, 0.5))) == 0
-    assert read_record(out)["chosen"]["seed"] == 7
+    argv = ["generate", "waves", "--native", "--model", craft, "--seed", 7, "--best-of", 3]
+    assert run(*argv, "--reward", serve(Marks(0.5, 0.6, 0.6)), "-o", tmp_path / "a.png") == 0
+    assert read_record(tmp_path / "a.png")["chosen"]["seed"] == 8 and "tells none" not in capsys.readouterr().out
+    assert run(*argv, "--reward", serve(Marks(0.5, 0.5, 0.5)), "-o", tmp_path / "b.png") == 0
+    assert read_record(tmp_path / "b.png")["chosen"]["seed"] == 7
     assert "the reward tells none of them apart; the first is kept" in capsys.readouterr().out
 
 
