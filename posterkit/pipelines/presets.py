@@ -297,10 +297,27 @@ def _place(pipe: Any, plan: Preset, machine: Hardware, family: ModelFamily, dtyp
     if plan.offload == "model":
         pipe.enable_model_cpu_offload(device=machine.device)
     elif plan.offload == "group":
-        # without streams: with them, and recorded, images came out wrong or not at all (diffusers issue 12673)
-        pipe.enable_group_offload(onload_device=machine.device, offload_type="block_level", num_blocks_per_group=1)
+        group_offload(pipe, machine.device)
     else:
         pipe.to(machine.device)
+
+
+def group_offload(pipe: Any, device: torch.device) -> None:
+    """The transformer's blocks and the text encoders' layers take turns on the card; the autoencoder stays there.
+
+    A text encoder has no blocks that diffusers knows, so that T5 (9.5 GB) and Qwen2.5-VL (16.6 GB) would be one group
+    each. An autoencoder's `encode` and `decode` go round `forward`, where the hooks that move it stand.
+    """
+    from diffusers.hooks import apply_group_offloading
+
+    # without streams: with them, and recorded, images came out wrong or not at all (diffusers issue 12673)
+    levels = {"transformer": {"offload_type": "block_level", "num_blocks_per_group": 1}}
+    for name, part in pipe.components.items():
+        if name == "vae":
+            part.to(device)
+        elif isinstance(part, torch.nn.Module):
+            level: dict[str, Any] = levels.get(name, {"offload_type": "leaf_level"})
+            apply_group_offloading(part, onload_device=device, **level)
 
 
 def _preset_folder() -> Path:

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 import tiny_flux
+import tiny_qwen
 import torch
 import yaml
 from diffusers import FluxPipeline
+from PIL import Image
 from safetensors.torch import save_file
 
-from posterkit import PosterCraftPipeline
+from posterkit import PosterCraftPipeline, PosterOmniPipeline
 from posterkit.pipelines import presets
 from posterkit.pipelines.loading import card_scripts
 from posterkit.pipelines.presets import Hardware, choose_preset, load_pipeline, preset_names, read_preset
@@ -294,6 +296,32 @@ def test_a_preset_makes_bitsandbytes_settings_for_its_components():
     assert made["text_encoder_2"].load_in_8bit
     assert type(made["transformer"]).__module__.startswith("diffusers.")
     assert type(made["text_encoder_2"]).__module__.startswith("transformers.")
+
+
+def hooked(module: torch.nn.Module) -> int:
+    return sum(hasattr(part, "_diffusers_hook") for part in module.modules())
+
+
+def test_group_offloading_changes_no_pixel_and_takes_text_encoders_layer_by_layer(base):
+    plain, turns = load_pipeline(base, device="cpu"), load_pipeline(base, device="cpu")
+    presets.group_offload(turns, torch.device("cpu"))
+    same(draw(turns), draw(plain))
+    leaves = (torch.nn.Linear, torch.nn.Embedding)
+    layers = [part for part in turns.text_encoder_2.modules() if isinstance(part, leaves)]
+    assert hooked(turns.text_encoder_2) >= len(layers) > 8
+    assert hooked(turns.transformer) >= 2  # a double and a single block
+    assert hooked(turns.vae) == 0  # it stays on the card
+
+
+def test_group_offloading_reaches_qwens_encoder():
+    parts = tiny_qwen.components()
+    pipe = PosterOmniPipeline(**parts)
+    picture = Image.new("RGB", (56, 84), "teal")
+    with torch.no_grad():
+        expected = pipe.encode_prompt("make it night", [picture])[0]
+        presets.group_offload(pipe, torch.device("cpu"))
+        assert torch.equal(pipe.encode_prompt("make it night", [picture])[0], expected)
+    assert hooked(pipe.text_encoder) > 8 and hooked(pipe.vae) == 0
 
 
 def test_a_small_model_on_a_card_stays_whole_in_float32():
