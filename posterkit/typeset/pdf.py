@@ -137,7 +137,7 @@ def to_pdf(poster: Composition, dpi: int | None = None, metadata: str = "") -> b
     stream = io.BytesIO()
     canvas = Canvas(stream, pagesize=(width * points, height * points), pageCompression=1, invariant=1)
     canvas.setTitle(poster.boxes[0].text.replace("\n", " ") if poster.boxes else "poster")
-    canvas._preamble = ""  # which would choose a font
+    canvas._preamble = ""  # which would choose a font  # pyright: ignore[reportAttributeAccessIssue]
     canvas.drawImage(ImageReader(poster.background), 0, 0, width * points, height * points)
     for rule, color in poster.rules:
         _rectangle(canvas, rule, color, height, points)

@@ -57,8 +57,10 @@ class TypesetPoster(Composition):
                 temporary.write_text(self.svg(), encoding="utf-8")
             elif suffix == ".pdf":
                 temporary.write_bytes(self.pdf(dpi))
+            elif suffix in (".jpg", ".jpeg", ".webp"):
+                self.image.save(temporary, quality=95)
             else:
-                self.image.save(temporary, **({"quality": 95} if suffix in (".jpg", ".jpeg", ".webp") else {}))
+                self.image.save(temporary)
         return file
 
 
