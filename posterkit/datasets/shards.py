@@ -100,7 +100,7 @@ def shard_members(path: str | Path) -> dict[str, tuple[int, int]]:
                     last = member.offset
                     if member.isreg():
                         members[member.name] = (member.offset_data, member.size)
-                    file.members.clear()  # it keeps every header that it has read
+                    file.members.clear()  # type: ignore[attr-defined] - it keeps every header that it has read
                     if len(members) > MAX_MEMBERS:
                         raise ValueError(f"{path}: more than {MAX_MEMBERS} files in one shard")
         except tarfile.TarError as error:

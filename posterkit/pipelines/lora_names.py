@@ -86,7 +86,7 @@ def layer_names(layers: Mapping[str, object]) -> dict[str, tuple[Rows, ...]]:
     Args:
         layers: of a transformer or a text encoder, by diffusers' and transformers' names.
     """
-    names = {_flat(layer): (Rows(layer),) for layer in layers}
+    names: dict[str, tuple[Rows, ...]] = {_flat(layer): (Rows(layer),) for layer in layers}
     for layer in layers:
         for pattern, made in _AUTHORS:
             if found := re.fullmatch(pattern, layer):

@@ -103,7 +103,8 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> PosterCraftPipeline:
         """Load as every diffusers pipeline does; FLUX.1-schnell gets its 4 steps and 256 tokens."""
-        index = cls.load_config(pretrained_model_name_or_path, **{k: v for k, v in kwargs.items() if k in OF_THE_HUB})
+        hub = {k: v for k, v in kwargs.items() if k in OF_THE_HUB}
+        index: Any = cls.load_config(pretrained_model_name_or_path, **hub)
         kwargs = {**distilled_defaults(str(pretrained_model_name_or_path), dict(index)), **kwargs}
         return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
 

@@ -102,7 +102,8 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
         A folder of the first, single-image Qwen-Image-Edit says so in its index, and gets that model's instruction.
         """
         load_processor_if_needed(pretrained_model_name_or_path, kwargs)
-        index = cls.load_config(pretrained_model_name_or_path, **{k: v for k, v in kwargs.items() if k in OF_THE_HUB})
+        hub = {k: v for k, v in kwargs.items() if k in OF_THE_HUB}
+        index: Any = cls.load_config(pretrained_model_name_or_path, **hub)
         if index.get("_class_name") == "QwenImageEditPipeline" and "picture_labels" not in index:
             kwargs = {"picture_labels": False, "condition_area": 1024 * 1024, **kwargs}
         return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
