@@ -135,6 +135,8 @@ def read_scene(prompt: str) -> Scene:
     notes: list[str] = []
     if exact:
         main = next((span for span in exact if span.name not in _ORBS), exact[0])
+        if main.name == "bottle":  # of perfume
+            main = next((span for span in exact if span.name == "perfume"), main)
         subject = "ringed planet" if main.name == "planet" and _RINGS.search(prose) else main.name
     elif found:
         main = found[0]
@@ -232,7 +234,8 @@ def _spans(prose: str) -> list[Span]:
     kept.sort()
     # "roses" and "rosas" are flowers, but pink behind another noun
     for n, span in enumerate(kept):
-        if n and kept[n - 1].kind == "subject" and prose[span.start : span.end].lower() in ("rose", "roses", "rosas"):
+        behind = n and kept[n - 1].kind in ("subject", "kin", "background")
+        if behind and prose[span.start : span.end].lower() in ("rose", "roses", "rosas"):
             kept[n] = span._replace(kind="color", name="pink")
     return kept
 

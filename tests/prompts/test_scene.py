@@ -75,3 +75,16 @@ def test_a_caption_in_minis_language_stays_as_it_is():
     )
     captions = {source[number].caption for number in range(150)}
     assert {read_scene(caption).caption() for caption in captions} == captions
+
+
+@pytest.mark.parametrize(
+    ("prompt", "caption"),
+    [
+        ("Une bouteille de parfum sur un fond rose", "perfume pink background"),
+        ("Un flacon de parfum, fond rose", "perfume pink background"),
+        ("Ein Jazzkonzert, orangefarbener Hintergrund", "record orange background"),
+        ("Des roses sur fond bleu", "flower blue background"),
+    ],
+)
+def test_rose_is_pink_behind_a_noun_and_compounds_are_read(prompt, caption):
+    assert read_scene(prompt).caption() == caption
