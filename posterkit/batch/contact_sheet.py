@@ -43,7 +43,10 @@ def contact_sheet(frames: Sequence[Frame], columns: int | None = None, cell: int
     """
     if not frames:
         raise ValueError("a contact sheet needs at least one poster")
-    columns = columns or min(len(frames), max(3, math.ceil(math.sqrt(len(frames) * 1.9))))
+    if columns is None:
+        about = math.ceil(math.sqrt(len(frames) * 1.9))
+        near = range(max(3, about - 1), about + 2)
+        columns = min(len(frames), min(near, key=lambda count: (-len(frames) % count, abs(count - about))))
     rows = math.ceil(len(frames) / columns)
     cell = max(48, min(cell, int(math.sqrt(MAX_AREA / (columns * rows * 1.7)))))
     gap, tall = max(6, cell // 10), round(cell * 1.47)

@@ -316,7 +316,7 @@ def _write_sheet(
     done: Sequence[tuple[PosterRequest | BadRow, LedgerEntry]], out: Path, inputs: Collection[Path]
 ) -> Path | None:
     frames = [
-        Frame(out / entry.out, Path(entry.out).stem, _under(entry, row), _files(replace(row, mask=None)))
+        Frame(out / entry.out, Path(entry.out).stem, _under(entry, row, out), _files(replace(row, mask=None)))
         for row, entry in done[:ON_SHEET]
         if entry.out and isinstance(row, PosterRequest)
     ]
@@ -363,7 +363,10 @@ def _chosen(entry: LedgerEntry, record: dict[str, Any]) -> LedgerEntry:
     return replace(entry, seed=chosen.get("seed"), value=chosen.get("value"))
 
 
-def _under(entry: LedgerEntry, row: PosterRequest) -> str:
-    """What stands under a poster's name on the sheet."""
-    task = (entry.task or "").replace("_", " ")
-    return task if entry.value is None else f"{task}, best of {row.best_of}: {entry.value:.2f}"
+def _under(entry: LedgerEntry, row: PosterRequest, out: Path) -> str:
+    """What stands under a poster's name on the sheet: its task, and what it was painted over."""
+    said = (entry.task or "").replace("_", " ")
+    if Path(entry.out or "").suffix == ".png":
+        strength = read_record(out / str(entry.out))["row"].get("strength")
+        said += f", {100 * strength:g} % over a draft" if strength else ", from noise"
+    return said if entry.value is None else f"{said}, best of {row.best_of}: {entry.value:.2f}"

@@ -121,7 +121,7 @@ class JsonClient:
                     if time.monotonic() > deadline:
                         raise _Busy(f"no whole reply in {self.timeout:g} s")
         except httpx.TimeoutException:
-            raise _Busy(f"no reply in {self.timeout:g} s") from None
+            raise _Busy(f"no {'whole ' if received else ''}reply in {self.timeout:g} s") from None
         except httpx.HTTPError as error:
             raise _Busy(_said(error)) from None
         if reply.status_code in _TRY_AGAIN:
