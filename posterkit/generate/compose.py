@@ -10,9 +10,10 @@ from PIL import Image
 
 from posterkit.generate.draw import PreparedPoster
 from posterkit.generate.enlarge import enlarge
-from posterkit.generate.obstacles import find_obstacles
+from posterkit.generate.obstacles import find_obstacles, find_subject
 from posterkit.generate.plan import SPELLS_FROM, PosterPlan
 from posterkit.generate.record import FinishedPoster, record_of
+from posterkit.layout import Box, Obstacle
 from posterkit.pipelines.keep import keep_pixels, seam_width
 from posterkit.typeset.poster import typeset
 
@@ -33,7 +34,9 @@ def finish(poster: PreparedPoster, drawing: Image.Image, parameters: dict[str, A
     if plan.brief is not None:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            avoid = find_obstacles(image) if _has_things_to_avoid(plan) else ()
+            avoid = find_obstacles(image) if _has_things_to_avoid(plan) else []
+            own = poster.things and poster.things.getchannel("A").getbbox()
+            avoid += [Obstacle(Box(*own), "subject")] if own else find_subject(image)
             lettered = typeset(image, plan.brief, avoid=avoid, **plan.type)
         notes += [str(warning.message) for warning in caught]
         image = lettered.image.convert("RGB")

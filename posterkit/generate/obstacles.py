@@ -1,4 +1,4 @@
-"""What of a picture the texts must leave free: faces, and lettering that it has already."""
+"""What of a picture the texts must leave free: faces, lettering that it has already, and its subject."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from PIL import Image
 from posterkit.layout import Box, Obstacle
 from posterkit.metrics.faces import find_faces
 from posterkit.metrics.poster_reader import open_poster_reader
+from posterkit.pipelines.segmenters import open_segmenter
 
 _READ_AT = 1280  # pixels; a longer side is reduced to it, smaller lettering than then reads is no obstacle
 _FACE = 0.18  # of a face's side, added all round it: hair and chin
+_SUBJECT = 0.03  # of the picture; a smaller thing is no subject
 _LEAST = 0.0004  # of the picture; smaller lettering may be covered
 
 
@@ -28,6 +30,12 @@ def find_obstacles(image: Image.Image) -> list[Obstacle]:
         if letters > 1 and box.width * box.height >= _LEAST * small.width * small.height:
             found.append(Obstacle(_scaled(box, scale), "lettering"))
     return found
+
+
+def find_subject(image: Image.Image) -> list[Obstacle]:
+    """The box of what stands out of a picture, if anything does, in its pixels."""
+    found = open_segmenter("rules")(image.convert("RGB"), ())
+    return [Obstacle(Box(*thing.box), "subject") for thing in found[:1] if thing.share >= _SUBJECT]
 
 
 def _scaled(box: Box, scale: float) -> Box:

@@ -220,8 +220,8 @@ def _scored(
 
 def _weight(thing: Obstacle, size: tuple[int, int]) -> float:
     """How bad it is to cover a thing: a face is worse than words, and words than a small sign."""
-    if thing.kind == "face":
-        return 12.0
+    if thing.kind != "lettering":
+        return 12.0 if thing.kind == "face" else 3.0
     return float(np.clip(thing.box.width * thing.box.height / (0.01 * size[0] * size[1]), 0.2, 1.0))
 
 

@@ -77,10 +77,10 @@ class Element:
 
 @dataclass(frozen=True)
 class Obstacle:
-    """What of a picture texts must not cover: a face, or lettering that it has already."""
+    """What of a picture texts must not cover: a face, lettering that it has already, or better not: its subject."""
 
     box: Box
-    kind: Literal["face", "lettering"]
+    kind: Literal["face", "lettering", "subject"]
 
 
 @dataclass(frozen=True)

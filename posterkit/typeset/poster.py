@@ -107,6 +107,7 @@ def typeset(
     )  # fmt: skip
     free = job.given is not None
     placed = [_set(element, job.style, job.extra, free=free, size=picture.size) for element in layout]
+    avoid = [thing for thing in avoid if thing.kind != "subject"]  # it counts in placing alone
     hidden = covered_by(placed, avoid)
     if hidden:
         warnings.warn(
