@@ -33,11 +33,13 @@ def test_every_input_ends_in_one_line_or_a_result(tmp_path_factory: pytest.TempP
     corpus, tmp_path = tmp_path_factory.mktemp("corpus"), tmp_path_factory.mktemp("work")
     build(corpus, [kind])
     before = listed(corpus)
+    cache = str(tmp_path_factory.mktemp("cache"))  # where the libraries keep what they fetch and compile
     paths = os.pathsep.join(map(str, (ROOT, HERE, ROOT / "tests" / "support")))
     done = subprocess.run(
         [sys.executable, HERE / "hostile_reader.py", kind, corpus / kind],
         cwd=tmp_path, capture_output=True, text=True, timeout=600,
-        env={**os.environ, "PYTHONPATH": paths, "HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": paths, "HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1",
+             "HF_HOME": cache, "XDG_CACHE_HOME": cache},
     )  # fmt: skip
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     ended = {row["input"]: row for row in rows if "input" in row}
