@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,20 +91,13 @@ def near_pairs(hashes: Hashes, distance: int) -> NDArray[np.int64]:
         key = (hashes >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1)
         order = np.argsort(key, kind="stable")
         starts = np.flatnonzero(np.diff(key[order], prepend=key[order][:1] + np.uint64(1)))
-        for bucket in np.split(order, starts[1:]):
-            found += _pairs_in(bucket, hashes, distance)
+        for bucket in np.split(order, starts[1:]):  # hashes with one band in common: all are compared, some at a time
+            values, rows = hashes[bucket], max(1, _BLOCK // max(1, len(bucket)))
+            for start in range(0, len(bucket) - 1, rows):
+                apart = np.bitwise_count(values[start : start + rows, None] ^ values[None, start:])
+                a, b = np.nonzero(apart <= distance)
+                later = b > a
+                found.append(np.stack([bucket[start + a[later]], bucket[start + b[later]]], axis=1))
     pairs = np.concatenate(found)
     pairs.sort(axis=1)
     return np.unique(pairs, axis=0)
-
-
-def _pairs_in(bucket: NDArray[np.int64], hashes: Hashes, distance: int) -> Iterator[NDArray[np.int64]]:
-    """Near pairs among hashes with one band in common, all of them compared, some rows at a time."""
-    values = hashes[bucket]
-    rows = max(1, _BLOCK // max(1, len(bucket)))
-    for start in range(0, len(bucket) - 1, rows):
-        apart = np.bitwise_count(values[start : start + rows, None] ^ values[None, start:])
-        a, b = np.nonzero(apart <= distance)
-        later = b > a
-        if later.any():
-            yield np.stack([bucket[start + a[later]], bucket[start + b[later]]], axis=1)

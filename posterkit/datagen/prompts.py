@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from posterkit.datasets.sample_files import Row
-from posterkit.llm.open_model import opened_once
+from posterkit.llm.client import LanguageModel
+from posterkit.llm.open_model import open_language_model, opened_once
 from posterkit.prompts import PosterBrief, quotes
+from posterkit.prompts.expansion import asking
 
 WORDS = Path(__file__).parent / "words"
 LANGUAGES = ("en", "zh")
@@ -215,7 +216,7 @@ def _capital(text: str) -> str:
 
 @dataclass(frozen=True)
 class Writer:
-    """The step that has a language model write the prose anew; the quoted texts stay, letter for letter.
+    """A step that has a language model write the prose anew; the quoted texts stay, letter for letter.
 
     Args:
         source: "rules" leaves the prose as it is; else an endpoint's URL, or a local model's folder or hub id.
@@ -235,8 +236,6 @@ class Writer:
         """
         if self.source == "rules":
             return draft
-        from posterkit.prompts.expansion import asking
-
         chat = self.open()
         brief = PosterBrief.from_prompt(draft.prompt)
         answer = asking(chat)(brief)
@@ -246,21 +245,17 @@ class Writer:
             return replace(draft, why_not=f"{chat.name}: {fault}")
         return replace(draft, prompt=prompt, by=chat.name)
 
-    def open(self) -> Any:
+    def open(self) -> LanguageModel:
         """The language model, opened once a process.
 
         Raises:
             ValueError: it cannot be one at all.
             AnswerError: a local model cannot be loaded.
         """
-        return _chat(self.source, self.model, self.device)
+        return _open_once(self.source, self.model, self.device)
 
 
-@opened_once()
-def _chat(source: str, model: str | None, device: str) -> Any:
-    from posterkit.llm.open_model import open_language_model
-
-    return open_language_model(source, model, device)
+_open_once = opened_once()(open_language_model)
 
 
 def encode_prompt(prompt: PosterPrompt) -> tuple[Row, dict[str, bytes]]:

@@ -19,8 +19,9 @@ import numpy as np
 from PIL import Image
 
 from posterkit.documents import read_text
+from posterkit.metrics.arrangement import box_overlap
 from posterkit.prompts import COLORS
-from posterkit.schema import DrawnLine, DrawnText, PosterSample, Region
+from posterkit.schema import RGB, Box, DrawnLine, DrawnText, PosterSample, Region
 from posterkit.sizing import Size
 from posterkit.typeset.contrast import luminance
 from posterkit.typeset.fonts import FACES, Face
@@ -123,7 +124,7 @@ class Instance:
     degrees: float
     row: int
     column: int
-    box: tuple[int, int, int, int]
+    box: Box
 
     def draw(self, align: float) -> tuple[Image.Image, tuple[int, int], tuple[DrawnLine, ...]]:
         """Its ink (mode L), the ink's place on the picture, and its lines' boxes there."""
@@ -160,16 +161,16 @@ def render_text(
     Raises:
         ValueError: no face has the letters of any script, or nothing found a place.
     """
-    wanted = count or rng.choices((1, 2, 3), (5, 3, 2))[0]
+    number = count or rng.choices((1, 2, 3), (5, 3, 2))[0]
     light = luminance(np.asarray(picture)[::EVERY, ::EVERY])
     placed: list[Instance] = []
-    colors: list[tuple[tuple[int, int, int], str]] = []
-    for attempt in range(wanted * _TRIES):
-        if len(placed) == wanted:
+    colors: list[tuple[RGB, str]] = []
+    for attempt in range(number * _TRIES):
+        if len(placed) == number:
             break
-        least = 1 + (CONTRAST - 1) * (1 - attempt / (wanted * _TRIES))  # a busy photograph takes what it can get
+        least = 1 + (CONTRAST - 1) * (1 - attempt / (number * _TRIES))  # a busy photograph takes what it can get
         instance = _instance(Size(*picture.size), rng, rng.choice(wordings), faces)
-        if instance is None or any(_overlap(instance.box, other.box) for other in placed):
+        if instance is None or any(box_overlap(instance.box, other.box) for other in placed):
             continue
         found = _color(light, instance, rng, least)
         if found:
@@ -249,9 +250,7 @@ def _broken(text: str, rng: Random) -> list[str]:
     return [joint.join(pieces[a:b]) for a, b in pairwise(cuts) if b > a]
 
 
-def _turned(
-    ink: Image.Image, boxes: Sequence[tuple[int, int, int, int]], degrees: float
-) -> tuple[Image.Image, list[tuple[int, int, int, int]]]:
+def _turned(ink: Image.Image, boxes: Sequence[Box], degrees: float) -> tuple[Image.Image, list[Box]]:
     """Ink turned counter-clockwise, cropped to itself, and the boxes around the turned lines."""
     turned = ink.rotate(degrees, Image.Resampling.BICUBIC, expand=True)
     angle = math.radians(degrees)
@@ -274,9 +273,7 @@ def _turned(
     return turned.crop((left, top, right, bottom)), inside
 
 
-def _color(
-    light: np.ndarray, instance: Instance, rng: Random, least: float
-) -> tuple[tuple[int, int, int], str] | None:
+def _color(light: np.ndarray, instance: Instance, rng: Random, least: float) -> tuple[RGB, str] | None:
     """A named colour that stands out from what is behind the text; None where neither a few nor black or white do.
 
     Args:
@@ -294,10 +291,8 @@ def _color(
 
 def _clause(instance: Instance, color: str, rng: Random) -> str:
     """What the caption says of one text: the words, the colour, the place, and how it is set."""
-    if (instance.row, instance.column) == (1, 1):
-        place = "in the center"
-    else:
-        place = f"at the {ROWS[instance.row]} {COLUMNS[instance.column]}"
+    row, column = instance.row, instance.column
+    place = "in the center" if (row, column) == (1, 1) else f"at the {ROWS[row]} {COLUMNS[column]}"
     ways = {"vertical": "running upwards", "tilted": "slightly tilted", "lines": f"on {len(instance.lines)} lines"}
     turn = ways.get(instance.turn, "") if instance.turn != "lines" or len(instance.lines) > 1 else ""
     more = "".join(f", {way}" for way in (turn, _STYLES[instance.face.style]) if way)
@@ -305,7 +300,3 @@ def _clause(instance: Instance, color: str, rng: Random) -> str:
     text = f'"{instance.text}"' if '"' not in instance.text else text
     start = place[:1].upper() + place[1:]
     return rng.choice(_FORMS).format(text=text, color=color, place=place, Place=start, more=more)
-
-
-def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

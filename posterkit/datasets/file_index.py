@@ -1,4 +1,4 @@
-"""What is known of a set's rows from an earlier start, so that pictures which have not changed are not read again."""
+"""An index of what a set's pictures hold, so that pictures which have not changed are not read again."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import json
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from posterkit.datasets.dataset import PosterDataset, SetFiles
+from posterkit.datasets.dataset import PosterDataset
 from posterkit.datasets.encoder_cache import content_name, pictures_named, said_by
 from posterkit.image_io import read_size, written_whole
 from posterkit.sizing import Size
@@ -42,10 +42,10 @@ class FileIndex:
     one is as good as none. A file that changed within the last two seconds is not yet trusted.
 
     Args:
-        folder: where memos lie, beside the encoder cache.
+        folder: where the index files lie, beside the encoder cache.
         dataset: the set.
         part: this process's number; two processes of one number overwrite each other's work, nothing else.
-        say: told once a minute how far reading is.
+        say: gets a line once a minute on how far reading is.
     """
 
     def __init__(
@@ -76,12 +76,14 @@ class FileIndex:
             OSError, ValueError, KeyError, TypeError, AttributeError: one cannot be read, or the row is wrong.
         """
         row, files = self.dataset.rows[number], self.dataset.files
-        mark, newest = _mark(row, files)
+        stamps = [(key, name, *files.stamp(row, name)) for key, name in pictures_named(row)]
+        said = json.dumps([said_by(row), row.get("shard"), stamps], sort_keys=True)
+        mark = hashlib.blake2b(said.encode(), digest_size=16).digest()
         if mark not in self._known:
             size = read_size(files.read(row, row["target"]), name=row["target"])
             self._known[mark] = Facts(content_name(row, files), size)
             self.read += 1
-            if newest < time.time() - _SETTLED:
+            if max((stamp[-1] / 1e9 for stamp in stamps), default=0.0) < time.time() - _SETTLED:
                 self._mine[mark] = self._known[mark]
             if time.monotonic() > self._saved_at + _SAVE_EVERY:
                 self.save()
@@ -109,13 +111,6 @@ class FileIndex:
         with written_whole(self.path) as temporary:
             temporary.write_bytes(hashlib.sha256(records).digest() + records)
         self._saved = self.read
-
-
-def _mark(row: dict[str, Any], files: SetFiles) -> tuple[bytes, float]:
-    """A hash of what a row says and of its files' names, sizes and times; and the newest of these times."""
-    stamps = [(key, name, *files.stamp(row, name)) for key, name in pictures_named(row)]
-    said = json.dumps([said_by(row), row.get("shard"), stamps], sort_keys=True)
-    return hashlib.blake2b(said.encode(), digest_size=16).digest(), max((s[-1] / 1e9 for s in stamps), default=0.0)
 
 
 def _unsealed(path: Path) -> dict[bytes, Facts]:

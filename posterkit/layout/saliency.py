@@ -22,12 +22,13 @@ def saliency(image: Image.Image) -> np.ndarray:
     Returns:
         `(h, w)` float32 in [0, 1], the picture's shape with a long side of 96 cells (or fewer for smaller pictures).
     """
-    small = _reduced(image)
-    rgb = np.asarray(small, np.float32) / 255
+    rgb = np.asarray(reduced(image), np.float32) / 255
     light = rgb @ np.asarray([0.299, 0.587, 0.114], np.float32)
     opponents = np.stack([light, rgb[..., 0] - rgb[..., 1], (rgb[..., 0] + rgb[..., 1]) / 2 - rgb[..., 2]], -1)
     edges = ndimage.gaussian_filter(ndimage.gaussian_gradient_magnitude(light, 0.7), 2)
-    cues = (_spectral_residual(light), _center_surround(opponents), edges)
+    blurred = [ndimage.gaussian_filter(opponents, (sigma, sigma, 0)) for sigma in (1, 2, 4, 8, 16)]
+    surround = np.mean([np.abs(blurred[fine] - blurred[fine + 2]).max(-1) for fine in range(3)], axis=0)
+    cues = (_spectral_residual(light), surround, edges)
     # a cue that hardly varies over the picture says nothing: it is scaled by a floor, not blown up to [0, 1]
     scaled = [
         np.clip(cue / max(float(np.percentile(cue, 98)), floor), 0, 1) for cue, floor in zip(cues, FLOORS, strict=True)
@@ -65,18 +66,14 @@ def people(image: Image.Image) -> np.ndarray:
     Returns:
         `(h, w)` float32 in [0, 1], of the size of `saliency`'s map.
     """
-    ycc = np.asarray(_reduced(image).convert("YCbCr"), np.float32)
+    ycc = np.asarray(reduced(image).convert("YCbCr"), np.float32)
     light, blue, red = ycc[..., 0], ycc[..., 1], ycc[..., 2]
     skin = (blue >= 77) & (blue <= 127) & (red >= 136) & (red <= 173) & (light > 30)
     dense = ndimage.gaussian_filter(ndimage.binary_opening(skin, iterations=2).astype(np.float32), 2.5)
     return np.clip(dense - 2 * float(skin.mean()), 0, 1)
 
 
-def _reduced(image: Image.Image) -> Image.Image:
+def reduced(image: Image.Image, mode: str = "RGB") -> Image.Image:
+    """The image at the working size, in a mode of Pillow."""
     scale = min(1.0, WORKING_SIZE / max(image.size))
-    return image.convert("RGB").resize([max(2, round(side * scale)) for side in image.size], Image.Resampling.BOX)
-
-
-def _center_surround(opponents: np.ndarray) -> np.ndarray:
-    blurred = [ndimage.gaussian_filter(opponents, (sigma, sigma, 0)) for sigma in (1, 2, 4, 8, 16)]
-    return np.mean([np.abs(blurred[fine] - blurred[fine + 2]).max(-1) for fine in range(3)], axis=0)
+    return image.convert(mode).resize([max(2, round(side * scale)) for side in image.size], Image.Resampling.BOX)

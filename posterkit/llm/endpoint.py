@@ -9,8 +9,6 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from PIL import Image
-
 from posterkit.llm.client import IMAGE_SIDE, AnswerError, Images, Schema, reduced
 from posterkit.llm.http import JsonClient, RequestRefused
 from posterkit.messages import one_line
@@ -107,8 +105,13 @@ class Endpoint:
         return [probability / sum(found) for probability in found]
 
     def _body(self, system: str, user: str, images: Images) -> dict[str, Any]:
-        pictures = [{"type": "image_url", "image_url": {"url": self._data_url(image)}} for image in images]
-        content = [*pictures, {"type": "text", "text": user}] if pictures else user
+        content: Any = []
+        for image in images:
+            file = io.BytesIO()
+            reduced(image, self.image_side).save(file, "JPEG", quality=95, subsampling=0)
+            url = f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+            content.append({"type": "image_url", "image_url": {"url": url}})
+        content = [*content, {"type": "text", "text": user}] if content else user
         return {
             "model": self.find_model(),
             "messages": [{"role": "system", "content": system}, {"role": "user", "content": content}],
@@ -146,8 +149,3 @@ class Endpoint:
     def reach(self) -> None:
         """AnswerError where no server answers; the answer does not matter, since not all endpoints list models."""
         self._client.reach("/models")
-
-    def _data_url(self, image: Image.Image) -> str:
-        file = io.BytesIO()
-        reduced(image, self.image_side).save(file, "JPEG", quality=95, subsampling=0)
-        return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"

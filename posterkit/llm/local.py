@@ -142,7 +142,11 @@ def _load(source: str, dtype: Any) -> tuple[bool, Any, Any]:
 
     config = type(AutoConfig.from_pretrained(source, trust_remote_code=False))
     sees = config in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
-    reads = _without_videos(PROCESSOR_MAPPING[config]) if sees else AutoTokenizer
+    reads: Any = AutoTokenizer
+    if sees:  # the processor without its part for videos, which needs torchvision; posters are no videos
+        processor = PROCESSOR_MAPPING[config]
+        attributes = [name for name in processor.get_attributes() if name != "video_processor"]
+        reads = type(processor.__name__, (processor,), {"get_attributes": classmethod(lambda cls: attributes)})
     kind: Any = AutoModelForImageTextToText if sees else AutoModelForCausalLM
     model, loaded = kind.from_pretrained(
         source, trust_remote_code=False, use_safetensors=True, dtype=dtype, output_loading_info=True
@@ -150,9 +154,3 @@ def _load(source: str, dtype: Any) -> tuple[bool, Any, Any]:
     if loaded["missing_keys"]:  # what is made up in their place would answer at random
         raise ValueError(f"its files lack {sorted(loaded['missing_keys'])[0]}")
     return sees, reads.from_pretrained(source, trust_remote_code=False), model
-
-
-def _without_videos(processor: Any) -> Any:
-    """The processor class without its part for videos, which needs torchvision; posters are no videos."""
-    attributes = [name for name in processor.get_attributes() if name != "video_processor"]
-    return type(processor.__name__, (processor,), {"get_attributes": classmethod(lambda cls: attributes)})

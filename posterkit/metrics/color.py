@@ -87,7 +87,11 @@ def border_color(image: NDArray[np.uint8], frame: float = FRAME) -> Array:
     Returns:
         `(3,)` Lab.
     """
-    return np.median(srgb_to_lab(image[_frame_mask(image.shape[:2], frame)]), axis=0)
+    height, width = image.shape[:2]
+    mask = np.ones((height, width), dtype=bool)
+    dy, dx = max(1, round(height * frame)), max(1, round(width * frame))
+    mask[dy:-dy, dx:-dx] = False
+    return np.median(srgb_to_lab(image[mask]), axis=0)
 
 
 def palette(image: NDArray[np.uint8], k: int = 6, keep: NDArray[np.bool_] | None = None) -> Palette:
@@ -188,14 +192,6 @@ def _three(values: NDArray) -> Array:
     if values.shape[-1] != 3:
         raise ValueError(f"colours need a last axis of 3, got shape {values.shape}")
     return values
-
-
-def _frame_mask(shape: tuple[int, ...], frame: float) -> NDArray[np.bool_]:
-    height, width = shape
-    mask = np.ones((height, width), dtype=bool)
-    dy, dx = max(1, round(height * frame)), max(1, round(width * frame))
-    mask[dy:-dy, dx:-dx] = False
-    return mask
 
 
 def _reduced(image: NDArray[np.uint8], keep: NDArray[np.bool_] | None) -> NDArray[np.uint8]:

@@ -127,14 +127,11 @@ def text_accuracy(expected: Sequence[str], read: Sequence[str]) -> TextAccuracy:
     longer = max(len(joined_want), len(joined_have))
     similarity = 1 - edit_distance(joined_want, joined_have) / longer if longer else 1.0
     texts = [found for text in expected if (found := words(text))]
-    exact = sum(_contains(have, text) for text in texts) / len(texts) if texts else 1.0
+    whole = [any(have[at : at + len(text)] == text for at in range(len(have))) for text in texts]
+    exact = sum(whole) / len(texts) if texts else 1.0
     missing, extra = list((Counter(want) - Counter(have)).elements()), list((Counter(have) - Counter(want)).elements())
     misspelt = _pair_misspelt(missing, extra)
     return TextAccuracy(recall, precision, f_score, similarity, exact, misspelt, missing, extra)
-
-
-def _contains(line: list[str], run: list[str]) -> bool:
-    return any(line[i : i + len(run)] == run for i in range(len(line) - len(run) + 1))
 
 
 def _pair_misspelt(missing: list[str], extra: list[str]) -> dict[str, str]:

@@ -188,16 +188,9 @@ beige   E5D1B0 5B3A29 D4785C 7D9D9C FFF8EA | E3CFAB 6B2D5C 2A6F6B E07A5F FAF3E3
 """
 
 
-def _read_designed() -> dict[str, list[tuple[RGB, ...]]]:
-    found: dict[str, list[tuple[RGB, ...]]] = {name: [] for name in NAMES}
-    for line in _DESIGNED.strip().splitlines():
-        name, rest = line.split(maxsplit=1)
-        for row in rest.split("|"):
-            found[name].append(tuple((int(h[:2], 16), int(h[2:4], 16), int(h[4:], 16)) for h in row.split()))
-    return found
-
-
-DESIGNED = _read_designed()
+DESIGNED: dict[str, list[tuple[RGB, ...]]] = {name: [] for name in NAMES}
+for _name, _rows in (line.split(maxsplit=1) for line in _DESIGNED.strip().splitlines()):
+    DESIGNED[_name] += [tuple((p[0], p[1], p[2]) for p in map(bytes.fromhex, row.split())) for row in _rows.split("|")]
 
 
 def _jitter(color: RGB, turn: float, lift: float, fade: float) -> RGB:

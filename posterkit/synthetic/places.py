@@ -8,7 +8,7 @@ from random import Random
 import numpy as np
 
 from posterkit.synthetic.canvas import Axes, Canvas, curve, ellipse, mirror, rounded
-from posterkit.synthetic.palettes import RGB, ColorScheme, color_name, distance, luminance, mix
+from posterkit.synthetic.palettes import ColorScheme, color_name, distance, luminance, mix
 from posterkit.synthetic.plans import Plan
 from posterkit.synthetic.scenery import closed, ground_colors, orb, orb_color, sky
 
@@ -118,12 +118,9 @@ class Sea:
             base = horizon + (c.h - horizon) * share
             if k == 1:
                 self._thing(c, plan, Axes(x + plan["side"] * r * 0.3, base, r * 0.5, plan["tilt"], plan["side"] < 0))
-            self._wave(c, base, plan["length"] * c.s * (0.8 + 0.2 * k), phase, x, plan["water"][k])
-
-    def _wave(self, c: Canvas, base: float, length: float, phase: float, anchor: float, color: RGB) -> None:
-        x = np.linspace(-4, c.w + 4, 90)
-        y = base - np.abs(np.sin((x - anchor) / length * math.pi + phase)) * length * 0.2 + length * 0.1
-        c.polygon(closed(c, x, y), color, outline=c.floor == c.h)
+            length, across = plan["length"] * c.s * (0.8 + 0.2 * k), np.linspace(-4, c.w + 4, 90)
+            wave = base - np.abs(np.sin((across - x) / length * math.pi + phase)) * length * 0.2 + length * 0.1
+            c.polygon(closed(c, across, wave), plan["water"][k], outline=c.floor == c.h)
 
     def _thing(self, c: Canvas, plan: Plan, f: Axes) -> None:
         color, sail = plan["thing_color"], plan["sail"]

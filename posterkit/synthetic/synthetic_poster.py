@@ -96,7 +96,7 @@ def draw_poster(rng: Random, **fixed: Any) -> SyntheticPoster:
     style = fixed.get("style") or STYLES[int(rng.random() * 1.6 * len(STYLES)) % len(STYLES)]
     panel = fixed["panel"] if "panel" in fixed else (pick(rng, PANELS) if rng.random() < 0.3 else None)
     layout = fixed.get("layout") or _draw_layout(rng, theme, panel, fixed.get("aspect", 1.0))
-    inner = fixed.get("inner") or _inner_palette(rng, palette, panel)
+    inner = fixed.get("inner") or (_inner_palette(rng, palette) if panel else palette)
     text = fixed.get("text", rng.random() < 0.67)
     plan = fixed.get("plan") or (SCENES.get(theme) or SUBJECTS[theme]).plan(rng, inner)
     backdrop = plan_backdrop(rng, inner, plan) if theme in SUBJECTS else None
@@ -127,9 +127,7 @@ def _draw_layout(rng: Random, theme: str, panel: str | None, aspect: float) -> T
         return layout
 
 
-def _inner_palette(rng: Random, palette: ColorScheme, panel: str | None) -> ColorScheme:
-    if not panel:
-        return palette
+def _inner_palette(rng: Random, palette: ColorScheme) -> ColorScheme:
     pool = [c for c in palette.accents if distance(c, palette.bg) > 24] or list(palette.accents)
     return palette.with_background(pick(rng, pool))
 

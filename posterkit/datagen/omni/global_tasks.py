@@ -80,31 +80,19 @@ def _filled(
     canvas: Image.Image, boxes: list[Box], colors: ColorScheme, style: str, rng: Random, painter: LazyPainter
 ) -> Image.Image:
     """Other content in each box: painted where the painter draws, else a motif."""
-    paint = painter.open()
-    for box in boxes:
+    paint, entities = painter.open(), word_list("entities")
+    for x0, y0, x1, y1 in boxes:
         if paint.draws:
-            canvas = paint(canvas, _oval(canvas.size, box), _thing(rng), rng.getrandbits(31))
+            hole = Image.new("L", canvas.size, 0)
+            radius = 0.3 * min(x1 - x0, y1 - y0)
+            ImageDraw.Draw(hole).rounded_rectangle((x0, y0, x1 - 1, y1 - 1), radius=radius, fill=255)
+            entity = rng.choice(entities[rng.choice(sorted(entities))])[LANGUAGES.index("en")]
+            canvas = paint(canvas, np.asarray(hole) > 0, with_article(entity), rng.getrandbits(31))
         else:
             canvas = canvas.copy()
-            motif = draw_motif(rng, colors, style, max(48, max(box[2] - box[0], box[3] - box[1])))
-            paste(canvas, motif, inside(motif, box))
+            motif = draw_motif(rng, colors, style, max(48, x1 - x0, y1 - y0))
+            paste(canvas, motif, inside(motif, (x0, y0, x1, y1)))
     return canvas
-
-
-def _oval(size: tuple[int, int], box: Box) -> np.ndarray:
-    """`(H, W)` bool: a box with round corners."""
-    mask = Image.new("L", size, 0)
-    x0, y0, x1, y1 = box
-    radius = 0.3 * min(x1 - x0, y1 - y0)
-    ImageDraw.Draw(mask).rounded_rectangle((x0, y0, x1 - 1, y1 - 1), radius=radius, fill=255)
-    return np.asarray(mask) > 0
-
-
-def _thing(rng: Random) -> str:
-    """Something to draw, in English."""
-    entities = word_list("entities")
-    entity = rng.choice(entities[rng.choice(sorted(entities))])[LANGUAGES.index("en")]
-    return with_article(entity)
 
 
 def _lettered(canvas: Image.Image, poster: SourcePoster, rng: Random) -> Image.Image:
@@ -116,10 +104,10 @@ def _lettered(canvas: Image.Image, poster: SourcePoster, rng: Random) -> Image.I
         CannotBuild: no text fits a title's box.
     """
     for text in poster.texts or ():
+        role = "title" if text.role == "major" else "subtitle"
         for _ in range(TRIES):
             try:
                 line = text_like(text.text, text.role == "major", rng)
-                role = "title" if text.role == "major" else "subtitle"
                 canvas = typeset(canvas, PosterBrief(texts=[line]), boxes=[text.box], roles=[role]).image
                 break
             except ValueError:

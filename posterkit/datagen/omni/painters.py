@@ -89,22 +89,16 @@ class RulePainter:
         weight = ndimage.gaussian_filter((~hole).astype(np.float32), smooth)
         blurred = [ndimage.gaussian_filter(np.where(hole, 0, pixels[..., c]), smooth) for c in range(3)]
         texture = pixels - np.stack(blurred, -1) / np.maximum(weight, 1e-3)[..., None]
-        rows, columns = _mirrored(hole)
+        # for each pixel the one as far beyond the nearest rim as it lies inside, cut to the canvas
+        nearest = np.asarray(ndimage.distance_transform_edt(hole, return_distances=False, return_indices=True))
+        limits = np.array(hole.shape).reshape(2, 1, 1) - 1
+        rows, columns = np.clip(2 * nearest - np.indices(hole.shape), 0, limits)
         usable = ~hole[rows, columns]
         # an edge that happens to be mirrored must not stand out from the rest of the texture
         most = 2.5 * float(np.median(np.abs(texture[~hole])))
         made = film + np.where(usable[..., None], np.clip(texture[rows, columns], -most, most), 0)
         grain = np.random.default_rng(seed).normal(0, 1 / 510, made.shape[:2])[..., None]
         return _kept(np.clip(made + grain, 0, 1), picture, hole)
-
-
-def _mirrored(hole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each pixel the one as far beyond the nearest rim as it lies inside, cut to the canvas."""
-    nearest = np.asarray(ndimage.distance_transform_edt(hole, return_distances=False, return_indices=True))
-    here = np.indices(hole.shape)
-    limits = np.array(hole.shape).reshape(2, 1, 1) - 1
-    beyond = np.clip(2 * nearest - here, 0, limits)
-    return beyond[0], beyond[1]
 
 
 def _kept(made: np.ndarray, picture: Image.Image, hole: np.ndarray) -> Image.Image:

@@ -13,8 +13,8 @@ from posterkit.datagen.omni.cutouts import LazyPainter, cut_subject
 from posterkit.datagen.omni.inputs import CannotBuild
 from posterkit.datagen.omni.posters import SourcePoster
 from posterkit.sizing import Size
+from posterkit.synthetic.palettes import NEUTRALS
 
-NEUTRALS = ((244, 242, 238), (228, 228, 230), (206, 208, 212), (236, 226, 212), (60, 62, 70), (250, 250, 250))
 WINDOW = 8  # pixels of a side; a window of this size that is found again byte for byte is a copy
 COPIED = 0.001  # share of such windows that chance may bring
 _ODD = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93, 0xA0761D6478BD642F)

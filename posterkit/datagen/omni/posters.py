@@ -101,14 +101,18 @@ def _read(source: FolderSource | SetSource, number: int) -> SourcePoster | Drop:
 
 
 def open_source(path: str | Path, licence: str, heldout: int) -> FolderSource | SetSource:
-    """Where finished posters are: a set (a folder with `samples.jsonl`, or that file), or a folder of pictures.
+    """Finished posters by their address: a set (a folder with `samples.jsonl`, or that file), or a folder of pictures.
 
     Raises:
         ValueError: there is neither, or nothing in it.
     """
     path = Path(path)
     if path.is_file() or (path / INDEX).is_file():
-        return _open_set(path)
+        rows = _dataset(path).rows
+        if not rows:
+            raise ValueError(f'{path}: the set holds no sample of task "text"; finished posters are of that task')
+        digest = hashlib.sha256(repr(rows).encode()).hexdigest()[:16]
+        return SetSource(path, tuple(str(row.get("id")) for row in rows), digest)
     return FolderSource(path, list_pictures(path), licence, heldout)
 
 
@@ -161,14 +165,6 @@ class SetSource:
         return found if texts is None or "texts" in found.judged else found.with_answer("texts", "the set", len(texts))
 
 
-def _open_set(path: Path) -> SetSource:
-    rows = _dataset(path).rows
-    if not rows:
-        raise ValueError(f'{path}: the set holds no sample of task "text"; finished posters are of that task')
-    digest = hashlib.sha256(repr(rows).encode()).hexdigest()[:16]
-    return SetSource(path, tuple(str(row.get("id")) for row in rows), digest)
-
-
 @lru_cache(1)
 def _dataset(path: Path) -> PosterDataset:
     return PosterDataset(path, tasks=("text",))
@@ -176,7 +172,7 @@ def _dataset(path: Path) -> PosterDataset:
 
 @dataclass(frozen=True)
 class ReadTexts:
-    """The step that reads a poster's texts and, where it has no caption, writes one."""
+    """A step that reads a poster's texts and, where it has no caption, writes one."""
 
     judge: LazyCritic
 
@@ -187,13 +183,14 @@ class ReadTexts:
 
 @lru_cache(2)
 def _with_texts(judge: LazyCritic, poster: SourcePoster) -> SourcePoster:
-    asked = judge.open() if poster.texts is None or not poster.caption else None
-    if asked and poster.texts is None:
-        texts = spelt_as_in(poster.caption, asked.texts(poster.picture))
-        poster = poster.with_answer("texts", asked.name, len(texts), texts=texts)
-    if asked and not poster.caption:
-        words = asked.caption(poster.picture)
-        poster = poster.with_answer("caption", asked.name, words, caption=words)
+    if poster.texts is None:
+        critic = judge.open()
+        texts = spelt_as_in(poster.caption, critic.texts(poster.picture))
+        poster = poster.with_answer("texts", critic.name, len(texts), texts=texts)
+    if not poster.caption:
+        critic = judge.open()
+        words = critic.caption(poster.picture)
+        poster = poster.with_answer("caption", critic.name, words, caption=words)
     assert poster.texts is not None
     return replace(poster, caption=with_titles(poster.caption, poster.texts))
 
@@ -217,10 +214,8 @@ def with_titles(caption: str, texts: tuple[DetectedText, ...]) -> str:
     said = " ".join(caption.split())
     missing = [text.text for text in texts if text.role == "major" and " ".join(text.text.split()) not in said]
     for title in dict.fromkeys(missing):
-        words = (
-            f"标题写着{in_quotes(title)}。" if language_of(caption) == "zh" else f"The title reads {in_quotes(title)}."
-        )
-        caption = f"{caption} {words}".strip()
+        words = "标题写着{}。" if language_of(caption) == "zh" else "The title reads {}."
+        caption = f"{caption} {words.format(in_quotes(title))}".strip()
     return caption
 
 
@@ -230,7 +225,7 @@ def _folded(text: str) -> str:
 
 @dataclass(frozen=True)
 class FindSubjects:
-    """The step that finds a poster's subjects; a poster without one is dropped."""
+    """A step that finds a poster's subjects; a poster without one is dropped."""
 
     segmenter: str
     device: str | None = None
