@@ -18,7 +18,7 @@ from posterkit.datagen.command_line import ToolParser, make_set, one_in, positiv
 from posterkit.datagen.engine import Flow, FlowResult
 from posterkit.datagen.lazy_models import LazyCritic
 from posterkit.datagen.omni.build import BuildTask
-from posterkit.datagen.omni.cutouts import LazyPainter
+from posterkit.datagen.omni.painters import LazyPainter
 from posterkit.datagen.omni.posters import FindSubjects, PosterTasks, ReadTexts, open_source
 from posterkit.datagen.picture_folder import check_outside
 from posterkit.datasets import PosterSample, SyntheticPosters

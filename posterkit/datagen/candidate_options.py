@@ -1,9 +1,10 @@
-"""What the command lines of tools that draw several posters for each prompt share: prompts, model, judge."""
+"""Options of the tools that draw several posters for each prompt: prompts, model, judge."""
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ class CandidateOptions(ToolParser):
     """The options of a tool that draws candidates and has them judged.
 
     Args:
-        candidates: how many of each prompt, where nobody says.
-        gates: the least that the best one's text and content must reach, likewise; None for a tool without gates.
+        candidates: default number for each prompt.
+        gates: default of the least scores that the best one's text and content must reach; None for a tool without
+            gates.
     """
 
     def __init__(self, description: str | None, *, candidates: int, gates: tuple[float, float] | None = None) -> None:
@@ -36,13 +38,8 @@ class CandidateOptions(ToolParser):
         add("input", type=Path, metavar="PROMPTS", help="a text file, a .jsonl file, or a set's folder")
         if gates:
             add("--task", choices=(TEXT, *TASKS), metavar="TASK", help="only rows of this task")
-        add(
-            "--candidates",
-            type=positive_int,
-            default=candidates,
-            metavar="N",
-            help=f"of each prompt (default {candidates})",
-        )
+        number = f"of each prompt (default {candidates})"
+        add("--candidates", type=positive_int, default=candidates, metavar="N", help=number)
         model = self.add_argument_group("model")
         add = model.add_argument
         add("--model", metavar="M", help="a folder or hub id (default: the mini checkpoint that draws the task)")
@@ -55,13 +52,8 @@ class CandidateOptions(ToolParser):
             "--typeset", action=argparse.BooleanOptionalAction, default=False,
             help="the model draws no text; fonts set the quoted texts over it",
         )  # fmt: skip
-        add(
-            "--batch",
-            type=positive_int,
-            default=8,
-            metavar="N",
-            help="candidates in one call of the model (default 8)",
-        )
+        together = "candidates in one call of the model (default 8)"
+        add("--batch", type=positive_int, default=8, metavar="N", help=together)
         add("--preset", metavar="P", help="how it fits the card, as posterkit doctor names them")
         add("--device", metavar="D", help="cpu, cuda, cuda:1 (default: the best there is)")
         add("--dtype", metavar="D", help="float32, bfloat16, float16")
@@ -75,13 +67,8 @@ class CandidateOptions(ToolParser):
         add("--judge-model", metavar="NAME", help="the model's name at the endpoint (default: its first)")
         add("--judge-device", default="cpu", metavar="D", help="where a local judge runs (default cpu)")
         add("--answers", metavar="DIR", help="keeps a model's answers; what it said once is not asked again")
-        add(
-            "--threads",
-            type=positive_int,
-            default=1,
-            metavar="N",
-            help="prompts at a time before a far judge (default 1)",
-        )
+        at_once = "prompts at a time before a far judge (default 1)"
+        add("--threads", type=positive_int, default=1, metavar="N", help=at_once)
         for name, least in zip(("text", "content"), gates or (), strict=False):
             add(
                 f"--gate-{name}", type=share, default=least, metavar="S",
@@ -91,13 +78,10 @@ class CandidateOptions(ToolParser):
 
 def share(text: str) -> float:
     """A number from 0 to 1, for argparse."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, found {text!r}")
-    return value
+    with suppress(ValueError):
+        if 0 <= (value := float(text)) <= 1:
+            return value
+    raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, found {text!r}")
 
 
 def requests_of(given: argparse.Namespace, turns: int) -> SetRequests:

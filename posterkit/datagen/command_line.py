@@ -1,4 +1,4 @@
-"""What every data tool's command line has: its options, a progress bar, one line for a fault, exit codes."""
+"""The command line of a data tool: shared options, a progress bar, errors in one line, exit codes."""
 
 from __future__ import annotations
 
@@ -64,9 +64,19 @@ def size(text: str) -> Size:
 
 
 def make_set(flow: Flow, given: argparse.Namespace) -> FlowResult:
-    """Run a flow with a progress bar, then print what came of it."""
-    outcome = run_with_progress(flow, given.out, given, given.layout)
-    print_result(outcome, given.out)
+    """Run a flow with a progress bar; print the funnel as a table where anything was dropped, and the set's place."""
+    outcome, out = run_with_progress(flow, given.out, given, given.layout), given.out
+    if outcome.dropped:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in ("step", "in", "out", "dropped"):
+            table.add_column(name, justify="left" if name in ("step", "dropped") else "right")
+        for step, found in outcome.funnel.items():
+            lost = sum(found["dropped"].values())
+            reasons = ", ".join(f"{reason} {number}" for reason, number in sorted(found["dropped"].items()))
+            table.add_row(step, str(found["in"]), str(found["in"] - lost), reasons)
+        Console().print(table)
+    dropped = f", {outcome.dropped} dropped ({out / 'dropped.jsonl'} says why)" if outcome.dropped else ""
+    print(f"{out}: {outcome.kept} samples{dropped}")
     return outcome
 
 
@@ -88,21 +98,6 @@ def run_with_progress(flow: Flow, out: Path, given: argparse.Namespace, layout: 
             raise OSError(f"{out}: {error.strerror}; what was made stays, and the same command goes on") from error
 
 
-def print_result(outcome: FlowResult, out: Path) -> None:
-    """The funnel as a table, where anything was dropped, and the set's place."""
-    if outcome.dropped:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in ("step", "in", "out", "dropped"):
-            table.add_column(name, justify="left" if name in ("step", "dropped") else "right")
-        for step, found in outcome.funnel.items():
-            lost = sum(found["dropped"].values())
-            reasons = ", ".join(f"{reason} {number}" for reason, number in sorted(found["dropped"].items()))
-            table.add_row(step, str(found["in"]), str(found["in"] - lost), reasons)
-        Console().print(table)
-    dropped = f", {outcome.dropped} dropped ({out / 'dropped.jsonl'} says why)" if outcome.dropped else ""
-    print(f"{out}: {outcome.kept} samples{dropped}")
-
-
 def run_tool(main: Callable[[], FlowResult | int], debug: bool = False) -> NoReturn:
     """Run a tool and exit: 0 all done, 1 some rows failed, 2 the call itself is wrong.
 
@@ -115,12 +110,10 @@ def run_tool(main: Callable[[], FlowResult | int], debug: bool = False) -> NoRet
     except (ValueError, OSError) as error:
         if debug:
             raise
-        sys.exit(_said(str(error)))
+        message = str(error)
     except KeyboardInterrupt:
-        sys.exit(_said("stopped; what was made stays, and the same command goes on from there"))
-    sys.exit(SOME_FAILED if (made.faults if isinstance(made, FlowResult) else made) else 0)
-
-
-def _said(message: str) -> int:
+        message = "stopped; what was made stays, and the same command goes on from there"
+    else:
+        sys.exit(SOME_FAILED if (made.faults if isinstance(made, FlowResult) else made) else 0)
     print(f"posterkit: {message}", file=sys.stderr)
-    return WRONG_CALL
+    sys.exit(WRONG_CALL)

@@ -1,4 +1,4 @@
-"""Several posters for each prompt by one model, whichever it is."""
+"""Draws several posters for each prompt by one model."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class ModelAt:
     dtype: str | None = None
 
     def open(self) -> Any:
-        """PosterCraftPipeline or PosterOmniPipeline; ValueError where it cannot be loaded."""
+        """The pipeline, loaded once a process; ValueError where it cannot be."""
         return _pipeline(self)
 
     def settings(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A folder of pictures as a tool's input: its files by name, the captions beside them, and what identifies it."""
+"""A folder of pictures as the input of a tool: file names, captions beside the files, a fingerprint."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def list_pictures(folder: Path) -> tuple[str, ...]:
 
 
 def fingerprint(folder: Path, names: tuple[str, ...]) -> str:
-    """What the input is: the names and sizes of its pictures and of the captions beside them."""
+    """A hash of the names and sizes of the pictures and of the captions beside them."""
     found = hashlib.sha256()
     for name in names:
         caption = caption_path(folder / name)
@@ -42,7 +42,7 @@ def fingerprint(folder: Path, names: tuple[str, ...]) -> str:
 
 
 def caption_path(picture: Path) -> Path:
-    """Where a poster's own caption stands: NAME.txt beside it."""
+    """The file of a poster's own caption: NAME.txt beside it."""
     return picture.with_suffix(".txt")
 
 
@@ -58,10 +58,6 @@ def read_caption(picture: Path) -> str:
 
 
 def check_outside(out: Path, folder: Path) -> None:
-    """A set among its own input would be taken for input by the next run.
-
-    Raises:
-        ValueError: `out` lies in the folder.
-    """
+    """Raise a ValueError where `out` lies in the folder, since the next run would take the set for input."""
     if out.resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"{out}: lies in {folder}, whose pictures are the input; take a folder outside")

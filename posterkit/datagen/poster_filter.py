@@ -1,4 +1,4 @@
-"""Filters a folder of posters down to those worth learning from (PosterCraft, stage 2's data).
+"""Filters a folder of posters down to the good ones (PosterCraft, the data of stage 2).
 
 Duplicates show only across the whole folder, so it is read twice: `FolderScan` keeps a line for each file, and
 `decide` finds from these lines which posters are dropped. The steps then work on the posters that stay.

@@ -170,7 +170,7 @@ class CriticisedDraft:
 
 @dataclass(frozen=True)
 class SuggestImprovements:
-    """A step that asks the critic how to improve the draft whose turn it is.
+    """A step that has the critic suggest how to improve the draft of the request's turn.
 
     The critic sees the best candidate too, and must not mention it.
     """
@@ -218,7 +218,7 @@ class EncodeReflection:
 
 
 def _shared(request: SetRequest, name: str, alike: bool) -> tuple[Row, dict[str, bytes]]:
-    """What both kinds of rows have: words, references and mask."""
+    """Words, references and mask, which both kinds of rows have."""
     files: dict[str, bytes] = {}
     references = [_put(files, f"{name}.ref{n}.png", picture) for n, picture in enumerate(request.pictures())]
     hole = request.mask_picture()

@@ -56,7 +56,7 @@ class PosterPrompt:
         id: unique within a set.
         prompt: in prose, `texts` in quotes.
         texts: title and subtitle.
-        by: who wrote the prose: "rules" or a model's name.
+        by: author of the prose: "rules" or a model's name.
         why_not: why a model's prose was not taken.
     """
 
@@ -178,7 +178,7 @@ def language_of(text: str) -> str:
 
 
 def without_text_sentences(prompt: str) -> str:
-    """The prompt without the sentences that quote a text: what a model is asked that shall leave texts to typeset."""
+    """The prompt without the sentences that quote a text, for a model that leaves the texts to typeset."""
     inside = {at for quote in quotes(prompt) for at in range(quote.start, quote.end)}
     kept, start = "", 0
     for at, letter in enumerate(prompt):

@@ -17,7 +17,7 @@ _LONGEST_NAME = 1024  # letters, with its folders
 
 
 class PosterDataset:
-    """Samples by number: rows are in memory, pictures are read when they are asked for.
+    """Samples by number: rows are in memory, pictures are read on access.
 
     Attributes:
         rows: as the index has them; `lines` are their numbers there, from 1.

@@ -1,4 +1,4 @@
-"""The encoder cache: what a callable returns for each sample, once, on disk. It knows no model.
+"""Caches on disk what an encoder returns for each sample. It knows no model.
 
 names = [content_name(row, dataset.files) for row in dataset.rows]
 cache = EncoderCache("cache", {"family": "postercraft", "model": adapter.fingerprint()}, names)
@@ -61,7 +61,7 @@ class EncoderCache:
 
         Args:
             encode: sample numbers -> one dict of named tensors each, None for what cannot be encoded.
-            progress: told how many samples are through, and of how many.
+            progress: gets how many samples are through, and of how many.
             part: this process's number, and how many fill the cache at once; each begins at another place and takes
                 over what the others have written.
         """
@@ -178,7 +178,7 @@ def content_name(row: dict[str, Any], files: SetFiles) -> str:
 
 
 def said_by(row: dict[str, Any]) -> dict[str, Any]:
-    """What of a row is encoded, beside its pictures."""
+    """The part of a row that is encoded beside its pictures."""
     return {key: value for key, value in row.items() if key not in _ASIDE and value not in (None, [], {})}
 
 

@@ -56,7 +56,7 @@ class Reflection:
 
 
 class PairDataset(Generic[Item]):
-    """Pairs by number: rows are in memory, pictures are read when they are asked for.
+    """Pairs by number: rows are in memory, pictures are read on access.
 
     Args:
         path: the set's folder, or its index file.

@@ -1,4 +1,4 @@
-"""Boxes, roles and placement of a poster's texts; `plan` is the one door."""
+"""Boxes, roles and placement of a poster's texts; `plan` lays them out."""
 
 from posterkit.layout.archetypes import ARCHETYPES, PILL, Archetype
 from posterkit.layout.planner import fits, plan, runs_right_to_left

@@ -1,4 +1,4 @@
-"""`plan`: where the texts of a brief stand on a picture."""
+"""Plans where the texts of a brief stand on a picture."""
 
 from __future__ import annotations
 

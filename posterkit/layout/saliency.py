@@ -1,4 +1,4 @@
-"""Where a picture has something to see: spectral residual, centre-surround contrast and edges, in numpy and scipy."""
+"""Saliency of a picture: spectral residual, centre-surround contrast and edges, in numpy and scipy."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _spectral_residual(light: np.ndarray) -> np.ndarray:
 def people(image: Image.Image) -> np.ndarray:
     """Where there is likely a face or other bare skin: a chroma range that skin of every tone shares.
 
-    After Chai and Ngan (IEEE CSVT 1999). It tells nothing where much of the picture has such colours (wood, sand,
+    After Chai and Ngan (IEEE CSVT 1999). It says nothing where much of the picture has such colours (wood, sand,
     fur), so twice its mean over the picture is taken off.
 
     Args:

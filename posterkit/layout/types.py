@@ -1,4 +1,4 @@
-"""What a layout is made of: boxes, roles, placed texts, rules. Pixels from the top left, half open."""
+"""Types of a layout: boxes, roles, placed texts, rules. Pixels from the top left, half open."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading a model's JSON answer against its schema: tolerant of the wrapping, strict about what is in it."""
+"""Reads a model's JSON answer by its schema: tolerant of the wrapping, strict about the values."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ _NUMBER = re.compile(r"\s*([-+]?\d+(?:\.\d+)?)\s*(?:(%)|/\s*(\d+(?:\.\d+)?))?\s*
 _THOUGHTS = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 
 
-def read_answer(answer: str, schema: Schema, who: str) -> Any:
+def read_answer(answer: str, schema: Schema, model: str) -> Any:
     """The value in an answer that fits a schema.
 
     The JSON may stand in a code fence or in prose, end lists with a comma, lie alone in a list (or be the list where
-    the schema is an object of one list), and have more keys than asked. Numbers may be strings ("0.8"; "80%" where the
-    range is 0 to 1 or 0 to 100; "4/5" where 5 is the maximum), booleans "yes" and "no", a text a number. A number
-    outside its range is no answer.
+    the schema is an object of one list), and have more keys than the schema. Numbers may be strings ("0.8"; "80%"
+    where the range is 0 to 1 or 0 to 100; "4/5" where 5 is the maximum), booleans "yes" and "no", a text a number. A
+    number outside its range is no answer.
 
     Args:
         schema: a JSON schema of type, properties, required, items, enum, minimum, maximum, minItems, maxItems.
-        who: named in errors.
+        model: name of the model, for errors.
 
     Raises:
         AnswerError: one line: no JSON that fits; it says what is missing and what was found.
     """
     if len(answer) > LONGEST:
-        raise AnswerError(f"{who}: the answer has {len(answer)} characters, at most {LONGEST} are read")
+        raise AnswerError(f"{model}: the answer has {len(answer)} characters, at most {LONGEST} are read")
     fault = "holds no JSON"
     for value in _values(_THOUGHTS.sub(" ", answer)):
         try:
             return _fit(value, schema, "")
         except _Unfit as unfit:
             fault = str(unfit)
-    raise AnswerError(f"{who}: the answer {fault}; found: {one_line(answer) or 'nothing'}")
+    raise AnswerError(f"{model}: the answer {fault}; found: {one_line(answer) or 'nothing'}")
 
 
 class _Unfit(Exception):

@@ -49,7 +49,7 @@ class LanguageModel(Protocol):
 
 
 class VisionLanguageModel(LanguageModel, Protocol):
-    """A language model that takes images and tells the probabilities of its answers."""
+    """A language model that takes images and gives the probabilities of its answers."""
 
     def choice_probabilities(
         self, system: str, questions: Sequence[str], choices: Sequence[str], images: Images = ()

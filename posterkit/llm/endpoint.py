@@ -20,11 +20,11 @@ class Endpoint:
     """An OpenAI-compatible chat endpoint; one may be shared by several threads.
 
     Pictures go as JPEG (quality 95, full colour) in data URLs. A schema goes as `response_format`; an endpoint that
-    refuses that (400, 422) is asked without it from then on.
+    refuses that (400, 422) gets questions without it from then on.
 
     Args:
         url: such as `http://localhost:8000/v1`; the part from `/chat/completions` on may be there or not.
-        model: the model's name there; None asks the endpoint for its first one.
+        model: the model's name there; None takes the first one that the endpoint lists.
         api_key: sent as a bearer token; None takes the environment variable `POSTERKIT_API_KEY`, if there is one.
         timeout: seconds for one try, from connecting to the last byte.
         retries: further tries where the endpoint cannot be reached, is busy or fails (429, 5xx).
@@ -129,7 +129,7 @@ class Endpoint:
         return content
 
     def find_model(self) -> str:
-        """The model's name; the endpoint is asked for its first one where none was given.
+        """The model's name; the first one that the endpoint lists where none was given.
 
         Raises:
             AnswerError: it cannot be reached, or names none.

@@ -1,4 +1,4 @@
-"""Opens language models by their address; what is opened once a process, whoever asks for it."""
+"""Opens language models by their address, once a process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a poster looks, in measures: colour, order, balance, sharpness, tones, and how legible its texts are."""
+"""Measures of how a poster looks: colour, order, balance, sharpness, tones, legibility of its texts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 SMALL, MEDIUM, LARGE = 96, 256, 1024  # px; the longer side at which colour, edges and sharpness are measured
 ENHANCED = 7.0  # WCAG 2.2, success criterion 1.4.6
 EDGE = 4.0  # Lab units of lightness a pixel, at the medium size, from which there is an edge
-NOTHING = 0.02  # a measure at 0 does not make all the others worthless
+NOTHING = 0.02  # floor of a measure, so that one at 0 does not cancel the others
 MARGIN = 0.02  # of the shorter side; a text that stands nearer to the edge looks cut off
 
 
@@ -46,7 +46,7 @@ class TextAppearance:
 
 
 class Appearance:
-    """Measures of one poster, RGB; each is worked out when it is first asked for."""
+    """Measures of one poster, RGB; each is computed on first access."""
 
     def __init__(self, poster: Image.Image, texts: Sequence[DetectedText] = ()) -> None:
         self.poster, self._texts = poster, texts

@@ -1,4 +1,4 @@
-"""Arrangement: where things stand on a poster, whatever they are, and whether a subject is on it."""
+"""Arrangement of things on a poster, overlap of boxes, and how much of a subject a poster shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which texts a poster must show: of a request, and of a training sample as a request."""
+"""The texts that a poster must show, from a request or from a training sample."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def expected_texts(request: PosterRequest) -> tuple[str, ...] | None:
 
 
 def request_from_sample(sample: PosterSample) -> PosterRequest:
-    """What a sample of a set asks for; the finished poster is no part of it.
+    """The request that a sample of a set answers, without the finished poster.
 
     Its texts are those that its model can know: quoted in the instruction, or visible in the input images. The words
     of the others are spare.

@@ -1,7 +1,7 @@
 """Large letters of a small alphabet, and reading them back by template matching.
 
 A model too small for words can still learn to write; whether it did must not hang on an OCR model, which guesses
-words. Letters are looked for where they were asked for.
+words. Letters are looked for at their known places.
 """
 
 from __future__ import annotations
@@ -60,15 +60,15 @@ def read_glyphs(picture: NDArray[np.uint8], places: Sequence[tuple[int, int, int
     return read
 
 
-def glyph_accuracy(read: str, asked: str) -> float:
-    """Share of the asked letters that stand at their place, in [0, 1].
+def glyph_accuracy(read: str, expected: str) -> float:
+    """Share of the expected letters that stand at their place, in [0, 1].
 
     Raises:
-        ValueError: nothing was asked for, or as many letters were not read.
+        ValueError: nothing is expected, or the numbers of letters differ.
     """
-    if not asked or len(read) != len(asked):
-        raise ValueError(f"{len(read)} letters read for {len(asked)} asked")
-    return float(np.mean([found == letter for found, letter in zip(read, asked, strict=True)]))
+    if not expected or len(read) != len(expected):
+        raise ValueError(f"{len(read)} letters read for {len(expected)} expected")
+    return float(np.mean([found == letter for found, letter in zip(read, expected, strict=True)]))
 
 
 def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""The texts on posters by OCR: what was read last is remembered, and kept in a folder where one is given."""
+"""Reads the texts on posters by OCR, with a memory of the last posters and an optional cache on disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a prompt asks that can be measured without seeing objects: colours, the background, texts and their places."""
+"""Requirements of a prompt that need no recognition of objects: colours, background, texts and their places."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ _PLACE = re.compile(r"\b(?:top|upper|bottom|lower|left|right)\b|顶部|底部|[�
 
 @dataclass(frozen=True)
 class Requirement:
-    """One thing that a prompt asks: how far it is met, in [0, 1], and what to do where it is not."""
+    """One requirement of a prompt: how far it is met, in [0, 1], and what to do where it is not."""
 
     met: float
     remedy: str
 
 
 def requirements(prompt: str, looks: Appearance, texts: Sequence[DetectedText] | None) -> list[Requirement]:
-    """What can be measured of a prompt, in the order: texts, their places, background, colours.
+    """The measurable requirements of a prompt, in the order: texts, their places, background, colours.
 
     Args:
-        texts: what was read on the poster; None where nothing was read, and nothing is asked of texts then.
+        texts: what was read on the poster; None leaves texts out of the requirements.
     """
     found: list[Requirement] = []
     if texts is not None:
@@ -72,10 +72,10 @@ def requested_background(prompt: str) -> str | None:
     return None
 
 
-def in_expected_order(asked: Sequence[str], read: Sequence[str]) -> list[str]:
-    """The texts that were read, in the order of the asked ones that they are likest to; the others last."""
+def in_expected_order(expected: Sequence[str], read: Sequence[str]) -> list[str]:
+    """The texts that were read, in the order of the expected ones that they resemble most; the others last."""
     left, ordered = list(read), []
-    for text in asked:
+    for text in expected:
         if left:
             nearest = min(left, key=lambda other: _unlikeness(text, other))
             if _unlikeness(text, nearest) < 0.7:
@@ -88,9 +88,9 @@ def _wordings(prompt: str, texts: Sequence[DetectedText]) -> list[Requirement]:
     read = "".join(words(" ".join(text.text for text in texts)))
     found = []
     for quote in quotes(prompt):
-        asked = words(quote.text)
-        if asked:
-            met = sum(word in read for word in asked) / len(asked)
+        expected = words(quote.text)
+        if expected:
+            met = sum(word in read for word in expected) / len(expected)
             found.append(Requirement(met, f"write {in_quotes(quote.text)} in full and letter for letter"))
     return found
 

@@ -1,4 +1,4 @@
-"""What a reader's lines say of a poster: its texts and their rank, and the blemishes that text can be."""
+"""Texts of a poster and their rank, credit blocks and watermarks, from the lines that OCR read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Briefs: what a poster must say and show; from a prompt, a row or a language model's answer."""
+"""Prompts: briefs, quoted texts, vocabulary, expansion."""
 
 from posterkit.prompts.brief import PosterBrief
 from posterkit.prompts.expansion import Expander, Expansion, expand, expand_by_rules

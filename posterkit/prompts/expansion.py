@@ -45,12 +45,12 @@ You write prompts for a model that draws posters. Rewrite the user's prompt as o
 
 @dataclass(frozen=True)
 class Expansion:
-    """What became of a prompt.
+    """A prompt after expansion.
 
     Attributes:
-        prompt: what the model shall read.
-        original: what was asked for.
-        by: who expanded it: "rules", or the name of a language model.
+        prompt: for the model that draws.
+        original: the user's prompt.
+        by: "rules", or the name of the language model.
         used: whether `prompt` is the expansion; else it is `original`.
         why_not: why the expansion was not used.
     """
@@ -63,7 +63,7 @@ class Expansion:
 
 
 def expand_by_rules(brief: PosterBrief) -> str:
-    """The prompt and what it leaves open: style, mood, background, composition by its theme, texts that it lacks."""
+    """The prompt with what it leaves open: style, mood, background, composition by its theme, texts that it lacks."""
     style, mood, color, composition = _DIRECTIONS.get(brief.theme or "", _PLAIN)
     quoted = quoted_texts(brief.prompt)
     parts = [brief.prompt.strip() or "A poster"]

@@ -1,4 +1,4 @@
-"""Scripts that texts are written in, to compare with those that a model can draw."""
+"""Scripts of texts, to compare with those that a model can draw."""
 
 from __future__ import annotations
 

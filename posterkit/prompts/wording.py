@@ -1,4 +1,4 @@
-"""A prompt as a model reads it: with every text in quotes, or with none where the typesetter sets them."""
+"""Words a prompt for a model: every text in quotes, or none where they are typeset."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def words_for(task: str, prompt: str, texts: Sequence[str], draws: bool) -> str:
     """The prompt as the pipeline gets it.
 
     A model that letters by itself reads the texts in quotes. For one that shall leave them to the typesetter, quoted
-    texts and the words that announce them go, and where the picture is wholly new it is asked for room.
+    texts and the words that announce them go, and where the picture is wholly new the prompt demands room.
     """
     if draws:
         found = quoted_texts(prompt)

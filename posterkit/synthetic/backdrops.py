@@ -1,4 +1,4 @@
-"""What stands behind a subject: discs, rays, arches, hills, floors, confetti, plinths; and its shadow."""
+"""Backdrops behind a subject: discs, rays, arches, hills, floors, confetti, plinths; and the subject's shadow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BACKDROPS = ("plain", "disc", "rays", "arch", "hills", "floor", "confetti", "pli
 
 
 def plan_backdrop(rng: Random, palette: ColorScheme, subject: Plan, kinds: tuple[str, ...] = BACKDROPS) -> Plan:
-    """What stands behind a subject: a colour that parts it from the background, and shapes."""
+    """The plan of a backdrop: its kind, and a colour that stands out from subject and background."""
     kind = rng.choice(kinds)
     body = next(v for k, v in subject.items() if k in ("body", "main"))
     far = [q for q in (*palette.accents, palette.paper) if distance(q, body) > 26 and distance(q, palette.bg) > 16]
@@ -28,7 +28,7 @@ def plan_backdrop(rng: Random, palette: ColorScheme, subject: Plan, kinds: tuple
 
 
 def draw_backdrop(c: Canvas, plan: Plan, palette: ColorScheme, x: float, y: float, r: float) -> None:
-    """Draw what stands behind a subject whose box is centred at (x, y) with half side r."""
+    """Draw the backdrop of a subject whose box is centred at (x, y) with half side r."""
     kind, color = plan["kind"], plan["color"]
     foot = y + r * 0.92
     if c.style == "gradient":

@@ -1,4 +1,4 @@
-"""Words: titles, captions and instructions, from a closed vocabulary."""
+"""Titles, captions and instructions from a closed vocabulary."""
 
 from __future__ import annotations
 

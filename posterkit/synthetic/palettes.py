@@ -67,7 +67,7 @@ def background_name(image: np.ndarray) -> str:
     return nearest_name(border_lab(image))
 
 
-@lru_cache(maxsize=4096)  # a poster asks for few colours many times
+@lru_cache(maxsize=4096)  # a poster has few colours, each used many times
 def lab_of(rgb: RGB) -> tuple[float, float, float]:
     """Lab of one colour; the same as `lab`, quicker for a single one."""
     r, g, b = (_LINEAR_LIST[value] for value in rgb)
@@ -79,7 +79,7 @@ def lab_of(rgb: RGB) -> tuple[float, float, float]:
 _LINEAR_LIST, _TO_XYZ_LIST = _LINEAR.tolist(), _TO_XYZ.tolist()
 
 
-@lru_cache(maxsize=4096)  # a poster asks for few colours many times
+@lru_cache(maxsize=4096)  # a poster has few colours, each used many times
 def color_name(rgb: RGB) -> str:
     """The name nearest to one colour."""
     here = lab_of(rgb)

@@ -1,4 +1,4 @@
-"""What every drawing plans with: the plan itself, and the choice of one thing among several."""
+"""The plan of a drawing, and a quick random choice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a subject is posed and lit, and what its parts share."""
+"""Pose and light of a subject, and three colours for its parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One sample of each task: the pictures that go in, the poster that comes out, and the words."""
+"""Draws one sample of a task: input pictures, target poster, instruction and caption."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ASPECTS = (2 / 3, 3 / 2, 1.0, 0.54, 0.75)
 
 @dataclass(frozen=True)
 class Request:
-    """What a task's builder needs: its random numbers, the target's size, the references' area in pixels.
+    """Random numbers, the target's size and the references' area in pixels.
 
     Without `lettering` no picture bears a text; `short` captions are those of `contents.py`.
     """
@@ -52,7 +52,7 @@ class Request:
 
     @property
     def text(self) -> dict[str, bool]:
-        """What `draw_poster` is told of lettering."""
+        """What `draw_poster` takes for lettering."""
         return {} if self.lettering else {"text": False}
 
 
@@ -140,9 +140,9 @@ def _holes(rng: Random, size: Size) -> np.ndarray:
     while True:
         mask = Image.new("L", size, 0)
         draw = ImageDraw.Draw(mask)
-        wanted, count, kind = rng.uniform(0.1, 0.32), 1 + int(rng.random() * 3), int(rng.random() * 3)
+        share, count, kind = rng.uniform(0.1, 0.32), 1 + int(rng.random() * 3), int(rng.random() * 3)
         for _ in range(count):
-            area = wanted / count * width * height * (1.0 if kind == 0 else 1.27)
+            area = share / count * width * height * (1.0 if kind == 0 else 1.27)
             stretch = math.exp(rng.uniform(-0.45, 0.45))
             w, h = min(width * 0.95, math.sqrt(area) * stretch), min(height * 0.95, math.sqrt(area) / stretch)
             x, y = rng.uniform(0, width - w), rng.uniform(0, height - h)

@@ -18,10 +18,11 @@ from skimage.feature import match_template
 from posterkit import typeset
 from posterkit.datagen.engine import Drop
 from posterkit.datagen.omni.build import BUILDERS, BuildTask
-from posterkit.datagen.omni.cutouts import LazyPainter, background_of, cut_subject, cut_text, reshaped
-from posterkit.datagen.omni.inputs import CannotBuild
+from posterkit.datagen.omni.cutouts import background_of, cut_subject, cut_text, reshaped
+from posterkit.datagen.omni.painters import LazyPainter
 from posterkit.datagen.omni.portraits import copied_share
 from posterkit.datagen.omni.posters import (
+    CannotBuild,
     FindSubjects,
     PosterTask,
     PosterTasks,

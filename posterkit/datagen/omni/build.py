@@ -1,4 +1,4 @@
-"""The step that turns a finished poster into a training sample of one of the six tasks."""
+"""Turns a finished poster into a training sample of one of the six tasks."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from random import Random
 
 from posterkit.datagen.engine import Drop
 from posterkit.datagen.omni import global_tasks, local_tasks
-from posterkit.datagen.omni.cutouts import LazyPainter
-from posterkit.datagen.omni.inputs import CannotBuild, TaskInputs
 from posterkit.datagen.omni.motifs import palette_of
-from posterkit.datagen.omni.posters import PosterTask
+from posterkit.datagen.omni.painters import LazyPainter
+from posterkit.datagen.omni.posters import CannotBuild, PosterTask, TaskInputs
 from posterkit.schema import DrawnText, PosterSample, Region
 from posterkit.synthetic import background_name
 from posterkit.tasks import TASKS

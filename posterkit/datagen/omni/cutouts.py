@@ -1,4 +1,4 @@
-"""Takes a poster apart: its background without subjects and texts, and these as cutouts to be pasted elsewhere."""
+"""Takes a poster apart: the background without subjects and texts, and cutouts of these to paste elsewhere."""
 
 from __future__ import annotations
 
@@ -10,29 +10,17 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from posterkit.datagen.omni.painters import open_painter
+from posterkit.datagen.omni.painters import LazyPainter
 from posterkit.datagen.omni.posters import SourcePoster
 from posterkit.layout import Box as Area
 from posterkit.pipelines.segmenters import Box
 from posterkit.typeset.contrast import contrast, needed_alpha, sample, underlay
 from posterkit.typeset.raster import tinted
 
-GROUND = "the empty background, nothing on it"  # what a painter is asked for where something was taken off
+GROUND = "the empty background, nothing on it"  # prompt of a painter where something was taken off
 BUTTON = 0.65  # share of a text's box that differs from the painted ground, from which it has a ground of its own
 LEGIBLE = 2.5  # WCAG contrast below which a text is given a veil; posters of all kinds have texts at 3
 Color = tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class LazyPainter:
-    """A painter by its name; each process opens its own, see `painters.open_painter`."""
-
-    source: str
-    steps: int | None = None
-    device: str | None = None
-
-    def open(self):
-        return open_painter(self.source, self.steps, self.device)
 
 
 @dataclass(frozen=True)

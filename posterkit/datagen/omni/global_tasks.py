@@ -11,10 +11,10 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageDraw
 
-from posterkit.datagen.omni.cutouts import LazyPainter, background_of, paste, reshaped
-from posterkit.datagen.omni.inputs import CannotBuild, TaskInputs, seed_of
+from posterkit.datagen.omni.cutouts import background_of, paste, reshaped
 from posterkit.datagen.omni.motifs import draw_motif, drawing_style, duotone, inside, palette_of
-from posterkit.datagen.omni.posters import SourcePoster
+from posterkit.datagen.omni.painters import LazyPainter
+from posterkit.datagen.omni.posters import CannotBuild, SourcePoster, TaskInputs, seed_of
 from posterkit.datagen.prompts import LANGUAGES, text_like, with_article, word_list
 from posterkit.pipelines.segmenters import Box
 from posterkit.prompts import PosterBrief

@@ -11,7 +11,6 @@ from PIL import Image, ImageDraw
 
 from posterkit.datagen.omni.cutouts import (
     Cutout,
-    LazyPainter,
     background_of,
     cut_subject,
     cut_text,
@@ -21,9 +20,9 @@ from posterkit.datagen.omni.cutouts import (
     text_area,
     veiled,
 )
-from posterkit.datagen.omni.inputs import CannotBuild, TaskInputs, seed_of
+from posterkit.datagen.omni.painters import LazyPainter
 from posterkit.datagen.omni.portraits import portrait
-from posterkit.datagen.omni.posters import SourcePoster
+from posterkit.datagen.omni.posters import CannotBuild, SourcePoster, TaskInputs, seed_of
 from posterkit.datagen.omni.rearrangement import rearranged
 from posterkit.datagen.prompts import language_of, without_text_sentences
 from posterkit.pipelines.segmenters import Box

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,6 +45,18 @@ class Painter(Protocol):
             prompt: what the hole shows, in words.
         """
         ...
+
+
+@dataclass(frozen=True)
+class LazyPainter:
+    """A painter by its name; each process opens its own, see `open_painter`."""
+
+    source: str
+    steps: int | None = None
+    device: str | None = None
+
+    def open(self) -> Painter:
+        return open_painter(self.source, self.steps, self.device)
 
 
 @opened_once()

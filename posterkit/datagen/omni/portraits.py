@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from posterkit.datagen.omni.cutouts import LazyPainter, cut_subject
-from posterkit.datagen.omni.inputs import CannotBuild
-from posterkit.datagen.omni.posters import SourcePoster
+from posterkit.datagen.omni.cutouts import cut_subject
+from posterkit.datagen.omni.painters import LazyPainter
+from posterkit.datagen.omni.posters import CannotBuild, SourcePoster
 from posterkit.sizing import Size
 from posterkit.synthetic.palettes import NEUTRALS
 

@@ -1,8 +1,9 @@
-"""Reads finished posters and finds their texts and subjects, from which the six tasks are built."""
+"""Reads finished posters, finds their texts and subjects, and defines the inputs that a task adds to one."""
 
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -20,7 +21,7 @@ from posterkit.datasets.dataset import INDEX, PosterDataset
 from posterkit.image_io import read_image
 from posterkit.metrics.ocr import edit_distance
 from posterkit.metrics.text_regions import DetectedText
-from posterkit.pipelines.segmenters import Subject, open_segmenter
+from posterkit.pipelines.segmenters import Box, Subject, open_segmenter
 from posterkit.prompts import in_quotes, quoted_texts
 
 ALIKE = 0.3  # share of letters by which what is read may differ from a text that the caption quotes
@@ -57,6 +58,38 @@ class SourcePoster:
     def with_answer(self, question: str, by: str, said: Any, **found: Any) -> SourcePoster:
         """The same poster with an answer added to `judged`."""
         return replace(self, judged={**self.judged, question: {"by": by, "said": said}}, **found)
+
+
+class CannotBuild(Exception):
+    """The poster does not suit the task: a reason of a few words for the funnel, and what was found."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason, self.detail = reason, detail
+
+
+@dataclass(frozen=True)
+class TaskInputs:
+    """References, mask and words for a target, which is the finished poster itself.
+
+    Attributes:
+        references, mask, words, placed, subject: as in `PosterSample`.
+        how: how the input was made, for the record.
+        painted: the painter made part of it.
+    """
+
+    references: list[np.ndarray]
+    words: str | None
+    how: str
+    mask: np.ndarray | None = None
+    placed: Box | None = None
+    subject: Box | None = None
+    painted: bool = False
+
+
+def seed_of(name: str) -> int:
+    """A seed from a name alone, so that all tasks of a poster share what was painted."""
+    return zlib.crc32(name.encode())
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from posterkit.datagen.omni.inputs import CannotBuild
+from posterkit.datagen.omni.posters import CannotBuild
 from posterkit.pipelines.segmenters import Box, touched_sides
 from posterkit.sizing import Size
 
