@@ -21,31 +21,6 @@ THEMES: dict[str, tuple[str, str]] = {
     "products": ("products", "产品"), "food": ("food", "美食"), "events_travel": ("events and travel", "活动与旅行"),
     "nature": ("nature", "自然"), "education": ("education", "教育"), "entertainment": ("entertainment", "文娱"),
 }  # fmt: skip
-_SENTENCES = {
-    "en": (
-        "{A style} poster on the theme of {theme}. It shows {entity}, {composition}, in {light}. "
-        "The colours are {colors}. {texts}",
-        "{Entity} in {a style} poster about {theme}: {composition}, {light}, colours {colors}. {texts}",
-        "Poster, {style} style, {theme}. Subject: {entity}, {composition}. Light: {light}. Palette: {colors}. {texts}",
-    ),
-    "zh": (
-        "一张{theme}主题海报，{style}风格。画面主体是{entity}，{composition}，{light}。配色为{colors}。{texts}",
-        "{style}风格的{theme}海报：{entity}，{composition}，{light}，以{colors}为主色。{texts}",
-        "海报设计，主题为{theme}，风格为{style}。主体：{entity}。构图：{composition}。光线：{light}。配色：{colors}。{texts}",
-    ),
-}
-_TEXTS = {
-    "en": (
-        'The large title reads "{title}", and a smaller line below it reads "{subtitle}".',
-        'At the top stands "{title}" in large letters; at the bottom "{subtitle}" in small ones.',
-        'Title "{title}", subtitle "{subtitle}", both easy to read.',
-    ),
-    "zh": (
-        "大标题写着“{title}”，下方小字写着“{subtitle}”。",
-        "顶部是大字“{title}”，底部是小字“{subtitle}”。",
-        "主标题“{title}”，副标题“{subtitle}”，清晰易读。",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -193,13 +168,14 @@ def without_text_sentences(prompt: str) -> str:
 
 
 def _prose(rng: Random, language: str, theme: str, texts: tuple[str, str], parts: dict[str, str]) -> str:
-    said = rng.choice(_TEXTS[language]).format(title=texts[0], subtitle=texts[1])
+    column, frames = LANGUAGES.index(language), word_list("sentences")
+    said = rng.choice(frames["texts"])[column].format(title=texts[0], subtitle=texts[1])
     words = dict(parts)
     if language == "en":
         words["entity"] = with_article(parts["entity"])
         words |= {"a style": with_article(parts["style"]), "Entity": _capital(words["entity"])}
         words["A style"] = _capital(words["a style"])
-    return rng.choice(_SENTENCES[language]).format(theme=theme, texts=said, **words)
+    return rng.choice(frames["sentences"])[column].format(theme=theme, texts=said, **words)
 
 
 def with_article(noun: str) -> str:

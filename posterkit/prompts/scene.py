@@ -17,13 +17,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
-from pathlib import Path
 from typing import Literal, NamedTuple
 
-from posterkit.prompts.vocabulary import COLOR_WORDS, COLORS, MOODS, STYLES, Vocabulary
+from posterkit.prompts.vocabulary import COLOR_WORDS, COLORS, MOODS, STYLES, Vocabulary, read_table
 
 Detail = tuple[str | None, str]
-WORDS = Path(__file__).with_name("words")
 _STYLE_OF = {
     "minimal": "flat", "flat": "flat", "swiss": "flat", "bauhaus": "flat", "geometric": "flat", "gradient": "gradient",
     "outlined": "outlined", "cartoon": "outlined", "hand-drawn": "outlined", "halftone": "halftone",
@@ -109,12 +107,11 @@ class Span(NamedTuple):
 def table(name: str) -> tuple[Vocabulary, frozenset[str]]:
     """A table in `words/`, and those of its words that stand for nearest kin."""
     lines, kin = [], set()
-    for line in (WORDS / f"{name}.txt").read_text(encoding="utf-8").splitlines():
-        if line and not line.startswith("#"):
-            if line.startswith("~"):
-                kin |= {word.lower() for word in line.split(":")[1].split()}
-            lines.append(line.lstrip("~ "))
-    return Vocabulary("\n".join(lines)), frozenset(kin)
+    for line in read_table(name):
+        if line.startswith("~"):
+            kin |= {word.lower() for word in line.split(":")[1].split()}
+        lines.append(line.lstrip("~ "))
+    return Vocabulary(lines), frozenset(kin)
 
 
 def read_scene(prompt: str) -> Scene:

@@ -10,29 +10,13 @@ from posterkit.prompts import COLORS
 from posterkit.synthetic.food import Food
 from posterkit.synthetic.layouts import LAYOUTS, PLACES
 from posterkit.synthetic.mascots import Mascot
-from posterkit.synthetic.plans import pick
+from posterkit.synthetic.plans import pick, read_table
 from posterkit.synthetic.products import Product
 from posterkit.tasks import TASKS
 
 Slots = dict[str, Any]  # of a plan
 
-_TITLES = """
-sky: GOLDEN HOUR, SUNSET, NEW DAY, OPEN SKY, SUMMER NIGHT, DAYDREAM, HELLO SUN, SKY HIGH, GOOD MORNING
-mountains: HIGH PEAKS, WILD NORTH, HIKE, ALPINE, THE SUMMIT, INTO THE WILD, CAMP OUT, TRAIL DAYS
-city: CITY LIGHTS, NIGHT WALK, METRO, URBAN FEST, DOWNTOWN, CITY OF DREAMS, OPEN HOUSE, MIDNIGHT
-sea: OCEAN DAY, SET SAIL, BLUE WAVE, THE COAST, SEA SIDE, HIGH TIDE, BEACH CLUB, DEEP BLUE
-space: MOON WALK, COSMOS, STAR NIGHT, ORBIT, SPACE DAY, LIFT OFF, TO THE STARS, GALAXY
-geometric: FORM, DESIGN WEEK, MODERN ART, SHAPES, GRID, ART SHOW, OPEN STUDIO, LESS IS MORE
-aurora: FLOW, DREAM, SOFT LIGHT, AURA, GLOW, SLOW DOWN, BE HERE NOW, COLOR FIELD
-music: JAZZ NIGHT, VINYL, LIVE MUSIC, SOUND, RADIO, INDIE FEST, TURN IT UP, THE CONCERT, DISCO
-botanical: BLOOM, SPRING, GARDEN, FLOWER SHOW, GREEN DAYS, WILD FLOWERS, PLANT SALE, GROW
-mascot: HELLO, BEST FRIENDS, PLAY DAY, SAY HI, GAME ON, KIDS CLUB, HAPPY DAYS, FUN FAIR, PARTY
-product: NEW, FRESH, PURE, BIG SALE, JUST IN, DAILY CARE, LESS IS MORE, THE CLASSIC, NATURAL
-food: TASTY, BRUNCH, YUM, FOOD FEST, SWEET TREAT, COFFEE TIME, EAT WELL, FRESH, OPEN LATE
-"""
-TITLES: dict[str, tuple[str, ...]] = {
-    theme: tuple(titles.split(", ")) for theme, titles in (line.split(": ") for line in _TITLES.strip().splitlines())
-}
+TITLES = {theme: tuple(titles.split(", ")) for theme, titles in read_table("titles")}
 _THEMES = tuple(TITLES)
 SUBTITLES = (
     "Open daily", "Join us", "Free entry", "All weekend", "New season", "Friday 8 pm", "Book now", "Since 1984",
@@ -46,52 +30,10 @@ MOODS = ("calm", "bold", "playful", "dreamy", "dark", "bright", "warm", "cool", 
 _MENTIONED = {"clouds": 1, "snow": 1, "trees": 0.7, "windows": 0.6, "core": 1, "belly": 0.4}  # how often, where drawn
 _ORBS = ("sun", "moon", "crescent moon", "striped sun")
 _LISTS = ("{0}", "{0} and {1}", "{0}, {1} and {2}")
-# [..] is left out where colours may not be named; {x} is a slot
-PHRASES: dict[str, tuple[str, ...]] = {
-    "sky": ("{orb} over {ground} hills", "{ground} hills under {orb}"),
-    "clouds": (" with {clouds} clouds", " and {clouds} clouds"),
-    "mountains": ("{mountains} mountains under {orb}", "{orb} over {mountains} mountains"),
-    "snow": (" with snow", " with snow on the peaks"),
-    "trees": (" and {trees} trees", " and {trees} pine trees"),
-    "city": ("a {city} city skyline in front of {orb}", "a {city} city under {orb}"),
-    "windows": (" with {windows} windows", " with lit {windows} windows"),
-    "sea": ("{thing} on {waves} waves under {orb}", "{thing}, {waves} waves and {orb}"),
-    "space": ("{thing} in space with {stars} stars", "{thing} among {stars} stars"),
-    "moons": (" and {n} {moon_color} moon", " and {n} {moon_color} moons"),
-    "tiles": ("a grid of geometric tiles[ in {colors}]", "geometric tiles[ in {colors}]"),
-    "shapes": ("a circle, a bar and a triangle[ in {colors}]", "big geometric shapes[ in {colors}]"),
-    "arches": ("geometric arches[ in {colors}]", "stacked arches[ in {colors}]"),
-    "circles": ("three big circles[ in {colors}]", "overlapping circles[ in {colors}]"),
-    "lights": ("soft glowing lights[ in {colors}]", "blurred lights[ in {colors}]"),
-    "core": (" around a disc", " around a round disc"),
-    "ribbons": ("flowing ribbons[ in {colors}]", "silky ribbons[ in {colors}]"),
-    "record": ("a {main} vinyl record with a {label} label", "a {main} record with a {label} label"),
-    "cover": (" in a sleeve", " in its sleeve"),
-    "bars": ("sound bars[ in {colors}]", "music bars[ in {colors}]"),
-    "rings": ("sound waves as rings[ in {main}]", "big rings of sound[ in {main}]"),
-    "guitar": ("a {main} guitar",),
-    "vase": ("{petal} flowers with {green} leaves in a {vase} vase",
-             "a {vase} vase with {petal} flowers and {green} leaves"),
-    "branch": ("a branch with {green} leaves", "a plant with {green} leaves"),
-    "flower": ("one big {petal} flower with {green} leaves", "a {petal} flower with {green} leaves"),
-    "wreath": ("a wreath of {green} leaves and {petal} flowers", "{petal} flowers in a wreath of {green} leaves"),
-    "mascot": ("a {body} {kind} mascot", "a cute {body} {kind}"),
-    "belly": (" with a {belly} belly",),
-    "extra": (" wearing {extra}", " with {extra}"),
-    "product": ("a {body} {kind} with a {label} label", "a {body} {kind} with a {label} mark"),
-    "food": ("a {main} {kind}", "a fresh {main} {kind}"),
-    "drawn food": ("{kind}[ in {main} and {second}]",),
-}  # fmt: skip
-BACKDROP_PHRASES: dict[str, tuple[str, ...]] = {
-    "plain": ("",),
-    "disc": (" in front of a {color} circle", " on a {color} disc"),
-    "rays": (" with light rays and a {color} circle",),
-    "arch": (" in front of a {color} arch", " under a {color} arch"),
-    "hills": (" on {color} hills",),
-    "floor": (" on a {color} floor", " on a {color} table"),
-    "confetti": (" with confetti", " among confetti"),
-    "plinth": (" on a {color} plinth", " on a round {color} plinth"),
-}
+PHRASES, BACKDROP_PHRASES = (
+    {key: tuple(phrase.replace("+", " ") for phrase in phrases.split(" | ")) for key, phrases in read_table(name)}
+    for name in ("phrases", "backdrops")
+)
 PANEL_PHRASES = {"card": "in a framed picture", "arch": "in an arch window", "circle": "in a round window",
                  "inset": "inside a border"}  # fmt: skip
 FOOD_NAMES = {

@@ -1,8 +1,9 @@
-"""The plan of a drawing, and a quick random choice."""
+"""The plan of a drawing, a quick random choice, and tables of words and colours."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
@@ -13,3 +14,10 @@ Plan = dict[str, Any]  # a theme's own numbers and colours; its `slots` are what
 def pick(rng: Random, items: Sequence[Item]) -> Item:
     """One item, all alike often, from a single random number; several times as quick as `rng.choice`."""
     return items[int(rng.random() * len(items))]
+
+
+def read_table(name: str) -> list[tuple[str, str]]:
+    """The rows of a table in `words/`: a key and what follows it; a key may come several times."""
+    lines = (Path(__file__).parent / "words" / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+    parts = (line.partition(":") for line in lines if not line.startswith("#"))
+    return [(key, rest.strip()) for key, _, rest in parts]
