@@ -10,12 +10,28 @@ from posterkit.llm.client import AnswerError, LanguageModel
 from posterkit.llm.open_model import open_language_model
 from posterkit.prompts.brief import PosterBrief
 from posterkit.prompts.quotes import in_quotes, quoted_texts
-from posterkit.prompts.vocabulary import read_table
 
 Expander = Callable[[PosterBrief], str]
 
-_DIRECTIONS = {theme: parts.split(" | ") for theme, parts in (line.split(": ") for line in read_table("directions"))}
-_PLAIN = ["minimal", "calm", "beige", "one strong focus and much empty space"]
+# what a theme suggests where the prompt says nothing: style, mood, background colour, composition
+_DIRECTIONS = {
+    "music": ("retro", "bold", "navy", "one large instrument or record as the focus"),
+    "film": ("photographic", "dramatic", "black", "a single figure against a wide setting"),
+    "food": ("flat", "fresh", "beige", "the dish large in the middle, seen from above"),
+    "sport": ("geometric", "energetic", "red", "a body in motion along a diagonal"),
+    "travel": ("flat", "bright", "teal", "a wide landscape with a low horizon"),
+    "nature": ("flat", "calm", "green", "plants that frame an open centre"),
+    "technology": ("gradient", "cool", "navy", "clean shapes on a quiet ground"),
+    "fashion": ("minimal", "elegant", "beige", "one garment with much empty space"),
+    "product": ("minimal", "fresh", "white", "the product alone on a stand"),
+    "festival": ("flat", "festive", "orange", "many small shapes around the title"),
+    "holiday": ("flat", "warm", "red", "one symbol of the day as the focus"),
+    "education": ("swiss", "calm", "blue", "a strict grid with one bold shape"),
+    "art": ("geometric", "bold", "white", "one abstract form as the focus"),
+    "children": ("cartoon", "playful", "yellow", "a friendly character in the middle"),
+    "charity": ("flat", "warm", "beige", "open hands or a simple heart as the focus"),
+}
+_PLAIN = ("minimal", "calm", "beige", "one strong focus and much empty space")
 
 # PosterCraft's inference recipe
 INSTRUCTION = """\

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
+WORDS = Path(__file__).parent / "words"
 # the colour words that briefs, captions and measures share: name -> sRGB
 COLORS: dict[str, tuple[int, int, int]] = {
     "black": (22, 22, 26), "white": (246, 244, 240), "gray": (136, 138, 142),
@@ -80,7 +81,7 @@ class Vocabulary:
 
 def read_table(name: str) -> list[str]:
     """The lines of a table in `words/` without its comments."""
-    lines = (Path(__file__).parent / "words" / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+    lines = (WORDS / f"{name}.txt").read_text(encoding="utf-8").splitlines()
     return [line for line in lines if line and not line.startswith("#")]
 
 

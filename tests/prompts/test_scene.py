@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from posterkit.prompts.scene import WORDS, Scene, nearest_color, read_scene
-from posterkit.prompts.vocabulary import COLORS
+from posterkit.prompts.scene import Scene, nearest_color, read_scene
+from posterkit.prompts.vocabulary import COLORS, WORDS
 from posterkit.synthetic import SyntheticPosters
 
 PROMPTS = {
