@@ -10,7 +10,7 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageDraw
 
-from posterkit.schema import DrawnText, PosterSample, Region
+from posterkit.schema import PosterSample, Region
 from posterkit.sizing import Size, fit_area
 from posterkit.synthetic import captions
 from posterkit.synthetic.canvas import Axes, Canvas, curve
@@ -84,11 +84,10 @@ def build(task: str, request: Request, name: str, split: str) -> PosterSample:
     roles = ("major", "minor")
     return PosterSample(
         id=name, task=task, target=target.image, references=draft.references or [], mask=draft.mask,
-        regions=[Region(text.box, roles[min(n, 1)], text.text) for n, text in enumerate(target.texts)],
-        texts=[DrawnText(text.text, text.box, text.color, text.font) for text in target.texts],
-        caption=caption, instruction=instruction, words=words, theme=poster.theme, split=split, background=background,
-        palette=poster.palette.colors, style=poster.style, layout=poster.layout.name, subject=target.subject,
-        placed=draft.placed, shows={} if request.lettering else shows.labels,
+        regions=[Region(text.box, roles[min(n, 1)], text.text) for n, text in enumerate(target.texts) if text.box],
+        texts=list(target.texts), caption=caption, instruction=instruction, words=words, theme=poster.theme,
+        split=split, background=background, palette=poster.palette.colors, style=poster.style,
+        layout=poster.layout.name, subject=target.subject, placed=draft.placed, shows={} if request.lettering else shows.labels,
     )  # fmt: skip
 
 
@@ -174,7 +173,7 @@ def rescaling(request: Request) -> Draft:
     rng, draft = request.rng, text(request)
     others = [a for a in ASPECTS if abs(math.log(a / request.size.aspect)) > 0.25]
     size = _reference_size(request, pick(rng, others))
-    reference = render(draft.poster, size, colors=[setting.color for setting in draft.target.texts] or None)
+    reference = render(draft.poster, size, colors=[text.color for text in draft.target.texts if text.color])
     return replace(draft, words=_short(rng, draft), references=[reference.image])
 
 
@@ -264,8 +263,9 @@ def _wireframe(poster: SyntheticPoster, size: Size) -> np.ndarray:
         else:
             draw.rectangle(area, fill=shade)
     draw.rounded_rectangle(rendering.subject, radius=radius, fill=(176, 176, 176))
-    for n, setting in enumerate(rendering.texts):
-        draw.rectangle(setting.box, fill=(96, 96, 96) if n == 0 else (140, 140, 140))
+    for n, text in enumerate(rendering.texts):
+        if text.box:
+            draw.rectangle(text.box, fill=(96, 96, 96) if n == 0 else (140, 140, 140))
     if not rendering.texts:
         draw.rectangle(title_area(poster.layout, *size), outline=(140, 140, 140), width=2)
     return np.asarray(image)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from posterkit.schema import DrawnText
 from posterkit.synthetic import captions
 from posterkit.synthetic.abstract import Aurora, Botanical, Geometric, Music
 from posterkit.synthetic.backdrops import draw_backdrop, draw_shadow, plan_backdrop
@@ -34,7 +35,7 @@ from posterkit.synthetic.plans import Plan, pick
 from posterkit.synthetic.poses import Pose, draw_pose
 from posterkit.synthetic.products import Product
 from posterkit.synthetic.scenery import Mountains, Sky
-from posterkit.synthetic.title_text import Lettering, Setting, set_text
+from posterkit.synthetic.title_text import Lettering, set_text
 
 SCENES: dict[str, Any] = {
     scene.name: scene
@@ -80,7 +81,7 @@ class Rendering:
     """A poster's picture, uint8 `(H, W, 3)`, the boxes of its texts, and the box of its subject, in pixels."""
 
     image: np.ndarray
-    texts: tuple[Setting, ...]
+    texts: tuple[DrawnText, ...]
     subject: tuple[int, int, int, int]
 
 
@@ -173,7 +174,7 @@ def render(
         subject = subject_area(poster.layout, canvas.w, canvas.h)
         canvas.quiet = title_area(poster.layout, canvas.w, canvas.h)
         _draw_art(canvas, poster, subject)
-    texts: list[Setting] = []
+    texts: list[DrawnText] = []
     if poster.lettering:
         area = title_area(poster.layout, canvas.w, canvas.h)
         if poster.panel == "inset":

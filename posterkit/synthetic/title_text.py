@@ -11,6 +11,7 @@ import numpy as np
 from fontTools.ttLib import TTFont
 from PIL import Image, ImageFont
 
+from posterkit.schema import DrawnText
 from posterkit.synthetic.canvas import Canvas
 from posterkit.synthetic.layouts import Rect
 from posterkit.synthetic.palettes import RGB, ColorScheme, contrast, luminance
@@ -61,16 +62,6 @@ def _metrics(use: str, choice: float) -> tuple[float, float]:
 @lru_cache(maxsize=4096)
 def _width(word: str, use: str, choice: float) -> float:
     return load_font(use, choice, 100).getlength(word) / 100
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A text as it was set: box of its ink in pixels of the final picture, half open."""
-
-    text: str
-    box: tuple[int, int, int, int]
-    color: RGB
-    font: str
 
 
 @dataclass(frozen=True)
@@ -150,7 +141,7 @@ class Lettering:
 
 
 def set_text(canvas: Canvas, lettering: Lettering, area: Rect, align: str, palette: ColorScheme, factor: int,
-             colors: Sequence[RGB] | None = None) -> list[Setting]:  # fmt: skip
+             colors: Sequence[RGB] | None = None) -> list[DrawnText]:  # fmt: skip
     """Draw a title and its small line in an area of the canvas (pixels), on a plate where the art is too busy.
 
     Args:
@@ -210,10 +201,10 @@ def _line(canvas: Canvas, text: str, font: Font, area: Rect, align: str, baselin
     return canvas.draw.textbbox((x, baseline), text, font=font, anchor=anchor)
 
 
-def _setting(text: str, boxes: list[Rect], color: RGB, font: Font, factor: int, canvas: Canvas) -> Setting:
+def _setting(text: str, boxes: list[Rect], color: RGB, font: Font, factor: int, canvas: Canvas) -> DrawnText:
     x0, y0 = (max(0, int(min(box[side] for box in boxes) // factor)) for side in (0, 1))
     x1, y1 = (
         min(whole // factor, int(-(-max(box[side] for box in boxes) // factor)))
         for side, whole in ((2, canvas.w), (3, canvas.h))
     )
-    return Setting(text, (x0, y0, x1, y1), color, " ".join(font.getname()))
+    return DrawnText(text, (x0, y0, x1, y1), color, " ".join(font.getname()))

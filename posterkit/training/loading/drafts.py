@@ -142,7 +142,8 @@ def encode_drafted(made: Drafted) -> tuple[Row, dict[str, bytes]]:
 
 
 def _seen(drawn: Rendering) -> list[DetectedText]:
-    return [DetectedText(text.text, text.box, "minor" if n else "major") for n, text in enumerate(drawn.texts)]
+    texts = [(text.text, text.box) for text in drawn.texts if text.box]
+    return [DetectedText(text, box, "minor" if n else "major") for n, (text, box) in enumerate(texts)]
 
 
 def _looks(drawn: Rendering) -> Appearance:
