@@ -1,4 +1,4 @@
-"""A supersampled canvas that draws shapes in one of four graphic styles, and frames to place things in."""
+"""A supersampled canvas that draws shapes in one of four graphic styles, axes to place them on, and poses."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from random import Random
 
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw
@@ -41,6 +42,27 @@ class Axes:
         """A frame inside this one."""
         px, py = self.points([(x, y)])[0]
         return Axes(px, py, self.scale * scale, self.angle + (-angle if self.flip else angle), self.flip)
+
+
+@dataclass(frozen=True)
+class Pose:
+    """How a subject is shown: turn in radians, mirrored; gaze, arms, and light (dim to bright) in [-1, 1]."""
+
+    turn: float = 0.0
+    flip: bool = False
+    gaze: float = 0.0
+    arms: float = 0.0
+    light: float = 0.0
+
+    def lit(self, color: RGB) -> RGB:
+        if self.light > 0:
+            return mix(color, (255, 248, 236), 0.22 * self.light)
+        return mix(color, (18, 16, 34), -0.3 * self.light)
+
+
+def draw_pose(rng: Random) -> Pose:
+    turn, flip = rng.uniform(-0.26, 0.26), rng.random() < 0.5
+    return Pose(turn, flip, *(rng.uniform(-1, 1) for _ in range(3)))
 
 
 def curve(x: np.ndarray, y: np.ndarray) -> Points:

@@ -40,24 +40,7 @@ FOOD_NAMES = {
     "coffee": "a cup of coffee", "pizza": "a slice of pizza", "orange": "a slice of fruit", "cupcake": "a cupcake",
     "ice cream": "an ice cream", "donut": "a donut", "cherries": "cherries", "burger": "a burger", "pear": "a pear",
 }  # fmt: skip
-FORMS = (
-    "A {style} poster of {content}{panel}, {place}, on a {bg} background. {Mood} mood. {Title}.",
-    "A {mood} {style} poster with {content}{panel} {place}, {bg} background, {title}.",
-    "{Content}{panel}, {place}. {Style} style, {mood} mood, background {bg}, {title}.",
-    "Poster on a {bg} background with {content}{panel} {place}. {Style} style. {Title}.",
-    "{Bg} background, {content}{panel}, {style} style, {mood}, {title}.",
-    "{Content}{panel} on a {bg} background, {title}, {mood} {style} design.",
-)
-BRIEFS = (
-    "{Content} on a {bg} background, {title}.", "A poster of {content}, {bg} background, {title}.",
-    "Show {content}, background {bg}, {title}.",
-)  # fmt: skip
-COLORLESS = ("{Content}, {title}.", "A poster of {content}, {title}.", "Show {content}, {title}.")
-SHORT = ("{Content} on a {bg} background.", "{Content}.", "{Bg} background, {content}.")
-ID_BRIEFS = (
-    "The {kind}{backdrop} on a {bg} background, {title}.", "Show the {kind}{backdrop}, background {bg}, {title}.",
-)  # fmt: skip
-TITLE_FORMS = ("title {quoted} {where}",)
+_SENTENCES = {use: forms.split(" | ") for use, forms in read_table("sentences")}
 WITH_SMALL = (" and a small line", " with a small line")
 NO_TEXT = ("no text", "no text, empty space {where}")
 
@@ -70,17 +53,13 @@ def title_words() -> list[str]:
 
 def caption_vocabulary() -> list[str]:
     """Every word that captions and instructions can contain outside quotes, in lower case, sorted."""
-    tables = [
-        phrase
-        for table in (PHRASES, BACKDROP_PHRASES, STYLE_WORDS)
-        for phrases in table.values()
-        for phrase in phrases
-    ]
+    tables = (PHRASES, BACKDROP_PHRASES, STYLE_WORDS, _SENTENCES)
+    phrases = [phrase for table in tables for entry in table.values() for phrase in entry]
     frames = [text for task in TASKS.values() for text in (task.frame, task.default)]
-    texts = [*tables, *PANEL_PHRASES.values(), *FOOD_NAMES.values(), *FORMS, *BRIEFS, *COLORLESS, *SHORT, *ID_BRIEFS,
-             *TITLE_FORMS, *WITH_SMALL, *NO_TEXT, *MOODS, *_ORBS, *COLORS, *PLACES, *_LISTS, *frames,
-             *Mascot.kinds, *Mascot.extras, *Product.kinds, *Food.kinds, "sailboat lighthouse whale",
-             "planet ringed rocket a an one two", *(layout.where for layout in LAYOUTS)]  # fmt: skip
+    texts = [*phrases, *PANEL_PHRASES.values(), *FOOD_NAMES.values(), *WITH_SMALL, *NO_TEXT, *MOODS, *_ORBS, *COLORS,
+             *PLACES, *_LISTS, *frames, *Mascot.kinds, *Mascot.extras, *Product.kinds, *Food.kinds,
+             *(layout.where for layout in LAYOUTS),
+             "sailboat lighthouse whale planet ringed rocket a an one two title"]  # fmt: skip
     return sorted({word for text in texts for word in words_of(re.sub(r"\{\w*\}", " ", text))})
 
 
@@ -146,9 +125,9 @@ def title_clause(rng: Random, title: str | None, subtitle: bool, where: str, pla
     return words + (WITH_SMALL[int(rng.random() * 2)] if subtitle else "")
 
 
-def compose(rng: Random, forms: tuple[str, ...], **words: str) -> str:
-    """Fill one of some sentence forms; a capitalised slot name capitalises its words."""
-    form = pick(rng, forms)
+def compose(rng: Random, use: str, **words: str) -> str:
+    """A sentence for a use: "poster", "brief", "colorless" (names no colour), "short" or "subject"."""
+    form = pick(rng, _SENTENCES[use])
     values = words | {key.capitalize(): value[:1].upper() + value[1:] for key, value in words.items()}
     return _tidy(form.format(**values))
 

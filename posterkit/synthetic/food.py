@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from posterkit.synthetic.canvas import Axes, Canvas, arc, curve, ellipse, leaf, mirror, rounded
-from posterkit.synthetic.palettes import RGB, ColorScheme, color_name, mix
+from posterkit.synthetic.canvas import Axes, Canvas, Pose, arc, curve, ellipse, leaf, mirror, rounded
+from posterkit.synthetic.palettes import RGB, ColorScheme, color_name, mix, subject_colors
 from posterkit.synthetic.plans import Plan
-from posterkit.synthetic.poses import Pose, subject_colors
 
 
 class _Tones(NamedTuple):

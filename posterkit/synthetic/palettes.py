@@ -200,3 +200,16 @@ def draw_palette(rng: Random, name: str | None = None) -> ColorScheme:
     if rng.random() < 0.4:
         accents[1], accents[2] = accents[2], accents[1]
     return ColorScheme(bg, tuple(_jitter(c, turn, rng.uniform(-6, 6), fade) for c in accents))
+
+
+def subject_colors(rng: Random, palette: ColorScheme) -> list[RGB]:
+    """Three colours apart from one another and from the background; the first stands out most."""
+    found: list[RGB] = []
+    pool = [*palette.accents, palette.paper, palette.ink]
+    if rng.random() < 0.5:
+        pool[0], pool[1] = pool[1], pool[0]
+    for gap in (30, 15, 0):
+        for color in pool:
+            if color not in found and all(distance(color, q) > gap for q in (palette.bg, *found)):
+                found.append(color)
+    return found[:3]

@@ -7,10 +7,9 @@ from random import Random
 
 import numpy as np
 
-from posterkit.synthetic.canvas import Axes, Canvas, curve, ellipse, leaf, mirror, rounded
-from posterkit.synthetic.palettes import RGB, ColorScheme, color_name, mix
+from posterkit.synthetic.canvas import Axes, Canvas, Pose, curve, ellipse, leaf, mirror, rounded
+from posterkit.synthetic.palettes import RGB, ColorScheme, color_name, mix, subject_colors
 from posterkit.synthetic.plans import Plan
-from posterkit.synthetic.poses import Pose, subject_colors
 
 
 class Product:

@@ -13,12 +13,11 @@ from PIL import Image, ImageDraw
 from posterkit.schema import PosterSample, Region
 from posterkit.sizing import Size, fit_area
 from posterkit.synthetic import captions
-from posterkit.synthetic.canvas import Axes, Canvas, curve
+from posterkit.synthetic.canvas import Axes, Canvas, curve, draw_pose
 from posterkit.synthetic.contents import draw_left_out, read_contents, short_caption
 from posterkit.synthetic.layouts import panel_area, title_area
 from posterkit.synthetic.palettes import NEUTRALS, background_name, distance, draw_palette, mix
 from posterkit.synthetic.plans import pick
-from posterkit.synthetic.poses import draw_pose
 from posterkit.synthetic.synthetic_poster import (
     SUBJECTS,
     SUPERSAMPLE,
@@ -87,7 +86,8 @@ def build(task: str, request: Request, name: str, split: str) -> PosterSample:
         regions=[Region(text.box, roles[min(n, 1)], text.text) for n, text in enumerate(target.texts) if text.box],
         texts=list(target.texts), caption=caption, instruction=instruction, words=words, theme=poster.theme,
         split=split, background=background, palette=poster.palette.colors, style=poster.style,
-        layout=poster.layout.name, subject=target.subject, placed=draft.placed, shows={} if request.lettering else shows.labels,
+        layout=poster.layout.name, subject=target.subject, placed=draft.placed,
+        shows={} if request.lettering else shows.labels,
     )  # fmt: skip
 
 
@@ -163,9 +163,8 @@ def _holes(rng: Random, size: Size) -> np.ndarray:
 def _short(rng: Random, draft: Draft) -> str | None:
     if rng.random() < 0.5:
         return None
-    return captions.compose(
-        rng, captions.SHORT, content=content_of(rng, draft.poster), bg=background_name(draft.target.image)
-    )
+    background = background_name(draft.target.image)
+    return captions.compose(rng, "short", content=content_of(rng, draft.poster), bg=background)
 
 
 def rescaling(request: Request) -> Draft:
@@ -196,7 +195,7 @@ def id_driven(request: Request) -> Draft:
         kind = captions.FOOD_NAMES[kind].removeprefix("an ").removeprefix("a ")
     assert poster.backdrop is not None
     words = captions.compose(
-        rng, captions.ID_BRIEFS, kind=kind, backdrop=captions.backdrop_words(rng, poster.backdrop["slots"]),
+        rng, "subject", kind=kind, backdrop=captions.backdrop_words(rng, poster.backdrop["slots"]),
         bg=background_name(target.image), title=clause_of(rng, poster),
     )  # fmt: skip
     return Draft(poster, target, words, references)
@@ -239,7 +238,7 @@ def layout_driven(request: Request) -> Draft:
             subtitle = pick(rng, captions.SUBTITLES) if poster.lettering.subtitle else None
             twin = replace(twin, lettering=replace(twin.lettering, subtitle=subtitle))
         reference = render(twin, size).image
-    words = captions.compose(rng, captions.BRIEFS, content=content_of(rng, poster),
+    words = captions.compose(rng, "brief", content=content_of(rng, poster),
                              bg=background_name(draft.target.image),
                              title=clause_of(rng, poster, place=False))  # fmt: skip
     return replace(draft, words=words, references=[reference])
@@ -288,9 +287,8 @@ def style_driven(request: Request) -> Draft:
             **request.text,
         )  # fmt: skip
     reference = render(twin, _reference_size(request, pick(rng, ASPECTS)))
-    words = captions.compose(
-        rng, captions.COLORLESS, content=content_of(rng, poster, colors=False), title=clause_of(rng, poster)
-    )
+    content = content_of(rng, poster, colors=False)
+    words = captions.compose(rng, "colorless", content=content, title=clause_of(rng, poster))
     return replace(draft, words=words, references=[reference.image])
 
 

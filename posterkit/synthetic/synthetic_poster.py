@@ -15,7 +15,7 @@ from posterkit.schema import DrawnText
 from posterkit.synthetic import captions
 from posterkit.synthetic.abstract import Aurora, Botanical, Geometric, Music
 from posterkit.synthetic.backdrops import draw_backdrop, draw_shadow, plan_backdrop
-from posterkit.synthetic.canvas import STYLES, Axes, Canvas
+from posterkit.synthetic.canvas import STYLES, Axes, Canvas, Pose, draw_pose
 from posterkit.synthetic.food import Food
 from posterkit.synthetic.layouts import (
     CALM,
@@ -32,7 +32,6 @@ from posterkit.synthetic.mascots import Mascot
 from posterkit.synthetic.palettes import RGB, ColorScheme, background_name, distance, draw_palette, lab_of
 from posterkit.synthetic.places import City, Sea, Space
 from posterkit.synthetic.plans import Plan, pick
-from posterkit.synthetic.poses import Pose, draw_pose
 from posterkit.synthetic.products import Product
 from posterkit.synthetic.scenery import Mountains, Sky
 from posterkit.synthetic.title_text import Lettering, set_text
@@ -265,7 +264,7 @@ def draw_art(rng: Random, size: tuple[int, int]) -> tuple[np.ndarray, str, str]:
 def caption_of(rng: Random, poster: SyntheticPoster, size: tuple[int, int], background: str) -> str:
     """A sentence or three that are true of the rendered poster."""
     return captions.compose(
-        rng, captions.FORMS, content=content_of(rng, poster), style=pick(rng, captions.STYLE_WORDS[poster.style]),
+        rng, "poster", content=content_of(rng, poster), style=pick(rng, captions.STYLE_WORDS[poster.style]),
         place=place_words(motif_area(poster, size), *size), bg=background, mood=poster.mood,
         title=clause_of(rng, poster),
         panel=" " + captions.PANEL_PHRASES[poster.panel] if poster.panel else "",

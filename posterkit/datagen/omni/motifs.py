@@ -12,9 +12,8 @@ from posterkit.datagen.omni.cutouts import Cutout
 from posterkit.datagen.omni.posters import SourcePoster
 from posterkit.metrics.color import border_color, lab_to_srgb, srgb_to_lab
 from posterkit.metrics.color import palette as main_colors
-from posterkit.synthetic.canvas import Axes, Canvas
+from posterkit.synthetic.canvas import Axes, Canvas, draw_pose
 from posterkit.synthetic.palettes import ColorScheme, distance, mix
-from posterkit.synthetic.poses import draw_pose
 from posterkit.synthetic.synthetic_poster import SUBJECTS, SUPERSAMPLE
 
 FLAT = 0.55  # share of pixels without a gradient from which a poster counts as flat art
