@@ -26,13 +26,13 @@ from posterkit.sizing import Size, fit_area
 from posterkit.tasks import TEXT
 
 _DRAWING = threading.Lock()
+_KEPT = 8  # results of a step, for further rows of the same request
 
 
 class Once:
     """Results by key, each made once however many threads ask for it; the last few are kept, errors too."""
 
-    def __init__(self, kept: int = 8) -> None:
-        self.kept = kept
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._made: OrderedDict[Any, Future] = OrderedDict()
 
@@ -40,7 +40,7 @@ class Once:
         with self._lock:
             known = self._made.get(key)
             future = self._made.setdefault(key, Future())
-            if len(self._made) > self.kept:
+            if len(self._made) > _KEPT:
                 self._made.popitem(last=False)
         if known is None:
             try:
@@ -49,8 +49,8 @@ class Once:
                 future.set_exception(error)
         return future.result()
 
-    def __reduce__(self) -> tuple[type[Once], tuple[int]]:
-        return Once, (self.kept,)  # another process begins with none
+    def __reduce__(self) -> tuple[type[Once], tuple[()]]:
+        return Once, ()  # another process begins with none
 
 
 @dataclass(frozen=True)

@@ -22,17 +22,17 @@ from posterkit.image_io import read_size
 from posterkit.schema import PosterSample
 
 _STYLE = Path(__file__).with_suffix(".css")
+_SHOWN = 24  # thumbnails of dropped items for each reason
 _ROLE = {"major": (226, 61, 40), "minor": (240, 168, 32)}
 
 
-def write_report(path: str | Path, out: str | Path, *, samples: int = 24, dropped: int = 24) -> Path:
+def write_report(path: str | Path, out: str | Path, *, samples: int = 24) -> Path:
     """Write the page of a set; it needs no other file and no network.
 
     Args:
         path: the set's folder, or its index file.
         out: the HTML file.
         samples: how many to show, spread over the tasks and over the set.
-        dropped: how many thumbnails of dropped items to show for each reason.
 
     Raises:
         FileNotFoundError: there is no set.
@@ -64,7 +64,7 @@ def write_report(path: str | Path, out: str | Path, *, samples: int = 24, droppe
         f'<p class="sub">{len(found.rows)} samples</p>',
         '<h2>What it holds</h2><div class="charts">', *charts, "</div>",
         _funnel(folder),
-        _dropped(folder, dropped),
+        _dropped(folder),
         '<h2>Samples</h2><div class="samples">', *(_card(row, samples) for row, samples in cards), "</div>",
     ]  # fmt: skip
     page = (
@@ -140,13 +140,13 @@ def _funnel(folder: Path) -> str:
     return f'<h2>Funnel</h2><div class="card"><table>{head}{"".join(lines)}</table></div>'
 
 
-def _dropped(folder: Path, count: int) -> str:
+def _dropped(folder: Path) -> str:
     path = folder / "dropped.jsonl"
     if not path.is_file():
         return ""
     shown: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for _, row in read_rows(path):
-        if len(shown[str(row.get("reason"))]) < count:
+        if len(shown[str(row.get("reason"))]) < _SHOWN:
             shown[str(row.get("reason"))].append(row)
     files = SetFiles(folder)
     parts = []

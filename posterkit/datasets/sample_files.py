@@ -82,14 +82,14 @@ def blank_pictures(name: str) -> dict[str, bytes]:
     return dict.fromkeys(names, encoded(Image.new("L", (1, 1))))
 
 
-def write_sample(sample: PosterSample, folder: str | Path, index: str = "samples.jsonl") -> Row:
-    """Write a sample's pictures as PNG files into `folder` and append its row to `folder/index`; returns the row."""
+def write_sample(sample: PosterSample, folder: str | Path) -> Row:
+    """Write a sample's pictures as PNG files into `folder` and append its row to `samples.jsonl`; returns the row."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     row, files = encode_sample(sample)
     for name, content in files.items():
         (folder / name).write_bytes(content)
-    with open(folder / index, "a", encoding="utf-8") as lines:
+    with open(folder / "samples.jsonl", "a", encoding="utf-8") as lines:
         lines.write(json.dumps(row, ensure_ascii=False) + "\n")
     return row
 

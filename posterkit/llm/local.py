@@ -19,17 +19,15 @@ _OF_TOKENS = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_id
 class LocalModel:
     """A model with a chat template: text alone (Qwen3) or with images (Qwen2.5-VL).
 
-    Safetensors only, no code of its folder runs, and torchvision is not needed. Several threads may share one; it
-    answers one question at a time.
+    Safetensors only, in the dtype of its files; no code of its folder runs, and torchvision is not needed. Several
+    threads may share one; it answers one question at a time.
 
     Args:
         source: a folder, or a hub id.
         device: where it runs; the caller knows the hardware.
-        dtype: None means the dtype of its files.
         temperature: of sampling; 0 is greedy.
         max_new_tokens: of the answer.
         seed: the same question gets the same answer.
-        image_side: longer side in pixels that larger images are reduced to.
 
     Attributes:
         sees: whether it takes images.
@@ -43,18 +41,15 @@ class LocalModel:
         source: str,
         *,
         device: str | torch.device = "cpu",
-        dtype: torch.dtype | None = None,
         temperature: float = 0.6,
         max_new_tokens: int = 4096,
         seed: int = 0,
-        image_side: int = IMAGE_SIDE,
     ) -> None:
         self.name = source
         self.temperature, self.max_new_tokens, self.seed = temperature, max_new_tokens, seed
-        self.image_side = image_side
         self._lock = threading.Lock()
         try:
-            self.sees, self._processor, model = _load(source, dtype or "auto")
+            self.sees, self._processor, model = _load(source)
             self._model = model.to(device).eval()
         except Exception as fault:  # a foreign folder and a device fail in their own ways
             raise AnswerError(f"{source}: cannot load this language model: {error_line(fault)}") from None
@@ -93,7 +88,7 @@ class LocalModel:
             raise AnswerError(f"{self.name}: this language model reads text alone and cannot see pictures")
         try:
             with self._lock, torch.no_grad():
-                pictures = [reduced(image, self.image_side) for image in images]
+                pictures = [reduced(image, IMAGE_SIDE) for image in images]
                 return answer([self._inputs(system, user, pictures) for user in users])
         except Exception as fault:  # its own template, and a device out of memory
             raise AnswerError(f"{self.name}: this language model fails: {error_line(fault)}") from None
@@ -134,7 +129,7 @@ class LocalModel:
         return self._processor.decode(made[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
 
 
-def _load(source: str, dtype: Any) -> tuple[bool, Any, Any]:
+def _load(source: str) -> tuple[bool, Any, Any]:
     """Whether the model sees, its processor (or tokenizer, where it does not), and the model."""
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
@@ -149,7 +144,7 @@ def _load(source: str, dtype: Any) -> tuple[bool, Any, Any]:
         reads = type(processor.__name__, (processor,), {"get_attributes": classmethod(lambda cls: attributes)})
     kind: Any = AutoModelForImageTextToText if sees else AutoModelForCausalLM
     model, loaded = kind.from_pretrained(
-        source, trust_remote_code=False, use_safetensors=True, dtype=dtype, output_loading_info=True
+        source, trust_remote_code=False, use_safetensors=True, dtype="auto", output_loading_info=True
     )
     if loaded["missing_keys"]:  # what is made up in their place would answer at random
         raise ValueError(f"its files lack {sorted(loaded['missing_keys'])[0]}")

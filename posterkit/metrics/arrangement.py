@@ -17,10 +17,11 @@ Array = NDArray[np.float64]
 GRID = (12, 8)  # rows and columns that an arrangement is seen at
 ENOUGH = 0.1  # the part of a poster that a subject has to fill to be wholly there
 STEP = 5.0  # Lab units from which two neighbours make an edge
+REACH = 1 / 32  # distance of a pair of pixels, of the longer side
 OTHER = 12.0  # Lab units from the border colour from which a pixel counts as subject
 
 
-def arrangement(image: Picture, grid: tuple[int, int] = GRID) -> Array:
+def arrangement(image: Picture) -> Array:
     """Where things stand: per cell, how much edge there is and how far the colour is from the border's.
 
     Colours themselves leave no trace: both maps are standardised, so a red circle and a blue one at one place agree.
@@ -35,12 +36,12 @@ def arrangement(image: Picture, grid: tuple[int, int] = GRID) -> Array:
     dy, dx = np.gradient(lab, axis=(0, 1))
     edges = np.sqrt((dx**2 + dy**2).sum(2))
     contrast = np.linalg.norm(lab - border_color(image), axis=2)
-    return np.stack([_standard(_cells(edges, grid)), _standard(_cells(contrast, grid))])
+    return np.stack([_standard(_cells(edges)), _standard(_cells(contrast))])
 
 
-def arrangement_similarity(a: Picture, b: Picture, grid: tuple[int, int] = GRID) -> float:
+def arrangement_similarity(a: Picture, b: Picture) -> float:
     """Correlation of two arrangements, mean over both maps, in [-1, 1]; images may differ in size."""
-    return float((arrangement(a, grid) * arrangement(b, grid)).mean())
+    return float((arrangement(a) * arrangement(b)).mean())
 
 
 def box_overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
@@ -88,18 +89,17 @@ def subject_presence(subject: ColorSignature, poster: ColorSignature) -> float:
     return float(colors + edges) / 2
 
 
-def color_edges(lab: Array, mask: NDArray[np.bool_] | None = None, reach: float = 1 / 32) -> Array:
+def color_edges(lab: Array, mask: NDArray[np.bool_] | None = None) -> Array:
     """Which named colours lie beside which: a colour co-occurrence histogram without its diagonal.
 
     Args:
         lab: `(H, W, 3)`.
         mask: `(H, W)`; pairs with both pixels inside count.
-        reach: distance of a pair as a part of the longer side.
 
     Returns:
         `(14, 14)`, symmetric, per pixel that counts.
     """
-    step = max(1, round(max(lab.shape[:2]) * reach))
+    step = max(1, round(max(lab.shape[:2]) * REACH))
     inside = np.ones(lab.shape[:2], dtype=bool) if mask is None else mask
     edges = np.zeros((len(COLORS), len(COLORS)))
     for a, b in ((np.s_[step:], np.s_[:-step]), (np.s_[:, step:], np.s_[:, :-step])):
@@ -111,11 +111,10 @@ def color_edges(lab: Array, mask: NDArray[np.bool_] | None = None, reach: float 
     return edges / max(1, inside.sum())
 
 
-def _cells(values: Array, grid: tuple[int, int]) -> Array:
-    """Area mean of a map over a grid, whatever the map's size."""
-    return np.asarray(
-        Image.fromarray(values.astype(np.float32)).resize((grid[1], grid[0]), Image.Resampling.BOX), dtype=float
-    )
+def _cells(values: Array) -> Array:
+    """Area mean of a map over the grid, whatever the map's size."""
+    small = Image.fromarray(values.astype(np.float32)).resize(GRID[::-1], Image.Resampling.BOX)
+    return np.asarray(small, dtype=float)
 
 
 def _standard(values: Array) -> Array:

@@ -77,19 +77,18 @@ def nearest_color_name(lab: NDArray) -> str:
     return list(COLORS)[int(distances.argmin())]
 
 
-def border_color(image: NDArray[np.uint8], frame: float = FRAME) -> Array:
-    """Median Lab, channel by channel, of the outer frame.
+def border_color(image: NDArray[np.uint8]) -> Array:
+    """Median Lab, channel by channel, of the outer frame: 6 % of each side, at least one pixel.
 
     Args:
         image: `(H, W, 3)` uint8.
-        frame: width of the frame as a part of each side; at least one pixel is taken.
 
     Returns:
         `(3,)` Lab.
     """
     height, width = image.shape[:2]
     mask = np.ones((height, width), dtype=bool)
-    dy, dx = max(1, round(height * frame)), max(1, round(width * frame))
+    dy, dx = max(1, round(height * FRAME)), max(1, round(width * FRAME))
     mask[dy:-dy, dx:-dx] = False
     return np.median(srgb_to_lab(image[mask]), axis=0)
 

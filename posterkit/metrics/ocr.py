@@ -52,17 +52,16 @@ class TextAccuracy:
 class TextReader:
     """OCR by RapidOCR's detector and recogniser on ONNX Runtime; the models come inside its wheel.
 
-    The models load at the first call. It keeps state while it reads: one thread at a time.
+    The models load at the first call. A call takes one core and keeps state while it reads: one thread at a time.
 
     Args:
-        threads: how many cores one call may use.
         limit: the longer side in pixels that the detector sees at most; None keeps RapidOCR's own rule. 480 is three
             times as fast and loses about three characters in a hundred.
         enlarge_to: pictures with a smaller shorter side are enlarged to it first; small posters are unreadable else.
     """
 
-    def __init__(self, threads: int = 1, limit: int | None = None, enlarge_to: int = 0) -> None:
-        self.threads, self.limit, self.enlarge_to = threads, limit, enlarge_to
+    def __init__(self, limit: int | None = None, enlarge_to: int = 0) -> None:
+        self.limit, self.enlarge_to = limit, enlarge_to
 
     def __call__(self, image: NDArray[np.uint8] | Image.Image) -> list[Line]:
         """The lines of text on one RGB image, `(H, W, 3)` uint8 or PIL, top to bottom."""
@@ -88,7 +87,7 @@ class TextReader:
 
         settings: dict[str, Any] = {
             "Global.log_level": "error",
-            "EngineConfig.onnxruntime.intra_op_num_threads": self.threads,
+            "EngineConfig.onnxruntime.intra_op_num_threads": 1,
             "EngineConfig.onnxruntime.inter_op_num_threads": 1,
         }
         if self.limit:

@@ -152,11 +152,9 @@ def _mood(rng: Random, palette: ColorScheme, theme: str, style: str) -> str:
     return pick(rng, fit) if fit else "bold"
 
 
-def render(
-    poster: SyntheticPoster, size: tuple[int, int], factor: int = SUPERSAMPLE, colors: Sequence[RGB] | None = None
-) -> Rendering:
+def render(poster: SyntheticPoster, size: tuple[int, int], colors: Sequence[RGB] | None = None) -> Rendering:
     """Draw a poster at a size in pixels (width, height), arranged for that shape."""
-    width, height = size
+    (width, height), factor = size, SUPERSAMPLE
     canvas = Canvas(width * factor, height * factor, poster.palette.bg, poster.style, poster.palette.ink)
     if poster.panel:
         area = panel_area(poster.panel, poster.layout, canvas.w, canvas.h)

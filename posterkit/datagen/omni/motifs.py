@@ -12,6 +12,7 @@ from posterkit.datagen.omni.cutouts import Cutout
 from posterkit.datagen.omni.posters import SourcePoster
 from posterkit.metrics.color import border_color, lab_to_srgb, srgb_to_lab
 from posterkit.metrics.color import palette as main_colors
+from posterkit.schema import Box
 from posterkit.synthetic.canvas import Axes, Canvas, draw_pose
 from posterkit.synthetic.palettes import ColorScheme, distance, mix
 from posterkit.synthetic.synthetic_poster import SUBJECTS, SUPERSAMPLE
@@ -76,10 +77,10 @@ def duotone(ground: Image.Image, colors: ColorScheme) -> Image.Image:
     return Image.fromarray(np.stack(planes, -1).round().astype(np.uint8))
 
 
-def inside(cut: Cutout, box: tuple[int, int, int, int], share: float = 1.0) -> tuple[int, int, int, int]:
+def inside(cut: Cutout, box: Box) -> Box:
     """Where a cut goes in a box: as large as fits, standing on its lower edge."""
     w, h = cut.picture.size
-    scale = share * min((box[2] - box[0]) / w, (box[3] - box[1]) / h)
+    scale = min((box[2] - box[0]) / w, (box[3] - box[1]) / h)
     w, h = max(1, round(w * scale)), max(1, round(h * scale))
-    x, y = (box[0] + box[2] - w) // 2, box[3] - h - round((1 - share) / 2 * (box[3] - box[1]))
-    return x, y, x + w, y + h
+    x = (box[0] + box[2] - w) // 2
+    return x, box[3] - h, x + w, box[3]

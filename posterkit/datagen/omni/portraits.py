@@ -105,33 +105,31 @@ def _ground(posed: Image.Image, size: Size, rng: Random) -> Image.Image:
     return Image.fromarray((tone * shade[..., None]).clip(0, 255).astype(np.uint8))
 
 
-def copied_share(picture: np.ndarray, other: np.ndarray, window: int = WINDOW) -> float:
-    """How many of a picture's windows stand in another one, pixel by pixel, at whatever place.
+def copied_share(picture: np.ndarray, other: np.ndarray) -> float:
+    """The share of a picture's windows that stand in another one, pixel by pixel, at whatever place.
 
     Args:
         picture, other: `(H, W, 3)` uint8.
-        window: side in pixels; windows of nearly one colour, which are no one's own, do not count.
 
     Returns:
-        In [0, 1]; 0 where no window counts.
+        In [0, 1]; windows of nearly one colour do not count; 0 where none counts.
     """
-    (own, counts), (theirs, count_too) = _windows(picture, window), _windows(other, window)
+    (own, counts), (theirs, count_too) = _windows(picture), _windows(other)
     return float(np.isin(own[counts], theirs[count_too]).mean()) if counts.any() else 0.0
 
 
-def _windows(pixels: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
+def _windows(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A hash of every window, and whether it shows more than about one colour; `(H - w + 1, W - w + 1)` each."""
     # a polynomial in two odd numbers, summed over columns, then over rows, all modulo 2^64
     mixed = pixels.astype(np.uint64) @ np.array([_ODD[0], _ODD[1], _ODD[2]], np.uint64)
     for axis, base in ((1, _ODD[3]), (0, _ODD[4])):
-        length = mixed.shape[axis] - window + 1
+        length = mixed.shape[axis] - WINDOW + 1
         total = np.zeros_like(mixed.take(range(length), axis))
-        for step in range(window):
+        for step in range(WINDOW):
             part = mixed[:, step : step + length] if axis else mixed[step : step + length]
             total = total * np.uint64(base) + part
         mixed = total
     green = pixels[..., 1]
-    spread = ndimage.maximum_filter(green, window).astype(int) - ndimage.minimum_filter(green, window)
-    # the filters' windows are centred; these begin at the pixel
-    first = window // 2
+    spread = ndimage.maximum_filter(green, WINDOW).astype(int) - ndimage.minimum_filter(green, WINDOW)
+    first = WINDOW // 2  # the filters' windows are centred; these begin at the pixel
     return mixed, spread[first : first + mixed.shape[0], first : first + mixed.shape[1]] > 12
