@@ -162,15 +162,8 @@ def _request(row: Row, folder: Path) -> SetRequest:
     words = row["words"] if "words" in row else row.get("prompt")
     instruction = row.get("instruction") or TASKS[row["task"]].instruction(words)
     height, width = sample.target.shape[:2]
+    size = Size(width, height) if "target" in row or row["task"] == "filling" else None
     return SetRequest(
-        words or "",
-        task=row["task"],
-        images=sample.references,
-        mask=sample.mask,
-        size=Size(width, height) if "target" in row or row["task"] == "filling" else None,
-        id=row["id"],
-        instruction=instruction,
-        caption=prompt or instruction,
-        placed=sample.placed,
-        **known,
-    )
+        words or "", task=row["task"], images=sample.references, mask=sample.mask, size=size, id=row["id"],
+        instruction=instruction, caption=prompt or instruction, placed=sample.placed, **known,
+    )  # fmt: skip

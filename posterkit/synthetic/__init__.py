@@ -6,17 +6,5 @@ from posterkit.synthetic.palettes import background_name, border_lab
 from posterkit.synthetic.source import TRAINING_SIZES, SyntheticPosters
 from posterkit.synthetic.synthetic_poster import Rendering, SyntheticPoster, draw_art, draw_poster, render
 
-__all__ = [
-           "TRAINING_SIZES",
-           "Rendering",
-           "SyntheticPoster",
-           "SyntheticPosters",
-           "background_name",
-           "border_lab",
-           "caption_vocabulary",
-           "draw_art",
-           "draw_poster",
-           "render",
-           "short_vocabulary",
-           "title_words",
-]  # fmt: skip
+__all__ = ["TRAINING_SIZES", "Rendering", "SyntheticPoster", "SyntheticPosters", "background_name", "border_lab",
+           "caption_vocabulary", "draw_art", "draw_poster", "render", "short_vocabulary", "title_words"]  # fmt: skip

@@ -21,15 +21,8 @@ NEUTRALS = ((244, 242, 238), (228, 228, 230), (206, 208, 212), (236, 226, 212), 
 _LINEAR = np.where(
     np.arange(256) <= 10, np.arange(256) / 255 / 12.92, ((np.arange(256) / 255 + 0.055) / 1.055) ** 2.4
 ).astype(np.float32)
-# sRGB to XYZ, each row divided by the D65 white point
-_TO_XYZ = np.array(
-    [
-        [0.4124564 / 0.95047, 0.3575761 / 0.95047, 0.1804375 / 0.95047],
-        [0.2126729, 0.7151522, 0.0721750],
-        [0.0193339 / 1.08883, 0.1191920 / 1.08883, 0.9503041 / 1.08883],
-    ],
-    dtype=np.float32,
-)
+_XYZ = [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+_TO_XYZ = (np.array(_XYZ) / [[0.95047], [1.0], [1.08883]]).astype(np.float32)  # each row by the D65 white point
 
 
 def lab(rgb: np.ndarray) -> np.ndarray:
