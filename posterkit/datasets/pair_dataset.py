@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, overload
 
 from posterkit.datasets.dataset import PosterDataset
 from posterkit.datasets.sample_files import Row, sample_from_row
@@ -55,7 +55,7 @@ class Reflection:
     style: str
 
 
-class PairDataset(Generic[Item]):
+class PairDataset(Sequence[Item], Generic[Item]):
     """Pairs by number: rows are in memory, pictures are read on access.
 
     Args:
@@ -75,13 +75,19 @@ class PairDataset(Generic[Item]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> Item:
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Item]: ...
+    def __getitem__(self, index: int | slice) -> Item | list[Item]:
         """Item `index`.
 
         Raises:
             ValueError: its row lacks a key, or one of its pictures cannot be read.
             FileNotFoundError: a picture is not there.
         """
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
         row = self.rows[index]
         return self._decode(row, lambda name: self.files.read(row, name))
 

@@ -238,7 +238,7 @@ class Canvas:
 
     def finish(self, factor: int) -> np.ndarray:
         """The picture reduced by the supersampling factor: uint8 `(H, W, 3)`."""
-        return np.asarray(self.image.reduce(factor) if factor > 1 else self.image)
+        return np.asarray(self.image.reduce(factor))
 
     def _shade(
         self,
