@@ -139,7 +139,7 @@ def _load(source: str) -> tuple[bool, Any, Any]:
     sees = config in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
     reads: Any = AutoTokenizer
     if sees:  # the processor without its part for videos, which needs torchvision; posters are no videos
-        processor = PROCESSOR_MAPPING[config]
+        processor: Any = PROCESSOR_MAPPING[config]
         attributes = [name for name in processor.get_attributes() if name != "video_processor"]
         reads = type(processor.__name__, (processor,), {"get_attributes": classmethod(lambda cls: attributes)})
     kind: Any = AutoModelForImageTextToText if sees else AutoModelForCausalLM

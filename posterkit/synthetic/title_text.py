@@ -207,4 +207,5 @@ def _setting(text: str, boxes: list[Rect], color: RGB, font: Font, factor: int, 
         min(whole // factor, int(-(-max(box[side] for box in boxes) // factor)))
         for side, whole in ((2, canvas.w), (3, canvas.h))
     )
-    return DrawnText(text, (x0, y0, x1, y1), color, " ".join(font.getname()))
+    family, weight = font.getname()
+    return DrawnText(text, (x0, y0, x1, y1), color, f"{family} {weight}")
