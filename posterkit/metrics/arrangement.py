@@ -113,7 +113,7 @@ def color_edges(lab: Array, mask: NDArray[np.bool_] | None = None) -> Array:
 
 def _cells(values: Array) -> Array:
     """Area mean of a map over the grid, whatever the map's size."""
-    small = Image.fromarray(values.astype(np.float32)).resize(GRID[::-1], Image.Resampling.BOX)
+    small = Image.fromarray(values.astype(np.float32)).resize((GRID[1], GRID[0]), Image.Resampling.BOX)
     return np.asarray(small, dtype=float)
 
 
