@@ -12,7 +12,7 @@ from PIL import Image
 
 from posterkit.layout.archetypes import ARCHETYPES, Archetype, arrange
 from posterkit.layout.roles import check_roles, infer_roles
-from posterkit.layout.saliency import people, saliency
+from posterkit.layout.saliency import people, reduced, saliency
 from posterkit.layout.types import Box, Layout, Measured, Measurer, Obstacle, margin_of
 from posterkit.lettering import Align, Role
 from posterkit.prompts import PosterBrief
@@ -239,9 +239,7 @@ def _cut(cells: np.ndarray, box: Box, size: tuple[int, int]) -> np.ndarray:
 
 
 def _luminance(image: Image.Image) -> np.ndarray:
-    scale = min(1.0, 96 / max(image.size))
-    small = image.convert("L").resize([max(2, round(side * scale)) for side in image.size], Image.Resampling.BOX)
-    return np.asarray(small, np.float32) / 255
+    return np.asarray(reduced(image, "L"), np.float32) / 255
 
 
 def runs_right_to_left(text: str) -> bool:
