@@ -34,7 +34,7 @@ class DraftPlan:
             request: as the user wrote it, with the seed of this very poster.
         """
         if self.sketch is None:
-            from posterkit.generate.references import look_of, rescaled  # start-up must not wait for it
+            from posterkit.generate.reference_look import look_of, rescaled  # start-up must not wait for it
             from posterkit.synthetic.scene_draft import draft
 
             if request.task == "rescaling":

@@ -19,7 +19,7 @@ from posterkit.image_io import MAX_PIXELS, read_size
 from posterkit.pipelines.loading import CardDraft, card_draft, card_prompts, card_scripts
 from posterkit.pipelines.registry import ModelFamily, distilled_defaults, family_for, family_of, read_index, resolve
 from posterkit.pipelines.revision import revision_of
-from posterkit.pipelines.samplers import sampler_named
+from posterkit.pipelines.sampling_presets import sampler_named
 from posterkit.prompts import PosterBrief, unsupported_scripts, without_texts, words_for
 from posterkit.prompts.scene import read_scene
 from posterkit.schema import Box, ImageSource, PosterRequest, picture_of
@@ -44,7 +44,7 @@ class Settings:
     Attributes:
         model: a folder, a hub id, or None for the shipped checkpoint of the row's kind.
         transformer: a folder or hub id whose transformer replaces the model's.
-        sampler: a preset for few-step LoRAs, see `posterkit.pipelines.samplers`.
+        sampler: a preset for few-step LoRAs, see `posterkit.pipelines.sampling_presets`.
         native: the poster keeps the size that the model draws at.
         draw_text: texts are drawn by the diffusion model instead of typeset; None leaves it to the checkpoint.
         reward: compares posters, see `posterkit.rewards.open_reward`; None means the rules.

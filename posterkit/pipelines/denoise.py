@@ -23,7 +23,7 @@ class Text:
 
 
 @dataclass
-class Scene:
+class DenoisingInputs:
     """What stays the same over the steps of one batch of equal geometry.
 
     Attributes:
@@ -44,41 +44,43 @@ class Scene:
     join: bool = False
 
 
-def velocity(transformer: Any, scene: Scene, latents: Tensor, timestep: Tensor, text: Text) -> Tensor:
+def velocity(transformer: Any, inputs: DenoisingInputs, latents: Tensor, timestep: Tensor, text: Text) -> Tensor:
     """The velocity of the noise tokens: a forward over noise and references, the references' part cut off.
 
     Args:
         latents: `(B, S, 4 C)`.
         timestep: scalar in [0, 1000].
     """
-    repeats = len(latents) // len(scene.references)
+    repeats = len(latents) // len(inputs.references)
     return transformer(
-        hidden_states=torch.cat([latents, scene.references.repeat(repeats, 1, 1)], dim=1),
+        hidden_states=torch.cat([latents, inputs.references.repeat(repeats, 1, 1)], dim=1),
         timestep=timestep.expand(len(latents)).to(latents.dtype) / 1000,
-        guidance=None if scene.guidance is None else scene.guidance.repeat(repeats),
+        guidance=None if inputs.guidance is None else inputs.guidance.repeat(repeats),
         encoder_hidden_states=text.embeds,
         encoder_hidden_states_mask=text.mask,
-        img_shapes=scene.shapes * repeats,
-        attention_kwargs=scene.attention_kwargs,
+        img_shapes=inputs.shapes * repeats,
+        attention_kwargs=inputs.attention_kwargs,
         return_dict=False,
     )[0][:, : latents.shape[1]]
 
 
-def guided_velocity(transformer: Any, scene: Scene, latents: Tensor, timestep: Tensor, text: Text) -> Tensor:
-    """The velocity under true guidance, in two forwards as cache hooks need them, or in one with `scene.join`."""
-    if scene.negative is None:
+def guided_velocity(
+    transformer: Any, inputs: DenoisingInputs, latents: Tensor, timestep: Tensor, text: Text
+) -> Tensor:
+    """The velocity under true guidance, in two forwards as cache hooks need them, or in one with `inputs.join`."""
+    if inputs.negative is None:
         with transformer.cache_context("cond"):
-            return velocity(transformer, scene, latents, timestep, text)
-    if scene.join:
-        both = join((text, scene.negative))
+            return velocity(transformer, inputs, latents, timestep, text)
+    if inputs.join:
+        both = join((text, inputs.negative))
         with transformer.cache_context("cond"):
-            cond, uncond = velocity(transformer, scene, torch.cat([latents, latents]), timestep, both).chunk(2)
-        return guided(cond, uncond, scene.scale)
+            cond, uncond = velocity(transformer, inputs, torch.cat([latents, latents]), timestep, both).chunk(2)
+        return guided(cond, uncond, inputs.scale)
     with transformer.cache_context("cond"):
-        cond = velocity(transformer, scene, latents, timestep, text)
+        cond = velocity(transformer, inputs, latents, timestep, text)
     with transformer.cache_context("uncond"):
-        uncond = velocity(transformer, scene, latents, timestep, scene.negative)
-    return guided(cond, uncond, scene.scale)
+        uncond = velocity(transformer, inputs, latents, timestep, inputs.negative)
+    return guided(cond, uncond, inputs.scale)
 
 
 def joins_guidance(transformer: Any, asked: bool) -> bool:

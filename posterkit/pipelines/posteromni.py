@@ -21,7 +21,7 @@ from torch import Tensor
 from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2Tokenizer, Qwen2VLProcessor
 
 from posterkit.pipelines.checks import Sampling, check_finite, check_no_adapter, check_output, check_strength
-from posterkit.pipelines.denoise import Scene, Text, guided_velocity, joins_guidance, text_of
+from posterkit.pipelines.denoise import DenoisingInputs, Text, guided_velocity, joins_guidance, text_of
 from posterkit.pipelines.instruction import unpad
 from posterkit.pipelines.keep import keep_pixels
 from posterkit.pipelines.latents import decode_latents, grid_shape, unpack
@@ -170,7 +170,7 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
                 if drawn:
                     # a cache hook counts steps, and must not take this group's first for the last group's next
                     self.transformer._reset_stateful_cache()
-                scene = Scene(
+                inputs = DenoisingInputs(
                     references=torch.stack([references[index] for index in members]).repeat_interleave(count, dim=0),
                     shapes=[[grid_shape(size, self.patch) for size in geometry]] * (len(members) * count),
                     negative=text_of([negatives[index] for index in members], count) if negatives else None,
@@ -184,7 +184,7 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
                     painted = torch.stack([drafts[index] for index in members]).repeat_interleave(count, dim=0)
                     start = self.scheduler.scale_noise(painted.to(start), timesteps[:1].repeat(len(start)), start)
                 latents = self.denoise(
-                    start, scene,
+                    start, inputs,
                     text_of([texts[index] for index in members], count), timesteps, progress_bar,
                     callback_on_step_end, callback_on_step_end_tensor_inputs,
                 )  # fmt: skip
@@ -202,7 +202,7 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
     def denoise(
         self,
         latents: Tensor,
-        scene: Scene,
+        inputs: DenoisingInputs,
         text: Text,
         timesteps: Tensor,
         progress_bar: Any = None,
@@ -218,7 +218,7 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
             if self.interrupt:
                 continue
             self._current_timestep = timestep
-            predicted = guided_velocity(self.transformer, scene, latents, timestep, text)
+            predicted = guided_velocity(self.transformer, inputs, latents, timestep, text)
             latents = self.scheduler.step(predicted, timestep, latents, return_dict=False)[0].to(latents.dtype)
             if callback_on_step_end is not None:
                 tensors = {"latents": latents, "prompt_embeds": text.embeds}

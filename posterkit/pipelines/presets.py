@@ -19,7 +19,7 @@ from posterkit.documents import read_text, read_yaml
 from posterkit.messages import error_line
 from posterkit.pipelines.loading import LOAD_FAULTS, add_loras, load_transformer, weight_bytes
 from posterkit.pipelines.registry import FAMILIES, ModelFamily, family_of, resolve
-from posterkit.pipelines.samplers import sampler_named, shift_times
+from posterkit.pipelines.sampling_presets import sampler_named, shift_times
 
 logger = logging.getLogger(__name__)
 

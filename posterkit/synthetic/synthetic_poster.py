@@ -34,7 +34,7 @@ from posterkit.synthetic.places import City, Sea, Space
 from posterkit.synthetic.plans import Plan, pick
 from posterkit.synthetic.products import Product
 from posterkit.synthetic.scenery import Mountains, Sky
-from posterkit.synthetic.title_text import Lettering, set_text
+from posterkit.synthetic.title_text import TitleText, set_text
 
 SCENES: dict[str, Any] = {
     scene.name: scene
@@ -71,7 +71,7 @@ class SyntheticPoster:
     panel: str | None
     backdrop: Plan | None
     pose: Pose
-    lettering: Lettering | None
+    lettering: TitleText | None
     mood: str
 
 
@@ -132,11 +132,11 @@ def _inner_palette(rng: Random, palette: ColorScheme) -> ColorScheme:
     return palette.with_background(pick(rng, pool))
 
 
-def _draw_lettering(rng: Random, theme: str, layout: TitleLayout) -> Lettering:
+def _draw_lettering(rng: Random, theme: str, layout: TitleLayout) -> TitleText:
     subtitle = pick(rng, captions.SUBTITLES) if rng.random() < 0.45 else None
     # fonts are chosen out of 64 steps, so that few sizes of few fonts fill the cache
     font, small_font = int(rng.random() * 64) / 64, int(rng.random() * 64) / 64
-    return Lettering(captions.draw_title(rng, theme), subtitle, font, small_font, int(rng.random() * 6))
+    return TitleText(captions.draw_title(rng, theme), subtitle, font, small_font, int(rng.random() * 6))
 
 
 def _mood(rng: Random, palette: ColorScheme, theme: str, style: str) -> str:

@@ -130,7 +130,7 @@ def text_color(palette: ColorScheme, behind: np.ndarray, prefer: int) -> tuple[R
 
 
 @dataclass(frozen=True)
-class Lettering:
+class TitleText:
     """What is set on a poster: a title, perhaps a small line, and the fonts as numbers in [0, 1)."""
 
     title: str
@@ -140,7 +140,7 @@ class Lettering:
     prefer: int = 0
 
 
-def set_text(canvas: Canvas, lettering: Lettering, area: Rect, align: str, palette: ColorScheme, factor: int,
+def set_text(canvas: Canvas, lettering: TitleText, area: Rect, align: str, palette: ColorScheme, factor: int,
              colors: Sequence[RGB] | None = None) -> list[DrawnText]:  # fmt: skip
     """Draw a title and its small line in an area of the canvas (pixels), on a plate where the art is too busy.
 

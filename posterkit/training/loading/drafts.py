@@ -32,7 +32,7 @@ from posterkit.synthetic.synthetic_poster import (
     draw_poster,
     render,
 )
-from posterkit.synthetic.title_text import Lettering
+from posterkit.synthetic.title_text import TitleText
 from posterkit.training.loading.sets import SetConfig
 from posterkit.training.loading.weakening import letters_of, text_error
 
@@ -169,7 +169,7 @@ def _arranged_otherwise(rng: Random, poster: SyntheticPoster) -> SyntheticPoster
 def _with_other_words(rng: Random, poster: SyntheticPoster) -> SyntheticPoster | None:
     """Misspelt or left out; some where there should be none."""
     if poster.lettering is None:
-        lettering = Lettering(draw_title(rng, poster.theme), None, rng.random(), rng.random())
+        lettering = TitleText(draw_title(rng, poster.theme), None, rng.random(), rng.random())
     elif rng.random() < 0.5:
         lettering = None
     else:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from posterkit.generate.references import arrangement, color_scheme, look_of, rescaled
+from posterkit.generate.reference_look import arrangement, color_scheme, look_of, rescaled
 from posterkit.metrics.color import palette, palette_distance
 from posterkit.metrics.drawing_style import drawing_style
 from posterkit.schema import PosterRequest

@@ -1,4 +1,4 @@
-"""Sampling presets for few-step LoRAs: steps, guidance and shift, which live in `samplers.yaml`."""
+"""Sampling presets for few-step LoRAs: steps, guidance and shift, which live in `sampling_presets.yaml`."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 
 from posterkit.generate.plan import Settings, find_checkpoint
 from posterkit.pipelines.registry import FAMILIES
-from posterkit.pipelines.samplers import sampler_named, samplers, shift_times
+from posterkit.pipelines.sampling_presets import sampler_named, samplers, shift_times
 from posterkit.pipelines.timesteps import set_timesteps
 
 
