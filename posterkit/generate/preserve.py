@@ -66,7 +66,7 @@ def cut_out(image: ImageSource, mask: Image.Image | None, segmenter: str = "rule
         picture, alpha = own.convert("RGB"), own.getchannel("A")
     else:
         alpha = _found(open_segmenter(segmenter)(picture, ()), picture.size)
-    if alpha is None or (box := alpha.point(lambda v: 255 * (v > 127)).getbbox()) is None:
+    if alpha is None or (box := alpha.point([0] * 128 + [255] * 128).getbbox()) is None:
         return None
     whole = picture.convert("RGBA")
     whole.putalpha(alpha)
@@ -77,7 +77,8 @@ def _own_alpha(image: ImageSource) -> Image.Image | None:
     if isinstance(image, str | Path):
         return read_cutout(image)
     picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image
-    return picture if picture.mode == "RGBA" and picture.getchannel("A").getextrema()[0] < 128 else None
+    clear = picture.mode == "RGBA" and (np.asarray(picture)[..., 3] < 128).any()
+    return picture if clear else None
 
 
 def _found(subjects: Sequence[Subject], size: tuple[int, int]) -> Image.Image | None:

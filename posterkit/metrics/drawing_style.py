@@ -32,7 +32,8 @@ def drawing_style(image: NDArray[np.uint8]) -> DrawingStyle:
     steps = sum(ndimage.gaussian_gradient_magnitude(lab[..., channel], 1) ** 2 for channel in range(3)) ** 0.5
     edges = steps > 8
     lines = (ndimage.grey_closing(light, 5) - light > 12) & (light < 38)
-    if (edges & ndimage.binary_dilation(lines, iterations=2)).sum() > _OUTLINED * max(1, edges.sum()):
+    beside = np.asarray(ndimage.binary_dilation(lines, iterations=2), dtype=bool)
+    if (edges & beside).sum() > _OUTLINED * max(1, edges.sum()):
         return "outlined"
     around = np.stack([ndimage.median_filter(lab[..., channel], 9) for channel in range(3)], axis=-1)
     labels, count = ndimage.label(np.abs(lab - around).max(-1) > 5)  # type: ignore[misc]

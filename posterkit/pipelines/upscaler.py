@@ -126,7 +126,11 @@ def open_upscaler(path: str, device: str | None = None) -> Upscaler:
         model = CompactUpscaler.from_file(path).to(where)
         return Upscaler(model, model.scale, where)
     try:
-        from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
+        from spandrel import (  # pyright: ignore[reportMissingImports]
+            ImageModelDescriptor,
+            ModelLoader,
+            UnsupportedModelError,
+        )
     except ImportError:
         raise ValueError(f"{path}: no SRVGGNetCompact; pip install posterkit[upscale] opens other upscalers") from None
     try:

@@ -154,7 +154,7 @@ def _stood(ground: Image.Image, thing: Image.Image, at: tuple[int, int], ink: RG
         grown, half = int(spread * wide), max(2, int(height * wide))
         mask = Image.new("L", ground.size, 0)
         ellipse = Image.new("L", (right - left + 2 * grown, half), 0)
-        ellipse.paste(255, (0, 0), Image.radial_gradient("L").resize(ellipse.size).point(lambda v: 255 * (v < 181)))
+        ellipse.paste(255, (0, 0), Image.radial_gradient("L").resize(ellipse.size).point([255] * 181 + [0] * 75))
         mask.paste(ellipse, (left - grown, foot - int(0.62 * half)))
         mask = mask.filter(ImageFilter.GaussianBlur(max(1.0, half / 3)))
         ground = Image.composite(Image.new("RGB", ground.size, ink), ground, mask.point(lambda v, d=dark: v * d))
