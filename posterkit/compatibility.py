@@ -44,7 +44,8 @@ def find_bad_pairs() -> list[tuple[BadPair, str]]:
     found = []
     for pair in BAD_PAIRS:
         here = {name: installed_version(name) for name in pair.versions}
-        if all(here[name] and SpecifierSet(bad).contains(here[name], True) for name, bad in pair.versions.items()):
+        bad = {name: SpecifierSet(versions) for name, versions in pair.versions.items()}
+        if all(number is not None and bad[name].contains(number, True) for name, number in here.items()):
             names = " and ".join(f"{name} {number}" for name, number in here.items())
             found.append((pair, f"{names} do not work together: {pair.breaks} fails"))
     return found

@@ -118,7 +118,7 @@ def read_cutout(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Imag
     with open_image(path, max_pixels=max_pixels) as image:
         image.load()
         found = _to_rgb(_upright(image), image.info.get("icc_profile"))
-        clear = found.mode == "RGBA" and found.getchannel("A").getextrema()[0] < 128
+        clear = found.mode == "RGBA" and bool((np.asarray(found)[..., 3] < 128).any())
         return found.copy() if clear else None
 
 
