@@ -36,7 +36,7 @@ from posterkit.metrics.expected_texts import request_from_sample
 from posterkit.pipelines.registry import resolve
 from posterkit.schema import PosterRequest, PosterSample
 from posterkit.sizing import Size
-from posterkit.tasks import BLANK, TASKS
+from posterkit.tasks import BLANK, TASKS, TEXT
 
 if TYPE_CHECKING:
     from picture_measures import Judge
@@ -46,8 +46,9 @@ ALL = ("text", *TASKS, "words", "photos")
 SAMPLING = ("num_inference_steps", "guidance_scale", "true_cfg_scale", "negative_prompt")
 DRAWN = 1000  # held-out drawings that a model's are compared with
 CRAFT = ("text", "words")  # what PosterCraft draws; all else is PosterOmni's
-DRAFTED = Size(256, 384)  # what is painted over a draft
 CONTROLLED = ("layout_driven", "id_driven")  # drawn once more, from another sample's reference
+DRAFTED = Size(256, 384)  # what is painted over a draft
+DEFAULT_WAY = (*CRAFT, "rescaling", "id_driven", "layout_driven", "style_driven")
 TARGETS = {
     "text: named background obeyed": 0.85,
     "style_driven: palette nearer to its own reference": 0.85,
@@ -236,17 +237,22 @@ def run_models(
 
 
 def as_generate_draws(samples: Sequence[PosterSample], options: argparse.Namespace) -> list[Picture]:
-    """Text posters as `posterkit generate` draws them: the prompt read as a scene, and painted over its draft."""
-    with PosterMaker(model=options.postercraft, native=True) as maker:
+    """Posters as `posterkit generate` and `transform` make them: scene, draft, studio, at the drafts' size."""
+    task = samples[0].task
+    with PosterMaker(model=options.postercraft if task == TEXT else options.posteromni, native=True) as maker:
         requests = [
-            PosterRequest(sample.caption, size=DRAFTED, seed=options.seed + i, steps=options.steps, texts=())
+            PosterRequest(
+                sample.caption if task == TEXT else sample.words or "", task=task, texts=(), size=DRAFTED,
+                images=sample.references, seed=options.seed + i, steps=options.steps,
+            )
             for i, sample in enumerate(samples)
-        ]
+        ]  # fmt: skip
         made = maker.make([maker.plan(request) for request in requests])
     for one in made:
         if isinstance(one, Exception):
             raise one
-    return [np.asarray(one.image) for one in made if not isinstance(one, Exception)]
+    return [as_size(np.asarray(one.image), sample.target) if task != TEXT else np.asarray(one.image)
+            for one, sample in zip(made, samples, strict=True) if not isinstance(one, Exception)]  # fmt: skip
 
 
 def run_bounds(task: str, samples: list[PosterSample], pipe: Any = None) -> dict[str, Trial]:
@@ -296,15 +302,15 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument(
         "--way", choices=("noise", "default"), default="noise",
-        help="from noise alone, or text and words as posterkit generate makes them: scene, draft, 256x384",
+        help="from noise alone, or as posterkit makes them: scene, draft or studio, 256x384",
     )  # fmt: skip
     parser.add_argument("--truth", action="store_true", help="no model: score the bounds")
     parser.add_argument("--recogniser", type=Path, default=Path("runs/recogniser"), help="its folder")
     parser.add_argument("--no-ocr", action="store_true", help="do not look for lettering")
     parser.add_argument("--out", type=Path, default=Path("mini_report"), help="folder for report.json and the sheets")
     options = parser.parse_args(arguments)
-    if options.way == "default" and not set(options.tasks) <= set(CRAFT):
-        parser.error(f"--way default draws --tasks {' '.join(CRAFT)}")
+    if options.way == "default" and not set(options.tasks) <= set(DEFAULT_WAY):
+        parser.error(f"--way default draws --tasks {' '.join(DEFAULT_WAY)}")
     return options
 
 

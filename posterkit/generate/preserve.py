@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
+from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
 from posterkit.image_io import read_cutout
+from posterkit.metrics.color import Palette, palette, palette_distance, srgb_to_lab
 from posterkit.pipelines.segmenters import Subject, open_segmenter, touched_sides
 from posterkit.prompts import quoted_texts, without_texts
 from posterkit.prompts.scene import read_scene
@@ -21,7 +23,10 @@ from posterkit.schema import ImageSource, PosterRequest, picture_of
 from posterkit.sizing import Size
 from posterkit.synthetic.studio import Studio, studio_scene
 
-SOLID = 0.82  # share of its convex hull that a thing fills; less is a scrap of a scene
+SOLID = 0.82  # share of its convex hull that a thing fills; less may be a scrap of a scene
+LIMBS = 0.45  # as much is enough for a figure on a plain ground
+PLAIN = 4.5  # Lab units by which such a ground varies at most
+ONE = 18.0  # Lab units between the colours of two views of one subject at most
 SEEN = 0.04  # share of its photograph that a subject fills at least
 ROUND = 0.035  # radius of a framed photograph's corners, as a share of its shorter side
 
@@ -29,7 +34,8 @@ ROUND = 0.035  # radius of a framed photograph's corners, as a share of its shor
 def studio_of(request: PosterRequest, size: Size, segmenter: str) -> Studio:
     """The request's subjects in a studio of the poster's size.
 
-    Where no outline can be trusted, the whole photographs are framed instead, with a warning.
+    Where no outline can be trusted, the whole photographs are framed instead, with a warning. Of several views of one
+    subject the first is taken.
 
     Args:
         request: of id_driven; a mask is black where the subject is.
@@ -47,8 +53,21 @@ def studio_of(request: PosterRequest, size: Size, segmenter: str) -> Studio:
         cut = [_framed(picture_of(image)) for image in request.images]
     words = request.expanded or request.prompt
     lettered = bool(request.texts or quoted_texts(words))
-    things = [one for one in cut if one is not None]
+    things = _different([one for one in cut if one is not None])
     return studio_scene(read_scene(without_texts(words)), things, size, request.seed or 0, lettered, framed)
+
+
+def _different(things: list[Image.Image]) -> list[Image.Image]:
+    """The things without further views of the same one, which has the same colours; the first view stays."""
+    kept: list[tuple[Image.Image, Palette]] = []
+    for thing in things:
+        opaque = np.asarray(thing)[..., 3] > 127
+        colors = palette(np.asarray(thing.convert("RGB")), 6, opaque)
+        if all(palette_distance(colors, other) > ONE for _, other in kept):
+            kept.append((thing, colors))
+    if len(kept) < len(things):
+        warnings.warn("some images show the same subject; its first view stands on the poster", stacklevel=2)
+    return [thing for thing, _ in kept]
 
 
 def cut_out(image: ImageSource, mask: Image.Image | None, segmenter: str = "rules") -> Image.Image | None:
@@ -65,7 +84,7 @@ def cut_out(image: ImageSource, mask: Image.Image | None, segmenter: str = "rule
     elif own is not None:
         picture, alpha = own.convert("RGB"), own.getchannel("A")
     else:
-        alpha = _found(open_segmenter(segmenter)(picture, ()), picture.size)
+        alpha = _found(open_segmenter(segmenter)(picture, ()), picture)
     if alpha is None or (box := alpha.point([0] * 128 + [255] * 128).getbbox()) is None:
         return None
     whole = picture.convert("RGBA")
@@ -81,20 +100,35 @@ def _own_alpha(image: ImageSource) -> Image.Image | None:
     return picture if clear else None
 
 
-def _found(subjects: Sequence[Subject], size: tuple[int, int]) -> Image.Image | None:
-    """The outline of the first subject, where it is one solid thing that stands free in its photograph."""
+def _found(subjects: Sequence[Subject], picture: Image.Image) -> Image.Image | None:
+    """The outline of the first subject, where it can be trusted: one solid thing, or any thing on a plain ground."""
     if not subjects or subjects[0].share < SEEN:
         return None
+    size = picture.size
     smooth = np.asarray(Image.fromarray(subjects[0].mask).filter(ImageFilter.GaussianBlur(min(size) / 60)))
     thing = smooth > 140
     points = np.argwhere(thing ^ np.roll(thing, 1, 0) | thing ^ np.roll(thing, 1, 1))
     try:
-        hull = ConvexHull(points).volume  # in the plane a hull's volume is its area
+        solid = float(thing.sum() / ConvexHull(points).volume)  # in the plane a hull's volume is its area
     except QhullError:
         return None
-    if touched_sides(subjects[0].box, size) or thing.sum() < SOLID * hull:
+    sides = len(touched_sides(subjects[0].box, size))
+    if not (solid >= SOLID and not sides) and not (solid >= LIMBS and sides < 2 and _on_plain_ground(picture, thing)):
         return None
     return _soft(thing)
+
+
+def _on_plain_ground(picture: Image.Image, thing: np.ndarray) -> bool:
+    """Whether the ground around a thing `(H, W)` hardly changes, and all of its outline is an edge of the picture."""
+    lab = srgb_to_lab(np.asarray(picture))
+    reach = max(2, min(picture.size) // 100)
+    near, far = (np.asarray(ndimage.binary_dilation(thing, iterations=n * reach), dtype=bool) for n in (1, 4))
+    if not (far & ~near).any() or float(lab[far & ~near].std(0).mean()) > PLAIN:
+        return False
+    slopes = [ndimage.gaussian_gradient_magnitude(lab[..., channel], 0.7 * reach) for channel in range(3)]
+    steps = ndimage.maximum_filter(np.sqrt(np.square(slopes).sum(0)) * reach, 2 * reach + 1)
+    outline = thing & ~np.asarray(ndimage.binary_erosion(thing), dtype=bool)
+    return float((steps[outline] > 4).mean()) > 0.97
 
 
 def _soft(thing: np.ndarray) -> Image.Image:

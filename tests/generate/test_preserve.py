@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -91,3 +92,27 @@ def test_a_mask_needs_one_image_that_is_cut_out():
 def test_tasks_without_pixels_of_their_own_refuse_to_preserve():
     with pytest.raises(ValueError, match="keeps no pixels"):
         PosterRequest(task="style_driven", images=[bottle()], preserve=True).check()
+
+
+def test_a_figure_with_limbs_is_cut_out_of_a_plain_ground_alone():
+    picture = Image.new("RGB", (160, 160), (236, 234, 230))
+    draw = ImageDraw.Draw(picture)
+    draw.ellipse((55, 40, 105, 130), fill=RED)
+    draw.line((62, 70, 20, 40), fill=RED, width=12)
+    draw.line((98, 70, 140, 40), fill=RED, width=12)
+    cut = preserve.cut_out(picture, None)
+    assert cut is not None and abs(cut.width - 130) <= 12 and abs(cut.height - 95) <= 12
+
+
+def test_of_two_views_of_a_subject_the_first_is_shown_and_two_subjects_stand_side_by_side():
+    turned = bottle().rotate(8, Image.Resampling.BICUBIC)
+    other = Image.fromarray(np.asarray(bottle())[..., [1, 0, 2, 3]])  # green
+    request = PosterRequest(task="id_driven", images=[bottle(), turned], size=SIZE, seed=1)
+    with pytest.warns(UserWarning, match="the same subject"):
+        one = preserve.studio_of(request, SIZE, "rules")
+    x0, y0, x1, y1 = one.things.getchannel("A").getbbox()
+    assert (x1 - x0) / (y1 - y0) == pytest.approx(0.6, rel=0.03)
+    both = preserve.studio_of(replace(request, images=[bottle(), other]), SIZE, "rules")
+    pixels = np.asarray(both.things)
+    red, green = pixels[..., 0] > 150, pixels[..., 1] > 150
+    assert red.any() and green.any() and np.nonzero(red)[1].max() < np.nonzero(green)[1].min()
