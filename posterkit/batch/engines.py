@@ -36,11 +36,11 @@ ON_SHEET = 400  # posters; more become stamps
 
 @dataclass(frozen=True)
 class Files:
-    """What is written of each poster: its result, and the same beside it as `.svg` or `.pdf`.
+    """What is written of each poster: its result, and the same beside it as `.svg`, `.pdf` or `.psd`.
 
     Attributes:
         also: the endings of the further files.
-        dpi: pixels an inch of a PDF.
+        dpi: pixels an inch of a PDF or PSD.
     """
 
     also: tuple[str, ...] = ()

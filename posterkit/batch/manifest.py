@@ -163,7 +163,7 @@ def _is_anchor(value: Any) -> bool:
 
 
 def _is_result(value: Any) -> bool:
-    if not isinstance(value, str) or not value.lower().endswith((".png", ".svg", ".pdf")):
+    if not isinstance(value, str) or not value.lower().endswith((".png", ".svg", ".pdf", ".psd")):
         return False
     path = _result(value)
     fits = not path.is_absolute() and ".." not in path.parts and path.stem != ""
@@ -187,5 +187,5 @@ _CHECKS = {
     "draft": (is_text, '"auto", "none" or a file name'),
     "preserve": (lambda value: isinstance(value, bool), "true or false"),
     **LETTERING_VALUES,
-    "out": (_is_result, "a .png name inside the output folder, or .svg or .pdf"),
+    "out": (_is_result, "a .png name inside the output folder, or .svg, .pdf or .psd"),
 }

@@ -21,6 +21,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--batch-size", type=options.whole(1), metavar="N", help="posters drawn in one call")
     command.add_argument("--svg", action="store_true", help="each poster also as NAME.svg, with live text")
     command.add_argument("--pdf", action="store_true", help="each poster also as NAME.pdf, with live text")
+    command.add_argument("--psd", action="store_true", help="each poster also as NAME.psd, in layers")
     options.add_dpi(command)
     options.add_anchor(command)
     options.add_preserve(command)
@@ -45,7 +46,11 @@ def run(args: argparse.Namespace) -> int:
     size, given = sides(args.width, args.height), options.request_of(args)
     common = PosterRequest(args.prompt, task=args.task, anchor=anchor, size=size, **given)
     rows = read_requests(args.source, common, skip=args.output)
-    files = Files((".svg",) * args.svg + (".pdf",) * args.pdf, args.dpi)
+    files = Files((".svg",) * args.svg + (".pdf",) * args.pdf + (".psd",) * args.psd, args.dpi)
+    if args.psd or any(str(row.out).lower().endswith(".psd") for row in rows if isinstance(row, PosterRequest)):
+        from posterkit.typeset.psd import check_psd
+
+        check_psd()
     several = any(isinstance(row, PosterRequest) and (row.best_of or 1) > 1 for row in rows)
     options.check_reward(args, several)
     with BatchProgress() as progress, PosterMaker(**options.settings_of(args)) as maker:

@@ -12,7 +12,7 @@ from posterkit.messages import printable
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("poster", type=Path, metavar="POSTER", help="a PNG that posterkit made")
+    command.add_argument("poster", type=Path, metavar="POSTER", help="a poster that posterkit made")
     command.add_argument("--json", action="store_true", help="the whole record as JSON")
 
 

@@ -21,17 +21,18 @@ def add_output_options(options: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("poster.png"),
         metavar="FILE",
-        help=".png (default poster.png), .svg, .pdf",
+        help=".png (default poster.png), .svg, .pdf, .psd",
     )
     group.add_argument("--svg", type=Path, metavar="FILE", help="also as SVG with live text")
     group.add_argument("--pdf", type=Path, metavar="FILE", help="also as PDF with live text")
+    group.add_argument("--psd", type=Path, metavar="FILE", help="also as PSD in layers (needs posterkit[print])")
     add_dpi(options)
 
 
 def add_dpi(options: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--dpi", type=whole(30, 2400), metavar="N",
-        help="pixels an inch of a PDF (default: those that make it a sheet of paper, else 96, or 300 for large ones)",
+        help="pixels an inch of a PDF or PSD (default: those that make it a sheet of paper, else 96; large: 300)",
     )  # fmt: skip
 
 
@@ -238,14 +239,20 @@ def output_paths(args: argparse.Namespace, inputs: Iterable[Any]) -> list[Path]:
     """Every file that a call shall write, checked before any work.
 
     Raises:
-        ValueError: an ending is wrong, or a file is a folder or one of the inputs.
+        ValueError: an ending is wrong, a file is a folder or one of the inputs, or psd-tools is missing for a .psd.
     """
-    paths = [args.output, *(path for path in (args.svg, args.pdf) if path)]
-    for path, endings in ((args.output, (".png", ".svg", ".pdf")), (args.svg, (".svg",)), (args.pdf, (".pdf",))):
+    also = {".svg": args.svg, ".pdf": args.pdf, ".psd": args.psd}
+    paths = [args.output, *(path for path in also.values() if path)]
+    checked = [(args.output, (".png", *also)), *((path, (ending,)) for ending, path in also.items())]
+    for path, endings in checked:
         if path and path.suffix.lower() not in endings:
             raise ValueError(f"{path}: the name must end in {' or '.join(endings)}")
         if path and path.is_dir():
             raise ValueError(f"{path}: is a folder; name a file")
+    if any(path.suffix.lower() == ".psd" for path in paths):
+        from posterkit.typeset.psd import check_psd
+
+        check_psd()
     for source in inputs:
         if source and source.exists() and any(path.exists() and path.samefile(source) for path in paths):
             raise ValueError(f"{source}: -o names an input; choose another name")

@@ -21,9 +21,10 @@ CHUNK = "posterkit"
 FORMAT = 1
 _OURS = re.compile(rb"iTXtposterkit\0|tEXtSoftware\0posterkit")
 _IN_SVG = re.compile(rb'<metadata id="posterkit">(.*?)</metadata>', re.DOTALL)
-_IN_PDF = re.compile(rb"<posterkit:record>(.*?)</posterkit:record>", re.DOTALL)
+_IN_XMP = re.compile(rb"<posterkit:record>(.*?)</posterkit:record>", re.DOTALL)
 _ENDS = {".svg": b"</svg>", ".pdf": b"%%EOF"}
-_MOST = 2**30  # bytes of a vector poster
+_LAYERED = (*_ENDS, ".psd")
+_MOST = 2**30  # bytes of an SVG, PDF or PSD poster
 _HEAD = 2**16  # bytes; what we write of ourselves stands before the pixels
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _SMALLEST = 67  # bytes of a PNG of one pixel
@@ -38,8 +39,8 @@ def is_foreign(path: str | Path) -> bool:
         return False
     except OSError:  # a folder, or a file that we may not read
         return True
-    if Path(path).suffix.lower() in _ENDS and head:
-        return _vector_record(Path(path)) is None
+    if Path(path).suffix.lower() in _LAYERED and head:
+        return _layered_record(Path(path)) is None
     cut_off = len(head) < _SMALLEST and _SIGNATURE.startswith(head[: len(_SIGNATURE)])
     return not (cut_off or _OURS.search(head))
 
@@ -53,10 +54,10 @@ def read_record(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: there is no such file")
-    if path.suffix.lower() in _ENDS:
-        text = _vector_record(path)
+    if path.suffix.lower() in _LAYERED:
+        text = _layered_record(path)
     elif not _begins_as_png(path):
-        raise ValueError(f"{path}: not a PNG; PNG, SVG and PDF posters carry their record")
+        raise ValueError(f"{path}: not a PNG; PNG, SVG, PDF and PSD posters carry their record")
     else:
         with open_image(path, formats=("PNG",)) as image:
             text = getattr(image, "text", {}).get(CHUNK)
@@ -81,7 +82,7 @@ def record_id(path: str | Path) -> str | None:
             with open(path, "rb") as file:
                 file.seek(-min(64, os.path.getsize(path)), os.SEEK_END)
                 return record.get("id") if end in file.read() else None
-        with open_image(path, formats=("PNG",)) as image:
+        with open_image(path, formats=("PNG", "PSD"), max_bytes=_MOST) as image:
             image.load()
     except (ValueError, OSError, SyntaxError):
         return None
@@ -96,12 +97,12 @@ def _begins_as_png(path: Path) -> bool:
         return False
 
 
-def _vector_record(path: Path) -> str | None:
-    """The record in an SVG or PDF as it stands there; None where there is none."""
+def _layered_record(path: Path) -> str | None:
+    """The record in an SVG, PDF or PSD as it stands there; None where there is none."""
     if not 0 < path.stat().st_size <= _MOST:
         return None
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        found = (_IN_SVG if path.suffix.lower() == ".svg" else _IN_PDF).search(content)
+        found = (_IN_SVG if path.suffix.lower() == ".svg" else _IN_XMP).search(content)
         return None if found is None else unescape(found[1].decode("utf-8", "replace"))
 
 

@@ -51,7 +51,7 @@ class FinishedPoster:
         record: what its file says about it.
         drawing: what the model drew, at its own size.
         seed: what it was drawn from; the kept one of several.
-        typeset: the poster with its texts, for SVG and PDF; None where none were set.
+        typeset: the poster with its texts, for SVG, PDF and PSD; None where none were set.
         notes: warnings that came up.
     """
 
@@ -64,22 +64,25 @@ class FinishedPoster:
     notes: list[str]
 
     def save(self, path: str | Path, dpi: int | None = None) -> None:
-        """Write a PNG with its record, an SVG or a PDF, by the name's ending; whole or not at all.
+        """Write a PNG, SVG, PDF or PSD with its record, by the name's ending; whole or not at all.
 
         Raises:
-            ValueError: another ending.
+            ValueError: another ending, or psd-tools is not installed for .psd.
         """
         path = Path(path)
         ending = path.suffix.lower()
         record = with_relative_paths(self.record, path.parent)
         if ending == ".png":
             return write_png(self.image, path, record)
-        if ending not in (".svg", ".pdf"):
-            raise ValueError(f"{path}: a poster is written as .png, .svg or .pdf")
+        if ending not in (".svg", ".pdf", ".psd"):
+            raise ValueError(f"{path}: a poster is written as .png, .svg, .pdf or .psd")
         image = self.image
-        vector = self.typeset or TypesetPoster(image, image, [], [], Layout(*image.size, ()), "modern")
+        layered = self.typeset or TypesetPoster(image, image, [], [], Layout(*image.size, ()), "modern", image, [])
         said = json.dumps({"format": FORMAT, **record})
-        content = vector.svg(said).encode("utf-8") if ending == ".svg" else vector.pdf(dpi, said)
+        if ending == ".svg":
+            content = layered.svg(said).encode("utf-8")
+        else:
+            content = layered.pdf(dpi, said) if ending == ".pdf" else layered.psd(dpi, said)
         with written_whole(path) as temporary:
             temporary.write_bytes(content)
 

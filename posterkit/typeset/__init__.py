@@ -1,4 +1,4 @@
-"""Real letters on pictures: `typeset(image, brief)` gives a poster as pixels, SVG and PDF.
+"""Real letters on pictures: `typeset(image, brief)` gives a poster as pixels, SVG, PDF and PSD.
 
 `posterkit.typeset` is both this package and the function.
 """

@@ -24,7 +24,7 @@ from posterkit.typeset.contrast import (
     signal_color,
     underlay,
 )
-from posterkit.typeset.placed_text import PlacedText
+from posterkit.typeset.placed_text import PlacedText, Underlay
 from posterkit.typeset.raster import draw, draw_rule, tinted
 
 _TRIAL = 1_500_000  # pixels on which the strength of an underlay is tried out
@@ -63,7 +63,7 @@ def painted(
     wishes: Sequence[str],
     brand: Sequence[str],
     avoid: Sequence[Obstacle],
-) -> tuple[Image.Image, Image.Image, list[PlacedText], _Rules]:
+) -> tuple[Image.Image, Image.Image, list[PlacedText], _Rules, list[Underlay]]:
     """Choose colours and underlays, draw everything, and measure the contrast that came out.
 
     Args:
@@ -72,11 +72,12 @@ def painted(
         avoid: what the texts should not cover; a group that does gets a solid underlay.
 
     Returns:
-        The poster, the background alone, the texts with their colours, the rules with theirs.
+        The poster, the background alone, the texts with their colours, the rules with theirs, and the underlays of
+        the background: coverage as mode L, and colour.
     """
     named = [word for word in wishes if parse_color(word) is not None]
     groups = _groups(picture, placed, named, [palette_word(word) for word in brand], avoid)
-    background = with_underlays(picture, list(groups.values()))
+    background, underlays = with_underlays(picture, list(groups.values()))
     canvas = background.copy()
     last = groups[max(groups)].ink
     signal = _signal(placed, last, background, picture, [*brand[2:3], *brand[:1], *named], bool(brand))
@@ -89,7 +90,7 @@ def painted(
     finished = [_colored(item, groups[item.group].ink, background, signal) for item in placed]
     for item in finished:
         draw(canvas, item)
-    return canvas, background, finished, rules
+    return canvas, background, finished, rules, underlays
 
 
 def covered_by(placed: Sequence[PlacedText], avoid: Sequence[Obstacle]) -> str:
@@ -163,22 +164,30 @@ def _colored(item: PlacedText, ink: Ink, background: Image.Image, signal: Color 
     return replace(item, color=color, contrast=worst)
 
 
-def with_underlays(picture: Image.Image, groups: Sequence[InkedGroup]) -> Image.Image:
-    """Lay the tints under the texts, each as strong as every text in it needs on what really comes out."""
+def with_underlays(picture: Image.Image, groups: Sequence[InkedGroup]) -> tuple[Image.Image, list[Underlay]]:
+    """Lay the tints under the texts, each as strong as every text in it needs on what really comes out.
+
+    Returns:
+        The picture with them, and each alone: its coverage as mode L, and its colour.
+    """
     # tried out on a copy thinned without smoothing, which keeps the worst pixels, then laid once on the picture
     thin = max(1.0, (picture.width * picture.height / _TRIAL) ** 0.5)
     trial = picture.resize([round(side / thin) for side in picture.size], Image.Resampling.NEAREST)
     strengths = [group.ink.alpha for group in groups]
 
-    def laid(on: Image.Image, scale: float) -> Image.Image:
-        layers = [group.layer(on.size, scale, s) for group, s in zip(groups, strengths, strict=True) if s > 0]
-        return tinted(on, layers)
+    def layers(size: tuple[int, int], scale: float) -> list[tuple[np.ndarray, Color]]:
+        return [group.layer(size, scale, s) for group, s in zip(groups, strengths, strict=True) if s > 0]
 
-    ground = laid(trial, thin)
+    laid = layers(trial.size, thin)
+    ground = tinted(trial, laid)
     for more in (*[0.08] * 6, 1.0):  # in the end full strength, under which every ink reads
         weak = [group.short(ground, thin) for group in groups]
         if not any(weak):
             break
         strengths = [min(1.0, s + more) if short else s for s, short in zip(strengths, weak, strict=True)]
-        ground = laid(trial, thin)
-    return ground if trial.size == picture.size else laid(picture, 1.0)
+        laid = layers(trial.size, thin)
+        ground = tinted(trial, laid)
+    if trial.size != picture.size:
+        laid = layers(picture.size, 1.0)
+        ground = tinted(picture, laid)
+    return ground, [(Image.fromarray(np.rint(255 * part[..., 0]).astype(np.uint8)), color) for part, color in laid]

@@ -157,7 +157,9 @@ def to_pdf(poster: Composition, dpi: int | None = None, metadata: str = "") -> b
             document.idToObject[name] = pdfdoc.PDFDictionary({})
     document.idToObject["BasicFonts"].dict.clear()
     if metadata:
-        document.Catalog.Metadata = document.Reference(_xmp(metadata))
+        entries = {"Type": pdfdoc.PDFName("Metadata"), "Subtype": pdfdoc.PDFName("XML")}
+        packet = pdfdoc.PDFStream(pdfdoc.PDFDictionary(entries), xmp(metadata), filters=[])
+        document.Catalog.Metadata = document.Reference(packet)
     for font in fonts.values():
         document.idToObject["BasicFonts"].dict[font.name] = font.objects(document)
     canvas.showPage()
@@ -198,16 +200,14 @@ def _stream(content: bytes, **entries: int) -> pdfdoc.PDFStream:
     return stream
 
 
-def _xmp(metadata: str) -> pdfdoc.PDFStream:
-    """An XMP packet (ISO 16684-1), uncompressed, so that any program finds it."""
-    packet = (
+def xmp(metadata: str) -> bytes:
+    """An XMP packet (ISO 16684-1); uncompressed in its file, so that any program finds it."""
+    return (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
         '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
         f'xmlns:posterkit="urn:posterkit:1"><posterkit:record>{escape(metadata)}</posterkit:record>'
         '</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="r"?>'
     ).encode()
-    entries = {"Type": pdfdoc.PDFName("Metadata"), "Subtype": pdfdoc.PDFName("XML")}
-    return pdfdoc.PDFStream(pdfdoc.PDFDictionary(entries), packet, filters=[])
 
 
 @lru_cache(maxsize=32)

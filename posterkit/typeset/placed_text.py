@@ -1,4 +1,4 @@
-"""A composition: a picture, its texts in their final places and rules, ready to be written as pixels, SVG or PDF."""
+"""A composition: a picture, its texts in their final places and rules, to be written as pixels, SVG, PDF or PSD."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from PIL import Image
 
 from posterkit.layout import Box, Layout, Role
 from posterkit.typeset.shaping import ShapedLine
+
+Underlay = tuple[Image.Image, tuple[int, int, int]]  # coverage as mode L, and colour
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ class Composition:
         rules: thin rectangles with their colours.
         layout: what the planner decided.
         style: the typographic pairing.
+        picture: the picture alone; `background` where there is no underlay.
+        underlays: what lies between `picture` and `background`, bottom first.
     """
 
     image: Image.Image
@@ -80,3 +84,5 @@ class Composition:
     rules: list[tuple[Box, tuple[int, int, int]]]
     layout: Layout
     style: str
+    picture: Image.Image
+    underlays: list[Underlay]

@@ -22,7 +22,7 @@ RASTER = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 
 
 class TypesetPoster(Composition):
-    """A picture with its texts set, as pixels (`image`), SVG and PDF."""
+    """A picture with its texts set, as pixels (`image`), SVG, PDF and PSD."""
 
     def svg(self, metadata: str = "") -> str:
         """An SVG of the same size in pixels: the background embedded as PNG, the texts live, their fonts embedded."""
@@ -41,22 +41,37 @@ class TypesetPoster(Composition):
 
         return to_pdf(self, dpi, metadata)
 
-    def save(self, path: str | Path, dpi: int | None = None) -> Path:
-        """Write the poster; the suffix decides: .png, .jpg, .webp, .tif, .svg or .pdf.
+    def psd(self, dpi: int | None = None, metadata: str = "") -> bytes:
+        """A Photoshop document in layers of pixels: the picture, underlays, rules, buttons and texts.
+
+        Args:
+            dpi: pixels an inch, by default as of a PDF.
 
         Raises:
-            ValueError: another suffix.
+            ValueError: psd-tools is not installed.
+        """
+        from posterkit.typeset.psd import to_psd
+
+        return to_psd(self, dpi, metadata)
+
+    def save(self, path: str | Path, dpi: int | None = None) -> Path:
+        """Write the poster; the suffix decides: .png, .jpg, .webp, .tif, .svg, .pdf or .psd.
+
+        Raises:
+            ValueError: another suffix, or psd-tools is not installed for .psd.
         """
         file = Path(path)
         suffix = file.suffix.lower()
-        if suffix not in (*RASTER, ".svg", ".pdf"):
+        if suffix not in (*RASTER, ".svg", ".pdf", ".psd"):
             raise ValueError(f"{file}: cannot save a poster as {suffix or 'a file without suffix'}; "
-                             "use .png, .jpg, .webp, .tif, .svg or .pdf")  # fmt: skip
+                             "use .png, .jpg, .webp, .tif, .svg, .pdf or .psd")  # fmt: skip
         with written_whole(file) as temporary:
             if suffix == ".svg":
                 temporary.write_text(self.svg(), encoding="utf-8")
             elif suffix == ".pdf":
                 temporary.write_bytes(self.pdf(dpi))
+            elif suffix == ".psd":
+                temporary.write_bytes(self.psd(dpi))
             elif suffix in (".jpg", ".jpeg", ".webp"):
                 self.image.save(temporary, quality=95)
             else:
@@ -113,7 +128,8 @@ def typeset(
         warnings.warn(
             f"no place is free for the texts: they lie on {hidden}, on an underlay of their own", stacklevel=2
         )
-    return TypesetPoster(*painted(picture, placed, layout, job.brief.colors, colors, avoid), layout, job.style)
+    canvas, ground, texts, rules, underlays = painted(picture, placed, layout, job.brief.colors, colors, avoid)
+    return TypesetPoster(canvas, ground, texts, rules, layout, job.style, picture, underlays)
 
 
 def _set(element: Element, style: str, extra: tuple[Face, ...], free: bool, size: tuple[int, int]) -> PlacedText:

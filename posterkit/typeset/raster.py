@@ -26,16 +26,29 @@ def _pillow_font(face: Face, size: float) -> ImageFont.FreeTypeFont:
 
 def draw(canvas: Image.Image, placed: PlacedText) -> None:
     """Draw a text, and its button if it has one, onto an RGB canvas."""
+    for color, mask, at in masks(placed, canvas.size):
+        canvas.paste(color, at, mask)
+
+
+def masks(
+    placed: PlacedText, size: tuple[int, int]
+) -> list[tuple[tuple[int, int, int], Image.Image, tuple[int, int]]]:
+    """What a text paints on a canvas of this size, bottom first: its button if it has one, then its letters.
+
+    Returns:
+        The colour, its coverage as mode L, and the left and top edge of that, in pixels.
+    """
+    found = []
     if placed.button is not None:
-        _paint(canvas, placed.button, placed.button_color, _rounded(placed.button))
-    area = Box(*placed.box).grown(0.3 * placed.size)
-    x0, y0, x1, y1 = area.pixels(canvas.size)
+        at = round(placed.button.x0), round(placed.button.y0)
+        found.append((placed.button_color, _rounded(placed.button), at))
+    x0, y0, x1, y1 = Box(*placed.box).grown(0.3 * placed.size).pixels(size)
     mask = Image.new("L", (x1 - x0, y1 - y0), 0)
     pen = ImageDraw.Draw(mask)
     for line in placed.placed_lines:
         for run in line.line.runs:
             _draw_run(pen, run, line.x + run.x * placed.size - x0, line.baseline - y0, placed.size)
-    canvas.paste(placed.color, (x0, y0), mask)
+    return [*found, (placed.color, mask, (x0, y0))]
 
 
 def draw_line(
@@ -111,10 +124,6 @@ def _rounded(box: Box) -> Image.Image:
     shape = (0, 0, width * _SMOOTH - 1, height * _SMOOTH - 1)
     ImageDraw.Draw(large).rounded_rectangle(shape, corner(box) * _SMOOTH, fill=255)
     return large.resize((width, height), Image.Resampling.BOX)
-
-
-def _paint(canvas: Image.Image, box: Box, color: tuple[int, int, int], mask: Image.Image) -> None:
-    canvas.paste(color, (round(box.x0), round(box.y0)), mask)
 
 
 def tinted(image: Image.Image, layers: list[tuple[np.ndarray, tuple[int, int, int]]]) -> Image.Image:

@@ -43,7 +43,7 @@ def test_every_option_has_a_word_of_help(capsys: pytest.CaptureFixture[str]) -> 
         ([], "the following arguments are required: COMMAND"),
         (["paint"], "invalid choice: 'paint'"),
         (["generate"], "generate needs a PROMPT, --text or --from-image"),
-        (["generate", "x", "-o", "x.gif"], "x.gif: the name must end in .png or .svg or .pdf"),
+        (["generate", "x", "-o", "x.gif"], "x.gif: the name must end in .png or .svg or .pdf or .psd"),
         (["generate", "x", "--svg", "x.png"], "x.png: the name must end in .svg"),
         (["generate", "x", "--width", "4"], "must be a whole number from 16 to 16384, found 4"),
         (["generate", "x", "--steps", "many"], "must be a whole number from 1 to 1000, found 'many'"),

@@ -24,13 +24,14 @@ def pixels(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path).convert("RGB"))
 
 
-def test_generate_writes_a_poster_of_the_asked_size_in_three_formats(tmp_path: Path, craft: str) -> None:
+def test_generate_writes_a_poster_of_the_asked_size_in_four_formats(tmp_path: Path, craft: str) -> None:
     out = tmp_path / "p.png"
     argv = ["generate", 'a "JAZZ" night', "--width", 208, "--height", 304, "--seed", 3, "--model", craft, "-o", out]
-    assert run(*argv, "--svg", tmp_path / "p.svg", "--pdf", tmp_path / "p.pdf") == 0
+    assert run(*argv, "--svg", tmp_path / "p.svg", "--pdf", tmp_path / "p.pdf", "--psd", tmp_path / "p.psd") == 0
     assert Image.open(out).size == (208, 304)
     assert "JAZZ" in (tmp_path / "p.svg").read_text(encoding="utf-8")
     assert (tmp_path / "p.pdf").read_bytes().startswith(b"%PDF")
+    assert np.array_equal(pixels(tmp_path / "p.psd"), pixels(out))
 
 
 def test_the_record_holds_everything_that_made_the_poster(tmp_path: Path, craft: str) -> None:
@@ -57,13 +58,13 @@ def test_from_image_makes_the_same_poster_again(tmp_path: Path, craft: str) -> N
     assert not np.array_equal(pixels(first), pixels(other)) and read_record(other)["row"]["seed"] == 77
 
 
-@pytest.mark.parametrize("ending", [".svg", ".pdf"])
+@pytest.mark.parametrize("ending", [".svg", ".pdf", ".psd"])
 def test_a_poster_without_texts_is_exported_as_its_picture(tmp_path: Path, craft: str, ending: str) -> None:
     out, also = tmp_path / f"p{ending}", tmp_path / f"also{ending}"
     argv = ["generate", "waves", "--native", "--seed", 1, "--model", craft, "-o", out, f"--{ending[1:]}", also]
     assert run(*argv) == 0
     assert out.read_bytes() == also.read_bytes() and out.stat().st_size > 1000
-    assert ending == ".pdf" or "<image" in out.read_text(encoding="utf-8")
+    assert ending != ".svg" or "<image" in out.read_text(encoding="utf-8")
 
 
 def test_another_prompt_brings_its_own_quoted_texts(tmp_path: Path, craft: str) -> None:
@@ -305,7 +306,7 @@ def test_another_poster_of_the_same_name_is_not_written_over(
     assert {name: found[name] for name in first} == first
 
 
-@pytest.mark.parametrize("ending", [".svg", ".pdf"])
+@pytest.mark.parametrize("ending", [".svg", ".pdf", ".psd"])
 def test_a_vector_poster_carries_its_record_and_is_made_again_from_it(
     tmp_path: Path, craft: str, ending: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,14 +22,14 @@ SMALL = PosterRequest('a "JAZZ" night', texts=["8 pm"], size=(96, 144), seed=3)
 
 def test_a_poster_is_saved_as_picture_and_with_live_text(tmp_path: Path, craft: str) -> None:
     poster = PosterMaker(model=craft)(SMALL)
-    for name in ("p.png", "p.svg", "p.pdf"):
+    for name in ("p.png", "p.svg", "p.pdf", "p.psd"):
         poster.save(tmp_path / "sub" / name)
     with Image.open(tmp_path / "sub" / "p.png") as saved:
         assert saved.size == (96, 144) and np.array_equal(np.asarray(saved), np.asarray(poster.image))
     assert "JAZZ" in (tmp_path / "sub" / "p.svg").read_text(encoding="utf-8")
     assert (tmp_path / "sub" / "p.pdf").read_bytes().startswith(b"%PDF")
     assert [text.text for text in poster.typeset.boxes] == ["JAZZ", "8 pm"] if poster.typeset else False
-    with pytest.raises(ValueError, match=r"p\.gif: a poster is written as \.png, \.svg or \.pdf"):
+    with pytest.raises(ValueError, match=r"p\.gif: a poster is written as \.png, \.svg, \.pdf or \.psd"):
         poster.save(tmp_path / "p.gif")
 
 

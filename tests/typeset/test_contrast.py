@@ -62,7 +62,7 @@ def test_an_underlay_grows_until_every_text_reads_however_far_off_its_first_stre
     boxes = [Box(40, 20, 260, 90), Box(40, 350, 260, 430)]
     ink = Ink(WHITE, WHITE, (17, 17, 20), 0.0)
     groups = [InkedGroup(ink, ((box, WHITE, 4.5),), hides=False) for box in boxes]
-    ground = with_underlays(Image.new("RGB", (300, 450), "white"), groups)
+    ground, _ = with_underlays(Image.new("RGB", (300, 450), "white"), groups)
     for box in boxes:
         assert contrast(WHITE, np.asarray(ground.crop(box.pixels(ground.size)))) >= 4.5
 

@@ -1,0 +1,72 @@
+"""Photoshop documents in layers of pixels."""
+
+from __future__ import annotations
+
+import io
+from importlib.util import find_spec
+
+import numpy as np
+from PIL import Image
+
+from posterkit.typeset.pdf import resolution, xmp
+from posterkit.typeset.placed_text import Composition
+from posterkit.typeset.raster import masks
+
+_LONGEST = 60  # letters of a text in its layer's name
+_Layer = tuple[str, tuple[int, int, int], Image.Image, tuple[int, int]]
+
+
+def check_psd() -> None:
+    """Raise ValueError where PSD files cannot be written."""
+    if find_spec("psd_tools") is None:
+        raise ValueError("a .psd needs psd-tools; pip install posterkit[print]")
+
+
+def to_psd(poster: Composition, dpi: int | None = None, metadata: str = "") -> bytes:
+    """The picture, then underlays, rules, buttons and texts, each a layer; the merged picture is the poster's raster.
+
+    Args:
+        dpi: pixels an inch; see `posterkit.typeset.pdf.resolution` for the default.
+        metadata: kept in the XMP packet as it is; `posterkit.generate.metadata.read_record` finds it.
+
+    Raises:
+        ValueError: psd-tools is not installed.
+    """
+    check_psd()
+    from psd_tools import PSDImage
+    from psd_tools.api.layers import PixelLayer
+    from psd_tools.constants import Resource
+    from psd_tools.psd.image_resources import ImageResource, ResoulutionInfo
+
+    document = PSDImage.frompil(poster.image)
+    PixelLayer.frompil(poster.picture, document, "picture")
+    for name, color, mask, (left, top) in _layers(poster):
+        if (inked := mask.getbbox()) is None:
+            continue
+        alpha = np.asarray(mask.crop(inked))[..., None]
+        pixels = np.concatenate([np.full((*alpha.shape[:2], 3), color, np.uint8), alpha], axis=2)
+        layer = PixelLayer.fromarray(pixels, document, "text", top + inked[1], left + inked[0])
+        layer.name = name  # in Unicode
+    inch = (dpi or resolution(poster.image.size)) << 16  # in 1/65536, then: pixels an inch, shown in centimetres
+    resources = {Resource.RESOLUTION_INFO: ResoulutionInfo(inch, 1, 2, inch, 1, 2).tobytes()}
+    if metadata:
+        resources[Resource.XMP_METADATA] = xmp(metadata)
+    for key, data in resources.items():
+        document.image_resources[key] = ImageResource(key=key, data=data)
+    file = io.BytesIO()
+    document._record.write(file)  # `save` would draw the merged picture anew from the layers
+    return file.getvalue()
+
+
+def _layers(poster: Composition) -> list[_Layer]:
+    """Name, colour, coverage as mode L, left and top edge of each layer over the picture, bottom first."""
+    layers: list[_Layer] = [("underlay", color, mask, (0, 0)) for mask, color in poster.underlays]
+    for rule, color in poster.rules:
+        x0, y0, x1, y1 = rule.pixels(poster.image.size)
+        layers.append(("rule", color, Image.new("L", (x1 - x0, y1 - y0), 255), (x0, y0)))
+    for placed in poster.boxes:
+        words = " ".join(placed.text.split())[:_LONGEST]
+        painted = masks(placed, poster.image.size)
+        for kind, one in zip(("button", placed.role)[-len(painted) :], painted, strict=True):
+            layers.append((f"{kind}: {words}", *one))
+    return layers
