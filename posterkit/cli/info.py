@@ -34,7 +34,7 @@ def show(path: Path, as_json: bool = False) -> None:
         print(_harmless(json.dumps(record, ensure_ascii=False, indent=2)))
         return
     try:
-        lines = _lines(record)
+        lines, again = _lines(record), shlex.join(_again(path, record["row"]))
     except (KeyError, TypeError, AttributeError, IndexError):
         raise ValueError(f"{path}: its record is damaged") from None
     table = Table(title=str(path), title_justify="left", show_header=False, box=None, padding=(0, 2))
@@ -44,8 +44,24 @@ def show(path: Path, as_json: bool = False) -> None:
         table.add_row(printable(name), printable(value))
     console = Console()
     console.print(table, markup=False)
-    again = f"posterkit generate --from-image {shlex.quote(str(path))} -o again.png"
-    console.print(f"\nmake it again: {again}", markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        f"\nmake it again: posterkit {printable(again)} -o again.png", markup=False, highlight=False, soft_wrap=True
+    )
+
+
+def _again(path: Path, row: dict[str, Any]) -> list[str]:
+    """The command that makes a poster again."""
+    if row["task"] != "typeset":
+        return ["generate", "--from-image", str(path)]
+    how = row.get("lettering", {})
+    marks = dict(how.get("marks", ()))
+    fonts = [font.get("family") or str(path.parent / font["path"]) for font in how.get("fonts", ())]
+    boxes = [",".join(str(side) for side in box) for box in how.get("boxes", ())]
+    texts = [f"@{marks[text]}:{text}" if text in marks else text for text in row["texts"]]
+    said = {"text": texts, "role": how.get("roles", ()), "font": fonts, "color": how.get("colors", ()), "box": boxes}
+    said |= {name: [how[name]] for name in ("style", "align", "layout") if name in how}
+    options = [word for name, values in said.items() for value in values for word in (f"--{name}", value)]
+    return ["typeset", str(path.parent / row["images"][0]["path"]), *options]
 
 
 def _harmless(text: str) -> str:
@@ -54,7 +70,7 @@ def _harmless(text: str) -> str:
 
 
 def _lines(record: dict[str, Any]) -> list[tuple[str, str]]:
-    row, model, drawn, enlarged = record["row"], record["model"], record["drawn"], record["enlarged"]
+    row = record["row"]
     lines = [("task", row["task"]), ("prompt", row["prompt"]), ("expanded", row["expanded"])]
     lines += [("text", text) for text in row["texts"]]
     lines += [("image", f"{image['path']}  sha256 {image['sha256'][:16]}") for image in row["images"]]
@@ -62,23 +78,31 @@ def _lines(record: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("mask", f"{row['mask']['path']}  sha256 {row['mask']['sha256'][:16]}"))
     versions = {"posterkit": record["posterkit"], **record["versions"]}
     size = f"{row['width']}x{row['height']}"
-    if enlarged["resampler"] != "none":
-        size += f", drawn at {drawn['size'][0]}x{drawn['size'][1]}, enlarged by {enlarged['resampler']}"
+    if record.get("enlarged", {"resampler": "none"})["resampler"] != "none":
+        drawn_at = "{}x{}".format(*record["drawn"]["size"])
+        size += f", drawn at {drawn_at}, enlarged by {record['enlarged']['resampler']}"
     seed = row["seed"]
     if chosen := record.get("chosen"):
         seed = f"{chosen['seed']}, the best of {len(chosen['candidates'])} from {seed}"
     lines += [
         ("anchor", row["anchor"]), ("size", size), ("seed", seed), ("steps", row["steps"]),
         ("guidance", row["guidance"]), ("negative prompt", row["negative_prompt"]),
-        ("painted over", _draft(row)), ("the model read", drawn["words"] if drawn["words"] != row["prompt"] else None),
+        ("painted over", _draft(row)), *(_model_lines(record) if row["task"] != "typeset" else ()),
         ("texts are", ("drawn by the model" if row["draw_text"] else "typeset") if row["texts"] else None),
-        ("model", f"{model['name']}, revision {model['revision']}"), ("transformer", model["transformer"]),
-        ("LoRA", ", ".join(lora for lora in (model["lora"], row["lora"]) if lora)),
         ("times drawn", record["source_depth"]), ("row id", record["id"]),
         ("versions", ", ".join(f"{part} {version}" for part, version in versions.items())),
     ]  # fmt: skip
     lines += _choice_lines(record)
     return [(name, str(value)) for name, value in lines if value not in (None, "")]
+
+
+def _model_lines(record: dict[str, Any]) -> list[tuple[str, str | None]]:
+    row, model, words = record["row"], record["model"], record["drawn"]["words"]
+    return [
+        ("the model read", words if words != row["prompt"] else None),
+        ("model", f"{model['name']}, revision {model['revision']}"), ("transformer", model["transformer"]),
+        ("LoRA", ", ".join(lora for lora in (model["lora"], row["lora"]) if lora)),
+    ]  # fmt: skip
 
 
 def _draft(row: dict[str, Any]) -> str | None:

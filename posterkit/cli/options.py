@@ -259,18 +259,18 @@ def output_paths(args: argparse.Namespace, inputs: Iterable[Any]) -> list[Path]:
     return paths
 
 
-def save_to(paths: Iterable[Path], made_as: str | None, save: Callable[[Path], Any]) -> Iterator[Path]:
+def save_to(paths: Iterable[Path], made_as: str, save: Callable[[Path], Any]) -> Iterator[Path]:
     """Write a poster to each of its files; where another one lies already, to a free name beside it.
 
     Args:
-        made_as: the poster's id; a file that carries it may be written again. None for a poster without one.
+        made_as: the poster's id; a file that carries it may be written again.
     """
     from posterkit.cli.progress import note
     from posterkit.generate.metadata import record_id
 
     for path in paths:
         target, number = path, 1
-        while target.exists() and (made_as is None or record_id(target) != made_as):
+        while target.exists() and record_id(target) != made_as:
             number += 1
             target = path.with_stem(f"{path.stem}-{number}")
         if target != path:

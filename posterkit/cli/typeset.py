@@ -29,13 +29,15 @@ def run(args: argparse.Namespace) -> int:
 
     from posterkit.cli.progress import note
     from posterkit.generate.obstacles import find_obstacles
+    from posterkit.generate.record import typeset_record, write_poster
     from posterkit.image_io import read_image, read_size
     from posterkit.prompts import PosterBrief
     from posterkit.typeset.poster import typeset
     from posterkit.typeset.texts import settle, type_options
 
     brief = PosterBrief(texts=texts)
-    how = type_options(replace(lettering, marks=tuple(marks)), texts, texts, read_size(args.picture))
+    lettering = replace(lettering, marks=tuple(marks))
+    how = type_options(lettering, texts, texts, read_size(args.picture))
     settle(brief, read_size(args.picture), **how)
     picture = read_image(args.picture)
     with warnings.catch_warnings(record=True) as caught:
@@ -43,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
         poster = typeset(picture, brief, avoid=find_obstacles(picture), **how)
     for warning in caught:
         note(str(warning.message))
-    for path in options.save_to(outputs, None, partial(poster.save, dpi=args.dpi)):
+    record = typeset_record(args.picture, poster, texts, lettering)
+    for path in options.save_to(outputs, record["id"], partial(write_poster, poster, record=record, dpi=args.dpi)):
         print(f"{path}  {picture.width}x{picture.height}, {poster.layout.archetype}")
     return 0

@@ -218,7 +218,7 @@ def make_plan(request: PosterRequest, settings: Settings, checkpoint: Checkpoint
         steps=request.steps or checkpoint.steps,
         guidance=checkpoint.guidance if request.guidance is None else request.guidance,
     )
-    row = _row(request, settings, brief.texts, drawn)
+    row = resolved_row(request, settings, brief.texts, drawn)
     if draft is not None:
         row |= {"draft": _named(draft.sketch) if draft.sketch is not None else "auto", "strength": draft.strength}
     revision = checkpoint.revision + (f"+l{revision_of(request.lora)}" if request.lora else "")
@@ -267,7 +267,7 @@ def _read_prompt(
     return brief, words, by_hand, notes
 
 
-def _row(request: PosterRequest, settings: Settings, texts: Sequence[str], drawn: bool) -> dict[str, Any]:
+def resolved_row(request: PosterRequest, settings: Settings, texts: Sequence[str], drawn: bool) -> dict[str, Any]:
     """The resolved row; it decides the poster's id."""
     size = request.size or FINISHED
     row = {

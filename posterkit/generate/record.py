@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,8 +16,16 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 import posterkit
-from posterkit.generate.metadata import CHUNK, FORMAT, file_hash, from_anywhere, read_record
-from posterkit.generate.plan import PosterPlan, Settings
+from posterkit.generate.metadata import (
+    CHUNK,
+    FORMAT,
+    content_id,
+    file_hash,
+    from_anywhere,
+    read_record,
+    source_depth,
+)
+from posterkit.generate.plan import PosterPlan, Settings, resolved_row
 from posterkit.image_io import MAX_BYTES, written_whole
 from posterkit.layout import Layout
 from posterkit.lettering import LETTERING_VALUES, ROLES, Lettering
@@ -38,6 +46,7 @@ _MARKS: ValueCheck = (
     ), "a list of [text, role]",
 )  # fmt: skip
 _SWITCH: ValueCheck = (lambda value: isinstance(value, bool), "true or false")
+TYPESET = "typeset"  # the task of a record whose picture is the user's
 _PARTS = ("torch", "diffusers", "transformers", "peft", "pillow", "numpy", "scipy")
 
 
@@ -69,22 +78,29 @@ class FinishedPoster:
         Raises:
             ValueError: another ending, or psd-tools is not installed for .psd.
         """
-        path = Path(path)
-        ending = path.suffix.lower()
-        record = with_relative_paths(self.record, path.parent)
-        if ending == ".png":
-            return write_png(self.image, path, record)
-        if ending not in (".svg", ".pdf", ".psd"):
-            raise ValueError(f"{path}: a poster is written as .png, .svg, .pdf or .psd")
         image = self.image
-        layered = self.typeset or TypesetPoster(image, image, [], [], Layout(*image.size, ()), "modern", image, [])
-        said = json.dumps({"format": FORMAT, **record})
-        if ending == ".svg":
-            content = layered.svg(said).encode("utf-8")
-        else:
-            content = layered.pdf(dpi, said) if ending == ".pdf" else layered.psd(dpi, said)
-        with written_whole(path) as temporary:
-            temporary.write_bytes(content)
+        plain = TypesetPoster(image, image, [], [], Layout(*image.size, ()), "modern", image, [])
+        write_poster(self.typeset or plain, path, self.record, dpi)
+
+
+def write_poster(poster: TypesetPoster, path: str | Path, record: dict[str, Any], dpi: int | None = None) -> None:
+    """Write a PNG, SVG, PDF or PSD with its record; ValueError as `FinishedPoster.save`."""
+    path = Path(path)
+    ending = path.suffix.lower()
+    record = with_relative_paths(record, path.parent)
+    if ending == ".png":
+        return write_png(poster.image, path, record)
+    said = json.dumps({"format": FORMAT, **record})
+    if ending == ".svg":
+        content = poster.svg(said).encode("utf-8")
+    elif ending == ".pdf":
+        content = poster.pdf(dpi, said)
+    elif ending == ".psd":
+        content = poster.psd(dpi, said)
+    else:
+        raise ValueError(f"{path}: a poster is written as .png, .svg, .pdf or .psd")
+    with written_whole(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def record_of(
@@ -119,6 +135,21 @@ def record_of(
         "enlarged": {"size": list(plan.finished), "resampler": resampler},
         "typeset": _plain(boxes),
         "source_depth": depth + 1,
+        "versions": _versions(),
+    }
+
+
+def typeset_record(picture: Path, poster: TypesetPoster, texts: Sequence[str], lettering: Lettering) -> dict[str, Any]:
+    """The record of texts on a picture of the user's, which no model has drawn; JSON-able."""
+    size = Size(*poster.image.size)
+    request = PosterRequest(task=TYPESET, texts=texts, images=[picture], size=size, lettering=lettering)
+    row = resolved_row(request, Settings(native=True), texts, drawn=False)
+    return {
+        "id": content_id(row, "", posterkit.__version__),
+        "posterkit": posterkit.__version__,
+        "row": row,
+        "typeset": _plain(poster.boxes),
+        "source_depth": source_depth(picture),
         "versions": _versions(),
     }
 
@@ -175,7 +206,10 @@ def request_from_poster(poster: str | Path) -> tuple[PosterRequest, Settings, di
     poster = Path(poster)
     record = read_record(poster)
     try:
-        row, model, settings = record["row"], record["model"], record["settings"]
+        row = record["row"]
+        if row["task"] == TYPESET:
+            raise ValueError(f"{poster}: was typeset and drawn by no model; posterkit info says how to make it again")
+        model, settings = record["model"], record["settings"]
         _check_values(poster, record)
         anchor, quoted = row["anchor"], quoted_texts(row["prompt"])
         request = PosterRequest(

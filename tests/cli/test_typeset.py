@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,29 @@ def test_texts_are_set_on_a_picture_and_written_in_every_format(
     assert Image.open(names[2]).size == (600, 400) and names[0].read_bytes().startswith(b"%PDF")
     svg = names[1].read_text(encoding="utf-8")
     assert "Noto Serif Display" in svg and 'fill="#ffd400"' in svg and svg.index("-70%") < svg.index("Winter sale")
+
+
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf", "psd"])
+def test_info_says_what_was_set_and_the_command_that_sets_it_again(
+    tmp_path: Path, cup: Path, capsys: pytest.CaptureFixture[str], ending: str
+) -> None:
+    out = tmp_path / f"p.{ending}"
+    argv = ["typeset", cup, "--text", "@cta:-70%", "--text", "it's on", "--color", "#ffd400", "--font", "Bebas Neue"]
+    argv += ["--box", "10%,5%,90%,40%", "--box", "60,200,540,300", "-o", out]
+    assert run(*argv) == 0
+    record, first = read_record(out), out.read_bytes()
+    assert [text["text"] for text in record["typeset"]] == record["row"]["texts"] == ["-70%", "it's on"]
+    assert record["source_depth"] == 0 and record["row"]["images"][0]["path"] == "cup.png"
+    assert run(*argv) == 0 and out.read_bytes() == first and not (tmp_path / f"p-2.{ending}").exists()
+    capsys.readouterr()
+    assert run("info", out) == 0
+    shown = capsys.readouterr().out
+    again = tmp_path / f"again.{ending}"
+    command = shlex.split(shown.partition("make it again: posterkit ")[2].replace("again.png", str(again)))
+    assert run(*command) == 0 and again.read_bytes() == first
+    capsys.readouterr()
+    assert run("generate", "--from-image", out, "-o", tmp_path / "q.png") == 2
+    assert "was typeset and drawn by no model" in capsys.readouterr().err
 
 
 def test_a_text_may_begin_with_a_dash_and_an_option_stays_one(
