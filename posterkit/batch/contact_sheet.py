@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageOps
 
-from posterkit.image_io import read_image
+from posterkit.generate.metadata import read_poster
 from posterkit.typeset.fonts import for_text, grapheme_clusters
 from posterkit.typeset.raster import draw_line
 from posterkit.typeset.shaping import ShapedLine, shape
@@ -73,7 +73,7 @@ def contact_sheet(frames: Sequence[Frame], columns: int | None = None, cell: int
 def _fit(picture: Image.Image | Path, box: tuple[int, int]) -> Image.Image | None:
     """The picture in a box; None for a file that cannot be read any more."""
     try:
-        image = read_image(picture) if isinstance(picture, Path) else picture
+        image = read_poster(picture) if isinstance(picture, Path) else picture
     except ValueError:
         return None
     return ImageOps.contain(image, box, Image.Resampling.LANCZOS)

@@ -35,7 +35,7 @@ def show(path: Path, as_json: bool = False) -> None:
         return
     try:
         lines, again = _lines(record), shlex.join(_again(path, record["row"]))
-    except (KeyError, TypeError, AttributeError, IndexError):
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError):
         raise ValueError(f"{path}: its record is damaged") from None
     table = Table(title=str(path), title_justify="left", show_header=False, box=None, padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import mmap
@@ -14,7 +15,7 @@ from xml.sax.saxutils import unescape
 from PIL import Image
 
 from posterkit.documents import read_json
-from posterkit.image_io import open_image
+from posterkit.image_io import open_image, read_image
 from posterkit.pipelines.revision import each_source, path_and_weight
 
 CHUNK = "posterkit"
@@ -22,6 +23,7 @@ FORMAT = 1
 _OURS = re.compile(rb"iTXtposterkit\0|tEXtSoftware\0posterkit")
 _IN_SVG = re.compile(rb'<metadata id="posterkit">(.*?)</metadata>', re.DOTALL)
 _IN_XMP = re.compile(rb"<posterkit:record>(.*?)</posterkit:record>", re.DOTALL)
+_PREVIEW = re.compile(rb'<(?:metadata id="|posterkit:)preview"?>([^<]*)<')
 _ENDS = {".svg": b"</svg>", ".pdf": b"%%EOF"}
 _LAYERED = (*_ENDS, ".psd")
 _MOST = 2**30  # bytes of an SVG, PDF or PSD poster
@@ -99,11 +101,34 @@ def _begins_as_png(path: Path) -> bool:
 
 def _layered_record(path: Path) -> str | None:
     """The record in an SVG, PDF or PSD as it stands there; None where there is none."""
+    found = _found_in(path, _IN_SVG if path.suffix.lower() == ".svg" else _IN_XMP)
+    return None if found is None else unescape(found.decode("utf-8", "replace"))
+
+
+def _found_in(path: Path, pattern: re.Pattern[bytes]) -> bytes | None:
+    """The first group of what a file has of a pattern."""
     if not 0 < path.stat().st_size <= _MOST:
         return None
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        found = (_IN_SVG if path.suffix.lower() == ".svg" else _IN_XMP).search(content)
-        return None if found is None else unescape(found[1].decode("utf-8", "replace"))
+        match = pattern.search(content)
+        return None if match is None else match[1]
+
+
+def read_poster(path: Path) -> Image.Image:
+    """A poster's picture, mode RGB; of an SVG, PDF or PSD the small one that it carries.
+
+    Raises:
+        ValueError: it cannot be read, or carries none.
+    """
+    if path.suffix.lower() not in _LAYERED:
+        return read_image(path)
+    try:
+        found = _found_in(path, _PREVIEW)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
+    if found is None:
+        raise ValueError(f"{path}: carries no picture that can be shown")
+    return read_image(base64.b64decode(found), name=str(path))
 
 
 def source_depth(path: str | Path) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from functools import lru_cache
 from typing import Any
-from xml.sax.saxutils import escape
 
 from fontTools.pens.cu2quPen import Cu2QuPen
 from fontTools.pens.ttGlyphPen import TTGlyphPen
@@ -19,6 +18,7 @@ from posterkit.typeset.fonts import Face, hb, hb_face
 from posterkit.typeset.placed_text import Composition
 from posterkit.typeset.raster import corner
 from posterkit.typeset.shaping import GlyphRun
+from posterkit.typeset.xmp import packet
 
 SCREEN = 96  # pixels an inch, as CSS counts; the default of pictures that are no printed page
 _PRINT = (150, 200, 300, 400, 600)  # pixels an inch, at which a picture may be a sheet of paper
@@ -158,8 +158,8 @@ def to_pdf(poster: Composition, dpi: int | None = None, metadata: str = "") -> b
     document.idToObject["BasicFonts"].dict.clear()
     if metadata:
         entries = {"Type": pdfdoc.PDFName("Metadata"), "Subtype": pdfdoc.PDFName("XML")}
-        packet = pdfdoc.PDFStream(pdfdoc.PDFDictionary(entries), xmp(metadata), filters=[])
-        document.Catalog.Metadata = document.Reference(packet)
+        said = pdfdoc.PDFStream(pdfdoc.PDFDictionary(entries), packet(metadata, poster.image), filters=[])
+        document.Catalog.Metadata = document.Reference(said)
     for font in fonts.values():
         document.idToObject["BasicFonts"].dict[font.name] = font.objects(document)
     canvas.showPage()
@@ -198,16 +198,6 @@ def _rectangle(
 def _stream(content: bytes, **entries: int) -> pdfdoc.PDFStream:
     stream = pdfdoc.PDFStream(pdfdoc.PDFDictionary(dict(entries)), content, filters=[pdfdoc.PDFZCompress])
     return stream
-
-
-def xmp(metadata: str) -> bytes:
-    """An XMP packet (ISO 16684-1); uncompressed in its file, so that any program finds it."""
-    return (
-        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
-        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
-        f'xmlns:posterkit="urn:posterkit:1"><posterkit:record>{escape(metadata)}</posterkit:record>'
-        '</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="r"?>'
-    ).encode()
 
 
 @lru_cache(maxsize=32)

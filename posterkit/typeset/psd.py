@@ -8,9 +8,10 @@ from importlib.util import find_spec
 import numpy as np
 from PIL import Image
 
-from posterkit.typeset.pdf import resolution, xmp
+from posterkit.typeset.pdf import resolution
 from posterkit.typeset.placed_text import Composition
 from posterkit.typeset.raster import masks
+from posterkit.typeset.xmp import packet
 
 _LONGEST = 60  # letters of a text in its layer's name
 _Layer = tuple[str, tuple[int, int, int], Image.Image, tuple[int, int]]
@@ -50,7 +51,7 @@ def to_psd(poster: Composition, dpi: int | None = None, metadata: str = "") -> b
     inch = (dpi or resolution(poster.image.size)) << 16  # in 1/65536, then: pixels an inch, shown in centimetres
     resources = {Resource.RESOLUTION_INFO: ResoulutionInfo(inch, 1, 2, inch, 1, 2).tobytes()}
     if metadata:
-        resources[Resource.XMP_METADATA] = xmp(metadata)
+        resources[Resource.XMP_METADATA] = packet(metadata, poster.image)
     for key, data in resources.items():
         document.image_resources[key] = ImageResource(key=key, data=data)
     file = io.BytesIO()

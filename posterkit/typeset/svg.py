@@ -11,6 +11,7 @@ from posterkit.typeset.fonts import Face, coverage, hb, hb_face
 from posterkit.typeset.placed_text import Composition, PlacedLine, PlacedText
 from posterkit.typeset.raster import corner
 from posterkit.typeset.shaping import GlyphRun
+from posterkit.typeset.xmp import preview
 
 _HAN = 0x3100  # code points from here on are too many to embed those that are not set
 _LINING = int.from_bytes(b"lnum", "big")  # figures as high as capitals
@@ -25,11 +26,15 @@ def to_svg(poster: Composition, metadata: str = "") -> str:
     width, height = poster.image.size
     stream = io.BytesIO()
     poster.background.save(stream, "PNG")
+    said = []
+    if metadata:
+        said = [f'<metadata id="posterkit">{escape(metadata)}</metadata>',
+                f'<metadata id="preview">{preview(poster.image)}</metadata>']  # fmt: skip
     parts = [
         '<?xml version="1.0" encoding="UTF-8"?>',
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="{width}" '
         f'height="{height}" viewBox="0 0 {width} {height}">',
-        *([f'<metadata id="posterkit">{escape(metadata)}</metadata>'] if metadata else []),
+        *said,
         f"<defs><style>{_font_faces(poster.boxes)}text{{white-space:pre;font-variant-numeric:lining-nums}}</style></defs>",
         f'<image width="{width}" height="{height}" xlink:href="{_data("image/png", stream.getvalue())}"/>',
     ]

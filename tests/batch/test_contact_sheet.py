@@ -7,6 +7,10 @@ import pytest
 from PIL import Image
 
 from posterkit.batch.contact_sheet import MAX_AREA, Frame, contact_sheet
+from posterkit.generate.record import typeset_record, write_poster
+from posterkit.lettering import Lettering
+from posterkit.prompts import PosterBrief
+from posterkit.typeset.poster import typeset
 
 
 def test_every_poster_is_on_the_sheet_in_order() -> None:
@@ -33,6 +37,27 @@ def test_a_panorama_and_a_file_find_room(tmp_path: Path) -> None:
     Image.new("RGB", (900, 90), (1, 2, 3)).save(tmp_path / "wide.png")
     sheet = contact_sheet([Frame(tmp_path / "wide.png", "wide", "a note", [tmp_path / "wide.png"])])
     assert ((np.asarray(sheet) == (1, 2, 3)).all(axis=2)).any()
+
+
+@pytest.mark.parametrize("ending", [".svg", ".pdf", ".psd"])
+def test_a_poster_in_layers_is_shown_with_its_texts(tmp_path: Path, ending: str) -> None:
+    picture = Image.new("RGB", (240, 360), (30, 60, 160))
+    poster = typeset(picture, PosterBrief(texts=["WAVES"]))
+    picture.save(tmp_path / "blue.png")
+    record = typeset_record(tmp_path / "blue.png", poster, ["WAVES"], Lettering())
+    write_poster(poster, tmp_path / f"p{ending}", record)
+    shown, drawn = (
+        np.asarray(contact_sheet([Frame(one, "p")]), np.int16) for one in (tmp_path / f"p{ending}", poster.image)
+    )
+    assert shown.shape == drawn.shape and np.abs(shown - drawn).mean() < 2
+    bare = np.asarray(contact_sheet([Frame(picture, "p")]), np.int16)
+    assert np.abs(shown - bare).mean() > 2 * np.abs(shown - drawn).mean()
+
+
+def test_a_damaged_preview_leaves_its_place_empty(tmp_path: Path) -> None:
+    (tmp_path / "p.svg").write_text('<svg><metadata id="preview">AAAA</metadata></svg>', encoding="utf-8")
+    empty, gone = (np.asarray(contact_sheet([Frame(tmp_path / name, "p")])) for name in ("p.svg", "gone.svg"))
+    assert np.array_equal(empty, gone)
 
 
 def test_an_empty_sheet_is_refused() -> None:
