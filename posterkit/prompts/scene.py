@@ -57,6 +57,7 @@ _AFTER = re.compile(
     re.IGNORECASE,
 )
 _HEX = re.compile(r"#([0-9a-f]{6}|[0-9a-f]{3})\b", re.IGNORECASE)
+_POSTER = re.compile("海[报報]")  # it means a poster, and begins with the character of the sea
 _CJK = re.compile(r"[\u2e80-\u9fff\u3040-\u30ff]")
 _ADJECTIVES_FOLLOW = re.compile(
     r"\b(?:le|la|les|un|une|des|sur|fond|el|los|las|una|sobre|fondo|con|avec)\b", re.IGNORECASE
@@ -120,7 +121,7 @@ def read_scene(prompt: str) -> Scene:
     Args:
         prompt: ordinary words in any of the seven languages; quoted texts should be taken out before.
     """
-    prose = prompt.strip()
+    prose = _POSTER.sub(" ", prompt).strip()
     if own := _own_caption().fullmatch(prose):  # a caption in mini's language already
         color, subject, details, place, background, style, mood = own.groups()
         return Scene(subject, color, tuple(_own_details(details)), place, background, style, mood)

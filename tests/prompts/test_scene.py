@@ -24,6 +24,11 @@ PROMPTS = {
     "紺色の背景に黄色いギター": "yellow guitar navy background",
     "snowy mountains under a sunset": "mountains snow orange background",
     "coffee, no red, on brown": "coffee brown background",
+    "a bottle on a terracotta background": "bottle orange background",
+    "eine Flasche auf lachsfarbenem Hintergrund": "bottle pink background",
+    "une guitare sur fond corail": "guitar orange background",
+    "маяк на мятном фоне": "lighthouse green background",
+    "咖啡馆开业海报": "coffee",
 }
 
 
