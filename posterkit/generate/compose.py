@@ -28,8 +28,8 @@ def finish(poster: PreparedPoster, drawing: Image.Image, parameters: dict[str, A
     image, resampler = enlarge(drawing, plan.finished, plan.upscaler)
     if poster.canvas is not None and poster.region is not None:
         image = paste_kept(image, poster.canvas, poster.region)
-    if poster.things is not None:
-        image = Image.alpha_composite(image.convert("RGBA"), poster.things).convert("RGB")
+    for layer in filter(None, (poster.shadows, poster.things)):
+        image = Image.alpha_composite(image.convert("RGBA"), layer).convert("RGB")
     lettered, notes = None, list(poster.notes)
     if plan.brief is not None:
         with warnings.catch_warnings(record=True) as caught:

@@ -117,7 +117,8 @@ class PreparedPoster:
         request: as the model takes it, at its own size.
         canvas, region: at the finished size, for tasks that keep pixels: the kept image, and what is made (mode L).
         depth: how many times posterkit has drawn the sources already.
-        things: subjects that keep their pixels, mode RGBA, at their places on the finished poster.
+        shadows, things: subjects that keep their pixels, and their shadows, mode RGBA, at their places on the finished
+            poster.
         notes: warnings of the reading.
         draft: a poster to be redrawn, as the model drew it; the request's `feedback` has what shall change in it.
     """
@@ -126,6 +127,7 @@ class PreparedPoster:
     request: PosterRequest
     canvas: Image.Image | None = None
     region: Image.Image | None = None
+    shadows: Image.Image | None = None
     things: Image.Image | None = None
     depth: int = 0
     notes: list[str] = field(default_factory=list)
@@ -184,11 +186,13 @@ def _in_studio(plan: PosterPlan, native: PosterRequest, depth: int) -> PreparedP
 
     studio = studio_of(plan.request, plan.finished, plan.settings.segmenter or "rules")
     around = studio.things.getchannel("A").point([255] * 128 + [0] * 128)
-    small = studio.picture().resize(plan.native, Image.Resampling.LANCZOS)
+    # without the shadows, which a drawing as small as the model's would smear; they are laid over it with the subjects
+    shown = Image.alpha_composite(studio.ground.convert("RGBA"), studio.things).convert("RGB")
+    small = shown.resize(plan.native, Image.Resampling.LANCZOS)
     request = replace(native, task="filling", images=[small], mask=_hole(around, plan.native))
     if plan.draft and plan.draft.sketch is None:
         request = replace(request, draft=small, strength=plan.draft.strength)
-    return PreparedPoster(plan, request, things=studio.things, depth=depth)
+    return PreparedPoster(plan, request, shadows=studio.shadows, things=studio.things, depth=depth)
 
 
 def _reduced(image: Image.Image) -> Image.Image:

@@ -28,6 +28,8 @@ LIMBS = 0.45  # as much is enough for a figure on a plain ground
 PLAIN = 4.5  # Lab units by which such a ground varies at most
 ONE = 18.0  # Lab units between the colours of two views of one subject at most
 SEEN = 0.04  # share of its photograph that a subject fills at least
+CLEAR = 2.0  # times that a subject is enlarged before it looks soft
+STAMP = 0.3  # of the poster's width and height; a smaller subject is lost on it
 ROUND = 0.035  # radius of a framed photograph's corners, as a share of its shorter side
 
 
@@ -54,7 +56,17 @@ def studio_of(request: PosterRequest, size: Size, segmenter: str) -> Studio:
     words = request.expanded or request.prompt
     lettered = bool(request.texts or quoted_texts(words))
     things = _different([one for one in cut if one is not None])
-    return studio_scene(read_scene(without_texts(words)), things, size, request.seed or 0, lettered, framed)
+    studio = studio_scene(read_scene(without_texts(words)), things, size, request.seed or 0, lettered, framed)
+    x0, y0, x1, y1 = studio.things.getbbox() or (0, 0, *size)
+    small = x1 - x0 < STAMP * size.width and y1 - y0 < STAMP * size.height
+    if small or studio.enlarged > CLEAR:
+        looks = "stands small on it" if small else "will look soft"
+        warnings.warn(
+            f"the poster is {size} and its subject is enlarged {studio.enlarged:.1f} times and {looks}; "
+            "give a larger image",
+            stacklevel=2,
+        )
+    return studio
 
 
 def _different(things: list[Image.Image]) -> list[Image.Image]:

@@ -6,7 +6,7 @@ setup.picture()      # the ground with the cup on it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -22,6 +22,9 @@ from posterkit.synthetic.layouts import LAYOUTS, subject_area
 from posterkit.synthetic.palettes import DESIGNED, RGB, ColorScheme, distance, draw_palette, mix
 
 _LARGEST = 2.0  # times its own pixels; more would show them
+_PHOTOGRAPHED = 256  # pixels; a thing with a longer side has detail enough to be enlarged further than that
+_SOFT = 4.0  # times, for such a thing
+_WIDE = 1.2  # width through height; on a wider poster the title has its place beside the things
 _GAP = 0.05  # between two things, as a share of the area's width
 _ALONE = ("plain", "floor", "floor", "plinth", "arch")  # behind a thing that stands on its ground
 _FRAMED = ("plain", "disc", "rays", "hills")  # behind a photograph
@@ -30,14 +33,24 @@ _STYLE = {word: style for style, word in STYLES.items()}
 
 @dataclass(frozen=True)
 class Studio:
-    """A ground without the things, mode RGB, and the things at their places, mode RGBA, both of the poster's size."""
+    """Layers of the poster's size.
+
+    Attributes:
+        ground: mode RGB, without the things.
+        shadows: that they throw on it, mode RGBA.
+        things: at their places, mode RGBA.
+        enlarged: how many times their own pixels the things are, the most enlarged of them.
+    """
 
     ground: Image.Image
+    shadows: Image.Image
     things: Image.Image
+    enlarged: float = 1.0
 
     def picture(self) -> Image.Image:
         """The whole, mode RGB."""
-        return Image.alpha_composite(self.ground.convert("RGBA"), self.things).convert("RGB")
+        shaded = Image.alpha_composite(self.ground.convert("RGBA"), self.shadows)
+        return Image.alpha_composite(shaded, self.things).convert("RGB")
 
 
 def studio_scene(
@@ -58,21 +71,26 @@ def studio_scene(
         framed: the things are whole photographs: they hang before the ground instead of standing on it.
     """
     rng = Random(f"studio {seed}")
-    area = _area(scene, lettered, size)
-    placed = _side_by_side(things, area)
-    whole = Image.new("RGBA", size)
-    for thing, (x, y) in placed:
-        whole.alpha_composite(thing, (x, y))
+    placed = _side_by_side(things, _area(scene, lettered, size))
+    whole, shadows = Image.new("RGBA", size), Image.new("RGBA", size)
+    for thing, at in placed:
+        whole.alpha_composite(thing, at)
     colors = _main_colors(whole)
     palette = _palette(rng, scene, colors)
     ground = _ground(rng, scene, palette, colors[0], whole.getbbox() or (0, 0, *size), size, framed)
-    for thing, (x, y) in placed:
-        ground = (_hung if framed else _stood)(ground, thing, (x, y), mix(palette.ink, palette.bg, 0.1))
-    return Studio(ground, whole)
+    ink = mix(palette.ink, palette.bg, 0.1)
+    for thing, at in placed:
+        for mask in (_hung if framed else _stood)(size, thing, at):
+            shadow = Image.new("RGBA", size, ink)
+            shadow.putalpha(mask)
+            shadows.alpha_composite(shadow)
+    enlarged = max(thing.height / own.height for (thing, _), own in zip(placed, things, strict=True))
+    return Studio(ground, shadows, whole, enlarged)
 
 
 def _area(scene: Scene, lettered: bool, size: tuple[int, int]) -> tuple[float, float, float, float]:
-    name = {"left": "right", "right": "left", "top": "bottom"}.get(scene.place or "", "top" if lettered else "middle")
+    beside = "left" if size[0] > _WIDE * size[1] else "top"  # where the title of a wide poster stands, and of others
+    name = {"left": "right", "right": "left", "top": "bottom"}.get(scene.place or "", beside if lettered else "middle")
     return subject_area(next(layout for layout in LAYOUTS if layout.name == name), *size)
 
 
@@ -83,7 +101,7 @@ def _side_by_side(
     x0, y0, x1, y1 = area
     gaps = _GAP * (x1 - x0) * (len(things) - 1)
     shapes = [thing.width / thing.height for thing in things]
-    height = min((x1 - x0 - gaps) / sum(shapes), 0.94 * (y1 - y0), *(_LARGEST * thing.height for thing in things))
+    height = min((x1 - x0 - gaps) / sum(shapes), 0.94 * (y1 - y0), *map(_tallest, things))
     x = (x0 + x1 - gaps - height * sum(shapes)) / 2
     # a small one stands lower than centred
     foot = min(y1 - 0.03 * (y1 - y0), (y0 + y1 + height) / 2 + 0.1 * (y1 - y0))
@@ -94,6 +112,11 @@ def _side_by_side(
         placed.append((scaled, (round(x), round(foot - height))))
         x += height * shape + _GAP * (x1 - x0)
     return placed
+
+
+def _tallest(thing: Image.Image) -> float:
+    """How high a thing may stand before it shows its pixels, or looks soft."""
+    return (_SOFT if max(thing.size) > _PHOTOGRAPHED else _LARGEST) * thing.height
 
 
 def _main_colors(things: Image.Image) -> list[RGB]:
@@ -140,31 +163,30 @@ def _ground(
     return Image.fromarray(canvas.finish(2))
 
 
-def _stood(ground: Image.Image, thing: Image.Image, at: tuple[int, int], ink: RGB) -> Image.Image:
-    """The ground with a thing's contact shadow: where its outline comes down to the foot it is darkest."""
+def _stood(size: tuple[int, int], thing: Image.Image, at: tuple[int, int]) -> Iterator[Image.Image]:
+    """The contact shadow of a thing, mode L: where its outline comes down to the foot it is darkest."""
     alpha = np.asarray(thing.getchannel("A")) > 127
     rows = np.where(alpha.any(0), alpha.shape[0] - alpha[::-1].argmax(0), 0)  # the lowest opaque row of each column
     touching = np.flatnonzero(rows > alpha.shape[0] - 0.05 * max(alpha.shape))
     if not len(touching):
-        return ground
+        return
     left, right = at[0] + int(touching[0]), at[0] + int(touching[-1]) + 1
     foot, wide = at[1] + int(rows.max()), thing.width
     left, right = min(left, at[0] + int(0.3 * wide)), max(right, at[0] + int(0.7 * wide))
     for spread, height, dark in ((0.08, 0.1, 0.35), (0.015, 0.035, 0.6)):
         grown, half = int(spread * wide), max(2, int(height * wide))
-        mask = Image.new("L", ground.size, 0)
+        mask = Image.new("L", size, 0)
         ellipse = Image.new("L", (right - left + 2 * grown, half), 0)
         ellipse.paste(255, (0, 0), Image.radial_gradient("L").resize(ellipse.size).point([255] * 181 + [0] * 75))
         mask.paste(ellipse, (left - grown, foot - int(0.62 * half)))
         mask = mask.filter(ImageFilter.GaussianBlur(max(1.0, half / 3)))
-        ground = Image.composite(Image.new("RGB", ground.size, ink), ground, mask.point(lambda v, d=dark: v * d))
-    return ground
+        yield mask.point(lambda v, d=dark: v * d)
 
 
-def _hung(ground: Image.Image, thing: Image.Image, at: tuple[int, int], ink: RGB) -> Image.Image:
-    """The ground with the soft shadow of a photograph before it."""
-    mask = Image.new("L", ground.size, 0)
+def _hung(size: tuple[int, int], thing: Image.Image, at: tuple[int, int]) -> Iterator[Image.Image]:
+    """The soft shadow of a photograph on the ground behind it, mode L."""
+    mask = Image.new("L", size, 0)
     mask.paste(thing.getchannel("A"), at)
     reach = max(4, min(thing.size) // 30)
     mask = ImageChops.offset(mask, 0, reach // 2).filter(ImageFilter.GaussianBlur(reach))
-    return Image.composite(Image.new("RGB", ground.size, ink), ground, mask.point(lambda v: v * 0.5))
+    yield mask.point(lambda v: v * 0.5)

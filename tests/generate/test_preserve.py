@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from posterkit.generate import preserve
+from posterkit.generate import draw, preserve
 from posterkit.generate.maker import PosterMaker
 from posterkit.generate.record import request_from_poster
 from posterkit.schema import PosterRequest
@@ -78,6 +78,30 @@ def test_a_photograph_without_a_clear_subject_is_framed_whole():
         studio = preserve.studio_of(request, SIZE, "rules")
     x0, y0, x1, y1 = studio.things.getchannel("A").getbbox()
     assert (x1 - x0) / (y1 - y0) == pytest.approx(451 / 300, rel=0.03)
+
+
+@pytest.mark.parametrize(("size", "words"), [(Size(832, 1216), "stands small"), (Size(416, 608), None)])
+def test_a_subject_that_is_lost_on_its_poster_is_said(size, words, recwarn):
+    preserve.studio_of(PosterRequest(task="id_driven", images=[bottle()], seed=1), size, "rules")
+    assert [words in str(warning.message) for warning in recwarn] == ([True] if words else [])
+
+
+def test_a_subject_that_is_enlarged_for_print_is_said_to_look_soft():
+    photo = PHOTOS / "chelsea.jpg"
+    with pytest.warns(UserWarning, match="no clean outline"), pytest.warns(UserWarning, match="look soft"):
+        preserve.studio_of(PosterRequest(task="id_driven", images=[photo], seed=1), Size(1240, 1754), "rules")
+
+
+def test_the_shadow_below_a_subject_lies_over_the_drawing(poster):
+    with PosterMaker() as maker:
+        prepared = draw.prepare(maker.plan(poster.request))
+    assert prepared.shadows.size == SIZE
+    _, _, _, foot = prepared.things.getchannel("A").getbbox()
+    shade = np.asarray(prepared.shadows.getchannel("A"))[foot]
+    darkest = int(shade.argmax())
+    assert shade[darkest] > 40
+    drawn, finished = (np.asarray(image).astype(float).mean(2)[foot] for image in (poster.drawing, poster.image))
+    assert finished[darkest] < drawn[darkest] - 8
 
 
 def test_a_mask_needs_one_image_that_is_cut_out():

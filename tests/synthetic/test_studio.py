@@ -54,11 +54,32 @@ def test_a_thing_is_never_more_than_twice_its_own_pixels():
     assert (x1 - x0, y1 - y0) == (40, 60)
 
 
+def test_a_photograph_fills_a_poster_for_print_and_says_how_much_it_is_enlarged():
+    studio = studio_scene(read_scene("a bottle"), [block(500, 500)], (2480, 3508), framed=True)
+    x0, _, x1, _ = box_of(studio.things)
+    assert x1 - x0 > 0.7 * 2480
+    assert studio.enlarged == pytest.approx((x1 - x0) / 500)
+
+
+def test_on_a_wide_poster_a_thing_stands_high_beside_the_title():
+    x0, y0, _, y1 = box_of(studio_scene(read_scene("a bottle"), [block(240, 900)], (1920, 1080)).things)
+    assert x0 > 0.45 * 1920
+    assert y1 - y0 > 0.7 * 1080
+
+
+def test_a_shadow_is_a_layer_of_its_own_below_the_thing():
+    studio = studio_scene(read_scene("a bottle"), [block(80, 100)], SIZE)
+    x0, y0, x1, foot = box_of(studio.things)
+    left, top, right, bottom = box_of(studio.shadows)
+    assert left < x0 < x1 < right
+    assert y0 < top < foot < bottom
+
+
 def test_below_a_standing_thing_the_ground_is_darker():
     thing = block(80, 100)
     studio = studio_scene(read_scene("a bottle, white background, flat"), [thing], SIZE, seed=2)
     _, _, _, foot = box_of(studio.things)
-    ground = np.asarray(studio.ground).astype(float).mean(2)
+    ground = np.asarray(studio.picture()).astype(float).mean(2)
     assert ground[foot + 1, SIZE[0] // 2] < ground[foot + 1, 8] - 15
 
 
