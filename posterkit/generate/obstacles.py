@@ -12,6 +12,7 @@ from posterkit.pipelines.segmenters import open_segmenter
 _READ_AT = 1280  # pixels; a longer side is reduced to it, smaller lettering than then reads is no obstacle
 _FACE = 0.18  # of a face's side, added all round it: hair and chin
 _SUBJECT = 0.03  # of the picture; a smaller thing is no subject
+_ABOVE, _BESIDE = 0.15, 0.25  # of the picture's height and width; a narrower free band holds no title
 _LEAST = 0.0004  # of the picture; smaller lettering may be covered
 
 
@@ -33,9 +34,18 @@ def find_obstacles(image: Image.Image) -> list[Obstacle]:
 
 
 def find_subject(image: Image.Image) -> list[Obstacle]:
-    """The box of what stands out of a picture, if anything does, in its pixels."""
+    """The box of what stands out of a picture, if anything does, in its pixels.
+
+    What leaves no band free for texts is none: they must lie on it, and saliency says where that does least harm.
+    """
     found = open_segmenter("rules")(image.convert("RGB"), ())
-    return [Obstacle(Box(*thing.box), "subject") for thing in found[:1] if thing.share >= _SUBJECT]
+    boxes = [Box(*thing.box) for thing in found[:1] if thing.share >= _SUBJECT]
+    return [Obstacle(box, "subject") for box in boxes if _leaves_room(box, *image.size)]
+
+
+def _leaves_room(box: Box, width: int, height: int) -> bool:
+    above, beside = max(box.y0, height - box.y1), max(box.x0, width - box.x1)
+    return above >= _ABOVE * height or beside >= _BESIDE * width
 
 
 def _scaled(box: Box, scale: float) -> Box:

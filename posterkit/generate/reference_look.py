@@ -35,7 +35,7 @@ def look_of(request: PosterRequest) -> dict[str, Any]:
         layout = arrangement(request.pictures()[0])
         lettered = bool(request.texts or quoted_texts(request.expanded or request.prompt))
         if lettered and not any(layout.title):  # the reference bears no lettering, and the poster will
-            layout = replace(layout, title=_beside(layout.subject))
+            layout = _with_title(layout)
         return {"layout": layout}
     return {}
 
@@ -111,6 +111,14 @@ def _around(boxes: list[tuple[int, int, int, int]]) -> tuple[int, int, int, int]
 def _shares(box: tuple[int, int, int, int], picture: Image.Image) -> Rect:
     width, height = picture.size
     return box[0] / width, box[1] / height, box[2] / width, box[3] / height
+
+
+def _with_title(layout: TitleLayout) -> TitleLayout:
+    """A layout without lettering, with room for a title above or below its subject, which gives way to it."""
+    title, (x0, y0, x1, y1) = _beside(layout.subject), layout.subject
+    below = title[1] + title[3] > y0 + y1
+    subject = (x0, y0, x1, min(y1, title[1] - 0.02)) if below else (x0, max(y0, title[3] + 0.02), x1, y1)
+    return replace(layout, title=title, subject=subject)
 
 
 def _beside(block: Rect) -> Rect:

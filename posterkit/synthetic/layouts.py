@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+WIDE = 1.2  # width through height; on a wider poster a title stands best beside the subject
 Rect = tuple[float, float, float, float]  # x0, y0, x1, y1; of the canvas (0 to 1) or in pixels
 
 

@@ -20,7 +20,7 @@ from posterkit.prompts.scene import Scene, read_scene
 from posterkit.schema import PosterRequest
 from posterkit.sizing import Size
 from posterkit.synthetic.contents import PANELS, STYLES, SUBJECTS, Contents, read_contents
-from posterkit.synthetic.layouts import LAYOUTS, Rect, TitleLayout
+from posterkit.synthetic.layouts import LAYOUTS, WIDE, Rect, TitleLayout
 from posterkit.synthetic.palettes import NAMES, ColorScheme, distance, draw_palette
 from posterkit.synthetic.synthetic_poster import SyntheticPoster, draw_poster, motif_area, render
 
@@ -82,7 +82,7 @@ def plan_scene(
         palette, layout: used as they are.
     """
     rng = Random(f"draft {seed}")
-    layout = layout or _layout(rng, scene, lettered)
+    layout = layout or _layout(rng, scene, lettered, size.aspect > WIDE)
     best: tuple[float, SyntheticPoster] | None = None
     for _ in range(_TRIES):
         colors = palette or _palette(rng, scene)
@@ -101,9 +101,12 @@ def plan_scene(
     return best[1]
 
 
-def _layout(rng: Random, scene: Scene, lettered: bool) -> TitleLayout:
+def _layout(rng: Random, scene: Scene, lettered: bool, wide: bool) -> TitleLayout:
     if not lettered:
         return TitleLayout("draft", _NO_TITLE, "center", _FREE[scene.place or "center"], "")
+    if wide and scene.place in (None, "left", "right"):  # above and below a title there is little room
+        name = "right" if scene.place == "left" else "left"
+        return next(layout for layout in LAYOUTS if layout.name == name)
     names = {"top": ("bottom",), "bottom": ("top",), None: ("top", "bottom"), "center": ("top", "bottom")}
     name = rng.choice(names.get(scene.place, ("top",)))
     layout = next(layout for layout in LAYOUTS if layout.name == name)

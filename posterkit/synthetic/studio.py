@@ -18,13 +18,12 @@ from posterkit.prompts.scene import Scene
 from posterkit.synthetic.backdrops import BACKDROPS, draw_backdrop, plan_backdrop
 from posterkit.synthetic.canvas import Canvas
 from posterkit.synthetic.contents import STYLES
-from posterkit.synthetic.layouts import LAYOUTS, subject_area
+from posterkit.synthetic.layouts import LAYOUTS, WIDE, subject_area
 from posterkit.synthetic.palettes import DESIGNED, RGB, ColorScheme, distance, draw_palette, mix
 
 _LARGEST = 2.0  # times its own pixels; more would show them
 _PHOTOGRAPHED = 256  # pixels; a thing with a longer side has detail enough to be enlarged further than that
 _SOFT = 4.0  # times, for such a thing
-_WIDE = 1.2  # width through height; on a wider poster the title has its place beside the things
 _GAP = 0.05  # between two things, as a share of the area's width
 _ALONE = ("plain", "floor", "floor", "plinth", "arch")  # behind a thing that stands on its ground
 _FRAMED = ("plain", "disc", "rays", "hills")  # behind a photograph
@@ -89,7 +88,7 @@ def studio_scene(
 
 
 def _area(scene: Scene, lettered: bool, size: tuple[int, int]) -> tuple[float, float, float, float]:
-    beside = "left" if size[0] > _WIDE * size[1] else "top"  # where the title of a wide poster stands, and of others
+    beside = "left" if size[0] > WIDE * size[1] else "top"  # where the title of a wide poster stands, and of others
     name = {"left": "right", "right": "left", "top": "bottom"}.get(scene.place or "", beside if lettered else "middle")
     return subject_area(next(layout for layout in LAYOUTS if layout.name == name), *size)
 

@@ -6,6 +6,7 @@ from PIL import Image, ImageDraw
 
 from posterkit.generate.compose import paste_kept
 from posterkit.generate.enlarge import enlarge
+from posterkit.generate.obstacles import find_subject
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS, place
 
@@ -104,3 +105,10 @@ def test_pictures_of_different_sizes_are_refused() -> None:
     image, region = Image.new("RGB", (10, 10)), Image.new("L", (10, 12))
     with pytest.raises(ValueError, match="one size"):
         paste_kept(image, image, region)
+
+
+@pytest.mark.parametrize(("edge", "found"), [(90, 1), (14, 0)])
+def test_a_subject_that_leaves_no_room_for_texts_is_no_obstacle(edge: int, found: int) -> None:
+    picture = Image.new("RGB", (300, 300), (236, 230, 214))
+    ImageDraw.Draw(picture).ellipse((edge, edge, 299 - edge, 299 - edge), fill=(190, 40, 30))
+    assert len(find_subject(picture)) == found

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from posterkit.generate import reference_look
 from posterkit.generate.reference_look import arrangement, color_scheme, look_of, rescaled
 from posterkit.metrics.color import palette, palette_distance
 from posterkit.metrics.drawing_style import drawing_style
 from posterkit.schema import PosterRequest
 from posterkit.sizing import Size
 from posterkit.synthetic import SyntheticPosters
+from posterkit.synthetic.layouts import TitleLayout
 from posterkit.synthetic.scene_draft import draft
 
 SIZE = Size(256, 384)
@@ -67,6 +69,17 @@ def test_a_title_is_read_from_the_reference():
     x0, y0, x1, y1 = arrangement(Image.fromarray(sample.target)).title
     bx0, by0, bx1, by1 = sample.texts[0].box
     assert x0 <= (bx0 + bx1) / 2 / 512 <= x1 and y0 <= (by0 + by1) / 2 / 768 <= y1
+
+
+@pytest.mark.parametrize("subject", [(0.1, 0.04, 0.9, 0.93), (0.1, 0.06, 0.9, 0.97), (0.2, 0.1, 0.8, 0.4)])
+def test_a_subject_gives_way_to_the_title_of_the_new_poster(monkeypatch, subject):
+    layout = TitleLayout("reference", (0.0, 0.0, 0.0, 0.0), "center", subject, "")
+    monkeypatch.setattr(reference_look, "arrangement", lambda picture: layout)
+    picture = Image.new("RGB", (24, 16), "teal")
+    made = look_of(PosterRequest("waves", task="layout_driven", images=[picture], texts=["SURF"]))["layout"]
+    assert made.title[3] - made.title[1] > 0.2
+    assert made.title[1] >= made.subject[3] or made.title[3] <= made.subject[1]
+    assert made.subject[3] - made.subject[1] >= 0.3
 
 
 def test_a_task_without_a_look_takes_nothing():

@@ -52,6 +52,14 @@ def test_the_subject_stands_where_it_is_asked_for(place):
     assert found == place or place == "center"  # with a title above or below, the middle is a little off
 
 
+@pytest.mark.parametrize(("place", "low", "high"), [(None, 0.45, 1.0), ("right", 0.45, 1.0), ("left", 0.0, 0.55)])
+def test_on_a_wide_poster_the_subject_stands_high_beside_the_title(place, low, high):
+    size = Size(320, 180)
+    x0, y0, x1, y1 = motif_area(plan_scene(Scene("bottle", place=place), size, 1), size)
+    assert low * size.width <= x0 < x1 <= high * size.width
+    assert y1 - y0 > 0.6 * size.height
+
+
 def test_the_subject_stands_clear_of_the_title():
     for seed, subject in enumerate(EVERY):
         poster = plan_scene(Scene(subject), SIZE, seed)
