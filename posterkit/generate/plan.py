@@ -17,7 +17,15 @@ from posterkit.generate.enlarge import OWN
 from posterkit.generate.metadata import content_id, file_hash, from_anywhere, picture_hash
 from posterkit.image_io import MAX_PIXELS, read_size
 from posterkit.pipelines.loading import CardDraft, card_draft, card_prompts, card_scripts
-from posterkit.pipelines.registry import ModelFamily, distilled_defaults, family_for, family_of, read_index, resolve
+from posterkit.pipelines.registry import (
+    ModelFamily,
+    distilled_defaults,
+    family_for,
+    family_of,
+    is_hub_id,
+    read_index,
+    resolve,
+)
 from posterkit.pipelines.revision import revision_of
 from posterkit.pipelines.sampling_presets import sampler_named
 from posterkit.prompts import PosterBrief, unsupported_scripts, without_texts, words_for
@@ -149,10 +157,12 @@ def find_checkpoint(settings: Settings, task: str) -> Checkpoint:
     """The checkpoint that posters of a task are made with.
 
     Raises:
-        ValueError: no such model or upscaler, or one that does not draw the task.
+        ValueError: no such model, upscaler or segmenter, or one that does not draw the task.
     """
     if settings.upscaler not in (None, "none") and not Path(settings.upscaler).is_file():
         raise ValueError(f"{settings.upscaler}: there is no such upscaler; give a .safetensors file, or none")
+    if (cutter := settings.segmenter) not in (None, "rules") and not (Path(cutter).is_dir() or is_hub_id(cutter)):
+        raise ValueError(f"{cutter}: there is no such segmenter; give rules, or a folder or hub id of SAM-2")
     family = family_for(task)
     name = settings.model or "mini"
     name = family.mini if name == "mini" else name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +24,7 @@ _APART = 16.0  # Lab units between a background and an accent
 _READ = 0.6  # confidence of a line that counts as lettering
 _TALLEST = 0.3  # of the poster's height that a line of lettering takes
 _MARGIN = 0.05  # around what a poster shows and says, as a share of its shorter side
+_COARSE = 3.0  # times; a reference that is enlarged further has no detail left
 _SMALLEST = 0.35  # of the poster's sides that a subject takes
 
 
@@ -71,6 +73,9 @@ def rescaled(picture: Image.Image, size: Size) -> Image.Image:
     top = min(max(0, (y0 + y1 - high) // 2), height - high)
     part = picture.crop((left, top, left + wide, top + high))
     scale = min(size.width / wide, size.height / high)
+    if scale > _COARSE:
+        found = f"the reference is {Size(*picture.size)} and is drawn {scale:.1f} times as large"
+        warnings.warn(f"{found}: it will look soft; give a larger one", stacklevel=2)
     inside = Size(min(size.width, round(wide * scale)), min(size.height, round(high * scale)))
     canvas = np.zeros((size.height, size.width, 3), np.uint8)
     made = np.ones(canvas.shape[:2], bool)

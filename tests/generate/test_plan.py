@@ -230,3 +230,9 @@ def test_a_checkpoint_brings_its_own_defaults(craft: str, omni: str) -> None:
 def test_a_folder_without_an_index_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no model_index\.json in this folder"):
         find_checkpoint(Settings(model=str(tmp_path)), "text")
+
+
+@pytest.mark.parametrize("option", ["segmenter", "upscaler"])
+def test_a_tool_that_is_not_there_is_refused_before_anything_is_read(option):
+    with pytest.raises(ValueError, match=f"nosuch: there is no such {option}"):
+        find_checkpoint(Settings(**{option: "nosuch"}), "id_driven")

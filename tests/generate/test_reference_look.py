@@ -98,3 +98,9 @@ def test_a_rescaled_poster_still_shows_its_subject_whole(size):
     assert shape == pytest.approx(150 / 190, rel=0.04)  # neither cut nor stretched
     assert red.sum() == pytest.approx((columns[-1] - columns[0] + 1) * (rows[-1] - rows[0] + 1), rel=0.05)
     assert min(columns[0], rows[0], size[0] - columns[-1], size[1] - rows[-1]) > 4
+
+
+@pytest.mark.parametrize(("side", "soft"), [(24, True), (200, False)])
+def test_a_reference_without_detail_is_said_to_look_soft(side, soft, recwarn):
+    rescaled(Image.new("RGB", (side, side), "teal"), SIZE)
+    assert [f"{side}x{side}" in str(warning.message) for warning in recwarn] == [True] * soft
