@@ -12,6 +12,9 @@ from posterkit.lettering import ROLES, parse_box
 _LISTS = {"text": "texts", "image": "images", "font": "fonts", "color": "colors", "role": "roles", "box": "boxes"}
 _NUMBERS = {"width": int, "height": int, "seed": int, "steps": int, "best_of": int, "guidance": float,
             "strength": float}  # fmt: skip
+# as spreadsheets write them in English, German, French, Spanish and Russian
+_SWITCHES = dict.fromkeys(("true", "wahr", "vrai", "verdadero", "истина", "yes"), True)
+_SWITCHES |= dict.fromkeys(("false", "falsch", "faux", "falso", "ложь", "no"), False)
 _BETWEEN = "|"  # several values in one cell
 
 
@@ -57,13 +60,15 @@ def _row(columns: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
             values: list[Any] = [value.strip() for value in cell.split(_BETWEEN)]
             row.setdefault(key, []).extend(map(_box, values) if key == "boxes" else values)
         else:
-            row[column] = _number(cell, _NUMBERS[column]) if column in _NUMBERS else cell
+            row[column] = _value(column, cell)
     return row
 
 
-def _number(cell: str, kind: Any) -> Any:
+def _value(column: str, cell: str) -> Any:
+    if column == "preserve":
+        return _SWITCHES.get(cell.lower(), cell)
     try:
-        return kind(cell)
+        return _NUMBERS[column](cell) if column in _NUMBERS else cell
     except ValueError:
         return cell  # the manifest's own check says what is wrong
 

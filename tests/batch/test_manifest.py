@@ -313,6 +313,22 @@ def test_the_command_lines_lettering_holds_where_a_row_says_nothing() -> None:
     assert job({"prompt": "x", "texts": ["C"]}, common).lettering == Lettering("slab", colors=("red",))
 
 
+@pytest.mark.parametrize(("cell", "kept"), [("TRUE", True), ("falsch", False), ("VRAI", True), ("", None)])
+def test_a_spreadsheet_says_whether_a_subject_keeps_its_pixels(tmp_path: Path, cell: str, kept: bool | None) -> None:
+    Image.new("RGB", (64, 64), "teal").save(tmp_path / "cup.png")
+    (tmp_path / "jobs.csv").write_text(f"task;image;preserve\nid_driven;cup.png;{cell}\n", encoding="utf-8")
+    (request,) = read_requests(tmp_path / "jobs.csv", NONE)
+    assert isinstance(request, PosterRequest)
+    assert request.preserve is kept
+
+
+def test_a_spreadsheets_switch_that_is_none_is_refused(tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64), "teal").save(tmp_path / "cup.png")
+    (tmp_path / "jobs.csv").write_text("task;image;preserve\nid_driven;cup.png;maybe\n", encoding="utf-8")
+    (row,) = read_requests(tmp_path / "jobs.csv", NONE)
+    assert 'true or false, found "maybe"' in str(row)
+
+
 @pytest.mark.parametrize("mark", [",", ";", "\t"])
 def test_a_spreadsheets_csv_is_a_manifest(tmp_path: Path, mark: str) -> None:
     lines = [
