@@ -87,13 +87,21 @@ def _lines(record: dict[str, Any]) -> list[tuple[str, str]]:
     lines += [
         ("anchor", row["anchor"]), ("size", size), ("seed", seed), ("steps", row["steps"]),
         ("guidance", row["guidance"]), ("negative prompt", row["negative_prompt"]),
-        ("painted over", _draft(row)), *(_model_lines(record) if row["task"] != "typeset" else ()),
+        ("pixels", _pixels(row)), ("painted over", _draft(row)),
+        *(_model_lines(record) if row["task"] != "typeset" else ()),
         ("texts are", ("drawn by the model" if row["draw_text"] else "typeset") if row["texts"] else None),
         ("times drawn", record["source_depth"]), ("row id", record["id"]),
         ("versions", ", ".join(f"{part} {version}" for part, version in versions.items())),
     ]  # fmt: skip
     lines += _choice_lines(record)
     return [(name, str(value)) for name, value in lines if value not in (None, "")]
+
+
+def _pixels(row: dict[str, Any]) -> str | None:
+    """Whether an image keeps its pixels; None where the row leaves it to the task."""
+    if row.get("preserve") is None:
+        return None
+    return f"the subject's own, its outline by {row.get('segmenter') or 'rules'}" if row["preserve"] else "drawn anew"
 
 
 def _model_lines(record: dict[str, Any]) -> list[tuple[str, str | None]]:

@@ -192,6 +192,21 @@ def test_a_damaged_record_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixt
         assert capsys.readouterr().err == f"posterkit: {path}: its record is damaged\n"
 
 
+@pytest.mark.parametrize(("option", "said"), [("preserve", "own, its outline by rules"), ("no-preserve", "anew")])
+def test_info_says_whether_a_subject_keeps_its_pixels(
+    tmp_path: Path, omni: str, capsys: pytest.CaptureFixture[str], option: str, said: str
+) -> None:
+    picture = Image.new("RGBA", (48, 48))
+    picture.paste("red", (12, 12, 36, 36))
+    picture.save(tmp_path / "cup.png")
+    out = tmp_path / "poster.png"
+    command = ("transform", "id_driven", tmp_path / "cup.png", f"--{option}", "--native", "--model", omni)
+    assert run(*command, "-o", out) == 0
+    assert run("info", out) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.split()[:1] == ["pixels"])
+    assert line.rstrip().endswith(said)
+
+
 def test_the_line_that_makes_a_poster_again_can_be_pasted(
     tmp_path: Path, craft: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
