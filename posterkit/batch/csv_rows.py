@@ -13,8 +13,8 @@ _LISTS = {"text": "texts", "image": "images", "font": "fonts", "color": "colors"
 _NUMBERS = {"width": int, "height": int, "seed": int, "steps": int, "best_of": int, "guidance": float,
             "strength": float}  # fmt: skip
 # as spreadsheets write them in English, German, French, Spanish and Russian
-_SWITCHES = dict.fromkeys(("true", "wahr", "vrai", "verdadero", "истина", "yes"), True)
-_SWITCHES |= dict.fromkeys(("false", "falsch", "faux", "falso", "ложь", "no"), False)
+_TRUE = ("true", "wahr", "vrai", "verdadero", "истина", "yes")
+_FALSE = ("false", "falsch", "faux", "falso", "ложь", "no")
 _BETWEEN = "|"  # several values in one cell
 
 
@@ -66,7 +66,8 @@ def _row(columns: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
 
 def _value(column: str, cell: str) -> Any:
     if column == "preserve":
-        return _SWITCHES.get(cell.lower(), cell)
+        word = cell.lower()
+        return word in _TRUE if word in (*_TRUE, *_FALSE) else cell
     try:
         return _NUMBERS[column](cell) if column in _NUMBERS else cell
     except ValueError:
