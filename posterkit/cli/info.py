@@ -116,7 +116,8 @@ def _model_lines(record: dict[str, Any]) -> list[tuple[str, str | None]]:
 def _draft(row: dict[str, Any]) -> str | None:
     if "draft" not in row:
         return None
-    what = "a drawing of the prompt" if row["draft"] == "auto" else row["draft"]["path"]
+    drawn = {"id_driven": "a studio around the subject", "rescaling": "the reference in the new format"}
+    what = drawn.get(row["task"], "a drawing of the prompt") if row["draft"] == "auto" else row["draft"]["path"]
     return f"{what}, {row['strength']:g} of it anew"
 
 

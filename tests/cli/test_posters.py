@@ -200,11 +200,14 @@ def test_info_says_whether_a_subject_keeps_its_pixels(
     picture.paste("red", (12, 12, 36, 36))
     picture.save(tmp_path / "cup.png")
     out = tmp_path / "poster.png"
-    command = ("transform", "id_driven", tmp_path / "cup.png", f"--{option}", "--native", "--model", omni)
+    command = ["transform", "id_driven", tmp_path / "cup.png", f"--{option}", "--native", "--model", omni]
+    command += ["--draft", "auto"] if option == "preserve" else []
     assert run(*command, "-o", out) == 0
     assert run("info", out) == 0
-    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.split()[:1] == ["pixels"])
+    shown = capsys.readouterr().out
+    (line,) = (line for line in shown.splitlines() if line.split()[:1] == ["pixels"])
     assert line.rstrip().endswith(said)
+    assert ("a studio around the subject" in shown) == (option == "preserve")
 
 
 def test_the_line_that_makes_a_poster_again_can_be_pasted(
