@@ -41,18 +41,23 @@ class Files:
     Attributes:
         also: the endings of the further files.
         dpi: pixels an inch of a PDF or PSD.
+        results: the files that are rows' own results; nothing beside another result takes their place.
     """
 
     also: tuple[str, ...] = ()
     dpi: int | None = None
+    results: frozenset[Path] = frozenset()
 
     def beside(self, path: Path) -> list[Path]:
-        return [other for ending in self.also if (other := path.with_suffix(ending)) != path]
+        others = (path.with_suffix(ending) for ending in self.also)
+        return [other for other in others if other != path and other not in self.results]
 
     def write(self, poster: FinishedPoster, path: Path, made_as: str) -> list[str]:
         """Write them; notes on those that are left out since another file has their name."""
         poster.save(path, self.dpi)
-        notes = []
+        others = {path.with_suffix(ending) for ending in self.also} - {path}
+        notes = [f"{other} is another row's result; it is not written beside this poster"
+                 for other in sorted(others & self.results)]  # fmt: skip
         for other in self.beside(path):
             if is_foreign(other) or record_id(other) not in (None, made_as):
                 notes.append(f"{other} is there already and is another file; it is left as it is")
@@ -122,7 +127,8 @@ class _Run:
         files: Files,
     ) -> None:
         self.rows, self.maker, self.out, self.reporter, self.at_once = rows, maker, out, reporter, at_once
-        self.files = files
+        own = (out / row.out for row in rows if isinstance(row, PosterRequest) and row.out)
+        self.files = replace(files, results=frozenset(own))
         self.ledger = Ledger(out / LEDGER)
         self.result = BatchResult()
         self.entries: list[LedgerEntry | None] = [None] * len(rows)

@@ -433,3 +433,15 @@ def test_posters_are_written_as_svg_and_pdf_too(tmp_path: Path, craft: str) -> N
     assert run(*argv, "--svg") == 0 and (out / "a.svg").is_file() and not (out / "a-2.png").exists()
     (out / "a.pdf").write_bytes(b"a flyer of theirs")
     assert run(*argv, "--pdf") == 0 and (out / "a.pdf").read_bytes() == b"a flyer of theirs"
+
+
+def test_a_file_beside_a_poster_never_takes_the_name_of_another_rows_result(tmp_path: Path, craft: str) -> None:
+    out = tmp_path / "out"
+    rows = [{"prompt": "x", "texts": ["A"], "out": "a.png"}, {"prompt": "y", "texts": ["B"], "out": "a.svg"}]
+    argv = ("batch", manifest(tmp_path, rows), "-o", out, *SMALL, "--model", craft, "--svg")
+    for _ in range(2):
+        assert run(*argv) == 0
+        assert [read_record(out / name)["row"]["prompt"] for name in ("a.png", "a.svg")] == ["x", "y"]
+        assert not list(out.glob("a-2*"))
+    first = json.loads((out / "ledger.jsonl").read_text().splitlines()[0])
+    assert first["out"] == "a.png" and any("another row's result" in note for note in first["notes"])
