@@ -83,7 +83,15 @@ class CardDraft(NamedTuple):
 def card_draft(model: str) -> CardDraft | None:
     """How a model's posters begin from drafts, by its card's `posterkit: {draft: {area: ..., strength: ...}}`."""
     found = _ours(_card_head(model)).get("draft")
-    return CardDraft(int(found["area"]), float(found["strength"])) if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        return None
+    try:
+        draft = CardDraft(int(found["area"]), float(found["strength"]))
+    except (KeyError, TypeError, ValueError):
+        draft = CardDraft(0, 0.0)
+    if draft.area < 1 or not 0 < draft.strength <= 1:
+        raise ValueError(f"{model}: its card's draft needs an area in pixels and a strength above 0 up to 1")
+    return draft
 
 
 def card_prompts(model: str) -> str | None:

@@ -11,6 +11,7 @@ import pytest
 from safetensors import safe_open
 
 from posterkit import mini
+from posterkit.pipelines.loading import card_draft
 from posterkit.pipelines.registry import (
     FAMILIES,
     family_for,
@@ -81,3 +82,10 @@ def test_names_are_resolved_without_torch():
     code = "import sys; from posterkit.pipelines.registry import resolve; resolve('mini:postercraft'); "
     code += "print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("draft", ["{area: x, strength: 0.3}", "{area: 100}", "{area: 100, strength: 2}"])
+def test_a_card_whose_draft_makes_no_sense_is_refused(tmp_path: Path, draft: str) -> None:
+    (tmp_path / "README.md").write_text(f"---\nposterkit:\n  draft: {draft}\n---\n")
+    with pytest.raises(ValueError, match="its card's draft needs an area"):
+        card_draft(str(tmp_path))
