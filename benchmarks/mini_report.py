@@ -31,11 +31,13 @@ from posterkit.evaluation.statistics import Estimate, bootstrap
 from posterkit.generate.draw import draw as draw_requests
 from posterkit.generate.enlarge import OWN
 from posterkit.generate.maker import PosterMaker, open_pipeline
+from posterkit.generate.reference_look import look_of
 from posterkit.metrics.color import border_color, nearest_color_name
 from posterkit.metrics.expected_texts import request_from_sample
 from posterkit.pipelines.registry import resolve
 from posterkit.schema import PosterRequest, PosterSample
 from posterkit.sizing import Size
+from posterkit.synthetic.scene_draft import draft
 from posterkit.tasks import BLANK, TASKS, TEXT
 
 if TYPE_CHECKING:
@@ -221,7 +223,7 @@ def load(task: str, options: argparse.Namespace, loaded: dict[str, Any]) -> Any:
 def run_models(
     task: str, samples: list[PosterSample], options: argparse.Namespace, loaded: dict[str, Any]
 ) -> dict[str, Trial]:
-    if options.way == "default":
+    if options.way != "noise":
         return {"mini": Trial(samples, as_generate_draws(samples, options), [])}
     pipe = load(task, options, loaded)
     settings = {"batch": options.batch, "seed": options.seed, "steps": options.steps}
@@ -243,10 +245,12 @@ def as_generate_draws(samples: Sequence[PosterSample], options: argparse.Namespa
         requests = [
             PosterRequest(
                 sample.caption if task == TEXT else sample.words or "", task=task, texts=(), size=DRAFTED,
-                images=sample.references, seed=options.seed + i, steps=options.steps,
+                images=sample.references, seed=options.seed + i, steps=options.steps, strength=options.strength,
             )
             for i, sample in enumerate(samples)
         ]  # fmt: skip
+        if options.way == "draft":
+            return [np.asarray(draft(request, DRAFTED, **look_of(request))) for request in requests]
         made = maker.make([maker.plan(request) for request in requests])
     for one in made:
         if isinstance(one, Exception):
@@ -301,16 +305,18 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--captions", choices=("long", "short"), default="long", help="short since version 3")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument(
-        "--way", choices=("noise", "default"), default="noise",
-        help="from noise alone, or as posterkit makes them: scene, draft or studio, 256x384",
+        "--way", choices=("noise", "default", "draft"), default="noise",
+        help="from noise alone, or as posterkit makes them: scene, draft or studio, 256x384; or text's drafts alone",
     )  # fmt: skip
+    parser.add_argument("--strength", type=float, help="how much of a draft is painted anew; the card's by default")
     parser.add_argument("--truth", action="store_true", help="no model: score the bounds")
     parser.add_argument("--recogniser", type=Path, default=Path("runs/recogniser"), help="its folder")
     parser.add_argument("--no-ocr", action="store_true", help="do not look for lettering")
     parser.add_argument("--out", type=Path, default=Path("mini_report"), help="folder for report.json and the sheets")
     options = parser.parse_args(arguments)
-    if options.way == "default" and not set(options.tasks) <= set(DEFAULT_WAY):
-        parser.error(f"--way default draws --tasks {' '.join(DEFAULT_WAY)}")
+    drawn = {"noise": ALL, "default": DEFAULT_WAY, "draft": CRAFT}[options.way]
+    if not set(options.tasks) <= set(drawn):
+        parser.error(f"--way {options.way} draws --tasks {' '.join(drawn)}")
     return options
 
 
