@@ -1,12 +1,14 @@
-"""Types of a layout: boxes, roles, placed texts, rules. Pixels from the top left, half open."""
+"""Types of a layout: boxes, roles, placed elements, rules. Pixels from the top left, half open."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, Protocol
 
-from posterkit.lettering import Align, Role
+from posterkit.lettering import ROLES, Align, Role
+
+THINGS = ("subject", "logo", "underlay", "image", "decoration")  # roles of what is no text
 
 
 class Box(NamedTuple):
@@ -30,6 +32,18 @@ class Box(NamedTuple):
 
     def grown(self, by: float) -> Box:
         return Box(self.x0 - by, self.y0 - by, self.x1 + by, self.y1 + by)
+
+    @property
+    def area(self) -> float:
+        return max(0.0, self.width) * max(0.0, self.height)
+
+    def shared(self, other: Box) -> float:
+        """The area that both cover, in square pixels."""
+        wide, high = min(self.x1, other.x1) - max(self.x0, other.x0), min(self.y1, other.y1) - max(self.y0, other.y0)
+        return max(0.0, wide) * max(0.0, high)
+
+    def scaled(self, x: float, y: float) -> Box:
+        return Box(self.x0 * x, self.y0 * y, self.x1 * x, self.y1 * y)
 
     def overlaps(self, other: Box) -> bool:
         return self.x0 < other.x1 and other.x0 < self.x1 and self.y0 < other.y1 and other.y0 < self.y1
@@ -58,21 +72,27 @@ class Measurer(Protocol):
 
 @dataclass(frozen=True)
 class Element:
-    """One text with its place.
+    """One text or thing with its place.
 
     Attributes:
-        index: which of the brief's texts it is.
+        index: which of the request's elements it is; a brief's texts come first, in their order.
+        text: empty for things.
+        role: one of `posterkit.lettering.ROLES` for a text, else one of `THINGS` or a data set's own label.
         size: the largest font size in pixels; the text is set at the largest size up to it that fits the box.
         group: texts of one group stand together and share a colour.
     """
 
     index: int
     text: str
-    role: Role
+    role: str
     box: Box
     align: Align = "center"
     size: float = float("inf")
     group: int = 0
+
+    @property
+    def is_text(self) -> bool:
+        return self.role in ROLES
 
 
 @dataclass(frozen=True)
@@ -84,14 +104,38 @@ class Obstacle:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """One step of a planner that plans in steps.
+
+    Attributes:
+        name: of the step.
+        kept: its result was taken; else the layout before it stayed.
+        score: of its result, in [0, 1].
+        faults: what was wrong with its result, a line each.
+        boxes: of its result, one per element; empty where there was none.
+        words: what the model said of it, or why there is no result.
+    """
+
+    name: str
+    kept: bool
+    score: float = 0.0
+    faults: tuple[str, ...] = ()
+    boxes: tuple[Box, ...] = ()
+    words: str = ""
+
+
+@dataclass(frozen=True)
 class Layout:
     """Where everything stands on a canvas of `width` x `height` pixels.
 
     Attributes:
-        elements: one per text, in reading order.
+        elements: one per text and thing, texts in reading order.
         rules: thin filled rectangles, drawn in the text's colour.
         archetype: which arrangement it follows.
-        score: in [0, 1], larger is better; comparable between archetypes for one picture.
+        score: in [0, 1], larger is better; comparable between layouts of one planner for one picture.
+        notes: the score's terms.
+        planner: who made it.
+        trace: the planner's steps.
     """
 
     width: int
@@ -101,14 +145,38 @@ class Layout:
     archetype: str = "boxes"
     score: float = 0.0
     notes: dict[str, float] = field(default_factory=dict)
+    planner: str = ""
+    trace: tuple[Stage, ...] = ()
 
     def __iter__(self) -> Iterator[Element]:
         return iter(self.elements)
 
     @property
+    def size(self) -> tuple[int, int]:
+        return self.width, self.height
+
+    @property
+    def texts(self) -> tuple[Element, ...]:
+        return tuple(element for element in self.elements if element.is_text)
+
+    @property
+    def things(self) -> tuple[Element, ...]:
+        return tuple(element for element in self.elements if not element.is_text)
+
+    @property
     def margin(self) -> float:
         """The margin that the archetypes keep free on every side, in pixels."""
         return margin_of(self.width, self.height)
+
+    def scaled_to(self, width: int, height: int) -> Layout:
+        """The same layout on another canvas; boxes follow its sides, type sizes the smaller of the two scales."""
+        if (width, height) == self.size:
+            return self
+        x, y = width / self.width, height / self.height
+        elements = (replace(one, box=one.box.scaled(x, y), size=one.size * min(x, y)) for one in self.elements)
+        rules = tuple(rule.scaled(x, y) for rule in self.rules)
+        stages = (replace(stage, boxes=tuple(box.scaled(x, y) for box in stage.boxes)) for stage in self.trace)
+        return replace(self, width=width, height=height, elements=tuple(elements), rules=rules, trace=tuple(stages))
 
 
 def margin_of(width: int, height: int) -> float:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 from PIL import Image
 
 from posterkit.image_io import as_rgb, written_whole
-from posterkit.layout import PILL, Box, Element, Obstacle, legible_size, plan
+from posterkit.layout import PILL, Box, Element, Obstacle, Role, legible_size, plan
 from posterkit.prompts import PosterBrief
 from posterkit.typeset.fonts import Face
 from posterkit.typeset.line_breaking import COLUMN, Block, TextStyle, fit, text_style
@@ -121,7 +122,7 @@ def typeset(
         align=job.align, avoid=avoid,
     )  # fmt: skip
     free = job.given is not None
-    placed = [_set(element, job.style, job.extra, free=free, size=picture.size) for element in layout]
+    placed = [_set(element, job.style, job.extra, free=free, size=picture.size) for element in layout.texts]
     avoid = [thing for thing in avoid if thing.kind != "subject"]  # it counts in placing alone
     hidden = covered_by(placed, avoid)
     if hidden:
@@ -134,7 +135,7 @@ def typeset(
 
 def _set(element: Element, style: str, extra: tuple[Face, ...], free: bool, size: tuple[int, int]) -> PlacedText:
     """Fit a text into its box: the planner's boxes are as large as the text, a user's (`free`) may be larger."""
-    how = text_style(element.text, element.role, style, extra)
+    how = text_style(element.text, cast(Role, element.role), style, extra)
     box = element.box
     least = 0.5 * min(legible_size(*size), element.size)
     if free and element.role == "cta":
@@ -197,8 +198,8 @@ def _placed(element: Element, block: Block, lines: tuple[PlacedLine, ...], y: fl
         half = (lines[-1].baseline - lines[0].baseline + 0.72 * block.size) / 2 + py
         button = Box(*(float(round(side)) for side in (x0 - px, middle - half, x1 + px, middle + half)))
     return PlacedText(
-        element.text, element.role, ink, max(families, key=lambda name: families[name]), block.size, (0, 0, 0),
-        tuple(at.line.text for at in lines), 0.0, lines, button, group=element.group,
+        element.text, cast(Role, element.role), ink, max(families, key=lambda name: families[name]), block.size,
+        (0, 0, 0), tuple(at.line.text for at in lines), 0.0, lines, button, group=element.group,
     )  # fmt: skip
 
 
