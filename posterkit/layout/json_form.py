@@ -114,7 +114,7 @@ def request_from_json(text: str | bytes, what: str = "request") -> LayoutRequest
         aspect = one.number("aspect", 0.001, 1000, 0.0) or None
         box = one.box("box") if "box" in one.record else None
         elements.append(
-            ElementRequest(one.text("role"), one.text("text", ""), box, size and (float(size[0]), float(size[1])),
+            ElementRequest(one.text("role"), one.text("text", ""), box, (float(size[0]), float(size[1])) if size else None,
                            one.value("fixed", bool, False), aspect)
         )  # fmt: skip
     relations = []
