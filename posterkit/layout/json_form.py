@@ -111,10 +111,11 @@ def request_from_json(text: str | bytes, what: str = "request") -> LayoutRequest
         size = one.list_of("size", (int, float)) or None
         if size and (len(size) != 2 or not all(0 < side <= MOST_PIXELS for side in size)):
             raise ValueError(f"{one.what}: size is [width, height] in pixels")
+        sides = (float(size[0]), float(size[1])) if size else None
         aspect = one.number("aspect", 0.001, 1000, 0.0) or None
         box = one.box("box") if "box" in one.record else None
         elements.append(
-            ElementRequest(one.text("role"), one.text("text", ""), box, (float(size[0]), float(size[1])) if size else None,
+            ElementRequest(one.text("role"), one.text("text", ""), box, sides,
                            one.value("fixed", bool, False), aspect)
         )  # fmt: skip
     relations = []
