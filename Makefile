@@ -6,6 +6,8 @@ TORCH := 2.13.0
 # PyTorch's own index holds the CPU build; an extra index, so that a machine that cannot reach it uses its own
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 export OMP_NUM_THREADS ?= 2
+# one test process a core, at most four, each on one thread
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n logical --maxprocesses 4 --dist loadfile
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
@@ -40,7 +42,7 @@ poster: $(VENV)/.posterkit  ## install, make a poster from text and one for each
 	@$(BIN)/python examples/make_posters.py --out posters
 
 test: $(VENV)/.dev  ## the fast tests (under 4 minutes on 2 cores)
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 check: $(VENV)/.dev  ## lint, format, types, who may import whom
 	$(BIN)/ruff check .
@@ -49,10 +51,10 @@ check: $(VENV)/.dev  ## lint, format, types, who may import whom
 	$(BIN)/lint-imports
 
 some-slow: $(VENV)/.dev  ## the slow tests that .ci/run runs
-	$(BIN)/python -m pytest -q -m slow @tests/ci_slow.txt
+	$(PYTEST) -m slow @tests/ci_slow.txt
 
 slow: $(VENV)/.dev  ## everything, with the slow tests and, where there is a card, the GPU tests
-	$(BIN)/python -m pytest -q -m "slow or gpu or not slow"
+	$(PYTEST) -m "slow or gpu or not slow"
 
 bench: $(VENV)/.dev  ## speed, memory and quality figures, resumed runs
 	$(BIN)/python benchmarks/synthetic_speed.py

@@ -91,6 +91,7 @@ def test_a_mixed_folder_gives_every_good_file_a_poster_and_every_bad_one_a_line(
     assert all(row in shown.err for row in BAD)
 
 
+@pytest.mark.slow
 def test_a_second_run_makes_nothing_again_and_tries_only_what_failed(tmp_path: Path, mixed: Path, omni: str) -> None:
     out = tmp_path / "out"
     argv = ("batch", mixed, "--task", "id_driven", "-o", out, *SMALL, "--model", omni)
@@ -105,6 +106,7 @@ def test_a_second_run_makes_nothing_again_and_tries_only_what_failed(tmp_path: P
     assert ledger(out)["same.png"] == lines["same.png"] and set(ledger(out)) == GOOD | {"cut.jpg"}
 
 
+@pytest.mark.slow
 def test_changed_words_or_a_changed_picture_make_a_poster_beside_the_earlier_one(
     tmp_path: Path, mixed: Path, omni: str
 ) -> None:
@@ -128,6 +130,7 @@ def test_changed_words_or_a_changed_picture_make_a_poster_beside_the_earlier_one
     assert run(*argv) == 0 and times(out) == after  # and each is found again under its name
 
 
+@pytest.mark.slow
 def test_another_text_on_the_same_photographs_leaves_the_first_posters_alone(tmp_path: Path, omni: str) -> None:
     folder, out = tmp_path / "photos", tmp_path / "out"
     folder.mkdir()
@@ -294,6 +297,7 @@ def test_a_row_that_cannot_be_finished_costs_no_other_row(
     assert lines["jobs.jsonl:2"]["why"] and set(contents(out)) == {"poster-0001.png", "poster-0003.png"}
 
 
+@pytest.mark.slow
 def test_rows_drawn_together_equal_rows_drawn_alone(tmp_path: Path, craft: str) -> None:
     path = manifest(tmp_path, [{"prompt": f"poster {n}"} for n in range(5)])
     assert run("batch", path, "-o", tmp_path / "a", "--native", "--model", craft, "--batch-size", 5) == 0
@@ -320,6 +324,7 @@ def test_photographs_of_different_shapes_are_extended_in_one_call_each_kept_to_t
         assert np.array_equal(made[:height, :width], grain(width, height))
 
 
+@pytest.mark.slow
 def test_a_row_made_again_from_its_poster_is_the_same(tmp_path: Path, mixed: Path, omni: str) -> None:
     out = tmp_path / "out"
     argv = ("batch", mixed, "--task", "extending", "-o", out, "--anchor", "top", *SMALL, "--model", omni)
@@ -389,7 +394,8 @@ def _wait_for_first(out: Path, process: subprocess.Popen[str]) -> None:
     assert contents(out), process.communicate()
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 def test_a_batch_that_was_stopped_goes_on_where_it_was(tmp_path: Path, craft: str, how: signal.Signals) -> None:
     path = manifest(tmp_path, [{"prompt": f"poster {n}"} for n in range(6)])
@@ -417,6 +423,7 @@ def test_a_batch_that_was_stopped_goes_on_where_it_was(tmp_path: Path, craft: st
     assert not list(out.glob(".*.tmp"))
 
 
+@pytest.mark.slow
 def test_posters_are_written_as_svg_and_pdf_too(tmp_path: Path, craft: str) -> None:
     out = tmp_path / "out"
     rows = [{"prompt": "x", "texts": ["A"], "out": "a.png"}, {"prompt": "y", "texts": ["B"], "out": "b.pdf"}]

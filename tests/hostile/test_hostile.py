@@ -23,7 +23,7 @@ def listed(folder: Path) -> set[str]:
     return {str(path) for path in folder.rglob("*")}
 
 
-SLOW = {"large", "loras", "weights", "folders"}  # the last three import torch
+SLOW = {"large", "servers", "loras", "weights", "folders"}  # the last three import torch
 
 
 @pytest.mark.parametrize(

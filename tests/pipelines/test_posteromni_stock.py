@@ -62,7 +62,7 @@ def call(pipe: Any, **extra: Any) -> Any:
         {"output_type": "latent"},
         {"output_type": "pt"},
     ],
-    ids=str,
+    ids=["plain", "no-cfg", "negative-prompt", "one-reference", "sigmas", "latents", "tensors"],
 )
 def test_a_plain_edit_equals_stock(both, extra) -> None:
     ours, stock = (call(pipe, **extra) for pipe in both)

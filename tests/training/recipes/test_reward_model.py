@@ -136,6 +136,7 @@ def test_the_first_loss_is_ln_2_and_what_trains_is_lora_and_head(base, run_recip
     assert "candidates: nothing in this set to make such pairs of" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [{"ema_decay": 0.9, "accumulation": 2}, {"trainable": {**LORA, "weights": "dora"}, "kinds": {"unedited": 1}}],

@@ -23,6 +23,7 @@ from posterkit.training.adapters.qwen import QwenAdapter
 MINI = Path(__file__).parents[3] / "configs" / "mini"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "settings"),
     [

@@ -55,6 +55,7 @@ def test_the_first_loss_is_the_mean_squared_error_of_stock_parts(run_recipe, tmp
     assert log_of(tmp_path / "run")[0]["loss"] == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [

@@ -134,6 +134,7 @@ def test_the_student_alone_moves(base, experts, stage, run_recipe, tmp_path, mon
     assert not any("expert" in name or ".local." in name for name in saved.weights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [

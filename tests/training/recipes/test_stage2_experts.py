@@ -106,6 +106,7 @@ def test_an_expert_learns_the_tasks_of_its_group(group, count, run_recipe):
     assert group == "joint" or {TASKS[task].group for task in config.tasks} == {group}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [

@@ -80,6 +80,7 @@ def test_the_first_loss_is_that_of_stock_parts_and_a_painted_map(base, run_recip
 LORA = {"weights": "lora", "rank": 2, "targets": ["to_q", "to_v"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [

@@ -89,6 +89,7 @@ def test_a_drawn_poster_is_the_pipelines_own(family, base, posters, flux):
     assert (drawn - noise).abs().mean() > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [

@@ -107,6 +107,7 @@ def test_the_first_loss_is_that_of_the_pipelines_own_velocity(base, run_recipe, 
     assert off < 1e-5 * expected and off < 0.2 * min(others_off), (off, others_off)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
