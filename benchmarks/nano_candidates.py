@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from glyph_posters import GlyphPosters
@@ -11,7 +12,7 @@ from nano_measures import Picture, distance, made_of, pipeline_of
 from PIL import Image
 
 from posterkit.datagen.engine import Flow, run_flow
-from posterkit.datagen.preferences import EncodePair, RankedCandidates, ScoredCandidate
+from posterkit.datagen.preferences import RankedCandidates, ScoredCandidate, encode_pair
 from posterkit.datagen.requests import SetRequest
 from posterkit.rewards import RewardResult
 from posterkit.schema import PosterSample
@@ -27,7 +28,7 @@ def make_candidates(start: str, folder: Path) -> None:
     """A set of pairs of a model's posters, as `data_tools/mine_preferences.py` writes it."""
     ranked = [found for found in _ranked(start) if found.best.quality - found.worst.quality > LEAST]
     settings = {"tool": "nano candidates", "start": start}
-    run_flow(Flow(ranked, len(ranked), (), EncodePair("nano"), settings), folder)
+    run_flow(Flow(ranked, len(ranked), (), partial(encode_pair, model="nano"), settings), folder)
 
 
 def _ranked(start: str) -> Iterator[RankedCandidates]:

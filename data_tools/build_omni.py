@@ -12,14 +12,15 @@ what a poster shows is segmented, removed and set down elsewhere. The finished p
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from posterkit.critic import open_critic
 from posterkit.datagen.command_line import ToolParser, make_set, one_in, positive_int, run_tool, size
 from posterkit.datagen.engine import Flow, FlowResult
-from posterkit.datagen.lazy_models import LazyCritic
-from posterkit.datagen.omni.build import BuildTask
-from posterkit.datagen.omni.painters import LazyPainter
-from posterkit.datagen.omni.posters import FindSubjects, PosterTasks, ReadTexts, open_source
+from posterkit.datagen.omni.build import build_task
+from posterkit.datagen.omni.painters import open_painter
+from posterkit.datagen.omni.posters import PosterTasks, find_subjects, open_source, read_texts
 from posterkit.datagen.picture_folder import check_outside
 from posterkit.datasets import PosterSample, SyntheticPosters
 from posterkit.datasets.sample_files import encode_for_shards, encode_sample
@@ -57,15 +58,16 @@ def finished(tasks: tuple[str, ...]) -> Flow:
         raise ValueError("--size: finished posters keep their own size; only synthetic ones are drawn at a size")
     source = open_source(ARGS.input, ARGS.licence, ARGS.heldout)
     check_outside(ARGS.out, Path(ARGS.input))
-    judge = LazyCritic(ARGS.judge, ARGS.judge_model, ARGS.device or "cpu", ARGS.answers)
-    painter = LazyPainter(ARGS.painter, ARGS.steps, ARGS.device)
-    judge.open()  # what cannot work shows before any work
+    device = ARGS.device or "cpu"
+    critic = partial(open_critic, ARGS.judge, model=ARGS.judge_model, device=device, cache=ARGS.answers)
+    painter = partial(open_painter, ARGS.painter, ARGS.steps, ARGS.device)
+    critic()  # what cannot work shows before any work
     open_segmenter(ARGS.segmenter, ARGS.device)
-    painter.open()
+    painter()
     steps = (
-        ("texts", ReadTexts(judge)),
-        ("subjects", FindSubjects(ARGS.segmenter, ARGS.device)),
-        ("task", BuildTask(ARGS.seed, painter)),
+        ("texts", partial(read_texts, open_critic=critic)),
+        ("subjects", partial(find_subjects, segmenter=ARGS.segmenter, device=ARGS.device)),
+        ("task", partial(build_task, seed=ARGS.seed, open_painter=painter)),
     )
     settings = {"tool": "build_omni", "input": ARGS.input, "seed": ARGS.seed, "tasks": tasks,
                 "heldout": ARGS.heldout, "judge": ARGS.judge, "judge_model": ARGS.judge_model,

@@ -8,20 +8,32 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from posterkit.datagen.command_line import ToolParser, make_set, one_in, positive_int, run_tool
-from posterkit.datagen.engine import Flow, FlowResult
-from posterkit.datagen.prompts import LANGUAGES, THEMES, PosterPrompts, Writer, check_count, encode_prompt
+from posterkit.datagen.engine import Flow, FlowResult, skip_step
+from posterkit.datagen.prompts import (
+    LANGUAGES,
+    THEMES,
+    PosterPrompts,
+    check_count,
+    encode_prompt,
+    open_writer,
+    rewrite_prose,
+)
 
 
 def main() -> FlowResult:
     prompts = PosterPrompts(ARGS.seed, tuple(ARGS.languages), tuple(ARGS.themes), ARGS.heldout)
     check_count(prompts, ARGS.count)
-    writer = Writer(ARGS.writer, ARGS.writer_model, ARGS.device)
+    write = skip_step
     if ARGS.writer != "rules":
-        writer.open()  # what cannot be opened at all is no row's fault
+        writer = partial(open_writer, ARGS.writer, ARGS.writer_model, ARGS.device)
+        writer()  # what cannot be opened at all is no row's fault
+        write = partial(rewrite_prose, open_model=writer)
     settings = {"tool": "build_prompts", "seed": ARGS.seed, "languages": ARGS.languages, "themes": ARGS.themes,
                 "heldout": ARGS.heldout, "writer": ARGS.writer, "writer_model": ARGS.writer_model}  # fmt: skip
-    outcome = make_set(Flow(prompts, ARGS.count, (("write", writer),), encode_prompt, settings), ARGS)
+    outcome = make_set(Flow(prompts, ARGS.count, (("write", write),), encode_prompt, settings), ARGS)
     (ARGS.out / "samples.jsonl").rename(ARGS.out / "prompts.jsonl")  # it holds no samples yet
     return outcome
 

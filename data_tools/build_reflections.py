@@ -12,24 +12,26 @@ with the draft as input and the words as answer.
 
 from __future__ import annotations
 
+from functools import partial
+
 from posterkit.datagen.candidate_options import CandidateOptions, draw_step, judge_of, requests_of, settings_of
 from posterkit.datagen.command_line import make_set, run_tool
 from posterkit.datagen.engine import Flow, FlowResult
-from posterkit.datagen.preferences import EncodeReflection, ScoreCandidates, SuggestImprovements, WinnerGate
+from posterkit.datagen.preferences import ScoreCandidates, encode_reflection, pass_gates, suggest_improvements
 
 
 def main() -> FlowResult:
     requests = requests_of(ARGS, turns=ARGS.candidates - 1)
-    draw, judge = draw_step(ARGS, requests), judge_of(ARGS)
+    draw, (critic, reward) = draw_step(ARGS, requests), judge_of(ARGS)
     steps = (
         ("draw", draw),
-        ("judge", ScoreCandidates(judge.reward(), whole=True)),
-        ("best", WinnerGate(ARGS.gate_text, ARGS.gate_content)),
-        ("suggest", SuggestImprovements(judge)),
+        ("judge", ScoreCandidates(reward, whole=True)),
+        ("best", partial(pass_gates, text=ARGS.gate_text, content=ARGS.gate_content)),
+        ("suggest", partial(suggest_improvements, open_critic=critic)),
     )
     settings = {"tool": "build_reflections", **settings_of(ARGS, requests, draw),
                 "gate_text": ARGS.gate_text, "gate_content": ARGS.gate_content}  # fmt: skip
-    encode = EncodeReflection(draw.model.source, alike=ARGS.layout == "webdataset")
+    encode = partial(encode_reflection, model=draw.model.source, alike=ARGS.layout == "webdataset")
     return make_set(Flow(requests, len(requests), steps, encode, settings, requests.names), ARGS)
 
 

@@ -10,14 +10,15 @@ texts are set with real fonts, over posters enlarged to 512x768.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from posterkit.critic import BLIND
-from posterkit.datagen.best_of_n import EarlyFilter, ImageTextFilter, KeepBest, TextFilter
+from posterkit.datagen.best_of_n import check_agreement, check_texts, drop_no_posters, keep_best
 from posterkit.datagen.candidate_options import CandidateOptions, draw_step, judge_of, settings_of, share
 from posterkit.datagen.command_line import make_set, run_tool, size
 from posterkit.datagen.engine import Flow, FlowResult
-from posterkit.datagen.lazy_models import LazyImageTextModel
+from posterkit.datagen.lazy_models import open_image_text_model
 from posterkit.datagen.requests import read_requests
 from posterkit.datasets.sample_files import encode_sample
 from posterkit.sizing import Size
@@ -31,17 +32,17 @@ def main() -> FlowResult:
     mini = ARGS.model is None
     ARGS.typeset = mini if ARGS.typeset is None else ARGS.typeset
     draw = draw_step(ARGS, requests, ARGS.finish or (Size(512, 768) if mini and not ARGS.size else None))
-    judge = judge_of(ARGS)
-    clip = LazyImageTextModel(ARGS.clip, ARGS.judge_device) if ARGS.clip else None
+    critic, reward = judge_of(ARGS)
+    clip = partial(open_image_text_model, ARGS.clip, ARGS.judge_device) if ARGS.clip else None
     if clip:
-        clip.open()  # what is no model shows before any work
+        clip()  # what is no model shows before any work
     licence = ARGS.licence or ("CC0-1.0" if mini else "unknown")
     steps = (
         ("draw", draw),
-        ("early filter", EarlyFilter(ARGS.segmenter, ARGS.device)),
-        ("text filter", TextFilter(judge, ARGS.recall)),
-        *([("image-text filter", ImageTextFilter(clip, ARGS.agreement))] if clip else []),
-        ("best", KeepBest(judge.reward(), licence, Path(draw.model.source).name)),
+        ("early filter", partial(drop_no_posters, segmenter=ARGS.segmenter, device=ARGS.device)),
+        ("text filter", partial(check_texts, open_critic=critic, least=ARGS.recall)),
+        *([("image-text filter", partial(check_agreement, open_model=clip, least=ARGS.agreement))] if clip else []),
+        ("best", partial(keep_best, open_reward=reward, licence=licence, made_by=Path(draw.model.source).name)),
     )
     settings = {"tool": "draw_candidates", **settings_of(ARGS, requests, draw), "segmenter": ARGS.segmenter,
                 "recall": ARGS.recall, "clip": ARGS.clip, "agreement": ARGS.agreement,

@@ -11,28 +11,28 @@ result: the funnel, and thumbnails of what was dropped.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
-from posterkit.critic import BLIND, RULES
+from posterkit.critic import BLIND, RULES, open_critic
 from posterkit.datagen.command_line import ToolParser, make_set, one_in, positive_int, run_tool, run_with_progress
-from posterkit.datagen.engine import Flow, FlowResult, claim_folder, forget_shards
-from posterkit.datagen.lazy_models import LazyCritic, LazyImageTextModel, RulesAesthetics
+from posterkit.datagen.engine import Flow, FlowResult, claim_folder, forget_shards, skip_step
+from posterkit.datagen.lazy_models import aesthetics_by_model, aesthetics_by_rules, open_image_text_model
 from posterkit.datagen.near_duplicates import BITS
 from posterkit.datagen.picture_folder import check_outside, fingerprint, list_pictures
 from posterkit.datagen.poster_filter import (
     BLEMISHES,
     EXACT,
     NEAR,
-    AddCaption,
-    AestheticsFilter,
-    DropFromScan,
-    EncodePoster,
-    FindTextRegions,
     FolderScan,
     ScannedPosters,
+    add_caption,
+    check_aesthetics,
     decide,
+    drop_from_scan,
+    encode_poster,
     encode_scan_row,
-    skip_step,
+    find_text_regions,
 )
 
 # on the rules' own scale drawn posters have about 0.85, letters on photographs 0.4 to 0.9, washed-out ones and noise
@@ -45,38 +45,42 @@ def main() -> FlowResult:
     names = list_pictures(folder)
     check_outside(ARGS.out, folder)
     rules, answers = RULES if read else BLIND, str(ARGS.answers or ARGS.out / ".answers")
-    judge = LazyCritic(rules if ARGS.judge == RULES else ARGS.judge, ARGS.judge_model, ARGS.device, answers)
-    by_rules = ARGS.aesthetics == RULES
-    scorer = RulesAesthetics(read, answers) if by_rules else LazyImageTextModel(ARGS.aesthetics, ARGS.device)
-    least = (LEAST_BY_RULES if by_rules else LEAST_BY_CLIP) if ARGS.least is None else ARGS.least
-    judge.open()  # what is no judge shows before any work
-    if isinstance(scorer, LazyImageTextModel):
-        scorer.open()
-
+    judge = rules if ARGS.judge == RULES else ARGS.judge
+    critic = partial(open_critic, judge, model=ARGS.judge_model, device=ARGS.device, cache=answers)
+    critic()  # what is no judge shows before any work
+    if ARGS.aesthetics == RULES:
+        score, least = partial(aesthetics_by_rules, read_text=read, answers=answers), LEAST_BY_RULES
+    else:
+        open_image_text_model(ARGS.aesthetics, ARGS.device)
+        score = partial(aesthetics_by_model, source=ARGS.aesthetics, device=ARGS.device)
+        least = LEAST_BY_CLIP
+    least = least if ARGS.least is None else ARGS.least
     settings = {"tool": "filter_posters", "input": ARGS.input, "judge": ARGS.judge, "judge_model": ARGS.judge_model,
                 "aesthetics": ARGS.aesthetics, "least": least, "copies": ARGS.copies, "no_text": ARGS.no_text,
                 "shorter_side": ARGS.shorter_side, "heldout": ARGS.heldout, "licence": ARGS.licence,
                 "inputs": fingerprint(folder, names)}  # fmt: skip
     claim_folder(ARGS.out, settings, ARGS.shard, ARGS.layout)
-    scan = FolderScan(folder, names, ARGS.shorter_side, judge if read else None)
+    scan = FolderScan(folder, names, ARGS.shorter_side, critic if read else None)
     run_with_progress(Flow(scan, len(names), (), encode_scan_row, settings, names), ARGS.out / ".scan", ARGS)
     if ARGS.retry:  # a poster that is judged at last may be the one that others are copies of
         forget_shards(ARGS.out, everything=True)
     decision = decide(ARGS.out / ".scan", names, ARGS.copies)
 
     off = " (off: no text is read)"
+    critics = frozenset(decision.critics)
+    blemishes = (BLEMISHES, partial(drop_from_scan, dropped=decision.dropped[BLEMISHES], critics=critics))
     steps = (
-        (EXACT, DropFromScan(decision.dropped[EXACT])),
-        (BLEMISHES, DropFromScan(decision.dropped[BLEMISHES], frozenset(decision.critics)))
+        (EXACT, partial(drop_from_scan, dropped=decision.dropped[EXACT])),
+        blemishes if read else (BLEMISHES + off, skip_step),
+        (NEAR, partial(drop_from_scan, dropped=decision.dropped[NEAR])),
+        ("caption", partial(add_caption, open_critic=critic)),
+        ("aesthetics", partial(check_aesthetics, score=score, least=least)),
+        ("text regions", partial(find_text_regions, open_critic=critic))
         if read
-        else (BLEMISHES + off, skip_step),
-        (NEAR, DropFromScan(decision.dropped[NEAR])),
-        ("caption", AddCaption(judge)),
-        ("aesthetics", AestheticsFilter(scorer, least)),
-        ("text regions", FindTextRegions(judge)) if read else ("text regions" + off, skip_step),
+        else ("text regions" + off, skip_step),
     )
     keep_files = ARGS.layout == "folder" or len(decision.kinds) == 1
-    encode = EncodePoster(ARGS.licence, keep_files, ARGS.heldout)
+    encode = partial(encode_poster, licence=ARGS.licence, keep_files=keep_files, heldout=ARGS.heldout)
     return make_set(Flow(ScannedPosters(folder, names, decision), len(names), steps, encode, settings, names), ARGS)
 
 

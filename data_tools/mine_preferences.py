@@ -13,31 +13,33 @@ spell, take --gate-text 0.
 
 from __future__ import annotations
 
+from functools import partial
+
 from posterkit.datagen.candidate_options import CandidateOptions, draw_step, judge_of, requests_of, settings_of
 from posterkit.datagen.command_line import make_set, run_tool
 from posterkit.datagen.engine import Flow, FlowResult
-from posterkit.datagen.lazy_models import LazyImageTextModel
-from posterkit.datagen.preferences import EncodePair, MinimumGap, ScoreCandidates, WinnerGate
+from posterkit.datagen.lazy_models import open_image_text_model
+from posterkit.datagen.preferences import ScoreCandidates, check_gap, encode_pair, pass_gates
 
 
 def main() -> FlowResult:
     requests = requests_of(ARGS, turns=2 if ARGS.unedited else 1)
     if ARGS.unedited and requests.tasks == ["text"]:
         raise ValueError("--unedited: text prompts have no input that could be left as it is")
-    draw, judge = draw_step(ARGS, requests), judge_of(ARGS)
-    ranker = LazyImageTextModel(ARGS.ranker, ARGS.judge_device) if ARGS.ranker else None
+    draw, (_, reward) = draw_step(ARGS, requests), judge_of(ARGS)
+    ranker = partial(open_image_text_model, ARGS.ranker, ARGS.judge_device) if ARGS.ranker else None
     if ranker:
-        ranker.open()  # what is no model shows before any work
+        ranker()  # what is no model shows before any work
     steps = (
         ("draw", draw),
-        ("judge", ScoreCandidates(judge.reward(), ranker)),
-        ("winner", WinnerGate(ARGS.gate_text, ARGS.gate_content)),
-        ("gap", MinimumGap(ARGS.gap)),
+        ("judge", ScoreCandidates(reward, ranker)),
+        ("winner", partial(pass_gates, text=ARGS.gate_text, content=ARGS.gate_content)),
+        ("gap", partial(check_gap, least=ARGS.gap)),
     )
     settings = {"tool": "mine_preferences", **settings_of(ARGS, requests, draw), "ranker": ARGS.ranker,
                 "gate_text": ARGS.gate_text, "gate_content": ARGS.gate_content, "gap": ARGS.gap,
                 "unedited": ARGS.unedited}  # fmt: skip
-    encode = EncodePair(draw.model.source, alike=ARGS.layout == "webdataset")
+    encode = partial(encode_pair, model=draw.model.source, alike=ARGS.layout == "webdataset")
     return make_set(Flow(requests, len(requests), steps, encode, settings, requests.names), ARGS)
 
 

@@ -13,12 +13,12 @@ from scipy import ndimage
 
 from posterkit.datagen.drawing import DrawnPosters
 from posterkit.datagen.engine import Drop
-from posterkit.datagen.lazy_models import LazyCritic, LazyImageTextModel, LazyReward
+from posterkit.datagen.lazy_models import OpenCritic, OpenImageTextModel, OpenReward, score_posters
 from posterkit.datagen.prompts import language_of
 from posterkit.datagen.requests import SetRequest
 from posterkit.metrics.color import srgb_to_lab
 from posterkit.metrics.ocr import text_accuracy
-from posterkit.pipelines.segmenters import Box, open_segmenter
+from posterkit.pipelines.segmenters import Box, Segmenter, open_segmenter
 from posterkit.prompts import quoted_texts
 from posterkit.schema import DrawnText, PosterSample, Region
 from posterkit.synthetic import background_name
@@ -81,56 +81,49 @@ class FilteredCandidates:
         return Drop(lost.most_common(1)[0][0], said, self.candidates[-1].picture)
 
 
-@dataclass(frozen=True)
-class EarlyFilter:
-    """A step that drops, before any model judge looks, blank pictures, noise, and pictures without a subject.
+def drop_no_posters(
+    drawn: DrawnPosters, segmenter: str = "rules", device: str | None = None
+) -> FilteredCandidates | Drop:
+    """Drop, before any model judge looks, blank pictures, noise, and pictures without a subject.
 
     Args:
         segmenter: what finds subjects, see `posterkit.pipelines.segmenters`.
     """
-
-    segmenter: str = "rules"
-    device: str | None = None
-
-    def __call__(self, drawn: DrawnPosters) -> FilteredCandidates | Drop:
-        item = FilteredCandidates(drawn.request, tuple(map(Candidate, drawn.images, drawn.texts)))
-        return item.sift(
-            self.fault(one.picture, [text.box for text in one.texts if text.box]) or one for one in item.candidates
-        )
-
-    def fault(self, picture: Image.Image, texts: list[Box]) -> str | None:
-        """Why a picture is no poster; None where it may be one."""
-        lab = srgb_to_lab(np.asarray(picture))
-        if float(np.linalg.norm(lab - np.median(lab, axis=(0, 1)), axis=2).mean()) < BLANK:
-            return "blank"
-        light = lab[..., 0]
-        fine = light - ndimage.gaussian_filter(light, 2)
-        if float(fine.var()) > NOISE * float(light.var()):
-            return "noise"
-        return None if open_segmenter(self.segmenter, self.device)(picture, texts) else "no subject"
+    item = FilteredCandidates(drawn.request, tuple(map(Candidate, drawn.images, drawn.texts)))
+    find = open_segmenter(segmenter, device)
+    boxes = ([text.box for text in one.texts if text.box] for one in item.candidates)
+    return item.sift(
+        fault_of(one.picture, texts, find) or one for one, texts in zip(item.candidates, boxes, strict=True)
+    )
 
 
-@dataclass(frozen=True)
-class TextFilter:
-    """A step that reads each candidate and drops those that lack too much of the requested texts."""
+def fault_of(picture: Image.Image, texts: list[Box], find: Segmenter) -> str | None:
+    """Why a picture is no poster; None where it may be one."""
+    lab = srgb_to_lab(np.asarray(picture))
+    if float(np.linalg.norm(lab - np.median(lab, axis=(0, 1)), axis=2).mean()) < BLANK:
+        return "blank"
+    light = lab[..., 0]
+    fine = light - ndimage.gaussian_filter(light, 2)
+    if float(fine.var()) > NOISE * float(light.var()):
+        return "noise"
+    return None if find(picture, texts) else "no subject"
 
-    judge: LazyCritic
-    least: float
 
-    def __call__(self, item: FilteredCandidates) -> FilteredCandidates | Drop:
-        if not item.texts:
-            return item
-        judge = self.judge.open()
+def check_texts(item: FilteredCandidates, open_critic: OpenCritic, least: float) -> FilteredCandidates | Drop:
+    """Read each candidate and drop those that lack too much of the requested texts."""
+    if not item.texts:
+        return item
+    critic = open_critic()
 
-        def look(candidate: Candidate) -> Candidate | str:
-            seen = judge.texts(candidate.picture)
-            recall = text_recall(item.texts, [text.text for text in seen])
-            if recall < self.least:
-                return "wrong text" if seen else "no text"
-            texts = candidate.texts or tuple(DrawnText(text.text, text.box) for text in seen)
-            return replace(candidate, texts=texts).with_score("text recall", recall)
+    def look(candidate: Candidate) -> Candidate | str:
+        seen = critic.texts(candidate.picture)
+        recall = text_recall(item.texts, [text.text for text in seen])
+        if recall < least:
+            return "wrong text" if seen else "no text"
+        texts = candidate.texts or tuple(DrawnText(text.text, text.box) for text in seen)
+        return replace(candidate, texts=texts).with_score("text recall", recall)
 
-        return item.sift(map(look, item.candidates), **{"text recall": {"by": judge.name}})
+    return item.sift(map(look, item.candidates), **{"text recall": {"by": critic.name}})
 
 
 def text_recall(expected: tuple[str, ...], read: list[str]) -> float:
@@ -140,55 +133,44 @@ def text_recall(expected: tuple[str, ...], read: list[str]) -> float:
     return text_accuracy(expected, read).recall
 
 
-@dataclass(frozen=True)
-class ImageTextFilter:
-    """A step that compares each candidate with its prompt by a CLIP-like model."""
-
-    scorer: LazyImageTextModel
-    least: float
-
-    def __call__(self, item: FilteredCandidates) -> FilteredCandidates | Drop:
-        scorer, pictures = self.scorer.open(), [candidate.picture for candidate in item.candidates]
-        scores = scorer.score(pictures, [item.request.caption] * len(pictures))
-        verdicts = (
-            "does not fit its prompt" if score < self.least else candidate.with_score("agreement", score)
-            for candidate, score in zip(item.candidates, scores, strict=True)
-        )
-        return item.sift(verdicts, agreement={"by": scorer.name})
+def check_agreement(
+    item: FilteredCandidates, open_model: OpenImageTextModel, least: float
+) -> FilteredCandidates | Drop:
+    """Compare each candidate with its prompt by a CLIP-like model."""
+    scorer, pictures = open_model(), [candidate.picture for candidate in item.candidates]
+    scores = scorer.score(pictures, [item.request.caption] * len(pictures))
+    verdicts = (
+        "does not fit its prompt" if score < least else candidate.with_score("agreement", score)
+        for candidate, score in zip(item.candidates, scores, strict=True)
+    )
+    return item.sift(verdicts, agreement={"by": scorer.name})
 
 
-@dataclass(frozen=True)
-class KeepBest:
-    """A step that keeps the best candidate as a finished poster: by agreement with its prompt, else by a reward.
+def keep_best(item: FilteredCandidates, open_reward: OpenReward, licence: str, made_by: str) -> PosterSample:
+    """Keep the best candidate as a finished poster: by agreement with its prompt, else by a reward.
 
     Args:
         made_by: the model's name, for the row's `source`.
     """
-
-    judge: LazyReward
-    licence: str
-    made_by: str
-
-    def __call__(self, item: FilteredCandidates) -> PosterSample:
-        judged, question = dict(item.judged), "agreement"
-        candidates = list(item.candidates)
-        if question not in judged:
-            judge, question = self.judge.open(), "worth"
-            judged[question] = {"by": judge.name}
-            results = self.judge.score([candidate.picture for candidate in candidates], item.request.caption)
-            found = zip(candidates, results, strict=True)
-            candidates = [candidate.with_score(question, result.value) for candidate, result in found]
-        chosen = max(candidates, key=lambda candidate: candidate.scores[question])
-        judged = {name: {**answer, "said": chosen.scores[name]} for name, answer in judged.items()}
-        drawn = len(candidates) + item.lost.total()
-        judged["candidates"] = {"by": self.made_by, "said": {"drawn": drawn, **dict(sorted(item.lost.items()))}}
-        request, pixels = item.request, np.asarray(chosen.picture)
-        title = item.texts[0] if item.texts else None
-        return PosterSample(
-            id=f"candidate-{request.id}", task="text", target=pixels, texts=list(chosen.texts),
-            regions=[Region(text.box, "major" if text.text == title else "minor", text.text)
-                     for text in chosen.texts if text.box],
-            caption=request.caption, instruction=request.caption, words=request.caption, theme=request.theme,
-            source=self.made_by, licence=self.licence, split=request.split, background=background_name(pixels),
-            style=request.style, judged=judged,
-        )  # fmt: skip
+    judged, question = dict(item.judged), "agreement"
+    candidates = list(item.candidates)
+    if question not in judged:
+        reward, question = open_reward(), "worth"
+        judged[question] = {"by": reward.name}
+        results = score_posters(reward, [candidate.picture for candidate in candidates], item.request.caption)
+        found = zip(candidates, results, strict=True)
+        candidates = [candidate.with_score(question, result.value) for candidate, result in found]
+    chosen = max(candidates, key=lambda candidate: candidate.scores[question])
+    judged = {name: {**answer, "said": chosen.scores[name]} for name, answer in judged.items()}
+    drawn = len(candidates) + item.lost.total()
+    judged["candidates"] = {"by": made_by, "said": {"drawn": drawn, **dict(sorted(item.lost.items()))}}
+    request, pixels = item.request, np.asarray(chosen.picture)
+    title = item.texts[0] if item.texts else None
+    return PosterSample(
+        id=f"candidate-{request.id}", task="text", target=pixels, texts=list(chosen.texts),
+        regions=[Region(text.box, "major" if text.text == title else "minor", text.text)
+                 for text in chosen.texts if text.box],
+        caption=request.caption, instruction=request.caption, words=request.caption, theme=request.theme,
+        source=made_by, licence=licence, split=request.split, background=background_name(pixels),
+        style=request.style, judged=judged,
+    )  # fmt: skip

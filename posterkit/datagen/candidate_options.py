@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import hashlib
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from posterkit.critic import RULES
+from posterkit.critic import RULES, open_critic
 from posterkit.datagen.command_line import ToolParser, positive_int, size
 from posterkit.datagen.drawing import Draw, ModelAt
-from posterkit.datagen.lazy_models import LazyCritic
+from posterkit.datagen.lazy_models import OpenCritic, OpenReward, open_judge
 from posterkit.datagen.requests import SetRequests, read_requests
 from posterkit.pipelines.registry import family_for, family_of
 from posterkit.sizing import Size, check_on_grid
@@ -115,11 +116,16 @@ def draw_step(given: argparse.Namespace, requests: SetRequests, finish: Size | N
     )  # fmt: skip
 
 
-def judge_of(given: argparse.Namespace) -> LazyCritic:
-    """The judge, opened once, so that a wrong one shows before any work; ValueError or AnswerError."""
-    judge = LazyCritic(given.judge, given.judge_model, given.judge_device, given.answers)
-    judge.open()
-    return judge
+def judge_of(given: argparse.Namespace) -> tuple[OpenCritic, OpenReward]:
+    """The judge's critic and reward, opened once, so that a wrong one shows before any work.
+
+    Raises:
+        ValueError, AnswerError: as `open_critic`.
+    """
+    model, device, answers = given.judge_model, given.judge_device, given.answers
+    critic = partial(open_critic, given.judge, model=model, device=device, cache=answers)
+    critic()
+    return critic, partial(open_judge, given.judge, model, device, answers)
 
 
 def settings_of(given: argparse.Namespace, requests: SetRequests, draw: Draw) -> dict[str, Any]:

@@ -7,7 +7,7 @@ Duplicates show only across the whole folder, so it is read twice: `FolderScan` 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from posterkit.datagen.engine import Drop
-from posterkit.datagen.lazy_models import LazyCritic, LazyImageTextModel, RulesAesthetics
+from posterkit.datagen.lazy_models import OpenCritic
 from posterkit.datagen.near_duplicates import find_near_duplicates, perceptual_hash
 from posterkit.datagen.picture_folder import caption_path, read_caption
 from posterkit.datasets.dataset import read_rows
@@ -41,7 +41,7 @@ class FolderScan:
     folder: Path
     names: tuple[str, ...]
     shorter_side: int
-    critic: LazyCritic | None
+    critic: OpenCritic | None
 
     def __getitem__(self, number: int) -> dict[str, Any] | Drop:
         path = self.folder / self.names[number]
@@ -57,7 +57,7 @@ class FolderScan:
         row = {"id": self.names[number], "size": size, "kind": kind, "bytes": path.stat().st_size, "md5": md5,
                "hash": perceptual_hash(small)}  # fmt: skip
         if self.critic:
-            critic = self.critic.open()
+            critic = self.critic()
             try:
                 row["blemishes"] = critic.blemishes(read_image(path))
             except AnswerError as error:
@@ -171,106 +171,81 @@ class ScannedPosters:
         return replace(why, picture=image) if why else ScannedPoster(number, self.names[number], path, image, kind)
 
 
-@dataclass(frozen=True)
-class DropFromScan:
-    """A step that drops what the scan has decided to drop.
+def drop_from_scan(
+    poster: ScannedPoster, dropped: Mapping[int, Drop], critics: frozenset[str] = frozenset()
+) -> ScannedPoster | Drop:
+    """Drop what the scan has decided to drop.
 
-    Attributes:
+    Args:
         dropped: the reasons, by a poster's number.
         critics: names of those that looked for blemishes; empty for the other steps.
     """
-
-    dropped: Mapping[int, Drop]
-    critics: frozenset[str] = frozenset()
-
-    def __call__(self, poster: ScannedPoster) -> ScannedPoster | Drop:
-        why = self.dropped.get(poster.number)
-        if why:
-            return replace(why, picture=poster.image)
-        return poster.with_answer("blemishes", ", ".join(sorted(self.critics)), []) if self.critics else poster
+    if why := dropped.get(poster.number):
+        return replace(why, picture=poster.image)
+    return poster.with_answer("blemishes", ", ".join(sorted(critics)), []) if critics else poster
 
 
-@dataclass(frozen=True)
-class AddCaption:
-    """A step that reads the caption from NAME.txt, or has the critic write one."""
-
-    critic: LazyCritic
-
-    def __call__(self, poster: ScannedPoster) -> ScannedPoster | Drop:
-        try:
-            words = read_caption(poster.path)
-        except (OSError, ValueError) as error:
-            return Drop("unreadable caption", str(error), poster.image, fault=True)
-        if words:
-            return poster.with_answer("caption", caption_path(poster.path).name, words, caption=words)
-        try:
-            critic = self.critic.open()
-            words = critic.caption(poster.image)
-        except AnswerError as error:
-            return Drop("no answer", str(error), poster.image, fault=True)
-        return poster.with_answer("caption", critic.name, words, caption=words)
+def add_caption(poster: ScannedPoster, open_critic: OpenCritic) -> ScannedPoster | Drop:
+    """Read the caption from NAME.txt, or have the critic write one."""
+    try:
+        words = read_caption(poster.path)
+    except (OSError, ValueError) as error:
+        return Drop("unreadable caption", str(error), poster.image, fault=True)
+    if words:
+        return poster.with_answer("caption", caption_path(poster.path).name, words, caption=words)
+    try:
+        critic = open_critic()
+        words = critic.caption(poster.image)
+    except AnswerError as error:
+        return Drop("no answer", str(error), poster.image, fault=True)
+    return poster.with_answer("caption", critic.name, words, caption=words)
 
 
-@dataclass(frozen=True)
-class AestheticsFilter:
-    """A step that drops low aesthetic scores: by rules, or the cosine of poster and caption by HPSv2 and its like."""
+def check_aesthetics(
+    poster: ScannedPoster, score: Callable[[Image.Image, str], tuple[str, float, str]], least: float
+) -> ScannedPoster | Drop:
+    """Drop low aesthetic scores.
 
-    scorer: RulesAesthetics | LazyImageTextModel
-    least: float
-
-    def __call__(self, poster: ScannedPoster) -> ScannedPoster | Drop:
-        try:
-            name, score, why = self.scorer.aesthetics(poster.image, poster.caption)
-        except AnswerError as error:
-            return Drop("no answer", str(error), poster.image, fault=True)
-        if score < self.least:
-            detail = f"{name}: {score:.3f}, at least {self.least:g}{'; ' + why if why else ''}"
-            return Drop("low score", detail, poster.image)
-        return poster.with_answer("aesthetics", name, round(score, 4))
-
-
-@dataclass(frozen=True)
-class FindTextRegions:
-    """A step that finds the boxes of major and minor texts."""
-
-    critic: LazyCritic
-
-    def __call__(self, poster: ScannedPoster) -> ScannedPoster | Drop:
-        try:
-            critic = self.critic.open()
-            texts = critic.texts(poster.image)
-        except AnswerError as error:
-            return Drop("no answer", str(error), poster.image, fault=True)
-        said = {role: sum(text.role == role for text in texts) for role in ("major", "minor")}
-        return poster.with_answer("texts", critic.name, said, texts=texts)
+    Args:
+        score: from a poster and its caption, as `aesthetics_by_rules` and `aesthetics_by_model`.
+    """
+    try:
+        name, found, why = score(poster.image, poster.caption)
+    except AnswerError as error:
+        return Drop("no answer", str(error), poster.image, fault=True)
+    if found < least:
+        detail = f"{name}: {found:.3f}, at least {least:g}{'; ' + why if why else ''}"
+        return Drop("low score", detail, poster.image)
+    return poster.with_answer("aesthetics", name, round(found, 4))
 
 
-def skip_step(poster: ScannedPoster) -> ScannedPoster:
-    """Stands for a step that is switched off; its name in the funnel says so."""
-    return poster
+def find_text_regions(poster: ScannedPoster, open_critic: OpenCritic) -> ScannedPoster | Drop:
+    """Find the boxes of major and minor texts."""
+    try:
+        critic = open_critic()
+        texts = critic.texts(poster.image)
+    except AnswerError as error:
+        return Drop("no answer", str(error), poster.image, fault=True)
+    said = {role: sum(text.role == role for text in texts) for role in ("major", "minor")}
+    return poster.with_answer("texts", critic.name, said, texts=texts)
 
 
-@dataclass(frozen=True)
-class EncodePoster:
+def encode_poster(
+    poster: ScannedPoster, licence: str, keep_files: bool, heldout: int
+) -> tuple[dict[str, Any], dict[str, bytes]]:
     """A poster as a sample of task "text"; its target is the file itself wherever that shows the same pixels.
 
-    Attributes:
+    Args:
         keep_files: False writes every target as PNG; tar shards need files of one kind.
         heldout: every so many posters one is held out; 0 for none.
     """
-
-    licence: str
-    keep_files: bool
-    heldout: int
-
-    def __call__(self, poster: ScannedPoster) -> tuple[dict[str, Any], dict[str, bytes]]:
-        held = self.heldout and poster.number % self.heldout == self.heldout - 1
-        sample = PosterSample(
-            id=f"poster-{poster.number:08d}", task="text", target=np.asarray(poster.image),
-            regions=[Region(text.box, text.role, text.text) for text in poster.texts],
-            texts=[DrawnText(text.text, text.box) for text in poster.texts],
-            caption=poster.caption, instruction=poster.caption, words=poster.caption, source=poster.name,
-            licence=self.licence, split="heldout" if held else "train", judged=dict(poster.judged),
-        )  # fmt: skip
-        own = (poster.kind, poster.path.read_bytes()) if self.keep_files and poster.kind else None
-        return encode_sample(sample, own)
+    held = heldout and poster.number % heldout == heldout - 1
+    sample = PosterSample(
+        id=f"poster-{poster.number:08d}", task="text", target=np.asarray(poster.image),
+        regions=[Region(text.box, text.role, text.text) for text in poster.texts],
+        texts=[DrawnText(text.text, text.box) for text in poster.texts],
+        caption=poster.caption, instruction=poster.caption, words=poster.caption, source=poster.name,
+        licence=licence, split="heldout" if held else "train", judged=dict(poster.judged),
+    )  # fmt: skip
+    own = (poster.kind, poster.path.read_bytes()) if keep_files and poster.kind else None
+    return encode_sample(sample, own)

@@ -11,7 +11,7 @@ from posterkit.critic import Suggestions
 from posterkit.critic.model import speaks_of_another
 from posterkit.datagen.drawing import DrawnPosters, Once
 from posterkit.datagen.engine import Drop
-from posterkit.datagen.lazy_models import LazyCritic, LazyImageTextModel, LazyReward
+from posterkit.datagen.lazy_models import OpenCritic, OpenImageTextModel, OpenReward, score_posters
 from posterkit.datagen.requests import SetRequest
 from posterkit.datasets.sample_files import Row, blank_pictures, encoded
 from posterkit.llm.client import AnswerError
@@ -70,8 +70,8 @@ class ScoreCandidates:
         whole: without a ranker the reward's aesthetics, text and agreement count alike; else its aesthetics alone.
     """
 
-    reward: LazyReward
-    ranker: LazyImageTextModel | None = None
+    reward: OpenReward
+    ranker: OpenImageTextModel | None = None
     whole: bool = False
     once: Once = field(default_factory=Once, compare=False, repr=False)
 
@@ -83,12 +83,12 @@ class ScoreCandidates:
         return RankedCandidates(drawn.request, candidates, reward, ranker)
 
     def _score(self, drawn: DrawnPosters) -> tuple[tuple[ScoredCandidate, ...], str, str]:
-        name = ranker = self.reward.open().name
-        prompt = drawn.request.caption
-        results = self.reward.score(drawn.images, prompt)
+        reward, prompt = self.reward(), drawn.request.caption
+        name = ranker = reward.name
+        results = score_posters(reward, drawn.images, prompt)
         quality = [result.value if self.whole else result.parts["aesthetics"] for result in results]
         if self.ranker is not None:
-            model = self.ranker.open()
+            model = self.ranker()
             quality, ranker = model.score(drawn.images, [prompt] * len(drawn.images)), model.name
         found = zip(range(len(results)), drawn.images, drawn.seeds, results, quality, strict=True)
         # of equals the first drawn comes first
@@ -96,67 +96,49 @@ class ScoreCandidates:
         return tuple(ranked), name, ranker
 
 
-@dataclass(frozen=True)
-class WinnerGate:
-    """A step that drops a prompt whose best poster fails in text or content, as PosterCraft's yes-or-no questions do.
+def pass_gates(found: RankedCandidates, text: float, content: float) -> RankedCandidates | Drop:
+    """Drop a prompt whose best poster fails in text or content, as PosterCraft's yes-or-no questions do.
 
-    Attributes:
+    Args:
         text, content: the least scores, in [0, 1].
     """
+    for name, part, least in (("text", "text", text), ("content", "agreement", content)):
+        score = found.best.part(part)
+        if score < least:
+            detail = f"{name} {score:.3f}, {least:g} is asked; {found.best.result.why}"
+            return Drop(f"winner fails in {name}", detail, found.best.image)
+    return found
 
-    text: float
-    content: float
 
-    def __call__(self, found: RankedCandidates) -> RankedCandidates | Drop:
-        for name, part, least in (("text", "text", self.text), ("content", "agreement", self.content)):
-            score = found.best.part(part)
-            if score < least:
-                detail = f"{name} {score:.3f}, {least:g} is asked; {found.best.result.why}"
-                return Drop(f"winner fails in {name}", detail, found.best.image)
+def check_gap(found: RankedCandidates, least: float) -> RankedCandidates | Drop:
+    """Drop a prompt whose best and worst differ by `least` or less; an input needs no comparison."""
+    best, worst = found.best.quality, found.worst.quality
+    if found.request.turn == UNEDITED or best - worst > least:
         return found
+    detail = f"{best:.4f} and {worst:.4f}: {best - worst:.4f} apart, more than {least:g} is asked"
+    return Drop("too alike", detail, side_by_side(found.best.image, found.worst.image))
 
 
-@dataclass(frozen=True)
-class MinimumGap:
-    """A step that drops prompts whose best and worst differ by `least` or less; an input needs no comparison."""
-
-    least: float
-
-    def __call__(self, found: RankedCandidates) -> RankedCandidates | Drop:
-        gap = found.best.quality - found.worst.quality
-        if found.request.turn == UNEDITED or gap > self.least:
-            return found
-        best, worst = found.best.quality, found.worst.quality
-        detail = f"{best:.4f} and {worst:.4f}: {gap:.4f} apart, more than {self.least:g} is asked"
-        return Drop("too alike", detail, side_by_side(found.best.image, found.worst.image))
-
-
-@dataclass(frozen=True)
-class EncodePair:
+def encode_pair(found: RankedCandidates, model: str, alike: bool = False) -> tuple[Row, dict[str, bytes]]:
     """A preference pair as its row and its PNG files.
 
-    Attributes:
+    Args:
         model: the name of the model that drew them.
         alike: the same files for every row of an image task, with a single pixel where a row has no picture: Hugging
             Face `datasets` reads a tar shard only where all samples have the same members.
     """
-
-    model: str
-    alike: bool = False
-
-    def __call__(self, found: RankedCandidates) -> tuple[Row, dict[str, bytes]]:
-        request, best, worst = found.request, found.best, found.worst
-        unedited = request.turn == UNEDITED
-        name = f"{request.id}-unedited" if unedited else request.id
-        row, files = _shared(request, name, self.alike)
-        row |= {
-            "chosen": _put(files, f"{name}.chosen.png", best.image),
-            "rejected": _put(files, f"{name}.rejected.png", request.inputs()[0] if unedited else worst.image),
-            "kind": "unedited" if unedited else "candidates",
-            "gap": None if unedited else round(best.quality - worst.quality, 4),
-            **_history(found, self.model),
-        }
-        return row, files
+    request, best, worst = found.request, found.best, found.worst
+    unedited = request.turn == UNEDITED
+    name = f"{request.id}-unedited" if unedited else request.id
+    row, files = _shared(request, name, alike)
+    row |= {
+        "chosen": _put(files, f"{name}.chosen.png", best.image),
+        "rejected": _put(files, f"{name}.rejected.png", request.inputs()[0] if unedited else worst.image),
+        "kind": "unedited" if unedited else "candidates",
+        "gap": None if unedited else round(best.quality - worst.quality, 4),
+        **_history(found, model),
+    }
+    return row, files
 
 
 @dataclass(frozen=True)
@@ -168,53 +150,42 @@ class CriticisedDraft:
     said: Suggestions
 
 
-@dataclass(frozen=True)
-class SuggestImprovements:
-    """A step that has the critic suggest how to improve the draft of the request's turn.
+def suggest_improvements(found: RankedCandidates, open_critic: OpenCritic) -> CriticisedDraft | Drop:
+    """Have a critic suggest how to improve the draft of the request's turn.
 
     The critic sees the best candidate too, and must not mention it.
     """
-
-    critic: LazyCritic
-
-    def __call__(self, found: RankedCandidates) -> CriticisedDraft | Drop:
-        best = found.best
-        others = sorted((one for one in found.candidates if one is not best), key=lambda one: one.number)
-        draft = others[found.request.turn]
-        if draft.quality >= best.quality:
-            alike = side_by_side(draft.image, best.image)
-            return Drop("as good as the best", f"both are worth {best.quality:.4f}", alike)
-        try:
-            said = self.critic.open().suggest(draft.image, found.request.caption, better=best.image)
-        except AnswerError as error:
-            return Drop("judge failed", str(error), draft.image, fault=True)
-        for name, words in asdict(said).items():
-            if not words.strip():
-                return Drop("empty suggestion", f"nothing is said of the {name}", draft.image)
-            if mention := speaks_of_another(words):
-                return Drop("speaks of another picture", f"{mention!r} in {words!r}", draft.image)
-        return CriticisedDraft(found, draft, said)
+    best = found.best
+    others = sorted((one for one in found.candidates if one is not best), key=lambda one: one.number)
+    draft = others[found.request.turn]
+    if draft.quality >= best.quality:
+        alike = side_by_side(draft.image, best.image)
+        return Drop("as good as the best", f"both are worth {best.quality:.4f}", alike)
+    try:
+        said = open_critic().suggest(draft.image, found.request.caption, better=best.image)
+    except AnswerError as error:
+        return Drop("judge failed", str(error), draft.image, fault=True)
+    for name, words in asdict(said).items():
+        if not words.strip():
+            return Drop("empty suggestion", f"nothing is said of the {name}", draft.image)
+        if mention := speaks_of_another(words):
+            return Drop("speaks of another picture", f"{mention!r} in {words!r}", draft.image)
+    return CriticisedDraft(found, draft, said)
 
 
-@dataclass(frozen=True)
-class EncodeReflection:
-    """A reflection as its row and its PNG files; see `EncodePair`."""
-
-    model: str
-    alike: bool = False
-
-    def __call__(self, made: CriticisedDraft) -> tuple[Row, dict[str, bytes]]:
-        request = made.found.request
-        name = f"{request.id}-{made.draft.number}"
-        row, files = _shared(request, name, self.alike)
-        row |= {
-            "draft": _put(files, f"{name}.draft.png", made.draft.image),
-            "target": _put(files, f"{name}.png", made.found.best.image),
-            **asdict(made.said),
-            **_history(made.found, self.model),
-        }
-        row["judged"]["suggestions"] = {"by": made.found.judge}
-        return row, files
+def encode_reflection(made: CriticisedDraft, model: str, alike: bool = False) -> tuple[Row, dict[str, bytes]]:
+    """A reflection as its row and its PNG files; arguments as `encode_pair`."""
+    request = made.found.request
+    name = f"{request.id}-{made.draft.number}"
+    row, files = _shared(request, name, alike)
+    row |= {
+        "draft": _put(files, f"{name}.draft.png", made.draft.image),
+        "target": _put(files, f"{name}.png", made.found.best.image),
+        **asdict(made.said),
+        **_history(made.found, model),
+    }
+    row["judged"]["suggestions"] = {"by": made.found.judge}
+    return row, files
 
 
 def _shared(request: SetRequest, name: str, alike: bool) -> tuple[Row, dict[str, bytes]]:

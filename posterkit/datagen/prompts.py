@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -190,48 +191,22 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-@dataclass(frozen=True)
-class Writer:
-    """A step that has a language model write the prose anew; the quoted texts stay, letter for letter.
+open_writer = opened_once()(open_language_model)
 
-    Args:
-        source: "rules" leaves the prose as it is; else an endpoint's URL, or a local model's folder or hub id.
-        model: the model's name at the endpoint.
-        device: where a local model runs.
+
+def rewrite_prose(draft: PosterPrompt, open_model: Callable[[], LanguageModel]) -> PosterPrompt:
+    """The prompt in a language model's words; where these change the quoted texts, as it was, with the reason.
+
+    Raises:
+        AnswerError: there is no answer.
     """
-
-    source: str = "rules"
-    model: str | None = None
-    device: str = "cpu"
-
-    def __call__(self, draft: PosterPrompt) -> PosterPrompt:
-        """The prompt in the model's words; where these change the texts, as it was, with the reason.
-
-        Raises:
-            AnswerError: there is no answer.
-        """
-        if self.source == "rules":
-            return draft
-        chat = self.open()
-        brief = PosterBrief.from_prompt(draft.prompt)
-        answer = asking(chat)(brief)
-        try:
-            prompt = PosterBrief.from_answer(answer, brief).prompt
-        except ValueError as fault:
-            return replace(draft, why_not=f"{chat.name}: {fault}")
-        return replace(draft, prompt=prompt, by=chat.name)
-
-    def open(self) -> LanguageModel:
-        """The language model, opened once a process.
-
-        Raises:
-            ValueError: it cannot be one at all.
-            AnswerError: a local model cannot be loaded.
-        """
-        return _open_once(self.source, self.model, self.device)
-
-
-_open_once = opened_once()(open_language_model)
+    chat, brief = open_model(), PosterBrief.from_prompt(draft.prompt)
+    answer = asking(chat)(brief)
+    try:
+        prompt = PosterBrief.from_answer(answer, brief).prompt
+    except ValueError as fault:
+        return replace(draft, why_not=f"{chat.name}: {fault}")
+    return replace(draft, prompt=prompt, by=chat.name)
 
 
 def encode_prompt(prompt: PosterPrompt) -> tuple[Row, dict[str, bytes]]:

@@ -17,16 +17,16 @@ from skimage.feature import match_template
 
 from posterkit import typeset
 from posterkit.datagen.engine import Drop
-from posterkit.datagen.omni.build import BUILDERS, BuildTask
+from posterkit.datagen.omni.build import BUILDERS, build_task
 from posterkit.datagen.omni.cutouts import background_of, cut_subject, cut_text, reshaped
-from posterkit.datagen.omni.painters import LazyPainter
+from posterkit.datagen.omni.painters import open_painter
 from posterkit.datagen.omni.portraits import copied_share
 from posterkit.datagen.omni.posters import (
     CannotBuild,
-    FindSubjects,
     PosterTask,
     PosterTasks,
     SourcePoster,
+    find_subjects,
     open_source,
     spelt_as_in,
     with_titles,
@@ -43,7 +43,7 @@ from posterkit.sizing import Size
 from posterkit.tasks import BLANK, TASKS, place
 
 ROOT = Path(__file__).parents[2]
-NONE = LazyPainter("none")
+NONE = open_painter("none")
 
 
 def coffee() -> SourcePoster:
@@ -67,7 +67,7 @@ COFFEE = coffee()
 
 
 def built(task: str, number: int = 0, poster: SourcePoster = COFFEE) -> PosterSample:
-    made = BuildTask(0, NONE)(PosterTask(number, task, poster))
+    made = build_task(PosterTask(number, task, poster), 0, lambda: NONE)
     assert isinstance(made, PosterSample), made
     return made
 
@@ -227,7 +227,7 @@ def test_small_print_does_not_keep_a_poster_from_being_re_rendered():
     fine = replace(COFFEE, texts=(*(COFFEE.texts or ()), DetectedText("by nobody", (5, 440, 60, 445), "minor")))
     assert all(built("layout_driven", number, fine).references for number in range(6))
     tiny = replace(COFFEE, texts=(DetectedText("TITLE", (5, 440, 60, 445), "major"),))
-    made = [BuildTask(0, NONE)(PosterTask(number, "layout_driven", tiny)) for number in range(8)]
+    made = [build_task(PosterTask(number, "layout_driven", tiny), 0, lambda: NONE) for number in range(8)]
     assert {one.reason for one in made if isinstance(one, Drop)} == {"texts too small"}
 
 
@@ -336,7 +336,7 @@ def test_a_set_without_finished_posters_is_refused(tmp_path):
 
 def test_a_poster_without_a_subject_is_dropped_with_a_reason_and_a_picture():
     empty = SourcePoster("e.png", Image.new("RGB", (200, 300), "navy"), "Navy.", "", "e.png", "", "train", ())
-    found = FindSubjects("rules")(PosterTask(0, "filling", empty))
+    found = find_subjects(PosterTask(0, "filling", empty), "rules")
     assert isinstance(found, Drop) and found.reason == "no subject" and found.picture is not None and not found.fault
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +24,14 @@ from tiny_clip import save_clip
 from posterkit import PosterCraftPipeline, PosterOmniPipeline
 from posterkit.datagen.drawing import Draw, DrawnPosters, ModelAt
 from posterkit.datagen.engine import Drop
-from posterkit.datagen.lazy_models import LazyCritic, LazyImageTextModel
+from posterkit.datagen.lazy_models import OpenReward, open_image_text_model, open_judge
 from posterkit.datagen.preferences import (
     UNEDITED,
-    EncodePair,
-    MinimumGap,
     RankedCandidates,
     ScoreCandidates,
-    WinnerGate,
+    check_gap,
+    encode_pair,
+    pass_gates,
 )
 from posterkit.datagen.report import write_report
 from posterkit.datagen.requests import SetRequest, read_requests
@@ -65,22 +66,22 @@ def omni(tmp_path_factory) -> Path:
 def judged_by_grey():
     """`judged_by_grey([(aesthetics, text, content), ...])`: a judge that gives candidate n the n-th marks, of ten."""
     with servers() as start:
-        yield lambda marks: LazyCritic(grey_judge(start, marks).url)
+        yield lambda marks: partial(open_judge, grey_judge(start, marks).url)
 
 
 def drawn(count: int, request: SetRequest = REQUEST) -> DrawnPosters:
     return DrawnPosters(request, candidates(count), tuple(range(100, 100 + count)))
 
 
-def ranked(judge: LazyCritic, count: int, request: SetRequest = REQUEST) -> RankedCandidates:
-    found = ScoreCandidates(judge.reward())(drawn(count, request))
+def ranked(judge: OpenReward, count: int, request: SetRequest = REQUEST) -> RankedCandidates:
+    found = ScoreCandidates(judge)(drawn(count, request))
     assert isinstance(found, RankedCandidates), found
     return found
 
 
 def test_the_best_is_chosen_and_the_worst_rejected_and_the_first_of_equals_comes_first(judged_by_grey):
     found = ranked(judged_by_grey([(3, 10, 10), (9, 10, 10), (9, 8, 9), (1, 10, 10), (5, 10, 10)]), 5)
-    row, files = EncodePair("some model")(found)
+    row, files = encode_pair(found, "some model")
     assert (level_of(files[row["chosen"]]), level_of(files[row["rejected"]])) == (1, 3)
     assert row["gap"] == 0.8 and row["kind"] == "candidates" and row["model"] == "some model"
     assert [(one["number"], one["seed"], one["aesthetics"]) for one in row["candidates"]] == [
@@ -92,7 +93,7 @@ def test_the_best_is_chosen_and_the_worst_rejected_and_the_first_of_equals_comes
 @pytest.mark.parametrize(("text", "content", "reason"), [(7, 10, "text"), (10, 4, "content"), (8, 5, None)])
 def test_the_winner_must_be_right_itself(judged_by_grey, text, content, reason):
     found = ranked(judged_by_grey([(3, 10, 10), (9, text, content)]), 2)
-    passed = WinnerGate(0.8, 0.5)(found)
+    passed = pass_gates(found, 0.8, 0.5)
     if reason is None:
         assert passed is found
     else:
@@ -101,22 +102,22 @@ def test_the_winner_must_be_right_itself(judged_by_grey, text, content, reason):
 
 def test_the_two_must_lie_further_apart_than_the_gap(judged_by_grey):
     found = ranked(judged_by_grey([(5, 10, 10), (10, 10, 10)]), 2)  # exactly one half apart
-    assert MinimumGap(0.49)(found) is found
-    dropped = MinimumGap(0.5)(found)
+    assert check_gap(found, 0.49) is found
+    dropped = check_gap(found, 0.5)
     assert isinstance(dropped, Drop) and dropped.reason == "too alike"
     assert "1.0000 and 0.5000: 0.5000 apart" in dropped.detail
     equal = ranked(judged_by_grey([(5, 10, 10), (5, 1, 1)]), 2)
-    assert isinstance(MinimumGap(0.0)(equal), Drop)
+    assert isinstance(check_gap(equal, 0.0), Drop)
 
 
 def test_a_judge_without_an_answer_for_one_candidate_costs_the_row(judged_by_grey):
-    lost = ScoreCandidates(judged_by_grey([(5, 10, 10), "I like it!", (1, 1, 1)]).reward())(drawn(3))
+    lost = ScoreCandidates(judged_by_grey([(5, 10, 10), "I like it!", (1, 1, 1)]))(drawn(3))
     assert isinstance(lost, Drop) and lost.fault and lost.reason == "judge failed" and "grey" in lost.detail
 
 
 def test_a_clip_folder_ranks_in_the_judge_s_place(judged_by_grey, tmp_path):
     clip = save_clip(tmp_path)
-    found = ScoreCandidates(judged_by_grey([(5, 8, 7)] * 4).reward(), LazyImageTextModel(str(clip)))(drawn(4))
+    found = ScoreCandidates(judged_by_grey([(5, 8, 7)] * 4), partial(open_image_text_model, str(clip)))(drawn(4))
     assert isinstance(found, RankedCandidates) and found.ranker == str(clip) and "grey" in found.judge
     cosines = ImageTextModel(clip).score(candidates(4), [REQUEST.prompt] * 4)
     assert found.best.number == int(np.argmax(cosines)) and found.worst.number == int(np.argmin(cosines))
@@ -132,7 +133,7 @@ def test_the_input_as_it_was_is_rejected_with_a_hole_where_filling_has_to_make(j
         request = SetRequest(
             "a", id="p", task=task, caption="a", instruction="a", images=(photo,), mask=mask, turn=UNEDITED
         )
-        row, files = EncodePair("m")(ranked(judged_by_grey([(2, 10, 10), (2, 10, 10)]), 2, request))
+        row, files = encode_pair(ranked(judged_by_grey([(2, 10, 10), (2, 10, 10)]), 2, request), "m")
         assert (row["id"], row["kind"], row["gap"]) == ("p-unedited", "unedited", None)
         found.append(np.asarray(Image.open(io.BytesIO(files[row["rejected"]]))))
     assert (found[0][16:48, 16:48] == BLANK).all() and (found[0][:16] == (10, 200, 10)).all()
@@ -172,7 +173,7 @@ def test_every_image_task_is_drawn_at_another_size_with_what_it_keeps_in_its_pla
 def test_typeset_texts_stand_on_every_candidate_letter_for_letter(craft):
     prompt = 'Poster with a boat, title "HARBOUR NIGHT" at the top.'
     request = SetRequest(prompt, id="p", caption=prompt)
-    found = ScoreCandidates(LazyCritic("rules").reward())(
+    found = ScoreCandidates(partial(open_judge, "rules"))(
         Draw(ModelAt(str(craft)), 2, 0, size=Size(256, 384), typeset=True)(request)
     )
     assert isinstance(found, RankedCandidates)
@@ -293,7 +294,7 @@ def test_the_command_exits_with_what_happened(craft, omni, tmp_path):
 
 def test_the_validator_and_the_page_know_pairs(judged_by_grey, tmp_path):
     found = ranked(judged_by_grey([(3, 10, 10), (9, 10, 10)]), 2)
-    row, files = EncodePair("m")(found)
+    row, files = encode_pair(found, "m")
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
     lines(tmp_path / "samples.jsonl", row)

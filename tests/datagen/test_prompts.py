@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,24 +17,27 @@ from PIL import Image, ImageDraw
 from tiny_clip import save_clip
 
 from posterkit import typeset
+from posterkit.critic import open_critic
 from posterkit.datagen.best_of_n import (
     Candidate,
-    EarlyFilter,
     FilteredCandidates,
-    ImageTextFilter,
-    KeepBest,
-    TextFilter,
+    check_agreement,
+    check_texts,
+    drop_no_posters,
+    fault_of,
+    keep_best,
     text_recall,
 )
 from posterkit.datagen.drawing import Draw, DrawnPosters, ModelAt
 from posterkit.datagen.engine import Drop
-from posterkit.datagen.lazy_models import LazyCritic, LazyImageTextModel
+from posterkit.datagen.lazy_models import open_image_text_model, open_judge
 from posterkit.datagen.prompts import (
     THEMES,
     PosterPrompts,
-    Writer,
     check_count,
     language_of,
+    open_writer,
+    rewrite_prose,
     text_like,
     with_article,
     without_text_sentences,
@@ -45,6 +49,7 @@ from posterkit.datasets.sample_files import encode_sample
 from posterkit.datasets.validation import validate
 from posterkit.llm.client import AnswerError
 from posterkit.pipelines.postercraft import PosterCraftPipeline
+from posterkit.pipelines.segmenters import open_segmenter
 from posterkit.prompts import PosterBrief, quoted_texts
 from posterkit.rewards.models.image_text import ImageTextModel
 from posterkit.schema import DrawnText
@@ -152,7 +157,7 @@ def test_a_model_words_the_prompt_and_keeps_its_texts():
     better = f'A richer scene. "{draft.texts[0]}" above, "{draft.texts[1]}" below.'
     with servers() as start:
         server = start(says(better))
-        made = Writer(server.url, "wise")(draft)
+        made = rewrite_prose(draft, partial(open_writer, server.url, "wise"))
         (_, _, body) = server.asked[0]
     assert made.prompt == better and made.texts == draft.texts and "wise" in made.by and made.why_not is None
     assert draft.prompt in body["messages"][1]["content"]
@@ -161,7 +166,7 @@ def test_a_model_words_the_prompt_and_keeps_its_texts():
 def test_a_model_that_changes_a_text_is_not_listened_to():
     draft = PROMPTS[0]
     with servers() as start:
-        made = Writer(start(says('Only "SALE" now.')).url, "wise")(draft)
+        made = rewrite_prose(draft, partial(open_writer, start(says('Only "SALE" now.')).url, "wise"))
     assert made.prompt == draft.prompt and made.by == "rules" and "lacks the text" in (made.why_not or "")
 
 
@@ -169,7 +174,7 @@ def test_a_writer_without_an_answer_costs_the_row():
     with servers() as start:
         server = start(lambda handler, body: reply(handler, b"no", 400))
         with pytest.raises(AnswerError, match="status 400"):
-            Writer(server.url, "wise")(PROMPTS[0])
+            rewrite_prose(PROMPTS[0], partial(open_writer, server.url, "wise"))
 
 
 def run(tool: str, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -235,19 +240,19 @@ NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (480, 320, 3),
      (Image.linear_gradient("L").convert("RGB"), "no subject")],
 )  # fmt: skip
 def test_pictures_that_are_no_posters_are_named(picture, why):
-    assert EarlyFilter().fault(picture, []) == why
+    assert fault_of(picture, [], open_segmenter("rules")) == why
 
 
 def test_the_early_filter_keeps_what_is_left_and_drops_a_prompt_without_any():
-    found = EarlyFilter()(drawn(NOISE, poster(), NOISE))
+    found = drop_no_posters(drawn(NOISE, poster(), NOISE))
     assert isinstance(found, FilteredCandidates) and len(found.candidates) == 1 and found.lost == {"noise": 2}
-    lost = EarlyFilter()(drawn(NOISE, NOISE, Image.new("RGB", (320, 480))))
+    lost = drop_no_posters(drawn(NOISE, NOISE, Image.new("RGB", (320, 480))))
     assert isinstance(lost, Drop) and lost.reason == "noise" and lost.detail == "blank 1, noise 2"
     assert lost.picture is not None
 
 
 def test_the_text_filter_asks_for_the_words_of_the_prompt():
-    keep = TextFilter(LazyCritic("rules"), 0.7)
+    keep = partial(check_texts, open_critic=partial(open_critic, "rules"), least=0.7)
     found = keep(sifted(poster(), poster("HELLO WORLD"), poster("GOODBYE MOON")))
     assert (
         isinstance(found, FilteredCandidates)
@@ -273,10 +278,10 @@ def test_the_image_text_filter_keeps_what_the_model_says_fits(tmp_path):
     item = sifted(poster(), NOISE)
     said = ImageTextModel(folder).score([poster(), NOISE], [item.request.prompt] * 2)
     between = sum(said) / 2
-    found = ImageTextFilter(LazyImageTextModel(folder), between)(item)
+    found = check_agreement(item, partial(open_image_text_model, folder), between)
     assert isinstance(found, FilteredCandidates) and found.lost == {"does not fit its prompt": 1}
     assert found.candidates[0].scores["agreement"] == pytest.approx(max(said), abs=1e-4)
-    assert isinstance(ImageTextFilter(LazyImageTextModel(folder), 1.1)(item), Drop)
+    assert isinstance(check_agreement(item, partial(open_image_text_model, folder), 1.1), Drop)
 
 
 def test_the_best_candidate_becomes_a_finished_poster():
@@ -284,7 +289,7 @@ def test_the_best_candidate_becomes_a_finished_poster():
     weak, strong = (Candidate(poster(), texts, {"agreement": score}) for score in (0.1, 0.3))
     request = a_request('A disc. "HELLO WORLD".', theme="nature", split="heldout")
     item = FilteredCandidates(request, (weak, strong, weak), Counter(noise=1), {"agreement": {"by": "clip"}})
-    made = KeepBest(LazyCritic("rules").reward(), "CC0-1.0", "tiny")(item)
+    made = keep_best(item, partial(open_judge, "rules"), "CC0-1.0", "tiny")
     assert made.task == "text" and made.caption == 'A disc. "HELLO WORLD".' and made.split == "heldout"
     assert made.judged["agreement"] == {"by": "clip", "said": 0.3}
     assert made.judged["candidates"] == {"by": "tiny", "said": {"drawn": 4, "noise": 1}}
@@ -293,7 +298,7 @@ def test_the_best_candidate_becomes_a_finished_poster():
 
 
 def test_without_an_image_text_model_a_judge_ranks():
-    made = KeepBest(LazyCritic("rules").reward(), "", "tiny")(sifted(NOISE, poster("HELLO WORLD")))
+    made = keep_best(sifted(NOISE, poster("HELLO WORLD")), partial(open_judge, "rules"), "", "tiny")
     assert (made.target == np.asarray(poster("HELLO WORLD"))).all()
     assert made.judged["worth"]["by"].startswith("text+aesthetics+agreement ")
 

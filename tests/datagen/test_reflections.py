@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,15 +15,16 @@ from grey_judge import candidates, grey_judge, level, level_of
 from PIL import Image
 
 from posterkit import PosterCraftPipeline
+from posterkit.critic import open_critic
 from posterkit.datagen.drawing import DrawnPosters
 from posterkit.datagen.engine import Drop
-from posterkit.datagen.lazy_models import LazyCritic
+from posterkit.datagen.lazy_models import open_judge
 from posterkit.datagen.preferences import (
     CriticisedDraft,
-    EncodeReflection,
     RankedCandidates,
     ScoreCandidates,
-    SuggestImprovements,
+    encode_reflection,
+    suggest_improvements,
 )
 from posterkit.datagen.report import write_report
 from posterkit.datagen.requests import SetRequest
@@ -39,23 +41,23 @@ def start():
         yield starting
 
 
-def rows(judge: LazyCritic, count: int, prompt: str = "a prompt", images=None) -> list[CriticisedDraft | Drop]:
+def rows(judge: str, count: int, prompt: str = "a prompt", images=None) -> list[CriticisedDraft | Drop]:
     """What comes of each turn of a prompt."""
     made = []
     for turn in range(count - 1):
         request = SetRequest(prompt, id="p", caption=prompt, turn=turn)
-        found = ScoreCandidates(judge.reward(), whole=True)(
+        found = ScoreCandidates(partial(open_judge, judge), whole=True)(
             DrawnPosters(request, images or candidates(count), tuple(range(count)))
         )
         assert isinstance(found, RankedCandidates), found
-        made.append(SuggestImprovements(judge)(found))
+        made.append(suggest_improvements(found, partial(open_critic, judge)))
     return made
 
 
 def test_each_but_the_best_is_a_draft_and_the_judge_sees_it_before_the_best(start):
     server = grey_judge(start, MARKS, lambda seen: (f"Change {seen}.", "Use calmer colours."))
-    made = rows(LazyCritic(server.url), 5)
-    written = [EncodeReflection("m")(one) for one in made]
+    made = rows(server.url, 5)
+    written = [encode_reflection(one, "m") for one in made]
     assert [row["id"] for row, _ in written] == ["p-0", "p-1", "p-2", "p-3"]
     assert [level_of(files[row["draft"]]) for row, files in written] == [0, 1, 2, 3]
     assert {level_of(files[row["target"]]) for row, files in written} == {4}
@@ -66,7 +68,7 @@ def test_each_but_the_best_is_a_draft_and_the_judge_sees_it_before_the_best(star
 
 def test_a_draft_as_good_as_the_best_teaches_nothing(start):
     server = grey_judge(start, [(5, 5, 5), (5, 6, 4), (1, 1, 1)])
-    first, second = rows(LazyCritic(server.url), 3)
+    first, second = rows(server.url, 3)
     assert isinstance(first, Drop) and first.reason == "as good as the best" and not first.fault
     assert (
         isinstance(second, CriticisedDraft) and level(second.draft.image) == 2 and level(second.found.best.image) == 0
@@ -75,12 +77,12 @@ def test_a_draft_as_good_as_the_best_teaches_nothing(start):
 
 def test_words_about_a_second_picture_cost_the_row_whoever_says_them(start):
     server = grey_judge(start, MARKS, lambda seen: ("Take the colours of the second picture.", "y"))
-    (lost,) = rows(LazyCritic(server.url), 2)
+    (lost,) = rows(server.url, 2)
     assert isinstance(lost, Drop) and lost.reason == "judge failed" and lost.fault
     assert "speaks of another picture" in lost.detail
     # the rules repeat what the prompt quotes
     images = (Image.new("RGB", (128, 192), "white"), Image.effect_noise((128, 192), 90).convert("RGB"))
-    (lost,) = rows(LazyCritic("rules"), 2, 'Poster with the title "THE OTHER PICTURE".', images)
+    (lost,) = rows("rules", 2, 'Poster with the title "THE OTHER PICTURE".', images)
     assert isinstance(lost, Drop) and lost.reason == "speaks of another picture" and not lost.fault
 
 
@@ -88,8 +90,8 @@ def test_words_about_a_second_picture_cost_the_row_whoever_says_them(start):
 def a_set(start, tmp_path) -> Path:
     server = grey_judge(start, MARKS, lambda seen: ("Show a larger boat.", "Use <calm> colours."))
     with (tmp_path / "samples.jsonl").open("w") as index:
-        for one in rows(LazyCritic(server.url), 3):
-            row, files = EncodeReflection("m")(one)
+        for one in rows(server.url, 3):
+            row, files = encode_reflection(one, "m")
             index.write(json.dumps(row) + "\n")
             for name, content in files.items():
                 (tmp_path / name).write_bytes(content)

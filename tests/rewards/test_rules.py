@@ -9,7 +9,7 @@ import pytest
 from drawn_posters import SIZE, cluttered, noise, poster, with_credits
 from PIL import Image, ImageFilter
 
-from posterkit.datagen.lazy_models import LazyCritic
+from posterkit.datagen.lazy_models import open_judge, score_posters
 from posterkit.rewards import open_reward
 from posterkit.schema import PosterRequest
 
@@ -23,7 +23,7 @@ def score() -> Score:
 
 
 def scored(source: str, image: Image.Image, prompt: str) -> dict[str, Any]:
-    (result,) = LazyCritic(source).reward().score([image], prompt)
+    (result,) = score_posters(open_judge(source), [image], prompt)
     return {"why": result.why, **result.parts}
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from random import Random
 
 from posterkit.datagen.engine import Drop
 from posterkit.datagen.omni import global_tasks, local_tasks
 from posterkit.datagen.omni.motifs import palette_of
-from posterkit.datagen.omni.painters import LazyPainter
-from posterkit.datagen.omni.posters import CannotBuild, PosterTask, TaskInputs
+from posterkit.datagen.omni.painters import Painter
+from posterkit.datagen.omni.posters import CannotBuild, PosterTask
 from posterkit.schema import DrawnText, PosterSample, Region
 from posterkit.synthetic import background_name
 from posterkit.tasks import TASKS
@@ -17,28 +17,15 @@ from posterkit.tasks import TASKS
 BUILDERS = local_tasks.BUILDERS | global_tasks.BUILDERS
 
 
-@dataclass(frozen=True)
-class BuildTask:
+def build_task(item: PosterTask, seed: int, open_painter: Callable[[], Painter]) -> PosterSample | Drop:
     """References, mask and words of a task; the target is the finished poster itself."""
-
-    seed: int
-    painter: LazyPainter
-
-    def __call__(self, item: PosterTask) -> PosterSample | Drop:
-        rng = Random(f"{self.seed} {item.task} {item.number}")
-        try:
-            inputs = BUILDERS[item.task](item.poster, rng, self.painter)
-        except CannotBuild as why:
-            return Drop(why.reason, f"{item.poster.name}, {item.task}: {why.detail}", item.poster.picture)
-        return _sample(item, inputs, self.painter.open().name)
-
-
-def _sample(item: PosterTask, inputs: TaskInputs, painter: str) -> PosterSample:
-    poster = item.poster
-    if inputs.painted:
-        poster = poster.with_answer("references", f"painter {painter}", inputs.how)
-    else:
-        poster = poster.with_answer("references", "rules", inputs.how)
+    rng, painter, poster = Random(f"{seed} {item.task} {item.number}"), open_painter(), item.poster
+    try:
+        inputs = BUILDERS[item.task](poster, rng, painter)
+    except CannotBuild as why:
+        return Drop(why.reason, f"{poster.name}, {item.task}: {why.detail}", poster.picture)
+    by = f"painter {painter.name}" if inputs.painted else "rules"
+    poster = poster.with_answer("references", by, inputs.how)
     pixels, texts = poster.pixels, poster.texts or ()
     return PosterSample(
         id=f"{item.task}-{item.number:08d}", task=item.task, target=pixels,

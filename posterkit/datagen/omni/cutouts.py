@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from posterkit.datagen.omni.painters import LazyPainter
+from posterkit.datagen.omni.painters import Painter
 from posterkit.datagen.omni.posters import SourcePoster
 from posterkit.layout import Box as Area
 from posterkit.pipelines.segmenters import Box
@@ -47,12 +47,12 @@ def text_area(poster: SourcePoster, boxes: Sequence[Box]) -> np.ndarray:
 
 
 @lru_cache(2)
-def background_of(poster: SourcePoster, painter: LazyPainter, seed: int) -> Image.Image:
+def background_of(poster: SourcePoster, painter: Painter, seed: int) -> Image.Image:
     """The poster with subjects and texts painted over."""
     hole = text_area(poster, [text.box for text in poster.texts or ()])
     for subject in poster.subjects:
         hole |= grown(subject.mask > 0, 0.02)
-    return painter.open()(poster.picture, hole, GROUND, seed)
+    return painter(poster.picture, hole, GROUND, seed)
 
 
 def cut_subject(poster: SourcePoster, number: int) -> Cutout:
@@ -102,7 +102,7 @@ def veiled(canvas: Image.Image, boxes: Sequence[Box], ink: Color) -> Image.Image
     return tinted(canvas, [(underlay(canvas.size, areas, alpha), tint)]) if alpha > 0 else canvas
 
 
-def reshaped(ground: Image.Image, size: tuple[int, int], painter: LazyPainter, seed: int) -> Image.Image:
+def reshaped(ground: Image.Image, size: tuple[int, int], painter: Painter, seed: int) -> Image.Image:
     """A ground in another shape: scaled to lie between cut and contained, what is then missing painted on."""
     cover, contain = (pick(size[0] / ground.width, size[1] / ground.height) for pick in (max, min))
     scale = (cover * contain) ** 0.5
@@ -112,4 +112,4 @@ def reshaped(ground: Image.Image, size: tuple[int, int], painter: LazyPainter, s
     canvas.paste(scaled, (x, y))
     hole = np.ones((size[1], size[0]), bool)
     hole[max(0, y) : y + scaled.height, max(0, x) : x + scaled.width] = False
-    return painter.open()(canvas, hole, GROUND, seed) if hole.any() else canvas
+    return painter(canvas, hole, GROUND, seed) if hole.any() else canvas

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from posterkit.datagen.omni.cutouts import background_of, paste, reshaped
 from posterkit.datagen.omni.motifs import draw_motif, drawing_style, duotone, inside, palette_of
-from posterkit.datagen.omni.painters import LazyPainter
+from posterkit.datagen.omni.painters import Painter
 from posterkit.datagen.omni.posters import CannotBuild, SourcePoster, TaskInputs, seed_of
 from posterkit.datagen.prompts import LANGUAGES, text_like, with_article, word_list
 from posterkit.pipelines.segmenters import Box
@@ -33,7 +33,7 @@ TALL = (
 WIDE = (((0.54, 0.12, 0.94, 0.9), "left-column"), ((0.06, 0.12, 0.46, 0.9), "right-column"))
 
 
-def layout_driven(poster: SourcePoster, rng: Random, painter: LazyPainter) -> TaskInputs:
+def layout_driven(poster: SourcePoster, rng: Random, painter: Painter) -> TaskInputs:
     """Reference 0 has the poster's arrangement: its wireframe, or other content and colours in the same places."""
     if rng.random() < 0.4:
         return TaskInputs([np.asarray(wireframe(poster))], poster.caption, how="wireframe")
@@ -61,7 +61,7 @@ def wireframe(poster: SourcePoster) -> Image.Image:
     return image
 
 
-def style_driven(poster: SourcePoster, rng: Random, painter: LazyPainter) -> TaskInputs:
+def style_driven(poster: SourcePoster, rng: Random, painter: Painter) -> TaskInputs:
     """Reference 0 has the poster's colours, ground and way of drawing; subject, texts, places and shape are others."""
     size = fit_area((round(1000 * rng.choice(ASPECTS)), 1000), min(Size(*poster.picture.size).area, 768 * 768))
     ground = background_of(poster, painter, seed_of(poster.name)).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -77,17 +77,17 @@ def style_driven(poster: SourcePoster, rng: Random, painter: LazyPainter) -> Tas
 
 
 def _filled(
-    canvas: Image.Image, boxes: list[Box], colors: ColorScheme, style: str, rng: Random, painter: LazyPainter
+    canvas: Image.Image, boxes: list[Box], colors: ColorScheme, style: str, rng: Random, painter: Painter
 ) -> Image.Image:
     """Other content in each box: painted where the painter draws, else a motif."""
-    paint, entities = painter.open(), word_list("entities")
+    entities = word_list("entities")
     for x0, y0, x1, y1 in boxes:
-        if paint.draws:
+        if painter.draws:
             hole = Image.new("L", canvas.size, 0)
             radius = 0.3 * min(x1 - x0, y1 - y0)
             ImageDraw.Draw(hole).rounded_rectangle((x0, y0, x1 - 1, y1 - 1), radius=radius, fill=255)
             entity = rng.choice(entities[rng.choice(sorted(entities))])[LANGUAGES.index("en")]
-            canvas = paint(canvas, np.asarray(hole) > 0, with_article(entity), rng.getrandbits(31))
+            canvas = painter(canvas, np.asarray(hole) > 0, with_article(entity), rng.getrandbits(31))
         else:
             canvas = canvas.copy()
             motif = draw_motif(rng, colors, style, max(48, x1 - x0, y1 - y0))

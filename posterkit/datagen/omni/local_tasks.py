@@ -20,7 +20,7 @@ from posterkit.datagen.omni.cutouts import (
     text_area,
     veiled,
 )
-from posterkit.datagen.omni.painters import LazyPainter
+from posterkit.datagen.omni.painters import Painter
 from posterkit.datagen.omni.portraits import portrait
 from posterkit.datagen.omni.posters import CannotBuild, SourcePoster, TaskInputs, seed_of
 from posterkit.datagen.omni.rearrangement import rearranged
@@ -36,7 +36,7 @@ HOLE = (0.03, 0.45)  # share of the poster that is erased
 MARGIN = 0.03  # of the longer side, left around a subject that must stay inside
 
 
-def extending(poster: SourcePoster, rng: Random, painter: LazyPainter) -> TaskInputs:
+def extending(poster: SourcePoster, rng: Random, painter: Painter) -> TaskInputs:
     """Reference 0 is a rectangle of the poster with the whole main subject in it.
 
     Raises:
@@ -61,7 +61,7 @@ def extending(poster: SourcePoster, rng: Random, painter: LazyPainter) -> TaskIn
     return TaskInputs([photo], _short(poster, rng), mask=mask, placed=box, subject=poster.subjects[0].box, how="crop")
 
 
-def filling(poster: SourcePoster, rng: Random, painter: LazyPainter) -> TaskInputs:
+def filling(poster: SourcePoster, rng: Random, painter: Painter) -> TaskInputs:
     """Reference 0 is the poster with a subject, a text or an area erased; the mask says where.
 
     Raises:
@@ -111,7 +111,7 @@ def _erased_area(poster: SourcePoster, rng: Random) -> tuple[np.ndarray, str | N
 _ERASED = {"subject": _erased_subject, "text": _erased_text, "area": _erased_area}
 
 
-def rescaling(poster: SourcePoster, rng: Random, painter: LazyPainter) -> TaskInputs:
+def rescaling(poster: SourcePoster, rng: Random, painter: Painter) -> TaskInputs:
     """Reference 0 is the poster rearranged for another shape: its parts lifted off and set down on a new ground.
 
     The finished poster is the target, since a target must be clean; what the rearrangement leaves behind (a smooth
@@ -147,7 +147,7 @@ def _with_texts(canvas: Image.Image, cuts: Sequence[Cutout], boxes: Sequence[Box
     return canvas
 
 
-def id_driven(poster: SourcePoster, rng: Random, painter: LazyPainter) -> TaskInputs:
+def id_driven(poster: SourcePoster, rng: Random, painter: Painter) -> TaskInputs:
     """A reference for each subject: it alone, in another pose and light, on another ground; never the target's pixels.
 
     Raises:

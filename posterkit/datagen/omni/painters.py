@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -45,18 +44,6 @@ class Painter(Protocol):
             prompt: what the hole shows, in words.
         """
         ...
-
-
-@dataclass(frozen=True)
-class LazyPainter:
-    """A painter by its name; each process opens its own, see `open_painter`."""
-
-    source: str
-    steps: int | None = None
-    device: str | None = None
-
-    def open(self) -> Painter:
-        return open_painter(self.source, self.steps, self.device)
 
 
 @opened_once()

@@ -10,7 +10,7 @@ from PIL import Image
 from scipy import ndimage
 
 from posterkit.datagen.omni.cutouts import cut_subject
-from posterkit.datagen.omni.painters import LazyPainter
+from posterkit.datagen.omni.painters import Painter
 from posterkit.datagen.omni.posters import CannotBuild, SourcePoster
 from posterkit.sizing import Size
 from posterkit.synthetic.palettes import NEUTRALS
@@ -20,7 +20,7 @@ COPIED = 0.001  # share of such windows that chance may bring
 _ODD = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93, 0xA0761D6478BD642F)
 
 
-def portrait(poster: SourcePoster, number: int, size: Size, rng: Random, painter: LazyPainter) -> Image.Image:
+def portrait(poster: SourcePoster, number: int, size: Size, rng: Random, painter: Painter) -> Image.Image:
     """One subject of a poster as a picture of its own.
 
     Raises:
@@ -33,8 +33,7 @@ def portrait(poster: SourcePoster, number: int, size: Size, rng: Random, painter
     y = min(y, size.height - posed.height)
     made = canvas.copy()
     made.paste(posed, (x, y), posed.getchannel("A"))
-    paint = painter.open()
-    if paint.draws:
+    if painter.draws:
         there = np.zeros((size.height, size.width), bool)
         there[y : y + posed.height, x : x + posed.width] = np.asarray(posed.getchannel("A")) > 8
         around = ndimage.distance_transform_edt(~there) > 0.02 * max(size)  # type: ignore[operator]
@@ -42,7 +41,7 @@ def portrait(poster: SourcePoster, number: int, size: Size, rng: Random, painter
         rim[1:-1, 1:-1] = True
         if (around & rim).any():
             words = "a plain studio background with a soft shadow, nothing else"
-            made = paint(made, around & rim, words, rng.getrandbits(31))
+            made = painter(made, around & rim, words, rng.getrandbits(31))
     share = copied_share(np.asarray(made), poster.pixels)
     if share > COPIED:
         raise CannotBuild("a copy", f"{share:.1%} of reference {number} stands in the target, pixel by pixel")

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from posterkit.datagen.engine import Drop
-from posterkit.datagen.lazy_models import LazyCritic
+from posterkit.datagen.lazy_models import OpenCritic
 from posterkit.datagen.picture_folder import fingerprint, list_pictures, read_caption
 from posterkit.datagen.prompts import language_of
 from posterkit.datasets.dataset import INDEX, PosterDataset
@@ -203,25 +203,19 @@ def _dataset(path: Path) -> PosterDataset:
     return PosterDataset(path, tasks=("text",))
 
 
-@dataclass(frozen=True)
-class ReadTexts:
-    """A step that reads a poster's texts and, where it has no caption, writes one."""
-
-    judge: LazyCritic
-
-    def __call__(self, job: PosterTask) -> PosterTask | Drop:
-        found = _with_texts(self.judge, job.poster)
-        return found if isinstance(found, Drop) else replace(job, poster=found)
+def read_texts(job: PosterTask, open_critic: OpenCritic) -> PosterTask:
+    """Read a poster's texts and, where it has no caption, write one."""
+    return replace(job, poster=_with_texts(open_critic, job.poster))
 
 
 @lru_cache(2)
-def _with_texts(judge: LazyCritic, poster: SourcePoster) -> SourcePoster:
+def _with_texts(open_critic: OpenCritic, poster: SourcePoster) -> SourcePoster:
     if poster.texts is None:
-        critic = judge.open()
+        critic = open_critic()
         texts = spelt_as_in(poster.caption, critic.texts(poster.picture))
         poster = poster.with_answer("texts", critic.name, len(texts), texts=texts)
     if not poster.caption:
-        critic = judge.open()
+        critic = open_critic()
         words = critic.caption(poster.picture)
         poster = poster.with_answer("caption", critic.name, words, caption=words)
     assert poster.texts is not None
@@ -256,16 +250,10 @@ def _folded(text: str) -> str:
     return "".join(letter for letter in text.casefold() if letter.isalnum())
 
 
-@dataclass(frozen=True)
-class FindSubjects:
-    """A step that finds a poster's subjects; a poster without one is dropped."""
-
-    segmenter: str
-    device: str | None = None
-
-    def __call__(self, job: PosterTask) -> PosterTask | Drop:
-        found = _with_subjects(self.segmenter, self.device, job.poster)
-        return found if isinstance(found, Drop) else replace(job, poster=found)
+def find_subjects(job: PosterTask, segmenter: str, device: str | None = None) -> PosterTask | Drop:
+    """Find a poster's subjects; a poster without one is dropped."""
+    found = _with_subjects(segmenter, device, job.poster)
+    return found if isinstance(found, Drop) else replace(job, poster=found)
 
 
 @lru_cache(2)
