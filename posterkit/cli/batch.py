@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from posterkit.arguments import whole
 from posterkit.cli import options
 from posterkit.tasks import TASKS, parse_anchor
 
@@ -18,7 +19,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="the folder of the posters")
     command.add_argument("--task", default="", help="for rows that name none: " + ", ".join(TASKS))
     command.add_argument("--prompt", default="", help="for rows that have none")
-    command.add_argument("--batch-size", type=options.whole(1), metavar="N", help="posters drawn in one call")
+    command.add_argument("--batch-size", type=whole(1), metavar="N", help="posters drawn in one call")
     command.add_argument("--svg", action="store_true", help="each poster also as NAME.svg, with live text")
     command.add_argument("--pdf", action="store_true", help="each poster also as NAME.pdf, with live text")
     command.add_argument("--psd", action="store_true", help="each poster also as NAME.psd, in layers")

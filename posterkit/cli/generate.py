@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from posterkit import __version__
+from posterkit.arguments import whole
 from posterkit.cli import options
 from posterkit.messages import printable
 from posterkit.tasks import MOST_CANDIDATES
@@ -29,7 +30,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group = command.add_argument_group("a second look")
     group.add_argument(
-        "--refine", type=options.whole(1, MOST_CANDIDATES), metavar="N",
+        "--refine", type=whole(1, MOST_CANDIDATES), metavar="N",
         help="redraw it by a critic's suggestions, at most N times, as long as the reward likes it better",
     )  # fmt: skip
     group.add_argument(

@@ -8,12 +8,12 @@ import sys
 import traceback
 from collections.abc import Sequence
 from types import ModuleType
-from typing import NoReturn
 
 from posterkit import __version__
+from posterkit.arguments import WRONG_CALL, LineParser
 from posterkit.messages import printable
 
-DONE, SOME_FAILED, WRONG_CALL, INTERRUPTED = 0, 1, 2, 130
+SOME_FAILED, INTERRUPTED = 1, 130
 
 COMMANDS = {
     "generate": "One poster from a prompt, or again from a poster's own record.",
@@ -27,16 +27,7 @@ COMMANDS = {
     "train": "A training recipe, as `python train/RECIPE.py` runs it.",
     "data": "A tool that builds a data set, as `python data_tools/TOOL.py` runs it.",
 }
-
-
 _VERBATIM = ("--text", "--prompt", "--negative-prompt")  # options whose value is a designer's words
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(WRONG_CALL, f"posterkit: {message} (see {self.prog} --help)\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,10 +64,10 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, ModuleType]:
     Raises:
         SystemExit: help was asked for, or the call is wrong.
     """
-    parser = _Parser(prog="posterkit", description="Make posters with diffusion models.")
+    parser = LineParser(prog="posterkit", description="Make posters with diffusion models.")
     parser.add_argument("--version", action="version", version=f"posterkit {__version__}")
     commands = parser.add_subparsers(
-        title="commands", dest="command", required=True, metavar="COMMAND", parser_class=_Parser
+        title="commands", dest="command", required=True, metavar="COMMAND", parser_class=LineParser
     )
     for name, what in COMMANDS.items():
         command = commands.add_parser(name, help=what, description=what)
@@ -89,7 +80,8 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, ModuleType]:
 
 
 def _module(command: str) -> ModuleType:
-    return importlib.import_module(f"posterkit.cli.{command.replace('-', '_')}")
+    name = "recipes" if command in ("train", "data") else command.replace("-", "_")
+    return importlib.import_module(f"posterkit.cli.{name}")
 
 
 def _joined(argv: Sequence[str], command: argparse.ArgumentParser) -> list[str]:

@@ -1,4 +1,7 @@
-"""Runs the recipes of `train/` and `data_tools/`: beside the package in a checkout, in share/posterkit of a wheel."""
+"""`posterkit train RECIPE` and `posterkit data TOOL`: runs the files of `train/` and `data_tools/`.
+
+They lie beside the package in a checkout, in share/posterkit of a wheel.
+"""
 
 from __future__ import annotations
 
@@ -58,18 +61,19 @@ def find_recipe(kind: Kind, name: str) -> Path:
     return recipe_root() / kind / f"{stem}.py"
 
 
-def add_options(command: argparse.ArgumentParser, kind: Kind, metavar: str) -> None:
+def add_options(command: argparse.ArgumentParser) -> None:
     """The recipe's name, and everything behind it for the recipe itself."""
-    command.add_argument("recipe", nargs="?", metavar=metavar, help="its name; without one the names are listed")
+    command.add_argument("recipe", nargs="?", metavar="RECIPE", help="its name; without one the names are listed")
     command.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="for the recipe, such as --help")
 
 
-def run(kind: Kind, args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Run a recipe in this process, as `python train/RECIPE.py ARGUMENTS` does; its exit code.
 
     Raises:
         ValueError: there is none of that name.
     """
+    kind: Kind = "train" if args.command == "train" else "data_tools"
     if args.recipe is None:
         print("\n".join(recipe_names(kind)))
         return 0

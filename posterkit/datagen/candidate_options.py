@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from posterkit.arguments import typed
 from posterkit.critic import RULES, open_critic
 from posterkit.datagen.command_line import ToolParser, positive_int, size
 from posterkit.datagen.drawing import Draw, ModelAt
@@ -17,6 +17,8 @@ from posterkit.datagen.requests import SetRequests, read_requests
 from posterkit.pipelines.registry import family_for, family_of
 from posterkit.sizing import Size, check_on_grid
 from posterkit.tasks import TASKS, TEXT
+
+share = typed(float, "a number from 0 to 1", lambda value: 0 <= value <= 1)
 
 
 class CandidateOptions(ToolParser):
@@ -75,14 +77,6 @@ class CandidateOptions(ToolParser):
                 f"--gate-{name}", type=share, default=least, metavar="S",
                 help=f"the least that the judge says of the best poster's {name}, 0 to 1 (default {least:g})",
             )  # fmt: skip
-
-
-def share(text: str) -> float:
-    """A number from 0 to 1, for argparse."""
-    with suppress(ValueError):
-        if 0 <= (value := float(text)) <= 1:
-            return value
-    raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, found {text!r}")
 
 
 def requests_of(given: argparse.Namespace, turns: int) -> SetRequests:

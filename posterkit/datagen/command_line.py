@@ -14,13 +14,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from posterkit.arguments import WRONG_CALL, LineParser, typed, whole
 from posterkit.datagen.engine import Flow, FlowResult, ShardFormat, run_flow, shorten_warnings
 from posterkit.sizing import Size
 
-SOME_FAILED, WRONG_CALL = 1, 2
+SOME_FAILED = 1
+positive_int, one_in = whole(1), whole(0)  # one in how many, 0 for none
 
 
-class ToolParser(argparse.ArgumentParser):
+class ToolParser(LineParser):
     """The options that data tools share, `--out` and how to work; a tool adds its own."""
 
     def __init__(self, description: str | None, **more) -> None:
@@ -39,28 +41,13 @@ class ToolParser(argparse.ArgumentParser):
         add("--retry", action="store_true", help=again)
         add("--debug", action="store_true", help="show tracebacks")
 
-    def error(self, message: str) -> NoReturn:
-        self.exit(WRONG_CALL, f"posterkit: {message} (see {self.prog} --help)\n")
 
-
-def positive_int(text: str, least: int = 1) -> int:
-    """A whole number of at least `least`, for argparse."""
-    if not text.isdecimal() or int(text) < least:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, found {text!r}")
-    return int(text)
-
-
-def one_in(text: str) -> int:
-    """One in how many, 0 for none, for argparse."""
-    return positive_int(text, least=0)
-
-
-def size(text: str) -> Size:
-    """WxH in pixels, for argparse."""
-    width, cross, height = text.partition("x")
-    if not (cross and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise argparse.ArgumentTypeError(f"must be WIDTHxHEIGHT in pixels, such as 512x768; found {text!r}")
+def _size(text: str) -> Size:
+    width, _, height = text.partition("x")
     return Size(int(width), int(height))
+
+
+size = typed(_size, "WIDTHxHEIGHT in pixels, such as 512x768", lambda value: min(value) > 0)
 
 
 def make_set(flow: Flow, given: argparse.Namespace) -> FlowResult:
