@@ -107,6 +107,11 @@ def read_text(path: str | Path, *, within: str | Path | None = None, most: int =
         raise ValueError(f"{path}: not UTF-8 text") from None
 
 
+def table_lines(path: Path) -> list[str]:
+    """The lines of a table that is shipped with posterkit, without blank ones and those that begin with #."""
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+
+
 def read_yaml(text: str, what: str = "YAML") -> Any:
     """The value of a YAML document of plain values; None where it is empty.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 
 from posterkit.datasets.sample_files import Row
+from posterkit.documents import table_lines
 from posterkit.llm.client import LanguageModel
 from posterkit.llm.open_model import open_language_model, opened_once
 from posterkit.prompts import PosterBrief, quotes
@@ -56,10 +57,10 @@ def word_list(name: str) -> dict[str, tuple[tuple[str, str], ...]]:
     """A shipped bilingual list by section ("" where it has none): pairs of English and Chinese."""
     found: dict[str, list[tuple[str, str]]] = {}
     section = ""
-    for line in (WORDS / f"{name}.txt").read_text(encoding="utf-8").splitlines():
+    for line in table_lines(WORDS / f"{name}.txt"):
         if line.startswith("["):
             section = line.strip("[]")
-        elif line and not line.startswith("#"):
+        else:
             english, chinese = line.split(" | ")
             found.setdefault(section, []).append((english, chinese))
     return {section: tuple(pairs) for section, pairs in found.items()}

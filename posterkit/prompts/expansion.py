@@ -5,7 +5,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from posterkit.documents import table_lines
 from posterkit.llm.client import AnswerError, LanguageModel
 from posterkit.llm.open_model import open_language_model
 from posterkit.prompts.brief import PosterBrief
@@ -13,25 +15,9 @@ from posterkit.prompts.quotes import in_quotes, quoted_texts
 
 Expander = Callable[[PosterBrief], str]
 
+_ROWS = (row.split(": ") for row in table_lines(Path(__file__).parent / "directions.txt"))
 # what a theme suggests where the prompt says nothing: style, mood, background colour, composition
-_DIRECTIONS = {
-    "music": ("retro", "bold", "navy", "one large instrument or record as the focus"),
-    "film": ("photographic", "dramatic", "black", "a single figure against a wide setting"),
-    "food": ("flat", "fresh", "beige", "the dish large in the middle, seen from above"),
-    "sport": ("geometric", "energetic", "red", "a body in motion along a diagonal"),
-    "travel": ("flat", "bright", "teal", "a wide landscape with a low horizon"),
-    "nature": ("flat", "calm", "green", "plants that frame an open centre"),
-    "technology": ("gradient", "cool", "navy", "clean shapes on a quiet ground"),
-    "fashion": ("minimal", "elegant", "beige", "one garment with much empty space"),
-    "product": ("minimal", "fresh", "white", "the product alone on a stand"),
-    "festival": ("flat", "festive", "orange", "many small shapes around the title"),
-    "holiday": ("flat", "warm", "red", "one symbol of the day as the focus"),
-    "education": ("swiss", "calm", "blue", "a strict grid with one bold shape"),
-    "art": ("geometric", "bold", "white", "one abstract form as the focus"),
-    "children": ("cartoon", "playful", "yellow", "a friendly character in the middle"),
-    "charity": ("flat", "warm", "beige", "open hands or a simple heart as the focus"),
-}
-_PLAIN = ("minimal", "calm", "beige", "one strong focus and much empty space")
+_DIRECTIONS = {theme: said.split(" | ") for theme, said in _ROWS}
 
 # PosterCraft's inference recipe
 INSTRUCTION = """\
@@ -64,7 +50,7 @@ class Expansion:
 
 def expand_by_rules(brief: PosterBrief) -> str:
     """The prompt with what it leaves open: style, mood, background, composition by its theme, texts that it lacks."""
-    style, mood, color, composition = _DIRECTIONS.get(brief.theme or "", _PLAIN)
+    style, mood, color, composition = _DIRECTIONS.get(brief.theme or "", _DIRECTIONS["else"])
     quoted = quoted_texts(brief.prompt)
     parts = [brief.prompt.strip() or "A poster"]
     said = [

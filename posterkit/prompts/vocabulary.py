@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
+from posterkit.documents import table_lines
+
 WORDS = Path(__file__).parent / "words"
 # the colour words that briefs, captions and measures share: name -> sRGB
 COLORS: dict[str, tuple[int, int, int]] = {
@@ -81,8 +83,7 @@ class Vocabulary:
 
 def read_table(name: str) -> list[str]:
     """The lines of a table in `words/` without its comments."""
-    lines = (WORDS / f"{name}.txt").read_text(encoding="utf-8").splitlines()
-    return [line for line in lines if line and not line.startswith("#")]
+    return table_lines(WORDS / f"{name}.txt")
 
 
 COLOR_WORDS = Vocabulary(read_table("colors"), before=_SHADE)

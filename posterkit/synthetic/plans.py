@@ -7,6 +7,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
+from posterkit.documents import table_lines
+
 Item = TypeVar("Item")
 Plan = dict[str, Any]  # a theme's own numbers and colours; its `slots` are what captions say
 
@@ -18,6 +20,5 @@ def pick(rng: Random, items: Sequence[Item]) -> Item:
 
 def read_table(name: str) -> list[tuple[str, str]]:
     """The rows of a table in `words/`: a key and what follows it; a key may come several times."""
-    lines = (Path(__file__).parent / "words" / f"{name}.txt").read_text(encoding="utf-8").splitlines()
-    parts = (line.partition(":") for line in lines if not line.startswith("#"))
+    parts = (line.partition(":") for line in table_lines(Path(__file__).parent / "words" / f"{name}.txt"))
     return [(key, rest.strip()) for key, _, rest in parts]

@@ -8,38 +8,26 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
-from fontTools.ttLib import TTFont
 from PIL import Image, ImageFont
 
 from posterkit.schema import DrawnText
 from posterkit.synthetic.canvas import Canvas
 from posterkit.synthetic.layouts import Rect
 from posterkit.synthetic.palettes import RGB, ColorScheme, contrast, luminance
-from posterkit.typeset.fonts import FONTS
+from posterkit.typeset.fonts import FACES
 
 Font = ImageFont.FreeTypeFont
 READABLE = 4.5  # WCAG contrast ratio of normal text
 
 
 @cache
-def _latin_fonts() -> tuple[Path, ...]:
-    """The shipped fonts that draw titles and small lines, sorted by name; fallbacks for other scripts may not."""
-    found = []
-    for path in FONTS.rglob("*"):
-        if path.suffix.lower() in (".ttf", ".otf"):
-            with TTFont(path, lazy=True) as font:
-                letters = font.getBestCmap() or {}
-            found += [path] if all(ord(letter) in letters for letter in "AZaz09") else []
-    return tuple(sorted(found, key=lambda path: path.name))
-
-
-@cache
 def _faces(use: str) -> tuple[Path, ...]:
     """Fonts for "capitals", "title" and "small" use; scripts set no capitals, and small lines take plain faces."""
+    able = sorted((face.path for face in FACES if face.covers("AZaz09")), key=lambda path: path.name)
     plain = ("inter-medium", "manrope", "opensans", "spartan", "slab")
     barred = {"small": (), "title": ("medium", "cjk"), "capitals": ("medium", "cjk", "script", "lobster")}[use]
     return tuple(
-        path for path in _latin_fonts()
+        path for path in able
         if not any(part in path.stem.lower() for part in barred)
         and (use != "small" or any(part in path.stem.lower() for part in plain))
     )  # fmt: skip

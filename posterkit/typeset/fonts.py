@@ -12,6 +12,8 @@ from typing import Any, Literal
 import uharfbuzz
 from uniseg.graphemecluster import grapheme_clusters
 
+from posterkit.documents import table_lines
+
 hb: Any = uharfbuzz  # its compiled part carries no types
 
 FONTS = Path(__file__).parent / "fonts"
@@ -48,38 +50,15 @@ class Face:
         return all(is_ignorable(chr(code)) for code in set(map(ord, text)) - coverage(self))
 
 
-_LGC = ("Latin", "Greek", "Cyrillic")
+def _table(name: str) -> list[list[str]]:
+    """The rows of a table beside the fonts, whose head says what its columns are."""
+    return [[cell.strip() for cell in line.split("|")] for line in table_lines(FONTS / f"{name}.txt")]
 
 
-def _shipped(file: str, family: str, style: Style, weight: int, *scripts: str, **more) -> Face:
-    return Face(family, style, weight, FONTS / file, scripts, **more)
-
-
-FACES: tuple[Face, ...] = (
-    _shipped("manrope/Manrope-ExtraBold.ttf", "Manrope ExtraBold", "display", 800, *_LGC),
-    _shipped("manrope/Manrope-Medium.ttf", "Manrope Medium", "text", 500, *_LGC),
-    _shipped("inter/InterDisplay-Black.otf", "Inter Display Black", "display", 900, *_LGC),
-    _shipped("inter/Inter-Medium.otf", "Inter Medium", "text", 500, *_LGC),
-    _shipped("bebas-neue/BebasNeue-Bold.otf", "Bebas Neue", "display", 700, "Latin"),
-    _shipped("league-spartan/LeagueSpartan-Bold.otf", "League Spartan", "display", 700, "Latin"),
-    _shipped("league-spartan/LeagueSpartan-SemiBold.otf", "League Spartan SemiBold", "text", 600, "Latin"),
-    _shipped("open-sans-condensed/OpenSans-CondBold.ttf", "Open Sans Condensed", "display", 700, *_LGC,
-             licence="Apache-2.0"),
-    _shipped("noto-serif-display/NotoSerifDisplay-Bold.ttf", "Noto Serif Display", "serif", 700, *_LGC),
-    _shipped("eb-garamond/EBGaramond12-Regular.otf", "EB Garamond 12", "serif", 400, *_LGC),
-    _shipped("roboto-slab/RobotoSlab-Bold.otf", "Roboto Slab", "display", 700, *_LGC, licence="Apache-2.0"),
-    _shipped("comfortaa/Comfortaa-Bold.ttf", "Comfortaa", "display", 700, *_LGC),
-    _shipped("lobster/lobster.otf", "Lobster Two", "script", 700, "Latin", joined=True),
-    _shipped("dancing-script/DancingScript-Bold.otf", "Dancing Script", "script", 700, "Latin", joined=True),
-    _shipped("noto-sans-arabic/NotoSansArabic-Bold.ttf", "Noto Sans Arabic", "text", 700, "Arabic", joined=True),
-    _shipped("noto-sans-hebrew/NotoSansHebrew-Bold.ttf", "Noto Sans Hebrew", "text", 700, "Hebrew"),
-    _shipped("noto-sans-thai/NotoSansThai-Bold.ttf", "Noto Sans Thai", "text", 700, "Thai", joined=True),
-    _shipped("noto-sans-devanagari/NotoSansDevanagari-Bold.ttf", "Noto Sans Devanagari", "text", 700, "Devanagari",
-             joined=True),
-    _shipped("posterkit-sans-cjk/PosterkitSansCJK-Bold.otf", "Posterkit Sans CJK", "text", 700,
-             "Han", "Hiragana", "Katakana", "Hangul"),
-)  # fmt: skip
-
+FACES: tuple[Face, ...] = tuple(
+    Face(family, style, int(weight), FONTS / file, tuple(scripts.split()), licence, bool(joined))  # type: ignore[arg-type]
+    for family, file, style, weight, scripts, licence, *joined in _table("faces")
+)
 _BY_NAME = {face.name: face for face in FACES}
 
 
@@ -94,26 +73,9 @@ class Pairing:
 
 
 PAIRINGS: dict[str, Pairing] = {
-    "modern": Pairing(("Manrope-ExtraBold",), ("Manrope-Medium",), -0.02,
-                      ("modern", "clean", "tech", "startup", "corporate", "minimal", "minimalist")),
-    "condensed": Pairing(("BebasNeue-Bold", "OpenSans-CondBold"), ("Manrope-Medium",), 0.01,
-                         ("bold", "sport", "industrial", "concert", "film", "movie", "action", "urban", "rock")),
-    "swiss": Pairing(("InterDisplay-Black",), ("Inter-Medium",), -0.03,
-                     ("swiss", "international", "graphic", "bauhaus", "grid", "modernist", "brutalist")),
-    "geometric": Pairing(("LeagueSpartan-Bold", "Manrope-ExtraBold"), ("LeagueSpartan-SemiBold", "Manrope-Medium"),
-                         -0.02, ("geometric", "design", "art deco", "architecture", "exhibition")),
-    "elegant": Pairing(("NotoSerifDisplay-Bold",), ("EBGaramond12-Regular",), -0.005,
-                       ("elegant", "luxury", "classic", "fashion", "literary", "wedding", "wine", "refined",
-                        "romantic", "theatre", "opera")),
-    "slab": Pairing(("RobotoSlab-Bold",), ("Manrope-Medium",), -0.01,
-                    ("western", "vintage", "retro", "rustic", "craft", "workshop")),
-    "script": Pairing(("lobster", "Manrope-ExtraBold"), ("Manrope-Medium",), 0.0,
-                      ("script", "handwritten", "nostalgic", "bakery", "cafe", "diner", "summer")),
-    "handwriting": Pairing(("DancingScript-Bold", "NotoSerifDisplay-Bold"), ("EBGaramond12-Regular",), 0.0,
-                           ("calligraphy", "invitation", "birthday", "tender", "whimsical")),
-    "rounded": Pairing(("Comfortaa-Bold",), ("Manrope-Medium",), -0.01,
-                       ("rounded", "soft", "kids", "children", "playful", "cute", "friendly", "cartoon")),
-}  # fmt: skip
+    name: Pairing(tuple(title.split()), tuple(text.split()), float(tracking), tuple(words.split(", ")))
+    for name, title, text, tracking, words in _table("pairings")
+}
 
 
 def pairing_for(words: Sequence[str], title: str) -> str:
