@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -29,13 +30,18 @@ from posterkit.prompts import COLORS
 from posterkit.schema import PosterSample
 from posterkit.sizing import fit_area
 from posterkit.synthetic import SyntheticPosters
-from posterkit.synthetic.contents import PLACES, STYLES, SUBJECTS
+from posterkit.synthetic.contents import PLACES, STYLES, SUBJECTS, read_contents
+from posterkit.synthetic.layouts import LAYOUTS, TitleLayout
+from posterkit.synthetic.palettes import background_name
+from posterkit.synthetic.scene_draft import FREE, NO_TITLE, SIDES
+from posterkit.synthetic.synthetic_poster import draw_poster, motif_area, render
 from posterkit.training.optimizers import MuonAdamW, parameter_groups
 
 Picture = NDArray[np.uint8]
 FOLDER = Path("runs/recogniser")
 AREA = 128 * 192  # pixels that it sees, whatever the picture's size
 SIZES = ((128, 192), (192, 128), (160, 160))
+AREAS = (*FREE.values(), *SIDES.values(), *(layout.subject for layout in LAYOUTS))  # where a draft's subject stands
 NAMES = {
     "subject": [subject for subjects in SUBJECTS.values() for subject in subjects],
     "color": list(COLORS),
@@ -245,16 +251,31 @@ def load(folder: Path = FOLDER) -> tuple[Recogniser, dict[str, Any]]:
 # --- training -----------------------------------------------------------------------------------------------------
 
 
-def drawings(split: str, seed: int) -> SyntheticPosters:
-    """The drawings it learns from: no lettering, three shapes."""
-    return SyntheticPosters(seed=seed, tasks=("text",), sizes=SIZES, split=split, lettering=False, captions="short")
+class Drawings:
+    """Drawings without lettering in three shapes; every other one is arranged freely, as drafts are."""
+
+    def __init__(self, split: str, seed: int) -> None:
+        self.split, self.seed = split, seed
+        self.source = SyntheticPosters(seed, tasks=("text",), split=split, lettering=False, captions="short")
+
+    def sample(self, index: int, size: tuple[int, int]) -> PosterSample:
+        """Drawing `index`, at a size in pixels."""
+        if index % 2 == 0:
+            return self.source.sample(index, size=size)
+        rng = Random(f"{self.split} {self.seed} {index}")
+        layout = TitleLayout("draft", NO_TITLE, "center", rng.choice(AREAS), "")
+        poster = draw_poster(rng, aspect=size[0] / size[1], text=False, layout=layout)
+        drawn, area = render(poster, size), motif_area(poster, size)
+        shows = read_contents(poster, area, size, background_name(drawn.image))
+        name = f"{self.split}-{self.seed}-free-{index}"
+        return PosterSample(name, "text", drawn.image, subject=drawn.subject, shows=shows.labels, split=self.split)
 
 
-def batches(source: SyntheticPosters, size: int) -> Iterator[list[PosterSample]]:
+def batches(source: Drawings, size: int) -> Iterator[list[PosterSample]]:
     """Endless batches, each of one shape."""
     number = 0
     while True:
-        yield [source.sample(number * size + k, size=SIZES[number % len(SIZES)]) for k in range(size)]
+        yield [source.sample(number * size + k, SIZES[number % len(SIZES)]) for k in range(size)]
         number += 1
 
 
@@ -289,7 +310,7 @@ def train(options: argparse.Namespace) -> Recogniser:
     optimizer = MuonAdamW(parameter_groups(model.parameters(), 0.0), options.rate, options.rate)
     rate = partial(torch.optim.lr_scheduler.LambdaLR, optimizer)
     schedule = rate(lambda step: min(1.0, (step + 1) / 50, 1.02 - step / options.steps))
-    source = batches(drawings("train", options.seed), options.batch)
+    source = batches(Drawings("train", options.seed), options.batch)
     start, shown = time.process_time(), 0.0
     for step in range(1, options.steps + 1):
         samples = next(source)
@@ -314,7 +335,8 @@ def check(model: Recogniser, count: int) -> dict[str, Any]:
     """
     by_subject, asked, accuracy = {}, {}, {}
     for seed in (3, 5):
-        samples = [drawings("heldout", seed)[i] for i in range(count)]
+        source = Drawings("heldout", seed)
+        samples = [source.sample(i, SIZES[i // 2 % len(SIZES)]) for i in range(count)]
         reading = read(model, [sample.target for sample in samples])
         if seed == 5:
             found = right(reading, samples, asked)

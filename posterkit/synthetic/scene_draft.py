@@ -29,14 +29,14 @@ _TRIES = 600
 _NEUTRALS = ((214, 210, 204), (150, 148, 150), (62, 60, 66))
 _STYLE = {word: style for style, word in STYLES.items()}
 _THEME = {subject: theme for theme, names in SUBJECTS.items() for subject in names}
-_NO_TITLE = (0.0, 0.0, 0.0, 0.0)
+NO_TITLE = (0.0, 0.0, 0.0, 0.0)
 # where the subject stands on a poster without a title
-_FREE: dict[str, Rect] = {
+FREE: dict[str, Rect] = {
     "center": (0.1, 0.1, 0.9, 0.9), "left": (0.04, 0.1, 0.66, 0.9), "right": (0.34, 0.1, 0.96, 0.9),
     "top": (0.1, 0.05, 0.9, 0.72), "bottom": (0.1, 0.28, 0.9, 0.95),
 }  # fmt: skip
 # beside a title at the top, or at the bottom for a subject at the top
-_SIDES = {"left": (0.04, 0.29, 0.66, 0.95), "right": (0.34, 0.29, 0.96, 0.95)}
+SIDES = {"left": (0.04, 0.29, 0.66, 0.95), "right": (0.34, 0.29, 0.96, 0.95)}
 
 
 def draft(
@@ -103,14 +103,14 @@ def plan_scene(
 
 def _layout(rng: Random, scene: Scene, lettered: bool, wide: bool) -> TitleLayout:
     if not lettered:
-        return TitleLayout("draft", _NO_TITLE, "center", _FREE[scene.place or "center"], "")
+        return TitleLayout("draft", NO_TITLE, "center", FREE[scene.place or "center"], "")
     if wide and scene.place in (None, "left", "right"):  # above and below a title there is little room
         name = "right" if scene.place == "left" else "left"
         return next(layout for layout in LAYOUTS if layout.name == name)
     names = {"top": ("bottom",), "bottom": ("top",), None: ("top", "bottom"), "center": ("top", "bottom")}
     name = rng.choice(names.get(scene.place, ("top",)))
     layout = next(layout for layout in LAYOUTS if layout.name == name)
-    return replace(layout, subject=_SIDES.get(scene.place or "", layout.subject))
+    return replace(layout, subject=SIDES.get(scene.place or "", layout.subject))
 
 
 def _panel(rng: Random, scene: Scene, palette: ColorScheme) -> dict[str, Any]:
