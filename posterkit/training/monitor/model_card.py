@@ -1,4 +1,7 @@
-"""The model card beside saved weights, a README.md as the hub reads it: contents, origin, licence, use, training."""
+"""The model card beside saved weights, a README.md as the hub reads it: contents, origin, licence, use, training.
+
+Its words stand in `model_card.md.jinja`.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,16 @@ import shutil
 import sys
 from collections import Counter
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
+import jinja2
 import yaml
 from huggingface_hub.repocard import metadata_load
 from peft import LoraConfig
 from torch import nn
 
 from posterkit.datasets.dataset import INDEX, PosterDataset
-from posterkit.documents import read_yaml
+from posterkit.documents import read_text, read_yaml
 from posterkit.pipelines.registry import ModelFamily, resolve_folder
 from posterkit.training.config import RunConfig, flat, sets_of
 from posterkit.training.lora import trained_adapter
@@ -30,21 +33,10 @@ _TAUGHT = {
         'image = pipe(prompt="...", draft_image=draft, feedback=["what to change", "in which style"]).images[0]'
     )
 }
-_FLUX_DEV = {
-    "license": "other",
-    "license_name": "flux-1-dev-non-commercial-license",
-    "license_link": "https://huggingface.co/black-forest-labs/FLUX.1-dev/blob/main/LICENSE.md",
-}
-_APACHE = {"license": "apache-2.0"}
-# of what stages start from: hub ids; a local copy is recognised by the last part of its path
-_LICENCES = {
-    **dict.fromkeys(("black-forest-labs/FLUX.1-dev", "PosterCraft/PosterCraft-v1_RL"), _FLUX_DEV),
-    "black-forest-labs/FLUX.1-schnell": _APACHE,
-    **dict.fromkeys((f"Qwen/Qwen-Image{end}" for end in ("", "-Edit", "-Edit-2509", "-Edit-2511")), _APACHE),
-    **dict.fromkeys((f"Qwen/{name}-Instruct" for name in ("Qwen2.5-VL-7B", "Qwen3-VL-4B", "Qwen3-VL-8B")), _APACHE),
-}
+_TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
+_LICENCES = Path(__file__).with_name("base_licences.yaml")
 _RECALLS = 12  # rows of the table of text recall, evenly over the run
-_FIGURES = ("loss", "grad_norm", "lr", "images_per_s", "tokens_per_s", "memory_gib", "data_wait")
+_FIGURES = ("step", "loss", "grad_norm", "lr", "images_per_s", "tokens_per_s", "memory_gib", "data_wait")
 
 
 class Origin(NamedTuple):
@@ -76,11 +68,11 @@ def origin_of(config: RunConfig) -> Origin:
     stages = [run.name for run in runs]
     if not start:
         # all weights were made by this repository from its own synthetic posters
-        return Origin(None, stages, _APACHE, None)
+        return Origin(None, stages, {"license": "apache-2.0"}, None)
     head = _head_of(start)
     ours = head.get("posterkit") or {}
     scripts = ours.get("scripts") if isinstance(ours, dict) else None
-    for name, licence in _LICENCES.items():
+    for name, licence in read_yaml(read_text(_LICENCES)).items():
         if start == name or (Path(start).is_dir() and Path(start).resolve().name == name.split("/")[1]):
             return Origin(name, stages, licence, scripts)
     licence = {key: str(head[key]) for key in ("license", "license_name", "license_link") if head.get(key)}
@@ -101,28 +93,36 @@ def _head_of(start: str) -> dict[str, Any]:
 
 def write_card(folder: Path, model: Any, run: RunView, averaged: bool = False) -> None:
     """Write README.md into the folder of a model's saved weights, with the run's first and last sample sheet."""
-    config, origin = run.config, origin_of(run.config)
-    sheets = sorted((run.folder / "samples").glob("[0-9]*.png"))
-    shown = {"samples_before.png": sheets[0]} if len(sheets) > 1 else {}
-    shown |= {"samples.png": sheets[-1]} if sheets else {}
-    for name, sheet in shown.items():
+    config, origin, lora, (recipe, about) = run.config, origin_of(run.config), _lora_of(model), _recipe(run.config)
+    family = model.family if isinstance(getattr(model, "family", None), ModelFamily) else None
+    drawn = sorted((run.folder / "samples").glob("[0-9]*.png"))
+    sheets = {"samples_before.png": drawn[0]} if len(drawn) > 1 else {}
+    sheets |= {"samples.png": drawn[-1]} if drawn else {}
+    for name, sheet in sheets.items():
         shutil.copyfile(sheet, folder / name)
-    parts = [
-        f"---\n{yaml.safe_dump(_front_matter(model, origin, config), sort_keys=False)}---",
-        f"# {run.folder.resolve().name}",
-        _what(config),
-        _facts(model, run, origin, averaged),
-        _pictures(run, shown),
-        _use(model, origin, config),
-        _training(run),
-    ]
-    (folder / "README.md").write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
-
-
-def _family_of(model: Any) -> ModelFamily | None:
-    """The family of a trained model; None for an autoencoder alone, or another kind of model."""
-    family = getattr(model, "family", None)
-    return family if isinstance(family, ModelFamily) else None
+    log = run.folder / ROWS
+    rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.is_file() else []
+    source = "path/to/this/folder"
+    if lora:
+        source = f"the run folder's model/ of {origin.stages[-1]}" if origin.stages else str(origin.base)
+    shipped = source.startswith("mini:")
+    template = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined).from_string(read_text(_TEMPLATE))
+    card = template.render(
+        run=run, origin=origin, family=family, lora=lora, averaged=averaged, about=about, mini=shipped, sheets=sheets,
+        head=yaml.safe_dump(_front_matter(model, family, lora, origin, recipe), sort_keys=False),
+        weights=_weights(model, lora),
+        licence=origin.licence.get("license_name", origin.licence["license"]),
+        batch=config.batch_size * config.accumulation * run.accelerator.num_processes,
+        sets=_sets(config, run.folder),
+        recall=text_recall(run.folder),
+        source=f'mini.path("{source.removeprefix("mini:")}")' if shipped else f'"{source}"',
+        example=family and _TAUGHT.get(recipe, family.example),
+        use=_use(model),
+        rows=rows[:1] + rows[1:][-1:],
+        figures=[name for name in _FIGURES if rows and name in rows[-1]],
+        settings=yaml.safe_dump(_without_folders(flat(config)), sort_keys=False),
+    )  # fmt: skip
+    (folder / "README.md").write_text(card + "\n", encoding="utf-8")
 
 
 def _lora_of(model: Any) -> LoraConfig | None:
@@ -133,8 +133,23 @@ def _lora_of(model: Any) -> LoraConfig | None:
     return transformer.peft_config[name]
 
 
-def _front_matter(model: Any, origin: Origin, config: RunConfig) -> dict[str, Any]:
-    family, lora = _family_of(model), _lora_of(model)
+def _recipe(config: RunConfig) -> tuple[str, str]:
+    """The name of the recipe that a config belongs to, and what it does: the first paragraph of a docstring.
+
+    It is that of the config's class where it begins with one, else the recipe's.
+    """
+    module = sys.modules.get(type(config).__module__)
+    if type(config) is RunConfig or not getattr(module, "__file__", None):
+        return "", "Trained by posterkit."
+    own, about = (" ".join((one.__doc__ or "").strip().split("\n\n")[0].split()) for one in (type(config), module))
+    if own and not own.startswith(("Attributes:", type(config).__name__)):
+        about = own
+    return Path(str(module.__file__)).stem, about or "Trained by posterkit."
+
+
+def _front_matter(
+    model: Any, family: ModelFamily | None, lora: LoraConfig | None, origin: Origin, recipe: str
+) -> dict[str, Any]:
     head: dict[str, Any] = {**origin.licence, "library_name": "transformers" if hasattr(model, "use") else "diffusers"}
     if origin.base and "/" in origin.base and not origin.base.startswith("mini:"):
         head["base_model"] = origin.base
@@ -144,63 +159,25 @@ def _front_matter(model: Any, origin: Origin, config: RunConfig) -> dict[str, An
     tag = family.hub_tag if family else getattr(model, "kind", "autoencoder")
     head["tags"] = ["posterkit", "poster", tag, *(["lora", "template:sd-lora"] if lora else [])]
     ours: dict[str, Any] = {} if origin.scripts is None else {"scripts": origin.scripts}
-    if module := _recipe(config):
-        ours["recipe"] = Path(str(module.__file__)).stem
+    if recipe:
+        ours["recipe"] = recipe
     return {**head, "posterkit": ours} if ours else head
 
 
-def _what(config: RunConfig) -> str:
-    """The first paragraph of the docstring of the run's config class where it begins with one, else of the recipe."""
-    module = _recipe(config)
-    if not module or not module.__doc__:
-        return "Trained by posterkit."
-    own = " ".join((type(config).__doc__ or "").strip().split("\n\n")[0].split())
-    if own and not own.startswith(("Attributes:", type(config).__name__)):
-        return own
-    return " ".join(module.__doc__.strip().split("\n\n")[0].split())
-
-
-def _recipe(config: RunConfig) -> ModuleType | None:
-    """The recipe that a config belongs to."""
-    module = sys.modules.get(type(config).__module__)
-    return None if type(config) is RunConfig or not getattr(module, "__file__", None) else module
-
-
-def _facts(model: Any, run: RunView, origin: Origin, averaged: bool) -> str:
-    config, lora = run.config, _lora_of(model)
+def _weights(model: Any, lora: LoraConfig | None) -> str:
+    """Which weights trained, and how many."""
     trained = sum(p.numel() for p in model.module.parameters() if p.requires_grad)
+    count = f"{trained / 1e9:.2f} B parameters" if trained >= 1e9 else f"{trained / 1e6:.2f} M parameters"
     if lora:
-        kind = "DoRA" if lora.use_dora else "LoRA"
         layers = ", ".join(f"`{name}`" for name in sorted(lora.target_modules or ()))
-        weights = f"{kind} of rank {lora.r}, alpha {lora.lora_alpha:g}, on {layers}; {_count(trained)} parameters"
-    elif hasattr(model, "what_trains"):
-        weights = f"{model.what_trains}; {_count(trained)} parameters"
-    else:
-        parts = (
-            model.module if isinstance(model.module, nn.ModuleDict) else {type(model.module).__name__: model.module}
-        )
-        # LoPT's heads, which are not saved, do not count
-        names = [name for name, part in parts.items() if name != "reconstruction" and _trains(part)]
-        weights = f"all of {' and '.join(f'`{name}`' for name in names)}; {_count(trained)} parameters trained"
-    if averaged:
-        weights += f"; averaged over the steps (decay {config.ema_decay:g})"
-    base = origin.base or "none: made from nothing by this run or the ones before it"
-    if origin.stages:
-        base += f", by way of {', '.join(origin.stages)}"
-    licence = origin.licence.get("license_name", origin.licence["license"])
-    said = {
-        "unknown": "unknown: the base does not say; look it up before you pass these weights on",
-        "flux-1-dev-non-commercial-license": f"{licence}, the base's own: no commercial use of these weights",
-    }
-    batch = config.batch_size * config.accumulation * run.accelerator.num_processes
-    facts = {
-        "weights": weights,
-        "base": base,
-        "licence": said.get(licence, f"{licence}, the base's own" if origin.base else licence),
-        "steps": f"{run.step} of {config.max_steps}, {batch} samples each",
-        **_sets(config, run.folder),
-    }
-    return "| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in facts.items())
+        kind = "DoRA" if lora.use_dora else "LoRA"
+        return f"{kind} of rank {lora.r}, alpha {lora.lora_alpha:g}, on {layers}; {count}"
+    if hasattr(model, "what_trains"):
+        return f"{model.what_trains}; {count}"
+    parts = model.module if isinstance(model.module, nn.ModuleDict) else {type(model.module).__name__: model.module}
+    # LoPT's heads, which are not saved, do not count
+    names = [f"`{name}`" for name, part in parts.items() if name != "reconstruction" and _trains(part)]
+    return f"all of {' and '.join(names)}; {count} trained"
 
 
 def _sets(config: RunConfig, run_folder: Path) -> dict[str, str]:
@@ -221,20 +198,6 @@ def _sets(config: RunConfig, run_folder: Path) -> dict[str, str]:
     return found
 
 
-def _pictures(run: RunView, shown: dict[str, Path]) -> str:
-    if not shown:
-        return ""
-    lines = ["## Samples", "Held-out posters above, what the model makes of their words below, from the same noise."]
-    weights = "the averaged weights" if run.ema else "the weights"
-    for name, sheet in shown.items():
-        step = int(sheet.stem)
-        when = "Before the first step" if step == 0 else f"After step {step}, by {weights}"
-        lines.append(f"{when}:\n\n![sample sheet of step {step}]({name})")
-    if table := text_recall(run.folder):
-        lines.append(f"How much of the requested text an OCR model reads on them:\n\n{table}")
-    return "\n\n".join(lines)
-
-
 def text_recall(run_folder: Path) -> str:
     """A table of the text that was read on the sample sheets, by step; empty where none was."""
     rows = []
@@ -251,52 +214,14 @@ def text_recall(run_folder: Path) -> str:
     return "\n".join(["| step | words read | F-score | texts read whole |", "|---|---|---|---|", *rows])
 
 
-def _use(model: Any, origin: Origin, config: RunConfig) -> str:
-    family = _family_of(model)
-    if family is None:
-        if hasattr(model, "use"):
-            return f"## Use\n\n```python\n{model.use}\n```"
-        kind = type(getattr(model, "module", model)).__name__
-        if not hasattr(model, "family"):
-            return ""
-        code = f'from diffusers import {kind}\n\nvae = {kind}.from_pretrained("path/to/this/folder")'
-        return f"## Use\n\n```python\n{code}\n```"
-    ours, stock = family.pipeline.rpartition(".")[2], family.stock_pipeline
-    called, stock_called = family.example, family.stock_example
-    if module := _recipe(config):
-        called = _TAUGHT.get(Path(str(module.__file__)).stem, called)
-    source, load = '"path/to/this/folder"', ""
-    if _lora_of(model):
-        base = "the run folder's model/ of " + origin.stages[-1] if origin.stages else origin.base
-        source, load = f'"{base}"', '\npipe.load_lora_weights("path/to/this/folder")'
-    if source == f'"{origin.base}"' and str(origin.base).startswith("mini:"):
-        source = f'mini.path("{str(origin.base).removeprefix("mini:")}")'
-    imported = f"{ours}, mini" if source.startswith("mini.") else ours
-    also = "from posterkit import mini\n" if source.startswith("mini.") else ""
-    with_ours = f"from posterkit import {imported}\n\npipe = {ours}.from_pretrained({source}){load}\n{called}"
-    opened = f"pipe = {stock}.from_pretrained({source}){load}"
-    with_stock = f"from diffusers import {stock}\n{also}\n{opened}\n{stock_called}"
-    code = [f"```python\n{one}\n```" for one in (with_ours, with_stock)]
-    text = "\n\n".join(["## Use", "With posterkit:", code[0], "With diffusers:", code[1]])
-    if family.needs_processor:
-        text += f"\n\nWithout torchvision `{stock}.from_pretrained` also takes "
-        text += f"`processor=posterkit.load_processor({source})`."
-    return text
-
-
-def _training(run: RunView) -> str:
-    log = run.folder / ROWS
-    rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.is_file() else []
-    lines = ["## Training"]
-    if rows:
-        names = [name for name in ("step", *_FIGURES) if name in rows[-1]]
-        picked = [rows[0], rows[-1]] if len(rows) > 1 else rows
-        table = [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
-        table += [f"| {' | '.join(f'{row[name]:.5g}' if name in row else '' for name in names)} |" for row in picked]
-        lines.append("The first and the last row of its log, means since the row before:\n\n" + "\n".join(table))
-    config = yaml.safe_dump(_without_folders(flat(run.config)), sort_keys=False)
-    lines.append(f"<details><summary>Every setting</summary>\n\n```yaml\n{config}```\n\n</details>")
-    return "\n\n".join(lines)
+def _use(model: Any) -> str:
+    """Code that opens a model that is no checkpoint of a family."""
+    if hasattr(model, "use"):
+        return model.use
+    kind = type(model.module).__name__
+    if not hasattr(model, "family"):
+        return ""
+    return f'from diffusers import {kind}\n\nvae = {kind}.from_pretrained("path/to/this/folder")'
 
 
 def _without_folders(values: dict[str, Any]) -> dict[str, Any]:
@@ -310,10 +235,6 @@ def _without_folders(values: dict[str, Any]) -> dict[str, Any]:
 
 def _trains(part: nn.Module) -> bool:
     return any(parameter.requires_grad for parameter in part.parameters())
-
-
-def _count(number: int) -> str:
-    return f"{number / 1e9:.2f} B" if number >= 1e9 else f"{number / 1e6:.2f} M"
 
 
 def _list(counts: Counter[str]) -> str:
