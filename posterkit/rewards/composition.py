@@ -21,6 +21,7 @@ from posterkit.schema import TEXT, PosterRequest
 from posterkit.tasks import TASKS
 
 WEAK = 0.6  # below it a part says why
+RULES_FILE = Path(__file__).with_name("rules.yaml")  # the default composition
 
 
 @dataclass(frozen=True)
@@ -38,31 +39,6 @@ class Gate:
             )
 
 
-# the default of each task; the weights of the parts that apply are brought to sum 1
-WEIGHTS: dict[str, dict[str, float]] = {
-    TEXT: {"text": 0.45, "aesthetics": 0.3, "agreement": 0.25},
-    "extending": {"text": 0.15, "aesthetics": 0.25, "preservation": 0.25, "completion": 0.35},
-    "filling": {"text": 0.2, "aesthetics": 0.15, "preservation": 0.3, "completion": 0.35},
-    "rescaling": {
-        "text": 0.2,
-        "aesthetics": 0.2,
-        "agreement": 0.1,
-        "identity": 0.15,
-        "style": 0.15,
-        "completion": 0.2,
-    },
-    "id_driven": {"text": 0.2, "aesthetics": 0.15, "agreement": 0.15, "identity": 0.35, "completion": 0.15},
-    "layout_driven": {"text": 0.2, "aesthetics": 0.15, "agreement": 0.15, "layout": 0.35, "completion": 0.15},
-    "style_driven": {"text": 0.2, "aesthetics": 0.15, "agreement": 0.15, "style": 0.35, "completion": 0.15},
-}
-GATES: tuple[Gate, ...] = (
-    Gate("completion", 0.25, 0.2),
-    Gate("aesthetics", 0.15, 0.2),
-    Gate("preservation", 0.3, 0.2),
-    Gate("agreement", 0.3, 0.4),
-    Gate("identity", 0.5, 0.4),
-    Gate("style", 0.4, 0.4),
-)
 GENERIC_WEIGHTS: dict[str, float] = {"aesthetics": 0.5, "agreement": 0.5}  # whatever the task
 
 

@@ -13,14 +13,7 @@ from pathlib import Path
 from posterkit.documents import read_json, read_text
 from posterkit.metrics.poster_reader import PosterReader, open_poster_reader
 from posterkit.pipelines.registry import resolve
-from posterkit.rewards.composition import (
-    GATES,
-    GENERIC_WEIGHTS,
-    WEIGHTS,
-    ComposedReward,
-    Gate,
-    read_composition,
-)  # fmt: skip
+from posterkit.rewards.composition import GENERIC_WEIGHTS, RULES_FILE, ComposedReward, Gate, read_composition
 from posterkit.rewards.parts.aesthetics import AestheticsReward, AgreementReward
 from posterkit.rewards.parts.preservation import PreservationReward
 from posterkit.rewards.parts.reference import CompletionReward, IdentityReward, LayoutReward, StyleReward
@@ -60,8 +53,7 @@ class _Opener:
         return open_poster_reader(self.fast, self.cache)
 
     def open(self, source: str) -> Reward:
-        if source == RULES:
-            return self.compose(RULES, WEIGHTS, GATES)
+        source = str(RULES_FILE) if source == RULES else source
         if source.endswith(FILES):
             return self.compose(Path(source).stem, *read_composition(source))
         parts = GENERIC_WEIGHTS if source == GENERIC else _weighted_parts(source)

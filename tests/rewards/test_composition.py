@@ -12,7 +12,7 @@ from odd_rewards import Odd
 from PIL import Image
 
 from posterkit.rewards import RewardResult, open_reward
-from posterkit.rewards.composition import TEXT, WEIGHTS, ComposedReward, Gate
+from posterkit.rewards.composition import RULES_FILE, TEXT, ComposedReward, Gate, read_composition
 from posterkit.rewards.reward import CachedReward
 from posterkit.schema import PosterRequest
 from posterkit.tasks import TASKS
@@ -89,8 +89,9 @@ def test_the_name_changes_with_everything_that_decides_the_result():
 def test_the_default_knows_all_seven_tasks_and_the_generic_one_looks_at_none():
     rules, generic = open_reward("rules"), open_reward("generic")
     assert isinstance(rules, ComposedReward) and isinstance(generic, ComposedReward)
-    assert set(rules.weights) == set(WEIGHTS) == {TEXT, *TASKS}
-    for parts in WEIGHTS.values():
+    weights, _ = read_composition(RULES_FILE)
+    assert set(rules.weights) == set(weights) == {TEXT, *TASKS}
+    for parts in weights.values():
         assert sum(parts.values()) == pytest.approx(1)
     assert {gate.part for gate in rules.gates} <= set(rules.rewards)
     assert {tuple(parts) for parts in generic.weights.values()} == {("aesthetics", "agreement")}
