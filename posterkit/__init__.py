@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from posterkit import mini, typeset
     from posterkit.generate.maker import PosterMaker
-    from posterkit.pipelines.output import PosterPipelineOutput
+    from posterkit.pipelines.poster_pipeline import PosterPipelineOutput
     from posterkit.pipelines.postercraft import PosterCraftPipeline
     from posterkit.pipelines.posteromni import PosterOmniPipeline
     from posterkit.pipelines.processor import load_processor
@@ -26,7 +26,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "PosterOmniPipeline": "posterkit.pipelines.posteromni",
     "PosterCraftPipeline": "posterkit.pipelines.postercraft",
-    "PosterPipelineOutput": "posterkit.pipelines.output",
+    "PosterPipelineOutput": "posterkit.pipelines.poster_pipeline",
     "load_processor": "posterkit.pipelines.processor",
     "PosterBrief": "posterkit.prompts",
     "PosterMaker": "posterkit.generate.maker",

@@ -15,7 +15,7 @@ OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 def check_prompts(
     prompt: Any, embeds: Tensor | None, mask: Tensor | None, posters: int, name: str = "prompt", required: bool = False
 ) -> None:
-    """Raise a ValueError where a prompt is given twice, missing, of a wrong type, or not one for each poster.
+    """Raise a ValueError where a prompt is given twice or missing, or embeddings are not one for each poster.
 
     Args:
         prompt: a text, a list of texts, or None.
@@ -26,13 +26,6 @@ def check_prompts(
         raise ValueError(f"give {name} or {name}_embeds, not both")
     if prompt is None and embeds is None and required:
         raise ValueError(f"{name} is missing: a plain edit (task=None) has no wording of its own")
-    texts = [prompt] if prompt is None or isinstance(prompt, str) else prompt
-    if not isinstance(texts, (list, tuple)) or any(text is not None and not isinstance(text, str) for text in texts):
-        raise ValueError(f"{name} is a {type(prompt).__name__}; give a text or a list of texts")
-    if len(texts) > 1 and len(texts) != posters:
-        raise ValueError(
-            f"{len(texts)} {name}s for {posters} poster(s); image must hold one list of references for each prompt"
-        )
     if embeds is not None and len(embeds) != posters:
         raise ValueError(f"{name}_embeds has {len(embeds)} rows for {posters} poster(s)")
     if mask is not None and (embeds is None or mask.shape != embeds.shape[:2]):

@@ -65,19 +65,19 @@ def velocity(transformer: Any, inputs: DenoisingInputs, latents: Tensor, timeste
 
 
 def guided_velocity(
-    transformer: Any, inputs: DenoisingInputs, latents: Tensor, timestep: Tensor, text: Text
+    transformer: Any, inputs: DenoisingInputs, mask: Tensor | None, latents: Tensor, timestep: Tensor, embeds: Tensor
 ) -> Tensor:
     """The velocity under true guidance, in two forwards as cache hooks need them, or in one with `inputs.join`."""
-    if inputs.negative is None:
-        with transformer.cache_context("cond"):
-            return velocity(transformer, inputs, latents, timestep, text)
-    if inputs.join:
+    text = Text(embeds, mask)
+    if inputs.join and inputs.negative is not None:
         both = join((text, inputs.negative))
         with transformer.cache_context("cond"):
             cond, uncond = velocity(transformer, inputs, torch.cat([latents, latents]), timestep, both).chunk(2)
         return guided(cond, uncond, inputs.scale)
     with transformer.cache_context("cond"):
         cond = velocity(transformer, inputs, latents, timestep, text)
+    if inputs.negative is None:
+        return cond
     with transformer.cache_context("uncond"):
         uncond = velocity(transformer, inputs, latents, timestep, inputs.negative)
     return guided(cond, uncond, inputs.scale)

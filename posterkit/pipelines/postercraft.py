@@ -27,11 +27,11 @@ from transformers import (
 )
 
 from posterkit.compatibility import TEXT_ENCODER_LORA, check_versions
-from posterkit.pipelines.checks import Sampling, check_finite, check_no_adapter, check_output, check_strength
+from posterkit.pipelines.checks import Sampling, check_finite, check_output, check_strength
 from posterkit.pipelines.denoise import joins_guidance
 from posterkit.pipelines.flux_inputs import Condition, one_each
 from posterkit.pipelines.latents import unpack
-from posterkit.pipelines.output import PosterPipelineOutput
+from posterkit.pipelines.poster_pipeline import PosterPipelineOutput
 from posterkit.pipelines.postercraft_parts import LONGEST_PROMPT, POSTER, PosterCraftParts
 from posterkit.pipelines.registry import OF_THE_HUB, distilled_defaults
 from posterkit.sizing import Size
@@ -88,7 +88,7 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
             max_sequence_length=max_sequence_length,
         )
         self.vae_scale_factor = 2 ** (len(vae.config.block_out_channels) - 1) if vae is not None else 8  # type: ignore[attr-defined]
-        self.patch = 2 * self.vae_scale_factor  # pixels a side of one patch token: the grid of sizes
+        self.patch = 2 * self.vae_scale_factor
         self.image_processor = VaeImageProcessor(vae_scale_factor=self.patch)
 
     @classmethod
@@ -108,30 +108,9 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
         kwargs = {**distilled_defaults(str(pretrained_model_name_or_path), dict(index)), **kwargs}
         return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
 
-    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
-        """Save as every diffusers pipeline does; ValueError while a LoRA is on the transformer."""
-        check_no_adapter(self.transformer)
-        super().save_pretrained(save_directory, *args, **kwargs)
-
-    @property
-    def guidance_scale(self) -> float:
-        return self._guidance_scale
-
     @property
     def joint_attention_kwargs(self) -> dict[str, Any]:
         return self._joint_attention_kwargs
-
-    @property
-    def num_timesteps(self) -> int:
-        return self._num_timesteps
-
-    @property
-    def current_timestep(self) -> torch.Tensor | None:
-        return self._current_timestep
-
-    @property
-    def interrupt(self) -> bool:
-        return self._interrupt
 
     def predict_velocity(
         self, latents: torch.Tensor, timestep: torch.Tensor, condition: Condition, context: str = "cond"
@@ -287,9 +266,9 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
         drafts = self.read_drafts(draft_image, "draft_image")
         suggestions: Any = [feedback] if feedback is not None and isinstance(prompt, str) else feedback
         batch, size = self.check_inputs(
-            prompt, prompt_2, negative_prompt, negative_prompt_2, prompt_embeds, pooled_prompt_embeds,
-            negative_prompt_embeds, negative_pooled_prompt_embeds, sampling, generator, length, canvas, drafts,
-            suggestions, width, height, latents,
+            (prompt, prompt_2, prompt_embeds, pooled_prompt_embeds),
+            (negative_prompt, negative_prompt_2, negative_prompt_embeds, negative_pooled_prompt_embeds),
+            sampling, generator, length, canvas, drafts, suggestions, width, height, latents,
         )  # fmt: skip
         self._guidance_scale = guidance_scale
         self._joint_attention_kwargs = joint_attention_kwargs or {}
@@ -307,9 +286,7 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
             prompt, prompt_2, prompt_embeds=prompt_embeds, pooled_prompt_embeds=pooled_prompt_embeds,
             feedback=suggestions, **text_options,
         )  # fmt: skip
-        timesteps = self.prepare_timesteps(sampling.steps, sigmas, size.area // self.patch**2, device)
-        start = sampling.skipped * self.scheduler.order
-        timesteps = timesteps[start:]
+        timesteps = self.prepare_timesteps(size, sampling, device)
         tokens = self.prepare_latents(
             batch * num_images_per_prompt, size, prompt_embeds.dtype, device, generator, latents, canvas, timesteps[:1]
         )
@@ -328,25 +305,13 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
             )  # fmt: skip
             negative = replace(condition, prompt_embeds=embeds, pooled=pooled, text_ids=text_ids)
 
-        # looking the first timestep up would wait for the device
-        self.scheduler.set_begin_index(start)
-        self._num_timesteps = len(timesteps)
         with self.progress_bar(total=len(timesteps)) as progress:  # type: ignore[call-arg]
-            for i, t in enumerate(timesteps):
-                if self.interrupt:
-                    continue
-                self._current_timestep = t
-                velocity = self.guided_velocity(tokens, t, condition, negative, sampling)
-                tokens = self.scheduler.step(velocity, t, tokens, return_dict=False)[0]
-                if callback_on_step_end is not None:
-                    tensors = {"latents": tokens, "prompt_embeds": condition.prompt_embeds}
-                    asked = {name: tensors[name] for name in callback_on_step_end_tensor_inputs}
-                    replaced = callback_on_step_end(self, i, t, asked) or {}
-                    tokens = replaced.pop("latents", tokens)
-                    condition.prompt_embeds = replaced.pop("prompt_embeds", condition.prompt_embeds)
-                progress.update()
-        self._current_timestep = None
-        check_finite(tokens, "the transformer")
+            tokens = self.denoise(
+                lambda tokens, t, embeds: self.guided_velocity(
+                    tokens, t, replace(condition, prompt_embeds=embeds), negative, sampling
+                ),
+                tokens, prompt_embeds, timesteps, progress, callback_on_step_end, callback_on_step_end_tensor_inputs,
+            )  # fmt: skip
 
         posters = self.decode_latents(tokens, size, output_type)
         self.maybe_free_model_hooks()

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
-from diffusers import DiffusionPipeline
-from diffusers.image_processor import VaeImageProcessor
 from diffusers.loaders import TextualInversionLoaderMixin
 from diffusers.utils import logging, scale_lora_layers, unscale_lora_layers
 from diffusers.utils.torch_utils import get_module_execution_device, randn_tensor
@@ -17,8 +15,8 @@ from PIL import Image
 from posterkit.pipelines.checks import Sampling, check_generators, check_latents
 from posterkit.pipelines.flux_inputs import check_texts, count_prompts, feedback_text, position_ids
 from posterkit.pipelines.latents import pack
+from posterkit.pipelines.poster_pipeline import PosterPipeline
 from posterkit.pipelines.references import read_image
-from posterkit.pipelines.timesteps import set_timesteps
 from posterkit.sizing import SHAPE_TOLERANCE, Size, check_on_grid, fit_area
 
 logger = logging.get_logger(__name__)
@@ -27,23 +25,11 @@ POSTER = Size(832, 1216)  # the shape of a PosterCraft poster when nobody asks f
 LONGEST_PROMPT = 512  # T5 tokens that FLUX.1 was trained with at most
 
 
-class PosterCraftParts(DiffusionPipeline, TextualInversionLoaderMixin):
+class PosterCraftParts(PosterPipeline, TextualInversionLoaderMixin):
     """Everything before the sampling loop; each method can be called and tested alone."""
 
-    scheduler: Any
-    vae: Any
-    text_encoder: Any
-    tokenizer: Any
     text_encoder_2: Any
     tokenizer_2: Any
-    transformer: Any
-    image_processor: VaeImageProcessor
-    patch: int
-    _callback_tensor_inputs: ClassVar[list[str]] = ["latents", "prompt_embeds"]
-
-    def _own(self, name: str, asked: Any) -> Any:
-        """What the call asks for, else what the checkpoint says."""
-        return self.config[name] if asked is None else asked
 
     def read_drafts(self, pictures: Any, name: str = "draft_image") -> list[Image.Image] | None:
         """Drafts as RGB; `name` is the argument that errors name.
@@ -85,14 +71,8 @@ class PosterCraftParts(DiffusionPipeline, TextualInversionLoaderMixin):
 
     def check_inputs(
         self,
-        prompt: Any,
-        prompt_2: Any,
-        negative_prompt: Any,
-        negative_prompt_2: Any,
-        prompt_embeds: torch.Tensor | None,
-        pooled_prompt_embeds: torch.Tensor | None,
-        negative_prompt_embeds: torch.Tensor | None,
-        negative_pooled_prompt_embeds: torch.Tensor | None,
+        prompts: tuple[Any, Any, torch.Tensor | None, torch.Tensor | None],
+        negatives: tuple[Any, Any, torch.Tensor | None, torch.Tensor | None],
         sampling: Sampling,
         generator: Any,
         max_sequence_length: int,
@@ -105,15 +85,17 @@ class PosterCraftParts(DiffusionPipeline, TextualInversionLoaderMixin):
     ) -> tuple[int, Size]:
         """Say what is wrong with a call before any work.
 
+        Args:
+            prompts, negatives: what CLIP reads and T5, or the embeddings of both, as passed.
+
         Returns:
             How many prompts there are, and the size to draw at.
 
         Raises:
             ValueError: a prompt is missing, given twice or of a wrong type; counts differ; anything that cannot work.
         """
-        batch = count_prompts(prompt, prompt_2, prompt_embeds, pooled_prompt_embeds)
+        batch, prompt_embeds, negative_prompt_embeds = count_prompts(*prompts), prompts[2], negatives[2]
         if negative_prompt_embeds is not None:
-            negatives = negative_prompt, negative_prompt_2, negative_prompt_embeds, negative_pooled_prompt_embeds
             if count_prompts(*negatives, "negative_") != batch:
                 raise ValueError(f"negative_prompt_embeds holds {len(negative_prompt_embeds)} for {batch} prompts")
             if prompt_embeds is not None and negative_prompt_embeds.shape != prompt_embeds.shape:
@@ -121,7 +103,7 @@ class PosterCraftParts(DiffusionPipeline, TextualInversionLoaderMixin):
                 raise ValueError(
                     f"prompt_embeds and negative_prompt_embeds differ in shape: {shapes[0]} and {shapes[1]}"
                 )
-        for name, texts in {"negative_prompt": negative_prompt, "negative_prompt_2": negative_prompt_2}.items():
+        for name, texts in zip(("negative_prompt", "negative_prompt_2"), negatives, strict=False):
             check_texts(name, texts)
             if isinstance(texts, list) and len(texts) != batch:
                 raise ValueError(f"{name} holds {len(texts)} texts for {batch} prompts")
@@ -290,12 +272,6 @@ class PosterCraftParts(DiffusionPipeline, TextualInversionLoaderMixin):
         encoded = (encoded - (self.vae.config.shift_factor or 0.0)) * self.vae.config.scaling_factor
         tokens = pack(encoded.to(latents)).repeat_interleave(num_images_per_prompt, dim=0)
         return torch.cat([image_ids, position_ids(*cells, image=1).to(latents)]), tokens
-
-    def prepare_timesteps(
-        self, num_inference_steps: int, sigmas: list[float] | None, image_tokens: int, device: torch.device
-    ) -> torch.Tensor:
-        """Timesteps `(T,)`, shifted by the number of noise tokens (a draft's tokens do not count)."""
-        return set_timesteps(self.scheduler, num_inference_steps, image_tokens, device, sigmas)
 
     @contextmanager
     def _text_lora_scale(self, scale: float | None) -> Iterator[None]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,12 @@ from diffusers.utils import logging
 from torch import Tensor
 from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2Tokenizer, Qwen2VLProcessor
 
-from posterkit.pipelines.checks import Sampling, check_finite, check_no_adapter, check_output, check_strength
-from posterkit.pipelines.denoise import DenoisingInputs, Text, guided_velocity, joins_guidance, text_of
+from posterkit.pipelines.checks import Sampling, check_finite, check_output, check_strength
+from posterkit.pipelines.denoise import DenoisingInputs, guided_velocity, joins_guidance, text_of
 from posterkit.pipelines.instruction import unpad
 from posterkit.pipelines.keep import keep_pixels
 from posterkit.pipelines.latents import decode_latents, grid_shape, unpack
-from posterkit.pipelines.output import PosterPipelineOutput
+from posterkit.pipelines.poster_pipeline import PosterPipelineOutput
 from posterkit.pipelines.posteromni_parts import PosterOmniParts, chunks
 from posterkit.pipelines.processor import load_processor_if_needed
 from posterkit.pipelines.references import Poster, match_negatives
@@ -108,30 +109,9 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
             kwargs = {"picture_labels": False, "condition_area": 1024 * 1024, **kwargs}
         return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
 
-    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
-        """Save as every diffusers pipeline does; ValueError while a LoRA is on the transformer."""
-        check_no_adapter(self.transformer)
-        super().save_pretrained(save_directory, *args, **kwargs)
-
-    @property
-    def guidance_scale(self) -> float | None:
-        return self._guidance_scale
-
     @property
     def attention_kwargs(self) -> dict[str, Any]:
         return self._attention_kwargs
-
-    @property
-    def num_timesteps(self) -> int:
-        return self._num_timesteps
-
-    @property
-    def current_timestep(self) -> Tensor | None:
-        return self._current_timestep
-
-    @property
-    def interrupt(self) -> bool:
-        return self._interrupt
 
     def draw(
         self,
@@ -166,7 +146,6 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
         with progress as progress_bar:
             for geometry, members in groups.items():
                 timesteps = self.prepare_timesteps(geometry[0], sampling, device)
-                self._num_timesteps = len(timesteps)
                 if drawn:
                     # a cache hook counts steps, and must not take this group's first for the last group's next
                     self.transformer._reset_stateful_cache()
@@ -183,10 +162,11 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
                 if drafts is not None:
                     painted = torch.stack([drafts[index] for index in members]).repeat_interleave(count, dim=0)
                     start = self.scheduler.scale_noise(painted.to(start), timesteps[:1].repeat(len(start)), start)
+                text = text_of([texts[index] for index in members], count)
                 latents = self.denoise(
-                    start, inputs,
-                    text_of([texts[index] for index in members], count), timesteps, progress_bar,
-                    callback_on_step_end, callback_on_step_end_tensor_inputs,
+                    partial(guided_velocity, self.transformer, inputs, text.mask),
+                    start, text.embeds, timesteps, progress_bar, callback_on_step_end,
+                    callback_on_step_end_tensor_inputs,
                 )  # fmt: skip
                 drawn.update(zip(members, latents.split(count), strict=True))
         return [drawn[index] for index in range(len(posters))]
@@ -198,39 +178,6 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
                 logger.warning(f"guidance_scale={scale} is ignored: this transformer is not guidance-distilled")
             return None
         return torch.full([batch], scale, device=device, dtype=torch.float32)
-
-    def denoise(
-        self,
-        latents: Tensor,
-        inputs: DenoisingInputs,
-        text: Text,
-        timesteps: Tensor,
-        progress_bar: Any = None,
-        callback_on_step_end: Callable[..., dict[str, Any]] | None = None,
-        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
-    ) -> Tensor:
-        """Follow the velocity from noise `(B, S, 4 C)` to a picture's latents of the same shape.
-
-        The callback gets the pipeline, the step, the timestep and the tensors that it asked for, and returns what to
-        put in their place.
-        """
-        for step, timestep in enumerate(timesteps):
-            if self.interrupt:
-                continue
-            self._current_timestep = timestep
-            predicted = guided_velocity(self.transformer, inputs, latents, timestep, text)
-            latents = self.scheduler.step(predicted, timestep, latents, return_dict=False)[0].to(latents.dtype)
-            if callback_on_step_end is not None:
-                tensors = {"latents": latents, "prompt_embeds": text.embeds}
-                chosen = {name: tensors[name] for name in callback_on_step_end_tensor_inputs}
-                changed = callback_on_step_end(self, step, timestep, chosen) or {}
-                latents = changed.get("latents", latents)
-                text = Text(changed.get("prompt_embeds", text.embeds), text.mask)
-            if progress_bar is not None:
-                progress_bar.update()
-        self._current_timestep = None
-        check_finite(latents, "the transformer")
-        return latents
 
     def decode_all(self, posters: Sequence[Poster], drawn: Sequence[Tensor], keep: bool) -> list[Tensor]:
         """Every image as `(3, H, W)` in [0, 1], posters of one size decoded together; with kept pixels put back."""
@@ -363,17 +310,9 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
         )  # fmt: skip
         given = (prompt_embeds, prompt_embeds_mask, negative_prompt_embeds, negative_prompt_embeds_mask)
         self.check_inputs(
-            posters,
-            prompt,
-            negative_prompt,
-            given,
-            sampling,
-            generator,
-            latents,
-            preserve,
-            anchor,
+            posters, prompt, negative_prompt, given, sampling, generator, latents, preserve, anchor,
             max_sequence_length,
-        )
+        )  # fmt: skip
         drafts = self.read_drafts(draft, posters)
         keep = preserve is not False and output_type != "latent"
         encoded = prompt_embeds is not None, negative_prompt_embeds is not None

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
-from diffusers.image_processor import VaeImageProcessor
-from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 from torch import Tensor
@@ -17,9 +15,9 @@ from posterkit.pipelines import references as refs
 from posterkit.pipelines.checks import Sampling, check_generators, check_latents, check_prompts
 from posterkit.pipelines.instruction import encode_instructions, pad
 from posterkit.pipelines.latents import encode_pixels, pack
+from posterkit.pipelines.poster_pipeline import PosterPipeline
 from posterkit.pipelines.processor import Qwen2VLProcessor
 from posterkit.pipelines.references import Poster, match_negatives
-from posterkit.pipelines.timesteps import set_timesteps
 from posterkit.sizing import SHAPE_TOLERANCE, Size
 from posterkit.tasks import Anchor, get_task
 
@@ -33,23 +31,10 @@ def chunks(items: list[Any], area: int) -> list[list[Any]]:
     return [items[first : first + step] for first in range(0, len(items), step)]
 
 
-class PosterOmniParts(DiffusionPipeline):
+class PosterOmniParts(PosterPipeline):
     """Everything before the sampling loop; each method can be called and tested alone."""
 
-    scheduler: Any
-    vae: Any
-    text_encoder: Any
-    tokenizer: Any
     processor: Any
-    transformer: Any
-    image_processor: VaeImageProcessor
-    vae_scale_factor: int
-    patch: int
-    _callback_tensor_inputs: ClassVar[list[str]] = ["latents", "prompt_embeds"]
-
-    def _own(self, name: str, asked: Any) -> Any:
-        """What the call asks for, else what the checkpoint says."""
-        return self.config[name] if asked is None else asked
 
     def prepare_references(
         self,
@@ -81,8 +66,8 @@ class PosterOmniParts(DiffusionPipeline):
         anchors = refs.match_anchors(anchor, len(images))
         areas = refs.Areas(
             self.config["native_area"],
-            self.config["reference_area"] if reference_area is None else reference_area,
-            self.config["condition_area"] if condition_area is None else condition_area,
+            self._own("reference_area", reference_area),
+            self._own("condition_area", condition_area),
         )
         words = [text or "" if chosen is None else chosen.instruction(text) for text in prompts]
         resize = refs.Sizer()
@@ -115,12 +100,13 @@ class PosterOmniParts(DiffusionPipeline):
         embeds, mask, negative_embeds, negative_mask = texts
         check_prompts(prompt, embeds, mask, count, required=task is None)
         check_prompts(negative_prompt, negative_embeds, negative_mask, count, "negative_prompt")
+        negatives = match_negatives(negative_prompt, count)
         if max_sequence_length is not None and not 0 < max_sequence_length <= LONGEST:
             raise ValueError(f"max_sequence_length must be 1 to {LONGEST}, got {max_sequence_length}")
         if embeds is None:
             self.check_instructions([poster.instruction for poster in posters], max_sequence_length)
         if sampling.scale > 1 and negative_embeds is None:
-            self.check_instructions(match_negatives(negative_prompt, count), max_sequence_length)
+            self.check_instructions(negatives, max_sequence_length)
         if (sampling.guidance_scale is None) and self.transformer.config.guidance_embeds:
             raise ValueError("guidance_scale is missing: this transformer is guidance-distilled")
         if preserve and (task is None or not task.keeps_pixels):
@@ -268,14 +254,6 @@ class PosterOmniParts(DiffusionPipeline):
             source = list(generator[own]) if isinstance(generator, (list, tuple)) else generator
             noise.append(pack(randn_tensor(shape, generator=source, device=device, dtype=dtype).squeeze(1)))
         return noise
-
-    def prepare_timesteps(self, size: Size, sampling: Sampling, device: torch.device | str) -> Tensor:
-        """Set the scheduler for a poster of `size` (larger ones stay noisy longer) and return its timesteps."""
-        tokens = size.area // self.patch**2
-        timesteps = set_timesteps(self.scheduler, sampling.steps, tokens, device, sampling.sigmas)
-        start = sampling.skipped * self.scheduler.order
-        self.scheduler.set_begin_index(start)  # looking the first timestep up would wait for the device
-        return timesteps[start:]
 
     def describe(
         self,

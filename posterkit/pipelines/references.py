@@ -254,7 +254,7 @@ def asked_size(width: int | None, height: int | None) -> Size | None:
     return Size(width, height) if width is not None and height is not None else None
 
 
-def match_prompts(prompt: str | Sequence[str | None] | None, posters: int) -> list[str | None]:
+def match_prompts(prompt: str | Sequence[str | None] | None, posters: int, name: str = "prompt") -> list[str | None]:
     """One prompt for each poster; a single text serves all of them.
 
     Raises:
@@ -262,11 +262,11 @@ def match_prompts(prompt: str | Sequence[str | None] | None, posters: int) -> li
     """
     if prompt is None or isinstance(prompt, str):
         return [prompt] * posters
-    if not isinstance(prompt, (list, tuple)):
-        raise ValueError(f"prompt is a {type(prompt).__name__}; give a text or a list of texts")
+    if not isinstance(prompt, (list, tuple)) or not all(isinstance(text, str | None) for text in prompt):
+        raise ValueError(f"{name} is a {type(prompt).__name__}; give a text or a list of texts")
     if len(prompt) != posters:
         raise ValueError(
-            f"{len(prompt)} prompts for {posters} poster(s); image must hold one list of references for each prompt"
+            f"{len(prompt)} {name}s for {posters} poster(s); image must hold one list of references for each prompt"
         )
     return list(prompt)
 
@@ -286,4 +286,4 @@ def match_anchors(anchor: Anchor | Sequence[Anchor], posters: int) -> list[Ancho
 
 def match_negatives(negative_prompt: str | Sequence[str | None] | None, posters: int) -> list[str]:
     """One negative prompt for each poster; a missing one is a single space, as the model was trained."""
-    return [text or " " for text in match_prompts(negative_prompt, posters)]
+    return [text or " " for text in match_prompts(negative_prompt, posters, "negative_prompt")]

@@ -139,7 +139,7 @@ def _recipe(config: RunConfig) -> tuple[str, str]:
     It is that of the config's class where it begins with one, else the recipe's.
     """
     module = sys.modules.get(type(config).__module__)
-    if type(config) is RunConfig or not getattr(module, "__file__", None):
+    if type(config) is RunConfig or module is None or not getattr(module, "__file__", None):
         return "", "Trained by posterkit."
     own, about = (" ".join((one.__doc__ or "").strip().split("\n\n")[0].split()) for one in (type(config), module))
     if own and not own.startswith(("Attributes:", type(config).__name__)):

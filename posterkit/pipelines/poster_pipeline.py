@@ -1,0 +1,121 @@
+"""What both pipelines share: their output, the way from noise to a picture, the properties that diffusers has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from diffusers import DiffusionPipeline
+from diffusers.image_processor import VaeImageProcessor
+from diffusers.utils import BaseOutput
+from PIL import Image
+from torch import Tensor
+
+from posterkit.pipelines.checks import Sampling, check_finite, check_no_adapter
+from posterkit.pipelines.timesteps import set_timesteps
+from posterkit.sizing import Size
+
+
+@dataclass
+class PosterPipelineOutput(BaseOutput):
+    """Posters, in the order of the inputs; the images of one prompt stand together.
+
+    Attributes:
+        images: a list of RGB PIL images for `output_type="pil"`; for "pt" a float tensor `(B, 3, H, W)` in [0, 1], for
+            "np" a float array `(B, H, W, 3)` in [0, 1], for "latent" a packed tensor `(B, S, C)`. Where the posters
+            of one call differ in size, the last three are lists of such arrays without their first axis.
+        parameters: for each image what was really used to make it (task, instruction, size, steps, guidance, ...),
+            so that two runs can be compared; plain JSON values.
+    """
+
+    images: list[Image.Image] | np.ndarray | torch.Tensor | list[np.ndarray] | list[torch.Tensor]
+    parameters: list[dict[str, Any]] = field(default_factory=list)
+
+
+class PosterPipeline(DiffusionPipeline):
+    """A flow-matching pipeline over patch tokens; its config holds the checkpoint's own defaults."""
+
+    scheduler: Any
+    vae: Any
+    text_encoder: Any
+    tokenizer: Any
+    transformer: Any
+    image_processor: VaeImageProcessor
+    vae_scale_factor: int
+    patch: int  # pixels a patch token is wide: the grid of sizes
+    _callback_tensor_inputs: ClassVar[list[str]] = ["latents", "prompt_embeds"]
+
+    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
+        """Save as every diffusers pipeline does; ValueError while a LoRA is on the transformer."""
+        check_no_adapter(self.transformer)
+        super().save_pretrained(save_directory, *args, **kwargs)
+
+    @property
+    def guidance_scale(self) -> float | None:
+        return self._guidance_scale
+
+    @property
+    def num_timesteps(self) -> int:
+        return self._num_timesteps
+
+    @property
+    def current_timestep(self) -> Tensor | None:
+        return self._current_timestep
+
+    @property
+    def interrupt(self) -> bool:
+        return self._interrupt
+
+    def prepare_timesteps(self, size: Size, sampling: Sampling, device: torch.device | str) -> Tensor:
+        """Set the scheduler for a poster of `size` (larger ones stay noisy longer) and return its timesteps.
+
+        References and drafts do not count, and a run that paints over a picture begins later.
+        """
+        tokens = size.area // self.patch**2
+        timesteps = set_timesteps(self.scheduler, sampling.steps, tokens, device, sampling.sigmas)
+        start = sampling.skipped * self.scheduler.order
+        self.scheduler.set_begin_index(start)  # looking the first timestep up would wait for the device
+        return timesteps[start:]
+
+    def denoise(
+        self,
+        velocity: Callable[[Tensor, Tensor, Tensor], Tensor],
+        latents: Tensor,
+        prompt_embeds: Tensor,
+        timesteps: Tensor,
+        progress_bar: Any,
+        callback_on_step_end: Callable[..., dict[str, Any]] | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+    ) -> Tensor:
+        """Follow the velocity from noise `(B, S, 4 C)` to a picture's latents of the same shape.
+
+        The callback gets the pipeline, the step, the timestep and the tensors that it asked for, and returns what to
+        put in their place.
+
+        Args:
+            velocity: of tokens, a timestep and the prompt's embeddings.
+        """
+        self._num_timesteps = len(timesteps)
+        for step, timestep in enumerate(timesteps):
+            if self.interrupt:
+                continue
+            self._current_timestep = timestep
+            predicted = velocity(latents, timestep, prompt_embeds)
+            latents = self.scheduler.step(predicted, timestep, latents, return_dict=False)[0].to(latents.dtype)
+            if callback_on_step_end is not None:
+                tensors = {"latents": latents, "prompt_embeds": prompt_embeds}
+                chosen = {name: tensors[name] for name in callback_on_step_end_tensor_inputs}
+                changed = callback_on_step_end(self, step, timestep, chosen) or {}
+                latents = changed.get("latents", latents)
+                prompt_embeds = changed.get("prompt_embeds", prompt_embeds)
+            progress_bar.update()
+        self._current_timestep = None
+        check_finite(latents, "the transformer")
+        return latents
+
+    def _own(self, name: str, asked: Any) -> Any:
+        """What the call asks for, else what the checkpoint says."""
+        return self.config[name] if asked is None else asked
