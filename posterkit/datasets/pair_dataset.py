@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar, overload
+from typing import Generic, TypeVar
 
 from posterkit.datasets.dataset import PosterDataset
 from posterkit.datasets.sample_files import Row, sample_from_row
 from posterkit.schema import PosterSample
 
 Item = TypeVar("Item")
-Read = Callable[[str], bytes]
 
 # what both posters of a row have in common, as a sample has it
 _COMMON = (
@@ -55,73 +54,60 @@ class Reflection:
     style: str
 
 
-class PairDataset(Sequence[Item], Generic[Item]):
+class PairDataset(Generic[Item]):
     """Pairs by number: rows are in memory, pictures are read on access.
 
     Args:
         path: the set's folder, or its index file.
-        decode: an item from a row and a reader of its files.
         split: only pairs of this one; None for all.
+        keys: that a row must have.
+        make: a pair from its row and its two posters.
 
     Raises:
         FileNotFoundError: there is no index.
         ValueError: a line is no JSON object.
     """
 
-    def __init__(self, path: str | Path, decode: Callable[[Row, Read], Item], split: str | None = None) -> None:
+    def __init__(
+        self, path: str | Path, split: str | None, keys: Sequence[str],
+        make: Callable[[Row, PosterSample, PosterSample], Item],
+    ) -> None:  # fmt: skip
         found = PosterDataset(path, split=split)
-        self.rows, self.files, self._decode = found.rows, found.files, decode
+        self.rows, self.files, self._keys, self._make = found.rows, found.files, ("id", "task", "prompt", *keys), make
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    @overload
-    def __getitem__(self, index: int) -> Item: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Item]: ...
-    def __getitem__(self, index: int | slice) -> Item | list[Item]:
-        """Item `index`.
+    def __getitem__(self, index: int) -> Item:
+        """Pair `index`.
 
         Raises:
             ValueError: its row lacks a key, or one of its pictures cannot be read.
             FileNotFoundError: a picture is not there.
         """
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
         row = self.rows[index]
-        return self._decode(row, lambda name: self.files.read(row, name))
+        if missing := [key for key in self._keys if key not in row]:
+            raise ValueError(f"{row.get('id', 'a pair')}: {', '.join(missing)} is missing")
+        first, second = (sample_from_row(one, lambda name: self.files.read(row, name)) for one in as_samples(row))
+        return self._make(row, first, second)
 
 
 def open_preferences(path: str | Path, split: str | None = None) -> PairDataset[PreferencePair]:
     """The pairs that `mine_preferences.py` wrote; see `PairDataset`."""
-    return PairDataset(path, preference_from_row, split)
+
+    def make(row: Row, chosen: PosterSample, rejected: PosterSample) -> PreferencePair:
+        return PreferencePair(row["id"], chosen, rejected, row.get("kind", "candidates"), row.get("gap"))
+
+    return PairDataset(path, split, ("chosen", "rejected"), make)
 
 
 def open_reflections(path: str | Path, split: str | None = None) -> PairDataset[Reflection]:
     """The reflections that `build_reflections.py` wrote; see `PairDataset`."""
-    return PairDataset(path, reflection_from_row, split)
 
+    def make(row: Row, draft: PosterSample, target: PosterSample) -> Reflection:
+        return Reflection(row["id"], draft, target, row["content"], row["style"])
 
-def preference_from_row(row: Row, read: Read) -> PreferencePair:
-    """The pair that a row describes.
-
-    Raises:
-        ValueError: a key is missing, or a picture is damaged.
-    """
-    _need(row, ("id", "task", "prompt", "chosen", "rejected"))
-    chosen, rejected = (sample_from_row(one, read) for one in as_samples(row))
-    return PreferencePair(row["id"], chosen, rejected, row.get("kind", "candidates"), row.get("gap"))
-
-
-def reflection_from_row(row: Row, read: Read) -> Reflection:
-    """The reflection that a row describes.
-
-    Raises:
-        ValueError: a key is missing, or a picture is damaged.
-    """
-    _need(row, ("id", "task", "prompt", "draft", "target", "content", "style"))
-    draft, target = (sample_from_row(one, read) for one in as_samples(row))
-    return Reflection(row["id"], draft, target, row["content"], row["style"])
+    return PairDataset(path, split, ("draft", "target", "content", "style"), make)
 
 
 def pictures_of(row: Row) -> tuple[str, str] | None:
@@ -141,9 +127,3 @@ def as_samples(row: Row) -> list[Row]:
         {**common, "id": f"{row.get('id')}-{key}", "target": row.get(key), "caption": row.get("prompt", "")}
         for key in keys
     ]
-
-
-def _need(row: Row, keys: Sequence[str]) -> None:
-    missing = [key for key in keys if key not in row]
-    if missing:
-        raise ValueError(f"{row.get('id', 'a pair')}: {', '.join(missing)} is missing")

@@ -100,7 +100,7 @@ def a_set(start, tmp_path) -> Path:
 
 def test_a_reflection_is_read_back_and_feeds_stage_four(a_set):
     found = open_reflections(a_set)
-    assert len(found) == 2 and [one.id for one in found[:]] == ["p-0", "p-1"]
+    assert len(found) == 2 and [one.id for one in found] == ["p-0", "p-1"]
     one = found[0]
     assert (one.content, one.style, one.draft.caption) == ("Show a larger boat.", "Use <calm> colours.", "a prompt")
     assert level(Image.fromarray(one.draft.target)) == 0 and level(Image.fromarray(one.target.target)) == 2
