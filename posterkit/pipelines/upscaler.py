@@ -103,12 +103,11 @@ class Upscaler:
 
 
 @opened_once(kept=2)
-def open_upscaler(path: str, device: str | None = None) -> Upscaler:
+def open_upscaler(path: str) -> Upscaler:
     """An upscaler by its file: SRVGGNetCompact, or whatever spandrel knows where that is installed.
 
     Args:
         path: safetensors; a .pth file would have to be unpickled, and is refused.
-        device: None takes the best there is.
 
     Raises:
         ValueError: no such file, or no network that can be opened here.
@@ -117,7 +116,7 @@ def open_upscaler(path: str, device: str | None = None) -> Upscaler:
 
     if not path.endswith(".safetensors"):
         raise ValueError(f"{path}: upscalers are read from .safetensors files only")
-    where = hardware(device).device
+    where = hardware().device
     try:
         weights = load_file(path)
     except (OSError, SafetensorError) as fault:

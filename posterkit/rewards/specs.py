@@ -90,7 +90,7 @@ class _Opener:
 
             return LearnedReward(source, device=self.device)
         if kind == "scored":
-            from posterkit.rewards.models.scalar_head import ScalarHeadReward
+            from posterkit.rewards.models.vision_language import ScalarHeadReward
 
             return ScalarHeadReward(source, self.device)
         if kind == "judge":

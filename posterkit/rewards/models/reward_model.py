@@ -79,7 +79,7 @@ class RewardModel:
         self.settings: dict[str, Any] = {"backbone": source, "area": area, "prompt": prompt, "lora": None}
 
     @classmethod
-    def from_folder(cls, folder: str | Path, dtype: torch.dtype = torch.float32) -> RewardModel:
+    def from_folder(cls, folder: str | Path) -> RewardModel:
         """A model that `save` wrote, ready to score.
 
         Raises:
@@ -95,7 +95,7 @@ class RewardModel:
         if missing:
             raise ValueError(f"{folder / CONFIG}: {', '.join(missing)} is missing")
         source = str(folder / BACKBONE) if (folder / BACKBONE).is_dir() else settings["backbone"]
-        model = cls(source, area=settings["area"], prompt=settings["prompt"], dtype=dtype)
+        model = cls(source, area=settings["area"], prompt=settings["prompt"])
         if settings["lora"]:
             model.add_lora(**settings["lora"])
         model.settings = settings
@@ -218,19 +218,16 @@ class LearnedReward:
         source: the run folder of `train/reward_model.py` (its averaged weights, else its last ones), or the folder of
             the weights.
         device: where it runs.
-        dtype: of the backbone.
 
     Raises:
         FileNotFoundError: there is no reward model.
         ValueError: it was saved before it was calibrated on held-out pairs, or its weights do not fit.
     """
 
-    def __init__(
-        self, source: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
-    ) -> None:
+    def __init__(self, source: str | Path, *, device: str | torch.device = "cpu") -> None:
         self.folder = Path(resolve(source))
         quiet_bars()
-        self.model = RewardModel.from_folder(self.folder, dtype)
+        self.model = RewardModel.from_folder(self.folder)
         if "scale" not in self.model.settings:
             raise ValueError(f"{self.folder / CONFIG}: scale and offset are missing; the run has not come to its end")
         self.model.module.to(device)

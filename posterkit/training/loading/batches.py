@@ -181,12 +181,12 @@ class EncodedPosters:
         return region_shares(PosterSample(str(row["id"]), str(row["task"]), blank, regions=found))
 
 
-def even_tasks(tasks: Sequence[str], seed: int = 0) -> list[int]:
+def even_tasks(tasks: Sequence[str]) -> list[int]:
     """Sample numbers that repeat samples, so that every task is as frequent as the most frequent one."""
     of_task: dict[str, list[int]] = {}
     for number, task in enumerate(tasks):
         of_task.setdefault(task, []).append(number)
-    most, random = max(map(len, of_task.values()), default=0), np.random.default_rng(seed)
+    most, random = max(map(len, of_task.values()), default=0), np.random.default_rng(0)
     even: list[int] = []
     for numbers in of_task.values():
         times, rest = divmod(most, len(numbers))

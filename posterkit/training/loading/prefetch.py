@@ -14,6 +14,8 @@ import torch
 from posterkit.training.errors import WrongCall
 from posterkit.training.protocols import Loader, LoaderState
 
+_AHEAD = 2  # batches
+
 
 class PrefetchLoader:
     """A loader whose next batches a thread reads and moves to the device while the model works on this one.
@@ -23,16 +25,15 @@ class PrefetchLoader:
     Args:
         loader: batches of CPU tensors.
         content: of the set; positions of another set are refused.
-        depth: batches read ahead.
     """
 
-    def __init__(self, loader: Loader, device: torch.device, content: str, depth: int = 2) -> None:
-        self.loader, self.device, self.depth = loader, device, depth
+    def __init__(self, loader: Loader, device: torch.device, content: str) -> None:
+        self.loader, self.device = loader, device
         self.content = hashlib.sha256(content.encode()).hexdigest()[:16]
         self._position = loader.state_dict()
 
     def __iter__(self) -> Iterator[Any]:
-        ready: queue.Queue[tuple[Any, LoaderState]] = queue.Queue(self.depth)
+        ready: queue.Queue[tuple[Any, LoaderState]] = queue.Queue(_AHEAD)
         ended = threading.Event()
         self.loader.load_state_dict(self._position)
 

@@ -43,15 +43,15 @@ def region_shares(sample: PosterSample) -> Tensor:
     return torch.from_numpy(pooled.reshape(3, -1).T.copy())
 
 
-def region_weights(shares: Tensor, major: float = 0.6, minor: float = 0.2, background: float = 1.0) -> Tensor:
+def region_weights(shares: Tensor, major: float = 0.6, minor: float = 0.2) -> Tensor:
     """Weights for `region_weighted_flow_loss`: the area mean of the pixel map 0.6 / 0.2 / 1.0.
 
     Args:
         shares: `(..., S, 3)` of `region_shares`.
-        major, minor, background: a pixel's weight; where boxes of both roles overlap the smaller one counts.
+        major, minor: a pixel's weight in a box, 1 elsewhere; where boxes of both roles overlap the smaller one counts.
 
     Returns:
         `(..., S)` float32.
     """
-    less = torch.tensor([background - major, background - minor, background - min(major, minor)])
-    return background - shares.float() @ less.to(shares.device)
+    less = torch.tensor([1 - major, 1 - minor, 1 - min(major, minor)])
+    return 1 - shares.float() @ less.to(shares.device)

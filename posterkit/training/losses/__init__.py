@@ -12,7 +12,6 @@ from posterkit.training.losses.flow import (
     flow_matching_loss,
     region_weighted_flow_loss,
     sample_time,
-    shift_for,
     shift_time,
 )
 from posterkit.training.losses.grpo import policy_loss, sde_step, step_kl, step_log_prob
@@ -24,5 +23,5 @@ __all__ = [
     "add_noise", "bradley_terry_loss", "color_anchor", "distillation_loss", "dpo_loss", "expert_for",
     "flow_matching_loss", "group_advantages", "guided_velocity", "kept_groups", "nft_loss", "optimality",
     "policy_loss", "reconstruction_loss", "region_weighted_flow_loss", "sample_time", "sampler_decay", "sde_step",
-    "shift_for", "shift_time", "step_kl", "step_log_prob", "task_group",
+    "shift_time", "step_kl", "step_log_prob", "task_group",
 ]  # fmt: skip

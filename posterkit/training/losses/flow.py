@@ -3,7 +3,6 @@
 # pyright: standard
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import torch
@@ -100,18 +99,6 @@ def sample_time(
 def shift_time(t: Tensor, shift: float) -> Tensor:
     """s t / (1 + (s - 1) t), the resolution shift of SD3 (section 5.3.2); s = 1 changes nothing."""
     return shift * t / (1 + (shift - 1) * t)
-
-
-def shift_for(
-    tokens: int, base_shift: float = 0.5, max_shift: float = 1.15, base_tokens: int = 256, max_tokens: int = 4096
-) -> float:
-    """The shift that FLUX.1 and Qwen-Image sample a picture of so many image tokens with.
-
-    The defaults are FLUX.1-dev's; a scheduler's config holds them (`base_shift`, `max_shift`, `base_image_seq_len`,
-    `max_image_seq_len`). The logarithm of the shift grows linearly with the tokens.
-    """
-    slope = (max_shift - base_shift) / (max_tokens - base_tokens)
-    return math.exp(base_shift + slope * (tokens - base_tokens))
 
 
 def _check_weight(weight: Tensor, v: Tensor) -> None:
