@@ -22,7 +22,7 @@ from typing import Literal
 
 from posterkit.pipelines.loading import quiet_bars
 from posterkit.rewards.models.reward_model import RewardModel
-from posterkit.training.config import RunConfig, check_range, parse_config
+from posterkit.training.config import Count, RunConfig, parse_config
 from posterkit.training.errors import WrongCall, setting_up
 from posterkit.training.loading.good_posters import JudgementConfig, open_good_posters
 from posterkit.training.loading.judgements import KINDS, Judgements, Kinds, judged_batches
@@ -49,21 +49,17 @@ class RewardModelConfig(RunConfig):
     data: JudgementConfig = field(default_factory=JudgementConfig)
     kinds: Kinds = field(default_factory=Kinds)
     prompt: bool = True
-    area: int = 28 * 28 * 24
+    area: Count = 28 * 28 * 24
     base: Literal["fp32", "bf16"] = "fp32"
     trainable: Trainable = field(default_factory=lambda: Trainable(targets=["q_proj", "k_proj", "v_proj", "o_proj"]))
-    heldout_pairs: int = 40
+    heldout_pairs: Count = 40
 
     def check(self) -> None:
         super().check()
-        self.data.check()
-        self.trainable.check()
-        self.kinds.check()
         if self.init_from is None:
             raise ValueError("init_from is null; a reward model starts from a vision-language model")
         if self.base == "bf16" and self.trainable.weights == "full":
             raise ValueError("base is bf16, which is frozen; it takes trainable.weights=lora or dora, not full")
-        check_range(self, "area heldout_pairs", least=1)
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ import torch
 
 from posterkit.pipelines.registry import resolve_folder
 from posterkit.tasks import TASKS
-from posterkit.training.config import check_keys, check_range, parse_config
+from posterkit.training.config import Count, Positive, check_keys, parse_config
 from posterkit.training.errors import setting_up
 from posterkit.training.lora import add_adapter, frozen_adapter, load_adapter, train_only
 from posterkit.training.lora_files import read_lora
@@ -45,9 +45,9 @@ class MissingExpert:
         rank: of its LoRA, on the student's layers.
     """
 
-    max_steps: int = 200
-    learning_rate: float = 1e-4
-    rank: int = 128
+    max_steps: Count = 200
+    learning_rate: Positive = 1e-4
+    rank: Count = 128
 
 
 @dataclass
@@ -62,16 +62,13 @@ class DistillConfig(OmniConfig):
 
     experts: dict[str, Any] = field(default_factory=dict)
     missing: MissingExpert = field(default_factory=MissingExpert)
-    strength: float = 1.0
+    strength: Positive = 1.0
 
     def check(self) -> None:
         super().check()
         check_keys(self.experts, GROUPS, "experts")
         if odd := [value for value in self.experts.values() if not isinstance(value, (str, type(None)))]:
             raise ValueError(f"experts takes folders, got {odd[0]!r}")
-        check_range(self, "strength", above=0)
-        check_range(self.missing, "max_steps rank", least=1, part="missing.")
-        check_range(self.missing, "learning_rate", above=0, part="missing.")
 
 
 @dataclass

@@ -60,8 +60,6 @@ class RewardConfig(StageConfig):
 
     def check(self) -> None:
         super().check()
-        for part in (self.reward, self.rollouts, self.nft, self.dpo, self.grpo):
-            part.check()
         if self.trainable.weights == "full":
             raise ValueError("trainable.weights is full; the reference is the model without its lora or dora")
         if self.strategy == "lopt":

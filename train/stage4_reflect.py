@@ -31,7 +31,7 @@ from posterkit.schema import DrawnText, PosterSample
 from posterkit.sizing import Size
 from posterkit.training.adapters import Adapter
 from posterkit.training.adapters.flux import FluxAdapter
-from posterkit.training.config import check_range, parse_config
+from posterkit.training.config import Share, parse_config
 from posterkit.training.errors import setting_up
 from posterkit.training.loading.fitting import fit_sample, target_size
 from posterkit.training.loading.paired import open_reflected, reflection_batches
@@ -58,12 +58,8 @@ class ReflectConfig(StageConfig):
     """
 
     guidance: float = 1.0
-    drop_feedback: float = 0.0
+    drop_feedback: Share = 0.0
     trainable: Trainable = field(default_factory=lambda: Trainable("lora", rank=128))
-
-    def check(self) -> None:
-        super().check()
-        check_range(self, "drop_feedback", least=0, most=1)
 
 
 def main() -> None:

@@ -6,14 +6,13 @@ import argparse
 import dataclasses
 import difflib
 import importlib.util
-import math
 import sys
 import types
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 
@@ -28,6 +27,16 @@ FREE = frozenset(
      "sample_every", "tracker", "data.cache", "data.workers", "text.cache", "reward.cache", "reward.workers",
      "reward.device")
 )  # fmt: skip
+
+
+# numbers of a config, each with the test that it must pass, and what that asks of it; null always passes
+Count = Annotated[int, (lambda number: number >= 1, "be at least 1")]
+Several = Annotated[int, (lambda number: number >= 2, "be at least 2")]
+CountOr0 = Annotated[int, (lambda number: number >= 0, "be at least 0")]
+Positive = Annotated[float, (lambda number: number > 0, "be above 0")]
+NotNegative = Annotated[float, (lambda number: number >= 0, "be at least 0")]
+Share = Annotated[float, (lambda number: 0 <= number <= 1, "lie in [0, 1]")]
+ShareBelow1 = Annotated[float, (lambda number: 0 <= number < 1, "lie in [0, 1)")]
 
 
 @dataclass
@@ -66,37 +75,34 @@ class RunConfig:
 
     run_dir: str = "runs/run"
     seed: int = 0
-    max_steps: int = 1000
+    max_steps: Count = 1000
     stop_at: int | None = None
     minutes: float | None = None
     init_from: str | None = None
     resume: Literal["auto", "never"] = "auto"
-    batch_size: int = 16
-    accumulation: int = 1
+    batch_size: Count = 16
+    accumulation: Count = 1
     optimizer: Literal["adamw", "muon", "adamw8bit", "paged_adamw8bit", "adafactor"] = "adamw"
-    learning_rate: float = 1e-4
+    learning_rate: Positive = 1e-4
     adamw_rate: float = 1e-3
-    weight_decay: float = 0.0
+    weight_decay: NotNegative = 0.0
     betas: list[float] = field(default_factory=lambda: [0.9, 0.99])
     schedule: Literal["constant", "cosine"] = "constant"
-    warmup_steps: int = 0
-    clip: float = 1.0
-    ema_decay: float = 0.0
+    warmup_steps: CountOr0 = 0
+    clip: Positive = 1.0
+    ema_decay: ShareBelow1 = 0.0
     precision: Literal["fp32", "bf16"] = "fp32"
-    log_every: int = 20
-    save_every: int = 500
+    log_every: Count = 20
+    save_every: Count = 500
     sample_every: int = 0
     tracker: Literal["auto", "tensorboard", "none"] = "auto"
-    processes: int | None = None
+    processes: Count | None = None
     skip: list[str] = field(default_factory=list)
     dry_run: bool = False
 
     def check(self) -> None:
-        """Raise ValueError for values that cannot work together; stages add their own."""
-        check_range(self, "max_steps batch_size accumulation log_every save_every processes", least=1)
-        check_range(self, "clip learning_rate", above=0)
-        check_range(self, "weight_decay warmup_steps", least=0)
-        check_range(self, "ema_decay", least=0, below=1)
+        """Raise ValueError for values that cannot work, alone or together, in the parts too; stages add their own."""
+        check_ranges(self)
         if self.stop_at is not None and not 0 < self.stop_at <= self.max_steps:
             raise ValueError(f"stop_at must lie in 1..max_steps ({self.max_steps}), got {self.stop_at}")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
@@ -195,27 +201,22 @@ def changed_key(before: dict[str, Any], config: RunConfig) -> str | None:
     return next((k for k in [*now, *before] if k not in FREE and now.get(k) != before.get(k)), None)
 
 
-def check_range(
-    config: object, names: str, *, above: float | None = None, least: float = -math.inf, most: float = math.inf,
-    below: float | None = None, part: str = "",
-) -> None:  # fmt: skip
-    """Raise ValueError for the first of some numbers of a config that lies outside a range; null lies in it.
+def check_ranges(config: object, part: str = "") -> None:
+    """Raise ValueError for the first number of a config that is out of its range; parts with a `check` do that there.
 
     Args:
-        names: of the numbers, with spaces between.
-        above, least: the lower end, exclusive or inclusive.
-        most, below: the upper end, inclusive or exclusive.
         part: the config's own key and a dot, for the message.
     """
-    for name in names.split():
+    for name, hint in typing.get_type_hints(type(config), include_extras=True).items():
         value = getattr(config, name)
-        low = value is None or (value > above if above is not None else value >= least)
-        if low and (value is None or (value < below if below is not None else value <= most)):
-            continue
-        said = f"be above {above}" if above is not None else f"be at least {least}"
-        if below is not None or most < math.inf:
-            said = f"lie in [{least}, {most}]" if below is None else f"lie in [{least}, {below})"
-        raise ValueError(f"{part}{name} must {said}, got {value}")
+        if hasattr(value, "check"):
+            value.check()
+        elif dataclasses.is_dataclass(value):
+            check_ranges(value, f"{part}{name}.")
+        for one in (hint, *typing.get_args(hint)):  # Count | None has it within
+            for passes, asked in getattr(one, "__metadata__", ()):
+                if value is not None and not passes(value):
+                    raise ValueError(f"{part}{name} must {asked}, got {value}")
 
 
 def can_draw_curves() -> bool:

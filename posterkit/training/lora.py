@@ -19,7 +19,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from posterkit.pipelines.lora_weights import UNQUANTISED, base_of, linear_layers
-from posterkit.training.config import check_range
+from posterkit.training.config import Count, Positive, check_ranges
 from posterkit.training.lora_files import LoraFile, Transformer, check_base, read_lora, write_lora
 from posterkit.training.state import KEPT
 
@@ -39,15 +39,14 @@ class Trainable:
     """
 
     weights: Literal["full", "lora", "dora"] = "full"
-    rank: int = 64
-    alpha: float | None = None
+    rank: Count = 64
+    alpha: Positive | None = None
     targets: list[str] = field(default_factory=lambda: list(ATTENTION))
     gradient_checkpointing: bool = False
 
     def check(self) -> None:
         """Raise ValueError for values that cannot work."""
-        check_range(self, "rank", least=1, part="trainable.")
-        check_range(self, "alpha", above=0, part="trainable.")
+        check_ranges(self, "trainable.")
         if not self.targets:
             raise ValueError("trainable.targets names no layer")
 

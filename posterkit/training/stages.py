@@ -17,7 +17,7 @@ from posterkit.pipelines.loading import LOAD_FAULTS, quiet_bars
 from posterkit.pipelines.presets import hardware, use_attention
 from posterkit.pipelines.registry import family_named, family_of, is_hub_id, resolve_folder
 from posterkit.training.adapters import Adapter
-from posterkit.training.config import check_range
+from posterkit.training.config import Positive, Share, ShareBelow1
 from posterkit.training.loading.batches import encoded_batches
 from posterkit.training.loading.prefetch import Mixture
 from posterkit.training.loading.sets import Posters, PosterSet, SetConfig, TextOnArt, open_set
@@ -50,22 +50,18 @@ class StageConfig(StrategyConfig):
     base: Literal["fp32", "bf16", "nf4"] = "fp32"
     attention: Literal["native", "xformers", "flash"] = "native"
     data: SetConfig = field(default_factory=SetConfig)
-    drop_prompt: float = 0.0
+    drop_prompt: Share = 0.0
     time: Literal["uniform", "logit_normal"] = "uniform"
-    time_shift: float = 1.0
+    time_shift: Positive = 1.0
     sample_steps: int | None = None
     sample_guidance: float | None = None
 
     def check(self) -> None:
         super().check()
-        self.trainable.check()
-        self.data.check()
         if self.init_from is None:
             raise ValueError("init_from is null; a stage starts from a former stage's run folder or a checkpoint")
         if self.base == "nf4" and self.trainable.weights == "full":
             raise ValueError("base is nf4, which is frozen; it takes trainable.weights=lora or dora, not full")
-        check_range(self, "drop_prompt", least=0, most=1)
-        check_range(self, "time_shift", above=0)
 
 
 @dataclass
@@ -78,14 +74,12 @@ class OmniConfig(StageConfig):
 
     trainable: Trainable = field(default_factory=lambda: Trainable("lora"))
     text: SetConfig = field(default_factory=SetConfig)
-    text_share: float = 0.2
+    text_share: ShareBelow1 = 0.2
 
     def check(self) -> None:
         super().check()
-        self.text.check()
         if self.trainable.weights == "full":
             raise ValueError("trainable.weights is full; PosterOmni's experts and their student are lora or dora")
-        check_range(self, "text_share", least=0, below=1)
 
 
 def open_stage(config: StageConfig, family: str, lora: str = "default") -> Adapter:

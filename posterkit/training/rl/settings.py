@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from posterkit.rewards.specs import RULES
-from posterkit.training.config import check_range
+from posterkit.training.config import Count, CountOr0, NotNegative, Positive, Several, Share, check_ranges
 from posterkit.training.losses.nft import Mode
 
 
@@ -20,15 +20,10 @@ class NFTConfig:
         mode: how advantages become optimality, see `optimality`.
     """
 
-    beta: float = 1.0
-    clip: float = 5.0
-    kl: float = 1e-4
+    beta: Positive = 1.0
+    clip: Positive = 5.0
+    kl: NotNegative = 1e-4
     mode: Mode = "all"
-
-    def check(self) -> None:
-        """Raise ValueError for values that cannot work."""
-        check_range(self, "beta clip", above=0, part="nft.")
-        check_range(self, "kl", least=0, part="nft.")
 
 
 @dataclass
@@ -41,13 +36,8 @@ class DPOConfig:
     """
 
     pairs: str | None = None
-    beta: float = 100.0
-    gap: float = 0.025
-
-    def check(self) -> None:
-        """Raise ValueError for values that cannot work."""
-        check_range(self, "beta", above=0, part="dpo.")
-        check_range(self, "gap", least=0, part="dpo.")
+    beta: Positive = 100.0
+    gap: NotNegative = 0.025
 
 
 @dataclass
@@ -59,14 +49,9 @@ class GRPOConfig:
         level: of the noise of the sampler's random steps.
     """
 
-    clip: float = 1e-4
-    kl: float = 0.0
-    level: float = 0.7
-
-    def check(self) -> None:
-        """Raise ValueError for values that cannot work."""
-        check_range(self, "clip level", above=0, part="grpo.")
-        check_range(self, "kl", least=0, part="grpo.")
+    clip: Positive = 1e-4
+    kl: NotNegative = 0.0
+    level: Positive = 0.7
 
 
 @dataclass
@@ -87,10 +72,10 @@ class RolloutConfig:
         strict: either of the two is reason enough.
     """
 
-    images: int = 8
-    draws: int = 4
-    updates: int = 1
-    steps: int = 6
+    images: Several = 8
+    draws: Count = 4
+    updates: Count = 1
+    steps: Several = 6
     guidance: float | None = None
     decay: Literal[0, 1, 2] = 1
     global_std: bool = True
@@ -100,8 +85,7 @@ class RolloutConfig:
 
     def check(self) -> None:
         """Raise ValueError for values that cannot work."""
-        check_range(self, "draws updates", least=1, part="rollouts.")
-        check_range(self, "images steps", least=2, part="rollouts.")
+        check_ranges(self, "rollouts.")
         if self.draws % self.updates:
             raise ValueError(
                 f"rollouts.draws must be a multiple of rollouts.updates, got {self.draws} and {self.updates}"
@@ -141,12 +125,6 @@ class RewardSource:
     device: str = "cpu"
     fast: bool = False
     cache: str | None = None
-    workers: int = 1
-    limit: float = 60.0
-    tolerated: float = 0.1
-
-    def check(self) -> None:
-        """Raise ValueError for values that cannot work."""
-        check_range(self, "workers", least=0, part="reward.")
-        check_range(self, "limit", above=0, part="reward.")
-        check_range(self, "tolerated", least=0, most=1, part="reward.")
+    workers: CountOr0 = 1
+    limit: Positive = 60.0
+    tolerated: Share = 0.1

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
-from posterkit.training.config import RunConfig, check_range
+from posterkit.training.config import Positive, RunConfig
 
 
 @dataclass
@@ -31,9 +31,9 @@ class HalvesConfig:
     cut: Literal["blocks", "parameters", "double_single"] = "blocks"
     boundary: int | None = None
     target: Literal["input", "anchor", "frozen"] = "input"
-    weight: float = 1.0
+    weight: Positive = 1.0
     normalised: bool = True
-    early_rate: float = 1.0
+    early_rate: Positive = 1.0
 
 
 @dataclass
@@ -48,10 +48,6 @@ class StrategyConfig(RunConfig):
 
     strategy: Literal["end_to_end", "lopt", "frozen_half"] = "end_to_end"
     halves: HalvesConfig = field(default_factory=HalvesConfig)
-
-    def check(self) -> None:
-        super().check()
-        check_range(self.halves, "weight early_rate", above=0, part="halves.")
 
 
 class Group(NamedTuple):
