@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from posterkit.pipelines.presets import preset_names, read_preset
+from posterkit.pipelines.preset_table import preset_names, read_preset
 from posterkit.rewards import open_reward
 from posterkit.training.config import RunConfig, load_config
 
@@ -57,14 +57,12 @@ def test_a_recipe_has_a_mini_config_of_its_name_and_fits_a_page(recipe):
 @pytest.mark.parametrize("name", preset_names())
 @pytest.mark.parametrize("family", ["posteromni", "postercraft"])
 def test_a_preset_is_read_for_both_families(name, family):
-    assert read_preset(name, family).offload in {"none", "model", "group"}
+    assert read_preset(name, family).offload in {"none", "text", "group"}
 
 
 def test_no_config_is_left_out_of_these_tests():
     # those of accelerate are read in tests/training/test_sharding.py
-    tested = {
-        path for folder in ("presets", "accelerate", "rewards") for path in (ROOT / "configs" / folder).glob("*.yaml")
-    }
+    tested = {path for folder in ("accelerate", "rewards") for path in (ROOT / "configs" / folder).glob("*.yaml")}
     tested |= {*STAGES}
     assert set((ROOT / "configs").rglob("*.yaml")) == tested
     assert all(isinstance(yaml.safe_load(path.read_text()), dict) for path in tested)

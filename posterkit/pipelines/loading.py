@@ -120,14 +120,14 @@ def _card_head(model: str) -> dict[str, Any]:
     return head if isinstance(head, dict) else {}
 
 
-def load_transformer(source: str, model: str, family: ModelFamily, dtype: Any, quantization: Any = None) -> Any:
+def load_transformer(source: str, model: str, family: ModelFamily, dtype: Any) -> Any:
     """Another transformer for a base: the authors of both systems release only that part.
 
     Args:
         source: a transformer's folder, a pipeline folder that has one, a hub id of either, or one file, see
             `posterkit.pipelines.weight_files`.
         model: the base that it goes into.
-        dtype, quantization: as `from_pretrained` takes them.
+        dtype: as `from_pretrained` takes it.
 
     Raises:
         ValueError: it is none, cannot be loaded, or does not fit the base.
@@ -137,19 +137,18 @@ def load_transformer(source: str, model: str, family: ModelFamily, dtype: Any, q
     from posterkit.pipelines.weight_files import quantised_by, read_transformer_file
 
     transformer = getattr(diffusers, family.transformer)
-    options = {"dtype": dtype} | ({"quantization_config": quantization} if quantization else {})
     path = Path(source)
     try:
         base = read_json(read_file(model, "transformer/config.json"), "transformer/config.json")
         if path.is_file():
-            made = read_transformer_file(path, model, family, dtype, quantization)
+            made = read_transformer_file(path, model, family, dtype)
         else:
             folder = _transformer_folder(source)
             config = read_json(read_file(source, f"{folder}/config.json" if folder else "config.json"), "config.json")
             _check_fit(config, base, family.transformer)
             quantised_by(config)
             made, info = transformer.from_pretrained(
-                source, subfolder=folder, use_safetensors=True, output_loading_info=True, **options
+                source, subfolder=folder, use_safetensors=True, output_loading_info=True, dtype=dtype
             )
             for kind, words in (("missing_keys", "lacks"), ("unexpected_keys", "holds, and the model does not,")):
                 if keys := sorted(info.get(kind) or ()):

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import difflib
+import contextlib
 import functools
-import importlib.util
 import logging
-import os
-import sysconfig
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
-from posterkit.documents import read_text, read_yaml
+from posterkit.documents import read_text
 from posterkit.messages import error_line
 from posterkit.pipelines.loading import LOAD_FAULTS, add_loras, load_transformer, weight_bytes
-from posterkit.pipelines.registry import FAMILIES, ModelFamily, family_of, resolve
+from posterkit.pipelines.lora_weights import UNQUANTISED, base_of
+from posterkit.pipelines.memory import GB, Preset, Sizes, family_sizes, footprint, waits
+from posterkit.pipelines.preset_table import best_way, check_packages, is_installed, least, read_preset
+from posterkit.pipelines.quantise import makes_modulation, quantise
+from posterkit.pipelines.registry import ModelFamily, family_of, resolve
 from posterkit.pipelines.sampling_presets import sampler_named, shift_times
 
 logger = logging.getLogger(__name__)
 
-GB = 10**9  # as cards are sold
 SMALL = 2 * GB  # of weights: below, half precision and offloading gain nothing
-OFFLOADS = ("none", "model", "group")
-QUANTIZATIONS = ("nf4", "int8")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -45,21 +44,6 @@ class Hardware:
     name: str
     memory_gb: float
     ram_gb: float
-
-
-@dataclass(frozen=True)
-class Preset:
-    """How one family of models fits a card.
-
-    Attributes:
-        quantize: component -> "nf4" or "int8" (bitsandbytes).
-        offload: "none": all on the card; "model": models take turns; "group": their blocks take turns.
-        tile_vae: decode in tiles.
-    """
-
-    quantize: dict[str, str] = field(default_factory=dict)
-    offload: str = "none"
-    tile_vae: bool = False
 
 
 def hardware(device: str | torch.device | None = None) -> Hardware:
@@ -88,10 +72,12 @@ def hardware(device: str | torch.device | None = None) -> Hardware:
 
 
 def _ram_gb() -> float:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GB
-    except (ValueError, AttributeError, OSError):  # Windows has no sysconf
-        return 0.0
+    """Main memory, or what the container may take of it."""
+    limits = [psutil.virtual_memory().total]
+    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):  # "max" means that there is no limit
+            limits.append(int(Path(file).read_text()))
+    return min(limits) / GB
 
 
 def use_attention(
@@ -131,53 +117,6 @@ def use_attention(
     return None
 
 
-def preset_names() -> list[str]:
-    """The shipped presets, smallest card first."""
-    return sorted((file.stem for file in _preset_folder().glob("*.yaml")), key=lambda name: _card_gb(name))
-
-
-def read_preset(name: str, family: str) -> Preset:
-    """What a preset says of a family.
-
-    Args:
-        name: of a shipped preset, or a YAML file of one's own.
-        family: its name; a preset without a part for it loads everything whole.
-
-    Raises:
-        ValueError: there is none of that name, or it says something unknown.
-    """
-    file = Path(name) if name.endswith((".yaml", ".yml")) else _preset_folder() / f"{name}.yaml"
-    if not file.is_file():
-        raise ValueError(f"preset {name!r} is unknown; there are {', '.join(preset_names())}, or give a YAML file")
-    content = read_yaml(read_text(file), str(file))
-    _check_keys(file, content, ("memory_gb", "ram_gb", *FAMILIES))
-    said = content.get(family) or {}
-    _check_keys(file, said, tuple(f.name for f in fields(Preset)))
-    _check_keys(file, said.get("quantize", {}), ("transformer", "text_encoder", "text_encoder_2"))
-    preset = Preset(**said)
-    for component, how in preset.quantize.items():
-        if how not in QUANTIZATIONS:
-            raise ValueError(
-                f"{file}: {family}.quantize.{component} is {how!r}; accepted are {', '.join(QUANTIZATIONS)}"
-            )
-    if preset.offload not in OFFLOADS:
-        raise ValueError(f"{file}: {family}.offload is {preset.offload!r}; accepted are {', '.join(OFFLOADS)}")
-    return preset
-
-
-def preset_needs(name: str) -> tuple[float, dict[str, float]]:
-    """What a shipped preset is made for: GB of the card, and GB of main memory for each family."""
-    content = read_yaml((_preset_folder() / f"{name}.yaml").read_text(encoding="utf-8"))
-    return content["memory_gb"], content["ram_gb"]
-
-
-def choose_preset(memory_gb: float) -> str:
-    """The shipped preset for a card: the largest that is not made for a larger card (which report up to 7 % less)."""
-    names = preset_names()
-    fitting = [name for name in names if _card_gb(name) * 0.93 <= memory_gb]
-    return (fitting or names)[-1 if fitting else 0]
-
-
 def load_pipeline(
     model: str | Path,
     *,
@@ -195,10 +134,11 @@ def load_pipeline(
             averaged weights, here and for the next two.
         transformer: goes in instead of the model's own: a folder, a hub id or one safetensors file.
         lora: one or several, `=0.8` behind one is its weight.
-        preset: a name (8gb, 16gb, 24gb, 48gb, 80gb) or a YAML file; None chooses by the card. The CPU needs none.
+        preset: see `posterkit.pipelines.preset_table.read_preset`; None takes the best that fits the card and main
+            memory with the packages that are installed. The CPU needs none.
         device: None takes the best there is.
-        dtype: "float32", "bfloat16" or "float16"; None takes bfloat16 on a card, float32 on the CPU and for models of
-            less than 2 GB.
+        dtype: "float32", "bfloat16" or "float16"; None takes bfloat16 on a card, float32 for models of less than 2 GB
+            and on the CPU, where main memory holds it, else bfloat16.
         sampler: a preset for few-step LoRAs, whose shift the scheduler gets; its steps and guidance are the caller's.
 
     Returns:
@@ -212,31 +152,76 @@ def load_pipeline(
     machine = hardware(device)
     size = weight_bytes(name)
     small = size is not None and size < SMALL and preset is None
-    kind = _dtype(dtype, machine, small)
-    plan = _plan(machine, family.name, preset, small)
+    other = resolve(transformer) if transformer is not None else None
+    kind, plan = _plan(machine, family, name, other, preset, dtype, small)
+    check_packages(plan)
 
-    parts = {}
-    if transformer is not None:
-        how = _quantization(plan, kind, ("transformer",))
-        how = how.quant_mapping["transformer"] if how else None
-        parts["transformer"] = load_transformer(resolve(transformer), name, family, kind, how)
-    quantized = tuple(part for part in plan.quantize if part not in parts)
-    pipe = _open(name, family, parts | {"dtype": kind}, _quantization(plan, kind, quantized))
+    options: dict[str, Any] = {"dtype": kind}
+    if other is not None:
+        options["transformer"] = load_transformer(other, name, family, kind)
+    try:
+        pipe = family.pipeline_class().from_pretrained(name, use_safetensors=True, **options)
+    except LOAD_FAULTS as fault:
+        raise ValueError(f"{name}: cannot be loaded: {error_line(fault)}") from None
     if lora:
         add_loras(pipe, lora)
     if sampler:
         shift_times(pipe, sampler_named(sampler, family.name))
-    _place(pipe, plan, machine, family, kind)
+    if machine.device.type == "cpu":
+        _say_once(f"no graphics card is used: {str(kind).removeprefix('torch.')} on the CPU with PyTorch's attention")
+    elif machine.device.type == "cuda" and family.attention_backends:
+        fault = use_attention(pipe.transformer, "xformers", machine.device, kind)
+        if fault is not None:
+            _say_once(f"xformers is not used ({fault}); PyTorch's own attention is")
+    place(pipe, plan, machine.device, family.name, kind)
     return pipe
 
 
-def _open(model: str, family: ModelFamily, options: dict[str, Any], quantization: Any) -> Any:
-    if quantization:
-        options = options | {"quantization_config": quantization}
-    try:
-        return family.pipeline_class().from_pretrained(model, use_safetensors=True, **options)
-    except LOAD_FAULTS as fault:
-        raise ValueError(f"{model}: cannot be loaded: {error_line(fault)}") from None
+def _plan(
+    machine: Hardware, family: ModelFamily, model: str, transformer: str | None, preset: str | None,
+    dtype: str | torch.dtype | None, small: bool,
+) -> tuple[torch.dtype, Preset]:  # fmt: skip
+    """The dtype and the preset; whatever cannot fit is refused before anything loads."""
+    kind = _dtype(dtype, machine, small)
+    if machine.device.type != "cuda" and preset is not None:
+        read_preset(preset, family.name)  # a wrong name is an error on every machine
+        _say_once(f"preset {preset} is for NVIDIA cards; on {machine.device.type} everything is loaded whole")
+    elif preset is not None:
+        return kind, read_preset(preset, family.name)
+    sizes = family_sizes(family.name)
+    if small or sizes is None:
+        return kind, Preset()
+    sizes = sizes.of_folder(Path(model))
+    if transformer is not None:
+        sizes = _with_transformer(sizes, Path(transformer))
+    card, ram = machine.memory_gb * GB, machine.ram_gb * GB
+    if machine.device.type == "cuda":
+        plan = best_way(sizes, card, ram, is_installed)
+        if plan is None:
+            needs = least(sizes)
+            raise ValueError(
+                f"{family.title} does not fit: it needs {needs.card / GB:.1f} GB of a card and {needs.ram / GB:.1f} GB "
+                f"of main memory at least, here are {card / GB:.1f} and {ram / GB:.1f}; posterkit doctor says more"
+            )
+        return kind, plan
+    needs = {width: footprint(Preset(), sizes, machine.device.type, width).ram for width in (2, 4)}
+    if dtype is None and kind is torch.float32 and needs[4] > ram:
+        kind = torch.bfloat16
+    if needs[kind.itemsize] > ram:
+        raise ValueError(
+            f"{family.title} in {str(kind).removeprefix('torch.')} needs {needs[kind.itemsize] / GB:.0f} GB of main "
+            f"memory, here are {ram / GB:.0f}; posterkit doctor says more"
+        )
+    return kind, Preset()
+
+
+def _with_transformer(sizes: Sizes, source: Path) -> Sizes:
+    """The sizes with a transformer that is quantised already; any other is as large as the table's."""
+    if source.suffix == ".gguf" and source.is_file():
+        return sizes.with_transformer(source.stat().st_size)
+    if (source / "config.json").is_file() and "quantization_config" in read_text(source / "config.json"):
+        return sizes.with_transformer(weight_bytes(str(source)) or 0)
+    return sizes
 
 
 def _dtype(asked: str | torch.dtype | None, machine: Hardware, small: bool) -> torch.dtype:
@@ -249,95 +234,75 @@ def _dtype(asked: str | torch.dtype | None, machine: Hardware, small: bool) -> t
     return torch.float32 if machine.device.type == "cpu" or small else torch.bfloat16
 
 
-def _plan(machine: Hardware, family: str, preset: str | None, small: bool) -> Preset:
-    if machine.device.type != "cuda":
-        if preset is not None:
-            read_preset(preset, family)  # a wrong name is an error on every machine
-            _say_once(f"preset {preset} is for NVIDIA cards; on {machine.device.type} everything is loaded whole")
-        return Preset()
-    if small:
-        return Preset()
-    return read_preset(preset or choose_preset(machine.memory_gb), family)
-
-
-def _quantization(plan: Preset, dtype: torch.dtype, components: tuple[str, ...]) -> Any:
-    """What `from_pretrained` wants, for those of the components that the preset quantizes; None for none."""
-    import diffusers
-    import transformers
-    from diffusers.quantizers import PipelineQuantizationConfig
-
-    components = tuple(component for component in components if component in plan.quantize)
-    if components and not importlib.util.find_spec("bitsandbytes"):
-        raise ValueError(
-            f"the preset quantizes {', '.join(components)}, which needs bitsandbytes: pip install 'posterkit[gpu]', "
-            "or take --preset 8gb, which does without"
-        )
-    options = {
-        "nf4": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": dtype},
-        "int8": {"load_in_8bit": True},
-    }
-    mapping = {}
-    for component in components:
-        library: Any = diffusers if component == "transformer" else transformers
-        mapping[component] = library.BitsAndBytesConfig(**options[plan.quantize[component]])
-    return PipelineQuantizationConfig(quant_mapping=mapping) if mapping else None
-
-
-def _place(pipe: Any, plan: Preset, machine: Hardware, family: ModelFamily, dtype: torch.dtype) -> None:
-    """Attention, tiling, offloading; on the CPU nothing but a word about it."""
-    if machine.device.type == "cpu":
-        _say_once(f"no graphics card is used: {str(dtype).removeprefix('torch.')} on the CPU with PyTorch's attention")
-        return
-    if machine.device.type == "cuda" and family.attention_backends:
-        fault = use_attention(pipe.transformer, "xformers", machine.device, dtype)
-        if fault is not None:
-            _say_once(f"xformers is not used ({fault}); PyTorch's own attention is")
-    if plan.tile_vae:
-        pipe.vae.enable_tiling()
+def place(pipe: Any, plan: Preset, device: torch.device, family: str, dtype: torch.dtype) -> None:
+    """Bring a pipeline from main memory to where a preset wants it, one model after the other."""
+    transformer = pipe.transformer
+    if plan.quantize and transformer is not None:
+        setattr(transformer, UNQUANTISED, base_of(transformer))
+    for name, part in pipe.components.items():
+        if isinstance(part, torch.nn.Module):
+            home = torch.device("cpu") if waits(name, plan) else device
+            _quantise_part(name, part, plan, family, device, home, dtype)
+            part.to(home)
+    if plan.tile_vae and pipe.vae is not None:
+        _tile(pipe.vae)
     if plan.offload == "model":
-        pipe.enable_model_cpu_offload(device=machine.device)
-    elif plan.offload == "group":
-        group_offload(pipe, machine.device)
+        pipe.enable_model_cpu_offload(device=device)
+    elif plan.offload in ("text", "group"):
+        group_offload(pipe, device, plan.offload == "group")
+    if plan.cache is not None:
+        from diffusers import FirstBlockCacheConfig
+
+        transformer.enable_cache(FirstBlockCacheConfig(threshold=plan.cache))
+    if plan.compile:
+        transformer.compile_repeated_blocks()
+
+
+def _quantise_part(
+    name: str, part: torch.nn.Module, plan: Preset, family: str, device: torch.device, home: torch.device,
+    dtype: torch.dtype,
+) -> None:  # fmt: skip
+    how, modulation = plan.quantize.get(name), None
+    sizes = family_sizes(family)
+    names = sizes.modulation if sizes else ()
+    if name == "transformer":
+        modulation = plan.quantize.get("modulation")
+    if how is None and modulation is None:
+        return
+    quantise(part, lambda path: modulation if makes_modulation(path, names) else how, device, home, dtype)
+    kinds: Any = part  # peft asks for these two
+    kinds.is_loaded_in_4bit, kinds.is_loaded_in_8bit = how == "nf4", how == "int8"
+
+
+def _tile(vae: Any) -> None:
+    """Tiles of 512 pixels with a quarter of overlap; smaller ones cost more seams."""
+    vae.enable_tiling()
+    if hasattr(vae, "tile_sample_min_height"):
+        vae.enable_tiling(512, 512, 384, 384)
     else:
-        pipe.to(machine.device)
+        vae.tile_sample_min_size, vae.tile_latent_min_size = 512, 64
 
 
-def group_offload(pipe: Any, device: torch.device) -> None:
-    """The transformer's blocks and the text encoders' layers take turns on the card; the autoencoder stays there.
+def group_offload(pipe: Any, device: torch.device, transformer: bool = True) -> None:
+    """The text encoders' layers, and the transformer's blocks, take turns on the card; the autoencoder stays there.
 
     A text encoder has no blocks that diffusers knows, so that T5 (9.5 GB) and Qwen2.5-VL (16.6 GB) would be one group
     each. An autoencoder's `encode` and `decode` go round `forward`, where the hooks that move it stand.
+
+    Args:
+        transformer: whether its blocks take turns, too.
     """
     from diffusers.hooks import apply_group_offloading
 
     # without streams: with them, and recorded, images came out wrong or not at all (diffusers issue 12673)
-    levels = {"transformer": {"offload_type": "block_level", "num_blocks_per_group": 1}}
+    blocks: dict[str, Any] = {"offload_type": "block_level", "num_blocks_per_group": 1}
     for name, part in pipe.components.items():
-        if name == "vae":
-            part.to(device)
+        if name == "transformer" and transformer:
+            apply_group_offloading(part, onload_device=device, **blocks)
+        elif name.startswith("text_encoder") and part is not None:
+            apply_group_offloading(part, onload_device=device, offload_type="leaf_level")
         elif isinstance(part, torch.nn.Module):
-            level: dict[str, Any] = levels.get(name, {"offload_type": "leaf_level"})
-            apply_group_offloading(part, onload_device=device, **level)
-
-
-def _preset_folder() -> Path:
-    """Beside the package in a checkout; where the wheel puts data files else."""
-    checkout = Path(__file__).parents[2] / "configs" / "presets"
-    return checkout if checkout.is_dir() else Path(sysconfig.get_path("data")) / "share" / "posterkit" / "presets"
-
-
-def _card_gb(name: str) -> int:
-    return int(name.removesuffix("gb"))
-
-
-def _check_keys(file: Path, content: Any, known: tuple[str, ...]) -> None:
-    if not isinstance(content, dict):
-        raise ValueError(f"{file}: must hold keys and values, found {content!r}")
-    for key in content:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, 1)
-            hint = f'did you mean "{near[0]}"?' if near else f"accepted are {', '.join(known)}"
-            raise ValueError(f'{file}: unknown key "{key}" ({hint})')
+            part.to(device)
 
 
 @functools.cache

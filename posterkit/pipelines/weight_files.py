@@ -48,14 +48,14 @@ _KINDS = (
 )
 
 
-def read_transformer_file(path: Path, model: str, family: ModelFamily, dtype: Any, quantization: Any = None) -> Any:
+def read_transformer_file(path: Path, model: str, family: ModelFamily, dtype: Any) -> Any:
     """The transformer of a file, on the CPU.
 
     Args:
         path: .safetensors or .gguf.
         model: the base whose config it must fit, a folder or a hub id.
         family: the base's.
-        dtype, quantization: as `from_pretrained` takes them; a GGUF file stays as it is quantised.
+        dtype: as `from_pretrained` takes it; a GGUF file stays as it is quantised.
 
     Raises:
         ValueError: one line that says what was found.
@@ -83,8 +83,7 @@ def read_transformer_file(path: Path, model: str, family: ModelFamily, dtype: An
             weights = {name: _dequantised(name, names, file.get_tensor, dtype) for name in shapes}
     except SafetensorError as fault:
         raise ValueError(f"not a whole safetensors file ({error_line(fault)})") from None
-    options = {"quantization_config": quantization} if quantization else {}
-    return transformer.from_single_file(weights, **where, **options)
+    return transformer.from_single_file(weights, **where)
 
 
 def transformer_names(keys: Iterable[str]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,12 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from posterkit import PosterCraftPipeline, PosterOmniPipeline
-from posterkit.pipelines import presets
+from posterkit.pipelines import preset_table, presets
 from posterkit.pipelines.loading import card_scripts
-from posterkit.pipelines.presets import Hardware, choose_preset, load_pipeline, preset_names, read_preset
+from posterkit.pipelines.memory import Preset, family_sizes, footprint
+from posterkit.pipelines.preset_table import CACHE, preset_names, read_preset
+from posterkit.pipelines.presets import Hardware, load_pipeline
+from posterkit.pipelines.registry import FAMILIES
 
 SMALL = {"width": 32, "height": 48, "num_inference_steps": 2, "max_sequence_length": 24, "output_type": "latent"}
 
@@ -240,28 +244,31 @@ def test_a_lora_weight_must_be_a_number(base, loras):
 
 @pytest.mark.parametrize("family", ["postercraft", "posteromni"])
 def test_every_shipped_preset_is_read_for_both_families(family):
-    assert preset_names() == ["8gb", "16gb", "24gb", "48gb", "80gb"]
+    assert preset_names() == ["8gb", "12gb", "16gb", "24gb", "32gb", "40gb", "48gb", "80gb", "141gb"]
     offloads = [read_preset(name, family).offload for name in preset_names()]
     assert offloads[0] == "group"  # the smallest card keeps only blocks
     assert offloads[-1] == "none"  # the largest keeps everything
     assert not read_preset("80gb", family).quantize
 
 
-@pytest.mark.parametrize(
-    ("memory", "name"),
-    [(6.0, "8gb"), (8.5, "8gb"), (23.6, "24gb"), (25.3, "24gb"), (47.5, "48gb"), (85.0, "80gb"), (150.0, "80gb")],
-)
-def test_the_card_chooses_its_preset(memory, name):
-    assert choose_preset(memory) == name
+def test_a_preset_takes_compile_and_the_cache_by_its_name():
+    assert read_preset("80gb+compile+cache", "posteromni") == Preset(compile=True, cache=CACHE)
+    with pytest.raises(ValueError, match="'fast' is unknown; accepted are .compile and .cache"):
+        read_preset("80gb+fast", "posteromni")
+    with pytest.raises(ValueError, match="preset 8gb: what is compiled has to stay on the card"):
+        read_preset("8gb+compile", "posteromni")
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("postercraft: {offlod: model}", 'unknown key "offlod" .did you mean "offload"'),
-        ("postercraft: {offload: disk}", "offload is 'disk'; accepted are none, model, group"),
+        ("postercraft: {offload: disk}", "offload is 'disk'; accepted are none, model, group, text"),
         ("postercraft: {quantize: {transformer: int3}}", "quantize.transformer is 'int3'; accepted are nf4, int8"),
         ("postercraft: {quantize: {transfomer: nf4}}", 'unknown key "transfomer" .did you mean "transformer"'),
+        ("postercraft: {quantize: {modulation: half}}", "quantize.modulation is 'half'; accepted are nf4, int8"),
+        ("postercraft: {tile_vae: yess}", "tile_vae is 'yess'; accepted are true and false"),
+        ("postercraft: {cache: 3}", "cache is 3; it is a threshold between 0 and 1"),
         ("postercraft: {quantize: nf4}", "must hold keys and values, found 'nf4'"),
         ("[1, 2]", "must hold keys and values"),
         ("a: [", "not YAML"),
@@ -275,27 +282,59 @@ def test_a_bad_preset_file_is_one_clear_line(tmp_path, content, message):
 
 
 def test_a_wrong_preset_name_is_an_error_on_the_cpu_too(base):
-    with pytest.raises(ValueError, match="preset '12gb' is unknown; there are 8gb, 16gb"):
-        load_pipeline(base, preset="12gb", device="cpu")
+    with pytest.raises(ValueError, match="preset '13gb' is unknown; there are 8gb, 12gb, 16gb"):
+        load_pipeline(base, preset="13gb", device="cpu")
 
 
-def test_quantizing_without_bitsandbytes_says_what_to_do(monkeypatch):
-    monkeypatch.setattr(presets.importlib.util, "find_spec", lambda name: None)
-    plan = read_preset("24gb", "postercraft")
-    with pytest.raises(ValueError, match=r"needs bitsandbytes: pip install 'posterkit\[gpu\]', or take --preset 8gb"):
-        presets._quantization(plan, torch.bfloat16, tuple(plan.quantize))
-    assert presets._quantization(read_preset("8gb", "postercraft"), torch.bfloat16, ("transformer",)) is None
+def test_a_preset_whose_package_is_missing_says_what_to_do(monkeypatch):
+    monkeypatch.setattr(preset_table.importlib.util, "find_spec", lambda name: None)
+    for name, package in (("12gb", "bitsandbytes"), ("24gb", "torchao")):
+        with pytest.raises(
+            ValueError, match=rf"needs {package}: pip install 'posterkit\[gpu\]', or take --preset 8gb"
+        ):
+            preset_table.check_packages(read_preset(name, "postercraft"))
+    preset_table.check_packages(read_preset("8gb", "postercraft"))
 
 
-def test_a_preset_makes_bitsandbytes_settings_for_its_components():
-    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed: pip install 'posterkit[gpu]'")
-    plan = read_preset("24gb", "postercraft")
-    settings = presets._quantization(plan, torch.bfloat16, tuple(plan.quantize))
-    made = settings.quant_mapping
-    assert made["transformer"].load_in_4bit and made["transformer"].bnb_4bit_quant_type == "nf4"
-    assert made["text_encoder_2"].load_in_8bit
-    assert type(made["transformer"]).__module__.startswith("diffusers.")
-    assert type(made["text_encoder_2"]).__module__.startswith("transformers.")
+PACKAGES = {package: bool(find_spec(package)) for package in ("bitsandbytes", "torchao")}
+WAYS = [(family, way) for family in FAMILIES for way in [*family_sizes(family).ways, Preset({"transformer": "int8"}),
+        Preset({"transformer": "torchao_fp8", "modulation": "torchao_fp8"})]]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def omni(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("omni") / "ours"
+    PosterOmniPipeline(**tiny_qwen.components(), native_area=32 * 48, reference_area=32 * 48).save_pretrained(folder)
+    return folder
+
+
+def drawn(pipe: Any, family: str) -> torch.Tensor:
+    pipe.set_progress_bar_config(disable=True)
+    options = {"width": 32, "height": 48, "num_inference_steps": 2, "generator": torch.Generator().manual_seed(0)}
+    given = {"postercraft": {"prompt": "a poster", "max_sequence_length": 24},
+             "posteromni": {"prompt": "make it night", "image": Image.new("RGB", (32, 48), "teal")}}  # fmt: skip
+    return pipe(**given[family], **options, output_type="pt").images
+
+
+@pytest.mark.parametrize(("family", "way"), WAYS, ids=[f"{family}: {way.words()}" for family, way in WAYS])
+def test_every_way_of_the_table_draws_about_the_same_on_the_cpu(base, omni, family, way):
+    if missing := [package for package in way.packages() if not PACKAGES[package]]:
+        pytest.skip(f"{missing[0]} is not installed")
+    cpu = torch.device("cpu")
+    folder = {"postercraft": base, "posteromni": omni}[family]
+    whole, placed = (load_pipeline(folder, device="cpu", dtype="bfloat16") for _ in range(2))
+    presets.place(placed, way, cpu, family, torch.bfloat16)
+    expected, made = drawn(whole, family), drawn(placed, family)
+    assert torch.isfinite(made).all()
+    assert (made - expected).abs().mean() < 0.02
+    assert torch.equal(made, expected) == (not way.quantize)
+    if "transformer" in way.quantize:
+        modulation = {
+            type(layer.weight).__name__ if "torchao" in str(way) else layer.weight.dtype
+            for path, layer in placed.transformer.named_modules()
+            if path.endswith((".norm1.linear", ".img_mod.1"))
+        }
+        assert (modulation <= {torch.bfloat16, "Parameter"}) == ("modulation" not in way.quantize)
 
 
 def hooked(module: torch.nn.Module) -> int:
@@ -324,12 +363,63 @@ def test_group_offloading_reaches_qwens_encoder():
     assert hooked(pipe.text_encoder) > 8 and hooked(pipe.vae) == 0
 
 
-def test_a_small_model_on_a_card_stays_whole_in_float32():
-    card = Hardware(torch.device("cuda:0"), "a card", 24.0, 64.0)
-    assert presets._dtype(None, card, small=True) == torch.float32
-    assert presets._plan(card, "postercraft", None, small=True) == presets.Preset()
-    assert presets._dtype(None, card, small=False) == torch.bfloat16
-    assert presets._plan(card, "postercraft", None, small=False) == read_preset("24gb", "postercraft")
+def planned(card: Hardware, base: Path, family: str = "postercraft", **asked: Any) -> tuple[torch.dtype, Preset]:
+    said = {"transformer": None, "preset": None, "dtype": None, "small": False} | asked
+    return presets._plan(card, FAMILIES[family], "owner/name", **said)
+
+
+def card(memory: float, ram: float = 128.0, kind: str = "cuda:0") -> Hardware:
+    return Hardware(torch.device(kind), "a card", memory, ram)
+
+
+@pytest.fixture
+def all_packages(monkeypatch):
+    monkeypatch.setattr(presets, "is_installed", lambda package: True)
+
+
+def test_a_small_model_on_a_card_stays_whole_in_float32(base, all_packages):
+    assert planned(card(24.0), base, small=True) == (torch.float32, Preset())
+    assert planned(card(24.0), base) == (torch.bfloat16, read_preset("24gb", "postercraft"))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("memory", [8.4, 12.6, 15.8, 19.9, 23.8, 25.3, 33.7, 42.3, 47.7, 85.0, 95.0, 150.0])
+def test_every_card_gets_the_first_way_that_fits_it(base, all_packages, family, memory):
+    _, plan = planned(card(memory), base, family)
+    ways = family_sizes(family).ways
+    fitting = [way for way in ways if footprint(way, family_sizes(family)).card <= memory * 1e9]
+    assert plan == fitting[0]
+    sold = max(size for size in preset_table.CARDS if size * 0.97 <= memory)
+    assert ways.index(plan) <= ways.index(read_preset(f"{sold}gb", family))
+
+
+def test_without_packages_a_card_gets_a_way_that_needs_none(base, monkeypatch):
+    monkeypatch.setattr(presets, "is_installed", lambda package: False)
+    for memory in (8.4, 12.6, 15.8, 23.8):
+        _, plan = planned(card(memory), base, "posteromni")
+        assert not plan.packages()
+
+
+@pytest.mark.parametrize(
+    ("machine", "family", "message"),
+    [
+        (card(2.0), "postercraft", r"FLUX.1 does not fit: it needs 2\.\d GB of a card .* here are 2.0 and 128.0"),
+        (card(8.4, ram=16.0), "posteromni", r"needs 3\.\d GB of a card and 4\d\.\d GB of main memory at least"),
+        (card(32.0, 32.0, "cpu"), "postercraft", r"FLUX.1 in bfloat16 needs 39 GB of main memory, here are 32"),
+        (card(48.0, 48.0, "mps"), "posteromni", r"Qwen-Image-Edit in bfloat16 needs 6\d GB of main memory"),
+    ],
+)
+def test_what_cannot_fit_is_refused_before_anything_loads(base, machine, family, message):
+    with pytest.raises(ValueError, match=message) as error:
+        planned(machine, base, family)
+    assert "\n" not in str(error.value)
+
+
+def test_the_cpu_takes_bfloat16_where_main_memory_does_not_hold_float32(base):
+    assert planned(card(64.0, 64.0, "cpu"), base) == (torch.bfloat16, Preset())
+    assert planned(card(128.0, 128.0, "cpu"), base) == (torch.float32, Preset())
+    with pytest.raises(ValueError, match="FLUX.1 in float32 needs 76 GB"):
+        planned(card(64.0, 64.0, "cpu"), base, dtype="float32")
 
 
 @pytest.mark.parametrize(
