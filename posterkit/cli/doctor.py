@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import metadata, requires
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -23,7 +24,7 @@ from posterkit.compatibility import find_bad_pairs, installed_version
 
 PARTS = (
     "torch", "diffusers", "transformers", "accelerate", "peft", "safetensors", "pillow", "numpy", "scipy", "rapidocr",
-    "onnxruntime", "xformers", "bitsandbytes", "torchvision",
+    "onnxruntime", "xformers", "bitsandbytes", "torchao", "gguf", "torchvision",
 )  # fmt: skip
 
 
@@ -36,7 +37,11 @@ class Trouble:
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """None of its own."""
+    """A machine other than this one."""
+    command.add_argument("--card", type=float, metavar="GB", help="what would fit an NVIDIA card of that size")
+    command.add_argument(
+        "--ram", type=float, metavar="GB", help="with that much main memory (default: this machine's)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     )
     _print_table(console, "devices", devices())
     _print_table(console, "models", models())
-    _print_table(console, "what fits", fits())
+    _print_fits(console, args.card, args.ram)
     found = list(troubles())
     if not found:
         console.print("nothing is broken")
@@ -55,6 +60,30 @@ def run(args: argparse.Namespace) -> int:
         console.print(f"posterkit: {trouble.what}", style="bold red", markup=False, highlight=False, soft_wrap=True)
         console.print(f"    cure: {trouble.cure}", markup=False, highlight=False, soft_wrap=True)
     return 1 if found else 0
+
+
+def _print_fits(console: Console, card: float | None, ram: float | None) -> None:
+    """The asked machine's arithmetic, or this one's."""
+    from posterkit.pipelines.presets import hardware
+
+    machine = hardware()
+    if card is None and machine.device.type == "cuda":
+        card = machine.memory_gb
+    console.print("what fits", style="bold")
+    console.print("  mini: runs here")
+    for title, heads, rows in fits(card, ram or machine.ram_gb, machine.device.type == "mps"):
+        console.print(f"  {title}", markup=False, highlight=False, soft_wrap=True)
+        if rows:
+            table = Table(*heads, box=None, padding=(0, 2), header_style="dim")
+            for column in table.columns[1:]:
+                column.justify = "right"
+            for row in rows:
+                table.add_row(*row)
+            console.print(table)
+    console.print(
+        "  by arithmetic, for one poster of 1 megapixel; not yet run on a GPU", markup=False, highlight=False
+    )
+    console.print()
 
 
 def devices() -> list[tuple[str, str]]:
@@ -89,26 +118,68 @@ def models() -> list[tuple[str, str]]:
     return lines
 
 
-def fits() -> list[tuple[str, str]]:
-    """What runs here: mini everywhere, the large models by the presets' needs of card and main memory."""
-    from posterkit.pipelines import presets
+def fits(card: float | None, ram: float, apple: bool) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+    """What the large models take here, by part and moment.
 
-    machine = presets.hardware()
-    lines = [("mini", "runs here")]
-    if machine.device.type != "cuda":
-        lines.append(("FLUX.1, Qwen-Image-Edit", "need an NVIDIA card of 8 GB or more; on a CPU they take hours"))
-        return lines
-    chosen = presets.choose_preset(machine.memory_gb)
-    card, memory = presets.preset_needs(chosen)
-    if machine.memory_gb < card * 0.93:  # cards report up to 7 % less than they are sold with
-        return [
-            *lines,
-            ("FLUX.1, Qwen-Image-Edit", f"need a card of {card:g} GB, this one has {machine.memory_gb:.1f}"),
-        ]
-    for model, need in (("FLUX.1", memory["postercraft"]), ("Qwen-Image-Edit", memory["posteromni"])):
-        verdict = "fits" if machine.ram_gb >= need else f"does not fit: {machine.ram_gb:.0f} GB of main memory"
-        lines.append((model, f"preset {chosen} {verdict}, {need:g} GB of main memory needed"))
-    return lines
+    Args:
+        card: GB of the NVIDIA card; None where there is none.
+        ram: GB of main memory.
+        apple: whether models would run on Apple's GPU, which shares main memory.
+
+    Yields:
+        A family's title and verdict, the columns' heads and the rows; no rows where nothing fits.
+    """
+    from posterkit.pipelines import memory, preset_table
+    from posterkit.pipelines.registry import FAMILIES
+
+    for family in FAMILIES.values():
+        sizes = memory.family_sizes(family.name)
+        if sizes is None:
+            continue
+        if card is None:
+            device = "mps" if apple else "cpu"
+            tried = [(memory.Preset(), width) for width in ((2,) if apple else (4, 2))]
+            needs = [memory.footprint(preset, sizes, device, width) for preset, width in tried]
+            fitting = [one for one in needs if one.ram <= ram * memory.GB]
+            if not fitting:
+                yield f"{family.title}: does not fit: {needs[-1].ram / memory.GB:.0f} GB of main memory needed", [], []
+                continue
+            kind = "bfloat16" if fitting[0] is needs[-1] else "float32"
+            note = "" if apple else "; a poster takes hours"
+            yield f"{family.title}: {kind} on the {'Apple GPU' if apple else 'CPU'}{note}", *_table(fitting[0])
+            continue
+        budget = card * memory.GB, ram * memory.GB
+        best = preset_table.best_way(sizes, *budget)
+        here = preset_table.best_way(sizes, *budget, preset_table.is_installed)
+        if best and best != here:
+            missing = [name for name in best.packages() if not preset_table.is_installed(name)]
+            yield f"{family.title}: {best.words()}, once this is installed: pip install {' '.join(missing)}", [], []
+        if here is None:
+            least = preset_table.least(sizes)
+            yield (
+                f"{family.title}: does not fit: {least.card / memory.GB:.1f} GB of a card and "
+                f"{least.ram / memory.GB:.1f} GB of main memory needed at least",
+                [],
+                [],
+            )
+        else:
+            yield f"{family.title}: {here.words()}", *_table(memory.footprint(here, sizes))
+
+
+def _table(needs: Any) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows of a footprint: GB by part and moment, the card's above main memory's."""
+    rows = []
+    for place in ("card", "ram"):
+        moments = [getattr(moment, place) for moment in needs.moments]
+        for part in moments[-1]:
+            values = [moment.get(part, 0.0) / 1e9 for moment in moments]
+            if any(values):
+                rows.append(
+                    [f"{place}: {part.replace('_', ' ')}", *(f"{value:.1f}" if value else "" for value in values)]
+                )
+        if any(moments):
+            rows.append([f"{place}, together", *(f"{sum(moment.values()) / 1e9:.1f}" for moment in moments)])
+    return ["GB", *(moment.name for moment in needs.moments)], rows
 
 
 def troubles() -> Iterator[Trouble]:
@@ -117,6 +188,7 @@ def troubles() -> Iterator[Trouble]:
     for pair, line in find_bad_pairs():
         yield Trouble(line, pair.cure)
     yield from _torchvision()
+    yield from _cuda()
     yield from _impostors()
     yield from _opencv()
     yield from _shaping()
@@ -159,6 +231,20 @@ def _torchvision() -> Iterator[Trouble]:
             f"torch {torch.__version__} and torchvision {installed_version('torchvision')} do not fit ({reason})",
             f"{sys.executable} -m pip uninstall torchvision (posterkit does not need it)",
         )
+
+
+def _cuda() -> Iterator[Trouble]:
+    """A driver that torch does not use: its build for CPUs, or one for another version of CUDA."""
+    if not (_installed("torch") and shutil.which("nvidia-smi")):
+        return
+    import torch
+
+    from posterkit.pipelines.presets import hardware
+
+    if hardware().device.type != "cuda":
+        why = "is the build for CPUs" if torch.version.cuda is None else f"(CUDA {torch.version.cuda}) cannot use it"
+        cure = f"pip install --force-reinstall torch=={torch.__version__.partition('+')[0]} (from PyPI)"
+        yield Trouble(f"there is an NVIDIA driver, and torch {torch.__version__} {why}", cure)
 
 
 def _impostors() -> Iterator[Trouble]:

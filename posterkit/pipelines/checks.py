@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from posterkit.pipelines.lora_weights import UNQUANTISED
+
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 
 
@@ -101,8 +103,10 @@ def check_finite(numbers: Tensor, where: str) -> None:
         )
 
 
-def check_no_adapter(transformer: Any) -> None:
-    """Raise a ValueError where a LoRA is on it: its layers would be saved under names that no loader looks for."""
+def check_savable(transformer: Any) -> None:
+    """Raise a ValueError where a preset quantised it or a LoRA is on it, whose layers no loader would look for."""
+    if getattr(transformer, UNQUANTISED, None) is not None:
+        raise ValueError("a preset quantised this pipeline, and no folder holds that; save one that is loaded whole")
     if transformer is not None and any(".base_layer." in name for name, _ in transformer.named_parameters()):
         raise ValueError(
             "a LoRA is on the transformer, and a folder of both would load as neither: first fuse_lora() and "

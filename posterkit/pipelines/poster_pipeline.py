@@ -14,7 +14,7 @@ from diffusers.utils import BaseOutput
 from PIL import Image
 from torch import Tensor
 
-from posterkit.pipelines.checks import Sampling, check_finite, check_no_adapter
+from posterkit.pipelines.checks import Sampling, check_finite, check_savable
 from posterkit.pipelines.timesteps import set_timesteps
 from posterkit.sizing import Size
 
@@ -49,8 +49,8 @@ class PosterPipeline(DiffusionPipeline):
     _callback_tensor_inputs: ClassVar[list[str]] = ["latents", "prompt_embeds"]
 
     def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
-        """Save as every diffusers pipeline does; ValueError while a LoRA is on the transformer."""
-        check_no_adapter(self.transformer)
+        """Save as every diffusers pipeline does; ValueError while the transformer is quantised or has a LoRA."""
+        check_savable(self.transformer)
         super().save_pretrained(save_directory, *args, **kwargs)
 
     @property

@@ -29,8 +29,8 @@ def read_preset(name: str, family: str) -> Preset:
     """What a preset says of a family.
 
     Args:
-        name: a card, such as "16gb", for which it is the first way of the table that fits, or a YAML file of one's own.
-            "+compile" and "+cache" behind it turn these on.
+        name: a card, such as "16gb", for which it is the first way of the table that fits, or a YAML file of the
+            user's. "+compile" and "+cache" behind it turn these on.
         family: its name; a preset without a part for it loads everything whole.
 
     Raises:

@@ -200,8 +200,9 @@ def _plan(
         if plan is None:
             needs = least(sizes)
             raise ValueError(
-                f"{family.title} does not fit: it needs {needs.card / GB:.1f} GB of a card and {needs.ram / GB:.1f} GB "
-                f"of main memory at least, here are {card / GB:.1f} and {ram / GB:.1f}; posterkit doctor says more"
+                f"{family.title} does not fit: it needs {needs.card / GB:.1f} GB of a card and "
+                f"{needs.ram / GB:.1f} GB of main memory at least, here are {card / GB:.1f} and {ram / GB:.1f}; "
+                "posterkit doctor says more"
             )
         return kind, plan
     needs = {width: footprint(Preset(), sizes, machine.device.type, width).ram for width in (2, 4)}
@@ -236,7 +237,7 @@ def _dtype(asked: str | torch.dtype | None, machine: Hardware, small: bool) -> t
 
 def place(pipe: Any, plan: Preset, device: torch.device, family: str, dtype: torch.dtype) -> None:
     """Bring a pipeline from main memory to where a preset wants it, one model after the other."""
-    transformer = pipe.transformer
+    transformer: Any = pipe.transformer
     if plan.quantize and transformer is not None:
         setattr(transformer, UNQUANTISED, base_of(transformer))
     for name, part in pipe.components.items():

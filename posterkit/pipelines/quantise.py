@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,6 @@ from posterkit.messages import error_line
 from posterkit.pipelines.memory import PACKAGES
 
 _FP8_MOST = 448.0  # of float8_e4m3fn
-_FP16_SAFE = 2.0**14  # bitsandbytes' int8 casts what enters a layer to float16, whose most is 65,504
 
 
 class BlockLayer(NamedTuple):
@@ -117,34 +116,15 @@ def nf4_layer(layer: nn.Linear, device: torch.device) -> nn.Module:
 
 
 def _int8_layer(layer: nn.Linear, device: torch.device) -> nn.Module:
-    from bitsandbytes.nn import Int8Params  # pyright: ignore[reportMissingImports]
+    """A layer in bitsandbytes' int8: what exceeds 6 keeps its dtype, the rest is cast to float16, which holds it."""
+    from bitsandbytes.nn import Int8Params, Linear8bitLt  # pyright: ignore[reportMissingImports]
 
-    made = _bounded_int8()(
-        layer.in_features, layer.out_features, bias=False, has_fp16_weights=False, threshold=6.0, device="meta"
-    )
-    made.weight = Int8Params(
-        layer.weight.detach().to("cpu", torch.float16), requires_grad=False, has_fp16_weights=False
-    )
-    made = made.to(device)
-    made.added = None if layer.bias is None else nn.Parameter(layer.bias.detach().to(device), requires_grad=False)
-    return made
-
-
-@functools.cache
-def _bounded_int8() -> Any:
-    from bitsandbytes.nn import Linear8bitLt  # pyright: ignore[reportMissingImports]
-
-    class BoundedInt8(Linear8bitLt):
-        """bitsandbytes' int8, whose rows of input are scaled down where float16 could not hold them."""
-
-        added: nn.Parameter | None
-
-        def forward(self, x: Tensor) -> Tensor:
-            scale = (x.abs().amax(dim=-1, keepdim=True) / _FP16_SAFE).clamp_min(1)
-            made = super().forward(x / scale) * scale
-            return made if self.added is None else made + self.added
-
-    return BoundedInt8
+    made = Linear8bitLt(layer.in_features, layer.out_features, False, False, threshold=6.0, device="meta")
+    weight = layer.weight.detach().to("cpu", torch.float16)
+    made.weight = Int8Params(weight, requires_grad=False, has_fp16_weights=False)
+    if layer.bias is not None:
+        made.bias = nn.Parameter(layer.bias.detach(), requires_grad=False)
+    return made.to(device)
 
 
 def _torchao_layer(layer: nn.Linear, device: torch.device, kind: str) -> nn.Module:

@@ -1,4 +1,4 @@
-"""The arithmetic of presets, against the models at their real sizes on the meta device, and against published peaks."""
+"""The arithmetic of presets: against models of the real sizes on the meta device, and against published peaks."""
 
 from __future__ import annotations
 

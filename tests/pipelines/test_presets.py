@@ -253,7 +253,7 @@ def test_every_shipped_preset_is_read_for_both_families(family):
 
 def test_a_preset_takes_compile_and_the_cache_by_its_name():
     assert read_preset("80gb+compile+cache", "posteromni") == Preset(compile=True, cache=CACHE)
-    with pytest.raises(ValueError, match="'fast' is unknown; accepted are .compile and .cache"):
+    with pytest.raises(ValueError, match=r"'fast' is unknown; accepted are .compile and .cache"):
         read_preset("80gb+fast", "posteromni")
     with pytest.raises(ValueError, match="preset 8gb: what is compiled has to stay on the card"):
         read_preset("8gb+compile", "posteromni")
@@ -418,7 +418,7 @@ def test_what_cannot_fit_is_refused_before_anything_loads(base, machine, family,
 def test_the_cpu_takes_bfloat16_where_main_memory_does_not_hold_float32(base):
     assert planned(card(64.0, 64.0, "cpu"), base) == (torch.bfloat16, Preset())
     assert planned(card(128.0, 128.0, "cpu"), base) == (torch.float32, Preset())
-    with pytest.raises(ValueError, match="FLUX.1 in float32 needs 76 GB"):
+    with pytest.raises(ValueError, match=r"FLUX.1 in float32 needs 76 GB"):
         planned(card(64.0, 64.0, "cpu"), base, dtype="float32")
 
 

@@ -1,4 +1,4 @@
-"""The models of FLUX.1-dev and Qwen-Image-Edit-2509 by their published configs, without a weight: on the meta device."""
+"""The models of FLUX.1-dev and Qwen-Image-Edit-2509 by their published configs, on the meta device."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+import tiny_flux
+import tiny_qwen
 import torch
+from accelerate import init_empty_weights
 from diffusers import AutoencoderKL, AutoencoderKLQwenImage, FluxTransformer2DModel, QwenImageTransformer2DModel
 from torch import nn
 from torch.overrides import TorchFunctionMode
@@ -53,8 +56,8 @@ def _flux() -> dict[str, nn.Module]:
             "vae": vae}  # fmt: skip
 
 
-def _qwen() -> dict[str, nn.Module]:
-    config = Qwen2_5_VLConfig(text_config=QWEN_WORDS, vision_config=QWEN_EYES, tie_word_embeddings=False)
+def _qwen(**ids: int) -> dict[str, nn.Module]:
+    config = Qwen2_5_VLConfig(text_config=QWEN_WORDS, vision_config=QWEN_EYES, tie_word_embeddings=False, **ids)
     return {
         "text_encoder": Qwen2_5_VLForConditionalGeneration(config),
         "transformer": QwenImageTransformer2DModel(),  # diffusers' defaults are Qwen-Image's sizes
@@ -73,6 +76,51 @@ def models(family: str) -> dict[str, nn.Module]:
     finally:
         torch.set_default_dtype(before)
     return {name: model.eval() for name, model in made.items()}
+
+
+def random_components(family: str, toy: bool = False) -> dict[str, Any]:
+    """What the family's pipeline is made of at the published sizes, with random bfloat16 weights in main memory.
+
+    Tokenizers are those of the tiny models: which rows of the embeddings are looked up costs no memory.
+
+    Args:
+        toy: models of the tiny sizes.
+    """
+    tiny = {"postercraft": tiny_flux, "posteromni": tiny_qwen}[family]
+    made = tiny.components()
+    with init_empty_weights():
+        if toy:
+            models = {name: part for name, part in tiny.components().items() if isinstance(part, nn.Module)}
+        elif family == "postercraft":
+            models = _flux()
+        else:
+            words = made["tokenizer"]
+            named = {"vision_start": "vision_start", "vision_end": "vision_end", "vision": "vision_pad",
+                     "image": "image_pad", "video": "video_pad"}  # fmt: skip
+            models = _qwen(
+                **{f"{key}_token_id": words.convert_tokens_to_ids(f"<|{name}|>") for key, name in named.items()}
+            )
+    noise = (torch.randn(2**22) * 0.02).to(torch.bfloat16)
+    for model in models.values():
+        _fill(model.eval(), noise)
+    return made | models
+
+
+def _fill(model: nn.Module, noise: torch.Tensor) -> None:
+    """Real parameters for those on the meta device; the noise is repeated, since drawing billions takes minutes."""
+    filled: dict[int, nn.Parameter] = {}
+    for module in model.modules():
+        for name, old in list(module.named_parameters(recurse=False)):
+            if id(old) not in filled:
+                new = torch.empty(old.shape, dtype=torch.bfloat16)
+                if old.ndim == 1:
+                    new.fill_(float(name == "weight"))  # of a norm; biases are 0
+                else:
+                    for start in range(0, new.numel(), len(noise)):
+                        part = new.view(-1)[start : start + len(noise)]
+                        part.copy_(noise[: len(part)])
+                filled[id(old)] = nn.Parameter(new, requires_grad=False)
+            setattr(module, name, filled[id(old)])
 
 
 def empty(*shape: int) -> torch.Tensor:
