@@ -237,7 +237,7 @@ def _dtype(asked: str | torch.dtype | None, machine: Hardware, small: bool) -> t
 
 def place(pipe: Any, plan: Preset, device: torch.device, family: str, dtype: torch.dtype) -> None:
     """Bring a pipeline from main memory to where a preset wants it, one model after the other."""
-    transformer: Any = pipe.transformer
+    transformer = pipe.transformer
     if plan.quantize and transformer is not None:
         setattr(transformer, UNQUANTISED, base_of(transformer))
     for name, part in pipe.components.items():
@@ -251,11 +251,11 @@ def place(pipe: Any, plan: Preset, device: torch.device, family: str, dtype: tor
         pipe.enable_model_cpu_offload(device=device)
     elif plan.offload in ("text", "group"):
         group_offload(pipe, device, plan.offload == "group")
-    if plan.cache is not None:
+    if transformer is not None and plan.cache is not None:
         from diffusers import FirstBlockCacheConfig
 
         transformer.enable_cache(FirstBlockCacheConfig(threshold=plan.cache))
-    if plan.compile:
+    if transformer is not None and plan.compile:
         transformer.compile_repeated_blocks()
 
 
