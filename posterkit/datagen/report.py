@@ -7,11 +7,11 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jinja2 import Environment
 from PIL import Image, ImageDraw
 
 from posterkit.datasets.dataset import PosterDataset, SetFiles, read_rows
@@ -21,8 +21,9 @@ from posterkit.documents import read_json, read_text
 from posterkit.image_io import read_size
 from posterkit.schema import PosterSample
 
-_STYLE = Path(__file__).with_suffix(".css")
+_PAGE = Path(__file__).with_suffix(".html")
 _SHOWN = 24  # thumbnails of dropped items for each reason
+_BARS = 16  # of a chart
 _ROLE = {"major": (226, 61, 40), "minor": (240, 168, 32)}
 
 
@@ -39,38 +40,28 @@ def write_report(path: str | Path, out: str | Path, *, samples: int = 24) -> Pat
         ValueError: it has no rows, or a shown one cannot be read.
     """
     found = PosterDataset(path)
-    if not found.rows:
+    rows = found.rows
+    if not rows:
         raise ValueError(f"{found.index}: the set has no rows")
     folder, out = found.index.parent, Path(out)
-    captions = [str(row.get("caption", row.get("prompt", ""))) for row in found.rows]
+    shown = [(rows[number], _samples(found, number)) for number in _spread(rows, samples)]
+    captions = [str(row.get("caption", row.get("prompt", ""))) for row in rows]
+    sizes = Counter(f"{one.target.shape[1]}x{one.target.shape[0]}" for _, samples in shown for one in samples)
     charts = [
-        _bars("task", Counter(str(row.get("task", "-")) for row in found.rows)),
-        _bars("theme", Counter(str(row.get("theme") or "-") for row in found.rows)),
-        _bars(
-            "script of the texts",
-            Counter(script for row in found.rows for script in scripts(_texts(row))),
-        ),
-        _bars("split", Counter(str(row.get("split", "train")) for row in found.rows)),
-        _bars("texts on a poster", Counter(str(len(_texts(row))) for row in found.rows if "texts" in row), True),
-        _bars("letters in a text", _binned([len(text) for row in found.rows for text in _texts(row)], 5), True),
-        _bars("words in a caption", _binned([len(caption.split()) for caption in captions], 10), True),
+        _chart("task", Counter(str(row.get("task", "-")) for row in rows)),
+        _chart("theme", Counter(str(row.get("theme") or "-") for row in rows)),
+        _chart("script of the texts", Counter(script for row in rows for script in scripts(_texts(row)))),
+        _chart("split", Counter(str(row.get("split", "train")) for row in rows)),
+        _chart("size of the shown targets", sizes),
+        _chart("texts on a poster", Counter(str(len(_texts(row))) for row in rows if "texts" in row), True),
+        _chart("letters in a text", _binned([len(text) for row in rows for text in _texts(row)], 5), True),
+        _chart("words in a caption", _binned([len(caption.split()) for caption in captions], 10), True),
     ]
-    shown = _spread(found.rows, samples)
-    cards = [(found.rows[number], _samples(found, number)) for number in shown]
-    sizes = Counter(f"{one.target.shape[1]}x{one.target.shape[0]}" for _, samples in cards for one in samples)
-    charts.insert(4, _bars("size of the shown targets", sizes))
-    body = [
-        f"<h1>{escape(folder.resolve().name)}</h1>",
-        f'<p class="sub">{len(found.rows)} samples</p>',
-        '<h2>What it holds</h2><div class="charts">', *charts, "</div>",
-        _funnel(folder),
-        _dropped(folder),
-        '<h2>Samples</h2><div class="samples">', *(_card(row, samples) for row, samples in cards), "</div>",
-    ]  # fmt: skip
-    page = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(folder.resolve().name)}</title>'
-        f"<style>{_STYLE.read_text(encoding='utf-8')}</style><body>{''.join(body)}</body></html>\n"
-    )
+    template = Environment(autoescape=True, trim_blocks=True).from_string(_PAGE.read_text(encoding="utf-8"))
+    page = template.render(
+        name=folder.resolve().name, count=len(rows), charts=charts, funnel=_funnel(folder), dropped=_dropped(folder),
+        cards=[_card(row, samples) for row, samples in shown],
+    )  # fmt: skip
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page, encoding="utf-8")
     return out
@@ -104,65 +95,41 @@ def _binned(lengths: Iterable[int], width: int) -> Counter[str]:
     return Counter(f"{n // width * width:>3} to {n // width * width + width - 1}" for n in lengths)
 
 
-def _bars(title: str, counts: Counter[str], by_name: bool = False) -> str:
-    if not counts:
-        return ""
-    most = max(counts.values())
+def _chart(title: str, counts: Counter[str], by_name: bool = False) -> tuple[str, list[tuple[str, int]], int]:
+    """A chart's title, its bars, and how many more there are."""
     ordered = sorted(counts.items()) if by_name else counts.most_common()
-    lines = [
-        f'<div class="bar"><b title="{escape(name)}">{escape(name)}</b>'
-        f'<span style="width:{max(1, round(100 * number / most))}%"></span><i>{number}</i></div>'
-        for name, number in ordered[:16]
-    ]
-    rest = f'<div class="bar"><b>and {len(ordered) - 16} more</b></div>' if len(ordered) > 16 else ""
-    return f'<div class="card"><h3>{escape(title)}</h3>{"".join(lines)}{rest}</div>'
+    return title, ordered[:_BARS], max(0, len(ordered) - _BARS)
 
 
-def _funnel(folder: Path) -> str:
+def _funnel(folder: Path) -> list[tuple[str, int, dict[str, int]]] | None:
+    """Each step, how many items came, and how many it dropped for which reason; None where no data tool wrote it."""
     path = folder / "funnel.json"
     if not path.is_file():
-        return ""
-    lines = []
+        return None
     try:
-        steps = {
-            step: (int(found["in"]), {str(reason): int(n) for reason, n in found["dropped"].items()})
+        return [
+            (step, int(found["in"]), {str(reason): int(n) for reason, n in found["dropped"].items()})
             for step, found in read_json(read_text(path), str(path)).items()
-        }
+        ]
     except (KeyError, TypeError, AttributeError):
         raise ValueError(f'{path}: each step must have "in" and "dropped", as the data tools write it') from None
-    for step, (came, dropped) in steps.items():
-        reasons = ", ".join(f"{escape(reason)} {number}" for reason, number in sorted(dropped.items()))
-        lines.append(
-            f'<tr><td>{escape(step)}</td><td class="n">{came}</td><td class="n">{came - sum(dropped.values())}</td>'
-            f'<td class="lost">{reasons}</td></tr>'
-        )
-    head = '<tr><th>step</th><th class="n">in</th><th class="n">out</th><th>dropped</th></tr>'
-    return f'<h2>Funnel</h2><div class="card"><table>{head}{"".join(lines)}</table></div>'
 
 
-def _dropped(folder: Path) -> str:
-    path = folder / "dropped.jsonl"
-    if not path.is_file():
-        return ""
-    shown: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for _, row in read_rows(path):
-        if len(shown[str(row.get("reason"))]) < _SHOWN:
-            shown[str(row.get("reason"))].append(row)
-    files = SetFiles(folder)
-    parts = []
-    for reason, rows in sorted(shown.items()):
-        figures = []
-        for row in rows:
-            picture = ""
-            if isinstance(name := row.get("thumbnail"), str):
-                with suppress(OSError, ValueError):  # it is gone, or no picture of this set
-                    content = files.read({}, name)
-                    read_size(content)
-                    picture = f'<img src="{_data_url(content)}">'
-            said = "<br>".join(escape(str(row.get(key, ""))) for key in ("id", "detail"))
-            figures.append(f"<figure>{picture}<figcaption>{said}</figcaption></figure>")
-        parts.append(f'<div class="card"><h3>{escape(reason)}</h3><div class="dropped">{"".join(figures)}</div></div>')
-    return f"<h2>What was dropped</h2>{''.join(parts)}" if parts else ""
+def _dropped(folder: Path) -> dict[str, list[tuple[dict[str, Any], str]]]:
+    """By reason: the first rows that were dropped, each with its thumbnail if it has one."""
+    path, files = folder / "dropped.jsonl", SetFiles(folder)
+    shown: dict[str, list[tuple[dict[str, Any], str]]] = defaultdict(list)
+    for _, row in read_rows(path) if path.is_file() else ():
+        figures, picture = shown[str(row.get("reason"))], ""
+        if len(figures) == _SHOWN:
+            continue
+        if isinstance(name := row.get("thumbnail"), str):
+            with suppress(OSError, ValueError):  # it is gone, or no picture of this set
+                content = files.read({}, name)
+                read_size(content)
+                picture = _data_url(content)
+        figures.append((row, picture))
+    return shown
 
 
 def _samples(found: PosterDataset, number: int) -> list[PosterSample]:
@@ -171,22 +138,18 @@ def _samples(found: PosterDataset, number: int) -> list[PosterSample]:
     return [sample_from_row(one, lambda name: found.files.read(row, name)) for one in as_samples(row)]
 
 
-def _card(row: dict[str, Any], samples: list[PosterSample]) -> str:
+def _card(row: dict[str, Any], samples: list[PosterSample]) -> dict[str, Any]:
     """A row: its posters with the boxes of their texts, what they start from, and its words."""
-    keys, sample = pictures_of(row), samples[0]
-    pictures = [_poster(sample) for sample in samples]
-    if keys:
-        named = zip(pictures, keys, strict=True)
-        pictures = [f"<figure>{one}<figcaption>{key}</figcaption></figure>" for one, key in named]
-    pictures += [_image(Image.fromarray(reference), "small") for reference in sample.references]
+    sample = samples[0]
+    inputs = [Image.fromarray(reference) for reference in sample.references]
     if sample.mask is not None:
-        pictures.append(_image(Image.fromarray(np.asarray(sample.mask)).convert("RGB"), "small"))
-    words = sample.instruction if sample.task != "text" else sample.caption
-    said = f'<span class="tag">{escape(str(sample.task))}</span> {escape(str(words))}'
-    more = "".join(f"<p><b>{key}</b> {escape(str(row[key]))}</p>" for key in ("content", "style") if row.get(key))
-    under = escape(str(row.get("id", ""))) + (f", {row['gap']:.3f} apart" if row.get("gap") else "")
-    shown = "".join(pictures)
-    return f'<div class="card"><div class="row">{shown}</div><p>{said}</p>{more}<p class="sub">{under}</p></div>'
+        inputs.append(Image.fromarray(np.asarray(sample.mask)).convert("RGB"))
+    return {
+        "posters": list(zip(map(_poster, samples), pictures_of(row) or ("",), strict=True)),
+        "inputs": [_url(picture) for picture in inputs], "task": sample.task, "row": row,
+        "gap": f", {row['gap']:.3f} apart" if row.get("gap") else "",
+        "words": sample.instruction if sample.task != "text" else sample.caption,
+    }  # fmt: skip
 
 
 def _poster(sample: PosterSample) -> str:
@@ -196,13 +159,13 @@ def _poster(sample: PosterSample) -> str:
     pen = ImageDraw.Draw(target)
     for region in sample.regions:
         pen.rectangle([scale * v for v in region.box], outline=_ROLE.get(region.role, (60, 60, 60)), width=2)
-    return _image(target)
+    return _url(target)
 
 
-def _image(picture: Image.Image, kind: str = "") -> str:
+def _url(picture: Image.Image) -> str:
     picture = picture.copy()
     picture.thumbnail((400, 400))
-    return f'<img class="{kind}" src="{_data_url(encoded(picture, "JPEG", quality=82))}">'
+    return _data_url(encoded(picture, "JPEG", quality=82))
 
 
 def _data_url(jpeg: bytes) -> str:
