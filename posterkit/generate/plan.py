@@ -33,7 +33,7 @@ from posterkit.prompts.scene import read_scene
 from posterkit.schema import Box, ImageSource, PosterRequest, picture_of
 from posterkit.sizing import MAX_SIDE, Size, fit_area
 from posterkit.tasks import POSTER, TASKS, TEXT
-from posterkit.typeset.fonts import is_shipped
+from posterkit.typeset.fonts import shipped_face
 from posterkit.typeset.texts import SMALLEST, settle, type_options
 
 FINISHED = Size(832, 1216)  # a poster's size when nobody asks for another
@@ -304,7 +304,7 @@ def resolved_row(request: PosterRequest, settings: Settings, texts: Sequence[str
         row["lettering"] = request.lettering.given()
         if request.lettering.fonts:
             row["lettering"]["fonts"] = [
-                {"path": None, "family": font} if is_shipped(font) else _named(font)
+                {"path": None, "family": font} if shipped_face(font) else _named(font)
                 for font in request.lettering.fonts
             ]
     return row

@@ -34,7 +34,7 @@ from posterkit.pipelines.registry import is_here
 from posterkit.prompts import quoted_texts
 from posterkit.schema import REQUEST_VALUES, PosterRequest, ValueCheck, is_text, value_faults
 from posterkit.sizing import Size
-from posterkit.typeset.poster import TypesetPoster
+from posterkit.typeset.poster import DOCUMENTS, TypesetPoster
 
 _TEXT: ValueCheck = (is_text, "a text")
 _FONTS: ValueCheck = (
@@ -90,15 +90,9 @@ def write_poster(poster: TypesetPoster, path: str | Path, record: dict[str, Any]
     record = with_relative_paths(record, path.parent)
     if ending == ".png":
         return write_png(poster.image, path, record)
-    said = json.dumps({"format": FORMAT, **record})
-    if ending == ".svg":
-        content = poster.svg(said).encode("utf-8")
-    elif ending == ".pdf":
-        content = poster.pdf(dpi, said)
-    elif ending == ".psd":
-        content = poster.psd(dpi, said)
-    else:
+    if ending not in DOCUMENTS:
         raise ValueError(f"{path}: a poster is written as .png, .svg, .pdf or .psd")
+    content = poster.document(ending, dpi, json.dumps({"format": FORMAT, **record}))
     with written_whole(path) as temporary:
         temporary.write_bytes(content)
 

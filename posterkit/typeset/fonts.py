@@ -99,12 +99,8 @@ def coverage(face: Face) -> frozenset[int]:
     return frozenset(hb_face(face).unicodes)
 
 
-def is_shipped(font: str) -> bool:
-    """Whether a font is the family of a shipped face, and no file of the user's."""
-    return _shipped_as(font) is not None
-
-
-def _shipped_as(font: str) -> Face | None:
+def shipped_face(font: str) -> Face | None:
+    """The shipped face of that family or name; None where it must be a file of the user's."""
     word = font.casefold()
     return next((face for face in FACES if word in (face.family.casefold(), face.name.casefold())), None)
 
@@ -116,7 +112,7 @@ def load_face(path: str | Path) -> Face:
         ValueError: the file is missing or is no font.
     """
     file = Path(path)
-    if (face := _shipped_as(str(path))) is not None:
+    if (face := shipped_face(str(path))) is not None:
         return face
     if not file.is_file():
         raise ValueError(f"{file}: no such font file; give a .ttf or .otf, or a shipped family's name")

@@ -151,19 +151,13 @@ def _balanced(paragraphs: tuple[str, ...], count: int, how: TextStyle) -> tuple[
     return tuple(line for paragraph in units for line in _filled(paragraph, high))
 
 
-def _units(paragraph: str, how: TextStyle) -> tuple[tuple[str, float, float], ...]:
-    return _measured_units(paragraph, how.faces, how.tracking, how.keeps)
-
-
 @lru_cache(maxsize=1024)
-def _measured_units(
-    paragraph: str, faces: tuple[Face, ...], tracking: float, keeps: bool
-) -> tuple[tuple[str, float, float], ...]:
+def _units(paragraph: str, how: TextStyle) -> tuple[tuple[str, float, float], ...]:
     """What stands between two allowed breaks, with its width in em and that which it has at a line's end."""
     found = []
-    for unit in _kept_words(list(line_break_units(paragraph)), keeps):
-        inside, at_end = shape(_inside(unit), faces, tracking).width, shape(_at_end(unit), faces, tracking).width
-        found.append((unit, inside + tracking, at_end))
+    for unit in _kept_words(list(line_break_units(paragraph)), how.keeps):
+        inside, at_end = (shape(one, how.faces, how.tracking).width for one in (_inside(unit), _at_end(unit)))
+        found.append((unit, inside + how.tracking, at_end))
     return tuple(found)
 
 
@@ -249,18 +243,19 @@ def _filled(units: tuple[tuple[str, float, float], ...], width: float) -> list[s
     return [*lines, _at_end(line)] if line.strip() else lines or [""]
 
 
-class FontMeasurer:
-    """The planner's measurer with the real fonts: what it says is what will be drawn."""
+def measure(
+    text: str, role: Role, width: float, height: float, size: float, *,
+    style: str, extra: tuple[Face, ...] = (), least: float = 0.0,
+) -> Measured | None:  # fmt: skip
+    """How large a text is once set, for the planner: what it says is what will be drawn.
 
-    def __init__(self, style: str, extra: tuple[Face, ...] = (), least: float = 0.0) -> None:
-        self.style = style
-        self.extra = extra
-        self.least = least  # pixels; what would come out smaller counts as not fitting
-
-    def __call__(self, text: str, role: Role, width: float, height: float, size: float) -> Measured | None:
-        if width <= 0 or height <= 0:
-            return None
-        how = text_style(text, role, self.style, self.extra)
-        # a face set smaller by its scale still starts at a size that counts
-        block = fit(text, how, width, height, max(size * how.scale, min(size, self.least)), self.least)
-        return None if block is None else Measured(block.size, block.width, block.height, len(block.lines))
+    Args:
+        style, extra: as `text_style`.
+        least: pixels; what would come out smaller counts as not fitting.
+    """
+    if width <= 0 or height <= 0:
+        return None
+    how = text_style(text, role, style, extra)
+    # a face set smaller by its scale still starts at a size that counts
+    block = fit(text, how, width, height, max(size * how.scale, min(size, least)), least)
+    return None if block is None else Measured(block.size, block.width, block.height, len(block.lines))

@@ -25,7 +25,7 @@ from posterkit.typeset.contrast import (
     underlay,
 )
 from posterkit.typeset.placed_text import PlacedText, Underlay
-from posterkit.typeset.raster import draw, draw_rule, tinted
+from posterkit.typeset.raster import draw, tinted
 
 _TRIAL = 1_500_000  # pixels on which the strength of an underlay is tried out
 _SOLID = 0.94  # strength of an underlay that hides what texts had to be set on
@@ -40,10 +40,6 @@ class InkedGroup:
     areas: tuple[tuple[Box, Color, float], ...]
     hides: bool
 
-    @property
-    def boxes(self) -> list[Box]:
-        return [box for box, _, _ in self.areas]
-
     def short(self, ground: Image.Image, thin: float) -> bool:
         """Whether a text of it does not read on `ground`, the picture reduced by `thin`."""
         return any(
@@ -52,7 +48,7 @@ class InkedGroup:
         )
 
     def layer(self, size: tuple[int, int], thin: float, strength: float) -> tuple[np.ndarray, Color]:
-        boxes = [Box(*(side / thin for side in box)) for box in self.boxes]
+        boxes = [Box(*(side / thin for side in box)) for box, _, _ in self.areas]
         return (panel if self.hides else underlay)(size, boxes, strength), self.ink.tint
 
 
@@ -85,8 +81,9 @@ def painted(
     for rule in layout.rules:
         x0, y0, wide, high = (round(side) for side in (rule.x0, rule.y0, max(1, rule.width), max(1, rule.height)))
         bar = rule.width < 0.2 * picture.width and rule.height < rule.width
-        rules.append((Box(x0, y0, x0 + wide, y0 + high), signal if bar and signal else last.text))
-        draw_rule(canvas, *rules[-1])
+        box, color = Box(x0, y0, x0 + wide, y0 + high), signal if bar and signal else last.text
+        rules.append((box, color))
+        canvas.paste(color, box.pixels(canvas.size))
     finished = [_colored(item, groups[item.group].ink, background, signal) for item in placed]
     for item in finished:
         draw(canvas, item)

@@ -56,44 +56,30 @@ class GlyphFont:
         label = f"POSTER+{self.face.name}"
         table = b"".join(new_gid[gid].to_bytes(2, "big") for gid, _ in [(0, ""), *self.codes])
         widths = pdfdoc.PDFArray([1, pdfdoc.PDFArray([self.advance(gid) for gid, _ in self.codes])])
-        descendant = pdfdoc.PDFDictionary({
-            "Type": pdfdoc.PDFName("Font"),
-            "Subtype": pdfdoc.PDFName("CIDFontType2"),
-            "BaseFont": pdfdoc.PDFName(label),
-            "CIDSystemInfo": pdfdoc.PDFDictionary({
-                "Registry": pdfdoc.PDFString("Adobe"), "Ordering": pdfdoc.PDFString("Identity"), "Supplement": 0,
-            }),
-            "FontDescriptor": document.Reference(self._descriptor(document, data, label)),
-            "DW": 0,
-            "W": widths,
-            "CIDToGIDMap": document.Reference(_stream(table)),
-        })  # fmt: skip
-        return pdfdoc.PDFDictionary({
-            "Type": pdfdoc.PDFName("Font"),
-            "Subtype": pdfdoc.PDFName("Type0"),
-            "BaseFont": pdfdoc.PDFName(label),
-            "Encoding": pdfdoc.PDFName("Identity-H"),
-            "DescendantFonts": pdfdoc.PDFArray([document.Reference(descendant)]),
-            "ToUnicode": document.Reference(_stream(self._to_unicode())),
-        })  # fmt: skip
+        adobe, identity = pdfdoc.PDFString("Adobe"), pdfdoc.PDFString("Identity")
+        descendant = _dictionary(
+            "Font", Subtype="CIDFontType2", BaseFont=label,
+            CIDSystemInfo=pdfdoc.PDFDictionary({"Registry": adobe, "Ordering": identity, "Supplement": 0}),
+            FontDescriptor=document.Reference(self._descriptor(document, data, label)), DW=0, W=widths,
+            CIDToGIDMap=document.Reference(_stream(table)),
+        )  # fmt: skip
+        return _dictionary(
+            "Font", Subtype="Type0", BaseFont=label, Encoding="Identity-H",
+            DescendantFonts=pdfdoc.PDFArray([document.Reference(descendant)]),
+            ToUnicode=document.Reference(_stream(self._to_unicode())),
+        )  # fmt: skip
 
     def _descriptor(self, document: pdfdoc.PDFDocument, data: bytes, label: str) -> pdfdoc.PDFDictionary:
         font: Any = TTFont(io.BytesIO(data), lazy=True)
         scale = 1000 / font["head"].unitsPerEm
         head, hhea = font["head"], font["hhea"]
         corners = [round(scale * side) for side in (head.xMin, head.yMin, head.xMax, head.yMax)]
-        return pdfdoc.PDFDictionary({
-            "Type": pdfdoc.PDFName("FontDescriptor"),
-            "FontName": pdfdoc.PDFName(label),
-            "Flags": 4,
-            "FontBBox": pdfdoc.PDFArray(corners),
-            "ItalicAngle": 0,
-            "Ascent": round(scale * hhea.ascent),
-            "Descent": round(scale * hhea.descent),
-            "CapHeight": round(scale * hhea.ascent),
-            "StemV": 80,
-            "FontFile2": document.Reference(_stream(data, Length1=len(data))),
-        })  # fmt: skip
+        ascent, descent = round(scale * hhea.ascent), round(scale * hhea.descent)
+        return _dictionary(
+            "FontDescriptor", FontName=label, Flags=4, FontBBox=pdfdoc.PDFArray(corners), ItalicAngle=0,
+            Ascent=ascent, Descent=descent, CapHeight=ascent, StemV=80,
+            FontFile2=document.Reference(_stream(data, Length1=len(data))),
+        )  # fmt: skip
 
     def _to_unicode(self) -> bytes:
         pairs = [
@@ -157,8 +143,7 @@ def to_pdf(poster: Composition, dpi: int | None = None, metadata: str = "") -> b
             document.idToObject[name] = pdfdoc.PDFDictionary({})
     document.idToObject["BasicFonts"].dict.clear()
     if metadata:
-        entries = {"Type": pdfdoc.PDFName("Metadata"), "Subtype": pdfdoc.PDFName("XML")}
-        said = pdfdoc.PDFStream(pdfdoc.PDFDictionary(entries), packet(metadata, poster.image), filters=[])
+        said = pdfdoc.PDFStream(_dictionary("Metadata", Subtype="XML"), packet(metadata, poster.image), filters=[])
         document.Catalog.Metadata = document.Reference(said)
     for font in fonts.values():
         document.idToObject["BasicFonts"].dict[font.name] = font.objects(document)
@@ -195,9 +180,14 @@ def _rectangle(
     canvas.roundRect(*corners, radius * points, stroke=0, fill=1)
 
 
+def _dictionary(kind: str, **entries: Any) -> pdfdoc.PDFDictionary:
+    """A dictionary of a type; texts in it are names."""
+    named = {"Type": kind, **entries}.items()
+    return pdfdoc.PDFDictionary({key: pdfdoc.PDFName(v) if isinstance(v, str) else v for key, v in named})
+
+
 def _stream(content: bytes, **entries: int) -> pdfdoc.PDFStream:
-    stream = pdfdoc.PDFStream(pdfdoc.PDFDictionary(dict(entries)), content, filters=[pdfdoc.PDFZCompress])
-    return stream
+    return pdfdoc.PDFStream(pdfdoc.PDFDictionary(entries), content, filters=[pdfdoc.PDFZCompress])
 
 
 @lru_cache(maxsize=32)

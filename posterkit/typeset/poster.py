@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast
@@ -20,6 +21,7 @@ from posterkit.typeset.shaping import ShapedLine, shape
 from posterkit.typeset.texts import settle
 
 RASTER = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+DOCUMENTS = (".svg", ".pdf", ".psd")
 
 
 class TypesetPoster(Composition):
@@ -55,6 +57,12 @@ class TypesetPoster(Composition):
 
         return to_psd(self, dpi, metadata)
 
+    def document(self, ending: str, dpi: int | None = None, metadata: str = "") -> bytes:
+        """The poster as one of `DOCUMENTS`; ValueError as `psd`."""
+        if ending == ".svg":
+            return self.svg(metadata).encode("utf-8")
+        return self.pdf(dpi, metadata) if ending == ".pdf" else self.psd(dpi, metadata)
+
     def save(self, path: str | Path, dpi: int | None = None) -> Path:
         """Write the poster; the suffix decides: .png, .jpg, .webp, .tif, .svg, .pdf or .psd.
 
@@ -63,16 +71,12 @@ class TypesetPoster(Composition):
         """
         file = Path(path)
         suffix = file.suffix.lower()
-        if suffix not in (*RASTER, ".svg", ".pdf", ".psd"):
+        if suffix not in (*RASTER, *DOCUMENTS):
             raise ValueError(f"{file}: cannot save a poster as {suffix or 'a file without suffix'}; "
                              "use .png, .jpg, .webp, .tif, .svg, .pdf or .psd")  # fmt: skip
         with written_whole(file) as temporary:
-            if suffix == ".svg":
-                temporary.write_text(self.svg(), encoding="utf-8")
-            elif suffix == ".pdf":
-                temporary.write_bytes(self.pdf(dpi))
-            elif suffix == ".psd":
-                temporary.write_bytes(self.psd(dpi))
+            if suffix in DOCUMENTS:
+                temporary.write_bytes(self.document(suffix, dpi))
             elif suffix in (".jpg", ".jpeg", ".webp"):
                 self.image.save(temporary, quality=95)
             else:
@@ -186,10 +190,9 @@ def _placed(element: Element, block: Block, lines: tuple[PlacedLine, ...], y: fl
     x0 = min(at.x + at.line.left * block.size for at in lines)
     x1 = max(at.x + at.line.right * block.size for at in lines)
     ink = Box(x0, y, x1, y + block.height)
-    families: dict[str, int] = {}
-    for at in lines:
-        for run in at.line.runs:
-            families[run.face.family] = families.get(run.face.family, 0) + len(run.text)
+    families: Counter[str] = Counter()
+    for run in (run for at in lines for run in at.line.runs):
+        families[run.face.family] += len(run.text)
     button = None
     if element.role == "cta":
         px, py = PILL[0] * block.size, PILL[1] * block.size
@@ -198,7 +201,7 @@ def _placed(element: Element, block: Block, lines: tuple[PlacedLine, ...], y: fl
         half = (lines[-1].baseline - lines[0].baseline + 0.72 * block.size) / 2 + py
         button = Box(*(float(round(side)) for side in (x0 - px, middle - half, x1 + px, middle + half)))
     return PlacedText(
-        element.text, cast(Role, element.role), ink, max(families, key=lambda name: families[name]), block.size,
+        element.text, cast(Role, element.role), ink, families.most_common(1)[0][0], block.size,
         (0, 0, 0), tuple(at.line.text for at in lines), 0.0, lines, button, group=element.group,
     )  # fmt: skip
 

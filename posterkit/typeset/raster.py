@@ -108,11 +108,6 @@ def _draw_run(pen: ImageDraw.ImageDraw, run: GlyphRun, x: float, y: float, size:
                  language=language, features=["-liga", "-clig", "lnum"])  # fmt: skip
 
 
-def draw_rule(canvas: Image.Image, rule: Box, color: tuple[int, int, int]) -> None:
-    """A filled rectangle; its corners lie on whole pixels."""
-    canvas.paste(color, rule.pixels(canvas.size))
-
-
 def corner(button: Box) -> float:
     """Radius of a button's corners in pixels."""
     return 0.18 * button.height

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 from PIL import features
@@ -149,11 +150,7 @@ def _shape_run(text: str, face: Face, rtl: bool, language: str, tracking: float)
 @lru_cache(maxsize=4096)
 def grapheme_starts(text: str) -> frozenset[int]:
     """Where the user-perceived characters of a text begin."""
-    starts, at = [], 0
-    for cluster in grapheme_clusters(text):
-        starts.append(at)
-        at += len(cluster)
-    return frozenset(starts)
+    return frozenset(list(accumulate(map(len, grapheme_clusters(text)), initial=0))[:-1])
 
 
 @lru_cache(maxsize=64)

@@ -6,15 +6,16 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from posterkit.layout import Box, Element, Layout, check_roles, fits, infer_roles, legible_size
+from posterkit.layout import Box, Element, Layout, Measurer, check_roles, fits, infer_roles, legible_size
 from posterkit.lettering import ALIGNS, Align, Lettering, Role
 from posterkit.prompts import PosterBrief
 from posterkit.typeset.contrast import palette_word
 from posterkit.typeset.fonts import Face, is_ignorable, load_face, pairing_for
-from posterkit.typeset.line_breaking import FontMeasurer, text_style
+from posterkit.typeset.line_breaking import measure, text_style
 
 _PRICED = re.compile(r"(\S.*?)(?: *\t[ \t]*| {2,}| *\.{3,} *)([^\t]{0,12}\d[^\t]{0,12})")
 SMALLEST = 48  # pixels; below this no text is legible
@@ -40,8 +41,8 @@ class TypeJob:
     align: Align | None
     archetype: str | None
 
-    def measurer(self, size: tuple[int, int]) -> FontMeasurer:
-        return FontMeasurer(self.style, self.extra, legible_size(*size))
+    def measurer(self, size: tuple[int, int]) -> Measurer:
+        return partial(measure, style=self.style, extra=self.extra, least=legible_size(*size))
 
 
 def settle(

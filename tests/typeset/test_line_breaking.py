@@ -1,6 +1,6 @@
 import pytest
 
-from posterkit.typeset.line_breaking import FontMeasurer, fit, text_style
+from posterkit.typeset.line_breaking import fit, measure, text_style
 from posterkit.typeset.shaping import shape
 
 LONG = "A long evening of short films about the sea, the people who sail it and the birds that follow them home"
@@ -68,7 +68,7 @@ def test_a_headline_breaks_between_words_of_kana_and_hangul(text, words):
 
 def test_a_text_set_smaller_by_its_scale_is_not_refused_for_that():
     assert text_style("FRIDAY 8 PM", "body", "modern").scale < 1
-    measured = FontMeasurer("modern", least=8)("FRIDAY 8 PM", "body", 110, 100, 8)
+    measured = measure("FRIDAY 8 PM", "body", 110, 100, 8, style="modern", least=8)
     assert measured is not None and measured.size == 8
 
 
@@ -86,11 +86,11 @@ def test_small_capitals_are_spaced_and_titles_are_not():
 
 
 def test_the_planners_measurer_says_what_fitting_does():
-    measured = FontMeasurer("modern")("Jazz night", "title", 500, 300, 200)
+    measured = measure("Jazz night", "title", 500, 300, 200, style="modern")
     block = _fit("Jazz night", 500, 300, 200)
     assert measured is not None
     assert (measured.size, measured.width, measured.height) == (block.size, block.width, block.height)
-    assert FontMeasurer("modern")("Jazz", "title", 0, 10, 10) is None
+    assert measure("Jazz", "title", 0, 10, 10, style="modern") is None
 
 
 @pytest.mark.parametrize(
