@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,7 +110,6 @@ def _shaped(text: str) -> ShapedLine:
 
 
 def _has_glyphs(cluster: str) -> bool:
-    try:
+    with suppress(ValueError):
         return bool(for_text(cluster))
-    except ValueError:
-        return False
+    return False

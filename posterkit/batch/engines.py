@@ -110,29 +110,32 @@ def run_local(
     if chosen := {row.task for row in rows if isinstance(row, PosterRequest) and (row.best_of or 1) > 1}:
         maker.scorer(chosen)  # a reward that cannot choose is no row's fault
     out.mkdir(parents=True, exist_ok=True)
-    with _held(out):
-        return _Run(rows, maker, out, reporter, at_once, files).finished(seed)
+    try:
+        with FileLock(out / LOCK, timeout=0):
+            return _Run(rows, maker, out, reporter, at_once, files).finished(seed)
+    except Timeout:
+        why = "another batch is at work in this folder; wait for it, or choose another -o"
+        raise ValueError(f"{out}: {why}") from None
 
 
+@dataclass
 class _Run:
     """One run over the rows while it goes on."""
 
-    def __init__(
-        self,
-        rows: Sequence[PosterRequest | BadRow],
-        maker: PosterMaker,
-        out: Path,
-        reporter: Reporter,
-        at_once: int | None,
-        files: Files,
-    ) -> None:
-        self.rows, self.maker, self.out, self.reporter, self.at_once = rows, maker, out, reporter, at_once
-        own = (out / row.out for row in rows if isinstance(row, PosterRequest) and row.out)
-        self.files = replace(files, results=frozenset(own))
-        self.ledger = Ledger(out / LEDGER)
+    rows: Sequence[PosterRequest | BadRow]
+    maker: PosterMaker
+    out: Path
+    reporter: Reporter
+    at_once: int | None
+    files: Files
+
+    def __post_init__(self) -> None:
+        requests = [row for row in self.rows if isinstance(row, PosterRequest)]
+        self.files = replace(self.files, results=frozenset(self.out / row.out for row in requests if row.out))
+        self.inputs = {path.resolve() for row in requests for path in _files(row)}
+        self.ledger = Ledger(self.out / LEDGER)
         self.result = BatchResult()
-        self.entries: list[LedgerEntry | None] = [None] * len(rows)
-        self.inputs = {path.resolve() for row in rows if isinstance(row, PosterRequest) for path in _files(row)}
+        self.entries: list[LedgerEntry | None] = [None] * len(self.rows)
 
     def finished(self, seed: int) -> BatchResult:
         """Make what is to be made, put the ledger in order, lay out the sheet."""
@@ -194,17 +197,6 @@ class _Run:
         else:
             self.result.made += 1
         self.reporter.row(entry)
-
-
-@contextmanager
-def _held(out: Path) -> Iterator[None]:
-    """The output folder for this process alone; ValueError where another batch is at work in it."""
-    try:
-        with FileLock(out / LOCK, timeout=0):
-            yield
-    except Timeout:
-        why = "another batch is at work in this folder; wait for it, or choose another -o"
-        raise ValueError(f"{out}: {why}") from None
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from posterkit.lettering import LETTERING_VALUES, Lettering
 from posterkit.messages import one_line
 from posterkit.pipelines.registry import resolve
 from posterkit.schema import REQUEST_VALUES, PosterRequest, is_strings, is_text, is_whole, sides, value_faults
-from posterkit.tasks import ANCHORS, TEXT, Anchor, parse_anchor
+from posterkit.tasks import ANCHORS, TEXT, parse_anchor
 
 
 def read_requests(source: Path, common: PosterRequest, skip: Path | None = None) -> list[PosterRequest | BadRow]:
@@ -50,15 +50,16 @@ def parse_row(row: Any, name: str, base: Path, common: PosterRequest) -> PosterR
     if faults:
         return BadRow(name, "; ".join(faults))
     given = {key: value for key, value in row.items() if value is not None}
+    anchor, draft = given.get("anchor"), given.get("draft")
     request = PosterRequest(
         given.get("prompt", common.prompt),
         task=given.get("task", common.task or (TEXT if not given.get("images") else "")),
         texts=given.get("texts", common.texts),
         images=[base / image for image in given.get("images", ())],
         mask=base / given["mask"] if "mask" in given else None,
-        anchor=_anchor(given["anchor"]) if "anchor" in given else None,
+        anchor=parse_anchor(anchor) if isinstance(anchor, str) else anchor and tuple(anchor),
         size=sides(given.get("width"), given.get("height")),
-        draft=_draft(given.get("draft"), base),
+        draft=draft if draft in (None, "auto", "none") else base / draft,
         lora=_lora(given.get("lora"), base),
         lettering=_lettering(given, base),
         out=str(_result(given["out"])) if "out" in given else None,
@@ -69,26 +70,25 @@ def parse_row(row: Any, name: str, base: Path, common: PosterRequest) -> PosterR
 
 
 def _read_manifest(path: Path, common: PosterRequest) -> list[PosterRequest | BadRow]:
-    rows: list[PosterRequest | BadRow] = []
-    if path.suffix.lower() == ".csv":
-        for name, row in read_csv(read_text(path).split("\n"), path.name):
-            rows.append(row if isinstance(row, BadRow) else parse_row(row, name, path.parent, common))
-        if not rows:
-            raise ValueError(f"{path}: the manifest has no rows")
-        return rows
-    for number, line in read_lines(path):
-        name = f"{path.name}:{number}"
-        try:
-            row = read_json(line, name)
-        except ValueError as error:
-            if not rows and "not UTF-8" in str(error):
-                raise ValueError(f"{path}: not a JSONL manifest (it is not UTF-8 text)") from None
-            rows.append(BadRow(name, str(error).removeprefix(f"{name}: ")))
-            continue
-        rows.append(parse_row(row, name, path.parent, common))
+    is_csv = path.suffix.lower() == ".csv"
+    rows = [
+        row if isinstance(row, BadRow) else parse_row(row, name, path.parent, common)
+        for name, row in (read_csv(read_text(path).split("\n"), path.name) if is_csv else _json_rows(path))
+    ]
     if not rows:
         raise ValueError(f"{path}: the manifest has no rows")
     return rows
+
+
+def _json_rows(path: Path) -> Iterator[tuple[str, Any]]:
+    for position, (number, line) in enumerate(read_lines(path)):
+        name = f"{path.name}:{number}"
+        try:
+            yield name, read_json(line, name)
+        except ValueError as error:
+            if not position and "not UTF-8" in str(error):
+                raise ValueError(f"{path}: not a JSONL manifest (it is not UTF-8 text)") from None
+            yield name, BadRow(name, str(error).removeprefix(f"{name}: "))
 
 
 def _name_results(rows: list[PosterRequest | BadRow]) -> Iterator[PosterRequest | BadRow]:
@@ -143,14 +143,6 @@ def _lettering(row: dict[str, Any], base: Path) -> Lettering:
     fonts = [str(base / font) if (base / font).is_file() else font for font in row.get("fonts", ())]
     given = {name: row[name] for name in ("style", "colors", "roles", "align", "layout", "boxes") if name in row}
     return Lettering(fonts=tuple(fonts), **given)
-
-
-def _draft(value: str | None, base: Path) -> str | Path | None:
-    return value if value in (None, "auto", "none") else base / value
-
-
-def _anchor(value: str | list[int]) -> Anchor:
-    return parse_anchor(value) if isinstance(value, str) else (value[0], value[1])
 
 
 def _is_anchor(value: Any) -> bool:

@@ -18,21 +18,15 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print everything that is needed to make a poster again; ValueError without a record, or with a damaged one."""
-    show(args.poster, args.json)
-    return 0
-
-
-def show(path: Path, as_json: bool = False) -> None:
-    """Print a poster's record as a table or as JSON; ValueError without one, or with a damaged one."""
     from rich.console import Console
     from rich.table import Table
 
     from posterkit.generate.metadata import read_record
 
-    record = read_record(path)
-    if as_json:
+    path, record = args.poster, read_record(args.poster)
+    if args.json:
         print(_harmless(json.dumps(record, ensure_ascii=False, indent=2)))
-        return
+        return 0
     try:
         lines, again = _lines(record), shlex.join(_again(path, record["row"]))
     except (KeyError, TypeError, AttributeError, IndexError, ValueError):
@@ -47,6 +41,7 @@ def show(path: Path, as_json: bool = False) -> None:
     console.print(
         f"\nmake it again: posterkit {printable(again)} -o again.png", markup=False, highlight=False, soft_wrap=True
     )
+    return 0
 
 
 def _again(path: Path, row: dict[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from posterkit.arguments import typed
 from posterkit.critic import RULES, open_critic
 from posterkit.datagen.command_line import ToolParser, positive_int, size
-from posterkit.datagen.drawing import Draw, ModelAt
+from posterkit.datagen.drawing import Draw, ModelAt, open_model
 from posterkit.datagen.lazy_models import OpenCritic, OpenReward, open_judge
 from posterkit.datagen.requests import SetRequests, read_requests
 from posterkit.pipelines.registry import family_for, family_of
@@ -103,7 +103,7 @@ def draw_step(given: argparse.Namespace, requests: SetRequests, finish: Size | N
     if given.size:
         check_on_grid(*given.size)
     if given.workers == 1:
-        model.open()
+        open_model(model)
     return Draw(
         model, given.candidates, given.seed, given.size, given.steps, given.guidance, given.typeset, given.batch,
         finish,

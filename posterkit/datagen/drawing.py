@@ -71,10 +71,6 @@ class ModelAt:
     device: str | None = None
     dtype: str | None = None
 
-    def open(self) -> Any:
-        """The pipeline, loaded once a process; ValueError where it cannot be."""
-        return _pipeline(self)
-
     def settings(self) -> dict[str, Any]:
         """What decides what it draws, for a set's settings: names, and the state of each part."""
         source = resolve(self.source) if self.source.startswith("mini:") else self.source
@@ -86,7 +82,8 @@ class ModelAt:
 
 
 @opened_once(1)
-def _pipeline(model: ModelAt) -> Any:
+def open_model(model: ModelAt) -> Any:
+    """The pipeline, loaded once a process; ValueError where it cannot be."""
     return open_pipeline(
         model.source, transformer=model.transformer, lora=model.loras, preset=model.preset, device=model.device,
         dtype=model.dtype,
@@ -149,7 +146,7 @@ class Draw:
             words = words_for(request.task, without_text_sentences(words) or words, brief.texts, False)
         images: list[Image.Image] = []
         with _DRAWING:
-            pipe = self.model.open()
+            pipe = open_model(self.model)
             shape = request.size or self.finish
             size = self.size or (fit_area(shape, pipe.config.native_area) if shape else None)
             request = at_size(request, size) if size else request

@@ -1,4 +1,4 @@
-"""Backdrops behind a subject: discs, rays, arches, hills, floors, confetti, plinths; and the subject's shadow."""
+"""Backdrops behind a subject: discs, rays, arches, hills, floors, confetti, plinths."""
 
 from __future__ import annotations
 
@@ -74,8 +74,3 @@ def draw_backdrop(c: Canvas, plan: Plan, palette: ColorScheme, x: float, y: floa
         c.rect(x - r * 0.82, top, x + r * 0.82, top + 0.3 * r, side)
         c.polygon(ellipse(x, top + 0.3 * r, r * 0.82, r * 0.12), side, shade=False, outline=False)
         c.polygon(ellipse(x, top, r * 0.82, r * 0.12), color, shade=False)
-
-
-def draw_shadow(c: Canvas, palette: ColorScheme, x: float, foot: float, r: float) -> None:
-    """The soft shadow that puts a subject on its ground."""
-    c.glow(x, foot, r * 0.85, r * 0.16, mix(palette.ink, palette.bg, 0.15), 0.75)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -50,14 +51,9 @@ def border_lab(image: np.ndarray) -> np.ndarray:
     return np.median(lab(np.concatenate([side.reshape(-1, 3) for side in sides])), axis=0)
 
 
-def nearest_name(color: np.ndarray) -> str:
-    """The colour name nearest to a Lab colour `(3,)`."""
-    return NAMES[int(np.argmin(((_NAMED - color) ** 2).sum(axis=-1)))]
-
-
 def background_name(image: np.ndarray) -> str:
     """The name of a poster's background: nearest to the median Lab of its border. `image`: uint8 `(H, W, 3)`."""
-    return nearest_name(border_lab(image))
+    return NAMES[int(np.argmin(((_NAMED - border_lab(image)) ** 2).sum(axis=-1)))]
 
 
 @lru_cache(maxsize=4096)  # a poster has few colours, each used many times
@@ -69,16 +65,19 @@ def lab_of(rgb: RGB) -> tuple[float, float, float]:
     return 116 * y - 16, 500 * (x - y), 200 * (y - z)
 
 
-_LINEAR_LIST, _TO_XYZ_LIST = _LINEAR.tolist(), _TO_XYZ.tolist()
+_LINEAR_LIST, _TO_XYZ_LIST, _NAMED_LIST = _LINEAR.tolist(), _TO_XYZ.tolist(), _NAMED.tolist()
 
 
-@lru_cache(maxsize=4096)  # a poster has few colours, each used many times
+@lru_cache(maxsize=4096)
+def _away_from_names(rgb: RGB) -> tuple[float, ...]:
+    """The Lab distance of a colour to each of `NAMES`."""
+    return tuple(math.dist(lab_of(rgb), named) for named in _NAMED_LIST)
+
+
 def color_name(rgb: RGB) -> str:
     """The name nearest to one colour."""
-    here = lab_of(rgb)
-    return min(
-        NAMES, key=lambda name: sum((p - q) ** 2 for p, q in zip(here, _NAMED_LIST[NAMES.index(name)], strict=True))
-    )
+    away = _away_from_names(rgb)
+    return NAMES[away.index(min(away))]
 
 
 def color_names(colors: Iterable[RGB]) -> list[str]:
@@ -88,7 +87,7 @@ def color_names(colors: Iterable[RGB]) -> list[str]:
 
 def distance(one: RGB, other: RGB) -> float:
     """Lab distance (CIE 1976) of two colours."""
-    return sum((p - q) ** 2 for p, q in zip(lab_of(one), lab_of(other), strict=True)) ** 0.5
+    return math.dist(lab_of(one), lab_of(other))
 
 
 def mix(one: RGB, other: RGB, share: float) -> RGB:
@@ -161,22 +160,14 @@ def _jitter(color: RGB, turn: float, lift: float, fade: float) -> RGB:
     u, v = (b - y) * 0.564 * fade, (r - y) * 0.713 * fade
     u, v = u - v * turn, v + u * turn
     y += lift
-    return (
-        min(255, max(0, round(y + 1.402 * v))),
-        min(255, max(0, round(y - 0.344 * u - 0.714 * v))),
-        min(255, max(0, round(y + 1.772 * u))),
-    )
+    r, g, b = (min(255, max(0, round(v))) for v in (y + 1.402 * v, y - 0.344 * u - 0.714 * v, y + 1.772 * u))
+    return r, g, b
 
 
 def _margin(color: RGB, name: str) -> float:
     """How much nearer a colour is to its name than to any other, in Lab units; negative when it is not."""
-    here = lab_of(color)
-    gaps = [sum((p - q) ** 2 for p, q in zip(here, there, strict=True)) ** 0.5 for there in _NAMED_LIST]
-    own = gaps[NAMES.index(name)]
-    return min(gap for other, gap in zip(NAMES, gaps, strict=True) if other != name) - own
-
-
-_NAMED_LIST = _NAMED.tolist()
+    away = dict(zip(NAMES, _away_from_names(color), strict=True))
+    return min(gap for other, gap in away.items() if other != name) - away[name]
 
 
 def draw_palette(rng: Random, name: str | None = None) -> ColorScheme:

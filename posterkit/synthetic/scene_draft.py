@@ -83,6 +83,7 @@ def plan_scene(
     """
     rng = Random(f"draft {seed}")
     layout = layout or _layout(rng, scene, lettered, size.aspect > WIDE)
+    best_fit = 100.0 + 10 * (scene.color is not None) + sum(3 + (tone is not None) for tone, _ in scene.details)
     best: tuple[float, SyntheticPoster] | None = None
     for _ in range(_TRIES):
         colors = palette or _palette(rng, scene)
@@ -95,7 +96,7 @@ def plan_scene(
         score = _fit(scene, shown)
         if best is None or score > best[0]:
             best = score, poster
-        if score == _best_fit(scene):
+        if score == best_fit:
             break
     assert best is not None
     return best[1]
@@ -144,7 +145,3 @@ def _fit(scene: Scene, shown: Contents) -> float:
     for tone, noun in scene.details:
         found += 3 * (noun in drawn) + (tone is not None and drawn.get(noun) == tone)
     return found
-
-
-def _best_fit(scene: Scene) -> float:
-    return 100.0 + 10 * (scene.color is not None) + sum(3 + (tone is not None) for tone, _ in scene.details)

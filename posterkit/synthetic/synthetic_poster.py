@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from posterkit.schema import DrawnText
 from posterkit.synthetic import captions
 from posterkit.synthetic.abstract import Aurora, Botanical, Geometric, Music
-from posterkit.synthetic.backdrops import draw_backdrop, draw_shadow, plan_backdrop
+from posterkit.synthetic.backdrops import draw_backdrop, plan_backdrop
 from posterkit.synthetic.canvas import STYLES, Axes, Canvas, Pose, draw_pose
 from posterkit.synthetic.food import Food
 from posterkit.synthetic.layouts import (
@@ -29,7 +29,7 @@ from posterkit.synthetic.layouts import (
     title_area,
 )
 from posterkit.synthetic.mascots import Mascot
-from posterkit.synthetic.palettes import RGB, ColorScheme, background_name, distance, draw_palette, lab_of
+from posterkit.synthetic.palettes import RGB, ColorScheme, background_name, distance, draw_palette, lab_of, mix
 from posterkit.synthetic.places import City, Sea, Space
 from posterkit.synthetic.plans import Plan, pick
 from posterkit.synthetic.products import Product
@@ -223,7 +223,8 @@ def _draw_art(canvas: Canvas, poster: SyntheticPoster, area: Sequence[float]) ->
     size = r * (0.74 if kind in ("disc", "rays", "arch") else 0.72 if kind == "plinth" else 0.88)
     if kind not in ("disc", "rays", "confetti"):
         foot = y + r * (0.56 if kind == "plinth" else 0.86)
-        draw_shadow(canvas, poster.inner, x, foot, r)
+        shadow = mix(poster.inner.ink, poster.inner.bg, 0.15)
+        canvas.glow(x, foot, r * 0.85, r * 0.16, shadow, 0.75)
         y = foot - size * 0.94
     subject = SUBJECTS[poster.theme]
     turn = poster.pose.turn if kind in ("disc", "rays", "confetti") or poster.theme == "mascot" else 0.0

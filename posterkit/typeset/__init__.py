@@ -5,25 +5,9 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from types import ModuleType
 from typing import Any
-
-_PUBLIC = {
-    "TypesetPoster": "posterkit.typeset.poster",
-    "PlacedText": "posterkit.typeset.placed_text",
-    "FACES": "posterkit.typeset.fonts",
-    "PAIRINGS": "posterkit.typeset.fonts",
-}
-
-__all__ = ["FACES", "PAIRINGS", "PlacedText", "TypesetPoster"]  # pyright: ignore[reportUnsupportedDunderAll]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class _CallableModule(ModuleType):
