@@ -109,20 +109,20 @@ def as_rgb(image: Image.Image, background: str = "white") -> Image.Image:
     return _flatten(_to_rgb(_upright(image), profile), background)
 
 
-def read_cutout(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image | None:
+def read_cutout(path: str | Path) -> Image.Image | None:
     """A picture with its transparency, mode RGBA; None where none of it is more than half transparent.
 
     Raises:
         ValueError: as `read_image`.
     """
-    with open_image(path, max_pixels=max_pixels) as image:
+    with open_image(path) as image:
         image.load()
         found = _to_rgb(_upright(image), image.info.get("icc_profile"))
         clear = found.mode == "RGBA" and bool((np.asarray(found)[..., 3] < 128).any())
         return found.copy() if clear else None
 
 
-def read_mask(path: str | Path, size: tuple[int, int], *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def read_mask(path: str | Path, size: tuple[int, int]) -> Image.Image:
     """Read a mask: white = make this, black or transparent = keep.
 
     Args:
@@ -135,7 +135,7 @@ def read_mask(path: str | Path, size: tuple[int, int], *, max_pixels: int = MAX_
     Raises:
         ValueError: unreadable, of another size, or nothing in it is white.
     """
-    mask = read_image(path, max_pixels=max_pixels, background="black").convert("L")
+    mask = read_image(path, background="black").convert("L")
     if mask.size != tuple(size):
         raise ValueError(f"{path}: the mask is {Size(*mask.size)}, its image {Size(*size)}; they must be the same")
     hard = mask.point([0] * 128 + [255] * 128)
@@ -144,13 +144,13 @@ def read_mask(path: str | Path, size: tuple[int, int], *, max_pixels: int = MAX_
     return hard
 
 
-def read_size(source: ImageFile, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Size:
+def read_size(source: ImageFile, *, name: str | None = None) -> Size:
     """Width and height in pixels after EXIF orientation; the pixels are not decoded where the format allows it.
 
     Raises:
         ValueError: as `read_image`, but damage further back in the file is not seen.
     """
-    with open_image(source, name=name, max_pixels=max_pixels) as image:
+    with open_image(source, name=name) as image:
         turned = _orientation(image) in _TURNED
         return Size(image.height, image.width) if turned else Size(*image.size)
 

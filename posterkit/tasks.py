@@ -132,11 +132,7 @@ TASKS: dict[str, Task] = {task.name: task for task in _TABLE}
 
 
 def parse_anchor(text: str) -> Anchor:
-    """An anchor as typed: one of the nine positions or "x,y".
-
-    Raises:
-        ValueError: it is neither.
-    """
+    """An anchor as typed: one of the nine positions or "x,y"; ValueError where it is neither."""
     if text in ANCHORS:
         return text
     parts = text.split(",")
@@ -146,11 +142,7 @@ def parse_anchor(text: str) -> Anchor:
 
 
 def get_task(name: str) -> Task:
-    """Look a task up by name.
-
-    Raises:
-        ValueError: no such task.
-    """
+    """The task of a name; ValueError where there is none."""
     if name not in TASKS:
         raise ValueError(f"unknown task {name!r}; the tasks are {', '.join(TASKS)}")
     return TASKS[name]

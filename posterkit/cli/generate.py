@@ -86,12 +86,12 @@ def make_and_save(
         record: of the poster that is made again.
     """
     from posterkit.cli.info import choice_summary
-    from posterkit.cli.progress import steps
+    from posterkit.cli.progress import Steps
 
     _check_words(request, settings)
     from posterkit.generate.maker import PosterMaker
 
-    with steps() as shown:
+    with Steps() as shown:
         maker = PosterMaker(**settings)
         if record is not None:
             _compare(record, maker.checkpoint(request.task).revision)

@@ -7,9 +7,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 
 def note(line: str) -> None:
     """One line on stderr that is no error."""
-    _console().print(
+    Console(stderr=True).print(
         printable(f"posterkit: note: {line}"), style="yellow", markup=False, highlight=False, soft_wrap=True
     )
 
@@ -49,12 +47,30 @@ def set_up_messages(debug: bool) -> None:
         warnings.showwarning = lambda message, *rest, **more: note(str(message))
 
 
-class Steps:
+class _Bar:
+    """A progress bar on stderr while a block lasts."""
+
+    _words = ""
+
+    def __enter__(self) -> Self:
+        console = Console(stderr=True)
+        columns = (
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            TextColumn("left"), TimeRemainingColumn(),
+        )  # fmt: skip
+        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._progress.add_task(self._words, total=None)
+        self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.stop()
+
+
+class Steps(_Bar):
     """The bar of one poster: it waits while the model loads, then counts denoising steps."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._task = progress.add_task("loading the model", total=None)
+    _words = "loading the model"
 
     def begin(self, words: str, total: int) -> None:
         self._progress.reset(self._task, total=total, description=words)
@@ -63,25 +79,10 @@ class Steps:
         self._progress.update(self._task, completed=done)
 
 
-@contextmanager
-def steps() -> Iterator[Steps]:
-    with _progress() as progress:
-        yield Steps(progress)
-
-
-class BatchProgress:
+class BatchProgress(_Bar):
     """The bar of a batch, with a line for each row that fails."""
 
-    def __init__(self) -> None:
-        self._progress = _progress()
-        self._task = self._progress.add_task("reading rows", total=None)
-
-    def __enter__(self) -> BatchProgress:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._progress.stop()
+    _words = "reading rows"
 
     def start(self, rows: int, before: int) -> None:
         words = f"posters ({before} made before)" if before else "posters"
@@ -107,16 +108,3 @@ def _without_name(why: str, row: str) -> str:
     """A reason often begins with its file; the line has the row's name already."""
     head, _, rest = why.partition(": ")
     return rest if rest and head.endswith(row) else why
-
-
-def _progress() -> Progress:
-    console = _console()
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        TextColumn("left"), TimeRemainingColumn(),
-    )  # fmt: skip
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
-def _console() -> Console:
-    return Console(stderr=True)

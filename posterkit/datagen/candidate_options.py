@@ -111,11 +111,7 @@ def draw_step(given: argparse.Namespace, requests: SetRequests, finish: Size | N
 
 
 def judge_of(given: argparse.Namespace) -> tuple[OpenCritic, OpenReward]:
-    """The judge's critic and reward, opened once, so that a wrong one shows before any work.
-
-    Raises:
-        ValueError, AnswerError: as `open_critic`.
-    """
+    """The judge's critic and reward, opened so that a wrong one shows before any work; errors as `open_critic`."""
     model, device, answers = given.judge_model, given.judge_device, given.answers
     critic = partial(open_critic, given.judge, model=model, device=device, cache=answers)
     critic()

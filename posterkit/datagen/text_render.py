@@ -77,11 +77,7 @@ def capitals(text: str) -> str:
 
 @cache
 def shipped_wording(script: str) -> Wording:
-    """The words and frames that come with posterkit.
-
-    Raises:
-        ValueError: no such script.
-    """
+    """The words and frames that come with posterkit; ValueError for an unknown script."""
     if script not in SCRIPTS:
         raise ValueError(f"unknown script {script!r}; there are {', '.join(SCRIPTS)}")
     return read_wording(WORDS / f"{script}.txt")
@@ -253,23 +249,14 @@ def _broken(text: str, rng: Random) -> list[str]:
 def _turned(ink: Image.Image, boxes: Sequence[Box], degrees: float) -> tuple[Image.Image, list[Box]]:
     """Ink turned counter-clockwise, cropped to itself, and the boxes around the turned lines."""
     turned = ink.rotate(degrees, Image.Resampling.BICUBIC, expand=True)
-    angle = math.radians(degrees)
-    found = []
-    for x0, y0, x1, y1 in boxes:
-        corners = [
-            (
-                (x - ink.width / 2) * math.cos(angle) + (y - ink.height / 2) * math.sin(angle) + turned.width / 2,
-                -(x - ink.width / 2) * math.sin(angle) + (y - ink.height / 2) * math.cos(angle) + turned.height / 2,
-            )
-            for x, y in ((x0, y0), (x1, y0), (x0, y1), (x1, y1))
-        ]
-        xs, ys = zip(*corners, strict=True)
-        found.append((math.floor(min(xs)), math.floor(min(ys)), math.ceil(max(xs)), math.ceil(max(ys))))
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     left, top, right, bottom = turned.getbbox() or (0, 0, *turned.size)
-    inside = [
-        (max(0, x0 - left), max(0, y0 - top), min(right - left, x1 - left), min(bottom - top, y1 - top))
-        for x0, y0, x1, y1 in found
-    ]
+    inside = []
+    for x0, y0, x1, y1 in boxes:
+        corners = np.array([(x0, y0), (x1, y0), (x0, y1), (x1, y1)]) - np.divide(ink.size, 2)
+        corners = corners @ [[cos, -sin], [sin, cos]] + np.divide(turned.size, 2) - (left, top)
+        (a, b), (c, d) = np.floor(corners.min(0)).astype(int).tolist(), np.ceil(corners.max(0)).astype(int).tolist()
+        inside.append((max(0, a), max(0, b), min(right - left, c), min(bottom - top, d)))
     return turned.crop((left, top, right, bottom)), inside
 
 

@@ -91,12 +91,8 @@ def at_size(request: Request, size: Size) -> Request:
     assert request.size is not None
     x, y = size.width / request.size.width, size.height / request.size.height
     x0, y0, x1, y1 = request.placed or (0, 0, *request.size)
-    box: Box = (
-        round(x0 * x),
-        round(y0 * y),
-        max(round(x0 * x) + 1, round(x1 * x)),
-        max(round(y0 * y) + 1, round(y1 * y)),
-    )
+    left, top = round(x0 * x), round(y0 * y)
+    box: Box = left, top, max(left + 1, round(x1 * x)), max(top + 1, round(y1 * y))
     pictures, mask = request.pictures(), request.mask_picture()
     pictures[0] = pictures[0].resize((box[2] - box[0], box[3] - box[1]), Image.Resampling.LANCZOS)
     return replace(
@@ -135,11 +131,7 @@ class PreparedPoster:
 
 
 def prepare(plan: PosterPlan) -> PreparedPoster:
-    """Read a plan's pictures.
-
-    Raises:
-        ValueError: one of them is damaged, or the mask does not fit.
-    """
+    """Read a plan's pictures; ValueError where one is damaged, or the mask does not fit."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         prepared = _prepared(plan)

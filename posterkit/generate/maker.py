@@ -31,12 +31,8 @@ class Progress(Protocol):
     def step(self, done: int) -> None: ...
 
 
-class _Silent:
-    def begin(self, words: str, total: int) -> None:
-        pass
-
-    def step(self, done: int) -> None:
-        pass
+class _Silent(Progress):
+    """Shows nothing."""
 
 
 _SILENT = _Silent()

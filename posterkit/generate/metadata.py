@@ -140,11 +140,7 @@ def source_depth(path: str | Path) -> int:
 
 
 def file_hash(path: str | Path) -> str:
-    """SHA-256 of a file's bytes, hexadecimal.
-
-    Raises:
-        ValueError: the file cannot be read.
-    """
+    """SHA-256 of a file's bytes, hexadecimal; ValueError where it cannot be read."""
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

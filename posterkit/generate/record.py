@@ -109,28 +109,18 @@ def record_of(
         depth: how many times posterkit had drawn the sources already.
     """
     settings, checkpoint = plan.settings, plan.checkpoint
+    notes = {"notes": list(plan.notes)} if plan.notes else {}
     return {
-        "id": plan.id,
-        "posterkit": posterkit.__version__,
-        "row": plan.row,
+        **_head(plan.id, plan.row),
         "model": {
-            "name": from_anywhere(checkpoint.name),
-            "revision": checkpoint.revision,
-            "transformer": from_anywhere(settings.transformer),
-            "lora": from_anywhere(settings.lora),
+            "name": from_anywhere(checkpoint.name), "revision": checkpoint.revision,
+            "transformer": from_anywhere(settings.transformer), "lora": from_anywhere(settings.lora),
         },
         "settings": {name: getattr(settings, name) for name in ("preset", "device", "dtype", "sampler")},
-        "drawn": {
-            **_plain(made),
-            "size": list(drawn),
-            "words": plan.words,
-            **({"notes": list(plan.notes)} if plan.notes else {}),
-        },
+        "drawn": {**_plain(made), "size": list(drawn), "words": plan.words, **notes},
         "enlarged": {"size": list(plan.finished), "resampler": resampler},
-        "typeset": _plain(boxes),
-        "source_depth": depth + 1,
-        "versions": _versions(),
-    }
+        **_foot(boxes, depth + 1),
+    }  # fmt: skip
 
 
 def typeset_record(picture: Path, poster: TypesetPoster, texts: Sequence[str], lettering: Lettering) -> dict[str, Any]:
@@ -138,14 +128,15 @@ def typeset_record(picture: Path, poster: TypesetPoster, texts: Sequence[str], l
     size = Size(*poster.image.size)
     request = PosterRequest(task=TYPESET, texts=texts, images=[picture], size=size, lettering=lettering)
     row = resolved_row(request, Settings(native=True), texts, drawn=False)
-    return {
-        "id": content_id(row, "", posterkit.__version__),
-        "posterkit": posterkit.__version__,
-        "row": row,
-        "typeset": _plain(poster.boxes),
-        "source_depth": source_depth(picture),
-        "versions": _versions(),
-    }
+    return _head(content_id(row, "", posterkit.__version__), row) | _foot(poster.boxes, source_depth(picture))
+
+
+def _head(name: str, row: dict[str, Any]) -> dict[str, Any]:
+    return {"id": name, "posterkit": posterkit.__version__, "row": row}
+
+
+def _foot(boxes: Any, depth: int) -> dict[str, Any]:
+    return {"typeset": _plain(boxes), "source_depth": depth, "versions": _versions()}
 
 
 def write_png(image: Image.Image, path: str | Path, record: dict[str, Any] | None = None) -> None:
@@ -208,19 +199,16 @@ def request_from_poster(poster: str | Path) -> tuple[PosterRequest, Settings, di
         anchor, quoted = row["anchor"], quoted_texts(row["prompt"])
         request = PosterRequest(
             row["prompt"],
-            task=row["task"],
             texts=[text for text in row["texts"] if text not in quoted],  # another prompt brings other quoted ones
             images=[_source(image, poster) for image in row["images"]],
             mask=_source(row["mask"], poster) if row["mask"] else None,
             anchor=tuple(anchor) if isinstance(anchor, list) else anchor,
             size=Size(row["width"], row["height"]),
-            **{key: row[key] for key in ("steps", "guidance", "negative_prompt", "lora")},
+            **{key: row[key] for key in ("task", "steps", "guidance", "negative_prompt", "lora", "expanded")},
+            **{key: row.get(key) for key in ("strength", "preserve")},
             id=str(poster),
             seed=record["chosen"]["seed"] if "chosen" in record else row["seed"],
-            expanded=row["expanded"],
             draft=_source(row["draft"], poster) if isinstance(row.get("draft"), dict) else row.get("draft", "none"),
-            strength=row.get("strength"),
-            preserve=row.get("preserve"),
             lettering=_lettering(row.get("lettering") or {}, poster),
             feedback=_feedback(record),
         )

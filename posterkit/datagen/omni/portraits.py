@@ -21,11 +21,7 @@ _ODD = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB866
 
 
 def portrait(poster: SourcePoster, number: int, size: Size, rng: Random, painter: Painter) -> Image.Image:
-    """One subject of a poster as a picture of its own.
-
-    Raises:
-        CannotBuild: it came out as a copy of the poster's pixels.
-    """
+    """One subject of a poster as a picture of its own; CannotBuild where it came out as a copy of the pixels."""
     posed = _posed(cut_subject(poster, number).picture, size, rng)
     posed = _lit(posed, rng)
     canvas = _ground(posed, size, rng)
