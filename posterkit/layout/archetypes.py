@@ -6,7 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from posterkit.layout.types import Align, Box, Element, Layout, Measured, Measurer, Role, legible_size, margin_of
+from posterkit.layout.types import (
+    Align,
+    Box,
+    Element,
+    Layout,
+    Measured,
+    Measurer,
+    Role,
+    legible_size,
+    margin_of,
+    side_of,
+)
 
 PILL = (1.15, 0.72)  # a call to action stands in a button: padding left and right, above and below, in its font size
 
@@ -57,7 +68,7 @@ ARCHETYPES: tuple[Archetype, ...] = (
     Archetype("right-column", "left", 0.5, None, column=(0.5, 1.0), rule="accent", prior=-0.10, landscape=0.16),
 )
 
-_TITLE = 0.40  # largest title size, of the poster's side (`_side`)
+_TITLE = 0.40  # largest title size, of the poster's side (`side_of`)
 _BODY = 0.040  # body size, likewise
 _KICKER = 60  # characters; a longer text never stands above the title
 _BRIEF = 5  # lines of details that a title may stand under
@@ -121,7 +132,7 @@ def _arrange(
     if placed is None:
         return None
     title = max((item.measured.size for item in placed.values() if item.role == "title"), default=0.0)
-    body = shrink * _BODY * _side(size)
+    body = shrink * _BODY * side_of(size)
     elements: list[Element] = []
     rules: list[Box] = []
     thickness = max(1.0, round(0.0024 * min(size)))
@@ -189,7 +200,7 @@ def _measure(
     foot: list[int],
 ) -> dict[int, _Set] | None:
     """Every text at its size, those of the foot in `narrow` pixels; None where one does not fit."""
-    side = _side(size)
+    side = side_of(size)
     least = legible_size(*size)
     placed: dict[int, _Set] = {}
     # titles first: every other size follows from theirs
@@ -221,11 +232,6 @@ def _measure(
             return None
         placed[i] = _Set(i, texts[i], role, found)
     return placed
-
-
-def _side(size: tuple[int, int]) -> float:
-    """What type sizes follow, in pixels: the short side, and more on banners, whose height says little."""
-    return max(min(size), 0.8 * (size[0] * size[1]) ** 0.5)
 
 
 def _gutter(column: Box) -> float:

@@ -62,10 +62,10 @@ def plan(
     seen, light = saliency(image), _luminance(image)
     if archetype in (None, FREE):
         kinds += free_areas(seen, image.size, avoid)
-    kinds = tuple(_turned(kind, texts, assigned, align) for kind in kinds)
+    kinds = tuple(turned(kind, texts, assigned, align) for kind in kinds)
     found = [(kind, layout) for kind in kinds if (layout := arrange(kind, image.size, texts, assigned, measure))]
     if not found:
-        raise ValueError(_too_long(texts, image.size))
+        raise ValueError(too_long(texts, image.size))
     skin = people(image)
     scored = [_scored(kind, layout, seen, skin, light, avoid) for kind, layout in found]
     return max(scored, key=lambda layout: layout.score)
@@ -76,9 +76,9 @@ def fits(
 ) -> None:
     """Check that `plan` finds an arrangement for these texts on a picture of this size; ValueError where not."""
     for kind in _kinds(archetype):
-        if arrange(_turned(kind, texts, roles, None), size, texts, roles, measurer):
+        if arrange(turned(kind, texts, roles, None), size, texts, roles, measurer):
             return
-    raise ValueError(_too_long(texts, size))
+    raise ValueError(too_long(texts, size))
 
 
 def _kinds(archetype: str | None) -> tuple[Archetype, ...]:
@@ -92,7 +92,7 @@ def _kinds(archetype: str | None) -> tuple[Archetype, ...]:
     return tuple(variant for kind in kinds for variant in (kind, replace(kind, title_height=0.5 * kind.title_height)))
 
 
-def _turned(kind: Archetype, texts: Sequence[str], roles: Sequence[Role], align: Align | None) -> Archetype:
+def turned(kind: Archetype, texts: Sequence[str], roles: Sequence[Role], align: Align | None) -> Archetype:
     """As the title's script and the user want it."""
     title = texts[roles.index("title")] if "title" in roles else texts[0]
     if runs_right_to_left(title):
@@ -262,7 +262,7 @@ def estimate(text: str, role: Role, width: float, height: float, size: float) ->
     return None
 
 
-def _too_long(texts: Sequence[str], size: tuple[int, int]) -> str:
+def too_long(texts: Sequence[str], size: tuple[int, int]) -> str:
     longest = max(texts, key=len)
     shown = longest if len(longest) <= 40 else longest[:37] + "..."
     which = texts.index(longest) + 1

@@ -187,3 +187,8 @@ def margin_of(width: int, height: int) -> float:
 def legible_size(width: int, height: int) -> float:
     """The smallest font size in pixels that still reads on such a poster: 1.6 % of the short side, at least 8."""
     return max(8.0, 0.016 * min(width, height))
+
+
+def side_of(size: tuple[int, int]) -> float:
+    """What type sizes follow, in pixels: the short side, and more on banners, whose height says little."""
+    return max(min(size), 0.8 * (size[0] * size[1]) ** 0.5)

@@ -37,18 +37,23 @@ def open_language_model(source: str, model: str | None = None, device: str = "cp
     """A language model by its address.
 
     Args:
-        source: the URL of an OpenAI-compatible endpoint, or a local model's folder or hub id.
+        source: the URL of an OpenAI-compatible endpoint, a local model's folder or hub id, or a .jsonl file of
+            recorded answers.
         model: the model's name at the endpoint.
         device: where a local model runs.
 
     Raises:
         AnswerError: a local model cannot be loaded.
-        ValueError: the URL is none, or the key for it cannot be sent.
+        ValueError: the URL is none, the key for it cannot be sent, or the recorded answers cannot be read.
     """
     if source.startswith(("http://", "https://")):
         from posterkit.llm.endpoint import Endpoint
 
         return Endpoint(source, model)
+    if source.endswith(".jsonl") and Path(source).is_file():
+        from posterkit.llm.replay import ReplayModel
+
+        return ReplayModel(source)
     from posterkit.llm.local import LocalModel
 
     return LocalModel(source, device=device)

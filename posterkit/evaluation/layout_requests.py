@@ -1,0 +1,79 @@
+"""Layout requests with drawn pictures and true subjects: planners are compared on them, exemplars drawn from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from PIL import Image
+
+from posterkit.layout import Box, ElementRequest, LayoutRequest
+from posterkit.synthetic.captions import draw_title
+from posterkit.synthetic.synthetic_poster import THEMES, content_of, draw_poster, render
+
+SIZES = ((832, 1216), (1024, 1024), (1216, 832), (720, 1280))
+_SUBTITLES = (
+    "An evening by the river", "Works on paper and glass", "Stories, songs and supper", "The summer collection",
+    "Made by hand since 1984", "A film by Ada Hill", "Music from four continents", "Fresh every morning",
+)  # fmt: skip
+_DETAILS = (
+    "Friday 12 June, 8 pm", "Harbour Hall, Pier 4", "1 March to 30 May", "Open daily 10 to 6", "Doors at seven",
+    "Every Saturday, 9 to 1", "From 12.50", "Old Town Square", "For ages 8 to 14", "20 July to 2 August",
+    "With live music until late", "Bring your own cup and a friend; the first round is on the house",
+)  # fmt: skip
+_CALLS = ("Book now", "Free entry", "Get tickets", "Register today", "Order online", "www.example.org")
+_CHINESE = (
+    ("音乐节", "深海", "春日市集", "城市之光", "茶与书", "山海之间", "星空电影院", "手作市集"),
+    ("城市公园的夏夜", "海洋纪录片展映", "面包、鲜花与奶酪", "当代纸上艺术展"),
+    ("7月18日 晚上8点", "港口大厅四号码头", "每周六上午九点", "三月一日至五月三十日", "适合八至十四岁", "门票五十元"),
+    ("立即购票", "免费入场", "扫码报名", "马上预订"),
+)
+
+
+@dataclass(frozen=True)
+class DrawnRequest:
+    """A request and what is known of its picture.
+
+    Attributes:
+        subject: its true box, in pixels.
+        language: "en" or "zh".
+    """
+
+    request: LayoutRequest
+    subject: Box
+    language: str
+
+
+def draw_request(seed: int, split: str = "heldout") -> DrawnRequest:
+    """A request of 2 to 8 elements in one of four shapes, half of them in Chinese; the same for the same seed.
+
+    Args:
+        split: "train" (exemplars) or "heldout" (evaluations); they share no picture.
+    """
+    rng = Random(f"layout request {split} {seed}")
+    size = SIZES[seed % len(SIZES)]
+    language = ("en", "zh")[seed // len(SIZES) % 2]
+    theme = rng.choice(THEMES)
+    poster = draw_poster(rng, theme=theme, aspect=size[0] / size[1], text=False)
+    rendering = render(poster, size)
+    count = 2 + seed // (2 * len(SIZES)) % 7
+    titles, subtitles, details, calls = _words(rng, theme, language)
+    logos = int(count > 3 and rng.random() < 0.4)
+    has_call = int(count - logos > 2 and rng.random() < 0.7)
+    has_subtitle = int(count - logos - has_call > 1)
+    bodies = count - 1 - logos - has_call - has_subtitle
+    texts = [titles, *subtitles[:has_subtitle], *details[:bodies], *calls[:has_call]]
+    roles = ["title", *["subtitle"] * has_subtitle, *["body"] * bodies, *["cta"] * has_call]
+    things = [ElementRequest("logo", aspect=rng.choice((1.0, 2.0, 3.0)))] * logos
+    picture = Image.fromarray(rendering.image)
+    request = LayoutRequest.of_texts(
+        size, texts, roles, things, picture=picture, description=content_of(rng, poster), seed=seed
+    )
+    return DrawnRequest(request, Box(*(float(side) for side in rendering.subject)), language)
+
+
+def _words(rng: Random, theme: str, language: str) -> tuple[str, list[str], list[str], list[str]]:
+    if language == "zh":
+        titles, subtitles, details, calls = _CHINESE
+        return rng.choice(titles), rng.sample(subtitles, 1), rng.sample(details, 6), rng.sample(calls, 1)
+    return draw_title(rng, theme), rng.sample(_SUBTITLES, 1), rng.sample(_DETAILS, 7), rng.sample(_CALLS, 1)

@@ -1,0 +1,178 @@
+"""Plans by a language model: LayoutPrompter's one step (`llm`), and LayoutCoT's three further ones (`cot`).
+
+LayoutCoT (arXiv 2504.10829): exemplars by retrieval, a coarse layout chosen from several answers, then questions about
+positions, sizes and numbers. What is added here: each stage is told its faults by arithmetic; a stage counts only where
+no hard check gets worse; the stages end early where nothing is wrong; every stage stands in the plan's trace.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
+
+from posterkit.layout.faults import HARD, Fault, hard_count
+from posterkit.layout.ground import Ground
+from posterkit.layout.planners.grammar import GrammarPlanner
+from posterkit.layout.planners.questions import SCHEMA, STAGES, SYSTEM, coarse_question, read_boxes, stage_question
+from posterkit.layout.planners.retrieval import shipped_index
+from posterkit.layout.ranking import best_first, scored
+from posterkit.layout.repair import repair
+from posterkit.layout.requests import LayoutRequest
+from posterkit.layout.retrieval import ExemplarIndex
+from posterkit.layout.slots import set_in_slots
+from posterkit.layout.things import place_things
+from posterkit.layout.types import Box, Layout, Measurer, Stage
+from posterkit.llm.client import AnswerError, LanguageModel
+
+_DROP = 0.02  # of the score, which a stage may cost
+
+
+@dataclass(frozen=True)
+class ModelPlanner:
+    """Several answers of a language model, the best by the ranker.
+
+    Args:
+        model: answers in numbers; it sees no pictures.
+        index: where exemplars come from.
+        exemplars: shown with each question, each time in another order.
+        samples: answers that are asked for.
+        left_out: sources or ids of exemplars that must not be shown.
+    """
+
+    model: LanguageModel
+    index: ExemplarIndex = field(default_factory=shipped_index)
+    exemplars: int = 10
+    samples: int = 10
+    left_out: Collection[str] = ()
+    name: str = "llm"
+
+    def plan(self, request: LayoutRequest, measurer: Measurer) -> Layout:
+        """Where no answer can be used, the grammar's layout, and a warning that says why."""
+        request.check()
+        ground = Ground(request)
+        coarse, trace = self.coarse(request, measurer, ground)
+        if coarse is None:
+            return fallen_back(request, measurer, trace, self.model.name)
+        return finished(coarse, request, measurer, ground, self.name, trace, self.model.name)
+
+    def coarse(
+        self, request: LayoutRequest, measurer: Measurer, ground: Ground
+    ) -> tuple[tuple[Layout, list[Fault]] | None, list[Stage]]:
+        """The best answer as it is, with its faults (None where there is none), and one stage for every answer."""
+        found = self.index.for_request(request, self.exemplars, self.left_out)
+        rng = Random(f"exemplars {request.seed}")
+        made: list[tuple[Layout, list[Fault]]] = []
+        trace: list[Stage] = []
+        for number in range(self.samples):
+            question = coarse_question(request, ground, rng.sample(found, len(found)))
+            try:
+                boxes, words = asked(self.model, question, request, ground)
+            except AnswerError as error:
+                trace.append(Stage(f"coarse {number + 1}", False, words=str(error)))
+                continue
+            layout = scored(laid_out(boxes, request, measurer, ground), request, ground, measurer)
+            made.append(layout)
+            trace.append(_stage(f"coarse {number + 1}", False, layout, words))
+        if not made:
+            return None, trace
+        best = best_first(made)[0]
+        kept = next(at for at, stage in enumerate(trace) if stage.boxes == tuple(one.box for one in best[0]))
+        trace[kept] = replace(trace[kept], kept=True)
+        return best, trace
+
+
+@dataclass(frozen=True)
+class CotPlanner:
+    """A coarse layout, then a question about positions, one about sizes, one about numbers.
+
+    Args:
+        coarse: gives the first layout, and the model.
+        exemplars: shown in the stages, chosen by LTSim to the layout so far.
+        stages: asked in turn, of `questions.STAGES`.
+    """
+
+    coarse: ModelPlanner
+    exemplars: int = 4
+    stages: Sequence[str] = tuple(STAGES)
+    name: str = "cot"
+
+    def plan(self, request: LayoutRequest, measurer: Measurer) -> Layout:
+        request.check()
+        ground, model = Ground(request), self.coarse.model
+        best, trace = self.coarse.coarse(request, measurer, ground)
+        if best is None:
+            return fallen_back(request, measurer, trace, model.name)
+        for name in self.stages:
+            layout, faults = best
+            if not faults:
+                trace.append(Stage(name, False, layout.score, words="nothing is wrong: the stages end here"))
+                break
+            exemplars = self.coarse.index.like(layout, self.exemplars, self.coarse.left_out)
+            now = [one.box for one in layout]
+            question = stage_question(name, request, ground, exemplars, now, faults)
+            try:
+                boxes, words = asked(model, question, request, ground)
+            except AnswerError as error:
+                trace.append(Stage(name, False, layout.score, words=str(error)))
+                continue
+            after = scored(laid_out(boxes, request, measurer, ground), request, ground, measurer)
+            kept = not _worse(after[1], faults) and after[0].score >= layout.score - _DROP
+            trace.append(_stage(name, kept, after, words))
+            best = after if kept else best
+        return finished(best, request, measurer, ground, self.name, trace, model.name)
+
+
+def asked(model: LanguageModel, question: str, request: LayoutRequest, ground: Ground) -> tuple[dict[int, Box], str]:
+    """The boxes of a model's answer by id, and its reasoning; AnswerError where there is none."""
+    return read_boxes(model.ask(SYSTEM, question, schema=SCHEMA), request, ground, model.name)
+
+
+def laid_out(boxes: Mapping[int, Box], request: LayoutRequest, measurer: Measurer, ground: Ground) -> Layout:
+    """The request's texts set in a model's boxes, its things where the model or the picture has them."""
+    whole = Box(0, 0, *request.size)
+    slots = [one.box if one.fixed and one.box else boxes.get(at, whole) for at, one in enumerate(request.elements)]
+    elements = set_in_slots(request, slots, measurer)
+    known = tuple(one for one in elements if one.index in boxes or request.elements[one.index].fixed)
+    return place_things(Layout(*request.size, known, (), "model"), request, ground)
+
+
+def finished(
+    best: tuple[Layout, list[Fault]],
+    request: LayoutRequest,
+    measurer: Measurer,
+    ground: Ground,
+    planner: str,
+    trace: Sequence[Stage],
+    model: str,
+) -> Layout:
+    """The layout mended, with its trace; the grammar's where it cannot be."""
+    mended = scored(repair(best[0], request, measurer, ground), request, ground, measurer)
+    mended = mended if hard_count(mended[1]) <= hard_count(best[1]) else best
+    if hard_count(mended[1]):
+        return fallen_back(request, measurer, [*trace, _stage("repair", False, mended, "")], model)
+    return replace(mended[0], planner=planner, trace=(*trace, _stage("repair", True, mended, "")))
+
+
+def fallen_back(request: LayoutRequest, measurer: Measurer, trace: Sequence[Stage], model: str) -> Layout:
+    """The grammar's layout, said aloud."""
+    why = next((stage.words or "; ".join(stage.faults) for stage in reversed(trace)), "")
+    warnings.warn(f"{model}: none of its layouts can be used ({why}); the grammar plans in its place", stacklevel=3)
+    layout = GrammarPlanner().plan(request, measurer)
+    return replace(
+        layout, trace=(*trace, Stage("grammar", True, layout.score, boxes=tuple(one.box for one in layout)))
+    )
+
+
+def _worse(after: Sequence[Fault], before: Sequence[Fault]) -> bool:
+    """Some hard check fails more often than before."""
+    now, then = (Counter(fault.kind for fault in faults) for faults in (after, before))
+    return any(now[kind] > then[kind] for kind in HARD)
+
+
+def _stage(name: str, kept: bool, made: tuple[Layout, Sequence[Fault]], words: str) -> Stage:
+    layout, faults = made
+    boxes = tuple(one.box for one in layout)
+    return Stage(name, kept, layout.score, tuple(fault.words for fault in faults), boxes, words)

@@ -1,0 +1,134 @@
+"""Sets texts into boxes that somebody has chosen: an exemplar, a model, a user."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+
+from posterkit.layout.archetypes import PILL
+from posterkit.layout.requests import LayoutRequest
+from posterkit.layout.types import Align, Box, Element, Layout, Measurer, Role, legible_size, margin_of, side_of
+
+# the largest type sizes, as parts of the poster's side, and of the title's size
+_LARGEST = {"title": 0.40, "subtitle": 0.09, "body": 0.055, "cta": 0.05}
+_OF_TITLE = {"subtitle": 0.55, "body": 0.42, "cta": 0.42}
+
+
+def common_align(boxes: Sequence[Box], width: float) -> Align:
+    """The alignment that boxes have most nearly; center where they stand about the canvas's middle."""
+    if not boxes:
+        return "center"
+    sides = np.array([(box.x0, (box.x0 + box.x1) / 2, box.x1) for box in boxes]) / width
+    apart = np.abs(sides - np.median(sides, axis=0)).mean(0)
+    if len(boxes) == 1 or apart[1] <= min(apart[0], apart[2]) + 0.01:
+        middle = abs(float(np.median(sides[:, 1])) - 0.5) < 0.04
+        if middle or (len(boxes) > 1 and apart[1] < 0.02):
+            return "center"
+    return "left" if apart[0] <= apart[2] else "right"
+
+
+def set_in_slots(
+    request: LayoutRequest,
+    slots: Sequence[Box],
+    measurer: Measurer,
+    *,
+    align: Align | None = None,
+    shrink: float = 1.0,
+) -> tuple[Element, ...]:
+    """The request's elements in boxes, one per element: texts as large as their box and their role let them be.
+
+    A text that does not fit its box at a legible size gets a larger one round the same place.
+
+    Args:
+        shrink: of the largest sizes.
+    """
+    roles = [one.role for one in request.elements]
+    texts = [box for box, one in zip(slots, request.elements, strict=True) if one.is_text]
+    align = align or request.align or common_align(texts, request.width)
+    side, least = side_of(request.size), legible_size(*request.size)
+    placed: dict[int, Element] = {}
+    title = 0.0
+    for index in sorted(range(len(roles)), key=lambda i: roles[i] != "title"):
+        wanted, slot = request.elements[index], slots[index]
+        if not wanted.is_text:
+            placed[index] = Element(
+                index, wanted.text, wanted.role, wanted.box if wanted.fixed and wanted.box else slot
+            )
+            continue
+        role = cast(Role, wanted.role)
+        cap = max(least, shrink * _LARGEST[role] * side)
+        cap = max(least, min(cap, _OF_TITLE[role] * title)) if title and role != "title" else cap
+        inner = Box(0, 0, *request.size) if wanted.fixed else _inner(request)
+        slot = _clamped(slot, inner)
+        pad = PILL if role == "cta" else (0.0, 0.0)
+        found = _fitted(wanted.text, role, slot, cap, pad, measurer, least) or _fitted(
+            wanted.text, role, _widened(slot, inner), min(cap, 2.2 * least), pad, measurer, least
+        )
+        size, wide, high = found or (least, slot.width, slot.height)
+        title = size if role == "title" else title
+        x = {"left": slot.x0 + pad[0] * size, "right": slot.x1 - wide - pad[0] * size,
+             "center": (slot.x0 + slot.x1 - wide) / 2}[align]  # fmt: skip
+        y = (slot.y0 + slot.y1 - high) / 2
+        box = _clamped(Box(x, y, x + wide, y + high), _narrowed(inner, pad[0] * size, pad[1] * size))
+        placed[index] = Element(index, wanted.text, role, box, align, size, index)
+    return _grouped([placed[index] for index in range(len(roles))])
+
+
+def _fitted(
+    text: str, role: Role, slot: Box, cap: float, pad: tuple[float, float], measurer: Measurer, least: float
+) -> tuple[float, float, float] | None:
+    """Size, width and height of a text in a slot, its button's padding taken off; None where it does not fit."""
+    size = cap
+    for _ in range(12):
+        found = measurer(text, role, slot.width - 2 * pad[0] * size, slot.height - 2 * pad[1] * size, size)
+        if found is not None and (pad == (0.0, 0.0) or found.size >= 0.97 * size):
+            return (found.size, found.width, found.height) if found.size >= least else None
+        if pad == (0.0, 0.0) or size <= least:
+            return None
+        size = max(least, 0.88 * size)
+    return None
+
+
+def _inner(request: LayoutRequest) -> Box:
+    margin = margin_of(*request.size)
+    return Box(margin, margin, request.width - margin, request.height - margin)
+
+
+def _narrowed(box: Box, x: float, y: float) -> Box:
+    return Box(box.x0 + x, box.y0 + y, box.x1 - x, box.y1 - y)
+
+
+def _clamped(box: Box, inner: Box) -> Box:
+    """Moved into another box; cut where it is larger."""
+    wide, high = min(box.width, inner.width), min(box.height, inner.height)
+    x = min(max(box.x0, inner.x0), inner.x1 - wide)
+    y = min(max(box.y0, inner.y0), inner.y1 - high)
+    return Box(x, y, x + wide, y + high)
+
+
+def _widened(slot: Box, inner: Box) -> Box:
+    """As wide as the margins let it be, and half as high as the canvas, round the same middle."""
+    high = max(slot.height, 0.5 * inner.height)
+    y = (slot.y0 + slot.y1 - high) / 2
+    return _clamped(Box(inner.x0, y, inner.x1, y + high), inner)
+
+
+def _grouped(elements: list[Element]) -> tuple[Element, ...]:
+    """Texts that stand one below the other with small gaps share a group, and so a colour."""
+    groups: dict[int, int] = {}
+    texts = sorted((one for one in elements if one.is_text), key=lambda one: one.box.y0)
+    number = 0
+    for above, one in zip([None, *texts], texts, strict=False):
+        if above is not None and one.box.y0 - above.box.y1 > 2.5 * min(one.size, above.size):
+            number += 1
+        groups[one.index] = number
+    return tuple(
+        Element(one.index, one.text, one.role, one.box, one.align, one.size, groups.get(one.index, 0))
+        for one in elements
+    )
+
+
+def layout_of(request: LayoutRequest, elements: Sequence[Element], planner: str, archetype: str) -> Layout:
+    return Layout(*request.size, tuple(elements), (), archetype, planner=planner)
