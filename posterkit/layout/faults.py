@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -44,7 +45,7 @@ class Fault:
 
 def footprint(element: Element) -> Box:
     """What an element takes of the canvas: a call to action stands in a button, padding and all."""
-    if element.role != "cta" or element.size == float("inf"):
+    if element.role != "cta" or math.isinf(element.size):
         return element.box
     x, y = PILL[0] * element.size, PILL[1] * element.size
     return Box(element.box.x0 - x, element.box.y0 - y, element.box.x1 + x, element.box.y1 + y)
@@ -134,7 +135,7 @@ def _fits(layout: Layout, measurer: Measurer) -> list[Fault]:
     faults = []
     least = legible_size(*layout.size)
     for one in layout.texts:
-        size = min(one.size, max(one.box.height, 1.0))
+        size = one.size if math.isfinite(one.size) else 1.4 * max(one.box.height, 1.0)
         loose = 0.02 * size + _SLACK
         found = measurer(one.text, cast(Role, one.role), one.box.width + loose, one.box.height + loose, size)
         if found is None or found.size < 0.98 * least:
@@ -158,10 +159,10 @@ def _order(layout: Layout) -> list[Fault]:
 
 def _hierarchy(layout: Layout) -> list[Fault]:
     title = next((one for one in layout.texts if one.role == "title"), None)
-    if title is None or title.size == float("inf"):
+    if title is None or math.isinf(title.size):
         return []
     larger = [
-        one for one in layout.texts if one is not title and one.size != float("inf") and one.size > 0.8 * title.size
+        one for one in layout.texts if one is not title and math.isfinite(one.size) and one.size > 0.8 * title.size
     ]
     return [Fault("hierarchy", (one.index,), one.size / title.size, f"{name_of(one)} is as large as the title")
             for one in larger]  # fmt: skip

@@ -1,8 +1,8 @@
 """Plans by a language model: LayoutPrompter's one step (`llm`), and LayoutCoT's three further ones (`cot`).
 
 LayoutCoT (arXiv 2504.10829): exemplars by retrieval, a coarse layout chosen from several answers, then questions about
-positions, sizes and numbers. What is added here: each stage is told its faults by arithmetic; a stage counts only where
-no hard check gets worse; the stages end early where nothing is wrong; every stage stands in the plan's trace.
+positions, sizes and numbers. What is added here: each stage is told its faults by arithmetic; it counts only where no
+hard check gets worse; the stages end early where nothing is wrong; every stage stands in the plan's trace.
 """
 
 from __future__ import annotations
