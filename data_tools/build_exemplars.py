@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from posterkit.evaluation.layout_requests import draw_request
@@ -20,7 +21,7 @@ from posterkit.layout.faults import find_faults
 from posterkit.layout.ground import Ground
 from posterkit.layout.planners.grammar import GrammarPlanner
 from posterkit.layout.similarity import labelled, ltsim_distance
-from posterkit.typeset.line_breaking import FontMeasurer
+from posterkit.typeset.line_breaking import measure
 
 # name, width x height, then role x0 y0 x1 y1 in per cent, a letter behind it for the alignment (l, c, r)
 BY_HAND = """
@@ -74,7 +75,7 @@ def drawn(count: int) -> Iterator[Exemplar]:
         one = draw_request(seed, "train")
         seed += 1
         request = replace(one.request, elements=(*one.request.elements, *_more(seed)))
-        measurer = FontMeasurer("modern", (), 8.0)
+        measurer = partial(measure, style="modern", least=8.0)
         ground = Ground(request)
         found = 0
         for layout in planner.candidates(request, measurer, 12):

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from functools import partial
 from random import Random
 
 import pytest
@@ -24,7 +25,7 @@ from posterkit.layout.planners.retrieval import RetrievalPlanner, shipped_index
 from posterkit.layout.ranking import best_first, scored
 from posterkit.layout.repair import repair
 from posterkit.llm.replay import ReplayModel
-from posterkit.typeset.line_breaking import FontMeasurer
+from posterkit.typeset.line_breaking import measure
 
 INDEX = shipped_index()
 SIZES = ((832, 1216), (1024, 1024), (1216, 832), (720, 1280))
@@ -53,7 +54,7 @@ def _request(number):
 def test_the_grammar_plans_100_requests_without_a_hard_fault():
     for number in range(100):
         request = _request(number)
-        measurer = FontMeasurer("modern", (), legible_size(*request.size))
+        measurer = partial(measure, style="modern", least=legible_size(*request.size))
         layout = GrammarPlanner().plan(request, measurer)
         faults = [fault.words for fault in find_faults(layout, request, measurer) if fault.hard]
         assert not faults, (number, faults)
