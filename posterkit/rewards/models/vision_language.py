@@ -15,6 +15,7 @@ from safetensors import safe_open
 from torch import Tensor
 from transformers import AutoModel
 
+from posterkit.documents import read_text, read_yaml
 from posterkit.llm.client import AnswerError, VisionLanguageModel
 from posterkit.messages import error_line
 from posterkit.pipelines.loading import quiet_bars
@@ -25,22 +26,9 @@ from posterkit.schema import PosterRequest
 
 IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
 DIGITS = tuple("012345")
-QUESTIONS = {
-    "aesthetics": "Does it look good as a poster: composition, colour, typography, finish, no broken parts?",
-    "text": "Is every text that the request puts in quotes there, spelt letter for letter and legible, without "
-    "garbled or needless other text? If the request quotes no text and the poster has none, it is flawless.",
-    "agreement": "Does it show what the request asks for: subjects, their number and colours, style, places, and of "
-    "the pictures that went in whatever was to be kept?",
-    "identity": "Is the main subject of the pictures that went in on the poster, unmistakably the same one?",
-}
+_ASKED = read_yaml(read_text(Path(__file__).with_name("questions.yaml")))
+SYSTEM, QUESTION, QUESTIONS = (_ASKED[key] for key in ("system", "question", "questions"))
 WHOLE = ("aesthetics", "text", "agreement")
-SYSTEM = """\
-You judge posters strictly. You see the pictures that went in, if there were any, and last the poster that was made."""
-# the question comes last, so that pictures and request are read once for all of them, by servers too (vLLM, SGLang)
-QUESTION = """\
-Request: {request}
-{question}
-Answer with one digit from 0 (not at all) to 5 (flawless) and with nothing else."""
 
 
 class VisionLanguageReward(PosterReward):
