@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from functools import lru_cache, wraps
+from inspect import signature
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,8 +26,10 @@ def opened_once(kept: int | None = None) -> Callable[[Opener], Opener]:
 
         @wraps(opens)
         def opened(*arguments, **named):
+            given = signature(opens).bind(*arguments, **named)  # one way to pass them, by which opened ones are known
+            given.apply_defaults()
             with lock:
-                return cached(*arguments, **named)
+                return cached(*given.args, **given.kwargs)
 
         return opened  # type: ignore[return-value]
 

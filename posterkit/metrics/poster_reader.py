@@ -68,11 +68,7 @@ class PosterReader:
         return lines
 
 
+@opened_once()
 def open_poster_reader(fast: bool = False, cache: str | None = None) -> PosterReader:
     """The reader that everything in a process shares, so that no poster is read twice."""
-    return _open(fast, cache)  # one way to pass the arguments, by which the opened ones are known
-
-
-@opened_once()
-def _open(fast: bool, cache: str | None) -> PosterReader:
     return PosterReader(fast, cache)
