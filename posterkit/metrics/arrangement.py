@@ -59,6 +59,12 @@ def subject_mask(image: Picture) -> NDArray[np.bool_]:
     return mask if mask.any() else np.ones_like(mask)
 
 
+def box_of(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """The box around what is True in `(H, W)`, x0, y0, x1, y1, half open; something must be."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
 class ColorSignature(NamedTuple):
     """What a picture is made of, wherever it stands: its Lab colour histogram, and which colour lies beside which."""
 

@@ -14,6 +14,7 @@ from scipy import ndimage
 from posterkit.layout.saliency import people, saliency
 from posterkit.llm.open_model import opened_once
 from posterkit.messages import error_line
+from posterkit.metrics.arrangement import box_of
 from posterkit.metrics.color import FRAME, lab_to_srgb, palette, srgb_to_lab
 from posterkit.metrics.fidelity import edge_replication
 
@@ -84,7 +85,8 @@ class RuleSegmenter:
         for spot in _spots(seen):
             # where colours do not tell the thing from its surroundings, the salient spot itself has to do
             for surely in (_grown_by_color(lab, seen, spot), _rounded(spot)):
-                subject = _fit_for_use(_full_size(surely, poster.size), texts, found)
+                smooth = Image.fromarray(surely.astype(np.float32)).resize(poster.size, Image.Resampling.BICUBIC)
+                subject = _fit_for_use(np.asarray(smooth) > 0.5, texts, found)
                 if subject and float(steps[_rim(surely > 0.5)].mean()) > OUTLINE:
                     found.append(subject)
                     break
@@ -194,12 +196,6 @@ def _rim(mask: np.ndarray) -> np.ndarray:
     return np.asarray(grown, dtype=bool) & ~np.asarray(shrunk, dtype=bool)
 
 
-def _full_size(surely: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """`(H, W)` bool, with a smooth outline."""
-    smooth = Image.fromarray(surely.astype(np.float32)).resize(size, Image.Resampling.BICUBIC)
-    return np.asarray(smooth) > 0.5
-
-
 def _fit_for_use(mask: np.ndarray, texts: Sequence[Box], taken: Sequence[Subject]) -> Subject | None:
     """The subject of a mask; None where it is too small or too large, runs off three sides, or is another one's."""
     lettered = _text_cells(mask.shape, (mask.shape[1], mask.shape[0]), texts)
@@ -213,12 +209,6 @@ def _fit_for_use(mask: np.ndarray, texts: Sequence[Box], taken: Sequence[Subject
     if not _stands_free(mask) or lettered[y0:y1, x0:x1].mean() > BUTTON:
         return None
     return Subject(np.where(mask, 255, 0).astype(np.uint8), box_of(mask))
-
-
-def box_of(mask: np.ndarray) -> Box:
-    """The box around what is True in `(H, W)`; something must be."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def _stands_free(mask: np.ndarray) -> bool:

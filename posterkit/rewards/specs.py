@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -181,7 +181,11 @@ def reach(source: str, sources: Mapping[str, str], timeout: float = 30.0) -> Non
         OSError: no server answers; the line says where.
         ValueError: a URL is not one.
     """
-    for name in dict.fromkeys(part for spec in (source, *sources.values()) for part in _parts_of(spec.strip())):
+    names: dict[str, float] = {}
+    for spec in map(str.strip, (source, *sources.values())):
+        parts = read_composition(spec)[0].values() if spec.endswith(FILES) else [_weighted_parts(spec)]
+        names |= {name: weight for part in parts for name, weight in part.items()}
+    for name in names:
         try:
             if name.startswith(REMOTE):
                 from posterkit.rewards.remote import RemoteReward
@@ -232,13 +236,6 @@ def kind_of(source: str) -> str:
     if any(name.endswith(("ForConditionalGeneration", "ForCausalLM")) for name in classes):
         return "judge"
     return "clip" if {"text_config", "vision_config"} <= config.keys() else "vision"
-
-
-def _parts_of(source: str) -> Iterable[str]:
-    """The single rewards that a spec is made of, as far as it names them."""
-    if not source.endswith(FILES):
-        return _weighted_parts(source)
-    return [part for parts in read_composition(source)[0].values() for part in parts]
 
 
 def _weighted_parts(source: str) -> dict[str, float]:

@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -16,7 +15,7 @@ from torch import Tensor
 from posterkit.llm.client import AnswerError
 from posterkit.messages import error_line
 from posterkit.metrics.appearance import ramp
-from posterkit.metrics.arrangement import subject_mask
+from posterkit.metrics.arrangement import box_of, subject_mask
 from posterkit.rewards.reward import PosterReward, RewardResult, check_count
 from posterkit.schema import PosterRequest
 
@@ -67,7 +66,8 @@ class FeatureIdentity(PosterReward):
         return bool(request.references)
 
     def score(self, poster: Image.Image, request: PosterRequest) -> RewardResult:
-        pictures = [_cut_out(reference) for reference in request.references], windows(poster)
+        cut = [Image.fromarray(one).crop(box_of(subject_mask(one))) for one in request.references]
+        pictures = cut, windows(poster)
         subjects, seen = (torch.nn.functional.normalize(self._model.image_features(one), dim=-1) for one in pictures)
         value = (subjects @ seen.T).amax(1).clamp(0, 1).mean().item()
         return RewardResult(value, {"features": value})
@@ -87,12 +87,6 @@ def windows(poster: Image.Image) -> list[Image.Image]:
             y = (poster.height - height) * (n // count) // max(1, count - 1)
             found.append(poster.crop((x, y, x + width, y + height)))
     return found
-
-
-def _cut_out(reference: np.ndarray) -> Image.Image:
-    mask = subject_mask(reference)
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return Image.fromarray(reference[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
 
 
 class ImageModel:

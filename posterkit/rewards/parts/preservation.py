@@ -9,6 +9,7 @@ from PIL import Image
 from scipy.ndimage import binary_dilation
 
 from posterkit.metrics.appearance import ramp
+from posterkit.metrics.arrangement import box_of
 from posterkit.metrics.color import srgb_to_lab
 from posterkit.metrics.fidelity import edge_replication, psnr, ssim
 from posterkit.rewards.reward import PosterReward, RewardResult
@@ -129,7 +130,6 @@ def _copied(lab: NDArray[np.float64], filling: NDArray[np.float64], made: Mask) 
 
 def mirrored(canvas: Picture, made: Mask) -> Picture:
     """The canvas with the kept part's bounding box, reflected over its sides as often as it takes."""
-    rows, columns = np.flatnonzero((~made).any(1)), np.flatnonzero((~made).any(0))
-    y0, y1, x0, x1 = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    x0, y0, x1, y1 = box_of(~made)
     height, width = made.shape
     return np.pad(canvas[y0:y1, x0:x1], ((y0, height - y1), (x0, width - x1), (0, 0)), mode="symmetric")

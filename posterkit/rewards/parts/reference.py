@@ -12,6 +12,7 @@ from scipy.signal import fftconvolve
 from posterkit.metrics.appearance import ramp
 from posterkit.metrics.arrangement import (
     arrangement_similarity,
+    box_of,
     box_overlap,
     color_signature,
     subject_mask,
@@ -73,9 +74,8 @@ def best_window(subject: Picture, mask: NDArray[np.bool_], poster: Picture) -> f
         mask: `(h, w)`, True where the subject is.
         poster: `(H, W, 3)`.
     """
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    cut, inside = subject[box], mask[box]
+    x0, y0, x1, y1 = box_of(mask)
+    cut, inside = subject[y0:y1, x0:x1], mask[y0:y1, x0:x1]
     names = named_shares(srgb_to_lab(cut)) * inside[..., None]
     amount = _cell_means(inside[..., None].astype(float))
     cells = _cell_means(names) / np.maximum(amount, 1e-9)
