@@ -51,7 +51,9 @@ class Adapter(ABC, Generic[ConditioningT]):
         family: its entry in the registry.
         autoencoder: which kind of autoencoder its pipelines have.
         components: names of the pipeline's components without the autoencoder; text encoders begin with text_encoder.
-        cuts_long_texts: text beyond `length` tokens is not read; else the pipeline refuses it.
+        tokenizer: the name of the one that counts a text's tokens.
+        cuts_long_texts: text beyond `length` tokens is not read, and the last place is the end mark's; else the
+            pipeline refuses it.
         parts: diffusers' and transformers' components by name, without the autoencoder.
         module: every weight that trains, `module["transformer"]` first.
         vae: the autoencoder, frozen.
@@ -64,6 +66,7 @@ class Adapter(ABC, Generic[ConditioningT]):
     family: ClassVar[ModelFamily]
     autoencoder: ClassVar[AutoencoderKind]
     components: ClassVar[tuple[str, ...]]
+    tokenizer: ClassVar[str]
     cuts_long_texts: ClassVar[bool]
     length: int
 
@@ -117,9 +120,14 @@ class Adapter(ABC, Generic[ConditioningT]):
     def text_of(self, row: Row) -> str:
         """The words that the text encoders read of a set's row."""
 
-    @abstractmethod
     def beyond_limit(self, texts: Sequence[str]) -> list[str]:
         """Of each text the end that lies beyond `length` tokens; else an empty text."""
+        read = self.parts[self.tokenizer](list(texts), return_offsets_mapping=True, verbose=False)
+        places = self.length - self.cuts_long_texts
+        return [
+            text[max((end for _, end in offsets[:places]), default=0) :] if len(offsets) > self.length else ""
+            for text, offsets in zip(texts, read["offset_mapping"], strict=True)
+        ]
 
     def fingerprint(self, keep: Keep | None = None) -> str:
         """A hash of what decides the result of `precompute`: tokenizers, image processor, areas, frozen encoders."""

@@ -53,6 +53,7 @@ class FluxAdapter(Adapter[FluxCondition]):
     family = FAMILIES["postercraft"]
     autoencoder: ClassVar[AutoencoderKind] = "flux"
     components = ("scheduler", "tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2", "transformer")
+    tokenizer = "tokenizer_2"
     cuts_long_texts = True  # T5 reads no further
 
     def __init__(
@@ -123,15 +124,6 @@ class FluxAdapter(Adapter[FluxCondition]):
 
     def text_of(self, row: Row) -> str:
         return row.get("caption", "")
-
-    def beyond_limit(self, texts: Sequence[str]) -> list[str]:
-        """The end of each text that T5 does not read, since it has more than `max_sequence_length` tokens; else ""."""
-        read = self.parts["tokenizer_2"](list(texts), return_offsets_mapping=True, verbose=False)
-        rest = []
-        for text, offsets in zip(texts, read["offset_mapping"], strict=True):
-            kept = offsets[: self.length - 1]  # the last place is the end mark's
-            rest.append(text[max((end for _, end in kept), default=0) :] if len(offsets) > self.length else "")
-        return rest
 
     def tokenize(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
         """Token ids of T5 `(B, L)` and CLIP `(B, 77 or fewer)`, padded as the pipeline pads."""

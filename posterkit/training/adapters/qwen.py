@@ -63,7 +63,8 @@ class QwenAdapter(Adapter[QwenCondition]):
     family = FAMILIES["posteromni"]
     autoencoder: ClassVar[AutoencoderKind] = "qwen"
     components = ("scheduler", "tokenizer", "processor", "text_encoder", "transformer")
-    cuts_long_texts = False  # the pipeline refuses them
+    tokenizer = "tokenizer"
+    cuts_long_texts = False  # learnt, though the pipeline refuses them
 
     def __init__(
         self, parts: dict[str, Any], vae: Autoencoder, defaults: dict[str, Any], frozen_text: bool = False
@@ -152,14 +153,6 @@ class QwenAdapter(Adapter[QwenCondition]):
         if row["task"] == "text":
             return TASKS["filling"].instruction(row.get("caption", ""))
         return row.get("instruction", "")
-
-    def beyond_limit(self, texts: Sequence[str]) -> list[str]:
-        """The end of each text beyond `max_sequence_length` tokens; learnt, though the pipeline refuses it."""
-        read = self.parts["tokenizer"](list(texts), return_offsets_mapping=True, verbose=False)
-        return [
-            text[offsets[self.length - 1][1] :] if len(offsets) > self.length else ""
-            for text, offsets in zip(texts, read["offset_mapping"], strict=True)
-        ]
 
     def bucket(self, row: Encoded) -> tuple[tuple[int, ...], ...]:
         return tuple(tuple(row[name].shape) for name in sorted(row) if name.startswith("latents"))

@@ -44,18 +44,6 @@ _BOTH = 0.3  # of the drafts are redrawn and weakened
 _WEAKENED = 0.35  # are weakened only
 _SAME = 0.1  # of a measure of appearance; a smaller difference does not count, to the critic too
 _LETTERS = letters_of(title_words())
-# flaw -> the beginning of the critic's sentence about it
-_NAMED = {
-    "background": "Make the background",
-    "arrangement": "Move .+ to the ",
-    "words": "Spell|Add the missing|Remove the words",
-    "subject": "Show",
-    "blurred": "Draw edges crisply",
-    "faded": "Take stronger colours",
-    "flat": "Use a wider range",
-    "faint texts": "Raise the contrast",
-    "cluttered": "Reduce the clutter",
-}
 
 
 @dataclass(frozen=True)
@@ -102,18 +90,18 @@ def draw_reflection(rng: Random, size: Size, name: str, split: str) -> Drafted |
     weakened = rng.choice(tuple(WEAKENED)) if kind < _WEAKENED + _BOTH else None
     draft, other = target, poster
     if redrawn:
-        other = REDRAWN[redrawn](rng, poster)
+        other = REDRAWN[redrawn][0](rng, poster)
         if other is None:
             return None
         draft = render(other, size)
     if weakened:
-        draft = replace(draft, image=np.asarray(WEAKENED[weakened](rng, Image.fromarray(draft.image), other)))
+        draft = replace(draft, image=np.asarray(WEAKENED[weakened][0](rng, Image.fromarray(draft.image), other)))
     content, style = orders(draft, target, prompt)
     if redrawn == "subject":  # the critic does not see what a picture shows
         content.insert(0, f"show {content_of(rng, poster)}")
     flaws = tuple(flaw for flaw in (redrawn, weakened) if flaw)
     said = as_suggestions(_looks(draft), content, style)
-    if not all(re.search(_NAMED[flaw], f"{said.content} {said.style}") for flaw in flaws):
+    if not all(re.search((REDRAWN | WEAKENED)[flaw][1], f"{said.content} {said.style}") for flaw in flaws):
         return None
     return Drafted(name, split, poster.theme, prompt, draft.image, target.image, said, flaws)
 
@@ -191,14 +179,6 @@ def _blurred(rng: Random, picture: Image.Image, poster: SyntheticPoster) -> Imag
     return picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.012, 0.02) * min(picture.size)))
 
 
-def _faded(rng: Random, picture: Image.Image, poster: SyntheticPoster) -> Image.Image:
-    return ImageEnhance.Color(picture).enhance(rng.uniform(0, 0.3))
-
-
-def _flat(rng: Random, picture: Image.Image, poster: SyntheticPoster) -> Image.Image:
-    return ImageEnhance.Contrast(picture).enhance(rng.uniform(0.2, 0.4))
-
-
 def _with_faint_texts(rng: Random, picture: Image.Image, poster: SyntheticPoster) -> Image.Image:
     bare = Image.fromarray(render(replace(poster, lettering=None), picture.size).image)
     return Image.blend(bare, picture, rng.uniform(0.15, 0.3))
@@ -215,16 +195,23 @@ def _cluttered(rng: Random, picture: Image.Image, poster: SyntheticPoster) -> Im
     return made
 
 
-REDRAWN: dict[str, Redrawn] = {
-    "background": _on_another_background,
-    "arrangement": _arranged_otherwise,
-    "words": _with_other_words,
-    "subject": _of_another_subject,
+# flaws: who draws them, and the beginning of the critic's sentence about them
+REDRAWN: dict[str, tuple[Redrawn, str]] = {
+    "background": (_on_another_background, "Make the background"),
+    "arrangement": (_arranged_otherwise, "Move .+ to the "),
+    "words": (_with_other_words, "Spell|Add the missing|Remove the words"),
+    "subject": (_of_another_subject, "Show"),
 }
-WEAKENED: dict[str, Weakened] = {
-    "blurred": _blurred,
-    "faded": _faded,
-    "flat": _flat,
-    "faint texts": _with_faint_texts,
-    "cluttered": _cluttered,
+WEAKENED: dict[str, tuple[Weakened, str]] = {
+    "blurred": (_blurred, "Draw edges crisply"),
+    "faded": (
+        lambda rng, picture, _: ImageEnhance.Color(picture).enhance(rng.uniform(0, 0.3)),
+        "Take stronger colours",
+    ),
+    "flat": (
+        lambda rng, picture, _: ImageEnhance.Contrast(picture).enhance(rng.uniform(0.2, 0.4)),
+        "Use a wider range",
+    ),
+    "faint texts": (_with_faint_texts, "Raise the contrast"),
+    "cluttered": (_cluttered, "Reduce the clutter"),
 }

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
+from rich.filesize import decimal
 
 from posterkit.datasets.dataset import PosterDataset
 from posterkit.datasets.encoder_cache import EncoderCache
@@ -125,15 +126,15 @@ class SetEncoder:
         free, needed = shutil.disk_usage(folder).free, self._bytes_of(missing, self.keep)
         if needed is None:
             return
-        say(f"{folder}: {len(missing)} posters to encode, about {_shown(needed)} on disk; {_shown(free)} are free")
+        say(f"{folder}: {len(missing)} posters to encode, about {decimal(needed)} on disk; {decimal(free)} are free")
         if needed <= free:
             return
         other = "free some, give the cache another place, or take fewer posters"
         if self.keep == "states" and (smaller := self._bytes_of(missing, "ids")):
-            other = f"{option} needs about {_shown(smaller)} and runs the frozen text encoders in every step"
+            other = f"{option} needs about {decimal(smaller)} and runs the frozen text encoders in every step"
         raise OSError(
-            f"{folder}: {_shown(free)} of the disk are free; what the encoders say of {len(missing)} posters needs "
-            f"about {_shown(needed)}; {other}"
+            f"{folder}: {decimal(free)} of the disk are free; what the encoders say of {len(missing)} posters needs "
+            f"about {decimal(needed)}; {other}"
         )
 
     def _bytes_of(self, numbers: list[int], keep: Keep) -> int | None:
@@ -143,12 +144,3 @@ class SetEncoder:
             if encoded:
                 return len(numbers) * sum(tensor.nbytes for tensor in encoded.values())
         return None
-
-
-def _shown(count: float) -> str:
-    """Bytes in the largest decimal unit that leaves at least one."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"

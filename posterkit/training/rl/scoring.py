@@ -37,11 +37,7 @@ _ROWS = 5  # of the log, whose mean is compared
 def open_rewards(config: RewardSource, run: Run, tasks: Sequence[str]) -> RewardPool:
     """The reward of a stage; its workers end with the run. Raises as `open_reward` and `reach`."""
     reach(config.source, config.sources)
-    rewards = RewardPool(
-        config.source, workers=config.workers, limit=config.limit, tolerated=config.tolerated, fast=config.fast,
-        device=config.device, model=config.model, cache=config.cache, sources=config.sources,
-        tasks=tasks,
-    )  # fmt: skip
+    rewards = RewardPool(**vars(config), tasks=tasks)
     run.afterwards(rewards.close)
     return rewards
 
