@@ -64,7 +64,8 @@ class RulesCritic:
         names = dict.fromkeys(nearest_color_name(color) for color in colors)
         others = [name for name in names if name != appearance.background][:3]
         caption = f"A {words} poster" if words else "A poster"
-        caption += f" on {_a(appearance.background)} background"
+        article = "an" if appearance.background[0] in "aeiou" else "a"
+        caption += f" on {article} {appearance.background} background"
         caption += f" with {_listed(others)}." if others else "."
         if appearance.balance:
             caption += f" The main subject is {place(*appearance.subject)}."
@@ -144,10 +145,6 @@ def _quoted(text: str) -> str:
 def _some(words: list[str], most: int = 6) -> str:
     more = f" and {len(words) - most} more" if len(words) > most else ""
     return _quoted(" ".join(words[:most])) + more
-
-
-def _a(word: str) -> str:
-    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
 
 
 def _listed(words: list[str]) -> str:

@@ -102,7 +102,11 @@ def validate(path: str | Path, *, workers: int = 1, batch_size: int | None = Non
             hashes[seen.target].append((where, row.get("split", "train")))
     if not found.rows:
         found.faults.append(Fault(str(index), "the set has no rows"))
-    found.faults += _repeated(ids)
+    found.faults += [
+        Fault(where[1], f"id {name!r} stands in {len(where)} rows, first in {where[0]}")
+        for name, where in ids.items()
+        if len(where) > 1
+    ]
     found.faults += _leaking(hashes)
     found.faults += _orphans(index, named)
     if batch_size:
@@ -231,11 +235,6 @@ def _key_faults(row: Row) -> Iterator[str]:
             yield f'task "{task}" needs a mask'
     elif isinstance(task, str):
         yield f"unknown task {task!r}; the tasks are text, {', '.join(TASKS)}"
-    for key in ("target", "mask", *(["references"] if isinstance(row.get("references"), list) else [])):
-        names = row.get(key) if key == "references" else [row.get(key)]
-        for name in (name for name in names or () if isinstance(name, str)):
-            if Path(name).is_absolute() or ".." in Path(name).parts:
-                yield f"{name}: lies outside the set; paths are relative to the index"
 
 
 def _kind_faults(row: Row) -> Iterator[str]:
@@ -322,12 +321,6 @@ def _text_faults(row: Row) -> Iterator[str]:
             continue
         elif " ".join(region["text"].split()) not in said:
             yield f"the text {region['text']!r} is not in the caption"
-
-
-def _repeated(ids: dict[str, list[str]]) -> Iterator[Fault]:
-    for name, where in ids.items():
-        if len(where) > 1:
-            yield Fault(where[1], f"id {name!r} stands in {len(where)} rows, first in {where[0]}")
 
 
 def _leaking(hashes: dict[str, list[tuple[str, str]]]) -> Iterator[Fault]:

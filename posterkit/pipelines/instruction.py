@@ -19,6 +19,7 @@ TEMPLATE = (
 )
 PICTURE = "Picture {}: <|vision_start|><|image_pad|><|vision_end|>"
 AT_ONCE = 8  # instructions that go through the encoder together
+_READ = ("input_ids", "attention_mask", "pixel_values", "image_grid_thw")  # by the encoder, of what a processor makes
 
 
 def prefix_length(tokenizer: Any) -> int:
@@ -76,16 +77,15 @@ def encode_instructions(
     for same in lengths.values():
         for first in range(0, len(same), AT_ONCE):
             chunk = same[first : first + AT_ONCE]
-            hidden = _last_hidden_states(text_encoder, [inputs[key] for key in chunk], device or text_encoder.device)
+            names = [name for name in _READ if name in inputs[chunk[0]]]
+            tensors = {
+                name: torch.cat([inputs[key][name] for key in chunk]).to(device or text_encoder.device)
+                for name in names
+            }
+            # one row of logits instead of a whole vocabulary for every token: nobody reads them
+            hidden = text_encoder(**tensors, output_hidden_states=True, logits_to_keep=1).hidden_states[-1]
             found.update(zip(chunk, hidden[:, start:], strict=True))
     return [found[key] for key in keys]
-
-
-def _last_hidden_states(text_encoder: Any, inputs: list[Any], device: torch.device | str) -> Tensor:
-    names = [name for name in ("input_ids", "attention_mask", "pixel_values", "image_grid_thw") if name in inputs[0]]
-    tensors = {name: torch.cat([one[name] for one in inputs]).to(device) for name in names}
-    # one row of logits instead of a whole vocabulary for every token: nobody reads them
-    return text_encoder(**tensors, output_hidden_states=True, logits_to_keep=1).hidden_states[-1]
 
 
 def pad(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:

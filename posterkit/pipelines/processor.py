@@ -16,6 +16,7 @@ from transformers.utils.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from transformers.utils.import_utils import is_torchvision_available
 
 from posterkit.documents import read_json, read_text
+from posterkit.pipelines.registry import OF_THE_HUB
 
 # the logger on which diffusers reports the components that it loads
 logger = logging.get_logger("diffusers.pipelines.pipeline_utils")
@@ -128,7 +129,6 @@ def load_processor_if_needed(folder: Any, kwargs: dict[str, Any]) -> None:
         return
     if Path(folder).is_dir() and not (Path(folder) / "processor").is_dir():
         return
-    hub = ("revision", "token", "cache_dir", "local_files_only", "force_download")
-    kwargs["processor"] = load_processor(folder, **{name: kwargs[name] for name in hub if name in kwargs})
+    kwargs["processor"] = load_processor(folder, **{name: kwargs[name] for name in OF_THE_HUB if name in kwargs})
     # diffusers says this of every component that it loads itself
     logger.info(f"Loaded processor as Qwen2VLProcessor from `processor` subfolder of {folder}.")

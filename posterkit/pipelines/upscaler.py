@@ -87,19 +87,16 @@ class Upscaler:
         made = torch.empty(3, *(side * self.scale for side in pixels.shape[-2:]), dtype=torch.uint8)
         for rows in self._spans(image.height):
             for columns in self._spans(image.width):
-                self._tile(pixels, made, rows, columns)
+                s, (top, left) = self.scale, (max(0, first - self.overlap) for first in (rows[0], columns[0]))
+                seen = pixels[:, :, top : rows[1] + self.overlap, left : columns[1] + self.overlap].to(self.device)
+                tile = (self.model(seen)[0].clamp(0, 1) * 255).round().byte().cpu()
+                made[:, rows[0] * s : rows[1] * s, columns[0] * s : columns[1] * s] = tile[
+                    :, (rows[0] - top) * s : (rows[1] - top) * s, (columns[0] - left) * s : (columns[1] - left) * s
+                ]
         return Image.fromarray(made.permute(1, 2, 0).numpy())
 
     def _spans(self, side: int) -> list[tuple[int, int]]:
         return [(start, min(side, start + TILE)) for start in range(0, side, TILE)]
-
-    def _tile(self, pixels: Tensor, made: Tensor, rows: tuple[int, int], columns: tuple[int, int]) -> None:
-        s, (top, left) = self.scale, (max(0, first - self.overlap) for first in (rows[0], columns[0]))
-        seen = pixels[:, :, top : rows[1] + self.overlap, left : columns[1] + self.overlap].to(self.device)
-        tile = (self.model(seen)[0].clamp(0, 1) * 255).round().byte().cpu()
-        made[:, rows[0] * s : rows[1] * s, columns[0] * s : columns[1] * s] = tile[
-            :, (rows[0] - top) * s : (rows[1] - top) * s, (columns[0] - left) * s : (columns[1] - left) * s
-        ]
 
 
 @opened_once(kept=2)

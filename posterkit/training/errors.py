@@ -42,8 +42,6 @@ class WrongCall(Stop):
 class RunFailed(Stop):
     """The run did not come to its end; what it saved is whole. Code 1."""
 
-    code = 1
-
 
 @contextlib.contextmanager
 def setting_up() -> Iterator[None]:

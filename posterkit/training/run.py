@@ -37,14 +37,7 @@ from posterkit.training.monitor.results import write_sheet, write_weights
 from posterkit.training.optimizers import choose_optimizer, no_matrices, parameter_groups
 from posterkit.training.protocols import Loader, TrainedModel
 from posterkit.training.sharding import asks_for_sharding, clip_norm, shard
-from posterkit.training.state import (
-    EMA,
-    load_state,
-    newest_state,
-    random_state,
-    save_state,
-    set_random_state,
-)
+from posterkit.training.state import EMA, load_state, newest_state, random_state, save_state, set_random_state
 from posterkit.training.strategies import EndToEnd, Strategy
 
 STOPS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and what a cluster sends before it takes the machine away

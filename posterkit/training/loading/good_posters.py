@@ -13,7 +13,7 @@ from posterkit.datasets.pair_dataset import open_preferences, pictures_of
 from posterkit.datasets.sample_files import Row
 from posterkit.metrics.ocr import TextReader
 from posterkit.prompts import quoted_texts
-from posterkit.schema import Box, DrawnLine, PosterSample
+from posterkit.schema import DrawnLine, PosterSample
 from posterkit.tasks import TASKS
 from posterkit.training.loading import weakening
 from posterkit.training.loading.sets import Posters, SetConfig, open_set
@@ -95,7 +95,9 @@ class GoodPosters:
             found = [line for text in poster.texts for line in text.lines]
             found = found or [DrawnLine(text.text, text.box) for text in poster.texts if text.box]
             if not poster.texts:
-                found = [DrawnLine(line.text, _around(line.box)) for line in self._reader(poster.target)]
+                found = []
+                for text, (x0, y0, x1, y1), _ in self._reader(poster.target):
+                    found.append(DrawnLine(text, (max(0, int(x0)), max(0, int(y0)), int(x1) + 1, int(y1) + 1)))
             self._lines[number] = [line for line in found if line.box[2] > line.box[0] and line.box[3] > line.box[1]]
         return self._lines[number]
 
@@ -106,11 +108,6 @@ class GoodPosters:
     def _has_lines(self, number: int) -> bool:
         row = self.rows[number]
         return any(text.get("box") for text in row["texts"]) if "texts" in row else bool(self.quotes[number])
-
-
-def _around(box: tuple[float, float, float, float]) -> Box:
-    x0, y0, x1, y1 = box
-    return max(0, int(x0)), max(0, int(y0)), int(x1) + 1, int(y1) + 1
 
 
 def open_good_posters(config: JudgementConfig, run: RunView) -> tuple[GoodPosters, GoodPosters]:

@@ -88,7 +88,11 @@ def words_on(poster: Picture, line: Sequence[DrawnLine]) -> list[Word]:
         for text, own in row:
             places = [(x0 + left, x1 + left) for x0, x1 in _with_gaps(own)]
             found.append(Word(text, (y0 + top, y1 + top), places, len(text) == len(own)))
-    return [word for word in found if _height(word) >= _LOWEST and not _leftwards(word.text)]
+    leftwards = {"R", "AL"}
+    return [
+        word for word in found
+        if _height(word) >= _LOWEST and leftwards.isdisjoint(map(unicodedata.bidirectional, word.text))
+    ]  # fmt: skip
 
 
 def _joined(lines: Sequence[DrawnLine]) -> list[list[DrawnLine]]:
@@ -204,10 +208,6 @@ def _letters(word: str) -> list[str]:
     """The letters of a word, without combining accents."""
     composed = unicodedata.normalize("NFC", word)
     return [letter for letter in composed if not unicodedata.category(letter).startswith("M")]
-
-
-def _leftwards(text: Sequence[str]) -> bool:
-    return any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in text)
 
 
 def _differ(a: str, b: str) -> bool:

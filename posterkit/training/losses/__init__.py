@@ -1,12 +1,7 @@
 """Objectives as pure functions with shapes."""
 
 # pyright: standard
-from posterkit.training.losses.distillation import (
-    distillation_loss,
-    expert_for,
-    guided_velocity,
-    task_group,
-)
+from posterkit.training.losses.distillation import distillation_loss, expert_for, guided_velocity, task_group
 from posterkit.training.losses.flow import (
     add_noise,
     flow_matching_loss,

@@ -32,7 +32,10 @@ def dpo_loss(v: Tensor, reference: Tensor, target: Tensor, beta: float) -> tuple
     Raises:
         ValueError: shapes differ, rows are no pairs, or beta is not positive.
     """
-    _check_pairs(v, beta)
+    if len(v) % 2 or not len(v):
+        raise ValueError(f"rows must be chosen posters, then as many rejected ones; found {len(v)} rows")
+    if beta <= 0:
+        raise ValueError(f"beta must be positive, got {beta}")
     errors = velocity_error(v, target).flatten(1).mean(1)
     chosen, rejected = errors.chunk(2)
     won, lost = (errors - velocity_error(reference.detach(), target).flatten(1).mean(1)).chunk(2)
@@ -63,10 +66,3 @@ def bradley_terry_loss(chosen: Tensor, rejected: Tensor) -> tuple[Tensor, dict[s
     margin = chosen.float() - rejected.float()
     right = (margin > 0).float() + 0.5 * (margin == 0)
     return -F.logsigmoid(margin).mean(), {"accuracy": right.mean().item(), "margin": margin.mean().item()}
-
-
-def _check_pairs(v: Tensor, beta: float) -> None:
-    if len(v) % 2 or not len(v):
-        raise ValueError(f"rows must be chosen posters, then as many rejected ones; found {len(v)} rows")
-    if beta <= 0:
-        raise ValueError(f"beta must be positive, got {beta}")

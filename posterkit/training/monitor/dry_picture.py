@@ -15,7 +15,7 @@ from torch import Tensor
 from posterkit.datasets.dataset import INDEX, PosterDataset
 from posterkit.datasets.sample_files import Row
 from posterkit.pipelines.flux_inputs import feedback_text
-from posterkit.training.adapters.autoencoder import Autoencoder, tensor_to_images
+from posterkit.training.adapters.autoencoder import tensor_to_images
 from posterkit.training.config import RunConfig, sets_of
 from posterkit.training.loading.regions import PATCH, region_weights
 
@@ -61,18 +61,14 @@ def _pictures(batch: Any, model: Any, config: RunConfig) -> list[list[Image.Imag
     if hasattr(batch, "pictures"):
         return batch.pictures[:_SHOWN]
     names = sorted(name for name in batch if name.startswith("latents"))
-    decoded = [_decode(model.vae, batch[name][:_SHOWN]) for name in names]
-    columns = [list(column) for column in zip(*decoded, strict=True)]
+    device = next(model.vae.module.parameters()).device
+    with torch.no_grad():
+        pixels = [[model.vae.decode(one[None].float().to(device)) for one in batch[name][:_SHOWN]] for name in names]
+    columns = [[tensor_to_images(one)[0] for one in column] for column in zip(*pixels, strict=True)]
     if "shares" in batch:
         for column, shares in zip(columns, batch["shares"], strict=False):
             column.insert(1, _weighed(column[0], shares.cpu(), config))
     return columns
-
-
-@torch.no_grad()
-def _decode(vae: Autoencoder, latents: Tensor) -> list[Image.Image]:
-    device = next(vae.module.parameters()).device
-    return [tensor_to_images(vae.decode(one[None].float().to(device)))[0] for one in latents]
 
 
 def _weighed(target: Image.Image, shares: Tensor, config: Any) -> Image.Image:
@@ -95,7 +91,8 @@ def _words(batch: Any, model: Any, config: RunConfig, run_folder: Path, count: i
     """The lines under each sample: id, task, first words and feedback, as far as the batch or its set has them."""
     ids = list(getattr(batch, "ids", [])) or [f"sample {number + 1}" for number in range(count)]
     tasks = list(getattr(batch, "tasks", [])) or [""] * count
-    rows = _rows(config, run_folder)
+    folders = [folder for _, _, folder in sets_of(config, run_folder) if (folder / INDEX).is_file()]
+    rows: dict[str, Row] = {str(row.get("id")): row for folder in folders for row in PosterDataset(folder).rows}
     decoded = _read_ids(batch, model)
     texts = []
     for number in range(count):
@@ -109,12 +106,6 @@ def _words(batch: Any, model: Any, config: RunConfig, run_folder: Path, count: i
             lines += textwrap.wrap(f"feedback: {suggested}", 36)[:_FEEDBACK]
         texts.append(lines)
     return texts
-
-
-def _rows(config: RunConfig, run_folder: Path) -> dict[str, Row]:
-    """The rows of the run's sets by their ids."""
-    folders = [folder for _, _, folder in sets_of(config, run_folder) if (folder / INDEX).is_file()]
-    return {str(row.get("id")): row for folder in folders for row in PosterDataset(folder).rows}
 
 
 def _read_ids(batch: Any, model: Any) -> list[str]:

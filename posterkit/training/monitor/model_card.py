@@ -176,7 +176,8 @@ def _weights(model: Any, lora: LoraConfig | None) -> str:
         return f"{model.what_trains}; {count}"
     parts = model.module if isinstance(model.module, nn.ModuleDict) else {type(model.module).__name__: model.module}
     # LoPT's heads, which are not saved, do not count
-    names = [f"`{name}`" for name, part in parts.items() if name != "reconstruction" and _trains(part)]
+    trains = {name: any(p.requires_grad for p in part.parameters()) for name, part in parts.items()}
+    names = [f"`{name}`" for name, learns in trains.items() if learns and name != "reconstruction"]
     return f"all of {' and '.join(names)}; {count} trained"
 
 
@@ -231,10 +232,6 @@ def _without_folders(values: dict[str, Any]) -> dict[str, Any]:
         for key, value in values.items()
         if key not in ("dry_run", "resume", "processes")
     }
-
-
-def _trains(part: nn.Module) -> bool:
-    return any(parameter.requires_grad for parameter in part.parameters())
 
 
 def _list(counts: Counter[str]) -> str:

@@ -68,7 +68,11 @@ class SampleSheet:
                 f"step {self.run.step}: {found['made']['recall']:.0%} of the texts' words are read on the samples, "
                 f"{found['posters']['recall']:.0%} on the posters themselves"
             )
-        columns = [_column([sample.target, *sample.references[:1], picture]) for sample, picture in pairs]
+        columns = []
+        for sample, picture in pairs:
+            shown = [Image.fromarray(one) for one in (sample.target, *sample.references[:1], picture)]
+            tiles = [ImageOps.pad(one, (_TILE, _TILE), Image.Resampling.LANCZOS, "white", (0.5, 0)) for one in shown]
+            columns.append(np.concatenate([np.asarray(tile) for tile in tiles]))
         height = max(len(column) for column in columns)
         padded = [np.pad(c, ((0, height - len(c)), (0, 4), (0, 0)), constant_values=255) for c in columns]
         return Image.fromarray(np.concatenate(padded, 1))
@@ -117,10 +121,3 @@ def draw_sample(
     """
     request = replace(request_from_sample(sample), seed=seed, steps=steps)
     return draw(pipe, [request], **options).images[0].convert("RGB")
-
-
-def _column(pictures: list[np.ndarray]) -> np.ndarray:
-    """Pictures under one another, each in a white square."""
-    tile, lanczos = (_TILE, _TILE), Image.Resampling.LANCZOS
-    tiles = [ImageOps.pad(Image.fromarray(one), tile, lanczos, "white", (0.5, 0)) for one in pictures]
-    return np.concatenate([np.asarray(one) for one in tiles])

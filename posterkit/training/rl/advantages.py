@@ -139,16 +139,12 @@ def policy_batches(
         batch = PolicyBatch(batch, rollout.x0[rows], rollout.condition.take(rows), share, figures)
         times, values = rollout.times.to(rollout.x0), values.to(rollout.x0)[rows]
         order = torch.stack([torch.randperm(config.steps, generator=generator) for _ in rows]).to(rows)
+        states, log_probs = rollout.trajectory.states, rollout.trajectory.log_probs
         for at in order.T[: config.passes]:
-            step = _step(rollout, rows, at, times[at + 1] - times[at])
+            step = None
+            if log_probs is not None:
+                step = Step(states[at, rows], states[at + 1, rows], times[at + 1] - times[at], log_probs[at, rows])
             yield ScoredBatch(batch, times[at], values, step)
-
-
-def _step(rollout: Rollout, rows: Tensor, at: Tensor, dt: Tensor) -> Step | None:
-    states, log_probs = rollout.trajectory.states, rollout.trajectory.log_probs
-    if log_probs is None:
-        return None
-    return Step(states[at, rows], states[at + 1, rows], dt, log_probs[at, rows])
 
 
 class Epoch(NamedTuple):
