@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from posterkit.metrics.appearance import drawing_style
 from posterkit.metrics.color import border_color, lab_to_srgb, palette
-from posterkit.metrics.drawing_style import drawing_style
 from posterkit.metrics.fidelity import edge_replication
 from posterkit.metrics.ocr import TextReader
 from posterkit.pipelines.segmenters import open_segmenter

@@ -1,4 +1,4 @@
-"""Measures of how a poster looks: colour, order, balance, sharpness, tones, legibility of its texts."""
+"""How a poster looks: colour, order, balance, sharpness, tones, legibility of its texts; and how it is drawn."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy import ndimage
 
 from posterkit.layout import Box, saliency
 from posterkit.metrics.color import Palette, border_color, named_shares, nearest_color_name, palette, srgb_to_lab
@@ -17,12 +19,17 @@ from posterkit.metrics.text_regions import DetectedText
 from posterkit.typeset.contrast import luminance, ratio
 
 Array = NDArray[np.float64]
+DrawingStyle = Literal["flat", "gradient", "outlined", "halftone"]
 
 SMALL, MEDIUM, LARGE = 96, 256, 1024  # px; the longer side at which colour, edges and sharpness are measured
 ENHANCED = 7.0  # WCAG 2.2, success criterion 1.4.6
 EDGE = 4.0  # Lab units of lightness a pixel, at the medium size, from which there is an edge
 NOTHING = 0.02  # floor of a measure, so that one at 0 does not cancel the others
 MARGIN = 0.02  # of the shorter side; a text that stands nearer to the edge looks cut off
+_SIDE = 256  # pixels of the shorter side that lines and dots are looked for at
+_OUTLINED = 0.3  # share of the edges that a thin dark line runs along
+_DOTS = 60  # specks of a dot's size
+_SLOPE = 0.05  # share of the areas' insides where colour changes slowly
 
 
 @dataclass(frozen=True)
@@ -214,6 +221,32 @@ class Appearance:
         margin = min(seen.box[0], seen.box[1], size[0] - seen.box[2], size[1] - seen.box[3]) / min(size)
         name = nearest_color_name(srgb_to_lab(np.asarray(color, np.uint8)))
         return TextAppearance(seen.text, seen.box, seen.role, name, contrast, busy, margin)
+
+
+def drawing_style(image: NDArray[np.uint8]) -> DrawingStyle:
+    """The style that a picture `(H, W, 3)` is drawn in, by its edges, its specks and its slopes.
+
+    Outlines and dots are told reliably; flat art with a glow passes for a gradient.
+    """
+    picture = Image.fromarray(image)
+    scale = _SIDE / min(picture.size)
+    small = picture.resize([round(side * scale) for side in picture.size], Image.Resampling.BOX)
+    lab = srgb_to_lab(np.asarray(small))
+    light = lab[..., 0]
+    steps = sum(ndimage.gaussian_gradient_magnitude(lab[..., channel], 1) ** 2 for channel in range(3)) ** 0.5
+    edges = steps > 8
+    lines = (ndimage.grey_closing(light, 5) - light > 12) & (light < 38)
+    beside = np.asarray(ndimage.binary_dilation(lines, iterations=2), dtype=bool)
+    if (edges & beside).sum() > _OUTLINED * max(1, edges.sum()):
+        return "outlined"
+    around = np.stack([ndimage.median_filter(lab[..., channel], 9) for channel in range(3)], axis=-1)
+    labels, count = ndimage.label(np.abs(lab - around).max(-1) > 5)  # type: ignore[misc]
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    if ((sizes >= 4) & (sizes <= 40)).sum() > _DOTS:
+        return "halftone"
+    inside = ndimage.distance_transform_edt(steps < 4) > 4  # type: ignore[operator]
+    slow = inside & (steps > 0.06) & (steps < 1.5)
+    return "gradient" if slow.sum() > _SLOPE * max(1, inside.sum()) else "flat"
 
 
 def _centre(seen: Array) -> tuple[float, float]:

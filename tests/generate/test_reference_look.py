@@ -8,8 +8,8 @@ from PIL import Image
 
 from posterkit.generate import reference_look
 from posterkit.generate.reference_look import arrangement, color_scheme, look_of, rescaled
+from posterkit.metrics.appearance import drawing_style
 from posterkit.metrics.color import palette, palette_distance
-from posterkit.metrics.drawing_style import drawing_style
 from posterkit.schema import PosterRequest
 from posterkit.sizing import Size
 from posterkit.synthetic import SyntheticPosters
