@@ -112,7 +112,12 @@ def remedies(
         requirement.remedy for requirement in found
         if requirement.met < 0.7 and not (content and requirement.remedy.startswith("write "))
     ]  # fmt: skip
-    return content, _text_style(appearance) + _style(appearance.parts(), goal or {})
+    behind = {
+        name: max(_REMEDIES[name][0] - value, (goal or {}).get(name, 0) - 0.1 - value)
+        for name, value in appearance.parts().items()
+    }
+    weak = sorted((name for name in behind if behind[name] > 0), key=lambda name: -behind[name])  # the weakest first
+    return content, _text_style(appearance) + [_REMEDIES[name][1] for name in weak]
 
 
 def as_suggestions(appearance: Appearance, content: Sequence[str], style: Sequence[str]) -> Suggestions:
@@ -186,9 +191,3 @@ _REMEDIES = {
     "color": (0.55, "take stronger colours, and only two or three hues that go together"),
     "legibility": (0.5, "set the texts in a colour that stands out more clearly"),
 }
-
-
-def _style(parts: Mapping[str, float], goal: Mapping[str, float]) -> list[str]:
-    """Remedies of the weak measures, and of those that fall behind the goal, the weakest first."""
-    behind = {name: max(_REMEDIES[name][0] - value, goal.get(name, 0) - 0.1 - value) for name, value in parts.items()}
-    return [_REMEDIES[name][1] for name in sorted(behind, key=lambda name: -behind[name]) if behind[name] > 0]

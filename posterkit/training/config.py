@@ -130,7 +130,17 @@ def parse_config(cls: type[Config], argv: list[str] | None = None) -> Config:
         )
         raise SystemExit(0)
     try:
-        path, overrides = _split(argv)
+        parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+        parser.add_argument("--config", type=Path)
+        parser.add_argument("--dry-run", action="store_true")
+        try:
+            given, overrides = parser.parse_known_args(argv)
+        except argparse.ArgumentError:
+            raise ValueError("--config needs a file") from None
+        for argument in overrides:
+            if argument.startswith("-"):
+                raise ValueError(f"unknown option {argument}; give --config FILE, --dry-run and key=value pairs")
+        path, overrides = given.config, [*overrides, *(["dry_run=true"] if given.dry_run else [])]
         if path is None:
             path = recipe.resolve().parent.parent / "configs" / "mini" / f"{recipe.stem}.yaml"
             print(f"{recipe.name}: no --config given, taking configs/mini/{path.name}", flush=True)
@@ -238,20 +248,6 @@ def check_keys(values: typing.Iterable[object], known: typing.Collection[str], w
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1, cutoff=0)
             raise ValueError(f'{where}: unknown key "{key}" (did you mean "{near[0]}"?)')
-
-
-def _split(argv: list[str]) -> tuple[Path | None, list[str]]:
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--config", type=Path)
-    parser.add_argument("--dry-run", action="store_true")
-    try:
-        given, overrides = parser.parse_known_args(argv)
-    except argparse.ArgumentError:
-        raise ValueError("--config needs a file") from None
-    for argument in overrides:
-        if argument.startswith("-"):
-            raise ValueError(f"unknown option {argument}; give --config FILE, --dry-run and key=value pairs")
-    return given.config, [*overrides, *(["dry_run=true"] if given.dry_run else [])]
 
 
 def _build(cls: type, values: dict[str, Any], where: str) -> Any:

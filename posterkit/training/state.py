@@ -211,16 +211,11 @@ def _unflatten_optimizer(
             sharded = optimizer.state.get(parameter, {}).get(key, parameter)
             state.setdefault(indices[owner], {})[key] = like(saved.get_tensor(name), sharded)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    if getattr(optimizer, "is_paged", False):
-        _page(optimizer)
-
-
-def _page(optimizer: Any) -> None:
-    """Let the states of a paged bitsandbytes optimiser move to main memory again, which its own loading forgets."""
-    for parameter, values in optimizer.state.items():
-        for key in ("state1", "state2"):
-            paged = optimizer.get_state_buffer(parameter, dtype=values[key].dtype)
-            values[key] = paged.copy_(values[key])
+    paged: Any = optimizer
+    if getattr(optimizer, "is_paged", False):  # bitsandbytes' own loading forgets that states may move to main memory
+        for parameter, values in paged.state.items():
+            for key in ("state1", "state2"):
+                values[key] = paged.get_state_buffer(parameter, dtype=values[key].dtype).copy_(values[key])
 
 
 def _sync(file: Path) -> None:

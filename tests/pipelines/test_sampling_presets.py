@@ -10,9 +10,9 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
 from posterkit.generate.plan import Settings, find_checkpoint
+from posterkit.pipelines.poster_pipeline import set_timesteps
 from posterkit.pipelines.registry import FAMILIES
 from posterkit.pipelines.sampling_presets import sampler_named, samplers, shift_times
-from posterkit.pipelines.timesteps import set_timesteps
 
 
 def test_lightning_times_are_shifted_by_three_whatever_the_size() -> None:

@@ -90,10 +90,10 @@ def batches_of(
     dataset, names, sides = encoded.dataset, encoded.cache.names, len(samples[0])
     shapes = [model.bucket(row) for row in encoded.cache.shapes()]
     loader = BucketedLoader(
-        _Samples(encoded, samples),
+        samples,
         [(task_group(str(encoded.row(first)["task"])), shapes[first]) for first, *_ in samples],
         run.config.batch_size,
-        collate,
+        lambda chosen: collate([[encoded[place] for place in places] for places in chosen]),
         run.config.seed,
         run.accelerator.process_index,
         run.accelerator.num_processes,
@@ -192,19 +192,6 @@ def even_tasks(tasks: Sequence[str]) -> list[int]:
         times, rest = divmod(most, len(numbers))
         even += numbers * times + random.permutation(numbers)[:rest].tolist()
     return sorted(even)
-
-
-class _Samples(Sequence[list[EncodedPoster]]):
-    """Encoded posters in another order, one or two for each sample, some of them more than once."""
-
-    def __init__(self, encoded: EncodedPosters, samples: Sequence[tuple[int, ...]]) -> None:
-        self.encoded, self.samples = encoded, samples
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, number: int) -> list[EncodedPoster]:
-        return [self.encoded[place] for place in self.samples[number]]
 
 
 def collate_rows(model: Adapter, rows: list[EncodedPoster]) -> Batch:

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from posterkit.pipelines.latents import unpack
-from posterkit.pipelines.timesteps import set_timesteps
+from posterkit.pipelines.poster_pipeline import set_timesteps
 from posterkit.rewards import RewardResult
 from posterkit.rewards.service.pool import Scoring
 from posterkit.sizing import Size
