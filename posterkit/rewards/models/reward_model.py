@@ -28,7 +28,7 @@ from posterkit.documents import read_json, read_text
 from posterkit.pipelines.instruction import PICTURE
 from posterkit.pipelines.loading import quiet_bars
 from posterkit.pipelines.processor import load_processor
-from posterkit.pipelines.registry import resolve, resolve_folder
+from posterkit.pipelines.registry import is_hub_id, resolve, resolve_folder
 from posterkit.rewards.reward import RewardResult, check_count
 from posterkit.schema import PosterRequest
 from posterkit.sizing import fit_area
@@ -250,8 +250,6 @@ class LearnedReward:
 
 def folder_of(source: str) -> Path:
     """The folder of weights that a run folder, `mini:posteromni` or a hub id stands for; FileNotFoundError if none."""
-    if source.startswith("mini:") or Path(source).is_dir():
-        return Path(resolve_folder(source))
-    if source.count("/") != 1 or source.startswith((".", "/", "runs/", "~")):
-        raise FileNotFoundError(f"{source}: no such folder")
-    return Path(snapshot_download(source, allow_patterns=_FILES))
+    if is_hub_id(source):
+        return Path(snapshot_download(source, allow_patterns=_FILES))
+    return Path(resolve_folder(source))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import inspect
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
 
@@ -208,20 +208,11 @@ def _save_pipeline(pipe: DiffusionPipeline, folder: str | Path) -> None:
 
     Every text encoder's config says float32, because transformers would load the dtype it finds and diffusers float32.
     """
-
-    def tensors(module: nn.Module) -> Iterator[Tensor]:  # all buffers, also those that no state dict holds
-        return chain(module.parameters(), module.buffers())
-
-    live = {n: c for n, c in pipe.components.items() if isinstance(c, nn.Module)}
-    kept = {name: [tensor.detach().clone() for tensor in tensors(module)] for name, module in live.items()}
-    try:
-        for module in live.values():
-            nn.Module.to(module, torch.bfloat16)  # diffusers' own warns of float32 parts, though there are none
-        pipe.save_pretrained(folder, safe_serialization=True)
-    finally:
-        for name, module in live.items():
-            for tensor, value in zip(tensors(module.float()), kept[name], strict=True):
-                tensor.data.copy_(value)
+    live = {name: part for name, part in pipe.components.items() if isinstance(part, nn.Module)}
+    for name, module in live.items():
+        # diffusers' own `to` warns of parts that are to stay float32, though there are none
+        setattr(pipe, name, nn.Module.to(copy.deepcopy(module), torch.bfloat16))
+    pipe.save_pretrained(folder, safe_serialization=True)
     for name in live:
         path = Path(folder) / name / "config.json"
         config = json.loads(path.read_text())
