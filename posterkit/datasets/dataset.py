@@ -13,6 +13,7 @@ from posterkit.messages import one_line
 from posterkit.schema import PosterSample
 
 INDEX = "samples.jsonl"
+PICTURES = ("target", "references", "mask")  # the keys of a row that name files
 _LONGEST_NAME = 1024  # letters, with its folders
 
 
@@ -123,6 +124,13 @@ class SetFiles:
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise ValueError(f"{name}: lies outside the set; paths are relative to the index")
         return self.folder / name
+
+
+def pictures_named(row: Row) -> Iterator[tuple[str, str]]:
+    """The key and the name of each picture file of a row."""
+    for key in PICTURES:
+        names = row.get(key) or []
+        yield from ((key, name) for name in ([names] if isinstance(names, str) else names))
 
 
 def _check_length(what: str | Path, length: int) -> None:

@@ -19,13 +19,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from posterkit.datasets.dataset import SetFiles
+from posterkit.datasets.dataset import PICTURES, SetFiles, pictures_named
 from posterkit.image_io import written_whole
 
 Encoded = dict[str, Tensor]
-_PICTURES = ("target", "references", "mask")
 # what a row says of a sample's place and history; none of it is encoded
-_ASIDE = frozenset((*_PICTURES, "id", "split", "shard", "source", "licence", "judged", "shows"))
+_ASIDE = frozenset((*PICTURES, "id", "split", "shard", "source", "licence", "judged", "shows"))
 
 
 class EncoderCache:
@@ -180,10 +179,3 @@ def content_name(row: dict[str, Any], files: SetFiles) -> str:
 def said_by(row: dict[str, Any]) -> dict[str, Any]:
     """The part of a row that is encoded beside its pictures."""
     return {key: value for key, value in row.items() if key not in _ASIDE and value not in (None, [], {})}
-
-
-def pictures_named(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """The key and the name of each picture file of a row."""
-    for key in _PICTURES:
-        names = row.get(key) or []
-        yield from ((key, name) for name in ([names] if isinstance(names, str) else names))

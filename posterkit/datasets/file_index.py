@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from posterkit.datasets.dataset import PosterDataset
-from posterkit.datasets.encoder_cache import content_name, pictures_named, said_by
+from posterkit.datasets.dataset import PosterDataset, pictures_named
+from posterkit.datasets.encoder_cache import content_name, said_by
 from posterkit.image_io import read_size, written_whole
 from posterkit.sizing import Size
 

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from posterkit.critic.model import speaks_of_another
-from posterkit.datasets.dataset import INDEX, SetFiles, read_row
+from posterkit.datasets.dataset import INDEX, SetFiles, pictures_named, read_row
 from posterkit.datasets.pair_dataset import as_samples, pictures_of
 from posterkit.datasets.processes import begin_worker
 from posterkit.datasets.sample_files import Row, encoded, sample_from_row
@@ -185,7 +185,7 @@ def _check_sample(row: Row, files: SetFiles) -> tuple[list[str], Image.Image | N
     if faults:
         return faults, None
     pictures: dict[str, Image.Image] = {}
-    for key, name in _named(row):
+    for key, name in pictures_named(row):
         try:
             pictures[key] = _picture(files.read(row, name), key, name)
         except (OSError, ValueError) as error:
@@ -244,14 +244,6 @@ def _kind_faults(row: Row) -> Iterator[str]:
         sample_from_row(row, lambda name: pixel)
     except ValueError as error:
         yield str(error).removeprefix(f"{row['id']}: ")
-
-
-def _named(row: Row) -> Iterator[tuple[str, str]]:
-    yield "target", row["target"]
-    for number, name in enumerate(row.get("references") or ()):
-        yield f"references[{number}]", name
-    if row.get("mask"):
-        yield "mask", row["mask"]
 
 
 def _files(row: Row) -> set[str]:

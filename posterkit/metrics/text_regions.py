@@ -6,9 +6,11 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Literal
 
+from posterkit.documents import read_text, read_yaml
 from posterkit.metrics.ocr import Line, edit_distance
 
 Rank = Literal["major", "minor"]
@@ -18,18 +20,10 @@ SURE_OF_ONE = 0.9  # and from which a single letter does
 MAJOR_HEIGHT = 0.6  # of the tallest letters
 MAJOR_AREA = 0.004  # of the poster
 SMALL = 0.03  # letters of a credit block are at most so high, as a part of the poster's longer side
-CREDITS = re.compile(
-    r"(?:directed|produced|written|edited|casting|music|screenplay|costumes?|production) ?(?:design ?)?by|a film ?by"
-    r"|executive ?producer|director ?of ?photography|in ?association ?with|导演|监制|出品|编剧|主演",
-    re.IGNORECASE,
+_CREDITS, _WATERMARKS, _ALONE = (
+    re.compile("|".join(words), re.IGNORECASE)
+    for words in read_yaml(read_text(Path(__file__).with_name("marks.yaml"))).values()
 )
-MARKS = re.compile(
-    r"shutterstock|i?stock ?photo|getty ?images|alamy|dreamstime|deposit ?photos|123rf|adobe ?stock|freepik|vecteezy"
-    r"|big ?stock|pngtree|watermark|all rights reserved|do not copy|copyright|©|\(c\) ?\d{4}"
-    r"|视觉中国|千图网|昵图网|包图网|摄图网|版权所有|样稿|水印",
-    re.IGNORECASE,
-)
-ALONE = re.compile(r"(?:sample|preview|specimen)(?: (?:only|copy|image))?", re.IGNORECASE)
 _CJK = "\u2e80"
 
 
@@ -89,7 +83,7 @@ def has_credit_block(lines: Sequence[Line], size: tuple[int, int]) -> bool:
         dense = letters >= 25 * len(block)
         large = x1 - x0 >= 0.35 * size[0] and (x1 - x0) * (y1 - y0) >= 0.015 * math.prod(size)
         capitals = sum(letter.isupper() for letter in text) > 0.6 * sum(letter.isalpha() for letter in text)
-        short = len(block) >= 3 and letters >= 100 and (capitals or CREDITS.search(text))
+        short = len(block) >= 3 and letters >= 100 and (capitals or _CREDITS.search(text))
         if dense and large and (short or (len(block) >= 5 and letters >= 200)):
             return True
     return False
@@ -100,7 +94,7 @@ def has_watermark(lines: Sequence[Line], size: tuple[int, int]) -> bool:
 
     The latter is read at least four times, in at least two rows and two columns of a 3x3 grid, and four letters long.
     """
-    if any(MARKS.search(line.text) or ALONE.fullmatch(line.text.strip(" .-—*")) for line in lines):
+    if any(_WATERMARKS.search(line.text) or _ALONE.fullmatch(line.text.strip(" .-—*")) for line in lines):
         return True
     read = [("".join(letter for letter in line.text.casefold() if letter.isalnum()), line) for line in lines]
     for mark in {text for text, _ in read if len(text) >= 4}:

@@ -12,7 +12,6 @@ from huggingface_hub import snapshot_download
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.processing_utils import ProcessorMixin
-from transformers.utils.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from transformers.utils.import_utils import is_torchvision_available
 
 from posterkit.documents import read_json, read_text
@@ -23,15 +22,6 @@ logger = logging.get_logger("diffusers.pipelines.pipeline_utils")
 
 IMAGE_FILE, VIDEO_FILE = "preprocessor_config.json", "video_preprocessor_config.json"
 BOTH_FILE = "processor_config.json"
-
-# what the stock class reads for its video half; no pipeline here ever feeds it a video
-VIDEO_CONFIG: dict[str, Any] = {
-    "video_processor_type": "Qwen2VLVideoProcessor",
-    "do_convert_rgb": True, "do_normalize": True, "do_rescale": True, "do_resize": True, "do_sample_frames": False,
-    "image_mean": list(OPENAI_CLIP_MEAN), "image_std": list(OPENAI_CLIP_STD), "rescale_factor": 1 / 255, "resample": 3,
-    "size": {"shortest_edge": 128 * 28 * 28, "longest_edge": 28 * 28 * 768},
-    "patch_size": 14, "temporal_patch_size": 2, "merge_size": 2, "min_frames": 4, "max_frames": 768,
-}  # fmt: skip
 
 
 class Qwen2VLProcessor(transformers.Qwen2VLProcessor):
@@ -49,7 +39,8 @@ class Qwen2VLProcessor(transformers.Qwen2VLProcessor):
         self.image_token, self.video_token = "<|image_pad|>", "<|video_pad|>"
         self.image_token_id = tokenizer.convert_tokens_to_ids(self.image_token)
         self.video_token_id = tokenizer.convert_tokens_to_ids(self.video_token)
-        self.video_config = dict(VIDEO_CONFIG)
+        # what the stock class reads for its video half; no pipeline here ever feeds it a video
+        self.video_config = _read(Path(__file__).with_name(VIDEO_FILE))
         ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
 
     @classmethod
