@@ -23,6 +23,7 @@ COMMANDS = {
     "info": "What a poster's record says.",
     "lora-info": "What a LoRA file changes, how strongly, and on which base.",
     "merge": "Several LoRAs of one base as one file.",
+    "bench": "What a benchmark measures of a judge.",
     "doctor": "Versions, devices, what fits, broken pairs and their cure.",
     "train": "A training recipe, as `python train/RECIPE.py` runs it.",
     "data": "A tool that builds a data set, as `python data_tools/TOOL.py` runs it.",

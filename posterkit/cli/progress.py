@@ -79,6 +79,15 @@ class Steps(_Bar):
         self._progress.update(self._task, completed=done)
 
 
+class Counting(_Bar):
+    """The bar of rows: how many are done, and of how many."""
+
+    _words = "rows"
+
+    def __call__(self, done: int, count: int) -> None:
+        self._progress.update(self._task, completed=done, total=count)
+
+
 class BatchProgress(_Bar):
     """The bar of a batch, with a line for each row that fails."""
 

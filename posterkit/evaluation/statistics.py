@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,3 +30,26 @@ def bootstrap(values: Sequence[float], rounds: int = 2000, seed: int = 0) -> Est
     drawn = np.random.default_rng(seed).integers(0, sample.size, (rounds, sample.size))
     low, high = np.percentile(sample[drawn].mean(1), [2.5, 97.5])
     return Estimate(float(sample.mean()), float(low), float(high), sample.size)
+
+
+def cluster_bootstrap(
+    clusters: int, statistic: Callable[[np.ndarray], float], rounds: int = 1000, seed: int = 0
+) -> Estimate | None:
+    """A statistic of samples that come in clusters, with its percentile-bootstrap 95 % interval.
+
+    Whole clusters are drawn, since samples of one question or of one prompt are not independent.
+
+    Args:
+        clusters: how many there are.
+        statistic: of the clusters with these numbers `(n,)`, one of which may stand there several times; nan where
+            they hold nothing that it is of.
+
+    Returns:
+        None where the statistic of all clusters is nan.
+    """
+    found = statistic(np.arange(clusters)) if clusters else float("nan")
+    if np.isnan(found):
+        return None
+    draws = np.random.default_rng(seed).integers(0, clusters, (rounds, clusters))
+    low, high = np.nanpercentile([statistic(drawn) for drawn in draws], [2.5, 97.5])
+    return Estimate(float(found), float(low), float(high), clusters)

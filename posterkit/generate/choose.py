@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,8 +16,9 @@ from posterkit.generate.record import FinishedPoster
 from posterkit.messages import error_line
 from posterkit.prompts import in_quotes, quoted_texts
 from posterkit.rewards import RewardResult, open_reward
+from posterkit.rewards.reliability import JudgeBound, check_judges
 from posterkit.rewards.service.pool import RewardPool
-from posterkit.rewards.specs import reach
+from posterkit.rewards.specs import models_of, reach
 from posterkit.schema import PosterRequest
 from posterkit.sizing import contain
 
@@ -33,6 +35,8 @@ class NoneScored(Exception):
 class Scorer:
     """The reward that chooses between posters; where it fails for one, that one alone has no score.
 
+    A judge that `posterkit bench judge` measured and found over its bounds is a warning.
+
     Args:
         tasks: that the posters are of.
 
@@ -47,6 +51,8 @@ class Scorer:
         source = settings.reward or RULES
         reward = open_reward(source, device=str(hardware(settings.device).device), tasks=tasks)
         reach(source, {})
+        for fault in check_judges(models_of(source, {}), JudgeBound()).faults:
+            warnings.warn(fault, stacklevel=2)
         self.name = reward.name
         self._pool = RewardPool(reward, workers=0, limit=LIMIT, at_once=1, tolerated=1.0)
 

@@ -63,15 +63,15 @@ def open_language_model(source: str, model: str | None = None, device: str = "cp
 
 
 @opened_once()
-def open_vision_language_model(source: str, model: str | None, device: str) -> VisionLanguageModel:
-    """A model that judges pictures: it sees, and always gives its likeliest answer.
+def open_vision_language_model(source: str, model: str | None, device: str, tokens: int = 4096) -> VisionLanguageModel:
+    """A model that judges pictures: it sees, and always gives its likeliest answer, of so many tokens at most.
 
-    Arguments and errors are those of `posterkit.critic.open_critic`.
+    Other arguments and errors are those of `posterkit.critic.open_critic`.
     """
     if source.startswith(("http://", "https://")):
         from posterkit.llm.endpoint import Endpoint
 
-        endpoint = Endpoint(source, model, temperature=0.0)
+        endpoint = Endpoint(source, model, temperature=0.0, max_tokens=tokens)
         if model is None:
             endpoint.find_model()  # records and cache keys carry the model's name
         else:
@@ -84,7 +84,7 @@ def open_vision_language_model(source: str, model: str | None, device: str) -> V
         )
     from posterkit.llm.local import LocalModel
 
-    local = LocalModel(source, device=device, temperature=0.0)
+    local = LocalModel(source, device=device, temperature=0.0, max_new_tokens=tokens)
     if not local.sees:
         raise ValueError(f"judge {source}: this model reads text alone; a judge has to see")
     return local

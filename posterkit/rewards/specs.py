@@ -200,6 +200,17 @@ def reach(source: str, sources: Mapping[str, str], timeout: float = 30.0) -> Non
             raise ConnectionError(f"reward {name}: nobody answers ({why})") from None
 
 
+def models_of(source: str, sources: Mapping[str, str]) -> list[str]:
+    """The models that a reward asks: language models, reward models, models with one score. Arguments as `reach`."""
+    found = []
+    for name in dict.fromkeys(part for spec in (source, *sources.values()) for part in _parts_of(spec.strip())):
+        if name in (RULES, GENERIC, *PARTS) or name.startswith(REMOTE):
+            continue
+        if kind_of(name) in ("judge", "learned", "scored"):
+            found.append(name)
+    return found
+
+
 def kind_of(source: str) -> str:
     """What a folder, hub id or URL is: a key of `KINDS`.
 

@@ -14,10 +14,11 @@ from served_rewards import Marks, reward_servers
 
 from posterkit.cli.main import main
 from posterkit.generate import maker
-from posterkit.generate.choose import scored_request
+from posterkit.generate.choose import Scorer, scored_request
 from posterkit.generate.draw import prepare
 from posterkit.generate.maker import PosterMaker
 from posterkit.generate.metadata import read_record
+from posterkit.generate.plan import Settings
 from posterkit.rewards.parts.preservation import canvas_of
 from posterkit.schema import PosterRequest
 from posterkit.sizing import Size
@@ -216,3 +217,15 @@ def test_the_reward_knows_what_the_poster_must_say(
 ) -> None:
     asked = scored_request(prepare(PosterMaker(model=craft, **settings).plan(row, 1)))
     assert (asked.texts, asked.prompt) == (texts, prompt)
+
+
+def test_a_judge_that_was_measured_over_its_bounds_is_a_warning(tmp_path):
+    figures = {"follow": {"mean": 0.5}, "acc_none": {"mean": 1.0}}
+    (tmp_path / "judge").mkdir()
+    (tmp_path / "judge" / "config.json").write_text('{"architectures": ["Qwen2_5_VLForConditionalGeneration"]}')
+    spec = str(tmp_path / "judge")
+    file = tmp_path / "judge" / "judge.json"
+    file.write_text(json.dumps({"version": 1, "spec": spec, "fingerprint": "", "complete": True, "rows": 8,
+                                "failed": 0, "tracks": {"pictures": figures}}))  # fmt: skip
+    with pytest.warns(UserWarning, match="follows 50% of misleading pictures"):
+        Scorer(Settings(reward=spec), ["text"])

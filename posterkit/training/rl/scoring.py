@@ -13,12 +13,14 @@ from accelerate.utils import gather_object
 from PIL import Image
 from torch import Tensor
 
+from posterkit.image_io import written_whole
 from posterkit.metrics.expected_texts import request_from_sample
 from posterkit.metrics.fidelity import diversity
 from posterkit.rewards import RewardError
 from posterkit.rewards.parts.text_reward import TextReward
+from posterkit.rewards.reliability import REPORT, check_judges
 from posterkit.rewards.service.pool import RewardPool
-from posterkit.rewards.specs import reach
+from posterkit.rewards.specs import models_of, reach
 from posterkit.schema import PosterRequest, PosterSample
 from posterkit.training.loading.fitting import fit_sample
 from posterkit.training.loading.sets import PosterSet
@@ -35,11 +37,31 @@ _ROWS = 5  # of the log, whose mean is compared
 
 
 def open_rewards(config: RewardSource, run: Run, tasks: Sequence[str]) -> RewardPool:
-    """The reward of a stage; its workers end with the run. Raises as `open_reward` and `reach`."""
+    """The reward of a stage; its workers end with the run. Raises as `open_reward`, `reach` and `_check_judges`."""
     reach(config.source, config.sources)
-    rewards = RewardPool(**vars(config), tasks=tasks)
+    _check_judges(config, run)
+    settings = {name: value for name, value in vars(config).items() if name != "judge"}
+    rewards = RewardPool(**settings, tasks=tasks)
     run.afterwards(rewards.close)
     return rewards
+
+
+def _check_judges(config: RewardSource, run: Run) -> None:
+    """Refuse a judge that was measured and is over its bound, or warn; keep the reports beside the run's config.
+
+    Raises:
+        ValueError: a judge is over its bound and `reward.judge.over` is refuse; or a report is of another judge.
+    """
+    found = check_judges(models_of(config.source, config.sources), config.judge)
+    if found.faults and config.judge.over == "refuse":
+        raise ValueError(f"{found.faults[0]}; take another judge, or reward.judge.over=warn")
+    for line in found.faults:
+        run.print(f"warning: {line}")
+    for judge in found.unmeasured:
+        run.print(f"{judge} was never measured as a judge; posterkit bench judge {judge} does")
+    if found.reports and run.accelerator.is_main_process and not run.config.dry_run:
+        with written_whole(run.folder / REPORT) as file:
+            file.write_text(json.dumps(found.reports, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def requests_of(posters: PosterSet) -> Requests:

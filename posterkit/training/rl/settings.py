@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from posterkit.rewards.reliability import JudgeBound
 from posterkit.rewards.specs import RULES
 from posterkit.training.config import Count, CountOr0, NotNegative, Positive, Several, Share, check_ranges
 from posterkit.training.losses.nft import Mode
@@ -117,6 +118,7 @@ class RewardSource:
         workers: processes that score while the next posters are drawn; 0 scores in this one.
         limit: seconds that one poster may take.
         tolerated: share of the last posters whose reward may fail; beyond it the run stops.
+        judge: how far a model that scores may have been moved by suggestions, in `posterkit bench judge`.
     """
 
     source: str = RULES
@@ -128,3 +130,4 @@ class RewardSource:
     workers: CountOr0 = 1
     limit: Positive = 60.0
     tolerated: Share = 0.1
+    judge: JudgeBound = field(default_factory=JudgeBound)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tiny_qwen
 import torch
+from chat_server import says, servers
 from PIL import Image
 from safetensors.torch import load_file
 from served_rewards import serve
@@ -334,3 +335,31 @@ def test_a_reward_that_goes_away_stops_the_run_which_goes_on_as_if_it_had_not(
     assert all(torch.equal(one[name], other[name]) for name in one)
     kept = [load_file(tmp_path / run / "last" / "weights.safetensors") for run in ("whole", "parts")]
     assert all(torch.equal(kept[0][name], kept[1][name]) for name in kept[0])
+
+
+def measured(spec: str, follow: float, file: Path) -> Path:
+    figures = {"follow": {"mean": follow}, "acc_none": {"mean": 1.0}}
+    file.write_text(json.dumps({"version": 1, "spec": spec, "fingerprint": "", "complete": True, "rows": 8,
+                                "failed": 0, "tracks": {"pictures": figures}}))  # fmt: skip
+    return file
+
+
+@pytest.mark.parametrize(("follow", "over", "code"), [(0.3, "refuse", 2), (0.3, "warn", 0), (0.0, "refuse", 0)])
+def test_a_judge_over_its_bound_is_refused_or_warned_about_and_its_report_kept(
+    flux, run_recipe, tmp_path, capsys, follow, over, code
+):
+    base, posters = flux
+    with servers() as start:
+        url = f"{start(*[says(str(number % 6)) for number in range(200)]).url}/v1"
+        report = measured(url, follow, tmp_path / "report.json")
+        reward = {"source": url, "model": "m", "workers": 0, "judge": {"report": str(report), "over": over}}
+        config = stage(tmp_path, "run", base, posters, family="postercraft", objective="nft", reward=reward,
+                       max_steps=1)  # fmt: skip
+        if code:
+            with pytest.raises(SystemExit) as ended:
+                run_recipe(RECIPE, config)
+            assert ended.value.code == code and "follows 30% of misleading pictures" in capsys.readouterr().err
+            return
+        run_recipe(RECIPE, config)
+    assert ("warning: " in capsys.readouterr().out) == (follow > 0)
+    assert json.loads((tmp_path / "run" / "judge.json").read_text()) == {url: json.loads(report.read_text())}
