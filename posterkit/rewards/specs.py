@@ -181,11 +181,7 @@ def reach(source: str, sources: Mapping[str, str], timeout: float = 30.0) -> Non
         OSError: no server answers; the line says where.
         ValueError: a URL is not one.
     """
-    names: dict[str, float] = {}
-    for spec in map(str.strip, (source, *sources.values())):
-        parts = read_composition(spec)[0].values() if spec.endswith(FILES) else [_weighted_parts(spec)]
-        names |= {name: weight for part in parts for name, weight in part.items()}
-    for name in names:
+    for name in _parts_of(source, sources):
         try:
             if name.startswith(REMOTE):
                 from posterkit.rewards.remote import RemoteReward
@@ -203,12 +199,21 @@ def reach(source: str, sources: Mapping[str, str], timeout: float = 30.0) -> Non
 def models_of(source: str, sources: Mapping[str, str]) -> list[str]:
     """The models that a reward asks: language models, reward models, models with one score. Arguments as `reach`."""
     found = []
-    for name in dict.fromkeys(part for spec in (source, *sources.values()) for part in _parts_of(spec.strip())):
+    for name in _parts_of(source, sources):
         if name in (RULES, GENERIC, *PARTS) or name.startswith(REMOTE):
             continue
         if kind_of(name) in ("judge", "learned", "scored"):
             found.append(name)
     return found
+
+
+def _parts_of(source: str, sources: Mapping[str, str]) -> list[str]:
+    """The single rewards and models that are named, each once."""
+    names: dict[str, float] = {}
+    for spec in map(str.strip, (source, *sources.values())):
+        parts = read_composition(spec)[0].values() if spec.endswith(FILES) else [_weighted_parts(spec)]
+        names |= {name: weight for part in parts for name, weight in part.items()}
+    return list(names)
 
 
 def kind_of(source: str) -> str:
