@@ -32,6 +32,8 @@ SHEET = "contact_sheet.png"
 LOCK = ".posterkit.lock"  # in the output folder, held while a batch writes there
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # nothing more can be written
 ON_SHEET = 400  # posters; more become stamps
+Row = PosterRequest | BadRow
+Pending = Sequence[tuple[int, PosterPlan]]
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Reporter(Protocol):
 
 
 def run_local(
-    rows: Sequence[PosterRequest | BadRow],
+    rows: Sequence[Row],
     maker: PosterMaker,
     out: Path,
     reporter: Reporter,
@@ -122,7 +124,7 @@ def run_local(
 class _Run:
     """One run over the rows while it goes on."""
 
-    rows: Sequence[PosterRequest | BadRow]
+    rows: Sequence[Row]
     maker: PosterMaker
     out: Path
     reporter: Reporter
@@ -177,7 +179,7 @@ class _Run:
                 pending.append((index, plan))
         return pending
 
-    def _make(self, pending: Sequence[tuple[int, PosterPlan]]) -> None:
+    def _make(self, pending: Pending) -> None:
         with _until_interrupted(self.reporter) as interrupted:
             for group in _groups(pending, self.at_once):
                 if interrupted():
@@ -230,9 +232,7 @@ def _place(
     raise AssertionError
 
 
-def _plans(
-    rows: Sequence[PosterRequest | BadRow], maker: PosterMaker, seed: int
-) -> Iterator[PosterPlan | LedgerEntry]:
+def _plans(rows: Sequence[Row], maker: PosterMaker, seed: int) -> Iterator[PosterPlan | LedgerEntry]:
     families = {family_for(row.task).name: row.task for row in rows if isinstance(row, PosterRequest)}
     if len(families) > 1 and maker.settings.model not in (None, "mini"):
         raise ValueError(
@@ -250,7 +250,7 @@ def _plans(
             yield LedgerEntry(row.id, row.out, None, row.task, "failed", str(error))
 
 
-def _groups(pending: Sequence[tuple[int, PosterPlan]], at_once: int | None) -> Iterator[list[tuple[int, PosterPlan]]]:
+def _groups(pending: Pending, at_once: int | None) -> Iterator[list[tuple[int, PosterPlan]]]:
     """Rows that go through the pipeline together; text rows first, so that each model is loaded once."""
     groups: dict[Any, list[tuple[int, PosterPlan]]] = {}
     for index, plan in sorted(pending, key=lambda item: (item[1].request.task != TEXT, item[0])):
@@ -263,7 +263,7 @@ def _groups(pending: Sequence[tuple[int, PosterPlan]], at_once: int | None) -> I
 
 
 def _make(
-    group: Sequence[tuple[int, PosterPlan]], maker: PosterMaker, out: Path, at_once: int, files: Files
+    group: Pending, maker: PosterMaker, out: Path, at_once: int, files: Files
 ) -> Iterator[tuple[int, LedgerEntry]]:
     """Make and write a group; where the group fails its rows are tried one by one, poster by poster."""
     began = time.perf_counter()
@@ -310,9 +310,7 @@ def _in_the_way(target: Path, inputs: Collection[Path]) -> str | None:
     return None
 
 
-def _write_sheet(
-    done: Sequence[tuple[PosterRequest | BadRow, LedgerEntry]], out: Path, inputs: Collection[Path]
-) -> Path | None:
+def _write_sheet(done: Sequence[tuple[Row, LedgerEntry]], out: Path, inputs: Collection[Path]) -> Path | None:
     frames = [
         Frame(out / entry.out, Path(entry.out).stem, _under(entry, row, out), _files(replace(row, mask=None)))
         for row, entry in done[:ON_SHEET]

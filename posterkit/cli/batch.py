@@ -13,9 +13,8 @@ from posterkit.tasks import TASKS, parse_anchor
 
 def add_options(command: argparse.ArgumentParser) -> None:
     options.add_poster_options(command)
-    command.add_argument(
-        "source", type=Path, metavar="FOLDER_OR_MANIFEST", help="a folder of images, a JSONL or a CSV file"
-    )
+    source = "a folder of images, a JSONL or a CSV file"
+    command.add_argument("source", type=Path, metavar="FOLDER_OR_MANIFEST", help=source)
     command.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="the folder of the posters")
     command.add_argument("--task", default="", help="for rows that name none: " + ", ".join(TASKS))
     command.add_argument("--prompt", default="", help="for rows that have none")

@@ -24,18 +24,13 @@ def add_options(command: argparse.ArgumentParser) -> None:
     options.add_poster_options(command)
     command.add_argument("prompt", nargs="?", metavar="PROMPT", help="what to show; quoted parts are texts")
     command.add_argument("--from-image", type=Path, metavar="POSTER", help="make this poster again from its record")
-    command.add_argument(
-        "--expand", metavar="HOW",
-        help='enrich the prompt first: "rules", the URL of an OpenAI-compatible endpoint, or a local model folder',
-    )  # fmt: skip
+    how = 'enrich the prompt first: "rules", the URL of an OpenAI-compatible endpoint, or a local model folder'
+    command.add_argument("--expand", metavar="HOW", help=how)
     group = command.add_argument_group("a second look")
-    group.add_argument(
-        "--refine", type=whole(1, MOST_CANDIDATES), metavar="N",
-        help="redraw it by a critic's suggestions, at most N times, as long as the reward likes it better",
-    )  # fmt: skip
-    group.add_argument(
-        "--critic", metavar="SPEC", help="who suggests: rules (default), a folder or an endpoint of a model that sees"
-    )
+    rounds = "redraw it by a critic's suggestions, at most N times, as long as the reward likes it better"
+    group.add_argument("--refine", type=whole(1, MOST_CANDIDATES), metavar="N", help=rounds)
+    who = "who suggests: rules (default), a folder or an endpoint of a model that sees"
+    group.add_argument("--critic", metavar="SPEC", help=who)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 
 def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("loras", nargs="+", metavar="LORA", help="a file, a folder or a hub id, then *WEIGHT")
-    command.add_argument(
-        "--model", required=True, help="the base that they were trained on, a diffusers folder or hub id"
-    )
+    base = "the base that they were trained on, a diffusers folder or hub id"
+    command.add_argument("--model", required=True, help=base)
     command.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="for the merged LoRA")
 
 

@@ -16,9 +16,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("task", choices=TASKS, metavar="TASK", help=", ".join(TASKS))
     command.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="the reference images")
     command.add_argument("--prompt", default="", help="what to make; quoted parts are texts")
-    command.add_argument(
-        "--mask", type=Path, metavar="IMAGE", help="filling: white = make this; id_driven: black = the subject"
-    )
+    mask = "filling: white = make this; id_driven: black = the subject"
+    command.add_argument("--mask", type=Path, metavar="IMAGE", help=mask)
     options.add_anchor(command)
     options.add_preserve(command)
     options.refuse_refine(command)

@@ -25,7 +25,8 @@ from posterkit.sizing import contain
 LIMIT = 600.0  # seconds that a reward may take for one poster; a language model on a CPU takes minutes
 SEEN = (2048, 2048)  # pixels; rewards see no more detail
 
-DrawPosters = Callable[[Sequence[PreparedPoster]], Iterator[FinishedPoster | Exception]]
+Made = FinishedPoster | Exception  # a poster, or why there is none
+DrawPosters = Callable[[Sequence[PreparedPoster]], Iterator[Made]]
 
 
 class NoneScored(Exception):
@@ -66,9 +67,7 @@ class Scorer:
         self._pool.close()
 
 
-def draw_best(
-    posters: Sequence[PreparedPoster], draw: DrawPosters, scorer: Scorer
-) -> list[FinishedPoster | Exception]:
+def draw_best(posters: Sequence[PreparedPoster], draw: DrawPosters, scorer: Scorer) -> list[Made]:
     """Draw each poster from `best_of` seeds, its own and those after it, and keep the best; of equals the first.
 
     Posters are scored as the designer gets them: typeset texts are the same right ones on all candidates, and how
@@ -102,7 +101,7 @@ class _Choice:
     value: float = -1.0
     rows: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, poster: FinishedPoster | Exception, seed: int | None, scorer: Scorer) -> None:
+    def add(self, poster: Made, seed: int | None, scorer: Scorer) -> None:
         if isinstance(poster, Exception):
             self.rows.append({"seed": seed, "fault": error_line(poster)})
             return
@@ -111,7 +110,7 @@ class _Choice:
         if isinstance(result, RewardResult) and result.value > self.value:
             self.best, self.value = poster, result.value
 
-    def chosen(self, by: str) -> FinishedPoster | Exception:
+    def chosen(self, by: str) -> Made:
         if self.best is None:
             return NoneScored(f"none of {len(self.rows)} candidates could be scored: {self.rows[0]['fault']}")
         chosen = {"by": by, "seed": self.best.seed, "value": round(self.value, 4), "candidates": self.rows}

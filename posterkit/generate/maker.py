@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from posterkit.critic import Critic
-from posterkit.generate.choose import Scorer, draw_best
+from posterkit.generate.choose import Made, Scorer, draw_best
 from posterkit.generate.compose import finish
 from posterkit.generate.draw import PreparedPoster, draw_prepared, prepare
 from posterkit.generate.plan import RULES, Checkpoint, PosterPlan, Settings, find_checkpoint, make_plan
@@ -101,7 +101,7 @@ class PosterMaker:
 
     def make(
         self, plans: Sequence[PosterPlan], at_once: int | None = None, progress: Progress = _SILENT
-    ) -> list[FinishedPoster | Exception]:
+    ) -> list[Made]:
         """Make posters whose plans go together (`together`).
 
         Args:
@@ -114,7 +114,7 @@ class PosterMaker:
             Exception: the model cannot be loaded, or a call of the pipeline fails.
         """
         with self._making:
-            made: list[FinishedPoster | Exception] = [_prepared(plan) for plan in plans]  # type: ignore[misc]
+            made: list[Made] = [_prepared(plan) for plan in plans]  # type: ignore[misc]
             ready = [one for one in made if isinstance(one, PreparedPoster)]
             finished = iter(self._make(ready, at_once or posters_at_once(plans[0]), progress) if ready else ())
             return [next(finished) if isinstance(one, PreparedPoster) else one for one in made]
@@ -153,9 +153,7 @@ class PosterMaker:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _make(
-        self, posters: Sequence[PreparedPoster], at_once: int, progress: Progress
-    ) -> list[FinishedPoster | Exception]:
+    def _make(self, posters: Sequence[PreparedPoster], at_once: int, progress: Progress) -> list[Made]:
         """Draw, choose, refine."""
         plan, count = posters[0].plan, sum(poster.plan.best_of for poster in posters)
         request = plan.request
@@ -163,7 +161,7 @@ class PosterMaker:
         critic = self._open_critic() if request.refine else None
         pipe = self.pipeline(request.task)
 
-        def draw(some: Sequence[PreparedPoster]) -> Iterator[FinishedPoster | Exception]:
+        def draw(some: Sequence[PreparedPoster]) -> Iterator[Made]:
             for start in range(0, len(some), at_once):
                 part, before = some[start : start + at_once], start // at_once * plan.steps
                 on_step = partial(lambda before, done: progress.step(before + done), before)

@@ -244,14 +244,13 @@ def check_models(poster: Path, recorded: Settings, lora: str | None, asked: Mapp
 def _check_values(poster: Path, record: dict[str, Any]) -> None:
     """Raise ValueError where a record asks for what a manifest may not ask for."""
     row, model, settings = record["row"], record["model"], record["settings"]
-    faults = value_faults(row, {**REQUEST_VALUES, "lora": _TEXT, "expanded": _TEXT})
+    own = dict.fromkeys(("lora", "expanded", "segmenter", "upscaler"), _TEXT)
+    faults = value_faults(row, {**REQUEST_VALUES, **own, "native": _SWITCH, "draw_text": _SWITCH})
     if "chosen" in record:
         faults += value_faults({"seed": record["chosen"]["seed"]})
     faults += value_faults(model, dict.fromkeys(("name", "transformer", "lora"), _TEXT))
     faults += value_faults(settings, dict.fromkeys(("preset", "device", "dtype", "sampler"), _TEXT))
-    faults += value_faults(row, dict.fromkeys(("native", "draw_text"), _SWITCH))
     faults += value_faults(row.get("lettering") or {}, {**LETTERING_VALUES, "fonts": _FONTS, "marks": _MARKS})
-    faults += value_faults(row, dict.fromkeys(("segmenter", "upscaler"), _TEXT))
     if faults:
         raise ValueError(f"{poster}: its record: {'; '.join(faults)}")
 

@@ -24,8 +24,6 @@ def _distinct(palette: ColorScheme, count: int) -> list[RGB]:
 class Geometric:
     """Bauhaus tiles, or big circles, bars and triangles in balance."""
 
-    name = "geometric"
-
     def plan(self, rng: Random, palette: ColorScheme) -> Plan:
         colors = _distinct(palette, 4)
         kind = rng.choice(("tiles", "tiles", "shapes", "arches", "circles"))
@@ -103,8 +101,6 @@ class Geometric:
 class Aurora:
     """Soft lights that run into one another, or silky ribbons."""
 
-    name = "aurora"
-
     def plan(self, rng: Random, palette: ColorScheme) -> Plan:
         colors = _distinct(palette, 3)
         kind = rng.choice(("lights", "ribbons", "lights"))
@@ -139,8 +135,6 @@ class Aurora:
 
 class Music:
     """A record, sound bars, sound waves or a guitar."""
-
-    name = "music"
 
     def plan(self, rng: Random, palette: ColorScheme) -> Plan:
         colors = _distinct(palette, 4)
@@ -208,8 +202,6 @@ class Music:
 
 class Botanical:
     """A bouquet in a vase, a branch, one big flower, or a wreath of leaves."""
-
-    name = "botanical"
 
     def plan(self, rng: Random, palette: ColorScheme) -> Plan:
         colors = _distinct(palette, 4)

@@ -17,11 +17,8 @@ from posterkit.tasks import TASKS
 Slots = dict[str, Any]  # of a plan
 
 TITLES = {theme: tuple(titles.split(", ")) for theme, titles in read_table("titles")}
+SUBTITLES = TITLES.pop("subtitles")
 _THEMES = tuple(TITLES)
-SUBTITLES = (
-    "Open daily", "Join us", "Free entry", "All weekend", "New season", "Friday 8 pm", "Book now", "Since 1984",
-    "This Sunday", "Coming soon", "From 6 to 9", "Every day", "Live on stage", "Made with care", "Try it now",
-)  # fmt: skip
 STYLE_WORDS = {
     "flat": ("flat", "minimal", "flat"), "gradient": ("gradient", "soft"),
     "outlined": ("outlined", "cartoon"), "dotted": ("halftone", "retro"),

@@ -24,7 +24,6 @@ class _Tones(NamedTuple):
 class Food:
     """A cup of coffee, a pizza, an orange slice, a cupcake, an ice cream, a donut, cherries or a burger."""
 
-    name = "food"
     kinds = ("coffee", "pizza", "orange", "cupcake", "ice cream", "donut", "cherries", "burger", "pear")
 
     def plan(self, rng: Random, palette: ColorScheme) -> Plan:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from posterkit.synthetic.plans import read_table
+
 WIDE = 1.2  # width through height; on a wider poster a title stands best beside the subject
 Rect = tuple[float, float, float, float]  # x0, y0, x1, y1; of the canvas (0 to 1) or in pixels
 
@@ -28,21 +30,13 @@ class TitleLayout:
     where: str
 
 
-LAYOUTS = (
-    TitleLayout("top", (0.08, 0.065, 0.92, 0.25), "center", (0.1, 0.29, 0.9, 0.93), "at the top"),
-    TitleLayout("bottom", (0.08, 0.75, 0.92, 0.935), "center", (0.1, 0.07, 0.9, 0.71), "at the bottom"),
-    TitleLayout("middle", (0.1, 0.39, 0.9, 0.61), "center", (0.1, 0.1, 0.9, 0.9), "in the middle"),
-    TitleLayout("left", (0.07, 0.14, 0.44, 0.86), "left", (0.46, 0.1, 0.95, 0.9), "on the left"),
-    TitleLayout("right", (0.56, 0.14, 0.93, 0.86), "right", (0.05, 0.1, 0.54, 0.9), "on the right"),
-    TitleLayout("top left", (0.07, 0.065, 0.66, 0.29), "left", (0.24, 0.31, 0.95, 0.95), "in the top left corner"),
-    TitleLayout("top right", (0.34, 0.065, 0.93, 0.29), "right", (0.05, 0.31, 0.76, 0.95), "in the top right corner"),
-    TitleLayout(
-        "bottom left", (0.07, 0.72, 0.66, 0.935), "left", (0.24, 0.05, 0.95, 0.69), "in the bottom left corner"
-    ),
-    TitleLayout(
-        "bottom right", (0.34, 0.72, 0.93, 0.935), "right", (0.05, 0.05, 0.76, 0.69), "in the bottom right corner"
-    ),
-)
+def _layout(name: str, row: str) -> TitleLayout:
+    title, align, subject, where = row.split(" | ")
+    (a, b, c, d), (e, f, g, h) = (map(float, area.split()) for area in (title, subject))
+    return TitleLayout(name, (a, b, c, d), align, (e, f, g, h), where)
+
+
+LAYOUTS = tuple(_layout(*row) for row in read_table("layouts"))
 # a title in the middle stands on the art, so only calm art may take it
 CALM = ("aurora", "geometric", "sky", "space", "sea")
 PANELS = ("card", "arch", "circle", "inset")

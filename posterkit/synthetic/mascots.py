@@ -15,7 +15,6 @@ from posterkit.synthetic.plans import Plan
 class Mascot:
     """A round, square or egg-shaped animal or robot with ears, eyes and an accessory."""
 
-    name = "mascot"
     kinds = ("cat", "bear", "rabbit", "owl", "robot", "frog", "fox", "penguin")
     extras = ("scarf", "bow", "hat", "glasses", "none", "scarf", "hat")
 

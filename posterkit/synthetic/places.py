@@ -16,8 +16,6 @@ from posterkit.synthetic.scenery import closed, ground_colors, orb, orb_color, s
 class City:
     """A skyline in front of a big sun or moon."""
 
-    name = "city"
-
     def plan(self, rng: Random, palette: ColorScheme) -> Plan:
         hero = orb_color(rng, palette)
         ground = ground_colors(rng, palette, 2, not_like=hero)
@@ -88,8 +86,6 @@ class City:
 class Sea:
     """Waves with a sailboat, a lighthouse or a whale, under a sun or a moon."""
 
-    name = "sea"
-
     def plan(self, rng: Random, palette: ColorScheme) -> Plan:
         water = ground_colors(rng, palette, 4)
         light = orb_color(rng, palette, water[1])
@@ -149,8 +145,6 @@ class Sea:
 
 class Space:
     """Planets with rings and moons, or a rocket, among stars."""
-
-    name = "space"
 
     def plan(self, rng: Random, palette: ColorScheme) -> Plan:
         hero = palette.strong[int(rng.random() * min(2, len(palette.strong)))]

@@ -15,7 +15,6 @@ from posterkit.synthetic.plans import Plan
 class Product:
     """A bottle, can, jar, box, tube or lamp with a label."""
 
-    name = "product"
     kinds = ("bottle", "can", "jar", "box", "perfume", "lamp", "bottle")
 
     def plan(self, rng: Random, palette: ColorScheme) -> Plan:

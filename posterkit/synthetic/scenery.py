@@ -128,8 +128,6 @@ def pine(c: Canvas, x: float, y: float, size: float, color: RGB) -> None:
 class Sky:
     """A sun or a moon with clouds over hills."""
 
-    name = "sky"
-
     def plan(self, rng: Random, palette: ColorScheme) -> Plan:
         hero = orb_color(rng, palette)
         soft = max(palette.accents, key=luminance)
@@ -167,8 +165,6 @@ class Sky:
 
 class Mountains:
     """Layered mountains, some with snow, some with trees, under a sun or a moon."""
-
-    name = "mountains"
 
     def plan(self, rng: Random, palette: ColorScheme) -> Plan:
         ground = ground_colors(rng, palette, 3)

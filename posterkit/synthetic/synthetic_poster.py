@@ -37,10 +37,10 @@ from posterkit.synthetic.scenery import Mountains, Sky
 from posterkit.synthetic.title_text import TitleText, set_text
 
 SCENES: dict[str, Any] = {
-    scene.name: scene
-    for scene in (Sky(), Mountains(), City(), Sea(), Space(), Geometric(), Aurora(), Music(), Botanical())
-}
-SUBJECTS: dict[str, Any] = {subject.name: subject for subject in (Mascot(), Product(), Food())}
+    "sky": Sky(), "mountains": Mountains(), "city": City(), "sea": Sea(), "space": Space(), "geometric": Geometric(),
+    "aurora": Aurora(), "music": Music(), "botanical": Botanical(),
+}  # fmt: skip
+SUBJECTS: dict[str, Any] = {"mascot": Mascot(), "product": Product(), "food": Food()}
 THEMES = (*SCENES, *SUBJECTS)
 SUPERSAMPLE = 2
 
