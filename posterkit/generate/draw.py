@@ -78,9 +78,8 @@ def _image_arguments(requests: Sequence[PosterRequest]) -> dict[str, Any]:
     if first.task == "filling":
         call["mask_image"] = [request.mask_picture() for request in requests]
     if first.task == "extending":
-        call["anchor"] = [
-            request.anchor or (request.placed[:2] if request.placed else "center") for request in requests
-        ]
+        placed = [request.placed[:2] if request.placed else "center" for request in requests]
+        call["anchor"] = [request.anchor or at for request, at in zip(requests, placed, strict=True)]
     return call
 
 
@@ -95,9 +94,8 @@ def at_size(request: Request, size: Size) -> Request:
     box: Box = left, top, max(left + 1, round(x1 * x)), max(top + 1, round(y1 * y))
     pictures, mask = request.pictures(), request.mask_picture()
     pictures[0] = pictures[0].resize((box[2] - box[0], box[3] - box[1]), Image.Resampling.LANCZOS)
-    return replace(
-        request, size=size, images=pictures, mask=mask and _hole(mask, size), placed=box if request.placed else None
-    )
+    hole, placed = mask and _hole(mask, size), box if request.placed else None
+    return replace(request, size=size, images=pictures, mask=hole, placed=placed)
 
 
 def _hole(mask: Image.Image, size: Size, box: tuple[float, float, float, float] | None = None) -> Image.Image:
@@ -140,9 +138,8 @@ def prepare(plan: PosterPlan) -> PreparedPoster:
 
 def _prepared(plan: PosterPlan) -> PreparedPoster:
     request = plan.request
-    native = replace(
-        request, prompt=plan.words, expanded=None, size=plan.native, feedback=(), draft=None, strength=None
-    )
+    native = replace(request, prompt=plan.words, size=plan.native, feedback=())
+    native = replace(native, expanded=None, draft=None, strength=None)
     if not request.images:
         return PreparedPoster(plan, native)
     files = [image for image in request.images if isinstance(image, str | Path)]

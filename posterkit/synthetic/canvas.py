@@ -16,6 +16,7 @@ from posterkit.synthetic.palettes import RGB, mix
 STYLES = ("flat", "gradient", "outlined", "dotted")
 Points = np.ndarray  # float (n, 2)
 Outline = Points | Sequence[Sequence[float]]
+DrawMask = Callable[[ImageDraw.ImageDraw, float, float], None]  # at an offset
 _RAMP = Image.linear_gradient("L").crop((0, 0, 1, 256))
 _DOT_LUT = [max(0, min(255, (value - 128) * 8)) for value in range(256)]
 _ANGLES = np.linspace(0, 2 * math.pi, 48, endpoint=False)
@@ -94,9 +95,8 @@ def _unit_arc(start: float, end: float, n: int) -> Points:
 def rounded(x0: float, y0: float, x1: float, y1: float, r: float) -> Points:
     """A rectangle with round corners."""
     r = min(r, (x1 - x0) / 2, (y1 - y0) / 2)
-    return _CORNERS * r + np.repeat(
-        [[x1 - r, y0 + r], [x1 - r, y1 - r], [x0 + r, y1 - r], [x0 + r, y0 + r]], 7, axis=0
-    )
+    middles = [[x1 - r, y0 + r], [x1 - r, y1 - r], [x0 + r, y1 - r], [x0 + r, y0 + r]]
+    return _CORNERS * r + np.repeat(middles, 7, axis=0)
 
 
 _CORNERS = np.concatenate([_unit_arc(k * math.pi / 2, (k + 1) * math.pi / 2, 7) for k in (-1, 0, 1, 2)])
@@ -165,11 +165,8 @@ class Canvas:
         flat = points.ravel().tolist()
         self.draw.polygon(flat, fill=color)
         if shade and self.style in ("gradient", "dotted"):
-            x0, y0 = points.min(axis=0)
-            x1, y1 = points.max(axis=0)
-            self._shade(
-                (x0, y0, x1, y1), color, lambda d, dx, dy: d.polygon((points - (dx, dy)).ravel().tolist(), 255)
-            )
+            box = (*points.min(axis=0), *points.max(axis=0))
+            self._shade(box, color, lambda d, dx, dy: d.polygon((points - (dx, dy)).ravel().tolist(), 255))
         if outline and self.style == "outlined":
             self.draw.line(flat + flat[:4], fill=self.ink, width=self.line, joint="curve")
 
@@ -219,10 +216,9 @@ class Canvas:
         x1, y1 = min(self.w, int(x + rx) + 1), min(self.h, int(y + ry) + 1)
         if x1 <= x0 or y1 <= y0:
             return
-        to_glow = (31.5 / rx, 31.5 / ry)
-        box = ((x0 - x) * to_glow[0] + 32, (y0 - y) * to_glow[1] + 32, (x1 - x) * to_glow[0] + 32,
-               (y1 - y) * to_glow[1] + 32)  # fmt: skip
-        box = (max(0.0, box[0]), max(0.0, box[1]), min(64.0, box[2]), min(64.0, box[3]))
+        left, right = ((side - x) * (31.5 / rx) + 32 for side in (x0, x1))
+        top, bottom = ((side - y) * (31.5 / ry) + 32 for side in (y0, y1))
+        box = (max(0.0, left), max(0.0, top), min(64.0, right), min(64.0, bottom))
         mask = _glow(strength).resize((x1 - x0, y1 - y0), Image.Resampling.BILINEAR, box=box)
         self.image.paste(color, (x0, y0, x1, y1), mask)
 
@@ -240,12 +236,7 @@ class Canvas:
         """The picture reduced by the supersampling factor: uint8 `(H, W, 3)`."""
         return np.asarray(self.image.reduce(factor))
 
-    def _shade(
-        self,
-        box: tuple[float, float, float, float],
-        color: RGB,
-        draw_mask: Callable[[ImageDraw.ImageDraw, float, float], None],
-    ) -> None:
+    def _shade(self, box: Sequence[float], color: RGB, draw_mask: DrawMask) -> None:
         x0, y0 = max(0, int(box[0])), max(0, int(box[1]))
         x1, y1 = min(self.w, int(box[2]) + 1), min(self.h, int(box[3]) + 1)
         if (x1 - x0) * (y1 - y0) < 0.008 * self.s**2 or x1 <= x0 or y1 <= y0:
@@ -256,7 +247,6 @@ class Canvas:
         if self.style == "dotted":
             dots = _dots(self.w, self.h, self.s * 0.042).crop((x0, y0, x1, y1))
             tone = ImageChops.add(tone, dots, 2.4, 0).point(_DOT_LUT)
-            share = 0.3
-        else:
-            share = 0.45
-        self.image.paste(mix(color, self.ink, share), (x0, y0), ImageChops.multiply(mask, tone))
+        self.image.paste(
+            mix(color, self.ink, 0.3 if self.style == "dotted" else 0.45), (x0, y0), ImageChops.multiply(mask, tone)
+        )

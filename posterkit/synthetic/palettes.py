@@ -19,9 +19,8 @@ NAMES = tuple(COLORS)
 # grounds of a subject by itself
 NEUTRALS = ((244, 242, 238), (228, 228, 230), (206, 208, 212), (236, 226, 212), (60, 62, 70), (250, 250, 250))
 
-_LINEAR = np.where(
-    np.arange(256) <= 10, np.arange(256) / 255 / 12.92, ((np.arange(256) / 255 + 0.055) / 1.055) ** 2.4
-).astype(np.float32)
+_LEVEL = np.arange(256) / 255
+_LINEAR = np.where(_LEVEL <= 0.04, _LEVEL / 12.92, ((_LEVEL + 0.055) / 1.055) ** 2.4).astype(np.float32)
 _XYZ = [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
 _TO_XYZ = (np.array(_XYZ) / [[0.95047], [1.0], [1.08883]]).astype(np.float32)  # each row by the D65 white point
 

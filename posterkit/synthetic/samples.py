@@ -256,9 +256,7 @@ def _wireframe(poster: SyntheticPoster, size: Size) -> np.ndarray:
         if poster.panel == "circle":
             draw.ellipse(area, fill=shade)
         elif poster.panel == "arch":
-            draw.rounded_rectangle(
-                area, radius=(area[2] - area[0]) / 2, fill=shade, corners=(True, True, False, False)
-            )
+            draw.rounded_rectangle(area, (area[2] - area[0]) / 2, shade, corners=(True, True, False, False))
         else:
             draw.rectangle(area, fill=shade)
     draw.rounded_rectangle(rendering.subject, radius=radius, fill=(176, 176, 176))

@@ -14,9 +14,8 @@ from posterkit.synthetic.plans import Plan, pick
 
 def ground_colors(rng: Random, palette: ColorScheme, layers: int, *, not_like: RGB | None = None) -> list[RGB]:
     """Colours from far to near: an accent that sinks into the background with distance."""
-    pool = [
-        c for c in palette.accents if distance(c, palette.bg) > 22 and (not_like is None or distance(c, not_like) > 20)
-    ]
+    pool = [c for c in palette.accents if distance(c, palette.bg) > 22]
+    pool = [c for c in pool if not_like is None or distance(c, not_like) > 20]
     near = pick(rng, pool) if pool else palette.ink
     far = mix(near, palette.bg, 0.62)
     return [mix(far, near, n / max(1, layers - 1)) for n in range(layers)]
@@ -99,10 +98,8 @@ def ridge(
         light = mix(color, (255, 255, 255), 0.14)
         side = np.array([[0, 0], [-0.42, 0.52], [-0.2, 0.5], [-0.3, 0.8], [-0.1, 0.72], [0.02, 1.0], [0.06, 0.5]])
         if snow:
-            cap = np.array(
-                [[0, 0], [0.3, 0.375], [0.15, 0.32], [0.06, 0.43], [-0.07, 0.3], [-0.17, 0.4], [-0.26, 0.325]]
-            )
-            c.polygon(cap * (size, size) + (px, py), snow, shade=False)
+            cap = [[0, 0], [0.3, 0.375], [0.15, 0.32], [0.06, 0.43], [-0.07, 0.3], [-0.17, 0.4], [-0.26, 0.325]]
+            c.polygon(np.array(cap) * (size, size) + (px, py), snow, shade=False)
         elif c.style != "outlined":
             keep = side * (size, size) + (px, py)
             keep[:, 1] = np.minimum(keep[:, 1], base)

@@ -109,9 +109,8 @@ def draw_poster(rng: Random, **fixed: Any) -> SyntheticPoster:
     if lettering and fixed.get("words"):
         while len(lettering.title.split()) != fixed["words"]:
             lettering = replace(lettering, title=captions.draw_title(rng, theme))
-    return SyntheticPoster(
-        theme, plan, palette, inner, style, layout, panel, backdrop, pose, lettering, _mood(rng, palette, theme, style)
-    )
+    mood = _mood(rng, palette, theme, style)
+    return SyntheticPoster(theme, plan, palette, inner, style, layout, panel, backdrop, pose, lettering, mood)
 
 
 def _draw_layout(rng: Random, theme: str, panel: str | None, aspect: float) -> TitleLayout:
@@ -246,10 +245,8 @@ def content_of(rng: Random, poster: SyntheticPoster, colors: bool = True) -> str
 
 def clause_of(rng: Random, poster: SyntheticPoster, place: bool = True) -> str:
     """A poster's title and its place, in words."""
-    text = poster.lettering
-    return captions.title_clause(
-        rng, text.title if text else None, bool(text and text.subtitle), poster.layout.where, place
-    )
+    title, small = (poster.lettering.title, bool(poster.lettering.subtitle)) if poster.lettering else (None, False)
+    return captions.title_clause(rng, title, small, poster.layout.where, place)
 
 
 def draw_art(rng: Random, size: tuple[int, int]) -> tuple[np.ndarray, str, str]:

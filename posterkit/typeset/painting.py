@@ -151,11 +151,10 @@ def _signal(
 def _colored(item: PlacedText, ink: Ink, background: Image.Image, signal: Color | None) -> PlacedText:
     if item.button is not None:
         fill = signal or ink.text
+        behind = np.asarray([fill], np.uint8)
         # the label takes whichever of the poster's neutrals reads better on the button
-        label = max(
-            (ink.tint, ink.text, *ink.neutrals), key=lambda color: contrast(color, np.asarray([fill], np.uint8))
-        )
-        return replace(item, color=label, button_color=fill, contrast=contrast(label, np.asarray([fill], np.uint8)))
+        label = max((ink.tint, ink.text, *ink.neutrals), key=lambda color: contrast(color, behind))
+        return replace(item, color=label, button_color=fill, contrast=contrast(label, behind))
     color = ink.title if item.role == "title" else ink.text
     worst = min(contrast(color, sample(background, box)) for box in item.line_boxes())
     return replace(item, color=color, contrast=worst)

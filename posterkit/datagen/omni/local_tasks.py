@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from random import Random
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from posterkit.datagen.omni.cutouts import (
-    Cutout,
     background_of,
     cut_subject,
     cut_text,
@@ -25,7 +23,6 @@ from posterkit.datagen.omni.portraits import portrait
 from posterkit.datagen.omni.posters import CannotBuild, SourcePoster, TaskInputs, seed_of
 from posterkit.datagen.omni.rearrangement import rearranged
 from posterkit.datagen.prompts import language_of, without_text_sentences
-from posterkit.pipelines.segmenters import Box
 from posterkit.prompts import in_quotes, quotes
 from posterkit.sizing import Size, fit_area
 from posterkit.tasks import BLANK
@@ -75,9 +72,8 @@ def filling(poster: SourcePoster, rng: Random, painter: Painter) -> TaskInputs:
         if HOLE[0] <= hole.mean() <= HOLE[1]:
             break
     else:
-        raise CannotBuild(
-            "nothing to erase", f"no subject, text or area is {HOLE[0]:.0%} to {HOLE[1]:.0%} of the poster"
-        )
+        found = f"no subject, text or area is {HOLE[0]:.0%} to {HOLE[1]:.0%} of the poster"
+        raise CannotBuild("nothing to erase", found)
     reference = poster.pixels.copy()
     reference[hole] = BLANK  # so that nobody can read the answer off the reference
     mask = np.where(hole, 255, 0).astype(np.uint8)
@@ -124,27 +120,19 @@ def rescaling(poster: SourcePoster, rng: Random, painter: Painter) -> TaskInputs
     aspect = rng.choice([other for other in ASPECTS if abs(math.log(other / here)) > APART])
     size = fit_area((round(1000 * aspect), 1000), Size(*poster.picture.size).area)
     ground = background_of(poster, painter, seed_of(poster.name))
-    texts = poster.texts or ()
-    places = rearranged(
-        Size(*poster.picture.size), size, [one.box for one in poster.subjects], [text.box for text in texts], rng
-    )
+    texts, old = poster.texts or (), Size(*poster.picture.size)
+    places = rearranged(old, size, [one.box for one in poster.subjects], [text.box for text in texts], rng)
     canvas = reshaped(ground, size, painter, rng.getrandbits(31))
     for number, box in enumerate(places.subjects):
         paste(canvas, cut_subject(poster, number), box)
-    cuts = [cut_text(poster, text.box, ground) for text in texts]
-    canvas = _with_texts(canvas, cuts, places.texts)
-    return TaskInputs(
-        [np.asarray(canvas)], _scene(poster) if rng.random() < 0.5 else None, how="rearranged", painted=True
-    )
-
-
-def _with_texts(canvas: Image.Image, cuts: Sequence[Cutout], boxes: Sequence[Box]) -> Image.Image:
-    for cut, box in zip(cuts, boxes, strict=True):
+    cuts = [(cut_text(poster, text.box, ground), box) for text, box in zip(texts, places.texts, strict=True)]
+    for cut, box in cuts:
         if cut.ink:
             canvas = veiled(canvas, [box], cut.ink)
-    for cut, box in zip(cuts, boxes, strict=True):
+    for cut, box in cuts:
         paste(canvas, cut, box)
-    return canvas
+    words = _scene(poster) if rng.random() < 0.5 else None
+    return TaskInputs([np.asarray(canvas)], words, how="rearranged", painted=True)
 
 
 def id_driven(poster: SourcePoster, rng: Random, painter: Painter) -> TaskInputs:

@@ -128,9 +128,8 @@ class PosterOmniPainter:
     def __call__(self, picture: Image.Image, hole: np.ndarray, prompt: str, seed: int) -> Image.Image:
         size = fit_area(picture.size, self.pipe.config["native_area"])
         small, mask = _reduced(picture, hole, size)
-        request = PosterRequest(
-            prompt, task="filling", images=[small], mask=mask, size=size, steps=self.steps, seed=seed
-        )
+        about = {"size": size, "steps": self.steps, "seed": seed}
+        request = PosterRequest(prompt, task="filling", images=[small], mask=mask, **about)
         made = draw(self.pipe, [request], preserve=False).images[0]
         return _kept(_enlarged(made, picture.size), picture, hole)
 
@@ -151,10 +150,8 @@ class InpaintingPainter:
         from posterkit.pipelines.presets import hardware
 
         self.name, self.steps = Path(folder).name, steps
-        kind = index.get("_class_name")
-        own = (
-            getattr(diffusers, kind, None) if isinstance(kind, str) and ("Inpaint" in kind or "Fill" in kind) else None
-        )
+        kind = str(index.get("_class_name"))
+        own = getattr(diffusers, kind, None) if "Inpaint" in kind or "Fill" in kind else None
         opener: Any = own or diffusers.AutoPipelineForInpainting
         try:
             pipe = opener.from_pretrained(folder, use_safetensors=True)
