@@ -138,8 +138,9 @@ def prepare(plan: PosterPlan) -> PreparedPoster:
 
 def _prepared(plan: PosterPlan) -> PreparedPoster:
     request = plan.request
-    native = replace(request, prompt=plan.words, size=plan.native, feedback=())
-    native = replace(native, expanded=None, draft=None, strength=None)
+    native = replace(
+        request, prompt=plan.words, expanded=None, size=plan.native, feedback=(), draft=None, strength=None
+    )
     if not request.images:
         return PreparedPoster(plan, native)
     files = [image for image in request.images if isinstance(image, str | Path)]

@@ -31,8 +31,12 @@ class Progress(Protocol):
     def step(self, done: int) -> None: ...
 
 
-class _Silent(Progress):
-    """Shows nothing."""
+class _Silent:
+    def begin(self, words: str, total: int) -> None:
+        pass
+
+    def step(self, done: int) -> None:
+        pass
 
 
 _SILENT = _Silent()

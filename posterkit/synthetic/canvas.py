@@ -247,6 +247,5 @@ class Canvas:
         if self.style == "dotted":
             dots = _dots(self.w, self.h, self.s * 0.042).crop((x0, y0, x1, y1))
             tone = ImageChops.add(tone, dots, 2.4, 0).point(_DOT_LUT)
-        self.image.paste(
-            mix(color, self.ink, 0.3 if self.style == "dotted" else 0.45), (x0, y0), ImageChops.multiply(mask, tone)
-        )
+        shade = mix(color, self.ink, 0.3 if self.style == "dotted" else 0.45)
+        self.image.paste(shade, (x0, y0), ImageChops.multiply(mask, tone))
