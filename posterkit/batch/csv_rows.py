@@ -37,13 +37,8 @@ def read_csv(lines: Sequence[str], name: str) -> Iterator[tuple[str, dict[str, A
                 columns = [cell.strip().lower() for cell in cells]
                 continue
             where = f"{name}:{rows.line_num}"
-            if len(cells) > len(columns):
-                yield (
-                    where,
-                    BadRow(where, f"{len(cells)} cells under {len(columns)} columns; quote a cell with a comma"),
-                )
-            else:
-                yield where, _row(columns, cells)
+            many = f"{len(cells)} cells under {len(columns)} columns; quote a cell with a comma"
+            yield where, BadRow(where, many) if len(cells) > len(columns) else _row(columns, cells)
     except csv.Error as error:
         where = f"{name}:{rows.line_num}"
         yield where, BadRow(where, f"not CSV: {error}")

@@ -11,7 +11,7 @@ from PIL import Image
 from posterkit.generate.draw import PreparedPoster
 from posterkit.generate.enlarge import enlarge
 from posterkit.generate.obstacles import find_obstacles, find_subject
-from posterkit.generate.plan import SPELLS_FROM, PosterPlan
+from posterkit.generate.plan import SPELLS_FROM
 from posterkit.generate.record import FinishedPoster, record_of
 from posterkit.layout import Box, Obstacle
 from posterkit.pipelines.keep import keep_pixels, seam_width
@@ -34,7 +34,9 @@ def finish(poster: PreparedPoster, drawing: Image.Image, parameters: dict[str, A
     if plan.brief is not None:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            avoid = find_obstacles(image) if _has_things_to_avoid(plan) else []
+            # pictures of the user's have faces and lettering, and so has what a model draws that could letter a poster
+            has_obstacles = plan.request.images or plan.checkpoint.native_area >= SPELLS_FROM
+            avoid = find_obstacles(image) if has_obstacles else []
             own = poster.things and poster.things.getchannel("A").getbbox()
             avoid += [Obstacle(Box(*own), "subject")] if own else find_subject(image)
             lettered = typeset(image, plan.brief, avoid=avoid, **plan.type)
@@ -43,11 +45,6 @@ def finish(poster: PreparedPoster, drawing: Image.Image, parameters: dict[str, A
     boxes = None if lettered is None else lettered.boxes
     record = record_of(plan, drawing.size, resampler, parameters, boxes, poster.depth)
     return FinishedPoster(plan.request, image, record, drawing, poster.request.seed or 0, lettered, notes)
-
-
-def _has_things_to_avoid(plan: PosterPlan) -> bool:
-    """The user's own pictures have faces and lettering, and what a model draws that could letter a poster."""
-    return bool(plan.request.images) or plan.checkpoint.native_area >= SPELLS_FROM
 
 
 def paste_kept(drawn: Image.Image, canvas: Image.Image, region: Image.Image) -> Image.Image:

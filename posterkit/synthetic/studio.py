@@ -15,10 +15,11 @@ from PIL import Image, ImageChops, ImageFilter
 
 from posterkit.prompts import COLORS
 from posterkit.prompts.scene import Scene
+from posterkit.schema import Box
 from posterkit.synthetic.backdrops import BACKDROPS, draw_backdrop, plan_backdrop
 from posterkit.synthetic.canvas import Canvas
 from posterkit.synthetic.contents import STYLES
-from posterkit.synthetic.layouts import LAYOUTS, WIDE, subject_area
+from posterkit.synthetic.layouts import LAYOUTS, WIDE, Rect, subject_area
 from posterkit.synthetic.palettes import DESIGNED, RGB, ColorScheme, distance, draw_palette, mix
 
 _LARGEST = 2.0  # times its own pixels; more would show them
@@ -87,20 +88,20 @@ def studio_scene(
     return Studio(ground, shadows, whole, enlarged)
 
 
-def _area(scene: Scene, lettered: bool, size: tuple[int, int]) -> tuple[float, float, float, float]:
+def _area(scene: Scene, lettered: bool, size: tuple[int, int]) -> Rect:
     beside = "left" if size[0] > WIDE * size[1] else "top"  # where the title of a wide poster stands, and of others
     name = {"left": "right", "right": "left", "top": "bottom"}.get(scene.place or "", beside if lettered else "middle")
     return subject_area(next(layout for layout in LAYOUTS if layout.name == name), *size)
 
 
-def _side_by_side(
-    things: Sequence[Image.Image], area: tuple[float, float, float, float]
-) -> list[tuple[Image.Image, tuple[int, int]]]:
+def _side_by_side(things: Sequence[Image.Image], area: Rect) -> list[tuple[Image.Image, tuple[int, int]]]:
     """Things of one height beside each other, their feet on one line at the lower edge of the area."""
     x0, y0, x1, y1 = area
     gaps = _GAP * (x1 - x0) * (len(things) - 1)
     shapes = [thing.width / thing.height for thing in things]
-    height = min((x1 - x0 - gaps) / sum(shapes), 0.94 * (y1 - y0), *map(_tallest, things))
+    # how high a thing may stand before it shows its pixels, or looks soft
+    tallest = [(_SOFT if max(thing.size) > _PHOTOGRAPHED else _LARGEST) * thing.height for thing in things]
+    height = min((x1 - x0 - gaps) / sum(shapes), 0.94 * (y1 - y0), *tallest)
     x = (x0 + x1 - gaps - height * sum(shapes)) / 2
     # a small one stands lower than centred
     foot = min(y1 - 0.03 * (y1 - y0), (y0 + y1 + height) / 2 + 0.1 * (y1 - y0))
@@ -111,11 +112,6 @@ def _side_by_side(
         placed.append((scaled, (round(x), round(foot - height))))
         x += height * shape + _GAP * (x1 - x0)
     return placed
-
-
-def _tallest(thing: Image.Image) -> float:
-    """How high a thing may stand before it shows its pixels, or looks soft."""
-    return (_SOFT if max(thing.size) > _PHOTOGRAPHED else _LARGEST) * thing.height
 
 
 def _main_colors(things: Image.Image) -> list[RGB]:
@@ -139,13 +135,7 @@ def _palette(rng: Random, scene: Scene, colors: Sequence[RGB]) -> ColorScheme:
 
 
 def _ground(
-    rng: Random,
-    scene: Scene,
-    palette: ColorScheme,
-    body: RGB,
-    box: tuple[int, int, int, int],
-    size: tuple[int, int],
-    framed: bool,
+    rng: Random, scene: Scene, palette: ColorScheme, body: RGB, box: Box, size: tuple[int, int], framed: bool
 ) -> Image.Image:
     named = tuple(noun for _, noun in scene.details if noun in BACKDROPS)
     plan = plan_backdrop(rng, palette, {"body": body}, named[:1] or (_FRAMED if framed else _ALONE))

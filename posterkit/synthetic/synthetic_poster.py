@@ -96,13 +96,16 @@ def draw_poster(rng: Random, **fixed: Any) -> SyntheticPoster:
     style = fixed.get("style") or STYLES[int(rng.random() * 1.6 * len(STYLES)) % len(STYLES)]
     panel = fixed["panel"] if "panel" in fixed else (pick(rng, PANELS) if rng.random() < 0.3 else None)
     layout = fixed.get("layout") or _draw_layout(rng, theme, panel, fixed.get("aspect", 1.0))
-    inner = fixed.get("inner") or (_inner_palette(rng, palette) if panel else palette)
+    inner = fixed.get("inner") or palette
+    if panel and not fixed.get("inner"):
+        pool = [c for c in palette.accents if distance(c, palette.bg) > 24] or list(palette.accents)
+        inner = palette.with_background(pick(rng, pool))
     text = fixed.get("text", rng.random() < 0.67)
     plan = fixed.get("plan") or (SCENES.get(theme) or SUBJECTS[theme]).plan(rng, inner)
     backdrop = plan_backdrop(rng, inner, plan) if theme in SUBJECTS else None
     pose = draw_pose(rng)
     pose = replace(pose, light=0.0, turn=pose.turn * 0.4)
-    lettering = _draw_lettering(rng, theme, layout) if text else None
+    lettering = _draw_lettering(rng, theme) if text else None
     if lettering and layout.name in ("left", "right"):  # a narrow column takes short words only
         while max(len(word) for word in lettering.title.split()) > 5:
             lettering = replace(lettering, title=captions.draw_title(rng, pick(rng, THEMES)))
@@ -126,12 +129,7 @@ def _draw_layout(rng: Random, theme: str, panel: str | None, aspect: float) -> T
         return layout
 
 
-def _inner_palette(rng: Random, palette: ColorScheme) -> ColorScheme:
-    pool = [c for c in palette.accents if distance(c, palette.bg) > 24] or list(palette.accents)
-    return palette.with_background(pick(rng, pool))
-
-
-def _draw_lettering(rng: Random, theme: str, layout: TitleLayout) -> TitleText:
+def _draw_lettering(rng: Random, theme: str) -> TitleText:
     subtitle = pick(rng, captions.SUBTITLES) if rng.random() < 0.45 else None
     # fonts are chosen out of 64 steps, so that few sizes of few fonts fill the cache
     font, small_font = int(rng.random() * 64) / 64, int(rng.random() * 64) / 64

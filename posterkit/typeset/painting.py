@@ -76,7 +76,8 @@ def painted(
     background, underlays = with_underlays(picture, list(groups.values()))
     canvas = background.copy()
     last = groups[max(groups)].ink
-    signal = _signal(placed, last, background, picture, [*brand[2:3], *brand[:1], *named], bool(brand))
+    button = next(iter((*brand[2:3], *brand[:1])), None)
+    signal = parse_color(button) if button else _signal(placed, last, background, picture, named)
     rules: _Rules = []
     for rule in layout.rules:
         x0, y0, wide, high = (round(side) for side in (rule.x0, rule.y0, max(1, rule.width), max(1, rule.height)))
@@ -133,16 +134,9 @@ def _groups(
 
 
 def _signal(
-    placed: Sequence[PlacedText],
-    ink: Ink,
-    background: Image.Image,
-    picture: Image.Image,
-    named: Sequence[str],
-    brand: bool,
+    placed: Sequence[PlacedText], ink: Ink, background: Image.Image, picture: Image.Image, named: Sequence[str]
 ) -> Color | None:
     """The colour of the button and of the accent bar."""
-    if brand:
-        return parse_color(named[0])
     grounds = [item.button for item in placed if item.button] or [item.box for item in placed]
     pixels = [sample(background, box) for box in grounds]
     return signal_color(picture, named, ink.tint, np.concatenate(pixels))

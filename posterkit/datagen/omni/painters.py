@@ -23,17 +23,15 @@ DRAWS_FROM = 256 * 256  # native pixels; a model that paints fewer draws nothing
 
 
 class Painter(Protocol):
-    """Fills holes; what lies outside a hole stays as it is, byte for byte."""
+    """Fills holes; what lies outside a hole stays as it is, byte for byte.
 
-    @property
-    def name(self) -> str:
-        """What records call it."""
-        ...
+    Attributes:
+        name: what records call it.
+        draws: it is a model that can draw what a prompt describes, and not only continue its surroundings.
+    """
 
-    @property
-    def draws(self) -> bool:
-        """Whether it is a model that can draw what a prompt describes, and not only continue its surroundings."""
-        ...
+    name: str
+    draws: bool
 
     def __call__(self, picture: Image.Image, hole: np.ndarray, prompt: str, seed: int) -> Image.Image:
         """The picture with its hole filled.

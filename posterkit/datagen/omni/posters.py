@@ -146,7 +146,8 @@ def open_source(path: str | Path, licence: str, heldout: int) -> FolderSource | 
             raise ValueError(f'{path}: the set holds no sample of task "text"; finished posters are of that task')
         digest = hashlib.sha256(repr(rows).encode()).hexdigest()[:16]
         return SetSource(path, tuple(str(row.get("id")) for row in rows), digest)
-    return FolderSource(path, list_pictures(path), licence, heldout)
+    names = list_pictures(path)
+    return FolderSource(path, names, fingerprint(path, names), licence, heldout)
 
 
 @dataclass(frozen=True)
@@ -158,12 +159,9 @@ class FolderSource:
 
     path: Path
     names: tuple[str, ...]
+    fingerprint: str
     licence: str
     heldout: int
-
-    @property
-    def fingerprint(self) -> str:
-        return fingerprint(self.path, self.names)
 
     def read(self, number: int) -> SourcePoster:
         """One poster; OSError or ValueError where it cannot be read."""
