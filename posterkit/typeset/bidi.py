@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import groupby
 
 # digits in groups, as a telephone number is written: one number, which nobody reads group by group from the right
 _PHONE = re.compile(r"(?<![\w+])(?:\+\d|\(?0\d)(?:[ ()./-]{0,2}\d){5,14}(?!\w)")
+_DIRECTED = ("L", "R", "EN", "AN")
 
 
 def visual_runs(text: str, rtl: bool) -> list[tuple[int, str, int]]:
@@ -15,21 +17,16 @@ def visual_runs(text: str, rtl: bool) -> list[tuple[int, str, int]]:
     UAX #9, rule L2. A telephone number counts as one word from left to right, as if it stood in an isolate.
     """
     levels = bidi_levels(text, rtl)
-    runs: list[tuple[int, int, int]] = []
-    for i, level in enumerate(levels):
-        if runs and runs[-1][2] == level:
-            runs[-1] = (runs[-1][0], i + 1, level)
-        else:
-            runs.append((i, i + 1, level))
+    runs: list[tuple[int, str, int]] = []
+    start = 0
+    for level, alike in groupby(levels):
+        end = start + len(list(alike))
+        runs.append((start, text[start:end], level))
+        start = end
     for threshold in range(max(levels, default=0), 0, -1):
-        i = 0
-        while i < len(runs):
-            j = i
-            while j < len(runs) and runs[j][2] >= threshold:
-                j += 1
-            runs[i:j] = runs[i:j][::-1]
-            i = max(j, i + 1)
-    return [(start, text[start:end], level) for start, end, level in runs]
+        parts = [(turned, list(part)) for turned, part in groupby(runs, lambda run: run[2] >= threshold)]  # noqa: B023
+        runs = [run for turned, part in parts for run in (reversed(part) if turned else part)]
+    return runs
 
 
 def bidi_levels(text: str, rtl: bool) -> list[int]:
@@ -42,30 +39,17 @@ def bidi_levels(text: str, rtl: bool) -> list[int]:
     for number in _PHONE.finditer(text):
         kinds[number.start() : number.end()] = ["L"] * len(number[0])
     kinds = _weak(kinds, side)
-    i = 0
-    while i < len(kinds):  # N1, N2: neutrals take the direction of both sides if they agree, else the paragraph's
-        if kinds[i] in "LR" or kinds[i] in ("EN", "AN"):
-            i += 1
-            continue
-        j = i
-        while j < len(kinds) and kinds[j] not in ("L", "R", "EN", "AN"):
-            j += 1
-        before = side if i == 0 else ("L" if kinds[i - 1] == "L" else "R")
-        after = side if j == len(kinds) else ("L" if kinds[j] == "L" else "R")
-        kinds[i:j] = [before if before == after else side] * (j - i)
-        i = j
-    levels = [base + _step(kind, base) for kind in kinds]
-    for i in range(len(text) - 1, -1, -1):  # L1: spaces at the line's end stand at the paragraph's level
-        if not text[i].isspace():
-            break
-        levels[i] = base
-    return levels
-
-
-def _step(kind: str, base: int) -> int:
-    if base == 0:
-        return {"L": 0, "R": 1}.get(kind, 2)
-    return 0 if kind == "R" else 1
+    # N1, N2: neutrals take the direction of both sides if they agree, else the paragraph's; numbers count as R
+    groups = [list(alike) for _, alike in groupby(kinds, lambda kind: kind in _DIRECTED)]
+    ends = [side, *("L" if kind == "L" else "R" for group in groups for kind in (group[0], group[-1])), side]
+    resolved: list[str] = []
+    for n, group in enumerate(groups):
+        before, after = ends[2 * n], ends[2 * n + 3]
+        resolved += group if group[0] in _DIRECTED else [before if before == after else side] * len(group)
+    steps = ({"L": 0, "R": 1}, {"R": 0, "L": 1})[base]  # I1, I2
+    levels = [base + steps.get(kind, 1 if rtl else 2) for kind in resolved]
+    end = len(text.rstrip())  # L1: spaces at the line's end stand at the paragraph's level
+    return levels[:end] + [base] * (len(text) - end)
 
 
 def _weak(kinds: list[str], side: str) -> list[str]:
