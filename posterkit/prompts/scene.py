@@ -17,22 +17,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from typing import Literal, NamedTuple
 
+from posterkit.documents import table_lines
 from posterkit.prompts.vocabulary import COLOR_WORDS, COLORS, MOODS, STYLES, Vocabulary, read_table
 
 Detail = tuple[str | None, str]
-_STYLE_OF = {
-    "minimal": "flat", "flat": "flat", "swiss": "flat", "bauhaus": "flat", "geometric": "flat", "gradient": "gradient",
-    "outlined": "outlined", "cartoon": "outlined", "hand-drawn": "outlined", "halftone": "halftone",
-    "retro": "halftone", "pop art": "halftone", "watercolor": "gradient", "cyberpunk": "gradient",
-}  # fmt: skip
-_MOOD_OF = {"dramatic": "bold", "mysterious": "dark", "romantic": "warm", "nostalgic": "warm", "energetic": "bold",
-            "festive": "playful"}  # fmt: skip
-# what stands for a subject that nothing is kin to, by mood
-_ABSTRACT = {"calm": "lights", "dreamy": "lights", "dark": "rings", "bold": "shapes", "playful": "circles",
-             "bright": "circles", "warm": "ribbons", "cool": "ribbons", "elegant": "ribbons",
-             "fresh": "circles"}  # fmt: skip
+_TABLES = dict(line.split(": ") for line in table_lines(Path(__file__).with_suffix(".txt")))
+_STYLE_OF, _MOOD_OF, _ABSTRACT, _DARKER, _LIGHTER, _NAMES = (
+    dict(pair.split(" = ") for pair in _TABLES[name].split(", "))
+    for name in ("style", "mood", "abstract", "darker", "lighter", "named")
+)
 _BACKGROUND = re.compile(
     r"\b(?:back(?:ground|drop)|sky|hintergrund\w*|grund|himmel\w*|fond|ciel|arrière-plan|fondo|cielo|фон\w*|неб\w+)\b"
     r"|背景|天空|底色|夜空|空の|空|地色",
@@ -50,8 +46,6 @@ _LIGHT = re.compile(
     r"light|pale|pastel|hell|pastell|zart|clair|pâle|clar|pálid|светл|бледн|нежн|浅|淡|薄|ライト|パステル",
     re.IGNORECASE,
 )
-_DARKER = {"blue": "navy", "orange": "brown", "yellow": "brown", "pink": "purple", "beige": "brown", "white": "gray"}
-_LIGHTER = {"red": "pink", "brown": "beige", "navy": "blue", "black": "gray", "orange": "beige"}
 _AFTER = re.compile(
     r"\s*(foncé\w*|sombre|profond\w*|clair\w*|pâle|oscur\w*|profund\w*|medianoche|clar[oa]s?|pálid\w*|pastel)\b",
     re.IGNORECASE,
@@ -184,11 +178,6 @@ def _own_details(words: str) -> Iterator[Detail]:
             color = None
     if color:
         yield color, ""
-
-
-_NAMES = {"bars": "sound bars", "rings": "rings of sound", "lights": "soft lights", "tiles": "geometric tiles",
-          "shapes": "geometric shapes", "coffee": "a cup of coffee", "pizza": "a slice of pizza",
-          "fruit": "a slice of fruit"}  # fmt: skip
 
 
 def _named(subject: str) -> str:

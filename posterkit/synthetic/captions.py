@@ -19,10 +19,6 @@ Slots = dict[str, Any]  # of a plan
 TITLES = {theme: tuple(titles.split(", ")) for theme, titles in read_table("titles")}
 SUBTITLES = TITLES.pop("subtitles")
 _THEMES = tuple(TITLES)
-STYLE_WORDS = {
-    "flat": ("flat", "minimal", "flat"), "gradient": ("gradient", "soft"),
-    "outlined": ("outlined", "cartoon"), "dotted": ("halftone", "retro"),
-}  # fmt: skip
 MOODS = ("calm", "bold", "playful", "dreamy", "dark", "bright", "warm", "cool", "elegant", "fresh")
 _MENTIONED = {"clouds": 1, "snow": 1, "trees": 0.7, "windows": 0.6, "core": 1, "belly": 0.4}  # how often, where drawn
 _ORBS = ("sun", "moon", "crescent moon", "striped sun")
@@ -31,12 +27,10 @@ PHRASES, BACKDROP_PHRASES = (
     {key: tuple(phrase.replace("+", " ") for phrase in phrases.split(" | ")) for key, phrases in read_table(name)}
     for name in ("phrases", "backdrops")
 )
-PANEL_PHRASES = {"card": "in a framed picture", "arch": "in an arch window", "circle": "in a round window",
-                 "inset": "inside a border"}  # fmt: skip
-FOOD_NAMES = {
-    "coffee": "a cup of coffee", "pizza": "a slice of pizza", "orange": "a slice of fruit", "cupcake": "a cupcake",
-    "ice cream": "an ice cream", "donut": "a donut", "cherries": "cherries", "burger": "a burger", "pear": "a pear",
-}  # fmt: skip
+_STYLES, PANEL_PHRASES, FOOD_NAMES = (
+    dict(pair.split(" = ") for pair in pairs.split(", ")) for _, pairs in read_table("names")
+)
+STYLE_WORDS = {style: words.split() for style, words in _STYLES.items()}
 _SENTENCES = {use: forms.split(" | ") for use, forms in read_table("sentences")}
 WITH_SMALL = (" and a small line", " with a small line")
 NO_TEXT = ("no text", "no text, empty space {where}")
