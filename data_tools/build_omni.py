@@ -89,37 +89,26 @@ def main() -> FlowResult:
 
 if __name__ == "__main__":
     options = ToolParser(__doc__)
-    options.add_argument("input", help='a folder of posters, a set of task "text", or "synthetic"')
-    options.add_argument(
-        "--count", type=positive_int, metavar="N", help="samples (default: each poster once a task, or 2000 synthetic)"
-    )
-    options.add_argument("--size", type=size, metavar="WxH", help="of synthetic targets (default 512x768)")
-    options.add_argument("--tasks", nargs="+", default=list(TASKS), metavar="TASK", help="default: all six")
-    options.add_argument(
-        "--heldout",
-        type=one_in,
-        default=20,
-        metavar="N",
-        help="every N-th sample or about one poster in N; 0: none (default 20)",
-    )
-    options.add_argument("--licence", default="unknown", help="SPDX name of the posters' licence, for the rows")
-    options.add_argument(
-        "--segmenter", default="rules", metavar="WHO", help="who finds subjects: rules (default), or a SAM-2 folder"
-    )
-    options.add_argument(
-        "--painter", default="mini", metavar="WHO",
+    add = options.add_argument
+    # fmt: off
+    add("input", help='a folder of posters, a set of task "text", or "synthetic"')
+    add("--count", type=positive_int, metavar="N",
+        help="samples (default: each poster once a task, or 2000 synthetic)")
+    add("--size", type=size, metavar="WxH", help="of synthetic targets (default 512x768)")
+    add("--tasks", nargs="+", default=list(TASKS), metavar="TASK", help="default: all six")
+    add("--heldout", type=one_in, default=20, metavar="N",
+        help="every N-th sample or about one poster in N; 0: none (default 20)")
+    add("--licence", default="unknown", help="SPDX name of the posters' licence, for the rows")
+    add("--segmenter", default="rules", metavar="WHO", help="who finds subjects: rules (default), or a SAM-2 folder")
+    add("--painter", default="mini", metavar="WHO",
         help="who paints over what is taken off: mini (default), a Qwen-Image-Edit or diffusers inpainting folder, or "
-        "none (colours and texture of the rim, no model: quick)",
-    )  # fmt: skip
-    options.add_argument(
-        "--steps", type=positive_int, metavar="N", help="of the painter (default: the checkpoint's own)"
-    )
-    options.add_argument(
-        "--judge", default="rules", metavar="WHO",
-        help="who reads texts and writes captions where a poster has none: rules (default), a URL, or a folder",
-    )  # fmt: skip
-    options.add_argument("--judge-model", metavar="NAME", help="the model's name at the endpoint")
-    options.add_argument("--answers", metavar="DIR", help="keeps a model's answers; none is asked for twice")
-    options.add_argument("--device", metavar="NAME", help="where models run (default: the best there is)")
+             "none (colours and texture of the rim, no model: quick)")
+    add("--steps", type=positive_int, metavar="N", help="of the painter (default: the checkpoint's own)")
+    add("--judge", default="rules", metavar="WHO",
+        help="who reads texts and writes captions where a poster has none: rules (default), a URL, or a folder")
+    add("--judge-model", metavar="NAME", help="the model's name at the endpoint")
+    add("--answers", metavar="DIR", help="keeps a model's answers; none is asked for twice")
+    add("--device", metavar="NAME", help="where models run (default: the best there is)")
+    # fmt: on
     ARGS = options.parse_args()
     run_tool(main, ARGS.debug)

@@ -43,17 +43,13 @@ if __name__ == "__main__":
     options.add_argument("--count", type=positive_int, default=2000, metavar="N", help="prompts (default 2000)")
     options.add_argument("--languages", nargs="+", choices=LANGUAGES, default=list(LANGUAGES), help="default en zh")
     options.add_argument("--themes", nargs="+", choices=THEMES, default=list(THEMES), help="default: all six")
-    options.add_argument(
-        "--heldout", type=one_in, default=20, metavar="N", help="about one of N pairs of entity and style (default 20)"
-    )
-    options.add_argument(
-        "--writer", default="rules", metavar="WHO",
-        help="rules (default), the URL of an OpenAI-compatible endpoint, or a language model's folder or hub id",
-    )  # fmt: skip
+    pairs = "about one of N pairs of entity and style (default 20)"
+    options.add_argument("--heldout", type=one_in, default=20, metavar="N", help=pairs)
+    who = "rules (default), the URL of an OpenAI-compatible endpoint, or a language model's folder or hub id"
+    options.add_argument("--writer", default="rules", metavar="WHO", help=who)
     options.add_argument("--writer-model", metavar="NAME", help="the writer's name at the endpoint")
     options.add_argument("--device", default="cpu", help="where a local writer runs (default cpu)")
-    options.add_argument(
-        "--threads", type=positive_int, default=1, metavar="N", help="prompts that wait for a writer at once"
-    )
+    waiting = "prompts that wait for a writer at once"
+    options.add_argument("--threads", type=positive_int, default=1, metavar="N", help=waiting)
     ARGS = options.parse_args()
     run_tool(main, ARGS.debug)

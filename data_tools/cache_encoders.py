@@ -22,6 +22,7 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
+from posterkit.arguments import typed
 from posterkit.datagen.command_line import positive_int, run_tool
 from posterkit.datasets import PosterDataset
 from posterkit.datasets.file_index import FileIndex
@@ -85,38 +86,32 @@ def main(given: argparse.Namespace) -> int:
 FAULTS = (CANNOT_READ, CANNOT)
 
 
-def part(text: str) -> tuple[int, int]:
-    number, slash, of = text.partition("/")
-    if not (slash and number.isdecimal() and of.isdecimal() and int(number) < int(of)):
-        raise argparse.ArgumentTypeError(f"must be I/N with I from 0 to N - 1, such as 0/2; found {text!r}")
+def _part(text: str) -> tuple[int, int]:
+    number, _, of = text.partition("/")
     return int(number), int(of)
 
 
+part = typed(_part, "I/N with I from 0 to N - 1, such as 0/2", lambda value: 0 <= value[0] < value[1])
+
 if __name__ == "__main__":
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("input", type=Path, metavar="SET", help="the set's folder, or its index file")
-    options.add_argument("--out", type=Path, required=True, metavar="DIR", help="where caches lie, one folder a model")
-    options.add_argument("--model", metavar="M", help="a FLUX.1 or Qwen-Image-Edit folder or hub id (default: mini)")
-    options.add_argument(
-        "--keep", choices=KEEPS, default="states",
-        help="what frozen text encoders say (default), or token ids for a stage that runs or trains them",
-    )  # fmt: skip
-    options.add_argument(
-        "--area",
-        type=positive_int,
-        metavar="PX",
-        help="pixels of a poster, as data.area (default: the checkpoint's own)",
-    )
-    options.add_argument("--tasks", nargs="+", metavar="TASK", help="only samples of these")
-    options.add_argument("--drop-stale", action="store_true", help="delete what other models of this family left here")
-    options.add_argument("--part", type=part, default=(0, 1), metavar="I/N", help="this is process I of N (from 0)")
-    options.add_argument(
-        "--shard", type=positive_int, default=512, metavar="N", help="samples in a file (default 512)"
-    )
-    options.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1 (default: the best there is)")
-    options.add_argument(
-        "--dtype", choices=DTYPES, default="float32", help="of the text encoders (default float32; bfloat16 is half)"
-    )
+    add = options.add_argument
+    # fmt: off
+    add("input", type=Path, metavar="SET", help="the set's folder, or its index file")
+    add("--out", type=Path, required=True, metavar="DIR", help="where caches lie, one folder a model")
+    add("--model", metavar="M", help="a FLUX.1 or Qwen-Image-Edit folder or hub id (default: mini)")
+    add("--keep", choices=KEEPS, default="states",
+        help="what frozen text encoders say (default), or token ids for a stage that runs or trains them")
+    add("--area", type=positive_int, metavar="PX",
+        help="pixels of a poster, as data.area (default: the checkpoint's own)")
+    add("--tasks", nargs="+", metavar="TASK", help="only samples of these")
+    add("--drop-stale", action="store_true", help="delete what other models of this family left here")
+    add("--part", type=part, default=(0, 1), metavar="I/N", help="this is process I of N (from 0)")
+    add("--shard", type=positive_int, default=512, metavar="N", help="samples in a file (default 512)")
+    add("--device", metavar="D", help="cpu, cuda, cuda:1 (default: the best there is)")
+    add("--dtype", choices=DTYPES, default="float32",
+        help="of the text encoders (default float32; bfloat16 is half)")
+    # fmt: on
     options.add_argument("--debug", action="store_true", help="show tracebacks")
     given = options.parse_args()
     run_tool(partial(main, given), given.debug)

@@ -45,16 +45,10 @@ def main() -> FlowResult:
 
 if __name__ == "__main__":
     options = CandidateOptions(__doc__, candidates=5, gates=(0.8, 0.5))
-    options.add_argument(
-        "--ranker", metavar="FOLDER", help="of a CLIP-like model (HPSv2, PickScore) that ranks instead of the judge"
-    )
-    options.add_argument(
-        "--gap", type=float, default=0.025, metavar="G", help="best and worst lie further apart (default 0.025)"
-    )
-    options.add_argument(
-        "--unedited",
-        action="store_true",
-        help="a second pair of each prompt, whose rejected side is the input as it was",
-    )
+    add = options.add_argument
+    add("--ranker", metavar="FOLDER", help="of a CLIP-like model (HPSv2, PickScore) that ranks instead of the judge")
+    add("--gap", type=float, default=0.025, metavar="G", help="best and worst lie further apart (default 0.025)")
+    unedited = "a second pair of each prompt, whose rejected side is the input as it was"
+    add("--unedited", action="store_true", help=unedited)
     ARGS = options.parse_args()
     run_tool(main, ARGS.debug)

@@ -114,9 +114,8 @@ def main() -> FlowResult:
 if __name__ == "__main__":
     options = ToolParser(__doc__)
     options.add_argument("input", help='a folder of photos, or "synthetic"')
-    options.add_argument(
-        "--count", type=positive_int, metavar="N", help="samples (default: the photos, or 2000 synthetic)"
-    )
+    count = "samples (default: the photos, or 2000 synthetic)"
+    options.add_argument("--count", type=positive_int, metavar="N", help=count)
     options.add_argument("--size", type=size, default=Size(512, 512), metavar="WxH", help="default 512x512")
     options.add_argument("--scripts", nargs="+", choices=SCRIPTS, default=["latin"], help="default latin")
     options.add_argument("--words", nargs="+", type=Path, default=[], metavar="FILE", help="word lists of your own")

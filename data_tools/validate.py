@@ -18,9 +18,8 @@ if __name__ == "__main__":
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("input", type=Path, metavar="SET", help="the set's folder, or its index file")
     options.add_argument("--batch-size", type=positive_int, metavar="B", help="name sizes that fill no batch of B")
-    options.add_argument(
-        "--workers", type=positive_int, default=os.cpu_count() or 1, metavar="N", help="default: one a core"
-    )
+    cores = os.cpu_count() or 1
+    options.add_argument("--workers", type=positive_int, default=cores, metavar="N", help="default: one a core")
     given = options.parse_args()
 
     def main() -> int:

@@ -109,6 +109,13 @@ def as_rgb(image: Image.Image, background: str = "white") -> Image.Image:
     return _flatten(_to_rgb(_upright(image), profile), background)
 
 
+def reduced(image: Image.Image, side: int) -> Image.Image:
+    """An RGB copy whose longer side is at most `side` pixels; it is never enlarged."""
+    picture = image.convert("RGB")
+    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return picture
+
+
 def read_cutout(path: str | Path) -> Image.Image | None:
     """A picture with its transparency, mode RGBA; None where none of it is more than half transparent.
 

@@ -14,13 +14,14 @@ from PIL import Image
 from posterkit.generate.draft import with_draft
 from posterkit.generate.metadata import source_depth
 from posterkit.generate.plan import PosterPlan, native_box
+from posterkit.image_io import reduced
 from posterkit.schema import Box, PosterRequest, picture_of
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS, TEXT, place
 
 Request = TypeVar("Request", bound=PosterRequest)
 
-REFERENCE = (2048, 2048)  # pixels; no model takes a larger reference
+REFERENCE = 2048  # pixels a side; no model takes a larger reference
 
 
 def draw(pipe: Any, requests: Sequence[PosterRequest], seeds: Sequence[int] | None = None, **options: Any) -> Any:
@@ -151,7 +152,7 @@ def _prepared(plan: PosterPlan) -> PreparedPoster:
         return _in_studio(plan, native, depth)
     images, mask = request.pictures(), request.mask_picture()
     if plan.box is None:
-        images = [_reduced(image) for image in images]
+        images = [reduced(image, REFERENCE) for image in images]
         return PreparedPoster(plan, replace(native, images=images), depth=depth)
     x0, y0, x1, y1 = plan.box
     if request.task == "extending" and x1 - x0 > images[0].width:  # see `enlarged_photo`
@@ -183,13 +184,6 @@ def _in_studio(plan: PosterPlan, native: PosterRequest, depth: int) -> PreparedP
     if plan.draft and plan.draft.sketch is None:
         request = replace(request, draft=small, strength=plan.draft.strength)
     return PreparedPoster(plan, request, shadows=studio.shadows, things=studio.things, depth=depth)
-
-
-def _reduced(image: Image.Image) -> Image.Image:
-    if max(image.size) > max(REFERENCE):
-        image = image.copy()  # it may be the caller's
-        image.thumbnail(REFERENCE, Image.Resampling.LANCZOS)
-    return image
 
 
 def _at_native_scale(

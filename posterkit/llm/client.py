@@ -16,15 +16,6 @@ class AnswerError(OSError):
     """A model or a server gave no usable answer; the message is one line that names it and says why."""
 
 
-def reduced(image: Image.Image, side: int) -> Image.Image:
-    """An RGB copy whose longer side is at most `side` pixels; it is never enlarged."""
-    picture = image.convert("RGB")
-    if max(picture.size) > side:
-        picture = picture.copy()
-        picture.thumbnail((side, side), Image.Resampling.LANCZOS)
-    return picture
-
-
 class LanguageModel(Protocol):
     """A model that answers a question in words."""
 

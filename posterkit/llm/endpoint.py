@@ -9,7 +9,8 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from posterkit.llm.client import IMAGE_SIDE, AnswerError, Images, Schema, reduced
+from posterkit.image_io import reduced
+from posterkit.llm.client import IMAGE_SIDE, AnswerError, Images, Schema
 from posterkit.llm.http import JsonClient, RequestRefused
 from posterkit.messages import one_line
 

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from PIL import Image
 
-from posterkit.llm.client import IMAGE_SIDE, AnswerError, Images, Schema, reduced
+from posterkit.image_io import reduced
+from posterkit.llm.client import IMAGE_SIDE, AnswerError, Images, Schema
 from posterkit.messages import error_line
 
 _OF_TOKENS = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids")  # of a processor, (1, L) each

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from posterkit.llm.client import reduced
+from posterkit.image_io import reduced
 from posterkit.metrics.appearance import Appearance, ramp
 from posterkit.metrics.arrangement import OTHER
 from posterkit.metrics.color import border_color, srgb_to_lab
