@@ -57,11 +57,11 @@ class Files:
     def write(self, poster: FinishedPoster, path: Path, made_as: str) -> list[str]:
         """Write them; notes on those that are left out since another file has their name."""
         poster.save(path, self.dpi)
-        others = {path.with_suffix(ending) for ending in self.also} - {path}
-        notes = [f"{other} is another row's result; it is not written beside this poster"
-                 for other in sorted(others & self.results)]  # fmt: skip
-        for other in self.beside(path):
-            if is_foreign(other) or record_id(other) not in (None, made_as):
+        notes = []
+        for other in (path.with_suffix(ending) for ending in self.also if ending != path.suffix):
+            if other in self.results:
+                notes.append(f"{other} is another row's result; it is not written beside this poster")
+            elif is_foreign(other) or record_id(other) not in (None, made_as):
                 notes.append(f"{other} is there already and is another file; it is left as it is")
             else:
                 poster.save(other, self.dpi)

@@ -159,27 +159,24 @@ def render_text(
     """
     number = count or rng.choices((1, 2, 3), (5, 3, 2))[0]
     light = luminance(np.asarray(picture)[::EVERY, ::EVERY])
-    placed: list[Instance] = []
-    colors: list[tuple[RGB, str]] = []
+    placed: list[tuple[Instance, RGB, str]] = []
     for attempt in range(number * _TRIES):
         if len(placed) == number:
             break
         least = 1 + (CONTRAST - 1) * (1 - attempt / (number * _TRIES))  # a busy photograph takes what it can get
         instance = _instance(Size(*picture.size), rng, rng.choice(wordings), faces)
-        if instance is None or any(box_overlap(instance.box, other.box) for other in placed):
+        if instance is None or any(box_overlap(instance.box, other.box) for other, _, _ in placed):
             continue
-        found = _color(light, instance, rng, least)
-        if found:
-            placed.append(instance)
-            colors.append(found)
+        if found := _color(light, instance, rng, least):
+            placed.append((instance, *found))
     if not placed:
         raise ValueError(f"{name}: no text found a place on a picture of {Size(*picture.size)}")
     canvas = picture.copy()
     texts: list[DrawnText] = []
     clauses: list[str] = []
     regions: list[Region] = []
-    largest = max(instance.size for instance in placed)
-    for instance, (color, said) in zip(placed, colors, strict=True):
+    largest = max(instance.size for instance, _, _ in placed)
+    for instance, color, said in placed:
         ink, (x, y), lines = instance.draw(align=instance.column / 2)
         canvas.paste(color, (x, y), ink)
         box = (x, y, x + ink.width, y + ink.height)

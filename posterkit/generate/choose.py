@@ -38,12 +38,9 @@ class Scorer:
 
     A judge that `posterkit bench judge` measured and found over its bounds is a warning.
 
-    Args:
-        tasks: that the posters are of.
-
     Raises:
-        ValueError, OSError: there is no such reward, it weighs nothing for a task, or nobody answers where it is
-            served.
+        ValueError, OSError: there is no such reward, it weighs nothing for one of the tasks, or nobody answers where
+            it is served.
     """
 
     def __init__(self, settings: Settings, tasks: Collection[str]) -> None:

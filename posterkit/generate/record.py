@@ -144,7 +144,6 @@ def write_png(image: Image.Image, path: str | Path, record: dict[str, Any] | Non
 
     Args:
         image: mode RGB.
-        path: the final file.
         record: JSON-able; `info` prints it and `generate --from-image` draws from it. None for what is no poster.
     """
     path = Path(path)

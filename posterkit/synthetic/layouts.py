@@ -16,10 +16,7 @@ class TitleLayout:
     """Where the title and the subject stand, as shares of the canvas.
 
     Attributes:
-        name: names the arrangement.
-        title: the title's area.
-        align: "left", "center" or "right" within it.
-        subject: the main motif's area.
+        align: "left", "center" or "right" within the title's area.
         where: the title's place in words.
     """
 

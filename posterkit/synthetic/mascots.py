@@ -53,7 +53,7 @@ class Mascot:
         if plan["spots"]:
             for x, y, q in ((-0.42, 0.3, 0.1), (0.45, 0.42, 0.08), (0.4, 0.15, 0.06)):
                 c.detail(f, ellipse(x * rx / 0.7, y, q), mix(body, dark, 0.22))
-        self._face(c, plan, f, pose, second, third, dark, white)
+        self._face(c, plan, f, pose, (second, third, dark, white))
         self._extra(c, plan, f, rx, ry, third, dark)
 
     def _ears(self, c: Canvas, plan: Plan, f: Axes, rx: float, ry: float, body: RGB, second: RGB, third: RGB) -> None:
@@ -83,10 +83,8 @@ class Mascot:
             for side in (-1, 1):
                 c.part(f, rounded(side * rx - 0.1, -0.12, side * rx + 0.1, 0.22, 0.06), second)
 
-    def _face(
-        self, c: Canvas, plan: Plan, f: Axes, pose: Pose, second: RGB, third: RGB, dark: RGB, white: RGB
-    ) -> None:
-        kind, eye = plan["kind"], plan["eye"]
+    def _face(self, c: Canvas, plan: Plan, f: Axes, pose: Pose, tones: tuple[RGB, RGB, RGB, RGB]) -> None:
+        kind, eye, (second, third, dark, white) = plan["kind"], plan["eye"], tones
         gap, y = _eyes(plan)
         if kind == "robot":
             c.detail(f, rounded(-0.5, -0.36, 0.5, 0.16, 0.14), dark)

@@ -55,11 +55,8 @@ class SyntheticPoster:
         palette: what is drawn outside the panel; its first colour is the background.
         inner: what the picture is drawn with; equal to `palette` where there is no panel.
         style: one of `canvas.STYLES`.
-        layout: the arrangement.
         panel: one of `PANELS`, or None for a picture to the edge.
         backdrop: what stands behind a subject; None for scenes.
-        pose: how a subject is shown.
-        lettering: the texts, or None.
     """
 
     theme: str

@@ -27,7 +27,6 @@ class TypeJob:
 
     Attributes:
         brief: with its texts as they are set.
-        style: the pairing of faces.
         extra: the user's own faces.
         given: the layout of the user's boxes; None where the planner places the texts.
         align, archetype: what the planner keeps to.

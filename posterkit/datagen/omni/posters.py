@@ -103,12 +103,7 @@ class PosterTask:
 
 @dataclass(frozen=True)
 class PosterTasks:
-    """Each poster once for each task, then over again with other random numbers.
-
-    Args:
-        source: where posters are.
-        tasks: names.
-    """
+    """Each poster once for each task, then over again with other random numbers."""
 
     source: FolderSource | SetSource
     tasks: tuple[str, ...]
