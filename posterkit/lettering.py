@@ -18,6 +18,8 @@ LAYOUTS = (
     "top-and-bottom", "swiss", "bottom-stack", "bottom-center", "top-stack", "top-center", "marquee", "framed",
     "left-column", "right-column", "free-area",
 )  # fmt: skip
+PLANNERS = ("archetypes", "grammar", "retrieval", "llm", "cot")
+_ASKS = ("llm", "cot")  # planners that ask a language model
 _MARK = re.compile(rf"\s*@({'|'.join(ROLES)}|text):", re.IGNORECASE)
 _SIDE = re.compile(r"\s*(\d{1,6}(?:\.\d{1,3})?)\s*(%?)\s*")
 
@@ -39,6 +41,8 @@ class Lettering:
         align: left, center or right.
         layout: an arrangement, one of `LAYOUTS`.
         boxes: x0, y0, x1, y1 per text, in pixels of the poster or in per cent ("12.5%").
+        planner: what places the texts, one of `PLANNERS`; behind llm and cot, a colon and the model's address.
+        plan: a plan as JSON (`posterkit.layout.json_form`): the texts stand where it says.
     """
 
     style: str | None = None
@@ -49,6 +53,8 @@ class Lettering:
     align: str | None = None
     layout: str | None = None
     boxes: tuple[BoxSides, ...] = ()
+    planner: str | None = None
+    plan: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("fonts", "colors", "roles"):
@@ -70,8 +76,10 @@ class Lettering:
         found = [_unknown("style", self.style, STYLES), _unknown("layout", self.layout, LAYOUTS)]
         found += [_unknown("align", self.align, ALIGNS)]
         found += [_unknown("role", role, (*ROLES, AUTO)) for role in self.roles]
-        if self.boxes and self.layout:
-            found.append("boxes say where the texts stand, and so does layout; give one of them")
+        found += [planner_fault(self.planner)] if self.planner else []
+        placing = [name for name in ("boxes", "layout", "plan", "planner") if getattr(self, name)]
+        if len(placing) > 1:
+            found.append(f"{placing[0]} says where the texts stand, and so does {placing[1]}; give one of them")
         return [fault for fault in found if fault]
 
     def roles_of(self, texts: Sequence[str]) -> list[str]:
@@ -93,6 +101,19 @@ class Lettering:
                 f"{len(self.boxes)} boxes for {len(texts)} texts ({_shown(texts)}); give one box per text"
             )
         return [tuple(_pixels(side, size[i % 2]) for i, side in enumerate(box)) for box in self.boxes]
+
+
+def planner_fault(spec: str) -> str | None:
+    """Why a planner's name says no planner; no model is opened."""
+    name, _, model = spec.partition(":")
+    if fault := _unknown("planner", name, PLANNERS):
+        return fault
+    if name in _ASKS and not model:
+        return (
+            f"planner {name} needs a model: {name}:URL of an OpenAI-compatible endpoint, {name}:FOLDER of a local "
+            f"model, or {name}:ANSWERS.jsonl"
+        )
+    return f"planner {name} takes no model; {' and '.join(_ASKS)} do" if model and name not in _ASKS else None
 
 
 def unmarked(texts: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]]:
@@ -176,6 +197,8 @@ LETTERING_VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "roles": (_are(lambda role: role in (*ROLES, AUTO)), f"a list of {', '.join(ROLES)} or {AUTO}, one per text"),
     "align": _one_of(ALIGNS),
     "layout": _one_of(LAYOUTS),
+    "planner": (_is_word, f"one of {', '.join(PLANNERS)}"),
+    "plan": (_is_word, "a plan's file"),
     "boxes": (
         _are(lambda box: isinstance(box, list) and len(box) == 4 and all(map(_is_side, box))),
         'a list of [x0, y0, x1, y1], one per text, in pixels or per cent ("12.5%")',

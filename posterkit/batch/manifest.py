@@ -13,6 +13,7 @@ from posterkit.batch.csv_rows import read_csv
 from posterkit.batch.folder import read_folder
 from posterkit.batch.rows import BadRow, checked
 from posterkit.documents import read_json, read_lines, read_text
+from posterkit.layout.json_form import layout_from_json, layout_to_json
 from posterkit.lettering import LETTERING_VALUES, Lettering
 from posterkit.messages import one_line
 from posterkit.pipelines.registry import resolve
@@ -141,7 +142,13 @@ def _lora(value: str | None, base: Path) -> str | None:
 def _lettering(row: dict[str, Any], base: Path) -> Lettering:
     """How a row's texts are set; its font files count from the manifest's folder."""
     fonts = [str(base / font) if (base / font).is_file() else font for font in row.get("fonts", ())]
-    given = {name: row[name] for name in ("style", "colors", "roles", "align", "layout", "boxes") if name in row}
+    names = ("style", "colors", "roles", "align", "layout", "boxes", "planner")
+    given = {name: row[name] for name in names if name in row}
+    if "plan" in row:  # a file that counts from the manifest's folder, kept as what it says
+        path = base / row["plan"]
+        if not path.is_file():
+            raise ValueError(f"{path}: there is no such plan")
+        given["plan"] = layout_to_json(layout_from_json(read_text(path), str(path)))
     return Lettering(fonts=tuple(fonts), **given)
 
 

@@ -18,12 +18,12 @@ class BadRow:
 
 
 def _with_common(request: PosterRequest, common: PosterRequest) -> Lettering:
-    """A row's lettering, and what holds for all rows where it says nothing; roles and boxes go with the texts."""
+    """A row's lettering, and what holds for all rows where it says nothing; roles, boxes and plan go with texts."""
     own, shared = request.lettering, common.lettering
     if request.texts != common.texts:
-        shared = replace(shared, roles=(), boxes=())
-    if own.boxes or own.layout:
-        shared = replace(shared, boxes=(), layout=None)
+        shared = replace(shared, roles=(), boxes=(), plan=None)
+    if own.boxes or own.layout or own.planner or own.plan:
+        shared = replace(shared, boxes=(), layout=None, planner=None, plan=None)
     return replace(
         own, **{field.name: getattr(own, field.name) or getattr(shared, field.name) for field in fields(own)}
     )

@@ -1,4 +1,4 @@
-"""`posterkit bench judge JUDGE`: how far suggestive pictures, captions and grounds move a judge."""
+"""`posterkit bench judge JUDGE`: how far suggestive pictures, captions and grounds move a judge; and `bench layout`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from posterkit.arguments import LineParser, whole
+from posterkit.cli import bench_layout
 
 TRACKS = ("pictures", "captions", "grounds")
 SPLITS = ("all", "train", "heldout")
@@ -30,10 +31,14 @@ def add_options(command: argparse.ArgumentParser) -> None:
     add("--device", help="where a local model runs (default: the best there is)")
     add("--threads", type=whole(1, 64), default=2, metavar="N", help="rows at a time (default 2)")
     # fmt: on
+    what = "Planners on drawn requests with true subjects; or PKU PosterLayout's predictions, scored."
+    bench_layout.add_options(benches.add_parser("layout", help=what, description=what))
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the bench, print its figures; exit code 1 where a row has no answer."""
+    if args.bench == "layout":
+        return bench_layout.run(args)
     from posterkit.cli.progress import Counting
     from posterkit.evaluation.judge_bench import JudgeBench
     from posterkit.evaluation.judges import open_judge

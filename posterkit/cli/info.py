@@ -54,7 +54,8 @@ def _again(path: Path, row: dict[str, Any]) -> list[str]:
     boxes = [",".join(str(side) for side in box) for box in how.get("boxes", ())]
     texts = [f"@{marks[text]}:{text}" if text in marks else text for text in row["texts"]]
     said = {"text": texts, "role": how.get("roles", ()), "font": fonts, "color": how.get("colors", ()), "box": boxes}
-    said |= {name: [how[name]] for name in ("style", "align", "layout") if name in how}
+    said |= {name: [how[name]] for name in ("style", "align", "layout", "planner") if name in how}
+    said |= {"plan": [str(path)]} if "plan" in how else {}
     options = [word for name, values in said.items() for value in values for word in (f"--{name}", value)]
     return ["typeset", str(path.parent / row["images"][0]["path"]), *options]
 
@@ -85,7 +86,7 @@ def _lines(record: dict[str, Any]) -> list[tuple[str, str]]:
         ("pixels", _pixels(row)), ("painted over", _draft(row)),
         *(_model_lines(record) if row["task"] != "typeset" else ()),
         ("texts are", ("drawn by the model" if row["draw_text"] else "typeset") if row["texts"] else None),
-        ("times drawn", record["source_depth"]), ("row id", record["id"]),
+        ("planned by", _plan(record)), ("times drawn", record["source_depth"]), ("row id", record["id"]),
         ("versions", ", ".join(f"{part} {version}" for part, version in versions.items())),
     ]  # fmt: skip
     lines += _choice_lines(record)
@@ -114,6 +115,14 @@ def _draft(row: dict[str, Any]) -> str | None:
     drawn = {"id_driven": "a studio around the subject", "rescaling": "the reference in the new format"}
     what = drawn.get(row["task"], "a drawing of the prompt") if row["draft"] == "auto" else row["draft"]["path"]
     return f"{what}, {row['strength']:g} of it anew"
+
+
+def _plan(record: dict[str, Any]) -> str | None:
+    if "plan" not in record:
+        return None
+    plan = record["plan"]
+    kept = [stage["name"] for stage in plan["trace"] if stage["kept"]]
+    return f"{plan['planner']}, {plan['archetype']}" + (f", kept: {', '.join(kept)}" if kept else "")
 
 
 def choice_summary(record: dict[str, Any]) -> list[str]:

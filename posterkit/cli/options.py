@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from posterkit.arguments import typed, whole
-from posterkit.lettering import ALIGNS, AUTO, LAYOUTS, ROLES, STYLES, Lettering, parse_box
+from posterkit.lettering import ALIGNS, AUTO, LAYOUTS, PLANNERS, ROLES, STYLES, Lettering, parse_box
 from posterkit.sizing import MAX_SIDE
 from posterkit.tasks import ANCHORS, MOST_CANDIDATES
+
+if TYPE_CHECKING:
+    from posterkit.layout import Layout
 
 _DTYPES = ("float32", "bfloat16", "float16")
 _guidance = typed(float, "a number from 0 to 100", lambda value: 0 <= value <= 100)
@@ -92,15 +96,47 @@ def add_lettering_options(options: argparse.ArgumentParser) -> None:
     add("--layout", choices=LAYOUTS, metavar="LAYOUT", help=f"the arrangement: {', '.join(LAYOUTS)}")
     add("--box", action="append", type=_box, metavar="X0,Y0,X1,Y1",
         help="where a text stands, one per text, in pixels of the poster or per cent: 5%%,5%%,60%%,40%%")
+    add("--planner", metavar="NAME",
+        help=f"what places the texts: {', '.join(PLANNERS)}; llm and cot with their model: cot:URL_OR_FOLDER")
+    add("--plan", type=Path, metavar="FILE", help="texts stand where it says: a plan (.json, .svg), or a poster with one")
     # fmt: on
 
 
 def lettering_of(args: argparse.Namespace) -> Lettering:
     """What the call says of how texts are set."""
+    plan = None
+    if args.plan:
+        from posterkit.layout.json_form import layout_to_json
+
+        plan = layout_to_json(read_plan(args.plan))
     return Lettering(
         args.style, args.font or (), args.color or (), args.role or (), align=args.align, layout=args.layout,
-        boxes=args.box or (),
+        boxes=args.box or (), planner=args.planner, plan=plan,
     )  # fmt: skip
+
+
+def texts_of(args: argparse.Namespace) -> list[str] | None:
+    """The texts of a call; those of its plan where it names none."""
+    if args.text or not args.plan:
+        return args.text
+    return [one.text for one in read_plan(args.plan).texts]
+
+
+def read_plan(path: Path) -> Layout:
+    """A plan from its file, or from the record of a poster that was made after one; ValueError where there is none."""
+    from posterkit.documents import read_text
+    from posterkit.layout.json_form import layout_from_json
+    from posterkit.layout.svg_form import layout_from_svg
+
+    if path.suffix.lower() == ".png":
+        from posterkit.generate.metadata import read_record
+
+        record = read_record(path)
+        said = record.get("plan") or record.get("row", {}).get("lettering", {}).get("plan")
+        if not said:
+            raise ValueError(f"{path}: was made after no plan; posterkit plan makes one")
+        return layout_from_json(said if isinstance(said, str) else json.dumps(said), str(path))
+    return (layout_from_svg if path.suffix.lower() == ".svg" else layout_from_json)(read_text(path), str(path))
 
 
 def add_anchor(command: argparse.ArgumentParser) -> None:
@@ -146,7 +182,7 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
 def request_of(args: argparse.Namespace) -> dict[str, Any]:
     """What the call says of a request, but for its size."""
     names = ("seed", "steps", "guidance", "negative_prompt", "best_of", "strength", "preserve")
-    given = {name: getattr(args, name, None) for name in names} | {"texts": args.text}
+    given = {name: getattr(args, name, None) for name in names} | {"texts": texts_of(args)}
     given["draft"] = args.draft if args.draft in (None, "auto", "none") else Path(args.draft)
     if lettering := lettering_of(args):
         given["lettering"] = lettering

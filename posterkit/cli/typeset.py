@@ -20,10 +20,12 @@ def add_options(command: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Set the texts and write the poster to each of its files."""
     outputs = options.output_paths(args, [args.picture])
-    texts, marks = unmarked(args.text or ())
+    texts, marks = unmarked(options.texts_of(args) or ())
     lettering = options.lettering_of(args)
     if not texts:
-        raise ValueError("typeset needs --text")
+        raise ValueError("typeset needs --text, or a --plan with texts")
+    if faults := lettering.faults():
+        raise ValueError("; ".join(faults))
 
     from dataclasses import replace
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from typing import Any
 
@@ -14,6 +15,7 @@ from posterkit.generate.obstacles import find_obstacles, find_subject
 from posterkit.generate.plan import SPELLS_FROM
 from posterkit.generate.record import FinishedPoster, record_of
 from posterkit.layout import Box, Obstacle
+from posterkit.layout.json_form import layout_to_json
 from posterkit.pipelines.keep import keep_pixels, seam_width
 from posterkit.typeset.poster import typeset
 
@@ -44,6 +46,8 @@ def finish(poster: PreparedPoster, drawing: Image.Image, parameters: dict[str, A
         image = lettered.image.convert("RGB")
     boxes = None if lettered is None else lettered.boxes
     record = record_of(plan, drawing.size, resampler, parameters, boxes, poster.depth)
+    if lettered is not None and (plan.request.lettering.planner or plan.request.lettering.plan):
+        record["plan"] = json.loads(layout_to_json(lettered.layout))
     return FinishedPoster(plan.request, image, record, drawing, poster.request.seed or 0, lettered, notes)
 
 

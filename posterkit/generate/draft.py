@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 
 from PIL import Image, ImageOps
 
+from posterkit.layout import Layout
 from posterkit.pipelines.loading import CardDraft
 from posterkit.schema import ImageSource, PosterRequest, picture_of
 from posterkit.sizing import SHAPE_TOLERANCE, Size
+from posterkit.synthetic.layouts import TitleLayout
 
 DRAWN = ("text", "rescaling", "style_driven", "layout_driven")  # tasks whose draft is a drawing of the request
 STRENGTH = 0.6  # of a sketch that is painted over where neither request nor checkpoint says how far
@@ -22,10 +24,12 @@ class DraftPlan:
     Attributes:
         strength: how much of it is painted anew, in (0, 1].
         sketch: the user's; None draws the request.
+        layout: where a drawing has its subject, and room for texts.
     """
 
     strength: float
     sketch: ImageSource | None = None
+    layout: TitleLayout | None = None
 
     def picture(self, request: PosterRequest, size: Size) -> Image.Image:
         """The picture to paint over, at the size that the model draws.
@@ -39,7 +43,8 @@ class DraftPlan:
 
             if request.task == "rescaling":
                 return rescaled(request.pictures()[0], size)
-            return draft(request, size, **look_of(request))
+            look = look_of(request)
+            return draft(request, size, **(look if self.layout is None else {"layout": self.layout, **look}))
         sketch = picture_of(self.sketch)
         if abs(sketch.width / sketch.height / size.aspect - 1) > SHAPE_TOLERANCE:
             warnings.warn(f"the draft is {Size(*sketch.size)}; it is cropped to the poster's shape", stacklevel=2)
@@ -67,6 +72,25 @@ def plan_draft(
             raise ValueError(f"strength {request.strength} paints over a draft, and there is none")
         return None
     return DraftPlan(request.strength or (default.strength if default and sketch is None else STRENGTH), sketch)
+
+
+def drawn_after(plan: Layout) -> TitleLayout | None:
+    """Where a drawing after a plan has its subject, and room for texts; None where the plan has no subject.
+
+    The room is a title's and what stands with it; texts on the subject's other side need calm ground, no room.
+    """
+    subject = next((one.box for one in plan if one.role == "subject"), None)
+    if subject is None or not plan.texts:
+        return None
+    first = next((one for one in plan.texts if one.role == "title"), plan.texts[0])
+    beside = [one.box for one in plan.texts if one.group == first.group and not one.box.overlaps(subject)]
+    left, top, right, bottom = zip(*(beside or [first.box]), strict=True)
+    width, height = plan.size
+    title, subject = (
+        (box[0] / width, box[1] / height, box[2] / width, box[3] / height)
+        for box in ((min(left), min(top), max(right), max(bottom)), subject)
+    )
+    return TitleLayout("reference", title, first.align, subject, "")
 
 
 def with_draft(request: PosterRequest, plan: DraftPlan, original: PosterRequest) -> PosterRequest:

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import posterkit
-from posterkit.generate.draft import DraftPlan, plan_draft
+from posterkit.generate.draft import DraftPlan, drawn_after, plan_draft
 from posterkit.generate.enlarge import OWN
 from posterkit.generate.metadata import content_id, file_hash, from_anywhere, picture_hash
 from posterkit.image_io import MAX_PIXELS, read_size
+from posterkit.layout import ElementRequest, Layout, LayoutRequest
+from posterkit.layout.planners.registry import open_planner
 from posterkit.pipelines.loading import CardDraft, card_draft, card_prompts, card_scripts
 from posterkit.pipelines.registry import (
     ModelFamily,
@@ -34,7 +36,7 @@ from posterkit.schema import Box, ImageSource, PosterRequest, picture_of
 from posterkit.sizing import MAX_SIDE, Size, fit_area
 from posterkit.tasks import POSTER, TASKS, TEXT
 from posterkit.typeset.fonts import shipped_face
-from posterkit.typeset.texts import SMALLEST, settle, type_options
+from posterkit.typeset.texts import SMALLEST, TypeJob, settle, type_options
 
 FINISHED = Size(832, 1216)  # a poster's size when nobody asks for another
 GRID = 16
@@ -243,11 +245,26 @@ def make_plan(request: PosterRequest, settings: Settings, checkpoint: Checkpoint
     overlay = replace(brief, texts=by_hand) if by_hand else None
     options = type_options(request.lettering, brief.texts, by_hand, finished)
     if overlay is not None:  # what the typesetter would refuse once everything is drawn
-        settle(overlay, finished, **options)
+        job = settle(overlay, finished, **options)
+        if draft is not None and draft.sketch is None and (planned := _planned(request, job, options)):
+            draft = replace(draft, layout=drawn_after(planned))
+            if planned.trace:  # a language model's plan: it is asked once
+                options |= {"plan": planned, "planner": None}
     return PosterPlan(
         request, name, row, checkpoint, settings, finished, native, box, words, overlay, request.best_of or 1,
         draft, preserve, (*notes, *undrawn), options,
     )  # fmt: skip
+
+
+def _planned(request: PosterRequest, job: TypeJob, options: dict[str, Any]) -> Layout | None:
+    """The plan that a draft is drawn after: the user's, or a planner's that has seen no picture yet."""
+    if options.get("plan") or not options.get("planner") or request.task != TEXT or request.size is None:
+        return options.get("plan")
+    wanted = LayoutRequest.of_texts(
+        request.size, job.brief.texts, job.roles, [ElementRequest("subject")], align=job.align, seed=request.seed or 0,
+        description=without_texts(request.prompt),
+    )  # fmt: skip
+    return open_planner(options["planner"]).plan(wanted, job.measurer(request.size))
 
 
 def _read_prompt(

@@ -14,7 +14,7 @@ from posterkit.layout.types import Box, Element, Layout, margin_of, side_of
 
 _LOGO = 0.17  # of the poster's side: the longer side of a logo
 _LOGO_SHRINKS = (1.0, 0.75, 0.55, 0.4)
-_GAP = 0.025  # of the poster's side, between a thing and a text
+_GAP = 0.03  # of the poster's side, between a thing and a text
 _PAD = 0.5  # of the margin, of an underlay round its texts
 _LEAST = 0.004  # of the canvas; no picture is smaller
 
@@ -74,6 +74,8 @@ def _logo(wanted: ElementRequest, placed: list[Element], request: LayoutRequest,
     margin, side = margin_of(w, h), side_of(request.size)
     aspect = wanted.aspect or 2.0
     blocked = [footprint(one).grown(_GAP * side) for one in placed if one.role not in ("subject", "underlay")]
+    texts = [one for one in placed if one.is_text]
+    centered = bool(texts) and sum(one.align == "center" for one in texts) > len(texts) / 2
     best: tuple[float, Box] | None = None
     for shrink in _LOGO_SHRINKS if not wanted.size else (1.0,):
         long = shrink * _LOGO * side
@@ -84,7 +86,7 @@ def _logo(wanted: ElementRequest, placed: list[Element], request: LayoutRequest,
             box = Box(x, y, x + wide, y + high)
             shared = sum(box.shared(other) for other in blocked) / box.area
             under = ground.under(np.array([box]))
-            corner = 0.0 if column != 0.5 and row in (0.0, 1.0) else 0.25 if row in (0.0, 1.0) else 0.6
+            corner = (0.0 if (column == 0.5) == centered else 0.2) if row in (0.0, 1.0) else 0.6
             cost = 10 * shared + float(under["covered"][0] + under["unrest"][0]) + corner + 0.3 * (1 - shrink)
             if best is None or cost < best[0] - 1e-9:
                 best = cost, box

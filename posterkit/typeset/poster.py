@@ -11,14 +11,16 @@ from typing import cast
 from PIL import Image
 
 from posterkit.image_io import as_rgb, written_whole
-from posterkit.layout import PILL, Box, Element, Obstacle, Role, legible_size, plan
+from posterkit.layout import PILL, Box, Element, Layout, LayoutRequest, Obstacle, Role, legible_size
+from posterkit.layout import plan as archetype_plan
+from posterkit.layout.planners.registry import open_planner
 from posterkit.prompts import PosterBrief
 from posterkit.typeset.fonts import Face
 from posterkit.typeset.line_breaking import COLUMN, Block, TextStyle, fit, text_style
 from posterkit.typeset.painting import covered_by, painted
 from posterkit.typeset.placed_text import Composition, PlacedLine, PlacedText
 from posterkit.typeset.shaping import ShapedLine, shape
-from posterkit.typeset.texts import settle
+from posterkit.typeset.texts import TypeJob, settle
 
 RASTER = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 DOCUMENTS = (".svg", ".pdf", ".psd")
@@ -96,6 +98,8 @@ def typeset(
     archetype: str | None = None,
     colors: Sequence[str] = (),
     avoid: Sequence[Obstacle] = (),
+    planner: str | None = None,
+    plan: Layout | None = None,
 ) -> TypesetPoster:
     """Set the brief's texts on a picture with real fonts.
 
@@ -113,6 +117,9 @@ def typeset(
             button. Large type takes 3:1 of contrast, the rest 4.5:1; what does not read gets an underlay.
         avoid: what the texts must not cover, see `posterkit.generate.obstacles.find_obstacles`. Where nothing is
             free, a warning says so and the texts get a solid underlay.
+        planner: what places the texts, see `posterkit.layout.planners.registry.open_planner`; the archetypes where
+            not given.
+        plan: of these texts: they stand where it says, on a picture of any size.
 
     Raises:
         ValueError: no texts, an empty text, a control character, a character that no font has, a text that does not
@@ -120,12 +127,9 @@ def typeset(
     """
     picture = as_rgb(image)
     job = settle(brief, picture.size, style=style, fonts=fonts, roles=roles, boxes=boxes, align=align,
-                 archetype=archetype, colors=colors)  # fmt: skip
-    layout = job.given or plan(
-        picture, job.brief, measurer=job.measurer(picture.size), roles=job.roles, archetype=archetype,
-        align=job.align, avoid=avoid,
-    )  # fmt: skip
-    free = job.given is not None
+                 archetype=archetype, colors=colors, plan=plan)  # fmt: skip
+    layout = job.given or _laid_out(picture, job, planner, avoid)
+    free = boxes is not None
     placed = [_set(element, job.style, job.extra, free=free, size=picture.size) for element in layout.texts]
     avoid = [thing for thing in avoid if thing.kind != "subject"]  # it counts in placing alone
     hidden = covered_by(placed, avoid)
@@ -135,6 +139,21 @@ def typeset(
         )
     canvas, ground, texts, rules, underlays = painted(picture, placed, layout, job.brief.colors, colors, avoid)
     return TypesetPoster(canvas, ground, texts, rules, layout, job.style, picture, underlays)
+
+
+def _laid_out(picture: Image.Image, job: TypeJob, planner: str | None, avoid: Sequence[Obstacle]) -> Layout:
+    """Where a planner has the texts stand."""
+    measurer = job.measurer(picture.size)
+    if planner is None:
+        return archetype_plan(
+            picture, job.brief, measurer=measurer, roles=job.roles, archetype=job.archetype, align=job.align,
+            avoid=avoid,
+        )  # fmt: skip
+    request = LayoutRequest.of_texts(
+        picture.size, job.brief.texts, job.roles, picture=picture, avoid=tuple(avoid), align=job.align,
+        description=" ".join(filter(None, (job.brief.theme, job.brief.style, *job.brief.mood))),
+    )  # fmt: skip
+    return open_planner(planner).plan(request, measurer)
 
 
 def _set(element: Element, style: str, extra: tuple[Face, ...], free: bool, size: tuple[int, int]) -> PlacedText:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from posterkit.layout import Box, Element, Layout, Measurer, check_roles, fits, infer_roles, legible_size
+from posterkit.layout.json_form import layout_from_json
 from posterkit.lettering import ALIGNS, Align, Lettering, Role
 from posterkit.prompts import PosterBrief
 from posterkit.typeset.contrast import palette_word
@@ -28,7 +29,7 @@ class TypeJob:
     Attributes:
         brief: with its texts as they are set.
         extra: the user's own faces.
-        given: the layout of the user's boxes; None where the planner places the texts.
+        given: the layout of the user's boxes or plan; None where a planner places the texts.
         align, archetype: what the planner keeps to.
     """
 
@@ -55,6 +56,8 @@ def settle(
     align: str | None = None,
     archetype: str | None = None,
     colors: Sequence[str] = (),
+    planner: str | None = None,
+    plan: Layout | None = None,
 ) -> TypeJob:
     """Check a call of `typeset`; the arguments are its own.
 
@@ -78,6 +81,10 @@ def settle(
     for word in colors:
         palette_word(word)
     given = None if boxes is None or size is None else _given(texts, assigned, boxes, align, size)
+    if plan is not None and size is not None:
+        measurer = partial(measure, style=chosen, extra=extra, least=legible_size(*size))
+        given = _planned(texts, plan, size, measurer)
+        assigned = cast(tuple[Role, ...], tuple(element.role for element in given))
     job = TypeJob(replace(brief, texts=texts), assigned, chosen, extra, given, cast(Align | None, align), archetype)
     if size is not None and given is None:
         fits(size, texts, assigned, job.measurer(size), archetype)
@@ -103,7 +110,8 @@ def type_options(
     return {
         "style": lettering.style, "fonts": lettering.fonts, "colors": lettering.colors, "align": lettering.align,
         "archetype": lettering.layout, "roles": [roles[i] for i in kept],
-        "boxes": None if boxes is None else [boxes[i] for i in kept],
+        "boxes": None if boxes is None else [boxes[i] for i in kept], "planner": lettering.planner,
+        "plan": lettering.plan and _without(layout_from_json(lettering.plan), [t for t in texts if t not in set_]),
     }  # fmt: skip
 
 
@@ -141,6 +149,39 @@ def _menu(lines: list[str]) -> list[str]:
     if sum(row is not None for row in rows) < 2:
         rows = [None] * len(lines)
     return [f"{row[1]}\t{row[2]}" if row else line.replace("\t", " ") for row, line in zip(rows, lines, strict=True)]
+
+
+def _without(plan: Layout, texts: Sequence[str]) -> Layout:
+    """A plan without the places of texts that the model draws."""
+    return replace(plan, elements=tuple(one for one in plan if not (one.is_text and one.text in texts)))
+
+
+def _planned(texts: Sequence[str], plan: Layout, size: tuple[int, int], measurer: Measurer) -> Layout:
+    """The texts' places in a plan, on a canvas of `size`, in the texts' order.
+
+    Raises:
+        ValueError: the plan is for other texts, or one does not fit its place.
+    """
+    plan = plan.scaled_to(*size)
+    places = [(clean_texts([one.text])[0], one) for one in plan.texts if one.text.strip()]
+    elements = []
+    for index, text in enumerate(texts):
+        at = next((at for at, (words, _) in enumerate(places) if words == text), None)
+        if at is None:
+            raise ValueError(f"the plan has no place for {text!r}; give the texts that it was made for, or plan anew")
+        one = places.pop(at)[1]
+        loose = 0.02 * min(one.size, one.box.height)
+        found = measurer(text, cast(Role, one.role), one.box.width + loose, one.box.height + loose, one.size)
+        if found is None:
+            shown = text if len(text) <= 40 else text[:37] + "..."
+            raise ValueError(f"the plan's place for {shown!r} is too small for it at a legible size")
+        elements.append(replace(one, index=index, text=text))
+    if places:
+        raise ValueError(
+            f"the plan has a place for {places[0][0]!r}, which is no text of this poster; give the texts that it was "
+            "made for, or plan anew"
+        )
+    return replace(plan, elements=tuple(elements))
 
 
 def _given(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 from posterkit.layout.exemplars import read_exemplars
@@ -10,32 +9,17 @@ from posterkit.layout.planners.archetypes import ArchetypePlanner
 from posterkit.layout.planners.grammar import GrammarPlanner
 from posterkit.layout.planners.protocol import Planner
 from posterkit.layout.retrieval import ExemplarIndex
-
-PLANNERS = ("archetypes", "grammar", "retrieval", "llm", "cot")
-WITH_MODEL = ("llm", "cot")
-
-
-def check_planner(spec: str) -> None:
-    """ValueError where a planner's name says no planner; no model is opened."""
-    name, _, model = spec.partition(":")
-    if name not in PLANNERS:
-        near = difflib.get_close_matches(name, PLANNERS, 1)
-        meant = f" (did you mean {near[0]!r}?)" if near else ""
-        raise ValueError(f"unknown planner {name!r}{meant}; use {', '.join(PLANNERS)}")
-    if name in WITH_MODEL and not model:
-        raise ValueError(
-            f"planner {name} needs a model: {name}:URL of an OpenAI-compatible endpoint, {name}:FOLDER of a local "
-            f"model, or {name}:ANSWERS.jsonl"
-        )
-    if name not in WITH_MODEL and model:
-        raise ValueError(f"planner {name} takes no model; llm and cot do")
+from posterkit.lettering import planner_fault
+from posterkit.llm.open_model import opened_once
 
 
+@opened_once(4)
 def open_planner(spec: str, device: str = "cpu", exemplars: str | Path | None = None) -> Planner:
-    """A planner by its name.
+    """A planner by its name, opened once.
 
     Args:
-        spec: one of `PLANNERS`; behind llm and cot, a colon and the model's address (`open_language_model`).
+        spec: one of `posterkit.lettering.PLANNERS`; behind llm and cot, a colon and the model's address (see
+            `open_language_model`).
         device: where a local model runs.
         exemplars: a JSON lines file in place of the shipped ones.
 
@@ -43,7 +27,8 @@ def open_planner(spec: str, device: str = "cpu", exemplars: str | Path | None = 
         ValueError: there is no such planner, or no exemplars.
         AnswerError: the model cannot be loaded.
     """
-    check_planner(spec)
+    if fault := planner_fault(spec):
+        raise ValueError(fault)
     name, _, address = spec.partition(":")
     if name == "archetypes":
         return ArchetypePlanner()
