@@ -1,4 +1,4 @@
-"""`posterkit bench judge JUDGE`: how far suggestive pictures, captions and grounds move a judge; and `bench layout`."""
+"""`posterkit bench judge JUDGE`: how far suggestive pictures, captions and grounds move a judge; `bench layout`."""
 
 from __future__ import annotations
 

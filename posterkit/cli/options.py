@@ -98,7 +98,7 @@ def add_lettering_options(options: argparse.ArgumentParser) -> None:
         help="where a text stands, one per text, in pixels of the poster or per cent: 5%%,5%%,60%%,40%%")
     add("--planner", metavar="NAME",
         help=f"what places the texts: {', '.join(PLANNERS)}; llm and cot with their model: cot:URL_OR_FOLDER")
-    add("--plan", type=Path, metavar="FILE", help="texts stand where it says: a plan (.json, .svg), or a poster with one")
+    add("--plan", type=Path, metavar="FILE", help="says where texts stand: a plan (.json, .svg), or a poster")
     # fmt: on
 
 

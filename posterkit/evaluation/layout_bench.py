@@ -134,9 +134,9 @@ def _measured(layout: Layout, drawn: DrawnRequest, seen: np.ndarray, measurer: M
 def as_markdown(rows: Sequence[Row], count: int) -> str:
     """The table, each number with its 95 % interval; poster measures in their corrected form."""
     lines = [
-        f"{count} drawn requests (2 to 8 elements, four shapes, English and Chinese); mean and 95 % bootstrap interval.",
-        "Poster measures in the corrected form; saliency by `posterkit.layout.saliency`. Smaller is better, but for the "
-        "title's size (of the poster's side).", "",
+        f"{count} drawn requests (2 to 8 elements, four shapes, English and Chinese); mean, 95 % bootstrap interval.",
+        "Poster measures in the corrected form; saliency by `posterkit.layout.saliency`. Smaller is better, but for "
+        "the title's size (of the poster's side).", "",
         f"| planner | {' | '.join(COLUMNS.values())} |", f"|---|{'---|' * len(COLUMNS)}",
     ]  # fmt: skip
     for row in rows:
@@ -144,11 +144,8 @@ def as_markdown(rows: Sequence[Row], count: int) -> str:
         for name in COLUMNS:
             found = row.estimate(name)
             digits = 1 if name == "ms" else 4 if name in ("ove", "ali") else 3
-            cells.append(
-                "-"
-                if found is None
-                else f"{found.mean:.{digits}f} ({found.low:.{digits}f} to {found.high:.{digits}f})"
-            )
+            said = found and [f"{value:.{digits}f}" for value in (found.mean, found.low, found.high)]
+            cells.append("{} ({} to {})".format(*said) if said else "-")
         note = f" ({row.warned} left to the grammar)" if row.warned else ""
         lines.append(f"| {row.planner}{note} | {' | '.join(cells)} |")
     return "\n".join(lines)
