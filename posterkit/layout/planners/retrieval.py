@@ -18,7 +18,7 @@ from posterkit.layout.requests import LayoutRequest
 from posterkit.layout.retrieval import ExemplarIndex
 from posterkit.layout.slots import set_in_slots
 from posterkit.layout.things import place_things
-from posterkit.layout.types import Align, Box, Element, Layout, Measurer
+from posterkit.layout.types import Box, Element, Layout, Measurer
 from posterkit.lettering import ROLES
 
 _OTHER_ROLE = 1.0  # cost of standing in the place of another role; a text in a thing's place costs more
@@ -65,12 +65,12 @@ def after(exemplar: Exemplar, request: LayoutRequest, measurer: Measurer, ground
     """The request's elements in an exemplar's places; a place that several share is split."""
     shape = exemplar.layout.scaled_to(*request.size)
     slots = _assigned(shape.elements, request)
-    aligns: list[Align] = [one.align for one in shape if one.role == "title"]
-    aligns += [one.align for one in shape if one.is_text]
-    elements = set_in_slots(request, slots, measurer, align=request.align or next(iter(aligns), None))
+    texts = sorted(shape.texts, key=lambda one: one.role != "title")
+    align = request.align or (texts[0].align if texts else None)
+    elements = set_in_slots(request, slots, measurer, align=align)
     # things follow the picture, not the exemplar: where its subject stood there may be nothing to see
-    texts = tuple(one for one in elements if one.is_text or request.elements[one.index].fixed or _keeps(one, ground))
-    layout = Layout(*request.size, texts, (), exemplar.id)
+    kept = tuple(one for one in elements if one.is_text or request.elements[one.index].fixed or _keeps(one, ground))
+    layout = Layout(*request.size, kept, (), exemplar.id)
     return place_things(layout, request, ground)
 
 
