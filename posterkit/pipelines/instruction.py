@@ -82,10 +82,21 @@ def encode_instructions(
                 name: torch.cat([inputs[key][name] for key in chunk]).to(device or text_encoder.device)
                 for name in names
             }
-            # one row of logits instead of a whole vocabulary for every token: nobody reads them
-            hidden = text_encoder(**tensors, output_hidden_states=True, logits_to_keep=1).hidden_states[-1]
+            hidden = _last_hidden_states(text_encoder, tensors)
             found.update(zip(chunk, hidden[:, start:], strict=True))
     return [found[key] for key in keys]
+
+
+def _last_hidden_states(text_encoder: Any, tensors: dict[str, Tensor]) -> Tensor:
+    """`(B, L, D)`; asked for all hidden states, transformers would leave hooks that cannot be pickled."""
+    found: list[Tensor] = []
+    hook = text_encoder.model.register_forward_hook(lambda module, given, made: found.append(made.last_hidden_state))
+    try:
+        # one row of logits instead of a whole vocabulary for every token: nobody reads them
+        text_encoder(**tensors, logits_to_keep=1, use_cache=False)
+    finally:
+        hook.remove()
+    return found[0]
 
 
 def pad(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:

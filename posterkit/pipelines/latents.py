@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from diffusers.utils.torch_utils import get_module_execution_device
 from torch import Tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
@@ -40,22 +41,41 @@ def encode_pixels(vae: Any, pixels: Tensor) -> Tensor:
     """Pixels to the latents that the transformer works on: the posterior's mode, normalised channel by channel.
 
     Args:
-        pixels: `(B, 3, H, W)` in [-1, 1], on the device that the autoencoder runs on.
+        pixels: `(B, 3, H, W)` in [-1, 1].
 
     Returns:
         `(B, C, h, w)` in the autoencoder's dtype.
     """
-    latents = vae.encode(pixels.to(vae.dtype).unsqueeze(2)).latent_dist.mode()
+    pixels = pixels.to(get_module_execution_device(vae), vae.dtype)
+    latents = vae.encode(pixels.unsqueeze(2)).latent_dist.mode()
     mean, std = _statistics(vae.config, latents)
     return ((latents - mean) / std).squeeze(2)
 
 
 def decode_latents(vae: Any, latents: Tensor) -> Tensor:
-    """Normalised latents `(B, C, h, w)` to pixels `(B, 3, H, W)` in [-1, 1], in the autoencoder's dtype."""
-    latents = latents.to(vae.dtype).unsqueeze(2)
+    """Normalised latents `(B, C, h, w)` to pixels `(B, 3, H, W)` in [-1, 1], in the autoencoder's dtype.
+
+    Raises:
+        ValueError: the autoencoder's tiles leave gaps between them.
+    """
+    if getattr(vae, "use_tiling", False):
+        check_tiles(vae)
+    latents = latents.to(get_module_execution_device(vae), vae.dtype).unsqueeze(2)
     mean, std = _statistics(vae.config, latents)
     # divided by the reciprocal, not multiplied, to round exactly as upstream does
     return vae.decode(latents / (1.0 / std) + mean, return_dict=False)[0].squeeze(2)
+
+
+def check_tiles(vae: Any) -> None:
+    """Raise a ValueError where tiles stand further apart than they are wide: a smaller picture would come out."""
+    for side in ("height", "width"):
+        tile, stride = (getattr(vae, f"tile_sample_{kind}_{side}", None) for kind in ("min", "stride"))
+        if tile is not None and stride is not None and stride > tile:
+            wide = tile * 3 // 4
+            raise ValueError(
+                f"the autoencoder's tiles are {tile} pixels wide and stand {stride} apart, which leaves gaps; "
+                f"take enable_tiling({tile}, {tile}, {wide}, {wide})"
+            )
 
 
 def guided(cond: Tensor, uncond: Tensor, scale: float) -> Tensor:

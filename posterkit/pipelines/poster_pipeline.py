@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import json
+import threading
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -17,6 +21,22 @@ from torch import Tensor
 
 from posterkit.pipelines.checks import Sampling, check_finite, check_savable
 from posterkit.sizing import Size
+
+_LOCKS: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+_LOCKS_LOCK = threading.Lock()
+
+
+def one_at_a_time(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Let calls of several threads that share a scheduler, whose times and steps are a call's own, wait in turn."""
+
+    @functools.wraps(call)
+    def queued(self: PosterPipeline, *args: Any, **kwargs: Any) -> Any:
+        with _LOCKS_LOCK:
+            lock = _LOCKS.setdefault(self.scheduler, threading.RLock())  # a callback may call the pipeline again
+        with lock:
+            return call(self, *args, **kwargs)
+
+    return queued
 
 
 @dataclass
@@ -52,6 +72,15 @@ class PosterPipeline(DiffusionPipeline):
         """Save as every diffusers pipeline does; ValueError while the transformer is quantised or has a LoRA."""
         check_savable(self.transformer)
         super().save_pretrained(save_directory, *args, **kwargs)
+
+    def stock_class(self) -> str:
+        """The diffusers pipeline that opens what this one saves."""
+        raise NotImplementedError
+
+    def to_json_string(self) -> str:
+        """The config as it is saved; it names the stock class, so that diffusers finds it by itself."""
+        found = json.loads(super().to_json_string()) | {"_class_name": self.stock_class()}
+        return json.dumps(found, indent=2, sort_keys=True) + "\n"
 
     @property
     def guidance_scale(self) -> float | None:

@@ -31,7 +31,7 @@ from posterkit.pipelines.checks import Sampling, check_finite, check_output, che
 from posterkit.pipelines.denoise import joins_guidance
 from posterkit.pipelines.flux_inputs import Condition, one_each
 from posterkit.pipelines.latents import unpack
-from posterkit.pipelines.poster_pipeline import PosterPipelineOutput
+from posterkit.pipelines.poster_pipeline import PosterPipelineOutput, one_at_a_time
 from posterkit.pipelines.postercraft_parts import LONGEST_PROMPT, POSTER, PosterCraftParts
 from posterkit.pipelines.registry import OF_THE_HUB, distilled_defaults
 from posterkit.sizing import Size
@@ -108,6 +108,9 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
         kwargs = {**distilled_defaults(str(pretrained_model_name_or_path), dict(index)), **kwargs}
         return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
 
+    def stock_class(self) -> str:
+        return "FluxPipeline"
+
     @property
     def joint_attention_kwargs(self) -> dict[str, Any]:
         return self._joint_attention_kwargs
@@ -181,6 +184,7 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
         return self.image_processor.postprocess(pixels, output_type=output_type)
 
     @torch.no_grad()
+    @one_at_a_time
     def __call__(
         self,
         prompt: str | list[str] | None = None,

@@ -26,7 +26,7 @@ from posterkit.pipelines.denoise import DenoisingInputs, guided_velocity, joins_
 from posterkit.pipelines.instruction import unpad
 from posterkit.pipelines.keep import keep_pixels
 from posterkit.pipelines.latents import decode_latents, grid_shape, unpack
-from posterkit.pipelines.poster_pipeline import PosterPipelineOutput
+from posterkit.pipelines.poster_pipeline import PosterPipelineOutput, one_at_a_time
 from posterkit.pipelines.posteromni_parts import PosterOmniParts, chunks
 from posterkit.pipelines.processor import load_processor_if_needed
 from posterkit.pipelines.references import Poster, match_negatives
@@ -108,6 +108,9 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
         if index.get("_class_name") == "QwenImageEditPipeline" and "picture_labels" not in index:
             kwargs = {"picture_labels": False, "condition_area": 1024 * 1024, **kwargs}
         return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+
+    def stock_class(self) -> str:
+        return "QwenImageEditPlusPipeline" if self.config["picture_labels"] else "QwenImageEditPipeline"
 
     @property
     def attention_kwargs(self) -> dict[str, Any]:
@@ -222,6 +225,7 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
         return [self.image_processor.numpy_to_pil(array)[0] for array in arrays]
 
     @torch.no_grad()
+    @one_at_a_time
     def __call__(
         self,
         image: Any = None,

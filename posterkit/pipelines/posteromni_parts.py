@@ -197,7 +197,7 @@ class PosterOmniParts(PosterPipeline):
         for (width, height), images in sizes.items():
             for chunk in chunks(list(images.values()), width * height):
                 pixels = torch.cat([self.image_processor.preprocess(image, height, width) for image in chunk])
-                tokens = pack(encode_pixels(self.vae, pixels.to(device)))
+                tokens = pack(encode_pixels(self.vae, pixels)).to(device)
                 found.update(zip(map(id, chunk), tokens, strict=True))
         return [torch.cat([found[id(one)] for one in poster.references]) for poster in posters]
 
@@ -226,7 +226,7 @@ class PosterOmniParts(PosterPipeline):
         found = []
         for draft, poster in zip(drafts, posters, strict=True):
             pixels = self.image_processor.preprocess(draft, poster.size.height, poster.size.width)
-            found.append(pack(encode_pixels(self.vae, pixels.to(device)))[0])
+            found.append(pack(encode_pixels(self.vae, pixels))[0].to(device))
         return found
 
     def prepare_latents(

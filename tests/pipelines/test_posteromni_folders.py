@@ -65,7 +65,7 @@ def draw(pipe: Any, **extra: Any) -> torch.Tensor:
 def test_the_index_names_stock_classes_for_every_component(folder) -> None:
     index = json.loads((folder / "model_index.json").read_text())
     assert {name: index[name] for name in STOCK_CLASSES} == STOCK_CLASSES
-    assert index["_class_name"] == "PosterOmniPipeline" and {name: index[name] for name in DEFAULTS} == DEFAULTS
+    assert index["_class_name"] == "QwenImageEditPlusPipeline" and {name: index[name] for name in DEFAULTS} == DEFAULTS
 
 
 def test_the_processor_folder_holds_both_halves(folder) -> None:

@@ -147,7 +147,7 @@ def forward_passes(family: str, side: int = 1024, references: int = 1) -> dict[s
     language: Any = made["text_encoder"].model.language_model  # type: ignore[union-attr]
     return {
         # the eyes count their patches, which the meta device cannot; at 384 x 384 pixels they see few
-        "encoding": lambda: language(inputs_embeds=empty(1, 1024, 3584), output_hidden_states=True, use_cache=False),
+        "encoding": lambda: language(inputs_embeds=empty(1, 1024, 3584), use_cache=False),
         "denoising": lambda: transformer(
             hidden_states=empty(1, tokens * (1 + references), 64), timestep=empty(1),
             encoder_hidden_states=empty(1, 1024, 3584), img_shapes=shapes,
