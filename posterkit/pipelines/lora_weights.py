@@ -195,7 +195,9 @@ def base_of(transformer: Any) -> dict[str, Any]:
     for path, parameter in sorted(transformer.named_parameters()):
         if ".lora_" in path:
             continue
-        whole &= parameter.is_floating_point()
+        if type(parameter) is not nn.Parameter or not parameter.is_floating_point():  # torchao's own, or packed bits
+            whole = False
+            continue
         start = parameter.detach() if parameter.ndim == 1 else parameter.detach().flatten()[:64]
         digest.update(f"{path.replace('.base_layer', '')} {tuple(parameter.shape)}".encode())
         digest.update(start.to(torch.bfloat16).cpu().view(torch.uint8).numpy().tobytes())

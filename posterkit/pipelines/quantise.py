@@ -38,8 +38,9 @@ def block_layers(model: nn.Module) -> Iterator[BlockLayer]:
         if id(parent) in blocks or id(parent) in inside:
             inside.update(map(id, parent.children()))
             for name, layer in list(parent.named_children()):
-                # T5 looks at the dtype of the weights of `wo` and would bring its input to it
-                if type(layer) is nn.Linear and name != "wo" and ".lora_" not in f"{path}.{name}":
+                # not what came quantised; T5 looks at the dtype of the weights of `wo` and would bring its input to it
+                plain = type(layer) is nn.Linear and type(layer.weight) is nn.Parameter and name != "wo"
+                if plain and ".lora_" not in f"{path}.{name}":
                     yield BlockLayer(f"{path}.{name}", parent, name, layer)
 
 

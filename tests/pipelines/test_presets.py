@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from posterkit import PosterCraftPipeline, PosterOmniPipeline
 from posterkit.pipelines import preset_table, presets
 from posterkit.pipelines.loading import card_scripts
+from posterkit.pipelines.lora_weights import base_of
 from posterkit.pipelines.memory import Preset, family_sizes, footprint
 from posterkit.pipelines.preset_table import CACHE, preset_names, read_preset
 from posterkit.pipelines.presets import Hardware, load_pipeline
@@ -465,3 +466,24 @@ def test_a_card_without_a_readable_head_says_nothing(tmp_path, card):
     (tmp_path / "README.md").write_text(card)
     assert card_scripts(str(tmp_path)) is None
     assert card_scripts(str(tmp_path / "nowhere")) is None
+
+
+def test_a_transformer_folder_that_torchao_quantised_is_loaded_as_it_is(base, tmp_path):
+    pytest.importorskip("torchao", reason="torchao is not installed: pip install 'posterkit[gpu]'")
+    from diffusers import FluxTransformer2DModel, TorchAoConfig
+    from torchao.quantization import Int8WeightOnlyConfig
+
+    quantised = FluxTransformer2DModel.from_pretrained(
+        base / "transformer", quantization_config=TorchAoConfig(Int8WeightOnlyConfig()), dtype=torch.bfloat16
+    )
+    quantised.save_pretrained(tmp_path)
+    pipe, whole = (
+        load_pipeline(base, transformer=other, device="cpu", dtype="bfloat16") for other in (tmp_path, None)
+    )
+    layer = pipe.transformer.transformer_blocks[0].attn.to_q
+    assert type(layer.weight).__module__.startswith("torchao")
+    assert 0 < (drawn(pipe, "postercraft") - drawn(whole, "postercraft")).abs().mean() < 0.01
+    before = layer.weight
+    presets.place(pipe, Preset({"transformer": "fp8"}), torch.device("cpu"), "postercraft", torch.bfloat16)
+    assert pipe.transformer.transformer_blocks[0].attn.to_q.weight is before  # not quantised a second time
+    assert base_of(pipe.transformer)["weights"] is None  # it does not say which base it was
