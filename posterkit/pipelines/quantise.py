@@ -39,8 +39,9 @@ def block_layers(model: nn.Module) -> Iterator[BlockLayer]:
             inside.update(map(id, parent.children()))
             for name, layer in list(parent.named_children()):
                 # not what came quantised; T5 looks at the dtype of the weights of `wo` and would bring its input to it
-                plain = type(layer) is nn.Linear and type(layer.weight) is nn.Parameter and name != "wo"
-                if plain and ".lora_" not in f"{path}.{name}":
+                if not isinstance(layer, nn.Linear) or {type(layer), type(layer.weight)} != {nn.Linear, nn.Parameter}:
+                    continue
+                if name != "wo" and ".lora_" not in f"{path}.{name}":
                     yield BlockLayer(f"{path}.{name}", parent, name, layer)
 
 
