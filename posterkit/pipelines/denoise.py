@@ -10,7 +10,7 @@ import torch
 from diffusers import FasterCacheConfig, PyramidAttentionBroadcastConfig
 from torch import Tensor
 
-from posterkit.pipelines.instruction import pad
+from posterkit.pipelines.instruction import pad, unpad
 from posterkit.pipelines.latents import guided
 
 
@@ -70,7 +70,8 @@ def guided_velocity(
     """The velocity under true guidance, in two forwards as cache hooks need them, or in one with `inputs.join`."""
     text = Text(embeds, mask)
     if inputs.join and inputs.negative is not None:
-        both = join((text, inputs.negative))
+        rows = [row for one in (text, inputs.negative) for row in unpad(one.embeds, one.mask)]
+        both = Text(*pad(rows))
         with transformer.cache_context("cond"):
             cond, uncond = velocity(transformer, inputs, torch.cat([latents, latents]), timestep, both).chunk(2)
         return guided(cond, uncond, inputs.scale)
@@ -93,20 +94,6 @@ def joins_guidance(transformer: Any, asked: bool) -> bool:
     if not transformer.is_cache_enabled:
         return asked
     return isinstance(transformer._cache_config, (PyramidAttentionBroadcastConfig, FasterCacheConfig))
-
-
-def join(texts: Sequence[Text]) -> Text:
-    """Several batches of embeddings as one, padded to the longest."""
-    length = max(text.embeds.shape[1] for text in texts)
-    embeds, masks = [], []
-    for text in texts:
-        missing = length - text.embeds.shape[1]
-        mask = torch.ones(text.embeds.shape[:2], device=text.embeds.device, dtype=torch.long)
-        mask = mask if text.mask is None else text.mask
-        embeds.append(torch.nn.functional.pad(text.embeds, (0, 0, 0, missing)))
-        masks.append(torch.nn.functional.pad(mask, (0, missing)))
-    mask = torch.cat(masks)
-    return Text(torch.cat(embeds), None if mask.all() else mask)
 
 
 def text_of(rows: Sequence[Tensor], repeats: int) -> Text:

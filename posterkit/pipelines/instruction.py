@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 # the wording that Qwen-Image-Edit was trained with; what stands before the braces is dropped from the embeddings
 TEMPLATE = (
@@ -109,12 +110,11 @@ def pad(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
         `(B, L, D)` with zeros behind the shorter ones, and the mask `(B, L)`, int64, 1 = a token; None where all are
         equally long, since attention is faster without one.
     """
-    length = max(len(row) for row in rows)
-    stacked = torch.stack([torch.nn.functional.pad(row, (0, 0, 0, length - len(row))) for row in rows])
-    if all(len(row) == length for row in rows):
+    stacked, lengths = pad_sequence(list(rows), batch_first=True), [len(row) for row in rows]
+    if min(lengths) == max(lengths):
         return stacked, None
-    positions = torch.arange(length, device=stacked.device)
-    return stacked, (positions < torch.tensor([[len(row)] for row in rows], device=stacked.device)).long()
+    positions = torch.arange(max(lengths), device=stacked.device)
+    return stacked, (positions < torch.tensor(lengths, device=stacked.device)[:, None]).long()
 
 
 def unpad(embeds: Tensor, mask: Tensor | None) -> list[Tensor]:
