@@ -100,7 +100,6 @@ def remedies(
     """What to change in a poster, the most important first: of its content, and of its style.
 
     Args:
-        appearance: of the poster with its texts.
         texts: on the poster; None where OCR is off, and then nothing is said of texts.
         goal: measures of appearance that a better poster has; those that fall behind count as weak.
     """

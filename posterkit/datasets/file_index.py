@@ -43,7 +43,6 @@ class FileIndex:
 
     Args:
         folder: where the index files lie, beside the encoder cache.
-        dataset: the set.
         part: this process's number; two processes of one number overwrite each other's work, nothing else.
         say: gets a line once a minute on how far reading is.
     """

@@ -37,7 +37,6 @@ class TextAppearance:
     """How one text stands on its ground.
 
     Attributes:
-        color: name of its colour.
         contrast: WCAG contrast of its ink against the ground around it, 1 to 21; a tenth of the ground may lie below.
         busy: how much edge there is around it, in [0, 1].
         margin: from the nearest edge of the poster, as a part of the shorter side.

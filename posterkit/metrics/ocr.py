@@ -114,7 +114,6 @@ def text_accuracy(expected: Sequence[str], read: Sequence[str]) -> TextAccuracy:
     Nothing expected and nothing read is perfect; nothing expected and something read has precision 0.
 
     Args:
-        expected: the texts of the brief.
         read: lines in reading order, as `TextReader` gives them.
     """
     want, have = [w for text in expected for w in words(text)], [w for line in read for w in words(line)]

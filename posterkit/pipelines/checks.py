@@ -40,7 +40,6 @@ class Sampling:
     """How to sample: what one call uses for every poster.
 
     Attributes:
-        steps: of the scheduler.
         sigmas: noise levels instead of even spacing.
         scale: of true guidance; at most 1 switches it off.
         guidance_scale: for guidance-distilled transformers.

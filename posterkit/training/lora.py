@@ -95,9 +95,6 @@ def add_adapter(transformer: Transformer, name: str, trainable: Trainable) -> No
 def load_adapter(transformer: Transformer, name: str, source: str | Path) -> None:
     """Put a saved LoRA on the transformer, frozen; it is in use only if it is the first one.
 
-    Args:
-        source: its file or folder.
-
     Raises:
         FileNotFoundError: there is none at `source`.
         ValueError: it cannot be read, or it was trained on another base.

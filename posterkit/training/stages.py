@@ -39,7 +39,6 @@ class StageConfig(StrategyConfig):
             transformer; weights that train are float32 in any case. nf4 = 4 bits, for a LoRA on a small card.
         attention: native = PyTorch's; xformers, flash (flash-attn) = where a real call of it works on the card, else
             PyTorch's, which is said. PosterOmni's padding masks are left to PyTorch. Not yet run on a GPU.
-        data: the set.
         drop_prompt: share of samples whose words are dropped, for classifier-free guidance.
         time: density of timesteps; `time_shift` moves it towards noise.
         sample_steps: sampling steps of the pictures on the way; null takes the checkpoint's own.

@@ -217,7 +217,6 @@ class LearnedReward:
     Args:
         source: the run folder of `train/reward_model.py` (its averaged weights, else its last ones), or the folder of
             the weights.
-        device: where it runs.
 
     Raises:
         FileNotFoundError: there is no reward model.

@@ -69,8 +69,6 @@ def accuracy(expected: Sequence[str], read: Sequence[str], spare: int = 0) -> Te
     """As `text_accuracy`, whatever the order of the texts; up to `spare` unexpected words are left out.
 
     Args:
-        expected: the texts that the poster should show.
-        read: the texts on the poster.
         spare: how many more words it may show, since the prompt asks for texts that it does not quote.
     """
     ordered = in_expected_order(expected, read)

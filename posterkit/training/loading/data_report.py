@@ -34,7 +34,6 @@ class Overlong(NamedTuple):
     """A row with more words than the checkpoint takes.
 
     Attributes:
-        id, line: of the row.
         rest: the end that is beyond the limit.
         texts: those of the poster that are then missing from the words, or cut.
     """

@@ -80,7 +80,6 @@ class Judgement:
     """One of two sides is better.
 
     Attributes:
-        id: of the row that it was made of.
         kind: one of `KINDS`; "candidates" were judged, the others are free.
         why: what is wrong with the rejected side.
     """

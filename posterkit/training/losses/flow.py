@@ -81,7 +81,6 @@ def sample_time(
     """Timesteps to train at.
 
     Args:
-        batch: B.
         density: uniform on (0, 1) as in PosterCraft's stage 1, or sigmoid of a normal (SD3 section 3.1).
         shift: moves the mass towards noise, see `shift_time`.
         mean, spread: of the normal; a mean below 0 moves the mass towards the picture.

@@ -55,8 +55,6 @@ class Rollout:
         ids, tasks: of the prompt of each poster.
         noise: `(P K, S, C)`.
         times: `(T + 1,)`, those that posters are sampled at and a last 0.
-        size: of a poster in pixels.
-        scoring: rewards that are being computed.
         results: rewards; None where one failed.
     """
 

@@ -63,7 +63,6 @@ class RolloutConfig:
         images: K, posters for each prompt; a forward pass holds `batch_size` times K.
         draws: batches of prompts in an epoch, all drawn by one policy.
         updates: optimiser steps that learn from an epoch; `draws` is a multiple of it.
-        steps: of sampling.
         guidance: the scale given to a guidance-distilled transformer, in drawing and in learning; null for others.
         decay: how slowly the old policy follows the current one, see `sampler_decay`: 0 copies it, 1 and 2 as
             published.

@@ -54,7 +54,6 @@ class Group(NamedTuple):
     """Parameters that are clipped together.
 
     Attributes:
-        name: in the log.
         rate: learning rate, as a multiple of the run's.
     """
 
