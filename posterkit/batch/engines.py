@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from posterkit.batch.contact_sheet import Frame, contact_sheet
 from posterkit.batch.ledger import LEDGER, Ledger, LedgerEntry
 from posterkit.batch.rows import BadRow
+from posterkit.generate.checks import decisions_of
 from posterkit.generate.maker import PosterMaker, posters_at_once, together
 from posterkit.generate.metadata import is_foreign, read_record, record_id
 from posterkit.generate.plan import PosterPlan
@@ -247,7 +248,7 @@ def _plans(rows: Sequence[Row], maker: PosterMaker, seed: int) -> Iterator[Poste
         try:
             yield maker.plan(row, seed)
         except ValueError as error:
-            yield LedgerEntry(row.id, row.out, None, row.task, "failed", str(error))
+            yield LedgerEntry(row.id, row.out, None, row.task, "failed", str(error), safety=decisions_of(error))
 
 
 def _groups(pending: Pending, at_once: int | None) -> Iterator[list[tuple[int, PosterPlan]]]:
@@ -283,7 +284,8 @@ def _make(
     seconds = (time.perf_counter() - began) / len(group)
     for (index, plan), poster in zip(group, made, strict=True):
         if isinstance(poster, Exception):
-            yield index, _entry(plan, "failed", error_line(poster), seconds)
+            failed = _entry(plan, "failed", error_line(poster), seconds)
+            yield index, replace(failed, safety=decisions_of(poster))
             continue
         try:
             notes = files.write(poster, out / _name(plan), plan.id)
@@ -293,7 +295,7 @@ def _make(
             yield index, _entry(plan, "failed", f"{out / _name(plan)}: cannot be written ({error})", seconds)
             continue
         entry = _chosen(_entry(plan, "done", seconds=seconds), poster.record)
-        entry.notes = [*poster.notes, *notes]
+        entry.notes, entry.safety = [*poster.notes, *notes], decisions_of(poster)
         yield index, entry
 
 
@@ -363,6 +365,6 @@ def _under(entry: LedgerEntry, row: PosterRequest, out: Path) -> str:
     """What stands under a poster's name on the sheet: its task, and what it was painted over."""
     said = (entry.task or "").replace("_", " ")
     if Path(entry.out or "").suffix == ".png":
-        strength = read_record(out / str(entry.out))["row"].get("strength")
+        strength = read_record(out / str(entry.out)).get("row", {}).get("strength")
         said += f", {100 * strength:g} % over a draft" if strength else ", from noise"
     return said if entry.value is None else f"{said}, best of {row.best_of}: {entry.value:.2f}"

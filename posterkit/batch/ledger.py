@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from posterkit.image_io import written_whole
 
@@ -15,7 +16,12 @@ _BEGINS = '{"row": '  # every line that `LedgerEntry` gives
 
 @dataclass
 class LedgerEntry:
-    """A row's line in the ledger; the kept seed and its value where a reward chose from several."""
+    """A row's line in the ledger.
+
+    Attributes:
+        seed, value: the kept one's, where a reward chose from several.
+        safety: decisions of the safety gate that did more than let a text pass.
+    """
 
     row: str
     out: str | None
@@ -27,6 +33,7 @@ class LedgerEntry:
     seed: int | None = None
     value: float | None = None
     notes: list[str] = field(default_factory=list)
+    safety: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Ledger:

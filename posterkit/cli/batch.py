@@ -32,6 +32,8 @@ def run(args: argparse.Namespace) -> int:
     """Make every row that is not made yet; exit code 1 where some failed or are left."""
     if args.source.is_dir() and args.source.resolve() == args.output.resolve():
         raise ValueError(f"{args.output}: -o is the folder of the images themselves; choose another one")
+    if args.metadata == "none":
+        raise ValueError("a batch knows its finished posters by their metadata; take --metadata label")
     if args.output.exists() and not args.output.is_dir():
         raise ValueError(f"{args.output}: -o names a file; batch needs a folder")
 

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from posterkit import __version__
-from posterkit.arguments import whole
+from posterkit.arguments import typed, whole
 from posterkit.cli import options
 from posterkit.messages import printable
 from posterkit.tasks import MOST_CANDIDATES
 
 if TYPE_CHECKING:
     from posterkit import PosterRequest
+    from posterkit.llm.principle import Principle
+
+_alpha = typed(float, "a number of at least -1", lambda value: -1 <= value < float("inf"))
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -26,6 +29,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--from-image", type=Path, metavar="POSTER", help="make this poster again from its record")
     how = 'enrich the prompt first: "rules", the URL of an OpenAI-compatible endpoint, or a local model folder'
     command.add_argument("--expand", metavar="HOW", help=how)
+    group = command.add_argument_group("steering")
+    heeded = "words that a local model of --expand or --critic shall heed: a safety rule, or a brand's style guide"
+    group.add_argument("--principle", type=Path, metavar="FILE", help=heeded)
+    how_far = "how far the principle's effect is amplified: 0 states it alone, 1 is the default, 4 is published"
+    group.add_argument("--alpha", type=_alpha, metavar="X", help=how_far)
     group = command.add_argument_group("a second look")
     rounds = "redraw it by a critic's suggestions, at most N times, as long as the reward likes it better"
     group.add_argument("--refine", type=whole(1, MOST_CANDIDATES), metavar="N", help=rounds)
@@ -38,6 +46,11 @@ def run(args: argparse.Namespace) -> int:
     options.check_reward(args, several=(args.best_of or 1) > 1 or bool(args.refine))
     if args.critic and not args.refine:
         raise ValueError("--critic suggests what --refine N shall change; say how many rounds")
+    models = [spec for spec in (args.expand, args.critic) if spec and spec != "rules"]
+    if args.principle and not models:
+        raise ValueError("--principle steers a local model; name one with --expand or --critic")
+    if args.alpha is not None and not args.principle:
+        raise ValueError("--alpha says how far --principle FILE goes; give the file")
     outputs = options.output_paths(args, [args.from_image])
 
     settings, changes = options.settings_of(args), options.request_of(args)
@@ -63,8 +76,16 @@ def run(args: argparse.Namespace) -> int:
     if record is None and not (request.prompt.strip() or request.texts):
         raise ValueError("generate needs a PROMPT, --text or --from-image")
     request.check()
+    principle = None
+    if args.principle:
+        from posterkit.llm.principle import DEFAULT_ALPHA, read_principle
+
+        principle = read_principle(args.principle, DEFAULT_ALPHA if args.alpha is None else args.alpha)
+        if args.critic not in (None, "rules"):
+            settings["principle"] = principle
     if args.expand:
-        request = replace(request, expanded=_expanded(request.prompt, args.expand, settings.get("device")))
+        by = principle if args.expand != "rules" else None
+        request = replace(request, expanded=_expanded(request.prompt, args.expand, settings.get("device"), by))
     return make_and_save(request, settings, outputs, record, args.dpi)
 
 
@@ -124,12 +145,13 @@ def _compare(record: dict[str, Any], revision: str) -> None:
         _note(f"made by posterkit {record.get('posterkit')}, this is {__version__}: the poster may differ")
 
 
-def _expanded(prompt: str, how: str, device: str | None) -> str | None:
+def _expanded(prompt: str, how: str, device: str | None, principle: Principle | None) -> str | None:
     """The prompt, expanded by rules or where the poster is drawn; None, and a note, where a quoted text would go."""
     from posterkit.pipelines.presets import hardware
     from posterkit.prompts.expansion import expand_prompt
 
-    made = expand_prompt(prompt, how, device=str(hardware(device).device))
+    steered: dict[str, Any] = {"principle": principle} if principle else {}
+    made = expand_prompt(prompt, how, device=str(hardware(device).device), **steered)
     return made.prompt if made.used else None
 
 

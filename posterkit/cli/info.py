@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from posterkit.messages import printable
+from posterkit.safety.provenance import marks_of
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -27,6 +28,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(_harmless(json.dumps(record, ensure_ascii=False, indent=2)))
         return 0
+    if record.get("metadata") == "label":
+        raise ValueError(f"{path}: says only that posterkit {record.get('posterkit')} made it (--metadata label)")
     try:
         lines, again = _lines(record), shlex.join(_again(path, record["row"]))
     except (KeyError, TypeError, AttributeError, IndexError, ValueError):
@@ -89,7 +92,10 @@ def _lines(record: dict[str, Any]) -> list[tuple[str, str]]:
         ("planned by", _plan(record)), ("times drawn", record["source_depth"]), ("row id", record["id"]),
         ("versions", ", ".join(f"{part} {version}" for part, version in versions.items())),
     ]  # fmt: skip
-    lines += _choice_lines(record)
+    marks = marks_of(record)
+    lines += [("origin", marks.source_type and f"{marks.label} ({marks.source_type})"), ("alt text", marks.alt)]
+    lines += [("made from", f"a picture marked {term}") for term in marks.inputs]
+    lines += _choice_lines(record) + _safety_lines(record)
     return [(name, str(value)) for name, value in lines if value not in (None, "")]
 
 
@@ -154,6 +160,20 @@ def _choice_lines(record: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append((f"round {number}", f"{'kept' if row['kept'] else 'not kept'}, {_score(row)}"))
         lines += [("  content", row["content"]), ("  style", row["style"])]
     return lines
+
+
+def _safety_lines(record: dict[str, Any]) -> list[tuple[str, str]]:
+    """What the safety gate found, and what it could not look at."""
+    if (safety := record.get("safety")) is None:
+        return []
+    lines = []
+    for row in safety["decisions"]:
+        if row["action"] != "allow":
+            now = f' -> "{row["rewritten"]}"' if "rewritten" in row else ""
+            said = f'{row["surface"]} "{row["original"]}"{now}: {row["reason"]}'
+            lines.append((row["action"], said))
+        lines += [("not checked", f"{what} ({row['surface']})") for what in row.get("unchecked", ())]
+    return lines or [("safety", f"{len(safety['decisions'])} texts checked by {safety['detector']}, nothing found")]
 
 
 def _score(row: dict[str, Any]) -> str:

@@ -61,6 +61,7 @@ def add_poster_options(options: argparse.ArgumentParser) -> None:
     add("--typeset", dest="draw_text", action="store_false", default=None,
         help="set the texts in real fonts (the default with mini)")
     add_lettering_options(options)
+    add_safety_options(options)
     add = options.add_argument_group("the best of several").add_argument
     add("--best-of", type=whole(1, MOST_CANDIDATES), metavar="N",
         help="draw N posters from seeds one after the other, keep the best")
@@ -99,6 +100,25 @@ def add_lettering_options(options: argparse.ArgumentParser) -> None:
     add("--planner", metavar="NAME",
         help=f"what places the texts: {', '.join(PLANNERS)}; llm and cot with their model: cot:URL_OR_FOLDER")
     add("--plan", type=Path, metavar="FILE", help="says where texts stand: a plan (.json, .svg), or a poster")
+    # fmt: on
+
+
+def add_safety_options(options: argparse.ArgumentParser) -> None:
+    """What the gate does about harmful words."""
+    add = options.add_argument_group("safety").add_argument
+    # fmt: off
+    add("--safety", metavar="MODE",
+        help="off, warn, rewrite or block; for one surface: finished=block. Surfaces: prompt, copy, references, "
+             "finished, critic; several with commas (default: warn of prompt, copy and critic)")
+    add("--policy", action="append", metavar="FILE",
+        help="a house rule beside the shipped policies: a YAML file, or superlatives; repeat for more")
+    add("--detector", metavar="SPEC",
+        help="what finds harm: rules, tiny, hf:FOLDER, an endpoint's URL, several with + (default: rules+tiny)")
+    add("--rewriter", metavar="SPEC",
+        help="who writes harmful words anew: template (default), an endpoint's URL, or a model's folder or hub id")
+    add("--metadata", choices=("none", "label", "full"),
+        help="what a poster's file says of itself: all that makes it again (full, the default), only that a model "
+             "made it (label), or nothing (none)")
     # fmt: on
 
 
@@ -173,9 +193,10 @@ def _box(text: str) -> Any:
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     """What the call says of `PosterMaker`'s settings."""
     names = ("model", "transformer", "sampler", "preset", "device", "dtype", "draw_text", "reward", "critic",
-             "segmenter", "upscaler")  # fmt: skip
+             "segmenter", "upscaler", "safety", "detector", "rewriter", "metadata")  # fmt: skip
     given = {name: getattr(args, name, None) for name in names} | {"native": args.native or None}
     given["lora"] = "; ".join(args.lora) if args.lora else None
+    given["policies"] = tuple(args.policy) if args.policy else None
     return {name: value for name, value in given.items() if value is not None}
 
 

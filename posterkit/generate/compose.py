@@ -48,7 +48,8 @@ def finish(poster: PreparedPoster, drawing: Image.Image, parameters: dict[str, A
     record = record_of(plan, drawing.size, resampler, parameters, boxes, poster.depth)
     if lettered is not None and (plan.request.lettering.planner or plan.request.lettering.plan):
         record["plan"] = json.loads(layout_to_json(lettered.layout))
-    return FinishedPoster(plan.request, image, record, drawing, poster.request.seed or 0, lettered, notes)
+    metadata = plan.settings.metadata or "full"
+    return FinishedPoster(plan.request, image, record, drawing, poster.request.seed or 0, lettered, notes, metadata)
 
 
 def paste_kept(drawn: Image.Image, canvas: Image.Image, region: Image.Image) -> Image.Image:

@@ -15,6 +15,7 @@ from posterkit.generate.draft import with_draft
 from posterkit.generate.metadata import source_depth
 from posterkit.generate.plan import PosterPlan, native_box
 from posterkit.image_io import reduced
+from posterkit.safety.decision import GateDecision
 from posterkit.schema import Box, PosterRequest, picture_of
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS, TEXT, place
@@ -116,6 +117,7 @@ class PreparedPoster:
             poster.
         notes: warnings of the reading.
         draft: a poster to be redrawn, as the model drew it; the request's `feedback` has what shall change in it.
+        decisions: of the safety gate about its pictures.
     """
 
     plan: PosterPlan
@@ -127,6 +129,7 @@ class PreparedPoster:
     depth: int = 0
     notes: list[str] = field(default_factory=list)
     draft: Image.Image | None = None
+    decisions: Sequence[GateDecision] = ()
 
 
 def prepare(plan: PosterPlan) -> PreparedPoster:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from posterkit.critic import Critic
+from posterkit.generate.checks import CheckedCritic, check_finished, check_references, checked_plan, gate_of
 from posterkit.generate.choose import Made, Scorer, draw_best
 from posterkit.generate.compose import finish
 from posterkit.generate.draw import PreparedPoster, draw_prepared, prepare
@@ -18,6 +19,8 @@ from posterkit.generate.plan import RULES, Checkpoint, PosterPlan, Settings, fin
 from posterkit.generate.record import FinishedPoster
 from posterkit.generate.refine import redraw, refine, untaught
 from posterkit.pipelines.registry import family_for, resolve
+from posterkit.safety.decision import GateDecision, Refused
+from posterkit.safety.provenance import LEVELS
 from posterkit.schema import PosterRequest
 
 _SMALL = 256 * 256  # native pixels up to which several posters at once pay; from about 1 MP they gain next to nothing
@@ -54,12 +57,14 @@ class PosterMaker:
 
     Args:
         settings: see `posterkit.generate.plan.Settings`: `model`, `transformer`, `lora`, `preset`, `device`, `dtype`,
-            `native`, `draw_text`, `reward`, `critic`, `segmenter`, `upscaler`. A recipe's run folder stands for its
-            averaged weights.
+            `native`, `draw_text`, `reward`, `critic`, `segmenter`, `upscaler`, `safety`, `policies`, `detector`,
+            `rewriter`, `principle`, `metadata`. A recipe's run folder stands for its averaged weights.
     """
 
     def __init__(self, **settings: Any) -> None:
         given = Settings(**settings)
+        if given.metadata not in (None, *LEVELS):
+            raise ValueError(f"metadata must be one of {', '.join(LEVELS)}, found {given.metadata!r}")
         shipped = given.model == "mini" or (given.model or "").startswith("mini:")  # records call it by its name
         self.settings = replace(
             given,
@@ -71,6 +76,7 @@ class PosterMaker:
         self._scorers: dict[frozenset[str], Scorer] = {}
         self._opened: tuple[str, Any] | None = None
         self._critic: Critic | None = None
+        self.gate = gate_of(given)
         self._planning, self._making = threading.RLock(), threading.RLock()
 
     def __call__(self, request: PosterRequest, progress: Progress = _SILENT) -> FinishedPoster:
@@ -88,9 +94,16 @@ class PosterMaker:
         return made
 
     def plan(self, request: PosterRequest, seed: int = 0) -> PosterPlan:
-        """Settle a request before anything is loaded; ValueError as `PosterRequest.check` and `make_plan`."""
+        """Settle a request before anything is loaded; ValueError as `PosterRequest.check` and `make_plan`.
+
+        Raises:
+            Refused: the safety gate blocks its words (a ValueError too).
+        """
         request.check()
-        plan = make_plan(request, self.settings, self.checkpoint(request.task), seed)
+        decisions: list[GateDecision] = []
+        if self.gate is not None:
+            request, decisions = self.gate.check_request(request)
+        plan = checked_plan(make_plan(request, self.settings, self.checkpoint(request.task), seed), decisions)
         if request.refine and (line := untaught(plan)):
             warnings.warn(line, stacklevel=2)
         return plan
@@ -118,7 +131,7 @@ class PosterMaker:
             Exception: the model cannot be loaded, or a call of the pipeline fails.
         """
         with self._making:
-            made: list[Made] = [_prepared(plan) for plan in plans]  # type: ignore[misc]
+            made: list[Made] = [self._prepared(plan) for plan in plans]  # type: ignore[misc]
             ready = [one for one in made if isinstance(one, PreparedPoster)]
             finished = iter(self._make(ready, at_once or posters_at_once(plans[0]), progress) if ready else ())
             return [next(finished) if isinstance(one, PreparedPoster) else one for one in made]
@@ -183,8 +196,28 @@ class PosterMaker:
             if isinstance(draft, FinishedPoster):
                 for suggestions in poster.plan.request.feedback:
                     draft = redraw(poster, draft, suggestions, draw)
-                made[number] = refine(poster, draft, critic, scorer, draw) if scorer and critic else draft
+                checked = CheckedCritic(critic, self.gate) if critic and self.gate else None
+                if scorer and critic:
+                    draft = refine(poster, draft, checked or critic, scorer, draw)
+                made[number] = self._checked(poster, draft, checked.decisions if checked else [])
         return made
+
+    def _prepared(self, plan: PosterPlan) -> PreparedPoster | ValueError:
+        try:
+            seen = check_references(self.gate, plan) if self.gate else []
+            return replace(prepare(plan), decisions=seen)
+        except ValueError as error:
+            return error
+
+    def _checked(
+        self, poster: PreparedPoster, made: FinishedPoster, said: Sequence[GateDecision]
+    ) -> FinishedPoster | Exception:
+        if self.gate is None:
+            return made
+        try:
+            return check_finished(self.gate, poster.plan, made, [*poster.decisions, *said])
+        except Refused as refused:
+            return refused
 
     def _open_critic(self) -> Critic:
         from posterkit.critic import open_critic
@@ -192,7 +225,7 @@ class PosterMaker:
 
         if self._critic is None:
             device = str(hardware(self.settings.device).device)
-            self._critic = open_critic(self.settings.critic or RULES, device=device)
+            self._critic = open_critic(self.settings.critic or RULES, device=device, principle=self.settings.principle)
         return self._critic
 
 
@@ -219,10 +252,3 @@ def together(plan: PosterPlan) -> tuple[Any, ...]:
 def posters_at_once(plan: PosterPlan) -> int:
     """How many posters of a plan's size one call of the pipeline draws."""
     return _AT_ONCE if plan.native.area <= _SMALL else 1
-
-
-def _prepared(plan: PosterPlan) -> PreparedPoster | ValueError:
-    try:
-        return prepare(plan)
-    except ValueError as error:
-        return error

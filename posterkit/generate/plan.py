@@ -7,7 +7,7 @@ import math
 import warnings
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from posterkit.generate.metadata import content_id, file_hash, from_anywhere, pi
 from posterkit.image_io import MAX_PIXELS, read_size
 from posterkit.layout import ElementRequest, Layout, LayoutRequest
 from posterkit.layout.planners.registry import open_planner
+from posterkit.llm.principle import Principle
 from posterkit.pipelines.loading import CardDraft, card_draft, card_prompts, card_scripts
 from posterkit.pipelines.registry import (
     ModelFamily,
@@ -32,6 +33,7 @@ from posterkit.pipelines.revision import revision_of
 from posterkit.pipelines.sampling_presets import sampler_named
 from posterkit.prompts import PosterBrief, unsupported_scripts, without_texts, words_for
 from posterkit.prompts.scene import read_scene
+from posterkit.safety.decision import GateDecision
 from posterkit.schema import Box, ImageSource, PosterRequest, picture_of
 from posterkit.sizing import MAX_SIDE, Size, fit_area
 from posterkit.tasks import POSTER, TASKS, TEXT
@@ -62,6 +64,12 @@ class Settings:
         upscaler: enlarges drawings: a file (see `posterkit.pipelines.upscaler.open_upscaler`), or "none"; None means
             the checkpoint's own, if it has one.
         segmenter: cuts subjects out, see `posterkit.pipelines.segmenters.open_segmenter`; None means the rules.
+        safety: what the gate does on which surface, see `posterkit.safety.gate.parse_modes`; None means its default.
+        policies: house rules for the gate beside the shipped policies: YAML files, or names of shipped house rules.
+        detector: finds harm, see `posterkit.safety.detectors.open_detector`; None means rules+tiny.
+        metadata: what a poster's file says of itself, one of `posterkit.safety.provenance.LEVELS`; None means full.
+        principle: what the critic's answers are steered by, if it is a local model.
+        rewriter: writes harmful words anew, see `posterkit.safety.rewriting.open_rewriter`; None means template.
     """
 
     model: str | None = None
@@ -77,6 +85,12 @@ class Settings:
     critic: str | None = None
     segmenter: str | None = None
     upscaler: str | None = None
+    safety: str | None = None
+    policies: tuple[str, ...] = ()
+    detector: str | None = None
+    rewriter: str | None = None
+    principle: Principle | None = None
+    metadata: str | None = None
 
 
 @dataclass(frozen=True)
@@ -121,7 +135,8 @@ class PosterPlan:
         best_of: how many seeds are drawn, from the request's upwards.
         draft: what the model paints over; None where it begins from noise.
         preserve: the subjects of id_driven are cut out and keep their pixels.
-        notes: what of the prompt the model cannot draw.
+        notes: what of the prompt the model cannot draw, and what the safety gate found in it.
+        decisions: of the safety gate about its words.
     """
 
     request: PosterRequest
@@ -139,6 +154,7 @@ class PosterPlan:
     preserve: bool = False
     notes: tuple[str, ...] = ()
     type: dict[str, Any] = field(default_factory=dict)
+    decisions: tuple[GateDecision, ...] = ()
 
     @property
     def upscaler(self) -> str | None:
@@ -313,6 +329,7 @@ def resolved_row(request: PosterRequest, settings: Settings, texts: Sequence[str
         row["best_of"] = request.best_of
     if request.refine:
         row |= {"refine": request.refine, "critic": from_anywhere(settings.critic or RULES)}
+        row |= {"principle": asdict(settings.principle)} if settings.principle else {}
     if several or request.refine:
         row["reward"] = from_anywhere(settings.reward or RULES)
     if request.feedback:

@@ -7,7 +7,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,14 @@ from posterkit.lettering import LETTERING_VALUES, ROLES, Lettering
 from posterkit.messages import one_line
 from posterkit.pipelines.registry import is_here
 from posterkit.prompts import quoted_texts
+from posterkit.safety.provenance import alt_text, inputs_of, marks_of
 from posterkit.schema import REQUEST_VALUES, PosterRequest, ValueCheck, is_text, value_faults
 from posterkit.sizing import Size
 from posterkit.typeset.poster import DOCUMENTS, TypesetPoster
+from posterkit.typeset.xmp import FileNotes, packet
 
+_PHOTOGRAPHS = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+_XMP = "XML:com.adobe.xmp"  # where a PNG keeps its packet
 _TEXT: ValueCheck = (is_text, "a text")
 _FONTS: ValueCheck = (
     lambda value: isinstance(value, list) and all(isinstance(font, dict) for font in value), "a list of fonts",
@@ -62,6 +66,7 @@ class FinishedPoster:
         seed: what it was drawn from; the kept one of several.
         typeset: the poster with its texts, for SVG, PDF and PSD; None where none were set.
         notes: warnings that came up.
+        metadata: what its files say: the whole record (full), only the marks of its origin (label), nothing (none).
     """
 
     request: PosterRequest
@@ -71,30 +76,57 @@ class FinishedPoster:
     seed: int
     typeset: TypesetPoster | None
     notes: list[str]
+    metadata: str = "full"
 
     def save(self, path: str | Path, dpi: int | None = None) -> None:
         """Write a PNG, SVG, PDF or PSD with its record, by the name's ending; whole or not at all.
+
+        A .jpg or .webp carries the marks of its origin, and no record.
 
         Raises:
             ValueError: another ending, or psd-tools is not installed for .psd.
         """
         image = self.image
         plain = TypesetPoster(image, image, [], [], Layout(*image.size, ()), "modern", image, [])
-        write_poster(self.typeset or plain, path, self.record, dpi)
+        write_poster(self.typeset or plain, path, self.record, dpi, self.metadata)
 
 
-def write_poster(poster: TypesetPoster, path: str | Path, record: dict[str, Any], dpi: int | None = None) -> None:
-    """Write a PNG, SVG, PDF or PSD with its record; ValueError as `FinishedPoster.save`."""
+def write_poster(
+    poster: TypesetPoster, path: str | Path, record: dict[str, Any], dpi: int | None = None, metadata: str = "full"
+) -> None:
+    """Write a poster's file with what it says of itself; see `FinishedPoster.save`."""
     path = Path(path)
     ending = path.suffix.lower()
     record = with_relative_paths(record, path.parent)
     if ending == ".png":
-        return write_png(poster.image, path, record)
+        return write_png(poster.image, path, record, metadata)
+    notes = file_notes(record, metadata)
+    if ending in _PHOTOGRAPHS:
+        with written_whole(path) as temporary:
+            said = {"xmp": packet(replace(notes, record=""))} if notes else {}
+            poster.image.save(temporary, _PHOTOGRAPHS[ending], quality=95, **said)
+        return
     if ending not in DOCUMENTS:
-        raise ValueError(f"{path}: a poster is written as .png, .svg, .pdf or .psd")
-    content = poster.document(ending, dpi, json.dumps({"format": FORMAT, **record}))
+        raise ValueError(f"{path}: a poster is written as .png, .svg, .pdf or .psd; .jpg and .webp carry no record")
+    content = poster.document(ending, dpi, notes)
     with written_whole(path) as temporary:
         temporary.write_bytes(content)
+
+
+def file_notes(record: dict[str, Any], metadata: str = "full") -> FileNotes:
+    """What a poster's file says at a level: see `FinishedPoster.metadata`.
+
+    The label keeps the poster's id, by which a batch knows it again, and nothing of the prompt.
+    """
+    if metadata == "none":
+        return FileNotes()
+    marks = marks_of(record)
+    if metadata == "label":
+        marks = replace(marks, alt=alt_text("", record["row"]["texts"]))
+        record = {**{name: record[name] for name in ("id", "posterkit") if name in record}, "metadata": metadata}
+    # in ASCII, since a file name need not be UTF-8
+    said = json.dumps({"format": FORMAT, **record})
+    return FileNotes(said, marks.properties(f"posterkit {record.get('posterkit', '')}".strip()), marks.alt)
 
 
 def record_of(
@@ -132,27 +164,33 @@ def typeset_record(picture: Path, poster: TypesetPoster, texts: Sequence[str], l
 
 
 def _head(name: str, row: dict[str, Any]) -> dict[str, Any]:
-    return {"id": name, "posterkit": posterkit.__version__, "row": row}
+    head = {"id": name, "posterkit": posterkit.__version__, "row": row}
+    inputs = inputs_of(image["path"] for image in row["images"] if image["path"] is not None)
+    return head | ({"inputs": inputs} if inputs else {})  # what they say of their own origin
 
 
 def _foot(boxes: Any, depth: int) -> dict[str, Any]:
     return {"typeset": _plain(boxes), "source_depth": depth, "versions": _versions()}
 
 
-def write_png(image: Image.Image, path: str | Path, record: dict[str, Any] | None = None) -> None:
+def write_png(
+    image: Image.Image, path: str | Path, record: dict[str, Any] | None = None, metadata: str = "full"
+) -> None:
     """Write a poster with its record: to a temporary name in the same folder, then renamed.
 
     Args:
         image: mode RGB.
         record: JSON-able; `info` prints it and `generate --from-image` draws from it. None for what is no poster.
+        metadata: what of it the file says, see `FinishedPoster.metadata`.
     """
     path = Path(path)
     info = PngImagePlugin.PngInfo()
-    if record is not None:
-        # in ASCII, since a file name need not be UTF-8
-        info.add_itxt(CHUNK, json.dumps({"format": FORMAT, **record}))
-    info.add_text("Software", f"posterkit {(record or {}).get('posterkit', '')}".strip())
-    if prompt := (record or {}).get("row", {}).get("prompt"):
+    if record is not None and (notes := file_notes(record, metadata)):
+        info.add_itxt(CHUNK, notes.record)
+        info.add_itxt(_XMP, packet(replace(notes, record="")).decode())
+    if metadata != "none":
+        info.add_text("Software", f"posterkit {(record or {}).get('posterkit', '')}".strip())
+    if metadata == "full" and (prompt := (record or {}).get("row", {}).get("prompt")):
         info.add_itxt("Description", prompt)
     with written_whole(path) as temporary:
         image.save(temporary, format="PNG", pnginfo=info, compress_level=6)
@@ -189,6 +227,8 @@ def request_from_poster(poster: str | Path) -> tuple[PosterRequest, Settings, di
     """
     poster = Path(poster)
     record = read_record(poster)
+    if record.get("metadata") == "label":
+        raise ValueError(f"{poster}: says only that posterkit made it (--metadata label), not from what")
     try:
         row = record["row"]
         if row["task"] == TYPESET:

@@ -9,9 +9,12 @@ from typing import Any
 
 import torch
 from PIL import Image
+from transformers import LogitsProcessorList
 
 from posterkit.image_io import reduced
 from posterkit.llm.client import IMAGE_SIDE, AnswerError, Images, Schema
+from posterkit.llm.coca import CoCAProcessor
+from posterkit.llm.principle import Principle
 from posterkit.messages import error_line
 
 _OF_TOKENS = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids")  # of a processor, (1, L) each
@@ -29,6 +32,7 @@ class LocalModel:
         temperature: of sampling; 0 is greedy.
         max_new_tokens: of the answer.
         seed: the same question gets the same answer.
+        principle: what answers in words are steered by; each then takes two passes a token.
 
     Attributes:
         sees: whether it takes images.
@@ -45,8 +49,11 @@ class LocalModel:
         temperature: float = 0.6,
         max_new_tokens: int = 4096,
         seed: int = 0,
+        principle: Principle | None = None,
     ) -> None:
-        self.name = source
+        self.name, self.principle = source, principle
+        if principle is not None:
+            self.name += f" ({principle.name})"
         self.temperature, self.max_new_tokens, self.seed = temperature, max_new_tokens, seed
         self._lock = threading.Lock()
         try:
@@ -63,7 +70,8 @@ class LocalModel:
         Raises:
             AnswerError: there is no answer, or there are images and this model takes text alone.
         """
-        answer = self._run(self._answer, system, [user], images)
+        questions = [self.principle.before(user), user] if self.principle else [user]
+        answer = self._run(self._answer, system, questions, images)
         if not answer.strip():
             raise AnswerError(f"{self.name}: the answer is empty")
         return answer
@@ -121,12 +129,18 @@ class LocalModel:
         return found
 
     def _answer(self, questions: list[Any]) -> str:
-        (inputs,) = questions
+        inputs = questions[0]
+        # with a principle there are two: the question with it and without it
+        steered = LogitsProcessorList()
+        if (by := self.principle) is not None:
+            steered.append(CoCAProcessor(self._model, questions[1], by.alpha, first_n=by.first_n))
         sampling = {"do_sample": True, "temperature": self.temperature} if self.temperature else {"do_sample": False}
         on_gpu = [self._model.device] if self._model.device.type == "cuda" else []
         with torch.random.fork_rng(devices=on_gpu):
             torch.manual_seed(self.seed)
-            made = self._model.generate(**inputs, **sampling, max_new_tokens=self.max_new_tokens)
+            made = self._model.generate(
+                **inputs, **sampling, max_new_tokens=self.max_new_tokens, logits_processor=steered
+            )
         return self._processor.decode(made[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from posterkit.llm.client import LanguageModel, VisionLanguageModel
+from posterkit.llm.principle import Principle
 
 Opener = TypeVar("Opener", bound=Callable)
 
@@ -36,7 +37,9 @@ def opened_once(kept: int | None = None) -> Callable[[Opener], Opener]:
     return decorate
 
 
-def open_language_model(source: str, model: str | None = None, device: str = "cpu") -> LanguageModel:
+def open_language_model(
+    source: str, model: str | None = None, device: str = "cpu", principle: Principle | None = None
+) -> LanguageModel:
     """A language model by its address.
 
     Args:
@@ -44,11 +47,15 @@ def open_language_model(source: str, model: str | None = None, device: str = "cp
             recorded answers.
         model: the model's name at the endpoint.
         device: where a local model runs.
+        principle: what a local model's answers are steered by.
 
     Raises:
         AnswerError: a local model cannot be loaded.
-        ValueError: the URL is none, the key for it cannot be sent, or the recorded answers cannot be read.
+        ValueError: the URL is none, the key for it cannot be sent, the recorded answers cannot be read, or there is a
+            principle and the model is not a local one.
     """
+    if principle is not None:
+        _check_local(source)
     if source.startswith(("http://", "https://")):
         from posterkit.llm.endpoint import Endpoint
 
@@ -59,15 +66,24 @@ def open_language_model(source: str, model: str | None = None, device: str = "cp
         return ReplayModel(source)
     from posterkit.llm.local import LocalModel
 
-    return LocalModel(source, device=device)
+    return LocalModel(source, device=device, principle=principle)
+
+
+def _check_local(source: str) -> None:
+    if source.startswith(("http://", "https://")) or source.endswith(".jsonl"):
+        raise ValueError(f"{source}: a principle steers the tokens of a local model; give a folder or hub id")
 
 
 @opened_once()
-def open_vision_language_model(source: str, model: str | None, device: str, tokens: int = 4096) -> VisionLanguageModel:
+def open_vision_language_model(
+    source: str, model: str | None, device: str, tokens: int = 4096, principle: Principle | None = None
+) -> VisionLanguageModel:
     """A model that judges pictures: it sees, and always gives its likeliest answer, of so many tokens at most.
 
     Other arguments and errors are those of `posterkit.critic.open_critic`.
     """
+    if principle is not None:
+        _check_local(source)
     if source.startswith(("http://", "https://")):
         from posterkit.llm.endpoint import Endpoint
 
@@ -84,7 +100,7 @@ def open_vision_language_model(source: str, model: str | None, device: str, toke
         )
     from posterkit.llm.local import LocalModel
 
-    local = LocalModel(source, device=device, temperature=0.0, max_new_tokens=tokens)
+    local = LocalModel(source, device=device, temperature=0.0, max_new_tokens=tokens, principle=principle)
     if not local.sees:
         raise ValueError(f"judge {source}: this model reads text alone; a judge has to see")
     return local

@@ -10,6 +10,7 @@ from pathlib import Path
 from posterkit.documents import table_lines
 from posterkit.llm.client import AnswerError, LanguageModel
 from posterkit.llm.open_model import open_language_model
+from posterkit.llm.principle import Principle
 from posterkit.prompts.brief import PosterBrief
 from posterkit.prompts.quotes import in_quotes, quoted_texts
 
@@ -99,21 +100,26 @@ def asking(chat: LanguageModel) -> Expander:
 
 
 def expand_prompt(
-    prompt: str | PosterBrief, how: str = "rules", model: str | None = None, device: str = "cpu"
-) -> Expansion:
+    prompt: str | PosterBrief, how: str = "rules", model: str | None = None, device: str = "cpu",
+    principle: Principle | None = None,
+) -> Expansion:  # fmt: skip
     """Expand a prompt, or keep it and say why (a warning, and in the result).
 
     Args:
         prompt: a prompt, or the brief read from it.
         how: "rules", an endpoint's URL, or a local model's folder or hub id. A local model is freed afterwards.
+        principle: what a local model's answer is steered by.
 
     Raises:
-        ValueError: `how` cannot be an expander at all (a URL that is none, a key that cannot be sent).
+        ValueError: `how` cannot be an expander at all (a URL that is none, a key that cannot be sent, no local model
+            for a principle).
     """
+    if how == "rules" and principle is not None:
+        raise ValueError("rules are no language model; a principle steers a local one")
     if how == "rules":
         return expand(prompt)
     try:
-        chat = open_language_model(how, model, device)
+        chat = open_language_model(how, model, device, principle)
     except AnswerError as fault:
         reason = str(fault)
 

@@ -18,7 +18,7 @@ from posterkit.typeset.fonts import Face, hb, hb_face
 from posterkit.typeset.placed_text import Composition
 from posterkit.typeset.raster import corner
 from posterkit.typeset.shaping import GlyphRun
-from posterkit.typeset.xmp import packet
+from posterkit.typeset.xmp import NOTHING, FileNotes, packet
 
 SCREEN = 96  # pixels an inch, as CSS counts; the default of pictures that are no printed page
 _PRINT = (150, 200, 300, 400, 600)  # pixels an inch, at which a picture may be a sheet of paper
@@ -111,18 +111,20 @@ def resolution(size: tuple[int, int]) -> int:
     return 300 if short >= _LARGE else SCREEN
 
 
-def to_pdf(poster: Composition, dpi: int | None = None, metadata: str = "") -> bytes:
+def to_pdf(poster: Composition, dpi: int | None = None, notes: FileNotes = NOTHING) -> bytes:
     """One page: the background as a lossless image, then rules, buttons and texts as vectors.
 
     Args:
         dpi: pixels an inch; see `resolution` for the default.
-        metadata: kept in the XMP packet as it is; `posterkit.generate.metadata.read_record` finds it.
+        notes: go into the XMP packet.
     """
     width, height = poster.image.size
     points = 72 / (dpi or resolution(poster.image.size))
     stream = io.BytesIO()
     canvas = Canvas(stream, pagesize=(width * points, height * points), pageCompression=1, invariant=1)
     canvas.setTitle(poster.boxes[0].text.replace("\n", " ") if poster.boxes else "poster")
+    if notes.alt:
+        canvas.setSubject(notes.alt)
     canvas._preamble = ""  # which would choose a font  # pyright: ignore[reportAttributeAccessIssue]
     canvas.drawImage(ImageReader(poster.background), 0, 0, width * points, height * points)
     for rule, color in poster.rules:
@@ -142,8 +144,8 @@ def to_pdf(poster: Composition, dpi: int | None = None, metadata: str = "") -> b
         if isinstance(thing, pdfdoc.PDFType1Font):
             document.idToObject[name] = pdfdoc.PDFDictionary({})
     document.idToObject["BasicFonts"].dict.clear()
-    if metadata:
-        said = pdfdoc.PDFStream(_dictionary("Metadata", Subtype="XML"), packet(metadata, poster.image), filters=[])
+    if notes:
+        said = pdfdoc.PDFStream(_dictionary("Metadata", Subtype="XML"), packet(notes, poster.image), filters=[])
         document.Catalog.Metadata = document.Reference(said)
     for font in fonts.values():
         document.idToObject["BasicFonts"].dict[font.name] = font.objects(document)

@@ -21,6 +21,7 @@ from posterkit.typeset.painting import covered_by, painted
 from posterkit.typeset.placed_text import Composition, PlacedLine, PlacedText
 from posterkit.typeset.shaping import ShapedLine, shape
 from posterkit.typeset.texts import TypeJob, settle
+from posterkit.typeset.xmp import NOTHING, FileNotes
 
 RASTER = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 DOCUMENTS = (".svg", ".pdf", ".psd")
@@ -29,13 +30,13 @@ DOCUMENTS = (".svg", ".pdf", ".psd")
 class TypesetPoster(Composition):
     """A picture with its texts set, as pixels (`image`), SVG, PDF and PSD."""
 
-    def svg(self, metadata: str = "") -> str:
+    def svg(self, notes: FileNotes = NOTHING) -> str:
         """An SVG of the same size in pixels: the background embedded as PNG, the texts live, their fonts embedded."""
         from posterkit.typeset.svg import to_svg
 
-        return to_svg(self, metadata)
+        return to_svg(self, notes)
 
-    def pdf(self, dpi: int | None = None, metadata: str = "") -> bytes:
+    def pdf(self, dpi: int | None = None, notes: FileNotes = NOTHING) -> bytes:
         """A PDF page with selectable text in embedded fonts over the background.
 
         Args:
@@ -44,9 +45,9 @@ class TypesetPoster(Composition):
         """
         from posterkit.typeset.pdf import to_pdf
 
-        return to_pdf(self, dpi, metadata)
+        return to_pdf(self, dpi, notes)
 
-    def psd(self, dpi: int | None = None, metadata: str = "") -> bytes:
+    def psd(self, dpi: int | None = None, notes: FileNotes = NOTHING) -> bytes:
         """A Photoshop document in layers of pixels: the picture, underlays, rules, buttons and texts.
 
         Args:
@@ -57,13 +58,13 @@ class TypesetPoster(Composition):
         """
         from posterkit.typeset.psd import to_psd
 
-        return to_psd(self, dpi, metadata)
+        return to_psd(self, dpi, notes)
 
-    def document(self, ending: str, dpi: int | None = None, metadata: str = "") -> bytes:
+    def document(self, ending: str, dpi: int | None = None, notes: FileNotes = NOTHING) -> bytes:
         """The poster as one of `DOCUMENTS`; ValueError as `psd`."""
         if ending == ".svg":
-            return self.svg(metadata).encode("utf-8")
-        return self.pdf(dpi, metadata) if ending == ".pdf" else self.psd(dpi, metadata)
+            return self.svg(notes).encode("utf-8")
+        return self.pdf(dpi, notes) if ending == ".pdf" else self.psd(dpi, notes)
 
     def save(self, path: str | Path, dpi: int | None = None) -> Path:
         """Write the poster; the suffix decides: .png, .jpg, .webp, .tif, .svg, .pdf or .psd.

@@ -11,7 +11,7 @@ from PIL import Image
 from posterkit.typeset.pdf import resolution
 from posterkit.typeset.placed_text import Composition
 from posterkit.typeset.raster import masks
-from posterkit.typeset.xmp import packet
+from posterkit.typeset.xmp import NOTHING, FileNotes, packet
 
 _LONGEST = 60  # letters of a text in its layer's name
 _Layer = tuple[str, tuple[int, int, int], Image.Image, tuple[int, int]]
@@ -23,12 +23,12 @@ def check_psd() -> None:
         raise ValueError("a .psd needs psd-tools; pip install posterkit[print]")
 
 
-def to_psd(poster: Composition, dpi: int | None = None, metadata: str = "") -> bytes:
+def to_psd(poster: Composition, dpi: int | None = None, notes: FileNotes = NOTHING) -> bytes:
     """The picture, then underlays, rules, buttons and texts, each a layer; the merged picture is the poster's raster.
 
     Args:
         dpi: pixels an inch; see `posterkit.typeset.pdf.resolution` for the default.
-        metadata: kept in the XMP packet as it is; `posterkit.generate.metadata.read_record` finds it.
+        notes: go into the XMP packet.
 
     Raises:
         ValueError: psd-tools is not installed.
@@ -50,8 +50,8 @@ def to_psd(poster: Composition, dpi: int | None = None, metadata: str = "") -> b
         layer.name = name  # in Unicode
     inch = (dpi or resolution(poster.image.size)) << 16  # in 1/65536, then: pixels an inch, shown in centimetres
     resources = {Resource.RESOLUTION_INFO: ResoulutionInfo(inch, 1, 2, inch, 1, 2).tobytes()}
-    if metadata:
-        resources[Resource.XMP_METADATA] = packet(metadata, poster.image)
+    if notes:
+        resources[Resource.XMP_METADATA] = packet(notes, poster.image)
     for key, data in resources.items():
         document.image_resources[key] = ImageResource(key=key, data=data)
     file = io.BytesIO()

@@ -11,25 +11,30 @@ from posterkit.typeset.fonts import Face, coverage, hb, hb_face
 from posterkit.typeset.placed_text import Composition, PlacedLine, PlacedText
 from posterkit.typeset.raster import corner
 from posterkit.typeset.shaping import GlyphRun
-from posterkit.typeset.xmp import preview
+from posterkit.typeset.xmp import NOTHING, FileNotes, preview
 
 _HAN = 0x3100  # code points from here on are too many to embed those that are not set
 _LINING = int.from_bytes(b"lnum", "big")  # figures as high as capitals
 
 
-def to_svg(poster: Composition, metadata: str = "") -> str:
+def to_svg(poster: Composition, notes: FileNotes = NOTHING) -> str:
     """The poster as one self-contained SVG 1.1 document; units are the picture's pixels.
 
     Args:
-        metadata: kept in the document as it is; `posterkit.generate.metadata.read_record` finds it.
+        notes: go into the document's metadata and description.
     """
     width, height = poster.image.size
     stream = io.BytesIO()
     poster.background.save(stream, "PNG")
     said = []
-    if metadata:
-        said = [f'<metadata id="posterkit">{escape(metadata)}</metadata>',
-                f'<metadata id="preview">{preview(poster.image)}</metadata>']  # fmt: skip
+    if notes:
+        said = [f"<desc>{escape(notes.alt)}</desc>"] if notes.alt else []
+        if notes.properties:
+            rdf = 'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"'
+            about = f'<rdf:Description rdf:about="">{notes.properties}</rdf:Description>'
+            said.append(f'<metadata id="xmp"><rdf:RDF {rdf}>{about}</rdf:RDF></metadata>')
+        said += [f'<metadata id="posterkit">{escape(notes.record)}</metadata>'] if notes.record else []
+        said.append(f'<metadata id="preview">{preview(poster.image)}</metadata>')
     parts = [
         '<?xml version="1.0" encoding="UTF-8"?>',
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="{width}" '

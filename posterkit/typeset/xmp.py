@@ -4,11 +4,33 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 from PIL import Image, ImageOps
 
 _PREVIEW = (400, 600)  # pixels
+
+
+@dataclass(frozen=True)
+class FileNotes:
+    """What a poster's file says beside its picture; false where it is nothing.
+
+    Attributes:
+        record: kept as it is; `posterkit.generate.metadata.read_record` finds it.
+        properties: XMP properties as RDF/XML elements, with their namespaces.
+        alt: what the poster shows and says, for those who do not see it.
+    """
+
+    record: str = ""
+    properties: str = ""
+    alt: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.record or self.properties or self.alt)
+
+
+NOTHING = FileNotes()
 
 
 def preview(image: Image.Image) -> str:
@@ -18,12 +40,17 @@ def preview(image: Image.Image) -> str:
     return base64.b64encode(file.getvalue()).decode()
 
 
-def packet(metadata: str, image: Image.Image) -> bytes:
-    """An XMP packet (ISO 16684-1); uncompressed in its file, so that any program finds it."""
+def packet(notes: FileNotes, image: Image.Image | None = None) -> bytes:
+    """An XMP packet (ISO 16684-1); uncompressed in its file, so that any program finds it.
+
+    Args:
+        image: whose small picture is kept in it; None for none.
+    """
+    own = f"<posterkit:record>{escape(notes.record)}</posterkit:record>" if notes.record else ""
+    own += f"<posterkit:preview>{preview(image)}</posterkit:preview>" if image is not None else ""
     return (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
         '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
-        f'xmlns:posterkit="urn:posterkit:1"><posterkit:record>{escape(metadata)}</posterkit:record>'
-        f"<posterkit:preview>{preview(image)}</posterkit:preview>"
-        '</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="r"?>'
+        f'xmlns:posterkit="urn:posterkit:1">{own}{notes.properties}</rdf:Description></rdf:RDF></x:xmpmeta>'
+        '<?xpacket end="r"?>'
     ).encode()

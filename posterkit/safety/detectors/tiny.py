@@ -1,0 +1,103 @@
+"""The shipped detector: hashed n-grams and a small network, in NumPy; trained by `train/harm_detector.py`.
+
+It knows English and Chinese. A line is judged by its worst sentence.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from posterkit.documents import read_json
+from posterkit.safety.detectors.detector import Verdict
+from posterkit.safety.features import BITS, hashed, segments
+from posterkit.safety.variants import variants
+
+SHIPPED = Path(__file__).parent.parent / "tiny.safetensors"
+CATEGORIES: tuple[str, ...] = (
+    "alcohol", "medicine", "finance", "elections", "minors", "trademarks", "real_persons", "hate", "violence",
+    "illegal", "adult", "injection",
+)  # fmt: skip
+_READINGS = 4  # of one sentence; more are no longer read
+
+
+class TinyDetector:
+    """A small network on hashed n-grams.
+
+    Args:
+        path: a file that `train/harm_detector.py` wrote; None for the shipped one.
+        threshold: of `p_harm`; None for the file's own.
+
+    Raises:
+        ValueError: there is no such file, or it is another kind of file.
+    """
+
+    name = "tiny"
+
+    def __init__(self, path: str | Path | None = None, threshold: float | None = None) -> None:
+        weights, said = _read(str(path or SHIPPED))
+        self._table, self._hidden, self._hidden_bias = weights["table"], weights["hidden"], weights["hidden_bias"]
+        self._head, self._head_bias = weights["head"], weights["head_bias"]
+        self.temperature: float = said["temperature"]
+        self.threshold: float = said["threshold"] if threshold is None else threshold
+
+    def __call__(self, text: str, context: str | None = None) -> Verdict:
+        around = self._pool(hashed(context, "context")) if context else np.zeros(self._table.shape[1], np.float32)
+        worst, found, spans = 0.0, None, []
+        for start, end in segments(text):
+            scores = max((self._scores(reading, around) for reading in _few(text[start:end])), key=lambda one: one[-1])
+            if scores[-1] >= self.threshold:
+                spans.append((start, end))
+            if found is None or scores[-1] > worst:
+                worst, found = float(scores[-1]), scores
+        if found is None:
+            return Verdict(0.0, False, None, self.name)
+        by_category = dict(zip(CATEGORIES, map(float, found), strict=False))
+        category = max(by_category, key=by_category.__getitem__)
+        harmful = bool(spans)
+        why = f"{category.replace('_', ' ')} (p_harm {worst:.2f}, threshold {self.threshold:.2f})" if harmful else ""
+        return Verdict(worst, harmful, category, self.name, why, tuple(spans), by_category)
+
+    def _scores(self, line: str, around: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities by category, and of any harm as the last."""
+        pooled = np.concatenate([self._pool(hashed(line)), around])
+        hidden = np.maximum(self._hidden @ pooled + self._hidden_bias, 0)
+        logits = (self._head @ hidden + self._head_bias) / self.temperature
+        return (1 / (1 + np.exp(-np.clip(logits, -30, 30)))).astype(np.float32)
+
+    def _pool(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        return self._table[rows].sum(0) / np.float32(max(1, len(rows))) ** np.float32(0.5)
+
+
+def _few(line: str) -> list[str]:
+    return [reading for reading, _ in zip(variants(line), range(_READINGS), strict=False)]
+
+
+@lru_cache
+def _read(path: str) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
+    try:
+        with safe_open(path, framework="np") as file:
+            said = read_json((file.metadata() or {}).get("posterkit", "{}"), path)
+            weights = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{path}: cannot be read as a harm detector ({error})") from None
+    missing = {"table", "hidden", "hidden_bias", "head", "head_bias"} - weights.keys()
+    if missing or "threshold" not in said or weights["table"].shape[0] != 2**BITS:
+        raise ValueError(f"{path}: is no harm detector of train/harm_detector.py")
+    return weights, said
+
+
+def metadata(temperature: float, threshold: float, rate: float | None) -> dict[str, str]:
+    """What the file says beside its weights.
+
+    Args:
+        rate: of false positives, that the threshold was chosen for; None where it was not.
+    """
+    said = {"categories": CATEGORIES, "temperature": temperature, "threshold": threshold, "rate": rate}
+    return {"format": "np", "posterkit": json.dumps(said)}

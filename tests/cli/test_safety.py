@@ -1,0 +1,82 @@
+"""The gate, the principle and the level of metadata from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tiny_chat
+
+from posterkit.cli.main import main
+from posterkit.generate.metadata import read_record, record_id
+from posterkit.safety.provenance import MADE, read_marks
+
+SMALL = ("--width", "96", "--height", "144", "--steps", "1", "--seed", "3")
+
+
+def run(*argv: object) -> int:
+    return main([str(word) for word in argv])
+
+
+def test_a_rewritten_text_is_said_and_shown_by_info(tmp_path: Path, craft: str, capsys) -> None:
+    out = tmp_path / "p.png"
+    argv = ("generate", "a fox", "--text", "The best pizza", *SMALL, "--model", craft, "-o", out)
+    assert run(*argv, "--safety", "off,copy=rewrite", "--policy", "superlatives", "--detector", "rules") == 0
+    assert '"The best pizza" is now "Good pizza"' in " ".join(capsys.readouterr().err.split())
+    assert read_record(out)["row"]["texts"] == ["Good pizza"]
+    assert run("info", out) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "no superlatives" in said and "Good pizza" in said and MADE in said
+
+
+def test_a_blocked_text_is_one_line_and_exit_code_2(tmp_path: Path, craft: str, capsys) -> None:
+    argv = ("generate", "a fox", "--text", "Guaranteed profit", *SMALL, "--model", craft, "-o", tmp_path / "p.png")
+    assert run(*argv, "--safety", "block") == 2
+    said = capsys.readouterr().err
+    assert said.startswith("posterkit: blocked (copy): ") and said.count("\n") == 1
+    assert not (tmp_path / "p.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--safety", "wran"), "did you mean warn"),
+        (("--detector", "nothing"), "no such detector"),
+        (("--policy", "nothing"), "no such policy"),
+        (("--principle", "p.txt"), "--principle steers a local model"),
+        (("--alpha", "2"), "give the file"),
+        (("--expand", "http://127.0.0.1:9/v1", "--principle", "p.txt"), "local model"),
+    ],
+)
+def test_a_wrong_call_is_one_line(tmp_path: Path, craft: str, monkeypatch, capsys, words, said) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("p.txt").write_text("Be kind.")
+    assert run("generate", "a fox", *SMALL, "--model", craft, "-o", "p.png", *words) == 2
+    assert said in capsys.readouterr().err and not Path("p.png").exists()
+
+
+def test_the_label_keeps_the_prompt_to_itself_and_a_batch_knows_its_posters_by_it(
+    tmp_path: Path, craft: str, capsys
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"task": "text", "prompt": "a secret lighthouse", "width": 96, "height": 144, "out": "a.png"}\n')
+    argv = ("batch", rows, "--model", craft, "--steps", "1", "--seed", "3", "-o", tmp_path / "out", "--metadata")
+    assert run(*argv, "label") == 0
+    poster = tmp_path / "out" / "a.png"
+    assert b"secret" not in poster.read_bytes() and record_id(poster)
+    marks = read_marks(poster)
+    assert marks is not None and marks.source_type == MADE
+    assert run(*argv, "label") == 0 and "1 made before" in capsys.readouterr().out
+    assert run("info", poster) == 2 and "--metadata label" in capsys.readouterr().err
+    assert run("generate", "--from-image", poster, "-o", tmp_path / "b.png") == 2
+    assert run(*argv, "none") == 2
+
+
+def test_a_principle_steers_the_expansion_by_a_local_model(tmp_path: Path, craft: str, monkeypatch) -> None:
+    folder = tiny_chat.save(tmp_path / "chat")
+    (tmp_path / "p.txt").write_text("Be kind.")
+    out = tmp_path / "p.png"
+    with pytest.warns(UserWarning, match=r"principle [0-9a-f]{8}, alpha 2"):  # an untrained model expands nothing
+        argv = ("generate", 'a fox, titled "FOX"', *SMALL, "--model", craft, "-o", out, "--expand", folder)
+        assert run(*argv, "--principle", tmp_path / "p.txt", "--alpha", "2") == 0
+    assert read_record(out)["row"]["expanded"] is None
