@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -72,11 +73,11 @@ def test_the_label_keeps_the_prompt_to_itself_and_a_batch_knows_its_posters_by_i
     assert run(*argv, "none") == 2
 
 
-def test_a_principle_steers_the_expansion_by_a_local_model(tmp_path: Path, craft: str, monkeypatch) -> None:
+def test_a_principle_steers_the_expansion_by_a_local_model(tmp_path: Path, craft: str, capsys) -> None:
     folder = tiny_chat.save(tmp_path / "chat")
     (tmp_path / "p.txt").write_text("Be kind.")
-    out = tmp_path / "p.png"
-    with pytest.warns(UserWarning, match=r"principle [0-9a-f]{8}, alpha 2"):  # an untrained model expands nothing
-        argv = ("generate", 'a fox, titled "FOX"', *SMALL, "--model", craft, "-o", out, "--expand", folder)
-        assert run(*argv, "--principle", tmp_path / "p.txt", "--alpha", "2") == 0
-    assert read_record(out)["row"]["expanded"] is None
+    argv = ("generate", 'a fox, titled "FOX"', *SMALL, "--model", craft, "-o", tmp_path / "p.png", "--expand", folder)
+    assert run(*argv, "--principle", tmp_path / "p.txt", "--alpha", "2") == 0
+    said = " ".join(capsys.readouterr().err.split())  # an untrained model expands nothing
+    assert re.search(r"the prompt stays as it is: .*\(principle [0-9a-f]{8}, alpha 2\)", said)
+    assert read_record(tmp_path / "p.png")["row"]["expanded"] is None
