@@ -35,18 +35,8 @@ _PUBLIC = {
 }
 _MODULES = ("mini", "typeset")
 
-__all__ = [
-    "TASKS",
-    "PosterBrief",
-    "PosterCraftPipeline",
-    "PosterMaker",
-    "PosterOmniPipeline",
-    "PosterPipelineOutput",
-    "PosterRequest",
-    "load_processor",
-    "mini",
-    "typeset",
-]
+__all__ = ["TASKS", "PosterBrief", "PosterCraftPipeline", "PosterMaker", "PosterOmniPipeline", "PosterPipelineOutput",
+           "PosterRequest", "load_processor", "mini", "typeset"]  # fmt: skip
 
 
 def __getattr__(name: str):

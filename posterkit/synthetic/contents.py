@@ -24,19 +24,12 @@ PLACES = ("center", "left", "right", "top", "bottom")
 _ORBS = ("sun", "striped sun", "moon", "crescent moon")
 _NOUNS = {"vase": "bouquet", "orange": "fruit"}  # where the drawing's own name would mislead
 SUBJECTS: dict[str, tuple[str, ...]] = {
-    "sky": _ORBS,
-    "mountains": ("mountains",),
-    "city": ("city",),
-    "sea": ("sailboat", "lighthouse", "whale"),
-    "space": ("planet", "ringed planet", "rocket"),
-    "geometric": ("tiles", "shapes", "arches", "circles"),
-    "aurora": ("lights", "ribbons"),
-    "music": ("record", "bars", "rings", "guitar"),
-    "botanical": ("bouquet", "branch", "flower", "wreath"),
-    "mascot": Mascot.kinds,
-    "product": tuple(dict.fromkeys(Product.kinds)),
-    "food": tuple(_NOUNS.get(kind, kind) for kind in Food.kinds),
-}
+    "sky": _ORBS, "mountains": ("mountains",), "city": ("city",), "sea": ("sailboat", "lighthouse", "whale"),
+    "space": ("planet", "ringed planet", "rocket"), "geometric": ("tiles", "shapes", "arches", "circles"),
+    "aurora": ("lights", "ribbons"), "music": ("record", "bars", "rings", "guitar"),
+    "botanical": ("bouquet", "branch", "flower", "wreath"), "mascot": Mascot.kinds,
+    "product": tuple(dict.fromkeys(Product.kinds)), "food": tuple(_NOUNS.get(kind, kind) for kind in Food.kinds),
+}  # fmt: skip
 STYLES = {"flat": "flat", "gradient": "gradient", "outlined": "outlined", "dotted": "halftone"}
 PANELS = {"card": "frame", "arch": "window", "circle": "porthole", "inset": "border"}
 _DETAILS = (
