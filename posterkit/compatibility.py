@@ -11,17 +11,11 @@ TEXT_ENCODER_LORA = "LoRA on text encoders and vision-language models"
 
 @dataclass(frozen=True)
 class BadPair:
-    """Versions of two packages that do not work together.
+    """Versions of two packages that do not work together."""
 
-    Attributes:
-        versions: for each package the bad ones, such as ">=5.24".
-        breaks: what fails.
-        cure: the command that helps.
-    """
-
-    versions: dict[str, str]
-    breaks: str
-    cure: str
+    versions: dict[str, str]  # for each package the bad ones, such as ">=5.24"
+    breaks: str  # what fails
+    cure: str  # the command that helps
 
 
 BAD_PAIRS = (

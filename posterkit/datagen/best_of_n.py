@@ -29,16 +29,11 @@ NOISE = 0.55  # share of a picture's variation that is finer than 2 pixels, abov
 
 @dataclass(frozen=True)
 class Candidate:
-    """One poster for a prompt.
-
-    Attributes:
-        texts: where it was typeset; empty where the model drew them.
-        scores: by question, larger is better.
-    """
+    """One poster for a prompt."""
 
     picture: Image.Image
-    texts: tuple[DrawnText, ...] = ()
-    scores: dict[str, float] = field(default_factory=dict)
+    texts: tuple[DrawnText, ...] = ()  # where it was typeset; empty where the model drew them
+    scores: dict[str, float] = field(default_factory=dict)  # by question, larger is better
 
     def with_score(self, question: str, score: float) -> Candidate:
         """The same candidate with a further score."""
@@ -47,17 +42,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class FilteredCandidates:
-    """A prompt and what is left of its candidates.
-
-    Attributes:
-        lost: why candidates went no further, and how many.
-        judged: the judges so far, as in `PosterSample.judged`.
-    """
+    """A prompt and what is left of its candidates."""
 
     request: SetRequest
     candidates: tuple[Candidate, ...]
-    lost: Counter[str] = field(default_factory=Counter)
-    judged: dict[str, dict[str, Any]] = field(default_factory=dict)
+    lost: Counter[str] = field(default_factory=Counter)  # why candidates went no further, and how many
+    judged: dict[str, dict[str, Any]] = field(default_factory=dict)  # the judges so far, as in `PosterSample.judged`
 
     @property
     def texts(self) -> tuple[str, ...]:

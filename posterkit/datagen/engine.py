@@ -33,19 +33,12 @@ _THUMBNAIL = (160, 160)
 
 @dataclass(frozen=True)
 class Drop:
-    """What a step returns in place of an item that goes no further.
+    """What a step returns in place of an item that goes no further."""
 
-    Attributes:
-        reason: a word or two, counted in the funnel.
-        detail: what was found, one line.
-        picture: shown in the report, as a thumbnail.
-        fault: the item is broken, not merely unfit; the tool's exit code says so.
-    """
-
-    reason: str
-    detail: str = ""
-    picture: Image.Image | None = None
-    fault: bool = False
+    reason: str  # a word or two, counted in the funnel
+    detail: str = ""  # what was found, one line
+    picture: Image.Image | None = None  # shown in the report, as a thumbnail
+    fault: bool = False  # the item is broken, not merely unfit; the tool's exit code says so
 
 
 @dataclass(frozen=True)

@@ -32,16 +32,12 @@ SMALL = 256  # px of the shorter side that are enough for a hash and for a thumb
 
 @dataclass(frozen=True)
 class FolderScan:
-    """Reads each file once: size, format, hashes, and the blemishes that a critic finds.
-
-    Attributes:
-        critic: None looks for no blemishes.
-    """
+    """Reads each file once: size, format, hashes, and the blemishes that a critic finds."""
 
     folder: Path
     names: tuple[str, ...]
     shorter_side: int
-    critic: OpenCritic | None
+    critic: OpenCritic | None  # None looks for no blemishes
 
     def __getitem__(self, number: int) -> dict[str, Any] | Drop:
         path = self.folder / self.names[number]
@@ -132,18 +128,13 @@ def decide(scan: Path, names: tuple[str, ...], distance: int) -> ScanDecision:
 
 @dataclass(frozen=True)
 class ScannedPoster:
-    """A poster on its way through the steps.
-
-    Attributes:
-        path: its file.
-        kind: the suffix under which the file itself can stand in the set, see `read_image_and_kind`.
-    """
+    """A poster on its way through the steps."""
 
     number: int
     name: str
-    path: Path
+    path: Path  # its file
     image: Image.Image
-    kind: str | None
+    kind: str | None  # the suffix under which the file itself can stand in the set, see `read_image_and_kind`
     caption: str = ""
     texts: tuple[DetectedText, ...] = ()
     judged: Mapping[str, dict[str, Any]] = field(default_factory=dict)

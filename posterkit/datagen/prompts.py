@@ -27,19 +27,11 @@ THEMES: dict[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class PosterPrompt:
-    """A structured poster prompt; every part is in the prompt's language.
+    """A structured poster prompt; every part is in the prompt's language."""
 
-    Attributes:
-        id: unique within a set.
-        prompt: in prose, `texts` in quotes.
-        texts: title and subtitle.
-        by: author of the prose: "rules" or a model's name.
-        why_not: why a model's prose was not taken.
-    """
-
-    id: str
-    prompt: str
-    texts: tuple[str, str]
+    id: str  # unique within a set
+    prompt: str  # in prose, `texts` in quotes
+    texts: tuple[str, str]  # title and subtitle
     theme: str
     language: str
     entity: str
@@ -48,8 +40,8 @@ class PosterPrompt:
     composition: str
     light: str
     split: str
-    by: str = "rules"
-    why_not: str | None = None
+    by: str = "rules"  # author of the prose: "rules" or a model's name
+    why_not: str | None = None  # why a model's prose was not taken
 
 
 @lru_cache

@@ -19,17 +19,11 @@ STRENGTH = 0.6  # of a sketch that is painted over where neither request nor che
 
 @dataclass(frozen=True)
 class DraftPlan:
-    """A draft, settled.
+    """A draft, settled."""
 
-    Attributes:
-        strength: how much of it is painted anew, in (0, 1].
-        sketch: the user's; None draws the request.
-        layout: where a drawing has its subject, and room for texts.
-    """
-
-    strength: float
-    sketch: ImageSource | None = None
-    layout: TitleLayout | None = None
+    strength: float  # how much of it is painted anew, in (0, 1]
+    sketch: ImageSource | None = None  # the user's; None draws the request
+    layout: TitleLayout | None = None  # where a drawing has its subject, and room for texts
 
     def picture(self, request: PosterRequest, size: Size) -> Image.Image:
         """The picture to paint over, at the size that the model draws.

@@ -32,21 +32,13 @@ You write prompts for a model that draws posters. Rewrite the user's prompt as o
 
 @dataclass(frozen=True)
 class Expansion:
-    """A prompt after expansion.
+    """A prompt after expansion."""
 
-    Attributes:
-        prompt: for the model that draws.
-        original: the user's prompt.
-        by: "rules", or the name of the language model.
-        used: whether `prompt` is the expansion; else it is `original`.
-        why_not: why the expansion was not used.
-    """
-
-    prompt: str
-    original: str
-    by: str
-    used: bool
-    why_not: str | None = None
+    prompt: str  # for the model that draws
+    original: str  # the user's prompt
+    by: str  # "rules", or the name of the language model
+    used: bool  # whether `prompt` is the expansion; else it is `original`
+    why_not: str | None = None  # why the expansion was not used
 
 
 def expand_by_rules(brief: PosterBrief) -> str:

@@ -13,18 +13,13 @@ Rect = tuple[float, float, float, float]  # x0, y0, x1, y1; of the canvas (0 to 
 
 @dataclass(frozen=True)
 class TitleLayout:
-    """Where the title and the subject stand, as shares of the canvas.
-
-    Attributes:
-        align: "left", "center" or "right" within the title's area.
-        where: the title's place in words.
-    """
+    """Where the title and the subject stand, as shares of the canvas."""
 
     name: str
     title: Rect
-    align: str
+    align: str  # "left", "center" or "right" within the title's area
     subject: Rect
-    where: str
+    where: str  # the title's place in words
 
 
 def _layout(name: str, row: str) -> TitleLayout:

@@ -33,19 +33,12 @@ _STYLE = {word: style for style, word in STYLES.items()}
 
 @dataclass(frozen=True)
 class Studio:
-    """Layers of the poster's size.
+    """Layers of the poster's size."""
 
-    Attributes:
-        ground: mode RGB, without the things.
-        shadows: that they throw on it, mode RGBA.
-        things: at their places, mode RGBA.
-        enlarged: how many times their own pixels the things are, the most enlarged of them.
-    """
-
-    ground: Image.Image
-    shadows: Image.Image
-    things: Image.Image
-    enlarged: float = 1.0
+    ground: Image.Image  # mode RGB, without the things
+    shadows: Image.Image  # that they throw on it, mode RGBA
+    things: Image.Image  # at their places, mode RGBA
+    enlarged: float = 1.0  # how many times their own pixels the things are, the most enlarged of them
 
     def picture(self) -> Image.Image:
         """The whole, mode RGB."""

@@ -47,26 +47,16 @@ SUPERSAMPLE = 2
 
 @dataclass(frozen=True)
 class SyntheticPoster:
-    """A poster's parameters; nothing here depends on the size it is drawn at.
+    """A poster's parameters; nothing here depends on the size it is drawn at."""
 
-    Attributes:
-        theme: one of `THEMES`.
-        plan: the theme's own numbers, with `slots` for words.
-        palette: what is drawn outside the panel; its first colour is the background.
-        inner: what the picture is drawn with; equal to `palette` where there is no panel.
-        style: one of `canvas.STYLES`.
-        panel: one of `PANELS`, or None for a picture to the edge.
-        backdrop: what stands behind a subject; None for scenes.
-    """
-
-    theme: str
-    plan: Plan
-    palette: ColorScheme
-    inner: ColorScheme
-    style: str
+    theme: str  # one of `THEMES`
+    plan: Plan  # the theme's own numbers, with `slots` for words
+    palette: ColorScheme  # what is drawn outside the panel; its first colour is the background
+    inner: ColorScheme  # what the picture is drawn with; equal to `palette` where there is no panel
+    style: str  # one of `canvas.STYLES`
     layout: TitleLayout
-    panel: str | None
-    backdrop: Plan | None
+    panel: str | None  # one of `PANELS`, or None for a picture to the edge
+    backdrop: Plan | None  # what stands behind a subject; None for scenes
     pose: Pose
     lettering: TitleText | None
     mood: str

@@ -73,17 +73,13 @@ def palette_word(word: str) -> Color:
 
 @dataclass(frozen=True)
 class Ink:
-    """The colours of a group of texts: the title's, the rest's, and the tint and strength of what lies under them.
-
-    Attributes:
-        neutrals: the poster's off-white and near black.
-    """
+    """The colours of a group of texts: the title's, the rest's, and the tint and strength of what lies under them."""
 
     title: Color
     text: Color
     tint: Color
     alpha: float
-    neutrals: tuple[Color, ...] = ()
+    neutrals: tuple[Color, ...] = ()  # the poster's off-white and near black
 
 
 def choose_ink(image: Image.Image, areas: Sequence[Sequence[Box]], wanted: Sequence[str]) -> list[Ink]:

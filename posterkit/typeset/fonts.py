@@ -22,23 +22,15 @@ Style = Literal["display", "text", "serif", "script"]
 
 @dataclass(frozen=True)
 class Face:
-    """One font file.
+    """One font file."""
 
-    Attributes:
-        family: the name that SVG and PDF carry.
-        weight: 100 to 900, as CSS counts.
-        scripts: what it is meant for; coverage is read from the file.
-        joined: its letters connect, so they are never spaced apart.
-        licence: SPDX name; the text lies beside the file.
-    """
-
-    family: str
+    family: str  # the name that SVG and PDF carry
     style: Style
-    weight: int
+    weight: int  # 100 to 900, as CSS counts
     path: Path
-    scripts: tuple[str, ...]
-    licence: str = "OFL-1.1"
-    joined: bool = False
+    scripts: tuple[str, ...]  # what it is meant for; coverage is read from the file
+    licence: str = "OFL-1.1"  # SPDX name; the text lies beside the file
+    joined: bool = False  # its letters connect, so they are never spaced apart
 
     @property
     def name(self) -> str:

@@ -22,22 +22,14 @@ _AIR = 0.09  # em kept between the ink of two lines, however tight the leading
 
 @dataclass(frozen=True)
 class TextStyle:
-    """How a text of one role is set.
-
-    Attributes:
-        tracking: em added between letters.
-        leading: em from baseline to baseline, at least.
-        scale: faces with small lower-case letters are set larger by this.
-        hyphenates: a soft hyphen breaks a word before the text gets small.
-        keeps: numbers, prices and dates stay on one line.
-    """
+    """How a text of one role is set."""
 
     faces: tuple[Face, ...]
-    tracking: float
-    leading: float
-    scale: float = 1.0
-    hyphenates: bool = True
-    keeps: bool = True
+    tracking: float  # em added between letters
+    leading: float  # em from baseline to baseline, at least
+    scale: float = 1.0  # faces with small lower-case letters are set larger by this
+    hyphenates: bool = True  # a soft hyphen breaks a word before the text gets small
+    keeps: bool = True  # numbers, prices and dates stay on one line
 
 
 @dataclass(frozen=True)

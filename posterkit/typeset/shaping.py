@@ -19,20 +19,14 @@ from posterkit.typeset.fonts import Face, coverage, hb, hb_face
 
 @dataclass(frozen=True)
 class Glyph:
-    """One glyph at `x`, `y` from its run's origin (y up), in em.
-
-    Attributes:
-        text: what it stands for; "" for a further glyph of the same letter.
-        pen: where the pen stood, without the glyph's own offset.
-        start: index in the run's text of what it stands for.
-    """
+    """One glyph at `x`, `y` from its run's origin (y up), in em."""
 
     gid: int
-    text: str
+    text: str  # what it stands for; "" for a further glyph of the same letter
     x: float
     y: float
-    pen: float
-    start: int
+    pen: float  # where the pen stood, without the glyph's own offset
+    start: int  # index in the run's text of what it stands for
 
 
 @dataclass(frozen=True)
