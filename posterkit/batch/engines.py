@@ -39,17 +39,11 @@ Pending = Sequence[tuple[int, PosterPlan]]
 
 @dataclass(frozen=True)
 class Files:
-    """What is written of each poster: its result, and the same beside it as `.svg`, `.pdf` or `.psd`.
+    """What is written of each poster: its result, and the same beside it as `.svg`, `.pdf` or `.psd`."""
 
-    Attributes:
-        also: the endings of the further files.
-        dpi: pixels an inch of a PDF or PSD.
-        results: the files that are rows' own results; nothing beside another result takes their place.
-    """
-
-    also: tuple[str, ...] = ()
-    dpi: int | None = None
-    results: frozenset[Path] = frozenset()
+    also: tuple[str, ...] = ()  # the endings of the further files
+    dpi: int | None = None  # pixels an inch of a PDF or PSD
+    results: frozenset[Path] = frozenset()  # of rows, whose place nothing beside another result takes
 
     def beside(self, path: Path) -> list[Path]:
         others = (path.with_suffix(ending) for ending in self.also)

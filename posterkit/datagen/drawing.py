@@ -55,18 +55,11 @@ class Once:
 
 @dataclass(frozen=True)
 class ModelAt:
-    """A pipeline by its address; each process loads its own.
+    """A pipeline by its address, see `posterkit.pipelines.presets.load_pipeline`; each process loads its own."""
 
-    Attributes:
-        source: a folder, a hub id, or `mini:postercraft` and `mini:posteromni`.
-        transformer: goes in instead of the model's own.
-        loras: `=0.8` behind one is its weight.
-        preset, device, dtype: as `posterkit.pipelines.presets.load_pipeline` takes them.
-    """
-
-    source: str
-    transformer: str | None = None
-    loras: tuple[str, ...] = ()
+    source: str  # a folder, a hub id, or `mini:postercraft` and `mini:posteromni`
+    transformer: str | None = None  # goes in instead of the model's own
+    loras: tuple[str, ...] = ()  # `=0.8` behind one is its weight
     preset: str | None = None
     device: str | None = None
     dtype: str | None = None

@@ -69,19 +69,12 @@ def encode_scan_row(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, byte
 
 @dataclass(frozen=True)
 class ScanDecision:
-    """What the scan decides about each poster, by its number.
+    """What the scan decides about each poster, by its number."""
 
-    Attributes:
-        unread: why a file cannot be used.
-        dropped: the same for the steps EXACT, BLEMISHES and NEAR.
-        critics: names of the critics that looked for blemishes on the posters that are kept.
-        kinds: file formats of the posters that are kept, see `read_image_and_kind`.
-    """
-
-    unread: dict[int, Drop] = field(default_factory=dict)
+    unread: dict[int, Drop] = field(default_factory=dict)  # why a file cannot be used
     dropped: dict[str, dict[int, Drop]] = field(default_factory=lambda: {EXACT: {}, BLEMISHES: {}, NEAR: {}})
-    critics: set[str] = field(default_factory=set)
-    kinds: set[str | None] = field(default_factory=set)
+    critics: set[str] = field(default_factory=set)  # that looked for blemishes on the posters that are kept
+    kinds: set[str | None] = field(default_factory=set)  # of the kept, see `read_image_and_kind`
 
 
 def decide(scan: Path, names: tuple[str, ...], distance: int) -> ScanDecision:

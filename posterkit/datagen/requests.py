@@ -24,20 +24,14 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # it names files, and a dot wo
 
 @dataclass(frozen=True, kw_only=True)
 class SetRequest(PosterRequest):
-    """A request that a row makes, and what the rows that are made from it repeat.
-
-    Attributes:
-        caption: what critics compare a poster with.
-        theme, style, split, source, licence: as in a sample.
-        turn: which of the rows that are made from it.
-    """
+    """A request that a row makes, and what rows made from it repeat; critics compare a poster with its `caption`."""
 
     theme: str = ""
     style: str | None = None
     split: str = "train"
     source: str = ""
     licence: str = "unknown"
-    turn: int = 0
+    turn: int = 0  # which of the rows that are made from it
 
 
 @dataclass(frozen=True)

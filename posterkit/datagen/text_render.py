@@ -102,25 +102,17 @@ def read_wording(path: Path) -> Wording:
 
 @dataclass(frozen=True)
 class Instance:
-    """One text and where it will stand: nothing is drawn yet, so that a place where it cannot be read costs little.
-
-    Attributes:
-        lines: shaped, top to bottom.
-        size: font size in pixels.
-        degrees: turned counter-clockwise.
-        row, column: of the 3x3 grid.
-        box: of its ink on the picture in pixels, half open.
-    """
+    """One text and where it will stand: nothing is drawn yet, so that a place where it cannot be read costs little."""
 
     text: str
-    lines: tuple[ShapedLine, ...]
+    lines: tuple[ShapedLine, ...]  # top to bottom
     face: Face
-    size: float
+    size: float  # of the font, in pixels
     turn: str
-    degrees: float
-    row: int
+    degrees: float  # counter-clockwise
+    row: int  # of the 3x3 grid, as the column
     column: int
-    box: Box
+    box: Box  # of its ink on the picture in pixels, half open
 
     def draw(self, align: float) -> tuple[Image.Image, tuple[int, int], tuple[DrawnLine, ...]]:
         """Its ink (mode L), the ink's place on the picture, and its lines' boxes there."""

@@ -95,27 +95,18 @@ class Settings:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What planning needs to know of a model.
+    """What planning needs to know of a model."""
 
-    Attributes:
-        name: what to write into records: "mini:posteromni", a folder or a hub id.
-        source: what to load: a folder or a hub id.
-        revision: a content hash of the folder, or the hub's commit.
-        scripts: those that it can draw, by its card; empty where it cannot spell, None where the card says nothing.
-        draft: how its posters begin from drafts; None where they begin from noise.
-        prompts: the language of its prompts, see `card_prompts`.
-    """
-
-    name: str
-    source: str
+    name: str  # what to write into records: "mini:posteromni", a folder or a hub id
+    source: str  # what to load: a folder or a hub id
     family: ModelFamily
-    revision: str
+    revision: str  # a content hash of the folder, or the hub's commit
     native_area: int
     steps: int
     guidance: float
-    scripts: tuple[str, ...] | None = None
-    draft: CardDraft | None = None
-    prompts: str | None = None
+    scripts: tuple[str, ...] | None = None  # it can draw; () where it cannot spell, None where the card is silent
+    draft: CardDraft | None = None  # how its posters begin from drafts; None where they begin from noise
+    prompts: str | None = None  # the language of its prompts, see `card_prompts`
 
 
 @dataclass(frozen=True)

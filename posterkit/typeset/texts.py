@@ -24,21 +24,14 @@ SMALLEST = 48  # pixels; below this no text is legible
 
 @dataclass(frozen=True)
 class TypeJob:
-    """Texts with everything that a call says about how they are set.
+    """Texts with everything that a call says about how they are set."""
 
-    Attributes:
-        brief: with its texts as they are set.
-        extra: the user's own faces.
-        given: the layout of the user's boxes or plan; None where a planner places the texts.
-        align, archetype: what the planner keeps to.
-    """
-
-    brief: PosterBrief
+    brief: PosterBrief  # with its texts as they are set
     roles: tuple[Role, ...]
     style: str
-    extra: tuple[Face, ...]
-    given: Layout | None
-    align: Align | None
+    extra: tuple[Face, ...]  # the user's own faces
+    given: Layout | None  # the layout of the user's boxes or plan; None where a planner places the texts
+    align: Align | None  # what the planner keeps to, as the archetype
     archetype: str | None
 
     def measurer(self, size: tuple[int, int]) -> Measurer:

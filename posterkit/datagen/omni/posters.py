@@ -30,25 +30,19 @@ SHORTEST = 128  # pixels of a side; below this, parts of a poster cannot be told
 
 @dataclass(frozen=True, eq=False)
 class SourcePoster:
-    """A finished poster and what was found on it so far.
+    """A finished poster and what was found on it so far."""
 
-    Attributes:
-        name: of its file or its sample.
-        texts: None before they are read.
-        judged: answers with their authors, see `PosterSample.judged`.
-    """
-
-    name: str
+    name: str  # of its file or its sample
     picture: Image.Image
     caption: str
     theme: str
     source: str
     licence: str
     split: str
-    texts: tuple[DetectedText, ...] | None = None
+    texts: tuple[DetectedText, ...] | None = None  # None before they are read
     subjects: tuple[Subject, ...] = ()
     style: str | None = None
-    judged: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    judged: Mapping[str, dict[str, Any]] = field(default_factory=dict)  # see `PosterSample.judged`
 
     @property
     def pixels(self) -> np.ndarray:
@@ -70,21 +64,15 @@ class CannotBuild(Exception):
 
 @dataclass(frozen=True)
 class TaskInputs:
-    """References, mask and words for a target, which is the finished poster itself.
-
-    Attributes:
-        references, mask, words, placed, subject: as in `PosterSample`.
-        how: how the input was made, for the record.
-        painted: the painter made part of it.
-    """
+    """References, mask and words for a target, which is the finished poster itself; see `PosterSample`."""
 
     references: list[np.ndarray]
     words: str | None
-    how: str
+    how: str  # how the input was made, for the record
     mask: np.ndarray | None = None
     placed: Box | None = None
     subject: Box | None = None
-    painted: bool = False
+    painted: bool = False  # the painter made part of it
 
 
 def seed_of(name: str) -> int:
