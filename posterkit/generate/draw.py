@@ -107,29 +107,18 @@ def _hole(mask: Image.Image, size: Size, box: tuple[float, float, float, float] 
 
 @dataclass(frozen=True)
 class PreparedPoster:
-    """A plan with its pictures read.
-
-    Attributes:
-        request: as the model takes it, at its own size.
-        canvas, region: at the finished size, for tasks that keep pixels: the kept image, and what is made (mode L).
-        depth: how many times posterkit has drawn the sources already.
-        shadows, things: subjects that keep their pixels, and their shadows, mode RGBA, at their places on the finished
-            poster.
-        notes: warnings of the reading.
-        draft: a poster to be redrawn, as the model drew it; the request's `feedback` has what shall change in it.
-        decisions: of the safety gate about its pictures.
-    """
+    """A plan with its pictures read."""
 
     plan: PosterPlan
-    request: PosterRequest
-    canvas: Image.Image | None = None
-    region: Image.Image | None = None
-    shadows: Image.Image | None = None
-    things: Image.Image | None = None
-    depth: int = 0
-    notes: list[str] = field(default_factory=list)
-    draft: Image.Image | None = None
-    decisions: Sequence[GateDecision] = ()
+    request: PosterRequest  # as the model takes it, at its own size
+    canvas: Image.Image | None = None  # RGB: the kept image at the finished size, for tasks that keep pixels
+    region: Image.Image | None = None  # mode L: what is made
+    shadows: Image.Image | None = None  # mode RGBA: of the things, as they lie on the finished poster
+    things: Image.Image | None = None  # mode RGBA: subjects that keep their pixels, at their places on it
+    depth: int = 0  # how many times posterkit has drawn the sources already
+    notes: list[str] = field(default_factory=list)  # warnings of the reading
+    draft: Image.Image | None = None  # as the model drew it; the request's `feedback` has what shall change in it
+    decisions: Sequence[GateDecision] = ()  # of the safety gate about its pictures
 
 
 def prepare(plan: PosterPlan) -> PreparedPoster:

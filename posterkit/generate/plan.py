@@ -111,41 +111,24 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class PosterPlan:
-    """One poster, settled.
+    """One poster, settled."""
 
-    Attributes:
-        request: with its size, seed, steps and guidance.
-        id: of the row; the poster's file will carry it.
-        row: the resolved row, JSON-able.
-        finished: the poster's size in pixels.
-        native: what the model draws.
-        box: where the photograph lies on the finished poster, for tasks that keep pixels.
-        words: the prompt as the pipeline gets it.
-        brief: what to set over the drawing; None where no text is, or the model draws it.
-        type: how it is set: the options of `posterkit.typeset`.
-        best_of: how many seeds are drawn, from the request's upwards.
-        draft: what the model paints over; None where it begins from noise.
-        preserve: the subjects of id_driven are cut out and keep their pixels.
-        notes: what of the prompt the model cannot draw, and what the safety gate found in it.
-        decisions: of the safety gate about its words.
-    """
-
-    request: PosterRequest
-    id: str
-    row: dict[str, Any]
+    request: PosterRequest  # with its size, seed, steps and guidance
+    id: str  # of the row; the poster's file will carry it
+    row: dict[str, Any]  # the resolved row, JSON-able
     checkpoint: Checkpoint
     settings: Settings
-    finished: Size
-    native: Size
-    box: Box | None
-    words: str
-    brief: PosterBrief | None
-    best_of: int = 1
-    draft: DraftPlan | None = None
-    preserve: bool = False
-    notes: tuple[str, ...] = ()
-    type: dict[str, Any] = field(default_factory=dict)
-    decisions: tuple[GateDecision, ...] = ()
+    finished: Size  # the poster's size in pixels
+    native: Size  # what the model draws
+    box: Box | None  # where the photograph lies on the finished poster, for tasks that keep pixels
+    words: str  # the prompt as the pipeline gets it
+    brief: PosterBrief | None  # what to set over the drawing; None where no text is, or the model draws it
+    best_of: int = 1  # how many seeds are drawn, from the request's upwards
+    draft: DraftPlan | None = None  # what the model paints over; None where it begins from noise
+    preserve: bool = False  # the subjects of id_driven are cut out and keep their pixels
+    notes: tuple[str, ...] = ()  # what of the prompt the model cannot draw, and what the safety gate found in it
+    type: dict[str, Any] = field(default_factory=dict)  # how it is set: the options of `posterkit.typeset`
+    decisions: tuple[GateDecision, ...] = ()  # of the safety gate about its words
 
     @property
     def upscaler(self) -> str | None:

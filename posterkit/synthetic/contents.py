@@ -45,26 +45,17 @@ SAID = {"color": 0.9, "details": 0.75, "setting": 0.8, "place": 0.8, "background
 class Contents:
     """What a picture shows.
 
-    Attributes:
-        theme: the art's family, a key of `SUBJECTS`.
-        subject: one of the theme's subjects.
-        color: name of the subject's main colour; None where it has none (geometry, lights).
-        details: (colour name or None, noun) of what belongs to the subject or the scene; a colour with no noun is one
-            more of the subject's.
-        setting: likewise, of what stands behind the subject, and of the panel with its ground's colour.
-        place: one of `PLACES`.
-        background: colour name of the border.
-        style, mood: one word each.
+    A detail is a colour's name or None, and a noun; one with no noun is one more colour of the subject's.
     """
 
-    theme: str
-    subject: str
-    color: str | None
-    details: tuple[Detail, ...]
-    setting: tuple[Detail, ...]
-    place: str
-    background: str
-    style: str
+    theme: str  # the art's family, a key of `SUBJECTS`
+    subject: str  # one of the theme's
+    color: str | None  # name of the subject's main colour; None where it has none (geometry, lights)
+    details: tuple[Detail, ...]  # of what belongs to the subject or the scene
+    setting: tuple[Detail, ...]  # of what stands behind the subject, and of the panel with its ground's colour
+    place: str  # one of `PLACES`
+    background: str  # colour name of the border
+    style: str  # one word, as the mood
     mood: str
 
     @property
