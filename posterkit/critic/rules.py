@@ -188,5 +188,7 @@ _REMEDIES = {
     "tones": (0.5, "use a wider range from dark to light"),
     "balance": (0.6, "bring the main subject nearer to the middle and leave the margins quiet"),
     "color": (0.55, "take stronger colours, and only two or three hues that go together"),
+    "soundness": (0.85, "draw clean pixels, without blocks, grain, seams, smears and burnt-out colours"),
+    "picture": (0.5, "give the picture beside the words more room"),
     "legibility": (0.5, "set the texts in a colour that stands out more clearly"),
 }

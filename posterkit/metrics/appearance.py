@@ -14,8 +14,19 @@ from PIL import Image
 from scipy import ndimage
 
 from posterkit.layout import Box, saliency
-from posterkit.metrics.color import Palette, border_color, named_shares, nearest_color_name, palette, srgb_to_lab
+from posterkit.metrics.arrangement import OTHER
+from posterkit.metrics.artefacts import artefacts
+from posterkit.metrics.color import (
+    FRAME,
+    Palette,
+    border_color,
+    named_shares,
+    nearest_color_name,
+    palette,
+    srgb_to_lab,
+)
 from posterkit.metrics.text_regions import DetectedText
+from posterkit.prompts import COLORS
 from posterkit.typeset.contrast import luminance, ratio
 
 Array = NDArray[np.float64]
@@ -25,6 +36,8 @@ SMALL, MEDIUM, LARGE = 96, 256, 1024  # px; the longer side at which colour, edg
 ENHANCED = 7.0  # WCAG 2.2, success criterion 1.4.6
 EDGE = 4.0  # Lab units of lightness a pixel, at the medium size, from which there is an edge
 NOTHING = 0.02  # floor of a measure, so that one at 0 does not cancel the others
+PICTURE = 0.05  # share of the poster beside the texts from which on there is a picture
+CROWDED = 0.4, 0.8  # share of the poster that boxes of texts take: from which on they crowd it, and leave nothing
 MARGIN = 0.02  # of the shorter side; a text that stands nearer to the edge looks cut off
 _SIDE = 256  # pixels of the shorter side that lines and dots are looked for at
 _OUTLINED = 0.3  # share of the edges that a thin dark line runs along
@@ -79,8 +92,11 @@ class Appearance:
 
     @cached_property
     def background(self) -> str:
-        """The colour name nearest to its border."""
-        return nearest_color_name(border_color(self.pixels))
+        """The name of the largest colour that reaches its border: by its share of the whole times of the border."""
+        edge = max(1, round(FRAME * min(self.pixels.shape[:2])))
+        rim = np.ones(self.pixels.shape[:2], bool)
+        rim[edge:-edge, edge:-edge] = False
+        return list(COLORS)[int((self.shares * named_shares(self._lab[rim]).mean(0)).argmax())]
 
     @cached_property
     def shares(self) -> Array:
@@ -187,16 +203,44 @@ class Appearance:
             return None
         return float(np.mean([ramp(look.contrast, 1, ENHANCED) for look in self.texts]))
 
+    @cached_property
+    def soundness(self) -> float:
+        """How far its pixels are without blocks, grain, seams, clipping, lost levels and smears; their product."""
+        return math.prod(artefacts(np.asarray(self.poster)).values())
+
+    @cached_property
+    def picture_share(self) -> float:
+        """The share of it that stands out from its border and is not text."""
+        pixels = _reduced(self.poster, MEDIUM)
+        shown = np.linalg.norm(srgb_to_lab(pixels) - border_color(pixels), axis=2) > OTHER
+        scale = pixels.shape[1] / self.poster.width
+        for x0, y0, x1, y1 in (text.box for text in self._texts):
+            shown[int(y0 * scale) : math.ceil(y1 * scale) + 1, int(x0 * scale) : math.ceil(x1 * scale) + 1] = False
+        return float(shown.mean())
+
+    @cached_property
+    def picture(self) -> float:
+        """Whether there is a picture beside the texts, and room for it."""
+        lettered = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (text.box for text in self._texts))
+        room = 1 - ramp(lettered / math.prod(self.poster.size), *CROWDED)
+        return ramp(self.picture_share, 0, PICTURE) * room
+
     def parts(self) -> dict[str, float]:
         """The measures that make up the aesthetics, by name; legibility only where there is text."""
-        found = {name: getattr(self, name) for name in ("color", "order", "balance", "sharpness", "tones")}
+        names = ("color", "order", "balance", "sharpness", "tones", "soundness", "picture")
+        found = {name: getattr(self, name) for name in names}
         return found if self.legibility is None else {**found, "legibility": self.legibility}
 
     @property
     def aesthetics(self) -> float:
-        """The geometric mean of the parts, in [0, 1]: what fails in one of them is no good poster."""
-        values = np.clip(list(self.parts().values()), NOTHING, 1)
-        return float(np.exp(np.log(values).mean()))
+        """The geometric mean of the measures, times soundness, and half of it without a picture; in [0, 1].
+
+        What fails in one of them is no good poster.
+        """
+        values = {name: max(NOTHING, value) for name, value in self.parts().items()}
+        soundness, picture = values.pop("soundness"), values.pop("picture")
+        mean = math.exp(sum(map(math.log, values.values())) / len(values))
+        return float(min(1.0, mean * soundness * (1 + picture) / 2))
 
     def _look(self, seen: DetectedText) -> TextAppearance:
         size = self.poster.size

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from posterkit.metrics.ocr import words
 from posterkit.prompts import quoted_texts
 from posterkit.schema import TEXT, Box, PosterRequest, PosterSample
@@ -13,13 +15,20 @@ VISIBLE = 0.8  # of a text's box; from so much of it in the kept pixels on, the 
 def expected_texts(request: PosterRequest) -> tuple[str, ...] | None:
     """The texts that must stand on the poster: those that the prompt quotes, and the request's; None for neither.
 
-    A quoted text that is among the request's is taken once, in the request's spelling.
+    A quoted text that is among the request's, or made up of their words, is taken once, in the request's spelling.
     """
     quoted = quoted_texts(request.as_instruction())
     if request.texts is None:
         return tuple(quoted) or None
     known = {tuple(words(text)) for text in request.texts}
-    return (*(text for text in quoted if tuple(words(text)) not in known), *request.texts)
+    left, more = Counter(word for text in request.texts for word in words(text)), []
+    for text in quoted:
+        found = Counter(words(text))
+        if found <= left or tuple(words(text)) in known:  # however the request divides its texts
+            left -= found
+        else:
+            more.append(text)
+    return (*more, *request.texts)
 
 
 def request_from_sample(sample: PosterSample) -> PosterRequest:

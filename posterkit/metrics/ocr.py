@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from rapidfuzz.distance import Levenshtein
+from scipy.optimize import linear_sum_assignment
 
 
 class Line(NamedTuple):
@@ -111,12 +112,14 @@ def edit_distance(a: Sequence[Hashable], b: Sequence[Hashable]) -> int:
 def text_accuracy(expected: Sequence[str], read: Sequence[str]) -> TextAccuracy:
     """Compare the texts that a poster should show with the lines found on it.
 
-    Nothing expected and nothing read is perfect; nothing expected and something read has precision 0.
+    Nothing expected and nothing read is perfect; nothing expected and something read has precision 0. A blank that OCR
+    lost or added between two expected words is no difference, see `respaced`.
 
     Args:
         read: lines in reading order, as `TextReader` gives them.
     """
-    want, have = [w for text in expected for w in words(text)], [w for line in read for w in words(line)]
+    want = [w for text in expected for w in words(text)]
+    have = respaced([w for line in read for w in words(line)], want)
     common = (Counter(want) & Counter(have)).total()
     recall = common / len(want) if want else 1.0
     precision = common / len(have) if have else float(not want)
@@ -130,6 +133,45 @@ def text_accuracy(expected: Sequence[str], read: Sequence[str]) -> TextAccuracy:
     missing, extra = list((Counter(want) - Counter(have)).elements()), list((Counter(have) - Counter(want)).elements())
     misspelt = _pair_misspelt(missing, extra)
     return TextAccuracy(recall, precision, f_score, similarity, exact, misspelt, missing, extra)
+
+
+def respaced(read: Sequence[str], expected: Sequence[str]) -> list[str]:
+    """The words that were read, with the blanks of the expected ones.
+
+    OCR loses blanks between letters that stand closely and adds them where they stand apart: a word that is several
+    expected ones in a row is taken apart, and up to four that make up an expected one are joined.
+    """
+    known, apart = set(expected), {}
+    for first in range(len(expected)):
+        for count in range(2, 7):
+            run = list(expected[first : first + count])
+            if len(run) == count:
+                apart.setdefault("".join(run), run)
+    found, at = [], 0
+    while at < len(read):
+        if read[at] in known:
+            found, at = [*found, read[at]], at + 1
+            continue
+        parts = next((n for n in (4, 3, 2) if at + n <= len(read) and "".join(read[at : at + n]) in known), 1)
+        joined = "".join(read[at : at + parts])
+        found, at = [*found, *apart.get(joined, [joined])], at + parts
+    return found
+
+
+def word_similarity(expected: Sequence[str], read: Sequence[str]) -> float:
+    """1 - edits / letters of the longer wording, in [0, 1], words in any order.
+
+    Words are paired so that the edits are fewest (Hungarian method); a word without a partner costs its letters.
+    """
+    longer = max(sum(map(len, expected)), sum(map(len, read)))
+    if not longer:
+        return 1.0
+    cost = np.zeros((len(expected) + len(read),) * 2)
+    for i, want in enumerate(expected):
+        cost[i, : len(read)] = [edit_distance(want, have) for have in read]
+        cost[i, len(read) :] = len(want)
+    cost[len(expected) :, : len(read)] = [len(have) for have in read]
+    return max(0.0, 1 - float(cost[linear_sum_assignment(cost)].sum()) / longer)
 
 
 def _pair_misspelt(missing: list[str], extra: list[str]) -> dict[str, str]:

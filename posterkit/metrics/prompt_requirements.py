@@ -77,8 +77,8 @@ def in_expected_order(expected: Sequence[str], read: Sequence[str]) -> list[str]
     left, ordered = list(read), []
     for text in expected:
         if left:
-            nearest = min(left, key=lambda other: _unlikeness(text, other))
-            if _unlikeness(text, nearest) < 0.7:
+            nearest = min(left, key=lambda other: unlikeness(text, other))
+            if unlikeness(text, nearest) < 0.7:
                 left.remove(nearest)
                 ordered.append(nearest)
     return ordered + left
@@ -104,8 +104,8 @@ def _places(prompt: str, texts: Sequence[DetectedText], size: tuple[int, int]) -
         named = _PLACE.findall(clause.lower())
         across = next((_PLACES[word][0] for word in named if _PLACES[word][0]), 0)
         down = next((_PLACES[word][1] for word in named if _PLACES[word][1]), 0)
-        seen = min(texts, key=lambda text: _unlikeness(quote.text, text.text), default=None)
-        if seen is None or not (across or down) or _unlikeness(quote.text, seen.text) > 0.5:
+        seen = min(texts, key=lambda text: unlikeness(quote.text, text.text), default=None)
+        if seen is None or not (across or down) or unlikeness(quote.text, seen.text) > 0.5:
             continue
         x0, y0, x1, y1 = seen.box
         right, low = (x0 + x1) / size[0] - 1, (y0 + y1) / size[1] - 1  # of the poster's middle, in [-1, 1]
@@ -116,7 +116,7 @@ def _places(prompt: str, texts: Sequence[DetectedText], size: tuple[int, int]) -
     return found
 
 
-def _unlikeness(a: str, b: str) -> float:
+def unlikeness(a: str, b: str) -> float:
     """Edit distance as a part of the longer text, blanks and capitals left out, in [0, 1]."""
     one, other = "".join(words(a)), "".join(words(b))
     return edit_distance(one, other) / max(1, len(one), len(other))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Literal
@@ -29,11 +29,16 @@ _CJK = "\u2e80"
 
 @dataclass(frozen=True)
 class DetectedText:
-    """A text that is seen on a poster: its box `x0, y0, x1, y1` in pixels, half open, and its rank."""
+    """A text that is seen on a poster: its box `x0, y0, x1, y1` in pixels, half open, and its rank.
+
+    Attributes:
+        sure: confidence that it is read right, of its least sure line, in [0, 1].
+    """
 
     text: str
     box: tuple[int, int, int, int]
     role: Rank
+    sure: float = field(default=1.0, compare=False)
 
 
 def confident_lines(lines: Sequence[Line]) -> list[Line]:
@@ -64,7 +69,8 @@ def find_texts(lines: Sequence[Line], size: tuple[int, int]) -> tuple[DetectedTe
         tallest = height == max(heights)
         major = tallest or (height >= MAJOR_HEIGHT * max(heights) and area >= MAJOR_AREA * math.prod(size))
         role: Rank = "major" if major else "minor"
-        found.append(DetectedText(_run_together([line.text for line in group]), box, role))
+        sure = min(line.score for line in group)
+        found.append(DetectedText(_run_together([line.text for line in group]), box, role, sure))
     return tuple(sorted(found, key=lambda text: (text.box[1] + text.box[3], text.box[0])))
 
 

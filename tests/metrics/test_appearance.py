@@ -135,11 +135,14 @@ def test_the_ground_around_a_text_is_busy_on_a_pattern_and_the_edge_of_the_poste
     assert look.busy > 0.8 and look.margin == pytest.approx(1 / 120) and look.color == "red"
 
 
-def test_aesthetics_is_the_geometric_mean_of_its_parts():
-    looks = Appearance(photo("coffee"))
-    parts = list(looks.parts().values())
-    assert all(0 < part <= 1 for part in parts)
-    assert looks.aesthetics == pytest.approx(np.prod(parts) ** (1 / len(parts)))
+@pytest.mark.parametrize("ground", ["coffee", "chelsea"])
+def test_aesthetics_is_the_geometric_mean_of_its_measures_times_soundness_and_half_without_a_picture(ground):
+    looks = Appearance(photo(ground))
+    parts = looks.parts()
+    assert all(0 < part <= 1 for part in parts.values())
+    factor = parts.pop("soundness") * (1 + parts.pop("picture")) / 2
+    measures = list(parts.values())
+    assert looks.aesthetics == pytest.approx(np.prod(measures) ** (1 / len(measures)) * factor)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 300), (300, 2), (7, 7), (4000, 30)])

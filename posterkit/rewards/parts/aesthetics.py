@@ -3,30 +3,26 @@
 # pyright: standard
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
-from posterkit.image_io import reduced
-from posterkit.metrics.appearance import Appearance, ramp
-from posterkit.metrics.arrangement import OTHER
-from posterkit.metrics.color import border_color, srgb_to_lab
+from posterkit.metrics.appearance import PICTURE, Appearance, ramp
 from posterkit.metrics.poster_reader import PosterReader, open_poster_reader
-from posterkit.metrics.prompt_requirements import requirements
+from posterkit.metrics.prompt_requirements import Requirement, requirements, unlikeness
+from posterkit.metrics.text_regions import DetectedText
+from posterkit.prompts import in_quotes
 from posterkit.rewards.reward import PosterReward, RewardResult
 from posterkit.schema import PosterRequest
 
-PICTURE = 0.05  # share of the poster beside the texts from which on there is a picture
-SIDE = 256  # px; the longer side at which that is measured
-
 
 class AestheticsReward(PosterReward):
-    """Measured aesthetics: colour, order, balance, sharpness, tones, and legibility where there is text.
+    """Measured aesthetics: colour, order, balance, sharpness, tones, sound pixels, a picture, and legible texts.
 
     How it can be hacked: any finished poster scores well, whatever the request, the input image too; a few large crisp
-    shapes in two strong colours are enough. A blank picture, noise and blur are not.
+    shapes in two strong colours are enough. A blank picture, words alone, noise and blur are not. It is blind to what
+    words and picture say, to a poster that is mirrored or turned, and to a cast, which is a colour like others.
 
     Args:
         reader: OCR; None shares the process's own.
@@ -45,13 +41,13 @@ class AestheticsReward(PosterReward):
 
 
 class AgreementReward(PosterReward):
-    """Agreement with the prompt, without recognising objects: quoted texts and their places, background, colours.
+    """Agreement with the prompt, without recognising objects: texts, their places and rank, background, colours.
 
     The mean over these requirements is scaled by how far there is a picture beside the texts: a twentieth of the
     poster that stands out from its border is enough. So a poster of type alone has value 0.
 
     How it can be hacked: objects are not recognised, so the right background with the right words and any shapes has
-    value 1.
+    value 1. It is blind to all that the prompt does not name: more texts, and how well the poster is drawn.
 
     Args:
         reader: OCR; None shares the process's own.
@@ -64,27 +60,29 @@ class AgreementReward(PosterReward):
 
     def score(self, poster: Image.Image, request: PosterRequest) -> RewardResult:
         texts = self.reader.texts(poster) if self.read_text else None
-        found = requirements(request.as_instruction(), Appearance(poster, texts or ()), texts)
+        looks = Appearance(poster, texts or ())
+        found = requirements(request.as_instruction(), looks, texts)
+        if texts and (title := _rank_of_title(request, texts)):
+            found.append(title)
         parts = {
             "demands": float(np.mean([requirement.met for requirement in found])) if found else 1.0,
-            "picture": ramp(_picture_share(poster, [text.box for text in texts or ()]), 0, PICTURE),
+            "picture": ramp(looks.picture_share, 0, PICTURE),
         }
         remedies = [] if parts["picture"] > 0.5 else ["draw a picture beside the words"]
         remedies += [requirement.remedy for requirement in found if requirement.met < 0.5]
         return RewardResult(parts["demands"] * parts["picture"], parts, "; ".join(remedies))
 
 
+def _rank_of_title(request: PosterRequest, texts: Sequence[DetectedText]) -> Requirement | None:
+    """Not met where the title of several texts is read and is not among the largest; else None."""
+    if not request.texts or len(request.texts) < 2:
+        return None
+    title = next((region.text for region in request.regions if region.role == "major"), request.texts[0])
+    seen = min(texts, key=lambda text: unlikeness(title, text.text))
+    if seen.role == "major" or unlikeness(title, seen.text) > 0.5:
+        return None
+    return Requirement(0.0, f"set {in_quotes(title)} larger than the other texts")
+
+
 def _named(part: str, reader: PosterReader, read_text: bool) -> str:
     return f"{part}-blind" if not read_text else f"{part}-fast" if reader.fast else part
-
-
-def _picture_share(poster: Image.Image, boxes: Sequence[tuple[int, int, int, int]]) -> float:
-    """The share of a poster that stands out from its border and is not text."""
-    picture = reduced(poster, SIDE)
-    lab = srgb_to_lab(pixels := np.asarray(picture))
-    shown = np.linalg.norm(lab - border_color(pixels), axis=2) > OTHER
-    free = np.ones((picture.height, picture.width), dtype=bool)
-    scale = picture.width / poster.width
-    for x0, y0, x1, y1 in boxes:
-        free[int(y0 * scale) : math.ceil(y1 * scale) + 1, int(x0 * scale) : math.ceil(x1 * scale) + 1] = False
-    return float((shown & free).mean())

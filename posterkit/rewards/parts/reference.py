@@ -46,6 +46,7 @@ class IdentityReward(PosterReward):
     the best window counts. So the same pieces in another order score lower.
 
     How it can be hacked: the reference pasted in (see `CompletionReward`); any patch matches a subject of one colour.
+    It is blind to mirroring, to a second copy of the subject, and to fine detail.
     """
 
     name = "identity"
@@ -98,7 +99,7 @@ class LayoutReward(PosterReward):
     texts with boxes, the mean of it and of the overlap of each box with the most similar one that OCR finds.
 
     How it can be hacked: the reference itself; gray blocks at the right places. Combine it with `CompletionReward` and
-    aesthetics.
+    aesthetics. It is blind to what stands at the places, and nearly so to a picture that changes within its place.
     """
 
     def __init__(self, reader: PosterReader | None = None) -> None:
@@ -130,6 +131,7 @@ class StyleReward(PosterReward):
     histograms have in common, and their gradient orientations.
 
     How it can be hacked: colours and textures count anywhere, so the reference itself, cut up or not, scores nearly 1.
+    It is blind to where things stand, and to lettering that takes little room.
     """
 
     name = "style"
@@ -177,7 +179,8 @@ class CompletionReward(PosterReward):
     is not a copy of a reference, be it stretched, cropped, framed or pasted in (`own`).
 
     How it can be hacked: by anything that is generated: noise that fades in at the seam, another poster, a copy that
-    is turned or mirrored. It only rules out doing nothing; the other parts measure quality.
+    is turned or mirrored. It only rules out doing nothing, and is blind to every damage of a poster; the other parts
+    measure quality.
     """
 
     name = "completion"

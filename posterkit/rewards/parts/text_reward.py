@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 
 from posterkit.metrics.expected_texts import expected_texts
 from posterkit.metrics.glyphs import CELL, glyph_accuracy, read_glyphs
-from posterkit.metrics.ocr import TextAccuracy, text_accuracy, words
+from posterkit.metrics.ocr import TextAccuracy, respaced, text_accuracy, word_similarity, words
 from posterkit.metrics.poster_reader import PosterReader, open_poster_reader
 from posterkit.metrics.prompt_requirements import in_expected_order
 from posterkit.rewards.reward import PosterReward, RewardResult
@@ -19,14 +20,16 @@ from posterkit.schema import PosterRequest
 
 
 class TextReward(PosterReward):
-    """OCR against the expected texts: the mean of the words' F-score and the similarity of the whole wording.
+    """OCR against the expected texts: the mean of the words' F-score and of `word_similarity`.
 
+    Both are of words in any order, so that it does not matter how the texts are divided into quotes or lines.
     Up to `request.spare` unexpected words cost nothing. A poster without text where none is expected has value 1.
     Requests whose texts are not known are not judged.
 
     How it can be hacked: the right words once, large and plain, on an empty ground, have value 1, so do not use it
     alone. Text sprayed everywhere loses precision. OCR misses ornate and tiny letters, so this reward pushes towards
-    plain ones; what only looks like text is not seen.
+    plain ones; what only looks like text is not seen. It is blind to whatever leaves the words readable: their order,
+    faces, sizes and places, and all of the picture.
     """
 
     def __init__(self, reader: PosterReader | None = None) -> None:
@@ -66,23 +69,20 @@ class GlyphReward(PosterReward):
 
 
 def accuracy(expected: Sequence[str], read: Sequence[str], spare: int = 0) -> TextAccuracy:
-    """As `text_accuracy`, whatever the order of the texts; up to `spare` unexpected words are left out.
+    """As `text_accuracy`, but similar in whatever order; up to `spare` unexpected words are left out.
 
     Args:
         spare: how many more words it may show, since the prompt asks for texts that it does not quote.
     """
-    ordered = in_expected_order(expected, read)
-    found = text_accuracy(expected, ordered)
-    forgiven = Counter(found.extra[:spare])
-    if not forgiven:
-        return found
-    kept: list[str] = []
-    for word in reversed([word for text in ordered for word in words(text)]):
+    want = [word for text in expected for word in words(text)]
+    have = respaced([word for text in in_expected_order(expected, read) for word in words(text)], want)
+    forgiven, kept = Counter(text_accuracy(expected, have).extra[:spare]), []
+    for word in reversed(have):
         if forgiven[word]:
             forgiven[word] -= 1
         else:
             kept.append(word)
-    return text_accuracy(expected, kept[::-1])
+    return replace(text_accuracy(expected, kept[::-1]), similarity=word_similarity(want, kept))
 
 
 def _title(request: PosterRequest) -> tuple[str, list[tuple[int, int, int, int]]]:

@@ -7,7 +7,7 @@ import pytest
 from glyph_posters import GlyphPosters
 from PIL import Image, ImageDraw, ImageFont
 
-from posterkit.metrics.expected_texts import request_from_sample
+from posterkit.metrics.expected_texts import expected_texts, request_from_sample
 from posterkit.metrics.glyphs import CELL
 from posterkit.metrics.poster_reader import PosterReader
 from posterkit.rewards import RewardResult
@@ -92,3 +92,39 @@ def test_a_sample_asks_for_what_its_model_can_know():
     assert both.texts == ("JAZZ", "Book now") and both.spare == 0
     nothing = request_from_sample(PosterSample("a", "text", target, instruction="A poster without text."))
     assert nothing.texts == () and nothing.size == (60, 90)
+
+
+WHOLE = "JAZZ NIGHT Friday 8 pm Blue Note Club"
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        (WHOLE,),
+        ("JAZZ NIGHT", "Friday 8 pm", "Blue Note Club"),
+        ("Blue Note Club Friday 8 pm", "JAZZ NIGHT"),
+        ("JAZZ", "NIGHT", "Friday", "8 pm", "Blue", "Note Club"),
+    ],
+)
+@pytest.mark.parametrize("read", [("Friday 8 pm", "JAZZ NIGHT", "Blue Note Club"), ("Blue Note", "JAZZ NIHGT 8 pm")])
+def test_how_the_texts_are_divided_into_quotes_does_not_count(texts, read):
+    quoted = " ".join(f'"{text}"' for text in texts)
+    asked = expected_texts(PosterRequest(f"A poster {quoted}", texts=("JAZZ NIGHT", "Friday 8 pm", "Blue Note Club")))
+    found, whole = accuracy(asked or (), read), accuracy((WHOLE,), read)
+    assert (found.f_score, found.similarity) == pytest.approx((whole.f_score, whole.similarity))
+    if len(read) == 3:
+        assert found.f_score == found.similarity == 1
+
+
+def test_similarity_is_by_the_letters_of_the_nearest_words():
+    # nihgt for night: 2 of 9 letters; 3 more that nobody asked for: (2 + 3) of 12
+    assert accuracy(["JAZZ NIGHT"], ["NIHGT JAZZ"]).similarity == pytest.approx(1 - 2 / 9)
+    assert accuracy(["JAZZ NIGHT"], ["NIHGT JAZZ", "bar"]).similarity == pytest.approx(1 - 5 / 12)
+    assert accuracy(["JAZZ"], []).similarity == 0 and accuracy([], []).similarity == 1
+
+
+def test_a_blank_that_is_lost_or_added_is_no_fault():
+    assert accuracy(["MASTER OF THE SEA"], ["MASTER OFTHE SEA"]).f_score == 1
+    assert accuracy(["MASTER OF THE SEA"], ["MASTEROFTHESEA"]).f_score == 1
+    assert accuracy(["JAZZ NIGHT"], ["J A Z Z", "NIGHT"]).f_score == 1
+    assert accuracy(["JAZZ NIGHT"], ["JAZZ NIGHTS"]).f_score == 0.5
