@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from posterkit.datagen.command_line import ToolParser, make_set, positive_int, run_tool, size
 from posterkit.datagen.engine import Drop, Flow, FlowResult
 from posterkit.datagen.picture_folder import check_outside, fingerprint, list_pictures, read_caption
-from posterkit.datagen.text_render import SCRIPTS, Wording, read_wording, render_text, shipped_wording
+from posterkit.datagen.text_render import SCRIPTS, Wording, check_faces, read_wording, render_text, shipped_wording
 from posterkit.datasets import PosterSample
 from posterkit.datasets.sample_files import encode_sample
 from posterkit.image_io import read_image
@@ -93,6 +93,8 @@ class SetText:
 def main() -> FlowResult:
     wordings = [shipped_wording(script) for script in ARGS.scripts] + [read_wording(path) for path in ARGS.words]
     faces = tuple(load_face(path) for path in ARGS.fonts) or FACES
+    for name, wording in zip([*ARGS.scripts, *map(str, ARGS.words)], wordings, strict=True):
+        check_faces(wording, faces, name)
     photos = ""
     if ARGS.input == "synthetic":
         source, count, licence = Art(ARGS.seed, ARGS.size), ARGS.count or 2000, "CC0-1.0"

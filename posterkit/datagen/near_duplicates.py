@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 BITS = 64
+FRAME = 12  # levels by which a pixel differs from the corner's, from which it is no frame
+THUMBNAIL = 32.0  # mean levels between two thumbnails from which they show different posters
+_MOST = 64  # pictures of one hash of which each is compared
 _BLOCK = 2**22  # pairs compared at a time
 
 Hashes = NDArray[np.uint64]
@@ -33,6 +36,58 @@ def perceptual_hash(picture: Image.Image) -> int:
     from imagehash import phash
 
     return int(str(phash(picture)), 16)
+
+
+def altered_hashes(picture: Image.Image) -> tuple[int, ...]:
+    """Hashes of the picture mirrored, without a border of one colour, and cropped by 5 and by 10 % a side."""
+    wide, high = picture.size
+    cropped = [picture.crop((wide * cut, high * cut, wide * (1 - cut), high * (1 - cut))) for cut in (0.05, 0.1)]
+    return tuple(perceptual_hash(one) for one in (ImageOps.mirror(picture), without_border(picture), *cropped))
+
+
+def without_border(picture: Image.Image) -> Image.Image:
+    """The picture without a frame of its corner's colour; itself where it has none or is nothing else."""
+    pixels = np.asarray(picture.convert("RGB"), np.int16)
+    other = np.abs(pixels - pixels[0, 0]).max(2) > FRAME
+    rows, columns = np.flatnonzero(other.mean(1) > 0.5), np.flatnonzero(other.mean(0) > 0.5)
+    if not rows.size or not columns.size:
+        return picture
+    box = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    sides = box[0], box[1], picture.width - box[2], picture.height - box[3]
+    return picture.crop(box) if min(sides) > 0 and max(sides) < 0.25 * max(picture.size) else picture
+
+
+def thumbnail(picture: Image.Image) -> list[int]:
+    """8x8 RGB values of the picture without its border: what a hash leaves out, for `same_thumbnail`."""
+    return np.asarray(without_border(picture).convert("RGB").resize((8, 8), Image.Resampling.BOX)).ravel().tolist()
+
+
+def same_thumbnail(a: Sequence[int], b: Sequence[int]) -> bool:
+    """Whether two thumbnails show one poster, mirrored or not, brighter or darker: alike less their means."""
+    one, other = (np.asarray(values, float).reshape(8, 8, 3) for values in (a, b))
+    apart = min(float(np.abs((one - one.mean()) - (two - two.mean())).mean()) for two in (other, other[:, ::-1]))
+    return apart < THUMBNAIL and abs(float(one.mean() - other.mean())) < 2 * THUMBNAIL
+
+
+def find_altered_copies(
+    hashes: Sequence[int], altered: Sequence[Sequence[int]], distance: int
+) -> list[tuple[int, int, int]]:
+    """Pairs of pictures of which one, altered as by `altered_hashes`, is near the other: numbers, and bits apart."""
+    every = np.asarray([*hashes, *(one for those in altered for one in those)], np.uint64)
+    owners = np.asarray([*range(len(hashes)), *(n for n, those in enumerate(altered) for _ in those)])
+    plain = np.arange(len(every)) < len(hashes)
+    unique, member = np.unique(every, return_inverse=True)
+    near = [(u, u) for u in range(len(unique))] + [(int(a), int(b)) for a, b in near_pairs(unique, distance)]
+    order, starts = np.argsort(member, kind="stable"), np.searchsorted(np.sort(member), range(len(unique) + 1))
+    found: dict[tuple[int, int], int] = {}
+    for a, b in near:
+        apart = int(np.bitwise_count(unique[a] ^ unique[b]))
+        for one in order[starts[a] : starts[a + 1]][:_MOST]:
+            for other in order[starts[b] : starts[b + 1]][:_MOST]:
+                if owners[one] != owners[other] and (plain[one] or plain[other]):
+                    pair = int(min(owners[one], owners[other])), int(max(owners[one], owners[other]))
+                    found[pair] = min(apart, found.get(pair, BITS))
+    return sorted((*pair, apart) for pair, apart in found.items())
 
 
 def find_near_duplicates(

@@ -32,11 +32,13 @@ def list_pictures(folder: Path) -> tuple[str, ...]:
 
 
 def fingerprint(folder: Path, names: tuple[str, ...]) -> str:
-    """A hash of the names and sizes of the pictures and of the captions beside them."""
+    """A hash of the names and sizes of the pictures and of the captions and texts beside them."""
     found = hashlib.sha256()
     for name in names:
-        caption = caption_path(folder / name)
-        sizes = [path.stat().st_size if path.is_file() else None for path in (folder / name, caption)]
+        files = [folder / name, caption_path(folder / name)]
+        if (wording := wording_path(folder / name)).is_file():
+            files.append(wording)
+        sizes = [path.stat().st_size if path.is_file() else None for path in files]
         found.update(f"{name} {sizes}\n".encode())
     return found.hexdigest()[:16]
 
@@ -55,6 +57,23 @@ def read_caption(picture: Path) -> str:
     """
     path = caption_path(picture)
     return read_text(path, within=path.parent, most=MAX_NOTE).strip() if path.is_file() else ""
+
+
+def wording_path(picture: str | Path) -> Path:
+    """The file of a poster's own texts: NAME.texts.txt beside it."""
+    return Path(picture).with_suffix(".texts.txt")
+
+
+def read_wording(picture: Path) -> tuple[str, ...]:
+    """A poster's own texts, one a line; empty where nobody wrote them down.
+
+    Raises:
+        ValueError: the file is not UTF-8, too long, or a link that leads out of the folder.
+        OSError: it cannot be read.
+    """
+    path = wording_path(picture)
+    lines = read_text(path, within=path.parent, most=MAX_NOTE).splitlines() if path.is_file() else []
+    return tuple(line.strip() for line in lines if line.strip())
 
 
 def check_outside(out: Path, folder: Path) -> None:

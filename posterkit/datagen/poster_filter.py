@@ -17,16 +17,26 @@ from PIL import Image
 
 from posterkit.datagen.engine import Drop
 from posterkit.datagen.lazy_models import OpenCritic
-from posterkit.datagen.near_duplicates import find_near_duplicates, perceptual_hash
+from posterkit.datagen.near_duplicates import (
+    NearDuplicate,
+    altered_hashes,
+    find_altered_copies,
+    find_near_duplicates,
+    perceptual_hash,
+    same_thumbnail,
+    thumbnail,
+)
 from posterkit.datagen.picture_folder import caption_path, read_caption
 from posterkit.datasets.dataset import read_rows
 from posterkit.datasets.sample_files import encode_sample
 from posterkit.image_io import read_image, read_image_and_kind, read_size
 from posterkit.llm.client import AnswerError
+from posterkit.metrics.ocr import word_similarity, words
 from posterkit.metrics.text_regions import DetectedText
 from posterkit.schema import DrawnText, PosterSample, Region
 
 EXACT, BLEMISHES, NEAR = "exact copies", "credit blocks and watermarks", "near copies"
+SAME_TITLE = 0.5  # similarity of two posters' titles, below which they are no copies
 SMALL = 256  # px of the shorter side that are enough for a hash and for a thumbnail
 
 
@@ -51,11 +61,14 @@ class FolderScan:
         if min(size) < self.shorter_side:
             return Drop("too small", f"{size}; the shorter side must have {self.shorter_side} pixels")
         row = {"id": self.names[number], "size": size, "kind": kind, "bytes": path.stat().st_size, "md5": md5,
-               "hash": perceptual_hash(small)}  # fmt: skip
+               "hash": perceptual_hash(small), "altered": altered_hashes(small),
+               "thumbnail": thumbnail(small)}  # fmt: skip
         if self.critic:
             critic = self.critic()
             try:
-                row["blemishes"] = critic.blemishes(read_image(path))
+                poster = read_image(path)
+                row["blemishes"] = critic.blemishes(poster)
+                row["titles"] = [text.text for text in critic.texts(poster) if text.role == "major"]
             except AnswerError as error:
                 row["unanswered"] = str(error)
             row["by"] = critic.name
@@ -107,7 +120,13 @@ def decide(scan: Path, names: tuple[str, ...], distance: int) -> ScanDecision:
     hashes, ids = [row["hash"] for _, row in left], [row["id"] for _, row in left]
     # of two with as many pixels the longer file lost less when it was encoded
     merits = [(row["size"][0] * row["size"][1], row["bytes"]) for _, row in left]
+    rows = [row for _, row in left]
     copies = find_near_duplicates(hashes, merits, ids, distance)
+    copies = {n: found for n, found in copies.items() if same_poster(rows[n], rows[found.of])}
+    for a, b, bits in find_altered_copies(hashes, [row["altered"] for row in rows], distance):
+        if a not in copies and b not in copies and same_poster(rows[a], rows[b]):
+            kept, lost = sorted((a, b), key=lambda n: ([-merit for merit in merits[n]], ids[n]))
+            copies[lost] = NearDuplicate(kept, bits)
     for n, (number, row) in enumerate(left):
         if n in copies:
             of, bits = left[copies[n].of][1], copies[n].distance
@@ -117,6 +136,17 @@ def decide(scan: Path, names: tuple[str, ...], distance: int) -> ScanDecision:
             found.kinds.add(row["kind"])
             found.critics.update([row["by"]] if "by" in row else [])
     return found
+
+
+def same_poster(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    """Whether two rows of near hashes show one poster: by their colours, and by their titles where both are read.
+
+    Plain posters have near hashes though they have nothing in common but much empty ground.
+    """
+    one, other = ([word for title in row.get("titles", ()) for word in words(title)] for row in (a, b))
+    if one and other and word_similarity(one, other) < SAME_TITLE:
+        return False
+    return same_thumbnail(a["thumbnail"], b["thumbnail"])
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,15 @@ def read_wording(path: Path) -> Wording:
     return Wording(tuple(words), tuple(frames), " " if written_apart else "")
 
 
+def check_faces(wording: Wording, faces: Sequence[Face], name: str) -> None:
+    """ValueError where no face has the letters of any word of a wording."""
+    if not any(face.covers(word) for face in faces for word in wording.words):
+        those = ", ".join(face.family for face in faces)
+        raise ValueError(
+            f"{name}: no font has its letters ({those}); add one to --fonts that has, or leave --fonts out"
+        )
+
+
 @dataclass(frozen=True)
 class Instance:
     """One text and where it will stand: nothing is drawn yet, so that a place where it cannot be read costs little."""

@@ -65,10 +65,10 @@ def encode_sample(sample: PosterSample, own: tuple[str, bytes] | None = None) ->
 
 
 def encode_for_shards(sample: PosterSample) -> tuple[Row, dict[str, bytes]]:
-    """As `encode_sample`, with the same files for every task; see `blank_pictures`."""
+    """As `encode_sample`, with the same keys and files for every task; see `blank_pictures`."""
     row, files = encode_sample(sample)
     target = f"{sample.id}.png"
-    return row, {target: files[target], **blank_pictures(sample.id), **files}
+    return {"judged": None, "shows": None, **row}, {target: files[target], **blank_pictures(sample.id), **files}
 
 
 def blank_pictures(name: str) -> dict[str, bytes]:

@@ -64,8 +64,17 @@ class TarShard:
         return self
 
     def put(self, row: Row, files: dict[str, bytes]) -> Row:
-        """Add a sample; the row comes back with the shard's name."""
-        text = json.dumps(row, ensure_ascii=False).encode()
+        """Add a sample; the row comes back with the shard's name.
+
+        Beside the files every value is a text, "" for none: Hugging Face `datasets` takes the types of all samples
+        from the first five, in which a list may be empty and a box may be missing.
+        """
+        plain = {key: "" if value is None else value for key, value in row.items()}
+        texts = {
+            key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            for key, value in plain.items()
+        }
+        text = json.dumps(texts, ensure_ascii=False).encode()
         for name, content in {**files, f"{row['id']}.json": text}.items():
             member = tarfile.TarInfo(name)  # no times and no owners: the same bytes every time
             member.size = len(content)

@@ -19,6 +19,7 @@ from posterkit import typeset
 from posterkit.datagen.engine import Drop
 from posterkit.datagen.omni.build import BUILDERS, build_task
 from posterkit.datagen.omni.cutouts import background_of, cut_subject, cut_text, reshaped
+from posterkit.datagen.omni.leaks import LEAKED, leaked_share
 from posterkit.datagen.omni.painters import open_painter
 from posterkit.datagen.omni.portraits import copied_share
 from posterkit.datagen.omni.posters import (
@@ -28,10 +29,12 @@ from posterkit.datagen.omni.posters import (
     SourcePoster,
     find_subjects,
     open_source,
+    read_texts,
     spelt_as_in,
     with_titles,
 )
 from posterkit.datagen.omni.rearrangement import rearranged
+from posterkit.datagen.omni.subject_quality import GOOD, subject_quality
 from posterkit.datasets import PosterDataset, PosterSample, SyntheticPosters, write_sample
 from posterkit.datasets.validation import validate
 from posterkit.metrics.arrangement import arrangement_similarity
@@ -302,6 +305,167 @@ def test_a_title_that_the_caption_does_not_say_is_added_in_its_language():
     assert with_titles("A cat.", (seen("MEOW"), seen("small", "minor"))) == 'A cat. The title reads "MEOW".'
     assert with_titles("一只猫。", (seen("喵"),)) == '一只猫。 标题写着"喵"。'
     assert with_titles('"MEOW" and a cat.', (seen("MEOW"),)) == '"MEOW" and a cat.'
+
+
+def test_a_title_that_nobody_spelt_and_nobody_surely_read_costs_its_poster():
+    unsure = DetectedText("OFTHE SEA", (10, 10, 200, 60), "major", 0.7)
+    poster = replace(COFFEE, texts=None, caption="", judged={})
+    critic = Reading((unsure,))
+    dropped = read_texts(PosterTask(0, "filling", poster), lambda: critic)
+    assert isinstance(dropped, Drop) and dropped.reason == "unsure title" and "coffee.texts.txt" in dropped.detail
+    told = replace(poster, caption='A cup. "Of the Sea"', name="told.png")
+    made = read_texts(PosterTask(0, "filling", told), lambda: critic)
+    assert isinstance(made, PosterTask) and [text.text for text in made.poster.texts or ()] == ["Of the Sea"]
+
+
+def test_texts_that_a_person_wrote_down_are_spelt_so_and_nothing_else_is_text(tmp_path):
+    Image.new("RGB", (200, 300), "navy").save(tmp_path / "a.png")
+    (tmp_path / "a.texts.txt").write_text("Lunar New Year\n\nOf the Sea\n")
+    source = open_source(tmp_path, "", 0)
+    job = PosterTasks(source, ("filling",))[0]
+    assert isinstance(job, PosterTask) and job.poster.wording == ("Lunar New Year", "Of the Sea")
+    read = tuple(DetectedText(text, (0, n, 9, n + 9), "major", 0.7) for n, text in enumerate(
+        ("LunarNew Year", "OFTHE SEA", "B-AB 1234")))  # fmt: skip
+    made = read_texts(job, lambda: Reading(read))
+    assert isinstance(made, PosterTask)
+    assert [text.text for text in made.poster.texts or ()] == ["Lunar New Year", "Of the Sea"]
+    assert quoted_texts(made.poster.caption) == ["Lunar New Year", "Of the Sea"]
+
+
+class Reading:
+    """A critic that reads what it was given and says next to nothing."""
+
+    name = "given"
+
+    def __init__(self, texts: tuple[DetectedText, ...]) -> None:
+        self.read = texts
+
+    def texts(self, poster: Image.Image) -> tuple[DetectedText, ...]:
+        return self.read
+
+    def caption(self, poster: Image.Image) -> str:
+        return "A poster."
+
+
+def test_a_small_folder_holds_a_poster_out_and_all_its_copies_with_it(tmp_path):
+    for number in range(9):
+        pixels = np.random.default_rng(number).integers(0, 255, (160, 140, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        Image.fromarray(pixels).save(tmp_path / f"{number}-copy.png")
+    splits = {}
+    for job in (PosterTasks(open_source(tmp_path, "", 20), ("filling",))[number] for number in range(18)):
+        assert isinstance(job, PosterTask)
+        splits.setdefault(job.poster.name[0], set()).add(job.poster.split)
+    assert all(len(one) == 1 for one in splits.values())
+    assert 1 <= sum(one == {"heldout"} for one in splits.values()) <= 3
+    none = [PosterTasks(open_source(tmp_path, "", 0), ("filling",))[number] for number in range(18)]
+    assert {job.poster.split for job in none if isinstance(job, PosterTask)} == {"train"}
+
+
+def cut(box, hole: np.ndarray) -> bool:
+    """Whether an area takes a part of a box and not the whole."""
+    share = hole[box[1] : box[3], box[0] : box[2]].mean()
+    return bool(0 < share < 1)
+
+
+@pytest.mark.parametrize("task", ["filling", "extending"])
+def test_no_text_is_cut_and_every_text_in_the_hole_is_named(task):
+    named = 0
+    for number in range(40):
+        made = build_task(PosterTask(number, task, COFFEE), 0, lambda: NONE)
+        if isinstance(made, Drop):
+            continue
+        assert made.mask is not None
+        hole, quoted = made.mask > 0, quoted_texts(made.instruction)
+        for text in COFFEE.texts or ():
+            assert not cut(text.box, hole), (number, text)
+            inside = bool(hole[text.box[1] : text.box[3], text.box[0] : text.box[2]].any())
+            assert (text.text in quoted) == inside, (number, made.instruction)
+            named += inside
+    assert named > 10
+
+
+def test_a_rearranged_poster_that_does_not_read_as_the_poster_does_is_dropped():
+    broken = replace(
+        COFFEE, texts=(*(COFFEE.texts or ()), DetectedText("NOT THERE AT ALL", (20, 250, 300, 280), "major"))
+    )
+    made = [build_task(PosterTask(number, "rescaling", broken), 0, lambda: NONE) for number in range(3)]
+    assert {one.reason for one in made if isinstance(one, Drop)} == {"texts damaged"}
+
+
+BOXES = [part.box for part in (*(COFFEE.texts or ()), *COFFEE.subjects)]
+
+
+def scenes() -> list[SourcePoster]:
+    """Two typeset photographs and what is known of them."""
+    found = []
+    for name in ("chelsea", "astronaut"):
+        photo = ImageOps.fit(Image.fromarray(getattr(data, name)()), (320, 448))
+        made = typeset(photo, PosterBrief(texts=["OTHER SCENE"]), archetype="bottom-stack")
+        text = DetectedText("OTHER SCENE", made.boxes[0].box.pixels(photo.size), "major")
+        mask = np.zeros((448, 320), np.uint8)
+        mask[60:200, 80:240] = 255
+        subject = Subject(mask, (80, 60, 240, 200))
+        found.append(SourcePoster(name, made.image, "A scene.", "", name, "", "train", (text,), (subject,)))
+    return found
+
+
+@pytest.mark.parametrize("other", [None, *scenes()], ids=["alone", "cat", "astronaut"])
+@pytest.mark.parametrize("task", ["layout_driven", "style_driven"])
+def test_no_reference_of_layout_or_style_shows_the_targets_scene(task, other):
+    for number in range(4):
+        made = build_task(PosterTask(number, task, COFFEE, other), 0, lambda: NONE)
+        assert isinstance(made, PosterSample)
+        assert leaked_share(made.references[0], made.target, BOXES) <= LEAKED
+
+
+def test_the_targets_own_scene_is_a_leak_mirrored_recoloured_cropped_or_at_another_size():
+    cat, target = scenes()
+    ground = background_of(target, NONE, 0)
+    hidden = [part.box for part in (*(target.texts or ()), *target.subjects)]
+    for shown in (
+        ImageOps.mirror(ground),
+        ImageOps.colorize(ground.convert("L"), "navy", "orange"),
+        ground.crop((0, 20, 320, 440)),
+        ImageOps.mirror(ground).resize((400, 560)),
+    ):
+        assert leaked_share(np.asarray(shown), target.pixels, hidden) > LEAKED
+    for stranger in (cat, COFFEE):
+        assert leaked_share(stranger.pixels, target.pixels, hidden) <= LEAKED
+
+
+def test_the_next_poster_of_the_same_split_lends_its_scene(tmp_path):
+    source = open_source(synthetic_set(tmp_path / "set", 4), "unknown", 20)  # the second is held out
+    jobs = [PosterTasks(source, ("style_driven", "filling"))[number] for number in range(8)]
+    assert all(isinstance(job, PosterTask) for job in jobs)
+    others = [job.other.name if job.other else None for job in jobs if isinstance(job, PosterTask)]
+    names = source.names
+    assert others == [names[2], None, None, None, names[3], None, names[0], None]
+
+
+def test_a_good_subject_is_told_from_a_patch_of_sky_a_strip_and_a_part():
+    y, x = np.mgrid[0:300, 0:200]
+    disc = (x - 100) ** 2 + (y - 120) ** 2 < 50**2
+    picture = np.zeros((300, 200, 3), np.uint8) + np.uint8((200, 210, 230))
+    picture[disc] = (180, 40, 40)
+    hidden = np.zeros((300, 200), bool)
+
+    def quality(mask: np.ndarray) -> float:
+        return subject_quality(Image.fromarray(picture), np.where(mask, 255, 0).astype(np.uint8), hidden)
+
+    assert quality(disc) > 0.9
+    assert quality(disc & (y < 120)) < GOOD  # half of it
+    assert quality((y > 220) & (y < 260) & (x > 50) & (x < 150)) < GOOD  # nothing but ground
+    picture[250:262] = (60, 120, 60)
+    assert quality((y >= 250) & (y < 262)) < GOOD  # a ridge from side to side
+
+
+def test_a_subject_of_no_quality_is_no_cut_out(tmp_path):
+    space = ImageOps.fit(Image.fromarray(data.hubble_deep_field()), (320, 448))
+    poster = SourcePoster("space.png", space, "Stars.", "", "space.png", "", "train", ())
+    for task, reason in (("id_driven", "bad cut-out"), ("rescaling", "bad cut-out")):
+        found = find_subjects(PosterTask(0, task, poster), "rules")
+        assert isinstance(found, Drop) and found.reason == reason and "quality" in found.detail
 
 
 def synthetic_set(folder: Path, count: int = 3) -> Path:

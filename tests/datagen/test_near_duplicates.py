@@ -13,7 +13,18 @@ import skimage.data
 from PIL import Image, ImageEnhance, ImageOps
 
 from posterkit import PosterBrief, typeset
-from posterkit.datagen.near_duplicates import NearDuplicate, find_near_duplicates, near_pairs, perceptual_hash
+from posterkit.datagen.near_duplicates import (
+    NearDuplicate,
+    altered_hashes,
+    find_altered_copies,
+    find_near_duplicates,
+    near_pairs,
+    perceptual_hash,
+    same_thumbnail,
+    thumbnail,
+    without_border,
+)
+from posterkit.datagen.poster_filter import same_poster
 
 SHELF = Path(skimage.data.__file__).parent
 DISTANCE = 6  # the tool's default
@@ -157,3 +168,44 @@ def test_another_part_of_the_same_photo_is_no_copy():
         whole = photo(name, (600, 400))
         left, right = whole.crop((0, 0, 400, 400)), whole.crop((200, 0, 600, 400))
         assert bits(perceptual_hash(left), perceptual_hash(right)) > DISTANCE, name
+
+
+ALTERED = {
+    "mirrored": ImageOps.mirror,
+    "in a frame": lambda p: ImageOps.expand(p, 20, "white"),
+    "cropped by a tenth": lambda p: p.crop((20, 30, p.width - 20, p.height - 30)),
+    "cropped by a fifth": lambda p: p.crop((41, 60, p.width - 41, p.height - 60)),
+}
+
+
+@pytest.mark.parametrize("change", ALTERED)
+def test_an_altered_copy_is_found(change):
+    originals = [poster(name, "HARBOUR LIGHTS", "Friday 8 pm") for name in PHOTOS]
+    pictures = [*originals, *map(ALTERED[change], originals)]
+    hashes, altered = [perceptual_hash(one) for one in pictures], [altered_hashes(one) for one in pictures]
+    found = {(a, b) for a, b, _ in find_altered_copies(hashes, altered, DISTANCE)}
+    count = len(PHOTOS)
+    right = {(n, n + count) for n in range(count)}
+    assert len(found & right) >= count - 1 and not {(a, b) for a, b in found if b % count != a % count}
+    thumbnails = [thumbnail(one) for one in pictures]
+    assert sum(same_thumbnail(thumbnails[a], thumbnails[b]) for a, b in found & right) >= count - 1
+
+
+def plain(color: str, *texts: str) -> Image.Image:
+    return typeset(Image.new("RGB", (416, 608), color), PosterBrief(texts=list(texts))).image
+
+
+def test_plain_posters_of_other_colours_or_other_titles_are_no_copies():
+    colors = ("navy", "darkred", "teal", "white", "gold")
+    titles = ("JAZZ NIGHT", "OPEN AIR", "LIFT OFF", "SALE TODAY", "FREE ENTRY")
+    rows = [{"thumbnail": thumbnail(plain(color, title)), "titles": [title]} for color in colors for title in titles]
+    for n, row in enumerate(rows):
+        assert [same_poster(row, other) for other in rows].count(True) == 1, n
+        assert same_poster(row, {"thumbnail": row["thumbnail"]})  # where no title is read the picture decides
+
+
+def test_a_border_is_taken_off_and_a_plain_ground_is_none():
+    framed = ImageOps.expand(photo("coffee.png"), 12, "white")
+    assert abs(without_border(framed).width - 416) <= 4
+    ground = plain("navy", "JAZZ NIGHT")
+    assert without_border(ground).size == ground.size

@@ -16,6 +16,7 @@ from posterkit.datagen.text_render import (
     SCRIPTS,
     Wording,
     capitals,
+    check_faces,
     is_unicase,
     read_wording,
     render_text,
@@ -117,6 +118,13 @@ def test_a_word_list_of_ones_own(tmp_path):
 def test_braces_of_other_kinds_mean_nothing_in_a_frame():
     drawn = {Wording(("x",), ("{0} {} } {a}",)).draw(Random(number)) for number in range(20)}
     assert "{0} x } {a}" in drawn
+
+
+def test_a_script_that_no_font_has_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"chinese: no font has its letters \(Inter"):
+        check_faces(shipped_wording("chinese"), [FACE["InterDisplay-Black"]], "chinese")
+    for script in SCRIPTS:
+        check_faces(shipped_wording(script), FACES, script)
 
 
 def test_a_script_whose_fonts_have_no_latin_letters_can_be_set():

@@ -66,6 +66,17 @@ def test_tar_shards_have_the_same_members_for_every_task_and_none_that_belongs_t
     assert faults(folder)[0] == f"00000.tar {source.rows[0]['id']}.png: belongs to no row"
 
 
+def test_the_rows_in_tar_shards_have_the_same_keys_and_nothing_but_texts(sound):
+    source, folder = PosterDataset(sound), sound / "shards"
+    run_flow(Flow(source, len(source), (), encode_for_shards, {}), folder, layout="webdataset")
+    with tarfile.open(folder / "00000.tar") as file:
+        rows = [json.loads(file.extractfile(name).read()) for name in file.getnames() if name.endswith(".json")]
+    assert len(rows) == 7 and len({tuple(sorted(row)) for row in rows}) == 1
+    assert {type(value) for row in rows for value in row.values()} == {str}
+    (filling,) = [row for row in rows if row["task"] == "filling"]
+    assert json.loads(filling["placed"]) == list(SOURCE.sample(2, task="filling").placed) and rows[0]["placed"] == ""
+
+
 def test_a_damaged_tar_shard_is_a_fault_of_each_of_its_rows(sound):
     source, folder = PosterDataset(sound), sound / "shards"
     run_flow(Flow(source, len(source), (), encode_for_shards, {}), folder, shard=4, layout="webdataset")

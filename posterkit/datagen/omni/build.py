@@ -21,7 +21,10 @@ def build_task(item: PosterTask, seed: int, open_painter: Callable[[], Painter])
     """References, mask and words of a task; the target is the finished poster itself."""
     rng, painter, poster = Random(f"{seed} {item.task} {item.number}"), open_painter(), item.poster
     try:
-        inputs = BUILDERS[item.task](poster, rng, painter)
+        if item.task in global_tasks.BUILDERS:
+            inputs = global_tasks.BUILDERS[item.task](poster, rng, painter, item.other)
+        else:
+            inputs = local_tasks.BUILDERS[item.task](poster, rng, painter)
     except CannotBuild as why:
         return Drop(why.reason, f"{poster.name}, {item.task}: {why.detail}", poster.picture)
     by = f"painter {painter.name}" if inputs.painted else "rules"

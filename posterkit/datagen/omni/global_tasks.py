@@ -1,6 +1,7 @@
 """layout_driven and style_driven from a finished poster (PosterOmni section 4): the reference is another poster.
 
-With a painter that draws, the other content is painted; without one it is a drawn motif.
+Its scene is another poster's, recoloured, or a plain shade where there is no other; never the target's own. With a
+painter that draws, the other content is painted; without one it is a drawn motif.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ import math
 from random import Random
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from posterkit.datagen.omni.cutouts import background_of, paste, reshaped
-from posterkit.datagen.omni.motifs import draw_motif, drawing_style, duotone, inside, palette_of
+from posterkit.datagen.omni.leaks import LEAKED, leaked_share
+from posterkit.datagen.omni.motifs import draw_motif, drawing_style, duotone, inside, palette_of, recoloured
 from posterkit.datagen.omni.painters import Painter
 from posterkit.datagen.omni.posters import CannotBuild, SourcePoster, TaskInputs, seed_of
 from posterkit.datagen.prompts import LANGUAGES, text_like, with_article, word_list
@@ -33,18 +35,22 @@ TALL = (
 WIDE = (((0.54, 0.12, 0.94, 0.9), "left-column"), ((0.06, 0.12, 0.46, 0.9), "right-column"))
 
 
-def layout_driven(poster: SourcePoster, rng: Random, painter: Painter) -> TaskInputs:
-    """Reference 0 has the poster's arrangement: its wireframe, or other content and colours in the same places."""
+def layout_driven(poster: SourcePoster, rng: Random, painter: Painter, other: SourcePoster | None) -> TaskInputs:
+    """Reference 0 has the poster's arrangement: its wireframe, or other content and colours in the same places.
+
+    Raises:
+        CannotBuild: no text fits a title's box, or the reference shows the poster's own scene.
+    """
     if rng.random() < 0.4:
         return TaskInputs([np.asarray(wireframe(poster))], poster.caption, how="wireframe")
-    other = draw_palette(rng)
-    while distance(other.bg, palette_of(poster).bg) < 25:
-        other = draw_palette(rng)
-    canvas = duotone(background_of(poster, painter, seed_of(poster.name)), other)
+    colors = draw_palette(rng)
+    while distance(colors.bg, palette_of(poster).bg) < 25:
+        colors = draw_palette(rng)
+    canvas = duotone(ImageOps.fit(_scene(other, painter), poster.picture.size), colors)
     boxes = [subject.box for subject in poster.subjects]
-    canvas = _filled(canvas, boxes, other, drawing_style(poster), rng, painter)
-    canvas = _lettered(canvas, poster, rng)
-    return TaskInputs([np.asarray(canvas)], poster.caption, how="re-rendered in other colours", painted=True)
+    canvas = _filled(canvas, boxes, colors, drawing_style(poster), rng, painter)
+    reference = np.asarray(_lettered(canvas, poster, rng))
+    return TaskInputs([_unleaked(reference, poster)], poster.caption, how="re-rendered in other colours", painted=True)
 
 
 def wireframe(poster: SourcePoster) -> Image.Image:
@@ -61,11 +67,17 @@ def wireframe(poster: SourcePoster) -> Image.Image:
     return image
 
 
-def style_driven(poster: SourcePoster, rng: Random, painter: Painter) -> TaskInputs:
-    """Reference 0 has the poster's colours, ground and way of drawing; subject, texts, places and shape are others."""
+def style_driven(poster: SourcePoster, rng: Random, painter: Painter, other: SourcePoster | None) -> TaskInputs:
+    """Reference 0 has the poster's colours and way of drawing; scene, subject, texts, places and shape are others.
+
+    Raises:
+        CannotBuild: the reference shows the poster's own scene.
+    """
     size = fit_area((round(1000 * rng.choice(ASPECTS)), 1000), min(Size(*poster.picture.size).area, 768 * 768))
-    ground = background_of(poster, painter, seed_of(poster.name)).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    canvas = reshaped(ground, size, painter, rng.getrandbits(31))
+    if other and drawing_style(other) != drawing_style(poster):
+        other = None
+    ground = recoloured(_scene(other, painter), background_of(poster, painter, seed_of(poster.name)))
+    canvas = reshaped(ground, size, painter, rng.getrandbits(31)) if other else ground.resize(size)
     cell, archetype = rng.choice(WIDE if size.aspect > 1.2 else TALL)
     x0, y0, x1, y1 = (round(part * size[side % 2]) for side, part in enumerate(cell))
     canvas = _filled(canvas, [(x0, y0, x1, y1)], palette_of(poster), drawing_style(poster), rng, painter)
@@ -73,7 +85,22 @@ def style_driven(poster: SourcePoster, rng: Random, painter: Painter) -> TaskInp
         texts = sorted(poster.texts, key=lambda text: text.role != "major")[:2]
         lines = [text_like(text.text, number == 0, rng) for number, text in enumerate(texts)]
         canvas = typeset(canvas, PosterBrief(texts=list(dict.fromkeys(lines))), archetype=archetype).image
-    return TaskInputs([np.asarray(canvas)], poster.caption, how="composed from its ground and colours", painted=True)
+    reference = _unleaked(np.asarray(canvas), poster)
+    return TaskInputs([reference], poster.caption, how="another scene in its colours", painted=True)
+
+
+def _scene(other: SourcePoster | None, painter: Painter) -> Image.Image:
+    """Another poster's background, or a shade from dark to light where there is none."""
+    if other is None:
+        return Image.linear_gradient("L").convert("RGB")
+    return background_of(other, painter, seed_of(other.name))
+
+
+def _unleaked(reference: np.ndarray, poster: SourcePoster) -> np.ndarray:
+    hidden = [part.box for part in (*(poster.texts or ()), *poster.subjects)]
+    if (share := leaked_share(reference, poster.pixels, hidden)) > LEAKED:
+        raise CannotBuild("a leak", f"the reference shows {share:.0%} of the poster's own pieces")
+    return reference
 
 
 def _filled(

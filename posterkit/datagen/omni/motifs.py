@@ -77,6 +77,17 @@ def duotone(ground: Image.Image, colors: ColorScheme) -> Image.Image:
     return Image.fromarray(np.stack(planes, -1).round().astype(np.uint8))
 
 
+def recoloured(ground: Image.Image, like: Image.Image) -> Image.Image:
+    """The ground in another picture's colours: each share of its light takes what that picture has at that share."""
+    pixels = np.asarray(like.resize((128, 128), Image.Resampling.BOX)).reshape(-1, 3).astype(np.float32)
+    ordered = pixels[np.argsort(pixels @ (0.299, 0.587, 0.114), kind="stable")]
+    colors = ordered.reshape(256, -1, 3).mean(1)
+    light = np.asarray(ground.convert("L"))
+    counts = np.bincount(light.ravel(), minlength=256)
+    ranks = (np.cumsum(counts) - counts / 2) / light.size  # of each level, in the middle of its share
+    return Image.fromarray(colors[(255 * ranks).round().astype(int)].round().astype(np.uint8)[light])
+
+
 def inside(cut: Cutout, box: Box) -> Box:
     """Where a cut goes in a box: as large as fits, standing on its lower edge."""
     w, h = cut.picture.size
