@@ -66,12 +66,12 @@ class TarShard:
     def put(self, row: Row, files: dict[str, bytes]) -> Row:
         """Add a sample; the row comes back with the shard's name.
 
-        Beside the files every value is a text, "" for none: Hugging Face `datasets` takes the types of all samples
+        Lists and boxes are JSON in a text, and "" is none: Hugging Face `datasets` takes the types of all samples
         from the first five, in which a list may be empty and a box may be missing.
         """
         plain = {key: "" if value is None else value for key, value in row.items()}
         texts = {
-            key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            key: json.dumps(value, ensure_ascii=False) if isinstance(value, (list, tuple, dict)) else value
             for key, value in plain.items()
         }
         text = json.dumps(texts, ensure_ascii=False).encode()
