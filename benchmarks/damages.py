@@ -479,7 +479,7 @@ DAMAGES: dict[str, Damage] = {
     "wrong background": Damage(wrong_background, ("agreement", "style")),
     "stretched": Damage(stretched, ("identity",), "id_driven"),
     "duplicated subject": Damage(duplicated_subject, ("layout",), "layout_driven"),
-    "subject cut off": Damage(subject_cut_off, ("identity", "layout"), "id_driven"),
+    "subject cut off": Damage(subject_cut_off, ("identity",), "id_driven"),
     "another subject": Damage(another_subject, ("identity",), "id_driven"),
     "mirrored poster": Damage(mirrored_poster, WORDS),
     "upside down": Damage(upside_down, WORDS),

@@ -99,7 +99,8 @@ class LayoutReward(PosterReward):
     texts with boxes, the mean of it and of the overlap of each box with the most similar one that OCR finds.
 
     How it can be hacked: the reference itself; gray blocks at the right places. Combine it with `CompletionReward` and
-    aesthetics. It is blind to what stands at the places, and nearly so to a picture that changes within its place.
+    aesthetics. It is blind to what stands at the places, and nearly so to a picture that changes within its place and
+    to one thing more.
     """
 
     def __init__(self, reader: PosterReader | None = None) -> None:
