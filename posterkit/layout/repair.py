@@ -96,33 +96,39 @@ def _apart(above: Element, below: Element) -> float:
     if first.x0 >= second.x1 or second.x0 >= first.x1:
         return 0.0
     sizes = [one.size for one in (above, below) if one.is_text]
-    need = first.y1 + (0.45 * min(sizes) if sizes else 4.0) - second.y0
+    need = first.y1 + ((1.0 if "cta" in (above.role, below.role) else 0.6) * min(sizes) if sizes else 4.0) - second.y0
     return need if need > 0.02 else 0.0
 
 
 def _joined(layout: Layout, request: LayoutRequest, measurer: Measurer) -> Layout:
-    """Texts whose edges are nearly one moved onto one; as it came where that would make a fault."""
+    """Texts whose edges or feet are nearly one moved onto one; as it came where that would make a fault."""
     limit = _NEAR * side_of(request.size)
     free = [
         one for one in layout.texts
         if not (one.index < len(request.elements) and request.elements[one.index].fixed)
     ]  # fmt: skip
-    moved: dict[int, Element] = {}
+    right, down = dict.fromkeys((one.index for one in free), 0.0), dict.fromkeys((one.index for one in free), 0.0)
     for align in ("left", "center", "right"):
-        row = sorted((one for one in free if one.align == align), key=_anchor)
-        while row:
-            end = 1
-            while end < len(row) and _anchor(row[end]) - _anchor(row[end - 1]) < limit:
-                end += 1
-            target = _anchor(row[end // 2])
-            for one in row[:end]:
-                if abs(target - _anchor(one)) > 1e-6:
-                    moved[one.index] = replace(one, box=one.box.moved(target - _anchor(one), 0))
-            row = row[end:]
-    if not moved:
+        right |= _steps({one.index: _anchor(one) for one in free if one.align == align}, limit)
+    down |= _steps({one.index: one.box.y1 for one in free if one.role != "title"}, 2 * limit)
+    if not any(abs(step) > 1e-6 for step in (*right.values(), *down.values())):
         return layout
-    joined = replace(layout, elements=tuple(moved.get(one.index, one) for one in layout))
+    moved = (replace(one, box=one.box.moved(right.get(one.index, 0), down.get(one.index, 0))) for one in layout)
+    joined = replace(layout, elements=tuple(moved))
     return layout if hard_count(find_faults(joined, request, measurer)) else joined
+
+
+def _steps(places: dict[int, float], limit: float) -> dict[int, float]:
+    """How far each place goes to the middle one of those that are nearer than `limit` to each other in a chain."""
+    order = sorted(places, key=lambda index: places[index])
+    steps: dict[int, float] = {}
+    while order:
+        end = 1
+        while end < len(order) and places[order[end]] - places[order[end - 1]] < limit:
+            end += 1
+        steps |= {index: places[order[end // 2]] - places[index] for index in order[:end]}
+        order = order[end:]
+    return steps
 
 
 def _anchor(one: Element) -> float:

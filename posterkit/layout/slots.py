@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -13,6 +14,8 @@ from posterkit.layout.types import Align, Box, Element, Layout, Measurer, Role, 
 
 # the largest type sizes, as parts of the poster's side, and of the title's size
 _LARGEST = {"title": 0.40, "subtitle": 0.09, "body": 0.055, "cta": 0.05}
+# sizes below which a text gets a wider place before it gets smaller, as parts of the poster's side
+_WANTED = {"title": 0.07, "subtitle": 0.036, "body": 0.028, "cta": 0.028}
 _OF_TITLE = {"subtitle": 0.55, "body": 0.42, "cta": 0.42}
 
 
@@ -44,36 +47,50 @@ def set_in_slots(
     Args:
         shrink: of the largest sizes.
     """
-    roles = [one.role for one in request.elements]
     texts = [box for box, one in zip(slots, request.elements, strict=True) if one.is_text]
     align = align or request.align or common_align(texts, request.width)
     side, least = side_of(request.size), legible_size(*request.size)
+    caps = {role: max(least, shrink * part * side) for role, part in _LARGEST.items()}
     placed: dict[int, Element] = {}
-    title = 0.0
-    for index in sorted(range(len(roles)), key=lambda i: roles[i] != "title"):
-        wanted, slot = request.elements[index], slots[index]
-        if not wanted.is_text:
-            placed[index] = Element(
-                index, wanted.text, wanted.role, wanted.box if wanted.fixed and wanted.box else slot
-            )
-            continue
-        role = cast(Role, wanted.role)
-        cap = max(least, shrink * _LARGEST[role] * side)
-        cap = max(least, min(cap, _OF_TITLE[role] * title)) if title and role != "title" else cap
-        inner = Box(0, 0, *request.size) if wanted.fixed else _inner(request)
-        slot = _clamped(slot, inner)
-        pad = PILL if role == "cta" else (0.0, 0.0)
-        found = _fitted(wanted.text, role, slot, cap, pad, measurer, least) or _fitted(
-            wanted.text, role, _widened(slot, inner), min(cap, 2.2 * least), pad, measurer, least
+    for role in ("title", "subtitle", "body", "cta"):
+        indices = [index for index, one in enumerate(request.elements) if one.role == role]
+        settings = partial(
+            _set, request, measurer=measurer, align=align, wanted=max(least, shrink * _WANTED[role] * side)
         )
-        size, wide, high = found or (least, slot.width, slot.height)
-        title = size if role == "title" else title
-        x = {"left": slot.x0 + pad[0] * size, "right": slot.x1 - wide - pad[0] * size,
-             "center": (slot.x0 + slot.x1 - wide) / 2}[align]  # fmt: skip
-        y = (slot.y0 + slot.y1 - high) / 2
-        box = _clamped(Box(x, y, x + wide, y + high), _narrowed(inner, pad[0] * size, pad[1] * size))
-        placed[index] = Element(index, wanted.text, role, box, align, size, index)
-    return _grouped([placed[index] for index in range(len(roles))])
+        made = [settings(index, slots[index], cap=caps[role]) for index in indices]
+        if len(made) > 1:  # texts of one role have one size
+            common = min(one.size for one in made)
+            made = [settings(one.index, slots[one.index], cap=common) for one in made]
+        if role == "title" and made:
+            caps |= {other: max(least, min(caps[other], part * made[0].size)) for other, part in _OF_TITLE.items()}
+        placed |= {one.index: one for one in made}
+    for index, one in enumerate(request.elements):
+        if not one.is_text:
+            placed[index] = Element(index, one.text, one.role, one.box if one.fixed and one.box else slots[index])
+    return _grouped([placed[index] for index in range(len(request.elements))])
+
+
+def _set(
+    request: LayoutRequest, index: int, slot: Box, *, measurer: Measurer, align: Align, cap: float, wanted: float
+) -> Element:
+    """One text in its slot, in a wider one where it would be smaller than `wanted`."""
+    one = request.elements[index]
+    role, least = cast(Role, one.role), legible_size(*request.size)
+    inner = Box(0, 0, *request.size) if one.fixed else _inner(request)
+    slot = _clamped(slot, inner)
+    pad = PILL if role == "cta" else (0.0, 0.0)
+    found = _fitted(one.text, role, slot, cap, pad, measurer, least)
+    if found is None or (found[0] < min(cap, wanted) and not one.fixed):
+        wide = _widened(slot, inner, align)
+        found = _fitted(one.text, role, wide, min(cap, max(wanted, least)), pad, measurer, least) or found
+    if found is None:
+        found = _fitted(one.text, role, _widened(inner, inner, align), min(cap, 2.2 * least), pad, measurer, least)
+    size, wide, high = found or (least, slot.width, slot.height)
+    x = {"left": slot.x0 + pad[0] * size, "right": slot.x1 - wide - pad[0] * size,
+         "center": (slot.x0 + slot.x1 - wide) / 2}[align]  # fmt: skip
+    y = (slot.y0 + slot.y1 - high) / 2
+    box = _clamped(Box(x, y, x + wide, y + high), _narrowed(inner, pad[0] * size, pad[1] * size))
+    return Element(index, one.text, role, box, align, size, index)
 
 
 def _fitted(
@@ -108,11 +125,14 @@ def _clamped(box: Box, inner: Box) -> Box:
     return Box(x, y, x + wide, y + high)
 
 
-def _widened(slot: Box, inner: Box) -> Box:
-    """As wide as the margins let it be, and half as high as the canvas, round the same middle."""
+def _widened(slot: Box, inner: Box, align: Align) -> Box:
+    """As wide as the margins let it be from its anchor, and half as high as the canvas, round the same middle."""
+    reach = min((slot.x0 + slot.x1) / 2 - inner.x0, inner.x1 - (slot.x0 + slot.x1) / 2)
+    x0, x1 = {"left": (slot.x0, inner.x1), "right": (inner.x0, slot.x1),
+              "center": ((slot.x0 + slot.x1) / 2 - reach, (slot.x0 + slot.x1) / 2 + reach)}[align]  # fmt: skip
     high = max(slot.height, 0.5 * inner.height)
     y = (slot.y0 + slot.y1 - high) / 2
-    return _clamped(Box(inner.x0, y, inner.x1, y + high), inner)
+    return _clamped(Box(x0, y, x1, y + high), inner)
 
 
 def _grouped(elements: list[Element]) -> tuple[Element, ...]:
