@@ -9,7 +9,7 @@ from posterkit.layout.json_form import layout_to_json
 from posterkit.layout.planner import estimate
 from posterkit.layout.planners.grammar import GrammarPlanner
 from posterkit.lettering import Lettering
-from posterkit.metrics.color import border_color
+from posterkit.metrics.color import border_color, srgb_to_lab
 from posterkit.schema import PosterRequest
 from posterkit.sizing import Size
 
@@ -25,8 +25,6 @@ def test_a_draft_has_its_subject_where_the_plan_has_it(subject):
     request = PosterRequest("a burger on a plain white ground", texts=["Burger"], seed=3)
     drawn = np.asarray(DraftPlan(0.6, layout=layout).picture(request, Size(400, 600)))
     ground = border_color(drawn)
-    from posterkit.metrics.color import srgb_to_lab
-
     unlike = np.linalg.norm(srgb_to_lab(drawn / 255) - ground, axis=-1) > 25
     y, x = np.nonzero(unlike)
     assert subject.x0 <= np.median(x) <= subject.x1 and subject.y0 <= np.median(y) <= subject.y1
@@ -43,9 +41,8 @@ def test_room_for_the_title_is_what_stands_with_it():
     )  # fmt: skip
     layout = drawn_after(plan)
     assert layout is not None
-    x0, y0, x1, y1 = layout.title
     title = plan.elements[0].box.scaled(1 / 832, 1 / 1216)
-    assert x0 <= title.x0 < title.x1 <= x1 and y0 <= title.y0 < title.y1 <= y1
+    assert Box(*layout.title).shared(title) == pytest.approx(title.area)
     assert not Box(*layout.title).overlaps(Box(*layout.subject))
 
 
