@@ -116,6 +116,7 @@ def add_safety_options(options: argparse.ArgumentParser) -> None:
         help="what finds harm: rules, tiny, hf:FOLDER, an endpoint's URL, several with + (default: rules+tiny)")
     add("--rewriter", metavar="SPEC",
         help="who writes harmful words anew: template (default), an endpoint's URL, or a model's folder or hub id")
+    add("--brand", action="append", metavar="NAME", help="a name that the rewriter keeps; repeat for more")
     add("--metadata", choices=("none", "label", "full"),
         help="what a poster's file says of itself: all that makes it again (full, the default), only that a model "
              "made it (label), or nothing (none)")
@@ -196,7 +197,7 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
              "segmenter", "upscaler", "safety", "detector", "rewriter", "metadata")  # fmt: skip
     given = {name: getattr(args, name, None) for name in names} | {"native": args.native or None}
     given["lora"] = "; ".join(args.lora) if args.lora else None
-    given["policies"] = tuple(args.policy) if args.policy else None
+    given |= {"policies": tuple(args.policy or ()) or None, "brands": tuple(args.brand or ()) or None}
     return {name: value for name, value in given.items() if value is not None}
 
 

@@ -27,7 +27,7 @@ def gate_of(settings: Settings) -> Gate | None:
     """
     return open_gate(
         settings.safety or DEFAULT_MODES, detector=settings.detector or DEFAULT, policies=settings.policies,
-        rewriter=settings.rewriter or "template",
+        rewriter=settings.rewriter or "template", brands=settings.brands,
     )  # fmt: skip
 
 

@@ -58,7 +58,7 @@ class PosterMaker:
     Args:
         settings: see `posterkit.generate.plan.Settings`: `model`, `transformer`, `lora`, `preset`, `device`, `dtype`,
             `native`, `draw_text`, `reward`, `critic`, `segmenter`, `upscaler`, `safety`, `policies`, `detector`,
-            `rewriter`, `principle`, `metadata`. A recipe's run folder stands for its averaged weights.
+            `rewriter`, `brands`, `principle`, `metadata`. A recipe's run folder stands for its averaged weights.
     """
 
     def __init__(self, **settings: Any) -> None:

@@ -67,6 +67,7 @@ class Settings:
         safety: what the gate does on which surface, see `posterkit.safety.gate.parse_modes`; None means its default.
         policies: house rules for the gate beside the shipped policies: YAML files, or names of shipped house rules.
         detector: finds harm, see `posterkit.safety.detectors.open_detector`; None means rules+tiny.
+        brands: names that a rewriter keeps, letter for letter.
         metadata: what a poster's file says of itself, one of `posterkit.safety.provenance.LEVELS`; None means full.
         principle: what the critic's answers are steered by, if it is a local model.
         rewriter: writes harmful words anew, see `posterkit.safety.rewriting.open_rewriter`; None means template.
@@ -89,6 +90,7 @@ class Settings:
     policies: tuple[str, ...] = ()
     detector: str | None = None
     rewriter: str | None = None
+    brands: tuple[str, ...] = ()
     principle: Principle | None = None
     metadata: str | None = None
 

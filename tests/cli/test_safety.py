@@ -21,13 +21,33 @@ def run(*argv: object) -> int:
 
 def test_a_rewritten_text_is_said_and_shown_by_info(tmp_path: Path, craft: str, capsys) -> None:
     out = tmp_path / "p.png"
-    argv = ("generate", "a fox", "--text", "The best pizza", *SMALL, "--model", craft, "-o", out)
+    argv = (
+        "generate",
+        "a fox",
+        "--text",
+        "The best pizza",
+        "--brand",
+        "Foxpizza",
+        *SMALL,
+        "--model",
+        craft,
+        "-o",
+        out,
+    )
     assert run(*argv, "--safety", "off,copy=rewrite", "--policy", "superlatives", "--detector", "rules") == 0
     assert '"The best pizza" is now "Good pizza"' in " ".join(capsys.readouterr().err.split())
     assert read_record(out)["row"]["texts"] == ["Good pizza"]
     assert run("info", out) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "no superlatives" in said and "Good pizza" in said and MADE in said
+
+
+def test_a_brand_is_kept(tmp_path: Path, craft: str) -> None:
+    out, text = tmp_path / "p.png", "Foxpizza: double your money with every slice"
+    argv = ("generate", "a fox", "--text", text, "--brand", "Foxpizza", *SMALL, "--model", craft, "-o", out)
+    assert run(*argv, "--safety", "off,copy=rewrite", "--detector", "rules") == 0
+    (written,) = read_record(out)["row"]["texts"]
+    assert written != text and "Foxpizza" in written
 
 
 def test_a_blocked_text_is_one_line_and_exit_code_2(tmp_path: Path, craft: str, capsys) -> None:
