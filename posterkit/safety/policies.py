@@ -22,7 +22,7 @@ HOUSE = FOLDER / "house"  # shipped house rules, which nobody has unless they as
 _KEYS = ("name", "title", "terms", "together", "replace", "lines")
 _STARTS = re.compile(r"(?<!\w)\S|[\u2e80-\U0003ffff]")
 _LONG = 9  # letters of a term that no other words happen to hold
-_GAP, _GAP_CJK = r"(?:\W+\w+){0,3}?\W+", r".{0,6}?"
+_GAP, _GAP_CJK = r"(?:\W+\w+){0,3}?\W+", r"\w{0,6}?"
 
 
 @dataclass(frozen=True)
