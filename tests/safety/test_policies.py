@@ -47,7 +47,7 @@ def test_a_text_and_its_context_are_forbidden_together():
 @pytest.mark.parametrize(
     "text",
     ["Killer deals", "Bomb flavours", "Shoot your shot photo day", "Steal the show", "No dogs on the beach",
-     "战胜饥饿", "乐趣最大，麻烦最小"],
+     "战胜饥饿", "识别假货：如何鉴别手表", "乐趣最大，麻烦最小"],
 )  # fmt: skip
 def test_hard_harmless_lines_pass_the_rules(text):
     assert not RulesDetector(open_policies())(text).harmful
