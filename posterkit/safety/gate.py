@@ -102,11 +102,12 @@ class Gate:
         Raises:
             Refused: a text is blocked.
         """
-        decisions: list[GateDecision] = []
+        known: dict[tuple[str, str], GateDecision] = {}  # an expansion quotes what its prompt quotes
 
         def passed(text: str, surface: str, context: str | None = None) -> str:
-            decisions.append(self.check(text, surface, context))
-            return decisions[-1].text
+            if (text, surface) not in known:
+                known[text, surface] = self.check(text, surface, context)
+            return known[text, surface].text
 
         changes: dict[str, Any] = {}
         for name in ("prompt", "expanded"):
@@ -117,6 +118,7 @@ class Gate:
             changes["texts"] = tuple(passed(text, "copy", about) for text in request.texts)
         if request.feedback:
             changes["feedback"] = tuple(tuple(passed(said, "critic") for said in one) for one in request.feedback)
+        decisions = list(known.values())
         if any(one.action == "block" for one in decisions):
             raise Refused(decisions)
         changed = {name: value for name, value in changes.items() if value != getattr(request, name)}

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from posterkit.llm.client import AnswerError
+from posterkit.prompts import quoted_texts
 from posterkit.safety.decision import SURFACES, Refused
 from posterkit.safety.detectors import Verdict
 from posterkit.safety.detectors.rules import RulesDetector
@@ -121,6 +122,13 @@ def test_a_request_is_rewritten_where_it_is_harmful_and_nowhere_else():
     assert made.prompt.startswith("a fox on a blue ground, titled ") and '"FOX CLUB"' in made.prompt
     assert HARM not in made.prompt and made.texts is not None and made.texts[1] == "12 May" and made.seed == 3
     assert made.lettering.marks == ((made.texts[0], "title"),)
+
+
+def test_a_text_that_comes_twice_is_decided_once_and_stays_the_same_in_prompt_and_expansion():
+    request = PosterRequest(f'a fox, "{HARM}"', expanded=f'a red fox at night, with the title "{HARM}"')
+    made, decisions = gate("rewrite").check_request(request)
+    assert [one.surface for one in decisions if one.action == "rewrite"] == ["copy"]
+    assert made.expanded is not None and quoted_texts(made.prompt) == quoted_texts(made.expanded)
 
 
 def test_a_blocked_request_says_which_text_and_why():
