@@ -102,14 +102,15 @@ def test_segments_are_sentences_and_quoted_parts():
 def test_the_file_is_small_and_says_its_threshold():
     assert SHIPPED.stat().st_size <= 2**20
     detector = TinyDetector()
-    assert 0 < detector.threshold < 1 and detector.temperature > 0
+    assert {*detector.thresholds} == {"en", "zh"} and detector.temperature > 0
+    assert all(0 < threshold < 1 for threshold in detector.thresholds.values())
 
 
 def test_the_network_in_numpy_is_the_one_in_torch(tmp_path):
     torch.manual_seed(1)
     model = HarmNetwork()
     model.module.eval()
-    model.temperature, model.threshold = 2.0, 0.4
+    model.temperature = 2.0
     model.save(tmp_path)
     detector = TinyDetector(tmp_path / "tiny.safetensors")
     for text, context in (("Bring your kids", "casino opening"), ("夏日集市", None)):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from posterkit.safety.detectors.tiny import CATEGORIES, metadata
 from posterkit.safety.features import BITS, hashed
 
+LANGUAGES = ("en", "zh")
 WIDTH, HIDDEN = 24, 32
 FILE = "tiny.safetensors"
 
@@ -55,7 +56,7 @@ class HarmNetwork:
 
     def __init__(self, drop: float = 0.0) -> None:
         self.module = _Network(drop)
-        self.temperature, self.threshold = 1.0, 0.5
+        self.temperature, self.thresholds = 1.0, dict.fromkeys(LANGUAGES, 0.5)
         self.rate: float | None = None
 
     def read(self, texts: Sequence[str], contexts: Sequence[str | None]) -> dict[str, Tensor]:
@@ -81,4 +82,4 @@ class HarmNetwork:
             "head": module.head.weight, "head_bias": module.head.bias,
         }  # fmt: skip
         halves = {name: weight.detach().half().cpu().contiguous() for name, weight in weights.items()}
-        save_file(halves, Path(folder) / FILE, metadata(self.temperature, self.threshold, self.rate))
+        save_file(halves, Path(folder) / FILE, metadata(self.temperature, self.thresholds, self.rate))
