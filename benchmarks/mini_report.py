@@ -34,9 +34,10 @@ from posterkit.generate.maker import PosterMaker, open_pipeline
 from posterkit.generate.reference_look import look_of
 from posterkit.metrics.color import border_color, nearest_color_name
 from posterkit.metrics.expected_texts import request_from_sample
+from posterkit.pipelines.loading import card_draft
 from posterkit.pipelines.registry import resolve
 from posterkit.schema import PosterRequest, PosterSample
-from posterkit.sizing import Size
+from posterkit.sizing import fit_area
 from posterkit.synthetic.scene_draft import draft
 from posterkit.tasks import BLANK, TASKS, TEXT
 
@@ -49,7 +50,6 @@ SAMPLING = ("num_inference_steps", "guidance_scale", "true_cfg_scale", "negative
 DRAWN = 1000  # held-out drawings that a model's are compared with
 CRAFT = ("text", "words")  # what PosterCraft draws; all else is PosterOmni's
 CONTROLLED = ("layout_driven", "id_driven")  # drawn once more, from another sample's reference
-DRAFTED = Size(256, 384)  # what is painted over a draft
 DEFAULT_WAY = (*CRAFT, "rescaling", "id_driven", "layout_driven", "style_driven")
 TARGETS = {
     "text: named background obeyed": 0.85,
@@ -239,18 +239,22 @@ def run_models(
 
 
 def as_generate_draws(samples: Sequence[PosterSample], options: argparse.Namespace) -> list[Picture]:
-    """Posters as `posterkit generate` and `transform` make them: scene, draft, studio, at the drafts' size."""
+    """Posters as `posterkit generate` and `transform` make them: scene, draft, studio; as large as the card says."""
     task = samples[0].task
-    with PosterMaker(model=options.postercraft if task == TEXT else options.posteromni, native=True) as maker:
+    kind = "postercraft" if task == TEXT else "posteromni"
+    model = getattr(options, kind) or f"mini:{kind}"
+    card = card_draft(resolve(model))
+    size = fit_area((2, 3), card.area if card else 256 * 384)
+    with PosterMaker(model=model, native=True) as maker:
         requests = [
             PosterRequest(
-                sample.caption if task == TEXT else sample.words or "", task=task, texts=(), size=DRAFTED,
+                sample.caption if task == TEXT else sample.words or "", task=task, texts=(), size=size,
                 images=sample.references, seed=options.seed + i, steps=options.steps, strength=options.strength,
             )
             for i, sample in enumerate(samples)
         ]  # fmt: skip
         if options.way == "draft":
-            return [np.asarray(draft(request, DRAFTED, **look_of(request))) for request in requests]
+            return [np.asarray(draft(request, size, **look_of(request))) for request in requests]
         made = maker.make([maker.plan(request) for request in requests])
     for one in made:
         if isinstance(one, Exception):
