@@ -70,7 +70,8 @@ class RewardConfig(StageConfig):
             raise ValueError(f"dpo.pairs is for objective=dpo; {self.objective} draws its own posters")
         if self.dpo.pairs:
             return
-        if self.accumulation not in (1, passes := self.rollouts.passes_a_step):
+        passes = self.rollouts.passes_a_step(self.objective == "dpo", self.batch_size)
+        if self.accumulation not in (1, passes):
             raise ValueError(f"accumulation follows from rollouts, here {passes}; got {self.accumulation}")
         self.accumulation = passes
 

@@ -79,8 +79,8 @@ class RewardModel:
         self.settings: dict[str, Any] = {"backbone": source, "area": area, "prompt": prompt, "lora": None}
 
     @classmethod
-    def from_folder(cls, folder: str | Path) -> RewardModel:
-        """A model that `save` wrote, ready to score.
+    def from_folder(cls, folder: str | Path, dtype: torch.dtype = torch.float32) -> RewardModel:
+        """A model that `save` wrote, ready to score; `dtype` is of the backbone.
 
         Raises:
             FileNotFoundError: there is no such folder, or it holds no model.
@@ -95,7 +95,7 @@ class RewardModel:
         if missing:
             raise ValueError(f"{folder / CONFIG}: {', '.join(missing)} is missing")
         source = str(folder / BACKBONE) if (folder / BACKBONE).is_dir() else settings["backbone"]
-        model = cls(source, area=settings["area"], prompt=settings["prompt"])
+        model = cls(source, area=settings["area"], prompt=settings["prompt"], dtype=dtype)
         if settings["lora"]:
             model.add_lora(**settings["lora"])
         model.settings = settings
@@ -217,6 +217,7 @@ class LearnedReward:
     Args:
         source: the run folder of `train/reward_model.py` (its averaged weights, else its last ones), or the folder of
             the weights.
+        device: where it runs, on a card in bfloat16.
 
     Raises:
         FileNotFoundError: there is no reward model.
@@ -226,7 +227,8 @@ class LearnedReward:
     def __init__(self, source: str | Path, *, device: str | torch.device = "cpu") -> None:
         self.folder = Path(resolve(source))
         quiet_bars()
-        self.model = RewardModel.from_folder(self.folder)
+        half = torch.device(device).type == "cuda"
+        self.model = RewardModel.from_folder(self.folder, torch.bfloat16 if half else torch.float32)
         if "scale" not in self.model.settings:
             raise ValueError(f"{self.folder / CONFIG}: scale and offset are missing; the run has not come to its end")
         self.model.module.to(device)

@@ -56,6 +56,7 @@ class RewardPool:
         options: for `open_reward`.
 
     Attributes:
+        name: the reward's.
         seen, failed: how many posters so far.
 
     Raises:
@@ -77,7 +78,10 @@ class RewardPool:
                 f"a reward pool needs workers >= 0, limit > 0, at_once >= 1 and tolerated in [0, 1]; got "
                 f"{workers}, {limit:g}, {at_once}, {tolerated:g}"
             )
-        self._reward: Reward = open_reward(source, **options) if isinstance(source, str) else source
+        # where workers score, this process opens it for its name and its faults alone: in main memory, and not for long
+        here = options | {"device": "cpu"} if workers else options
+        reward: Reward = open_reward(source, **here) if isinstance(source, str) else source
+        self.name = reward.name
         self._spec = source if isinstance(source, str) else None  # a served one's own name does not say where it is
         self.limit, self.at_once, self.tolerated = limit, at_once, tolerated
         self.seen = self.failed = 0
@@ -85,13 +89,9 @@ class RewardPool:
         self._counting, self._closed = threading.Lock(), False
         self._jobs: queue.SimpleQueue[tuple[Job, Future[list[RewardResult]]] | None] = queue.SimpleQueue()
         self._workers: list[InlineWorker | ProcessWorker] = [ProcessWorker(source, options) for _ in range(workers)]
-        self._workers = self._workers or [InlineWorker(self._reward)]
+        self._workers = self._workers or [InlineWorker(reward)]
         for worker in self._workers:
             threading.Thread(target=self._work, args=(worker,), daemon=True).start()
-
-    @property
-    def name(self) -> str:
-        return self._reward.name
 
     def submit(self, images: Sequence[Image.Image], requests: Sequence[PosterRequest]) -> Scoring:
         """Begin to score; returns at once.

@@ -39,9 +39,13 @@ def check_tasks(dataset: PosterDataset, model: Adapter, option: str = "data.task
 
 
 @contextlib.contextmanager
-def encoders_on(model: Adapter, device: torch.device) -> Iterator[None]:
-    """Move autoencoder and frozen text encoders to the device for a while; else its memory is for the trained part."""
-    parts = [model.vae.module, *model.readers]
+def encoders_on(model: Adapter, device: torch.device, readers: bool = True) -> Iterator[None]:
+    """Move autoencoder and frozen text encoders to the device for a while; else its memory is for the trained part.
+
+    Args:
+        readers: whether the text encoders, of which Qwen2.5-VL alone takes 16.6 GB, are to come along.
+    """
+    parts = [model.vae.module, *(model.readers if readers else ())]
     before = [next(part.parameters()).device for part in parts]
     try:
         for part in parts:

@@ -127,24 +127,48 @@ def policy_batches(
     rollouts: Sequence[Rollout], advantages: Advantages, config: RolloutConfig, figures: dict[str, float],
     generator: torch.Generator,
 ) -> Iterator[ScoredBatch]:  # fmt: skip
-    """The batches of an epoch: each rollout's posters `config.passes` times, their times in a random order."""
+    """The batches of an epoch: each rollout's posters `config.passes` times, their times in a random order.
+
+    With `config.micro_batch` the posters of a rollout go through in as many parts in every process, however many are
+    left; a part weighs as many posters as it has, so that the gradient is that of the whole.
+    """
     parts = (tensor.split(tensor.shape[-1] // len(rollouts), -1) for tensor in (advantages.sides, advantages.values))
     for rollout, sides, values in zip(rollouts, *parts, strict=True):
-        rows = torch.cat([side.nonzero().flatten() for side in sides])
-        share = len(rows) / advantages.per_batch
-        rows = rows if len(rows) else torch.arange(len(sides))  # every process takes as many passes
-        rows = rows.to(rollout.x0.device)
-        names = ([said[n] for n in rows.tolist()] for said in (rollout.ids, rollout.tasks))
-        batch = Batch({"latents": rollout.latents[rows]}, *names)
-        batch = PolicyBatch(batch, rollout.x0[rows], rollout.condition.take(rows), share, figures)
-        times, values = rollout.times.to(rollout.x0), values.to(rollout.x0)[rows]
-        order = torch.stack([torch.randperm(config.steps, generator=generator) for _ in rows]).to(rows)
-        states, log_probs = rollout.trajectory.states, rollout.trajectory.log_probs
-        for at in order.T[: config.passes]:
-            step = None
-            if log_probs is not None:
-                step = Step(states[at, rows], states[at + 1, rows], times[at + 1] - times[at], log_probs[at, rows])
-            yield ScoredBatch(batch, times[at], values, step)
+        chosen = torch.stack([side.nonzero().flatten() for side in sides])  # of pairs both sides, column by column
+        order = torch.stack([torch.randperm(config.steps, generator=generator) for _ in chosen.flatten()] or [
+            torch.randperm(config.steps, generator=generator)
+        ])  # fmt: skip
+        count = config.parts(pairs=len(sides) == 2, posters=sides.shape[1])
+        for columns in torch.arange(chosen.shape[1]).tensor_split(count):
+            rows, numbers = chosen[:, columns].flatten(), torch.arange(chosen.numel()).view_as(chosen)[:, columns]
+            share = count * len(rows) / advantages.per_batch
+            if not len(rows):  # every process takes as many passes
+                rows, numbers = torch.arange(sides.shape[1])[: config.micro_batch], torch.zeros(1, dtype=torch.long)
+            batch = _rows_of(rollout, rows, share, figures)
+            orders = order[numbers.flatten()].expand(len(rows), -1)
+            yield from _passes(batch, rollout, rows, orders, values, config.passes)
+
+
+def _rows_of(rollout: Rollout, rows: Tensor, share: float, figures: dict[str, float]) -> PolicyBatch:
+    """Some posters of a rollout."""
+    names = ([said[n] for n in rows.tolist()] for said in (rollout.ids, rollout.tasks))
+    rows = rows.to(rollout.x0.device)
+    batch = Batch({"latents": rollout.latents[rows]}, *names)
+    return PolicyBatch(batch, rollout.x0[rows], rollout.condition.take(rows), share, figures)
+
+
+def _passes(
+    batch: PolicyBatch, rollout: Rollout, rows: Tensor, order: Tensor, values: Tensor, passes: int
+) -> Iterator[ScoredBatch]:
+    """The same posters at several of the times that they were sampled at."""
+    rows, order = rows.to(rollout.x0.device), order.to(rollout.x0.device)
+    times, values = rollout.times.to(rollout.x0), values.to(rollout.x0)[rows]
+    states, log_probs = rollout.trajectory.states, rollout.trajectory.log_probs
+    for at in order.T[:passes]:
+        step = None
+        if log_probs is not None:
+            step = Step(states[at, rows], states[at + 1, rows], times[at + 1] - times[at], log_probs[at, rows])
+        yield ScoredBatch(batch, times[at], values, step)
 
 
 class Epoch(NamedTuple):

@@ -20,7 +20,7 @@ from posterkit.rewards import RewardResult
 from posterkit.rewards.service.pool import Scoring
 from posterkit.sizing import Size
 from posterkit.training.adapters import Adapter, ConditioningT
-from posterkit.training.adapters.autoencoder import tensor_to_images
+from posterkit.training.adapters.autoencoder import PIXELS_AT_ONCE, tensor_to_images
 from posterkit.training.loading.batches import Batch
 from posterkit.training.loading.encoding import encoders_on
 from posterkit.training.lora import Trainable, add_ema_adapter, frozen_adapter, update_ema_adapter
@@ -92,8 +92,10 @@ def start_rollout(model: Adapter, prompts: Batch, config: RolloutConfig, generat
 
 
 def decode(model: Adapter, rollout: Rollout) -> list[Image.Image]:
-    """The images of a rollout whose posters have been sampled."""
-    return tensor_to_images(model.vae.decode(rollout.latents.float()))
+    """The images of a rollout whose posters have been sampled; few large ones go through the autoencoder together."""
+    together = max(1, PIXELS_AT_ONCE // rollout.size.area)
+    parts = rollout.latents.split(together)
+    return [image for part in parts for image in tensor_to_images(model.vae.decode(part.float()))]
 
 
 def sampling_times(scheduler: FlowMatchEulerDiscreteScheduler, steps: int, tokens: int) -> Tensor:
@@ -166,9 +168,9 @@ class Policy(Generic[ConditioningT]):
 
     @contextlib.contextmanager
     def sampling(self, device: torch.device) -> Iterator[None]:
-        """While posters are drawn: no dropout, and the frozen encoders on the device."""
+        """While posters are drawn: no dropout, and the autoencoder on the device; batches hold the words' states."""
         self.model.module.eval()
-        with encoders_on(self.model, device), torch.no_grad():
+        with encoders_on(self.model, device, readers=False), torch.no_grad():
             yield
         self.model.module.train()
 

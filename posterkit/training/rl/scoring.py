@@ -41,6 +41,8 @@ def open_rewards(config: RewardSource, run: Run, tasks: Sequence[str]) -> Reward
     reach(config.source, config.sources)
     _check_judges(config, run)
     settings = {name: value for name, value in vars(config).items() if name != "judge"}
+    if config.device == "cuda":  # each process's workers on its own card
+        settings["device"] = f"cuda:{run.accelerator.local_process_index}"
     rewards = RewardPool(**settings, tasks=tasks)
     run.afterwards(rewards.close)
     return rewards

@@ -61,6 +61,7 @@ class RolloutConfig:
 
     Attributes:
         images: K, posters for each prompt; a forward pass holds `batch_size` times K.
+        micro_batch: posters that a forward pass of learning holds at the most; null for all of a batch.
         draws: batches of prompts in an epoch, all drawn by one policy.
         updates: optimiser steps that learn from an epoch; `draws` is a multiple of it.
         guidance: the scale given to a guidance-distilled transformer, in drawing and in learning; null for others.
@@ -73,6 +74,7 @@ class RolloutConfig:
     """
 
     images: Several = 8
+    micro_batch: Count | None = None
     draws: Count = 4
     updates: Count = 1
     steps: Several = 6
@@ -96,10 +98,14 @@ class RolloutConfig:
         """Forward passes that learn from each poster: 99 of a hundred of the sampler's times, as published."""
         return max(1, int(0.99 * self.steps))
 
-    @property
-    def passes_a_step(self) -> int:
-        """Forward passes in one optimiser step."""
-        return self.draws // self.updates * self.passes
+    def parts(self, pairs: bool, posters: int) -> int:
+        """Forward passes that a batch of drawn posters, or the best and the worst of its groups, goes through in."""
+        learnt = 2 * posters // self.images if pairs else posters
+        return -(-learnt // self.micro_batch) if self.micro_batch else 1
+
+    def passes_a_step(self, pairs: bool, prompts: int) -> int:
+        """Forward passes in one optimiser step, for so many prompts at a time."""
+        return self.draws // self.updates * self.passes * self.parts(pairs, prompts * self.images)
 
 
 @dataclass
