@@ -78,7 +78,7 @@ class RewardPool:
                 f"a reward pool needs workers >= 0, limit > 0, at_once >= 1 and tolerated in [0, 1]; got "
                 f"{workers}, {limit:g}, {at_once}, {tolerated:g}"
             )
-        # where workers score, this process opens it for its name and its faults alone: in main memory, and not for long
+        # where workers score, this process opens it for its name and its faults alone: in main memory, for a moment
         here = options | {"device": "cpu"} if workers else options
         reward: Reward = open_reward(source, **here) if isinstance(source, str) else source
         self.name = reward.name
