@@ -43,25 +43,15 @@ class Drop:
 
 @dataclass(frozen=True)
 class Flow:
-    """How a set is made; it is pickled into every worker.
+    """How a set is made; it is pickled into every worker."""
 
-    Attributes:
-        source: items by number, `source[i]`; item i is the same in every process.
-        count: how many of them.
-        steps: (name, function) in order; a function takes an item and returns one, or a `Drop`.
-        encode: item -> its row, which has an `id`, and the files that the row names, by name.
-        settings: plain JSON that decides what comes out; a folder made with others is refused.
-        names: what an item is called before it has a row; its number where None.
-        paths: keys of a row that name files, alone or in a list; another may happen to say the same.
-    """
-
-    source: Any
+    source: Any  # items by number, `source[i]`; item i is the same in every process
     count: int
-    steps: tuple[tuple[str, Callable[[Any], Any]], ...]
-    encode: Callable[[Any], tuple[Row, dict[str, bytes]]]
-    settings: dict[str, Any]
-    names: Sequence[str] | None = None
-    paths: tuple[str, ...] = ("target", "references", "mask", "chosen", "rejected", "draft")
+    steps: tuple[tuple[str, Callable[[Any], Any]], ...]  # by name; each takes an item and returns one, or a `Drop`
+    encode: Callable[[Any], tuple[Row, dict[str, bytes]]]  # item -> its row, with an `id`, and its files by name
+    settings: dict[str, Any]  # plain JSON that decides what comes out; a folder made with others is refused
+    names: Sequence[str] | None = None  # what an item is called before it has a row; its number where None
+    paths: tuple[str, ...] = ("target", "references", "mask", "chosen", "rejected", "draft")  # that name files
 
 
 def skip_step(item: Any) -> Any:
