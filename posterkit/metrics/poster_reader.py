@@ -15,6 +15,7 @@ from posterkit.llm.answer_cache import FolderCache, pixel_hash
 from posterkit.llm.open_model import opened_once
 from posterkit.metrics.ocr import Line, TextReader
 from posterkit.metrics.text_regions import DetectedText, confident_lines, find_texts
+from posterkit.metrics.word_gaps import with_blanks
 
 FAST_LIMIT = 480  # pixels of the detector; see benchmarks/reward_speed.py for what it costs
 SMALLEST = 384  # pixels; posters with a smaller shorter side are enlarged to it, they are unreadable else
@@ -38,11 +39,12 @@ class PosterReader:
         self._remembered: OrderedDict[str, list[Line]] = OrderedDict()
 
     def lines(self, poster: Image.Image) -> list[Line]:
-        """The lines that are surely text, top to bottom, their boxes in the poster's pixels."""
+        """The lines that are surely text, top to bottom, with every blank; their boxes in the poster's pixels."""
         key = pixel_hash(poster)
         with self._lock:
             if key not in self._remembered:
-                self._remembered[key] = confident_lines(self._read(poster, key))
+                lines = confident_lines(self._read(poster, key))
+                self._remembered[key] = [_with_blanks(line, poster) for line in lines]
                 if len(self._remembered) > _REMEMBERED:
                     self._remembered.popitem(last=False)
             return self._remembered[key]
@@ -72,3 +74,12 @@ class PosterReader:
 def open_poster_reader(fast: bool = False, cache: str | None = None) -> PosterReader:
     """The reader that everything in a process shares, so that no poster is read twice."""
     return PosterReader(fast, cache)
+
+
+def _with_blanks(line: Line, poster: Image.Image) -> Line:
+    """The line with the blanks that OCR lost, where it runs across."""
+    x0, y0, x1, y1 = (round(side) for side in line.box)
+    if x1 - x0 <= y1 - y0:
+        return line
+    crop = poster.crop((max(0, x0 - 3), max(0, y0), min(poster.width, x1 + 3), min(poster.height, y1)))
+    return line._replace(text=with_blanks(line.text, crop)) if min(crop.size) > 4 else line
