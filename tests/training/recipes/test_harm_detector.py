@@ -55,5 +55,6 @@ def test_it_learns_and_a_stopped_run_goes_on_to_the_same_bits(tmp_path):
     source = HarmPairs(0)
     heldout = [pair for number in range(960) if (pair := source[number]).split == "heldout"]
     table = {row.name: row for row in detector_table(judge_pairs(TinyDetector(whole), heldout))}
-    assert table["all"].auroc > 0.65 and table["harmless: words"].auroc > 0.8
+    # chance is 0.5, and its standard error on so many lines is 0.02 (Hanley and McNeil 1982)
+    assert table["all"].harmful > 300 and table["all"].auroc > 0.6 and table["harmless: brief"].auroc > 0.6
     assert (tmp_path / "whole" / "heldout.md").read_text().startswith("| | harmful")
