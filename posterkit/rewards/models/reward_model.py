@@ -117,19 +117,7 @@ class RewardModel:
         Raises:
             ValueError: a target fits no layer, or transformers and peft do not fit.
         """
-        check_versions(TEXT_ENCODER_LORA)
-        backbone: Any = self.module["backbone"]
-        ends = {name.split(".")[-1] for name, part in backbone.named_modules() if isinstance(part, nn.Linear)}
-        for target in targets:
-            if target not in ends:
-                there = ", ".join(sorted(ends))
-                raise ValueError(f'no linear layer of the backbone ends in "{target}"; there are {there}')
-        backbone.requires_grad_(False)
-        config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=sorted(targets), use_dora=dora)  # pyright: ignore
-        backbone.add_adapter(config)
-        for name, parameter in backbone.named_parameters():
-            if ".lora_" in name:
-                parameter.data = parameter.data.float()
+        put_lora(self.module["backbone"], rank, alpha, targets, dora)
         self.settings["lora"] = {"rank": rank, "alpha": alpha, "targets": sorted(targets), "dora": dora}
 
     @property
@@ -206,6 +194,22 @@ class RewardModel:
         size = fit_area(picture.size, self.settings["area"], look.patch_size * look.merge_size)
         picture = picture.convert("RGB")
         return picture if picture.size == size else picture.resize(size, Image.Resampling.BICUBIC)
+
+
+def put_lora(backbone: Any, rank: int, alpha: float, targets: Sequence[str], dora: bool = False) -> None:
+    """Freeze a backbone and put a LoRA on it, which trains in float32; ValueError as `RewardModel.add_lora`."""
+    check_versions(TEXT_ENCODER_LORA)
+    ends = {name.split(".")[-1] for name, part in backbone.named_modules() if isinstance(part, nn.Linear)}
+    for target in targets:
+        if target not in ends:
+            there = ", ".join(sorted(ends))
+            raise ValueError(f'no linear layer of the backbone ends in "{target}"; there are {there}')
+    backbone.requires_grad_(False)
+    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=sorted(targets), use_dora=dora)  # pyright: ignore
+    backbone.add_adapter(config)
+    for name, parameter in backbone.named_parameters():
+        if ".lora_" in name:
+            parameter.data = parameter.data.float()
 
 
 class LearnedReward:

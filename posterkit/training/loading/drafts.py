@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
 from posterkit.critic import Suggestions
 from posterkit.critic.rules import as_suggestions, remedies
+from posterkit.datagen.weakening import letters_of, text_error
 from posterkit.datasets.sample_files import Row, encoded
 from posterkit.metrics.appearance import Appearance
 from posterkit.metrics.text_regions import DetectedText
@@ -34,7 +35,6 @@ from posterkit.synthetic.synthetic_poster import (
 )
 from posterkit.synthetic.title_text import TitleText
 from posterkit.training.loading.sets import SetConfig
-from posterkit.training.loading.weakening import letters_of, text_error
 
 Size = tuple[int, int]
 Redrawn = Callable[[Random, SyntheticPoster], SyntheticPoster | None]

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from random import Random
 
+from posterkit.datagen import weakening
 from posterkit.datasets.dataset import INDEX, read_rows
 from posterkit.datasets.pair_dataset import open_preferences, pictures_of
 from posterkit.datasets.sample_files import Row
@@ -15,7 +16,6 @@ from posterkit.metrics.ocr import TextReader
 from posterkit.prompts import quoted_texts
 from posterkit.schema import DrawnLine, PosterSample
 from posterkit.tasks import TASKS
-from posterkit.training.loading import weakening
 from posterkit.training.loading.sets import Posters, SetConfig, open_set
 from posterkit.training.protocols import RunView
 

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from posterkit.datagen import weakening
 from posterkit.metrics.expected_texts import request_from_sample
 from posterkit.prompts import quoted_texts
 from posterkit.rewards.models.reward_model import RewardModel
 from posterkit.schema import PosterRequest, PosterSample
-from posterkit.training.loading import weakening
 from posterkit.training.loading.batches import Batch
 from posterkit.training.loading.good_posters import ON_LINES, GoodPosters
 from posterkit.training.loading.misspelling import misspelt

@@ -1,4 +1,4 @@
-"""Losses on preference pairs: Diffusion-DPO for flow matching (PosterCraft 3.3), Bradley-Terry (PosterOmni 3.4)."""
+"""Losses on preference pairs: of velocities (PosterCraft 3.3), scores (PosterOmni 3.4) and answers (BPO)."""
 
 # pyright: standard
 from __future__ import annotations
@@ -46,6 +46,51 @@ def dpo_loss(v: Tensor, reference: Tensor, target: Tensor, beta: float) -> tuple
         "rejected_error": rejected.mean().item(),
     }
     return -F.logsigmoid(-beta / 2 * behind).mean(), figures
+
+
+def answer_dpo_loss(
+    policy: Tensor, reference: Tensor, lengths: Tensor, beta: float, image_weight: float = 0.0, by_length: bool = False
+) -> tuple[Tensor, dict[str, float]]:
+    """DPO on answers (Rafailov et al. 2023, as BPO uses it), and mDPO's image-conditional term.
+
+        L = -log sigmoid(beta (r(y+, I) - r(y-, I))) - image_weight log sigmoid(beta (r(y+, I) - r(y+, I_weak)))
+        r(y, I) = log pi(y | I) - log pi_ref(y | I)
+
+    The second term prefers the true answer on the clean picture to the same answer on the weakened one, so that a
+    preference of words alone does not suffice. (1 + image_weight) ln 2 where the model is its reference.
+
+    Args:
+        policy, reference: summed log-probabilities of answers by the model and by its frozen reference, any float
+            dtype; no gradient reaches the reference. `(2B,)`: B true answers, then the B rejected ones; with
+            `image_weight`, `(3B,)`: then the true ones on weakened pictures.
+        lengths: tokens of each answer, likewise.
+        beta: how far the model may leave its reference; 0.1 in BPO, for sums.
+        by_length: r is divided by the tokens, so that long answers weigh no more; beta is then tens of times larger.
+
+    Returns:
+        Scalar, mean over pairs; and figures: `accuracy`, the share of pairs whose true answer gained more; `chosen`
+        and `rejected`, mean r of either side, and with the image term `image_accuracy`.
+
+    Raises:
+        ValueError: rows are no pairs or triples, or beta or the weight is out of range.
+    """
+    sides = 3 if image_weight else 2
+    if len(policy) % sides or not len(policy) or not policy.shape == reference.shape == lengths.shape:
+        raise ValueError(f"answers must come in {sides} equal parts; found {len(policy)}, {len(reference)} references")
+    if beta <= 0 or not 0 <= image_weight <= 1:
+        raise ValueError(f"beta must be positive and image_weight lie in [0, 1], got {beta} and {image_weight}")
+    ratios = policy.float() - reference.detach().float()
+    chosen, rejected, *unseen = (ratios / lengths if by_length else ratios).chunk(sides)
+    loss = -F.logsigmoid(beta * (chosen - rejected)).mean()
+    figures = {
+        "accuracy": (chosen > rejected).float().mean().item(),
+        "chosen": chosen.mean().item(),
+        "rejected": rejected.mean().item(),
+    }
+    if unseen:
+        loss = loss - image_weight * F.logsigmoid(beta * (chosen - unseen[0])).mean()
+        figures["image_accuracy"] = (chosen > unseen[0]).float().mean().item()
+    return loss, figures
 
 
 def bradley_terry_loss(chosen: Tensor, rejected: Tensor) -> tuple[Tensor, dict[str, float]]:

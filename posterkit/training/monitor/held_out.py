@@ -14,11 +14,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from scipy.optimize import minimize
 
+from posterkit.datagen.weakening import blank
 from posterkit.image_io import written_whole
 from posterkit.rewards.models.reward_model import RewardModel
 from posterkit.training.errors import writing
 from posterkit.training.loading.judgements import Judgement, Side
-from posterkit.training.loading.weakening import blank
 from posterkit.training.protocols import RunView
 
 if TYPE_CHECKING:

@@ -191,7 +191,7 @@ def _sets(config: RunConfig, run_folder: Path) -> dict[str, str]:
         if not (folder / INDEX).is_file():
             found[title] = f"{one.count:,} synthetic ones, seed {one.seed}"
             continue
-        rows = PosterDataset(folder, tasks=one.tasks, split="train").rows
+        rows = PosterDataset(folder, tasks=getattr(one, "tasks", None), split="train").rows
         tasks = Counter(str(row.get("task")) for row in rows)
         licences = Counter(str(row.get("licence") or "unknown") for row in rows)
         source = f"`{folder.name}`" if path else f"synthetic, seed {one.seed}"

@@ -11,14 +11,7 @@ from PIL import Image
 from small_scorer import write_pairs
 from small_stages import write_posters
 
-from posterkit.datasets.dataset import PosterDataset
-from posterkit.metrics.ocr import edit_distance
-from posterkit.prompts import quoted_texts
-from posterkit.tasks import BLANK, TASKS
-from posterkit.training.config import RunConfig
-from posterkit.training.loading.good_posters import GoodPosters, JudgementConfig, open_good_posters
-from posterkit.training.loading.judgements import KINDS, Judgements, Kinds
-from posterkit.training.loading.weakening import (
+from posterkit.datagen.weakening import (
     illegible,
     letters_of,
     noise_strength,
@@ -28,6 +21,13 @@ from posterkit.training.loading.weakening import (
     text_error,
     text_masked,
 )
+from posterkit.datasets.dataset import PosterDataset
+from posterkit.metrics.ocr import edit_distance
+from posterkit.prompts import quoted_texts
+from posterkit.tasks import BLANK, TASKS
+from posterkit.training.config import RunConfig
+from posterkit.training.loading.good_posters import GoodPosters, JudgementConfig, open_good_posters
+from posterkit.training.loading.judgements import KINDS, Judgements, Kinds
 from posterkit.training.run import Run
 
 FREE = Kinds(0.0, *[1.0] * (len(KINDS) - 1))

@@ -1,0 +1,155 @@
+"""A critic that trains: a vision-language model, and how likely it is to give an answer about a poster."""
+
+# pyright: standard
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+from transformers import AutoModelForImageTextToText
+
+from posterkit.pipelines.processor import load_processor
+from posterkit.rewards.models.reward_model import folder_of, put_lora
+from posterkit.sizing import fit_area
+
+# the form of Qwen2.5-VL's own template, for folders that have none
+TEMPLATE = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.content is string %}{{ m.content }}{% else %}"
+    "{% for c in m.content %}{% if c.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
+    "{% elif c.type == 'text' %}{{ c.text }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+END = "<|im_end|>"
+
+
+class TrainedCritic:
+    """A model of the Qwen2.5-VL or Qwen3-VL class that answers about posters, and its frozen reference.
+
+    Attributes:
+        module: "backbone", the whole model.
+        lora: the LoRA's rank, alpha and targets; None where all weights train.
+
+    Args:
+        source: a transformers folder, a hub id, a Qwen-Image-Edit folder or a run folder of one (whose text encoder
+            is such a model), `mini:posteromni`.
+        area: pixels that a poster is resized to, on the grid of the backbone's tokens.
+        dtype: of the backbone.
+
+    Raises:
+        FileNotFoundError: there is nothing at `source`.
+        OSError, ValueError: it is another kind of model, or holds no safetensors.
+    """
+
+    kind = "critic"  # for the card, as `use` and `what_trains` are
+    use = 'from posterkit.critic import open_critic\n\nwords = open_critic("path/to/this/folder").caption(poster)'
+
+    def __init__(self, source: str, *, area: int, dtype: torch.dtype = torch.float32) -> None:
+        folder = folder_of(source)
+        weights = folder / "text_encoder" if (folder / "text_encoder").is_dir() else folder
+        self.processor: Any = load_processor(folder)
+        if not self.processor.chat_template:
+            self.processor.chat_template = self.processor.tokenizer.chat_template = TEMPLATE
+        backbone: Any = AutoModelForImageTextToText.from_pretrained(
+            weights, dtype=dtype, use_safetensors=True, trust_remote_code=False
+        )
+        self.module: Any = nn.ModuleDict({"backbone": backbone})
+        self.area, self.lora, self._reference = area, None, None
+
+    @property
+    def what_trains(self) -> str:
+        return f"LoRA of rank {self.lora['rank']} on the backbone" if self.lora else "all of the backbone"
+
+    def add_lora(self, rank: int, alpha: float, targets: Sequence[str], dora: bool = False) -> None:
+        """Freeze the backbone and put a LoRA on it; the reference is then the backbone without it.
+
+        Raises:
+            ValueError: a target fits no layer, or transformers and peft do not fit.
+        """
+        put_lora(self.module["backbone"], rank, alpha, targets, dora)
+        self.lora = {"rank": rank, "alpha": alpha, "targets": sorted(targets), "dora": dora}
+
+    def keep_reference(self, device: torch.device) -> None:
+        """Keep the weights as they are now as the reference, where all of them train: a second copy in memory."""
+        if self.lora is None:
+            self._reference = copy.deepcopy(self.module["backbone"]).eval().requires_grad_(False).to(device)
+
+    def read(self, system: str, question: str, picture: Image.Image, answer: str) -> dict[str, Tensor]:
+        """One conversation: ids `(L,)`, which of them are the `answer` `(L,)`, patches `(P, D)`, grid `(1, 3)`."""
+        look = self.processor.image_processor
+        size = fit_area(picture.size, self.area, look.patch_size * look.merge_size)
+        picture = picture.convert("RGB").resize(size, Image.Resampling.BICUBIC)
+        messages = [
+            {"role": "system", "content": [{"type": "text", "text": system}]},
+            {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question.replace("<|", "< |")}]},
+        ]
+        asked = self.processor.apply_chat_template(messages, add_generation_prompt=True)
+        found = self.processor(text=[asked], images=[picture], return_tensors="pt")
+        said = self.processor.tokenizer.encode(answer.replace("<|", "< |") + END, add_special_tokens=False)
+        ids = torch.cat([found["input_ids"][0], torch.tensor(said)])
+        said_from = torch.arange(len(ids)) >= len(ids) - len(said)
+        return {"ids": ids, "answer": said_from, "patches": found["pixel_values"], "grid": found["image_grid_thw"]}
+
+    def collate(self, rows: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Rows of `read` as one batch, padded on the right: ids with -1."""
+        return {
+            "ids": pad_sequence([row["ids"] for row in rows], batch_first=True, padding_value=-1),
+            "answer": pad_sequence([row["answer"] for row in rows], batch_first=True),
+            **{name: torch.cat([row[name] for row in rows]) for name in ("patches", "grid")},
+        }
+
+    def log_probs(self, batch: dict[str, Tensor]) -> Tensor:
+        """The summed log-probabilities `(B,)` float32 of each answer, its end included."""
+        return _log_probs(self.module["backbone"], batch, self.processor.tokenizer.pad_token_id or 0)
+
+    @torch.no_grad()
+    def reference_log_probs(self, batch: dict[str, Tensor]) -> Tensor:
+        """The same by the frozen reference: the backbone without its LoRA, or the copy that `keep_reference` made."""
+        padding = self.processor.tokenizer.pad_token_id or 0
+        if self._reference is not None:
+            return _log_probs(self._reference, batch, padding)
+        backbone = self.module["backbone"]
+        backbone.disable_adapters()
+        try:
+            return _log_probs(backbone, batch, padding)
+        finally:
+            backbone.enable_adapters()
+
+    def save(self, folder: str | Path) -> None:
+        """Write a transformers folder with the LoRA merged, which `posterkit.llm.local.LocalModel` opens."""
+        folder, backbone = Path(folder), self.module["backbone"]
+        if self.lora:
+            backbone = copy.deepcopy(backbone)
+            for layer in [part for part in backbone.modules() if hasattr(part, "merge") and hasattr(part, "lora_A")]:
+                layer.merge()
+            weights = {name.replace(".base_layer.", "."): value for name, value in backbone.state_dict().items()
+                       if ".lora_" not in name}  # fmt: skip
+            backbone = type(backbone)(backbone.config)
+            backbone.load_state_dict(weights)
+            backbone.to(next(iter(weights.values())).dtype)
+        backbone.save_pretrained(folder)
+        self.processor.save_pretrained(folder)
+
+
+def _log_probs(backbone: Any, batch: dict[str, Tensor], padding: int) -> Tensor:
+    ids, known = batch["ids"], batch["ids"] >= 0
+    states = backbone.model(
+        input_ids=ids.masked_fill(~known, padding),
+        attention_mask=known.long(),
+        pixel_values=batch["patches"].to(backbone.dtype),
+        image_grid_thw=batch["grid"],
+        mm_token_type_ids=(ids == backbone.config.image_token_id).int(),
+        use_cache=False,
+    )[0]
+    said = batch["answer"][:, 1:]  # a state predicts the token behind it
+    logits = backbone.lm_head(states[:, :-1][said])  # of the answers alone: a vocabulary is large
+    with torch.autocast(ids.device.type, enabled=False):
+        each = -F.cross_entropy(logits.float(), ids[:, 1:][said], reduction="none")
+        rows = said.nonzero()[:, 0]
+        return torch.zeros(len(ids), device=ids.device).index_add(0, rows, each)
