@@ -11,6 +11,7 @@ BPO (arXiv 2403.08730) rejects answers that the model gives on a weakened pictur
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import NamedTuple
@@ -20,12 +21,12 @@ from PIL import Image
 
 from posterkit.critic.rules import place
 from posterkit.datagen import weakening
-from posterkit.metrics.color import nearest_color_name
 from posterkit.prompts import COLORS
 from posterkit.schema import Box
 from posterkit.sizing import Size
 from posterkit.synthetic import background_name, captions, draw_poster, render
 from posterkit.synthetic.contents import SUBJECTS, read_contents
+from posterkit.synthetic.palettes import color_name, distance
 from posterkit.synthetic.synthetic_poster import motif_area
 
 QUESTION = (
@@ -45,6 +46,7 @@ _NEAR = {
     "navy": "blue black purple", "teal": "green blue", "beige": "white yellow orange gray pink", "gray": "white black",
     "brown": "orange red black", "pink": "red purple", "orange": "red yellow", "purple": "blue", "yellow": "white",
 }  # fmt: skip
+_NAMED = 18.0  # Lab distance of letters from the colour that their name stands for
 _OPPOSITE = {"top": "bottom", "bottom": "top", "left": "right", "right": "left"}
 
 
@@ -62,7 +64,7 @@ class PosterFacts:
     """
 
     asked: str
-    texts: tuple[str, ...]
+    texts: Sequence[str]
     where: str
     letters: str
     background: str
@@ -93,25 +95,30 @@ class CriticPoster(NamedTuple):
 
 
 def draw_critic_poster(rng: Random, size: Size) -> CriticPoster:
-    """A synthetic poster with a title; on every second one two letters of the title have changed places."""
-    plan = draw_poster(rng, aspect=size.aspect, text=True)
-    assert plan.lettering is not None
-    asked = plan.lettering.title
-    if rng.random() < 0.5 and (shown := _misspelt(rng, asked)):
-        plan = replace(plan, lettering=replace(plan.lettering, title=shown))
-    drawn = render(plan, size)
+    """A synthetic poster with a title; on every second one two letters of the title have changed places.
+
+    Letters of a colour that no name fits are drawn anew.
+    """
+    misspelt = rng.random() < 0.5
+    while True:
+        plan = draw_poster(rng, aspect=size.aspect, text=True)
+        assert plan.lettering is not None
+        asked = plan.lettering.title
+        if misspelt and (shown := _misspelt(rng, asked)):
+            plan = replace(plan, lettering=replace(plan.lettering, title=shown))
+        drawn = render(plan, size)
+        title = drawn.texts[0]
+        assert title.box is not None and title.color is not None
+        letters = color_name(title.color)
+        if distance(title.color, COLORS[letters]) < _NAMED:
+            break
     shows = read_contents(plan, motif_area(plan, size), size, background_name(drawn.image))
-    title = drawn.texts[0]
-    assert title.box is not None and title.color is not None
     x0, y0, x1, y1 = title.box
     things = {shows.subject, *(noun for _, noun in (*shows.details, *shows.setting) if noun)}
     where = place((x0 + x1) / 2 / size.width, (y0 + y1) / 2 / size.height)
-    facts = PosterFacts(
-        asked, tuple(text.text for text in drawn.texts), where,
-        nearest_color_name(title.color), shows.background, shows.subject, shows.color, frozenset(things),
-    )  # fmt: skip
-    boxes = tuple(text.box for text in drawn.texts if text.box)
-    return CriticPoster(Image.fromarray(drawn.image), facts, boxes)
+    texts = tuple(text.text for text in drawn.texts)
+    facts = PosterFacts(asked, texts, where, letters, shows.background, shows.subject, shows.color, frozenset(things))
+    return CriticPoster(Image.fromarray(drawn.image), facts, tuple(text.box for text in drawn.texts if text.box))
 
 
 def weaken(poster: CriticPoster, kind: str, seed: int) -> Image.Image:

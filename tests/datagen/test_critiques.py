@@ -20,6 +20,7 @@ from posterkit.datagen.critiques import (
     weaken,
 )
 from posterkit.metrics.poster_reader import open_poster_reader
+from posterkit.prompts import COLORS
 from posterkit.sizing import Size
 
 FACTS = PosterFacts(
@@ -93,8 +94,16 @@ def test_the_facts_are_on_the_poster():
         poster = draw_critic_poster(Random(number), Size(384, 576))
         read = " ".join(text.text for text in open_poster_reader().texts(poster.picture)).casefold()
         assert set(re.findall(r"\w+", poster.facts.texts[0].casefold())) <= set(re.findall(r"\w+", read)), read
-        shades = np.asarray(poster.picture)[[0, -1]].reshape(-1, 3).std(0).max()
-        assert shades < 80  # a border of one colour, which the background's name is of
+
+
+def test_the_letters_have_the_colour_that_the_critique_says():
+    for number in range(20):
+        poster = draw_critic_poster(Random(number), Size(192, 288))
+        x0, y0, x1, y1 = poster.boxes[0]
+        area = np.asarray(poster.picture)[y0:y1, x0:x1].reshape(-1, 3).astype(int)
+        said = np.array(COLORS[poster.facts.letters])
+        near = np.abs(area - said).max(1) < 70
+        assert near.mean() > 0.05, (number, poster.facts.letters)
 
 
 @pytest.mark.parametrize("kind", WEAKENED)
