@@ -117,12 +117,15 @@ class Sizes:
             (denoising, for each after the first).
         modulation: names of the modules that hold those layers.
         ways: presets, the best first.
+        training: bytes of live tensors for a token in a step with gradient checkpointing: held through the forward
+            pass, and work of the backward pass of one block; and how many blocks there are.
     """
 
     parts: dict[str, Part]
     activations: dict[str, int]
     modulation: tuple[str, ...]
     ways: tuple[Preset, ...]
+    training: dict[str, int]
 
     def of_folder(self, folder: Path) -> Sizes:
         """The sizes of a checkpoint on disk, in bfloat16 as its files are; a part without files keeps the table's."""
@@ -155,6 +158,7 @@ def family_sizes(family: str) -> Sizes | None:
         activations=said["activations"],
         modulation=tuple(said["modulation"]),
         ways=tuple(Preset(**way) for way in said["ways"]),
+        training=said["training"],
     )
 
 

@@ -14,6 +14,8 @@ from posterkit.training.config import RunConfig
 from posterkit.training.errors import WrongCall
 
 Groups = list[dict[str, Any]]
+_SMALL = 4096  # values; bitsandbytes keeps the states of smaller weights in 32 bits
+_BLOCK = 256  # values that share one scale in its 8-bit states
 
 
 def choose_optimizer(
@@ -122,3 +124,25 @@ def _adafactor(groups: Groups, lr: float) -> torch.optim.Optimizer:
             columns = zeros((*shape[:-2], shape[-1]), device_mesh=mesh)
             optimizer.state[parameter].update(step=0, exp_avg_sq_row=rows, exp_avg_sq_col=columns, RMS=0)
     return optimizer
+
+
+def optimizer_bytes(optimizer: torch.optim.Optimizer) -> int:
+    """Bytes of an optimiser's states after its first step.
+
+    AdamW keeps two moments as the weights are kept, its 8-bit kinds a byte for each of both and a scale for every 256
+    values, Adafactor the rows' and the columns' means of a matrix and one moment of a vector.
+    """
+    kind = type(optimizer).__name__
+    total = 0
+    for weight in (
+        p.to_local() if isinstance(p, DTensor) else p for group in optimizer.param_groups for p in group["params"]
+    ):
+        count = weight.numel()
+        if "8bit" in kind and count >= _SMALL:
+            total += 2 * count + 2 * 4 * -(-count // _BLOCK)
+        elif kind == "Adafactor":
+            factored = weight.ndim > 1
+            total += 4 * (count // weight.shape[-1] + count // weight.shape[-2] if factored else count)
+        else:
+            total += 2 * weight.nbytes
+    return total

@@ -55,6 +55,11 @@ class StageConfig(StrategyConfig):
     sample_steps: int | None = None
     sample_guidance: float | None = None
 
+    @property
+    def base_family(self) -> str:
+        """The family of the base that it trains."""
+        return getattr(self, "family", "postercraft")
+
     def check(self) -> None:
         super().check()
         if self.init_from is None:
@@ -74,6 +79,10 @@ class OmniConfig(StageConfig):
     trainable: Trainable = field(default_factory=lambda: Trainable("lora"))
     text: SetConfig = field(default_factory=SetConfig)
     text_share: ShareBelow1 = 0.2
+
+    @property
+    def base_family(self) -> str:
+        return "posteromni"
 
     def check(self) -> None:
         super().check()

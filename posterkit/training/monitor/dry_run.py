@@ -6,6 +6,7 @@ The recipe's own forward pass and loss run once, on a real batch; `Run.backward`
 from __future__ import annotations
 
 import contextlib
+import os
 import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -24,10 +25,10 @@ from posterkit.training.config import RunConfig, flat
 from posterkit.training.errors import WrongCall
 from posterkit.training.monitor.dry_picture import picture_of_batch
 from posterkit.training.monitor.log import GIB, memory_bytes
+from posterkit.training.monitor.memory_plan import plan_lines
+from posterkit.training.optimizers import optimizer_bytes
 from posterkit.training.protocols import RunView
 
-_SMALL = 4096  # values; bitsandbytes keeps the states of smaller weights in 32 bits
-_BLOCK = 256  # values that share one scale in its 8-bit states
 _ROOM = 0.95  # of a card's memory; the rest is the driver's, and lost between tensors
 
 
@@ -146,30 +147,11 @@ def memory_needs(module: nn.Module, optimizer: torch.optim.Optimizer, ema: bool,
     }
 
 
-def optimizer_bytes(optimizer: torch.optim.Optimizer) -> int:
-    """Bytes of an optimiser's states after its first step.
-
-    AdamW keeps two moments as the weights are kept, its 8-bit kinds a byte for each of both and a scale for every 256
-    values, Adafactor the rows' and the columns' means of a matrix and one moment of a vector.
-    """
-    kind = type(optimizer).__name__
-    total = 0
-    for weight in (_local(p) for group in optimizer.param_groups for p in group["params"]):
-        count = weight.numel()
-        if "8bit" in kind and count >= _SMALL:
-            total += 2 * count + 2 * 4 * -(-count // _BLOCK)
-        elif kind == "Adafactor":
-            factored = weight.ndim > 1
-            total += 4 * (count // weight.shape[-1] + count // weight.shape[-2] if factored else count)
-        else:
-            total += 2 * weight.nbytes
-    return total
-
-
 def check_on_disk(config: RunConfig) -> None:
     """Raise WrongCall where a checkpoint or set that a run starts from is missing here; the line names all of them.
 
-    A dry run fetches nothing: the checkpoints of paper size are tens of gigabytes.
+    A dry run fetches nothing: the checkpoints of paper size are tens of gigabytes. Of a stage it prints the memory at
+    the published sizes first, which needs no checkpoint.
     """
     missing = []
     for key, value in flat(config).items():
@@ -185,6 +167,9 @@ def check_on_disk(config: RunConfig) -> None:
             hint = ""
         missing.append(f"{key}={value}{hint}")
     if missing:
+        if os.environ.get("RANK", "0") == "0":
+            for line in plan_lines(config):
+                print(line, flush=True)
         raise WrongCall(f"a dry run needs what the run starts from, and not on this machine: {'; '.join(missing)}")
 
 
