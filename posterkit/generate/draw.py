@@ -16,6 +16,7 @@ from posterkit.generate.metadata import source_depth
 from posterkit.generate.plan import PosterPlan, native_box
 from posterkit.image_io import reduced
 from posterkit.safety.decision import GateDecision
+from posterkit.safety.provenance import has_credentials
 from posterkit.schema import Box, PosterRequest, picture_of
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS, TEXT, place
@@ -138,6 +139,8 @@ def _prepared(plan: PosterPlan) -> PreparedPoster:
         return PreparedPoster(plan, native)
     files = [image for image in request.images if isinstance(image, str | Path)]
     depth = max((source_depth(path) for path in files), default=0)
+    for path in filter(has_credentials, files):
+        warnings.warn(f"{path}: carries content credentials (C2PA); the poster does not carry them on", stacklevel=2)
     if depth >= 2:
         warnings.warn(f"{files[0]}: posterkit has drawn this {depth} times; start from the original", stacklevel=2)
     if plan.preserve:

@@ -23,7 +23,7 @@ from posterkit.prompts.quotes import in_quotes, quotes
 from posterkit.safety.decision import MODES, SURFACES, WRITTEN, GateDecision, Refused
 from posterkit.safety.detectors import DEFAULT, HarmDetector, Verdict, open_detector
 from posterkit.safety.pictures import PictureDetector, embedded_words, open_picture_detector
-from posterkit.safety.policies import Policy, open_policies
+from posterkit.safety.policies import Policy, open_policies, shipped_policies
 from posterkit.safety.rewriting import CannotRewrite, Rewriter, TemplateRewriter, open_rewriter
 from posterkit.schema import ImageSource, PosterRequest, picture_of
 
@@ -164,9 +164,8 @@ class Gate:
 
     def _counts(self, verdict: Verdict) -> bool:
         """Whether it is harmful by a policy that holds; a category that no policy speaks of counts."""
-        known = {"alcohol", "medicine", "finance", "elections", "minors", "trademarks", "real_persons", "hate",
-                 "violence", "illegal", "adult", "injection"}  # fmt: skip
-        return verdict.harmful and not (verdict.category in known and verdict.category not in self.policies)
+        left_out = {policy.name for policy in shipped_policies()} - self.policies.keys()
+        return verdict.harmful and verdict.category not in left_out
 
     def _decide(self, verdict: Verdict, text: str, surface: str, context: str | None) -> GateDecision:
         mode = self.modes[surface]

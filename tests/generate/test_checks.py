@@ -83,6 +83,19 @@ def test_a_reference_whose_file_carries_orders_is_blocked_and_costs_no_other_pos
     assert decision["surface"] == "references" and decision["unchecked"] == ["the picture itself"]
 
 
+def test_content_credentials_of_an_input_are_said_to_be_lost(omni: str, photo: Path, tmp_path: Path) -> None:
+    signed = tmp_path / "signed.png"
+    signed.write_bytes(photo.read_bytes() + b"\0\0jumb\0\0\0\x1ejumdc2pa\0\x11")
+    maker = PosterMaker(model=omni)
+    requests = [
+        PosterRequest(task="extending", images=[path], size=(128, 128), seed=1, steps=1) for path in (signed, photo)
+    ]
+    first, second = maker.make([maker.plan(request) for request in requests])
+    assert not isinstance(first, Exception) and not isinstance(second, Exception)
+    assert any("content credentials" in note for note in first.notes)
+    assert not any("content credentials" in note for note in second.notes)
+
+
 def test_a_critics_suggestions_go_through_the_gate() -> None:
     class Told:
         name = "told"
