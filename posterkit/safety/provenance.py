@@ -150,8 +150,11 @@ def read_marks(path: str | Path) -> Marks | None:
 
 def has_credentials(path: str | Path) -> bool:
     """Whether a file carries a C2PA manifest, which writing it anew does not carry over."""
-    with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return _CREDENTIALS.search(content) is not None
+    try:
+        with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return _CREDENTIALS.search(content) is not None
+    except (OSError, ValueError):  # not there, or empty: whoever reads the picture says so
+        return False
 
 
 def _inside(content: mmap.mmap, element: bytes) -> str:

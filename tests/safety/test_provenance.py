@@ -161,6 +161,8 @@ def test_a_manifest_of_content_credentials_is_noticed(tmp_path):
     (tmp_path / "plain.jpg").write_bytes(file.getvalue())
     (tmp_path / "signed.jpg").write_bytes(file.getvalue() + b"\0\0jumb\0\0\0\x1ejumdc2pa\0\x11")
     assert has_credentials(tmp_path / "signed.jpg") and not has_credentials(tmp_path / "plain.jpg")
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    assert not has_credentials(tmp_path / "empty.jpg") and not has_credentials(tmp_path / "none.jpg")
 
 
 def test_an_alt_text_says_what_is_seen_and_read_and_is_not_endless():
