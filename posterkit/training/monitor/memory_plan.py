@@ -118,7 +118,7 @@ def _tokens(config: Any, family: str) -> int:
     if rollouts is not None:
         posters = 2 * config.batch_size if config.objective == "dpo" else config.batch_size * rollouts.images
         posters = min(posters, rollouts.micro_batch or posters)
-    pictures = 2 if family == "posteromni" or hasattr(config, "feedback") else 1
+    pictures = 2 if family == "posteromni" or hasattr(config, "drop_feedback") else 1
     return posters * (pictures * config.data.area // _TOKEN + pictures * _TEXT)
 
 
