@@ -22,7 +22,7 @@ from posterkit.datagen.safety_lines import HarmPairs
 from posterkit.prompts import PosterBrief
 from posterkit.prompts.scene import read_scene
 from posterkit.safety.detectors.tiny import CATEGORIES
-from posterkit.safety.gate import Gate, open_gate
+from posterkit.safety.gate import SafetyGate, open_gate
 from posterkit.schema import PosterRequest
 from posterkit.typeset.poster import typeset
 
@@ -86,7 +86,7 @@ def lines() -> list[tuple[str, str]]:
     return [(category, found[category, language]) for category in CATEGORIES for language in ("en", "zh")]
 
 
-def text_attacks(gate: Gate) -> Iterator[tuple[str, str, bool]]:
+def text_attacks(gate: SafetyGate) -> Iterator[tuple[str, str, bool]]:
     """Kind, line, whether the gate finds it: as copy, and in the prompt."""
     rng = Random(0)
     for kind, disguise in DISGUISES.items():
@@ -102,11 +102,11 @@ def text_attacks(gate: Gate) -> Iterator[tuple[str, str, bool]]:
             yield f"prompt, {kind}", line, _found(gate, PosterRequest(prompt))
 
 
-def _found(gate: Gate, request: PosterRequest) -> bool:
+def _found(gate: SafetyGate, request: PosterRequest) -> bool:
     return any(one.action != "allow" for one in gate.check_request(request)[1])
 
 
-def picture_attacks(gate: Gate) -> Iterator[tuple[str, str, bool]]:
+def picture_attacks(gate: SafetyGate) -> Iterator[tuple[str, str, bool]]:
     """Lines set into a reference, large, small, tilted and pale, and in its file; orders to the critic among them."""
     with TemporaryDirectory() as folder:
         for number, (category, line) in enumerate(lines()):

@@ -16,7 +16,7 @@ from functools import partial
 
 from posterkit.datagen.candidate_options import share
 from posterkit.datagen.command_line import ToolParser, make_set, positive_int, run_tool, size
-from posterkit.datagen.critic_pairs import (
+from posterkit.datagen.critique_pairs import (
     PICTURES,
     CriticPosters,
     answer_wrongly,

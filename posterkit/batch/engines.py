@@ -19,11 +19,11 @@ from filelock import FileLock, Timeout
 from posterkit.batch.contact_sheet import Frame, contact_sheet
 from posterkit.batch.ledger import LEDGER, Ledger, LedgerEntry
 from posterkit.batch.rows import BadRow
-from posterkit.generate.checks import decisions_of
 from posterkit.generate.maker import PosterMaker, posters_at_once, together
 from posterkit.generate.metadata import is_foreign, read_record, record_id
-from posterkit.generate.plan import PosterPlan
+from posterkit.generate.poster_plan import PosterPlan
 from posterkit.generate.record import FinishedPoster, write_png
+from posterkit.generate.safety_checks import decisions_of
 from posterkit.messages import error_line
 from posterkit.pipelines.registry import family_for
 from posterkit.schema import PosterRequest

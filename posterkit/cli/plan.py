@@ -78,7 +78,7 @@ def _planned(args: argparse.Namespace):
     from posterkit.layout import ElementRequest, LayoutRequest
     from posterkit.layout.faults import find_faults
     from posterkit.layout.ground import Ground
-    from posterkit.layout.planners.registry import open_planner
+    from posterkit.layout.planners.planner_names import open_planner
     from posterkit.prompts import PosterBrief, without_texts
     from posterkit.typeset.texts import settle
 

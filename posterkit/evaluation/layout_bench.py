@@ -19,8 +19,8 @@ from posterkit.layout.faults import find_faults, footprint, hard_count
 from posterkit.layout.ground import Ground
 from posterkit.layout.measures import alignment, overlap, poster_labels, poster_measures
 from posterkit.layout.planners import Planner
-from posterkit.layout.planners.registry import open_planner
-from posterkit.layout.planners.retrieval import after, shipped_index
+from posterkit.layout.planners.planner_names import open_planner
+from posterkit.layout.planners.retrieval_planner import after, shipped_index
 from posterkit.layout.ranking import USUAL
 from posterkit.layout.retrieval import ExemplarIndex
 from posterkit.layout.saliency import saliency

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from posterkit.generate.draw import PreparedPoster
-from posterkit.generate.plan import RULES, Settings
+from posterkit.generate.poster_plan import RULES, Settings
 from posterkit.generate.record import FinishedPoster
 from posterkit.messages import error_line
 from posterkit.prompts import in_quotes, quoted_texts

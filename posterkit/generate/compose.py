@@ -12,7 +12,7 @@ from PIL import Image
 from posterkit.generate.draw import PreparedPoster
 from posterkit.generate.enlarge import enlarge
 from posterkit.generate.obstacles import find_obstacles, find_subject
-from posterkit.generate.plan import SPELLS_FROM
+from posterkit.generate.poster_plan import SPELLS_FROM
 from posterkit.generate.record import FinishedPoster, record_of
 from posterkit.layout import Box, Obstacle
 from posterkit.layout.json_form import layout_to_json

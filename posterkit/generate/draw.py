@@ -13,7 +13,7 @@ from PIL import Image
 
 from posterkit.generate.draft import with_draft
 from posterkit.generate.metadata import source_depth
-from posterkit.generate.plan import PosterPlan, native_box
+from posterkit.generate.poster_plan import PosterPlan, native_box
 from posterkit.image_io import reduced
 from posterkit.safety.decision import GateDecision
 from posterkit.safety.provenance import has_credentials

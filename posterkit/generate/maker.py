@@ -11,13 +11,13 @@ from functools import partial
 from typing import Any, Protocol
 
 from posterkit.critic import Critic
-from posterkit.generate.checks import CheckedCritic, check_finished, check_references, checked_plan, gate_of
 from posterkit.generate.choose import Made, Scorer, draw_best
 from posterkit.generate.compose import finish
 from posterkit.generate.draw import PreparedPoster, draw_prepared, prepare
-from posterkit.generate.plan import RULES, Checkpoint, PosterPlan, Settings, find_checkpoint, make_plan
+from posterkit.generate.poster_plan import RULES, Checkpoint, PosterPlan, Settings, find_checkpoint, make_plan
 from posterkit.generate.record import FinishedPoster
 from posterkit.generate.refine import redraw, refine, untaught
+from posterkit.generate.safety_checks import CheckedCritic, check_finished, check_references, checked_plan, gate_of
 from posterkit.pipelines.registry import family_for, resolve
 from posterkit.safety.decision import GateDecision, Refused
 from posterkit.safety.provenance import LEVELS
@@ -56,9 +56,10 @@ class PosterMaker:
     models rarely fit. Safe from several threads: they plan at the same time, one of them draws.
 
     Args:
-        settings: see `posterkit.generate.plan.Settings`: `model`, `transformer`, `lora`, `preset`, `device`, `dtype`,
-            `native`, `draw_text`, `reward`, `critic`, `segmenter`, `upscaler`, `safety`, `policies`, `detector`,
-            `rewriter`, `brands`, `principle`, `metadata`. A recipe's run folder stands for its averaged weights.
+        settings: see `posterkit.generate.poster_plan.Settings`: `model`, `transformer`, `lora`, `preset`, `device`,
+            `dtype`, `native`, `draw_text`, `reward`, `critic`, `segmenter`, `upscaler`, `safety`, `policies`,
+            `detector`, `rewriter`, `brands`, `principle`, `metadata`. A recipe's run folder stands for its averaged
+            weights.
     """
 
     def __init__(self, **settings: Any) -> None:

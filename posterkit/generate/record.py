@@ -17,7 +17,7 @@ from PIL import Image, PngImagePlugin
 
 import posterkit
 from posterkit.generate.metadata import CHUNK, FORMAT, content_id, file_hash, from_anywhere, read_record, source_depth
-from posterkit.generate.plan import PosterPlan, Settings, resolved_row
+from posterkit.generate.poster_plan import PosterPlan, Settings, resolved_row
 from posterkit.image_io import MAX_BYTES, written_whole
 from posterkit.layout import Layout
 from posterkit.lettering import LETTERING_VALUES, ROLES, Lettering

@@ -12,7 +12,7 @@ from typing import Any
 from posterkit.critic import Critic
 from posterkit.generate.choose import DrawPosters, Scorer, score_row, scored_request
 from posterkit.generate.draw import PreparedPoster
-from posterkit.generate.plan import PosterPlan
+from posterkit.generate.poster_plan import PosterPlan
 from posterkit.generate.record import FinishedPoster
 from posterkit.messages import error_line
 from posterkit.pipelines.loading import card_recipe

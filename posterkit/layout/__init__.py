@@ -1,8 +1,8 @@
 """Boxes, roles and placement of a poster's texts; `plan` lays them out."""
 
 from posterkit.layout.archetypes import ARCHETYPES, PILL, Archetype
+from posterkit.layout.layout_request import ElementRequest, LayoutRequest, Relation
 from posterkit.layout.planner import fits, plan, runs_right_to_left
-from posterkit.layout.requests import ElementRequest, LayoutRequest, Relation
 from posterkit.layout.roles import check_roles, infer_roles
 from posterkit.layout.saliency import saliency
 from posterkit.layout.types import (

@@ -14,8 +14,8 @@ from typing import Any
 
 from posterkit.documents import read_json
 from posterkit.layout.exemplars import Exemplar
+from posterkit.layout.layout_request import MOST_ELEMENTS
 from posterkit.layout.measures import LOGO, PKU_SIZE, TEXT, UNDERLAY
-from posterkit.layout.requests import MOST_ELEMENTS
 from posterkit.layout.types import Box, Element, Layout
 
 _MOST = 2**31  # characters of an annotation file; PubLayNet's has over a gigabyte

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from posterkit.documents import read_json, read_lines
 from posterkit.image_io import written_whole
-from posterkit.layout.requests import MOST_ELEMENTS, MOST_PIXELS
+from posterkit.layout.layout_request import MOST_ELEMENTS, MOST_PIXELS
 from posterkit.layout.types import Box, Element, Layout
 from posterkit.lettering import ALIGNS
 from posterkit.messages import one_line

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from posterkit.layout.requests import LayoutRequest
+from posterkit.layout.layout_request import LayoutRequest
 from posterkit.layout.saliency import WORKING_SIZE, people, reduced, saliency
 from posterkit.layout.types import Box, Obstacle, margin_of
 

@@ -15,7 +15,7 @@ import re
 from collections.abc import Sequence
 from html.parser import HTMLParser
 
-from posterkit.layout.requests import MOST_ELEMENTS
+from posterkit.layout.layout_request import MOST_ELEMENTS
 from posterkit.layout.types import Box, Element, Layout
 
 LONG_SIDE = 160  # cells of the grid

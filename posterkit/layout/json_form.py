@@ -8,7 +8,14 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from posterkit.documents import read_json
-from posterkit.layout.requests import MOST_ELEMENTS, MOST_PIXELS, RELATIONS, ElementRequest, LayoutRequest, Relation
+from posterkit.layout.layout_request import (
+    MOST_ELEMENTS,
+    MOST_PIXELS,
+    RELATIONS,
+    ElementRequest,
+    LayoutRequest,
+    Relation,
+)
 from posterkit.layout.types import Box, Element, Layout, Obstacle, Stage
 from posterkit.lettering import ALIGNS
 from posterkit.messages import one_line

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from posterkit.layout.requests import Relation
+from posterkit.layout.layout_request import Relation
 from posterkit.layout.similarity import LabelledBoxes, areas, intersections, iou
 from posterkit.layout.types import Box
 from posterkit.lettering import ROLES

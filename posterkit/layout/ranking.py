@@ -13,10 +13,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from posterkit.layout.faults import Fault, find_faults, footprint, hard_count
+from posterkit.layout.faults import LayoutFault, find_faults, footprint, hard_count
 from posterkit.layout.ground import Ground
+from posterkit.layout.layout_request import LayoutRequest
 from posterkit.layout.measures import alignment, violation
-from posterkit.layout.requests import LayoutRequest
 from posterkit.layout.similarity import iou, labelled
 from posterkit.layout.types import Layout, Measurer, side_of
 
@@ -43,7 +43,7 @@ _AS_USUAL = math.log(2.0)  # within a factor of two an area is as usual
 
 def scored(
     layout: Layout, request: LayoutRequest, ground: Ground, measurer: Measurer | None = None, bonus: float = 0.0
-) -> tuple[Layout, list[Fault]]:
+) -> tuple[Layout, list[LayoutFault]]:
     """The layout with its score and the score's terms, and its faults.
 
     Args:
@@ -60,7 +60,7 @@ def quick_scores(layouts: Sequence[Layout], request: LayoutRequest, ground: Grou
     return [_value(terms) for terms in _quick_terms(layouts, request, ground)]
 
 
-def best_first(candidates: Sequence[tuple[Layout, list[Fault]]]) -> list[tuple[Layout, list[Fault]]]:
+def best_first(candidates: Sequence[tuple[Layout, list[LayoutFault]]]) -> list[tuple[Layout, list[LayoutFault]]]:
     """Scored layouts, those with the fewest hard faults first, then by score."""
     return sorted(candidates, key=lambda one: (hard_count(one[1]), -one[0].score))
 

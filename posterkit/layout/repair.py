@@ -7,7 +7,7 @@ from itertools import combinations
 
 from posterkit.layout.faults import find_faults, footprint, hard_count
 from posterkit.layout.ground import Ground
-from posterkit.layout.requests import LayoutRequest
+from posterkit.layout.layout_request import LayoutRequest
 from posterkit.layout.slots import set_in_slots
 from posterkit.layout.things import place_things
 from posterkit.layout.types import Box, Element, Layout, Measurer, margin_of, side_of

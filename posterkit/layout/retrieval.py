@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 
 from posterkit.layout.exemplars import Exemplar
+from posterkit.layout.layout_request import LayoutRequest
 from posterkit.layout.measures import covered_cells
-from posterkit.layout.requests import LayoutRequest
 from posterkit.layout.saliency import saliency
 from posterkit.layout.similarity import LayoutScan, labelled
 from posterkit.layout.types import Box, Layout

@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 
 from posterkit.layout.archetypes import PILL
-from posterkit.layout.requests import LayoutRequest
+from posterkit.layout.layout_request import LayoutRequest
 from posterkit.layout.types import Align, Box, Element, Layout, Measurer, Role, legible_size, margin_of, side_of
 
 # the largest type sizes, as parts of the poster's side, and of the title's size

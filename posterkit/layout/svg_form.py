@@ -7,7 +7,7 @@ import re
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape, quoteattr
 
-from posterkit.layout.requests import MOST_ELEMENTS, MOST_PIXELS
+from posterkit.layout.layout_request import MOST_ELEMENTS, MOST_PIXELS
 from posterkit.layout.types import Box, Element, Layout
 from posterkit.lettering import ALIGNS
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from posterkit.layout.faults import footprint
 from posterkit.layout.ground import Ground
-from posterkit.layout.requests import ElementRequest, LayoutRequest
+from posterkit.layout.layout_request import ElementRequest, LayoutRequest
 from posterkit.layout.types import Box, Element, Layout, margin_of, side_of
 
 _LOGO = 0.17  # of the poster's side: the longer side of a logo

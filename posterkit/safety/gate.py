@@ -23,7 +23,7 @@ from posterkit.prompts.quotes import in_quotes, quotes
 from posterkit.safety.decision import MODES, SURFACES, WRITTEN, GateDecision, Refused
 from posterkit.safety.detectors import DEFAULT, HarmDetector, Verdict, open_detector
 from posterkit.safety.pictures import PictureDetector, embedded_words, open_picture_detector
-from posterkit.safety.policies import Policy, open_policies, shipped_policies
+from posterkit.safety.policies import SafetyPolicy, open_policies, shipped_policies
 from posterkit.safety.rewriting import CannotRewrite, Rewriter, TemplateRewriter, open_rewriter
 from posterkit.schema import ImageSource, PosterRequest, picture_of
 
@@ -53,7 +53,7 @@ def parse_modes(spec: str) -> dict[str, str]:
     return modes
 
 
-class Gate:
+class SafetyGate:
     """Checks texts, requests and pictures.
 
     Args:
@@ -63,7 +63,7 @@ class Gate:
     """
 
     def __init__(
-        self, modes: Mapping[str, str], detector: HarmDetector, policies: Sequence[Policy],
+        self, modes: Mapping[str, str], detector: HarmDetector, policies: Sequence[SafetyPolicy],
         rewriter: Rewriter | None = None, picture: PictureDetector | None = None,
         read: Callable[[Image.Image], Sequence[str]] | None = None,
     ) -> None:  # fmt: skip
@@ -204,7 +204,7 @@ def _read_by_ocr(picture: Image.Image) -> list[str]:
 def open_gate(
     modes: str = DEFAULT_MODES, *, detector: str = DEFAULT, policies: Iterable[str] = (), rewriter: str = "template",
     brands: Sequence[str] = (), device: str = "cpu",
-) -> Gate | None:  # fmt: skip
+) -> SafetyGate | None:  # fmt: skip
     """A gate; None where it is off on every surface.
 
     Args:
@@ -223,7 +223,7 @@ def open_gate(
         return None
     chosen = open_policies(policies)
     seen = any(by_surface[surface] != "off" for surface in ("references", "finished"))
-    return Gate(
+    return SafetyGate(
         by_surface, open_detector(detector, chosen, device), chosen, open_rewriter(rewriter, brands, device),
         open_picture_detector() if seen else None,
     )  # fmt: skip

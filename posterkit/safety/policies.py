@@ -26,7 +26,7 @@ _GAP, _GAP_CJK = r"(?:\W+\w+){0,3}?\W+", r"\w{0,6}?"
 
 
 @dataclass(frozen=True)
-class Policy:
+class SafetyPolicy:
     """What a domain forbids.
 
     Attributes:
@@ -112,7 +112,7 @@ def expression(term: str) -> str:
     return rf"(?<!\w){words}(?!\w)" if spaced else words
 
 
-def read_policy(path: str | Path) -> Policy:
+def read_policy(path: str | Path) -> SafetyPolicy:
     """A policy from a YAML file.
 
     Raises:
@@ -139,7 +139,7 @@ def read_policy(path: str | Path) -> Policy:
     for language, words in (values.get("replace") or {}).items():
         if not isinstance(words, dict) or not all(isinstance(word, str) for both in words.items() for word in both):
             raise ValueError(f'{path}: "replace" of {language} takes words and what replaces them')
-    return Policy(**values)
+    return SafetyPolicy(**values)
 
 
 def _by_language(values: Any, what: str) -> dict[str, list[str]]:
@@ -153,12 +153,12 @@ def _strings(value: Any) -> bool:
 
 
 @lru_cache
-def shipped_policies() -> tuple[Policy, ...]:
+def shipped_policies() -> tuple[SafetyPolicy, ...]:
     """Those that hold for everybody, by name."""
     return tuple(read_policy(path) for path in sorted(FOLDER.glob("*.yaml")))
 
 
-def open_policies(house: Iterable[str] = (), without: Iterable[str] = ()) -> tuple[Policy, ...]:
+def open_policies(house: Iterable[str] = (), without: Iterable[str] = ()) -> tuple[SafetyPolicy, ...]:
     """The shipped policies, and house rules.
 
     Args:

@@ -10,7 +10,7 @@ from posterkit.llm.client import LanguageModel
 from posterkit.llm.open_model import open_language_model
 from posterkit.prompts.scripts import scripts
 from posterkit.safety.detectors import Verdict
-from posterkit.safety.policies import Policy, expression
+from posterkit.safety.policies import SafetyPolicy, expression
 
 LONGER = 1.25  # times its own length that a line may become, since it must fit where it stands
 LEAST = 20  # letters that every line may have
@@ -35,7 +35,7 @@ class Rewriter(Protocol):
     @property
     def name(self) -> str: ...
 
-    def __call__(self, text: str, verdict: Verdict, policy: Policy | None, attempt: int) -> str:
+    def __call__(self, text: str, verdict: Verdict, policy: SafetyPolicy | None, attempt: int) -> str:
         """A text that may take the place of a harmful one, in its language, with what must be kept of it.
 
         Args:
@@ -75,7 +75,7 @@ class TemplateRewriter:
     def __init__(self, brands: Sequence[str] = ()) -> None:
         self.brands = tuple(brands)
 
-    def __call__(self, text: str, verdict: Verdict, policy: Policy | None, attempt: int) -> str:
+    def __call__(self, text: str, verdict: Verdict, policy: SafetyPolicy | None, attempt: int) -> str:
         language = language_of(text)
         if language is None or policy is None:
             raise CannotRewrite("there is no harmless line for it in its language")
@@ -103,7 +103,7 @@ class TemplateRewriter:
         raise CannotRewrite(f"no harmless line fits beside {', '.join(kept)}")
 
 
-def _milder(text: str, policy: Policy, language: str) -> str:
+def _milder(text: str, policy: SafetyPolicy, language: str) -> str:
     for harmful, mild in policy.replace.get(language, {}).items():
 
         def put(match: re.Match[str], mild: str = mild) -> str:
@@ -133,7 +133,7 @@ class ModelRewriter:
     def name(self) -> str:
         return self.model.name
 
-    def __call__(self, text: str, verdict: Verdict, policy: Policy | None, attempt: int) -> str:
+    def __call__(self, text: str, verdict: Verdict, policy: SafetyPolicy | None, attempt: int) -> str:
         kept, most = kept_parts(text, self.brands), max(LEAST, int(LONGER * len(text)))
         said = policy.title if policy else verdict.category or "nothing harmful"
         system = _SYSTEM.format(policy=said, most=most, kept=", ".join(kept) or "(none)")

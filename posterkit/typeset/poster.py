@@ -13,7 +13,7 @@ from PIL import Image
 from posterkit.image_io import as_rgb, written_whole
 from posterkit.layout import PILL, Box, Element, Layout, LayoutRequest, Obstacle, Role, legible_size
 from posterkit.layout import plan as archetype_plan
-from posterkit.layout.planners.registry import open_planner
+from posterkit.layout.planners.planner_names import open_planner
 from posterkit.prompts import PosterBrief
 from posterkit.typeset.fonts import Face
 from posterkit.typeset.line_breaking import COLUMN, Block, TextStyle, fit, text_style
@@ -118,8 +118,8 @@ def typeset(
             button. Large type takes 3:1 of contrast, the rest 4.5:1; what does not read gets an underlay.
         avoid: what the texts must not cover, see `posterkit.generate.obstacles.find_obstacles`. Where nothing is
             free, a warning says so and the texts get a solid underlay.
-        planner: what places the texts, see `posterkit.layout.planners.registry.open_planner`; the archetypes where
-            not given.
+        planner: what places the texts, see `posterkit.layout.planners.planner_names.open_planner`; the archetypes
+            where not given.
         plan: of these texts: they stand where it says, on a picture of any size.
 
     Raises:

@@ -2,7 +2,7 @@ import pytest
 
 from posterkit.evaluation.layout_bench import as_markdown, compare
 from posterkit.evaluation.layout_requests import SIZES, draw_request
-from posterkit.layout.requests import ElementRequest
+from posterkit.layout.layout_request import ElementRequest
 
 
 def test_requests_have_2_to_8_elements_in_four_shapes_and_two_languages():

@@ -18,7 +18,7 @@ from posterkit.generate.choose import Scorer, scored_request
 from posterkit.generate.draw import prepare
 from posterkit.generate.maker import PosterMaker
 from posterkit.generate.metadata import read_record
-from posterkit.generate.plan import Settings
+from posterkit.generate.poster_plan import Settings
 from posterkit.rewards.parts.preservation import canvas_of
 from posterkit.schema import PosterRequest
 from posterkit.sizing import Size

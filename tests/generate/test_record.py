@@ -13,7 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 from poster_records import RECORD
 
 from posterkit.generate.metadata import CHUNK, FORMAT
-from posterkit.generate.plan import Settings
+from posterkit.generate.poster_plan import Settings
 from posterkit.generate.record import check_models, request_from_poster
 
 

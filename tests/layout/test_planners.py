@@ -16,12 +16,12 @@ from posterkit.layout.faults import find_faults, hard_count
 from posterkit.layout.ground import Ground
 from posterkit.layout.html_form import grid_of, layout_to_html, on_grid
 from posterkit.layout.planner import estimate
-from posterkit.layout.planners.archetypes import ArchetypePlanner
+from posterkit.layout.planners.archetype_planner import ArchetypePlanner
 from posterkit.layout.planners.grammar import GrammarPlanner
 from posterkit.layout.planners.models import CotPlanner, ModelPlanner
+from posterkit.layout.planners.planner_names import open_planner
 from posterkit.layout.planners.questions import STAGES, asked_ids
-from posterkit.layout.planners.registry import open_planner
-from posterkit.layout.planners.retrieval import RetrievalPlanner, shipped_index
+from posterkit.layout.planners.retrieval_planner import RetrievalPlanner, shipped_index
 from posterkit.layout.ranking import best_first, scored
 from posterkit.layout.repair import repair
 from posterkit.llm.replay import ReplayModel

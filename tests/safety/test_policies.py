@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from posterkit.safety.detectors.rules import RulesDetector
-from posterkit.safety.policies import Policy, open_policies, read_policy
+from posterkit.safety.detectors.terms import RulesDetector
+from posterkit.safety.policies import SafetyPolicy, open_policies, read_policy
 from posterkit.safety.variants import plain, variants
 
 
 def found(term: str, text: str) -> bool:
-    return Policy("x", "x", {"en": [term]}).find(plain(text)) is not None
+    return SafetyPolicy("x", "x", {"en": [term]}).find(plain(text)) is not None
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_a_term_stands_for_whole_words_their_endings_numbers_and_gaps(term, text
 
 
 def test_words_that_are_forbidden_together_may_stand_alone():
-    policy = Policy("x", "x", together=[[["vodka"], ["for kids"]]])
+    policy = SafetyPolicy("x", "x", together=[[["vodka"], ["for kids"]]])
     assert policy.find("vodka night") is None and policy.find("games for kids") is None
     assert policy.find("for kids: vodka") == "vodka … for kids"
 

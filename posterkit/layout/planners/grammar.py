@@ -14,10 +14,10 @@ from random import Random
 from posterkit.layout.archetypes import Archetype, arrange
 from posterkit.layout.faults import hard_count
 from posterkit.layout.ground import Ground
+from posterkit.layout.layout_request import ElementRequest, LayoutRequest
 from posterkit.layout.planner import runs_right_to_left, too_long
 from posterkit.layout.ranking import best_first, quick_scores, scored
 from posterkit.layout.repair import repair
-from posterkit.layout.requests import ElementRequest, LayoutRequest
 from posterkit.layout.slots import set_in_slots
 from posterkit.layout.things import place_things
 from posterkit.layout.types import Align, Box, Layout, Measured, Measurer, Role, margin_of

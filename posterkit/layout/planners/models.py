@@ -13,14 +13,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from posterkit.layout.faults import HARD, Fault, hard_count
+from posterkit.layout.faults import HARD, LayoutFault, hard_count
 from posterkit.layout.ground import Ground
+from posterkit.layout.layout_request import LayoutRequest
 from posterkit.layout.planners.grammar import GrammarPlanner
 from posterkit.layout.planners.questions import SCHEMA, STAGES, SYSTEM, coarse_question, read_boxes, stage_question
-from posterkit.layout.planners.retrieval import shipped_index
+from posterkit.layout.planners.retrieval_planner import shipped_index
 from posterkit.layout.ranking import best_first, scored
 from posterkit.layout.repair import repair
-from posterkit.layout.requests import LayoutRequest
 from posterkit.layout.retrieval import ExemplarIndex
 from posterkit.layout.slots import set_in_slots
 from posterkit.layout.things import place_things
@@ -60,11 +60,11 @@ class ModelPlanner:
 
     def coarse(
         self, request: LayoutRequest, measurer: Measurer, ground: Ground
-    ) -> tuple[tuple[Layout, list[Fault]] | None, list[Stage]]:
+    ) -> tuple[tuple[Layout, list[LayoutFault]] | None, list[Stage]]:
         """The best answer as it is, with its faults (None where there is none), and one stage for every answer."""
         found = self.index.for_request(request, self.exemplars, self.left_out)
         rng = Random(f"exemplars {request.seed}")
-        made: list[tuple[Layout, list[Fault]]] = []
+        made: list[tuple[Layout, list[LayoutFault]]] = []
         trace: list[Stage] = []
         for number in range(self.samples):
             question = coarse_question(request, ground, rng.sample(found, len(found)))
@@ -140,7 +140,7 @@ def laid_out(boxes: Mapping[int, Box], request: LayoutRequest, measurer: Measure
 
 
 def finished(
-    best: tuple[Layout, list[Fault]],
+    best: tuple[Layout, list[LayoutFault]],
     request: LayoutRequest,
     measurer: Measurer,
     ground: Ground,
@@ -166,13 +166,13 @@ def fallen_back(request: LayoutRequest, measurer: Measurer, trace: Sequence[Stag
     )
 
 
-def _worse(after: Sequence[Fault], before: Sequence[Fault]) -> bool:
+def _worse(after: Sequence[LayoutFault], before: Sequence[LayoutFault]) -> bool:
     """Some hard check fails more often than before."""
     now, then = (Counter(fault.kind for fault in faults) for faults in (after, before))
     return any(now[kind] > then[kind] for kind in HARD)
 
 
-def _stage(name: str, kept: bool, made: tuple[Layout, Sequence[Fault]], words: str) -> Stage:
+def _stage(name: str, kept: bool, made: tuple[Layout, Sequence[LayoutFault]], words: str) -> Stage:
     layout, faults = made
     boxes = tuple(one.box for one in layout)
     return Stage(name, kept, layout.score, tuple(fault.words for fault in faults), boxes, words)

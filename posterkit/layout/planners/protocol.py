@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from posterkit.layout.requests import LayoutRequest
+from posterkit.layout.layout_request import LayoutRequest
 from posterkit.layout.types import Layout, Measurer
 
 

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from posterkit.layout.exemplars import Exemplar
-from posterkit.layout.faults import Fault
+from posterkit.layout.faults import LayoutFault
 from posterkit.layout.ground import Ground
 from posterkit.layout.html_form import grid_of, layout_from_html, layout_to_html, off_grid, on_grid
-from posterkit.layout.requests import LayoutRequest
+from posterkit.layout.layout_request import LayoutRequest
 from posterkit.layout.types import Box
 from posterkit.llm.answers import read_answer
 from posterkit.llm.client import AnswerError
@@ -71,7 +71,7 @@ def stage_question(
     ground: Ground,
     exemplars: Sequence[Exemplar],
     boxes: Sequence[Box],
-    faults: Sequence[Fault],
+    faults: Sequence[LayoutFault],
 ) -> str:
     """One of `STAGES`: the layout so far, what is wrong with it, and what to do now."""
     grid = grid_of(request.size)

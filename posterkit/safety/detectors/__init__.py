@@ -7,14 +7,14 @@ from pathlib import Path
 
 from posterkit.llm.open_model import open_language_model
 from posterkit.safety.detectors.detector import HarmDetector, UnionDetector, Verdict
-from posterkit.safety.policies import Policy
+from posterkit.safety.policies import SafetyPolicy
 
 __all__ = ["DEFAULT", "HarmDetector", "UnionDetector", "Verdict", "open_detector"]
 
 DEFAULT = "rules+tiny"
 
 
-def open_detector(spec: str, policies: Sequence[Policy], device: str = "cpu") -> HarmDetector:
+def open_detector(spec: str, policies: Sequence[SafetyPolicy], device: str = "cpu") -> HarmDetector:
     """A detector by its address.
 
     Args:
@@ -29,9 +29,9 @@ def open_detector(spec: str, policies: Sequence[Policy], device: str = "cpu") ->
     return several[0] if len(several) == 1 else UnionDetector(several)
 
 
-def _open(source: str, policies: Sequence[Policy], device: str) -> HarmDetector:
+def _open(source: str, policies: Sequence[SafetyPolicy], device: str) -> HarmDetector:
     if source == "rules":
-        from posterkit.safety.detectors.rules import RulesDetector
+        from posterkit.safety.detectors.terms import RulesDetector
 
         return RulesDetector(policies)
     if source == "tiny" or Path(source).suffix == ".safetensors":

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from posterkit.llm.answers import read_answer
 from posterkit.llm.client import LanguageModel
 from posterkit.safety.detectors.detector import Verdict
-from posterkit.safety.policies import Policy
+from posterkit.safety.policies import SafetyPolicy
 
 _SYSTEM = """\
 You check texts for posters. A text is harmful if it breaks one of these policies:
@@ -25,7 +25,7 @@ class ChatDetector:
         threshold: of p_harm.
     """
 
-    def __init__(self, model: LanguageModel, policies: Sequence[Policy], threshold: float = 0.5) -> None:
+    def __init__(self, model: LanguageModel, policies: Sequence[SafetyPolicy], threshold: float = 0.5) -> None:
         self.model, self.threshold = model, threshold
         names = ["none", *(policy.name for policy in policies)]
         said = "\n".join(f"- {policy.name}: {policy.title}" for policy in policies)

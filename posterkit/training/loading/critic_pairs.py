@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from posterkit.critic.trained import TrainedCritic
-from posterkit.datagen.critic_pairs import (
+from posterkit.datagen.critique_pairs import (
     PICTURES,
     SYSTEM,
     CriticPosters,

@@ -9,12 +9,12 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from posterkit.layout.exemplars import Exemplar, read_exemplars
-from posterkit.layout.faults import Fault, hard_count
+from posterkit.layout.faults import LayoutFault, hard_count
 from posterkit.layout.ground import Ground
+from posterkit.layout.layout_request import LayoutRequest
 from posterkit.layout.planners.grammar import GrammarPlanner
 from posterkit.layout.ranking import USUAL, best_first, scored
 from posterkit.layout.repair import repair
-from posterkit.layout.requests import LayoutRequest
 from posterkit.layout.retrieval import ExemplarIndex
 from posterkit.layout.slots import set_in_slots
 from posterkit.layout.things import place_things
@@ -52,7 +52,9 @@ class RetrievalPlanner:
         layout, faults = self.ranked(request, measurer, Ground(request))[0]
         return GrammarPlanner().plan(request, measurer) if hard_count(faults) else layout
 
-    def ranked(self, request: LayoutRequest, measurer: Measurer, ground: Ground) -> list[tuple[Layout, list[Fault]]]:
+    def ranked(
+        self, request: LayoutRequest, measurer: Measurer, ground: Ground
+    ) -> list[tuple[Layout, list[LayoutFault]]]:
         """A layout after each exemplar, mended and scored, the best first, with its faults."""
         made = []
         for exemplar in self.index.for_request(request, self.count, self.left_out):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from posterkit.layout.exemplars import read_exemplars
-from posterkit.layout.planners.archetypes import ArchetypePlanner
+from posterkit.layout.planners.archetype_planner import ArchetypePlanner
 from posterkit.layout.planners.grammar import GrammarPlanner
 from posterkit.layout.planners.protocol import Planner
 from posterkit.layout.retrieval import ExemplarIndex
@@ -36,7 +36,7 @@ def open_planner(spec: str, device: str = "cpu", exemplars: str | Path | None = 
         return GrammarPlanner()
     index = ExemplarIndex(read_exemplars(exemplars) if exemplars else read_exemplars())
     if name == "retrieval":
-        from posterkit.layout.planners.retrieval import RetrievalPlanner
+        from posterkit.layout.planners.retrieval_planner import RetrievalPlanner
 
         return RetrievalPlanner(index)
     from posterkit.layout.planners.models import CotPlanner, ModelPlanner

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from PIL import Image
 
 from posterkit.layout.ground import Ground
+from posterkit.layout.layout_request import LayoutRequest
 from posterkit.layout.planner import plan
-from posterkit.layout.requests import LayoutRequest
 from posterkit.layout.things import place_things
 from posterkit.layout.types import Layout, Measurer
 from posterkit.prompts import PosterBrief

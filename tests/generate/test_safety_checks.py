@@ -11,8 +11,8 @@ from PIL import Image, PngImagePlugin
 from posterkit import PosterMaker, PosterRequest
 from posterkit.batch.engines import run_local
 from posterkit.critic import Suggestions
-from posterkit.generate.checks import CheckedCritic
 from posterkit.generate.metadata import read_record
+from posterkit.generate.safety_checks import CheckedCritic
 from posterkit.safety.decision import Refused
 from posterkit.safety.gate import open_gate
 

@@ -9,16 +9,16 @@ from typing import Any
 from PIL import Image
 
 from posterkit.critic import Critic, Suggestions
-from posterkit.generate.plan import PosterPlan, Settings
+from posterkit.generate.poster_plan import PosterPlan, Settings
 from posterkit.generate.record import FinishedPoster
 from posterkit.messages import one_line
 from posterkit.metrics.text_regions import DetectedText
 from posterkit.safety.decision import GateDecision, Refused
 from posterkit.safety.detectors import DEFAULT
-from posterkit.safety.gate import DEFAULT_MODES, Gate, open_gate
+from posterkit.safety.gate import DEFAULT_MODES, SafetyGate, open_gate
 
 
-def gate_of(settings: Settings) -> Gate | None:
+def gate_of(settings: Settings) -> SafetyGate | None:
     """The gate of a maker's settings; None where it is off.
 
     Raises:
@@ -37,7 +37,7 @@ def checked_plan(plan: PosterPlan, decisions: Sequence[GateDecision]) -> PosterP
     return replace(plan, decisions=tuple(decisions), notes=(*plan.notes, *notes))
 
 
-def check_references(gate: Gate, plan: PosterPlan) -> list[GateDecision]:
+def check_references(gate: SafetyGate, plan: PosterPlan) -> list[GateDecision]:
     """The decisions about a poster's input pictures; Refused where one is blocked."""
     if not gate.active("references"):
         return []
@@ -48,7 +48,7 @@ def check_references(gate: Gate, plan: PosterPlan) -> list[GateDecision]:
 
 
 def check_finished(
-    gate: Gate, plan: PosterPlan, poster: FinishedPoster, others: Sequence[GateDecision]
+    gate: SafetyGate, plan: PosterPlan, poster: FinishedPoster, others: Sequence[GateDecision]
 ) -> FinishedPoster:
     """The poster with every decision in its record.
 
@@ -86,7 +86,7 @@ class CheckedCritic:
         decisions: about what it has suggested so far.
     """
 
-    def __init__(self, critic: Critic, gate: Gate) -> None:
+    def __init__(self, critic: Critic, gate: SafetyGate) -> None:
         self._critic, self._gate = critic, gate
         self.decisions: list[GateDecision] = []
 

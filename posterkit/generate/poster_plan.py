@@ -17,7 +17,7 @@ from posterkit.generate.enlarge import OWN
 from posterkit.generate.metadata import content_id, file_hash, from_anywhere, picture_hash
 from posterkit.image_io import MAX_PIXELS, read_size
 from posterkit.layout import ElementRequest, Layout, LayoutRequest
-from posterkit.layout.planners.registry import open_planner
+from posterkit.layout.planners.planner_names import open_planner
 from posterkit.llm.principle import Principle
 from posterkit.pipelines.loading import CardDraft, card_draft, card_prompts, card_scripts
 from posterkit.pipelines.registry import (

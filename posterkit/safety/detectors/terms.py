@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from posterkit.safety.detectors.detector import Verdict
 from posterkit.safety.features import segments
-from posterkit.safety.policies import Policy
+from posterkit.safety.policies import SafetyPolicy
 from posterkit.safety.variants import plain, squeezed, variants
 
 
@@ -15,7 +15,7 @@ class RulesDetector:
 
     name = "rules"
 
-    def __init__(self, policies: Sequence[Policy]) -> None:
+    def __init__(self, policies: Sequence[SafetyPolicy]) -> None:
         self.policies = policies
 
     def __call__(self, text: str, context: str | None = None) -> Verdict:
@@ -32,7 +32,7 @@ class RulesDetector:
         policy, term = first
         return Verdict(1.0, True, policy.name, self.name, f'{policy.title}: "{term}"', tuple(spans))
 
-    def _find(self, text: str) -> tuple[Policy, str] | None:
+    def _find(self, text: str) -> tuple[SafetyPolicy, str] | None:
         for reading in variants(text):
             for policy in self.policies:
                 if term := policy.find(reading):
@@ -43,7 +43,7 @@ class RulesDetector:
                     return policy, term
         return None
 
-    def _find_together(self, text: str, context: str) -> tuple[Policy, str] | None:
+    def _find_together(self, text: str, context: str) -> tuple[SafetyPolicy, str] | None:
         """Words that are harmful together, one of them in the text and the other in its context."""
         line, around = plain(text), plain(context)
         for policy in self.policies:

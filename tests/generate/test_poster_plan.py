@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from posterkit.generate.plan import (
+from posterkit.generate.poster_plan import (
     Checkpoint,
     Settings,
     find_checkpoint,
