@@ -21,6 +21,7 @@ from posterkit.layout.faults import find_faults
 from posterkit.layout.ground import Ground
 from posterkit.layout.planners.grammar import GrammarPlanner
 from posterkit.layout.similarity import labelled, ltsim_distance
+from posterkit.lettering import Align
 from posterkit.typeset.line_breaking import measure
 
 # name, width x height, then role x0 y0 x1 y1 in per cent, a letter behind it for the alignment (l, c, r)
@@ -50,7 +51,7 @@ story-brand 720x1280: logo 36 5 64 10 c; subject 12 18 88 62 c; title 10 68 90 8
 leaflet 832x1216: title 7 5 93 13 l; image 7 17 48 44 c; image 52 17 93 44 c; subtitle 7 48 93 53 l; body 7 57 48 90 l; body 52 57 93 90 l
 seal 832x1216: decoration 68 6 92 22 c; title 7 68 93 86 l; subtitle 7 88 70 92 l; subject 10 10 72 62 c; logo 80 93 93 96 r
 """  # noqa: E501 - one layout a line
-_SIDES = {"l": "left", "c": "center", "r": "right"}
+_SIDES: dict[str, Align] = {"l": "left", "c": "center", "r": "right"}
 _FAR = 0.045  # LTSim's distance, from which a layout is new
 _EACH = 3  # layouts of one picture at most
 
@@ -104,7 +105,7 @@ def _with_subject(layout: Layout, subject: Box) -> Layout:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, default=120, help="drawn ones, beside those made by hand")
     args = parser.parse_args()

@@ -7,6 +7,7 @@ Prints a line of JSON for each input: its name, what came of it, seconds, and wh
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import json
@@ -73,15 +74,15 @@ def manifests(path: Path) -> str:
 
 
 def records(path: Path) -> str:
-    from posterkit.cli.info import show
+    from posterkit.cli import info
     from posterkit.generate.record import check_models, request_from_poster
 
     said = []
-    for reader in (lambda: show(path), lambda: show(path, as_json=True)):
+    for as_json in (False, True):
         output = io.StringIO()
         with contextlib.redirect_stdout(output):
             try:
-                reader()
+                info.run(argparse.Namespace(poster=path, json=as_json))
             except ValueError as error:
                 said.append(str(error))
         if any(not letter.isprintable() and letter != "\n" for letter in output.getvalue()):

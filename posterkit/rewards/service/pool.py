@@ -79,7 +79,7 @@ class RewardPool:
                 f"{workers}, {limit:g}, {at_once}, {tolerated:g}"
             )
         # where workers score, this process opens it for its name and its faults alone: in main memory, for a moment
-        here = options | {"device": "cpu"} if workers else options
+        here: dict[str, Any] = options | {"device": "cpu"} if workers else options
         reward: Reward = open_reward(source, **here) if isinstance(source, str) else source
         self.name = reward.name
         self._spec = source if isinstance(source, str) else None  # a served one's own name does not say where it is

@@ -56,7 +56,8 @@ class HarmNetwork:
 
     def __init__(self, drop: float = 0.0) -> None:
         self.module = _Network(drop)
-        self.temperature, self.thresholds = 1.0, dict.fromkeys(LANGUAGES, 0.5)
+        self.temperature = 1.0
+        self.thresholds: dict[str, float] = dict.fromkeys(LANGUAGES, 0.5)
         self.rate: float | None = None
 
     def read(self, texts: Sequence[str], contexts: Sequence[str | None]) -> dict[str, Tensor]:
