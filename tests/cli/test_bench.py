@@ -30,6 +30,7 @@ def test_an_endpoint_that_answers_one_word_to_everything_is_over_the_bounds(tmp_
     assert "over the bounds: answers 0% of the questions rightly" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_local_vision_language_folder_answers_and_scores(tmp_path, capsys):
     folder = tiny_chat.save(tmp_path / "vlm")
     call = ["bench", "judge", str(folder), "-o", str(folder), "--questions", "1", "--posters", "2"]

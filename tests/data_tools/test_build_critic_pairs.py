@@ -29,6 +29,7 @@ def rows_of(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_pairs_without_a_model_are_of_all_seven_errors_and_the_same_again(tmp_path):
     for name in ("a", "b"):
         done = build("--out", tmp_path / name, "--count", 35, "--size", "64x96")
@@ -57,6 +58,7 @@ def test_what_a_critic_answers_is_rejected_where_it_is_false(tmp_path):
         assert "SALE 50%" in row["why"]
 
 
+@pytest.mark.slow
 def test_true_answers_and_long_ones_and_none_are_dropped_by_name(tmp_path):
     with servers() as start:
         server = start(says("A lovely poster with a strong title and good colours, calm, all as it was asked for."))
@@ -73,6 +75,7 @@ def test_true_answers_and_long_ones_and_none_are_dropped_by_name(tmp_path):
     assert "no answer" in {one["reason"] for one in dropped}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("call", "said"),
     [(["--weakened", "0.5"], "name it with --critic"), (["--critic", "nowhere/at all"], "cannot load this"),

@@ -89,6 +89,7 @@ def test_the_oracle_and_the_follower_are_measured_as_what_they_are(bench, tmp_pa
     assert json.loads((tmp_path / "judge.json").read_text()) == report
 
 
+@pytest.mark.slow
 def test_a_mixture_follows_as_often_as_it_was_made_to(tmp_path):
     bench = JudgeBench(questions=95, tracks=("captions",))
     found = bench.run(judge(Fixture(bench, 0.3)), tmp_path)["tracks"]["captions"]
@@ -98,6 +99,7 @@ def test_a_mixture_follows_as_often_as_it_was_made_to(tmp_path):
     assert found["drop"]["mean"] == pytest.approx(found["follow"]["mean"], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_rules_judge_is_moved_by_nothing(tmp_path):
     bench = JudgeBench(questions=38, tracks=("captions",))
     found = bench.run(judge(BriefReader()), tmp_path)["tracks"]["captions"]
@@ -145,6 +147,7 @@ def test_a_score_that_an_award_lifts_shifts_by_that_much(tmp_path):
     assert any("scores shift by 0.50" in line for line in judge_faults(report))
 
 
+@pytest.mark.slow
 def test_a_judge_that_dies_is_not_asked_on_and_the_same_call_goes_on_later(bench, tmp_path):
     class Dying(Fixture):
         def ask(self, *args, **named):

@@ -47,6 +47,7 @@ def test_the_ground_is_painted_in_the_named_colour(poster):
     assert border[0] < 90 and border[1] > 90 and border[2] > 90
 
 
+@pytest.mark.slow
 def test_the_record_makes_the_poster_again(poster, tmp_path):
     bottle().save(tmp_path / "bottle.png")
     with PosterMaker() as maker:

@@ -15,6 +15,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
 
+@pytest.mark.slow
 def test_there_are_more_than_three_hundred_inputs() -> None:
     assert sum(1 for kind, cases in KINDS.items() if kind != "large" for _ in cases()) >= 300
 

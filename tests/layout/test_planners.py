@@ -51,6 +51,7 @@ def _request(number):
                                   avoid=(Obstacle(subject, "subject"),), seed=number)  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_grammar_plans_100_requests_without_a_hard_fault():
     for number in range(100):
         request = _request(number)

@@ -107,6 +107,7 @@ def test_threads_share_one_model(model):
         assert list(pool.map(lambda n: model.ask("s", f"question {n}", [ONE]), range(4))) == alone
 
 
+@pytest.mark.slow
 def test_as_a_judge_an_untrained_model_gives_an_error_that_names_it(folder, monkeypatch):
     monkeypatch.setitem(LocalModel.__init__.__kwdefaults__, "max_new_tokens", 8)
     judge = open_critic(str(folder))

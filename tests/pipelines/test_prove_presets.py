@@ -25,6 +25,7 @@ def script():
     return module
 
 
+@pytest.mark.slow
 def test_the_script_runs_every_preset_of_both_families_on_tiny_models(script, capsys):
     code = script.main(["--toy"])
     lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| poster")]

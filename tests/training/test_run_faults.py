@@ -210,6 +210,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.slow
 def test_a_folder_is_one_runs_until_its_process_is_gone(tmp_path):
     folder = tmp_path / "run"
     owner = subprocess.Popen([sys.executable, "-c", OWNER, folder], stdout=subprocess.PIPE, text=True)

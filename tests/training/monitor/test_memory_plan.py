@@ -113,6 +113,7 @@ def fused(*given, **named):
     return Attention.apply(*(given[:3] if len(given) > 2 else (named["query"], named["key"], named["value"])))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "tokens"), [("FLUX.1-dev", 4096 + 512), ("Qwen-Image-Edit", 2 * 4096 + 512)])
 def test_the_table_counts_the_live_tensors_of_a_step(monkeypatch, model, tokens):
     full = full_size_step.FULL[model]

@@ -99,6 +99,7 @@ def test_a_run_that_has_not_ended_is_no_start(base, run_recipe, tmp_path, capsys
     assert "first: the run in this folder has not come to its end; start it again" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_dora_is_left_alone_in_the_run_folder_and_opens_in_stock_diffusers(base, run_recipe, tmp_path):
     settings = {"trainable": {"weights": "dora", "rank": 2, "targets": ["to_q"]}, "base": "bf16", "precision": "bf16"}
     run_recipe(RECIPE, write_stage(tmp_path, "run", base, None, max_steps=1, sample_every=1, **settings))
@@ -127,6 +128,7 @@ def test_another_set_than_the_one_drawn_is_refused(base, run_recipe, tmp_path, c
     assert ended.value.code == 2 and "holds a set made with count=6, now 9" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_encoders_in_bfloat16_leave_what_trains_in_float32(base, run_recipe, tmp_path):
     run_recipe(RECIPE, write_stage(tmp_path, "run", base, None, max_steps=1, sample_every=1, base="bf16"))
     assert (tmp_path / "run" / "samples" / "0000001.png").is_file()  # parts of two dtypes draw together

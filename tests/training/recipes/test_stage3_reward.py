@@ -130,6 +130,7 @@ def test_postercraft_learns_from_rewards_too(flux, run_recipe, tmp_path):
     assert (tmp_path / "run" / "samples" / "0000002.png").is_file()
 
 
+@pytest.mark.slow
 def test_the_first_step_of_nft_comes_from_its_sampler(base, posters, run_recipe, tmp_path):
     run_recipe(RECIPE, stage(tmp_path, "run", base, posters, max_steps=1))
     row = log_of(tmp_path / "run")[0]
