@@ -42,7 +42,9 @@ from posterkit.metrics.color import palette, palette_distance
 from posterkit.metrics.text_regions import DetectedText
 from posterkit.pipelines.segmenters import Subject
 from posterkit.prompts import PosterBrief, quoted_texts
+from posterkit.schema import PosterRequest
 from posterkit.sizing import Size
+from posterkit.synthetic.scene_draft import draft
 from posterkit.tasks import BLANK, TASKS, place
 
 ROOT = Path(__file__).parents[2]
@@ -528,6 +530,10 @@ def content(folder: Path) -> dict[str, bytes]:
 @pytest.mark.slow
 def test_the_tool_makes_the_same_valid_set_with_one_worker_and_with_two(tmp_path):
     folder = posters(tmp_path / "posters")
+    for name, prompt in (("fox", "an orange fox on cream"), ("bottle", "a green bottle on a white ground")):
+        drawn = draft(PosterRequest(prompt, texts=[name.upper()], size=(256, 384), seed=1))  # with a clean outline
+        typeset(drawn, PosterBrief(texts=[name.upper()])).image.save(folder / f"{name}.png")
+        (folder / f"{name}.txt").write_text(f'A {name}. The title reads "{name.upper()}".')
     for name, workers in (("one", 1), ("two", 2)):
         made = run(folder, "--out", tmp_path / name, "--painter", "none", "--workers", workers, "--shard", 8)
         assert made.returncode == 1, made.stderr  # the torn file
