@@ -7,7 +7,7 @@ from PIL import Image
 from posterkit.layout import Box, Obstacle
 from posterkit.metrics.faces import find_faces
 from posterkit.metrics.poster_reader import open_poster_reader
-from posterkit.pipelines.segmenters import open_segmenter
+from posterkit.pipelines.segmenters import RuleSegmenter
 
 _READ_AT = 1280  # pixels; a longer side is reduced to it, smaller lettering than then reads is no obstacle
 _FACE = 0.18  # of a face's side, added all round it: hair and chin
@@ -38,8 +38,8 @@ def find_subject(image: Image.Image) -> list[Obstacle]:
 
     What leaves no band free for texts is none: they must lie on it, and saliency says where that does least harm.
     """
-    found = open_segmenter("rules")(image.convert("RGB"), ())
-    boxes = [Box(*thing.box) for thing in found[:1] if thing.share >= _SUBJECT]
+    found = RuleSegmenter()(image.convert("RGB"), (), most=1)
+    boxes = [Box(*thing.box) for thing in found if thing.share >= _SUBJECT]
     return [Obstacle(box, "subject") for box in boxes if _leaves_room(box, *image.size)]
 
 

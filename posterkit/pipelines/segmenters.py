@@ -76,7 +76,8 @@ class RuleSegmenter:
 
     name = "rules"
 
-    def __call__(self, poster: Image.Image, texts: Sequence[Box]) -> tuple[Subject, ...]:
+    def __call__(self, poster: Image.Image, texts: Sequence[Box], most: int = MOST) -> tuple[Subject, ...]:
+        """As `Segmenter`; no more subjects than `most` are looked for."""
         small = _reduced(poster)
         lab = srgb_to_lab(np.asarray(small))
         seen = _saliency(small, poster.size, texts)
@@ -90,7 +91,9 @@ class RuleSegmenter:
                 if subject and float(steps[_rim(surely > 0.5)].mean()) > OUTLINE:
                     found.append(subject)
                     break
-        return tuple(found[:MOST])
+            if len(found) == most:
+                break
+        return tuple(found)
 
 
 def _reduced(poster: Image.Image) -> Image.Image:

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter
-from scipy.signal import fftconvolve
 
 from posterkit.metrics.appearance import ramp
 from posterkit.metrics.arrangement import (
@@ -222,6 +221,8 @@ def _correlation(a: Array, b: Array) -> float:
     energy = (pattern**2).sum()
     if energy < height * width:  # less than a Lab unit of contrast: it could be anywhere
         return 0.0
+    from scipy.signal import fftconvolve  # read late: it takes long, and few posters come here
+
     ones = np.ones((height, width))
     found = sum(fftconvolve(image[..., c], pattern[::-1, ::-1, c], mode="valid") for c in range(3))
     spread = sum(
