@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from PIL import Image
 
-from posterkit.layout.roles import check_roles, infer_roles
+from posterkit.layout.roles import roles_of
 from posterkit.layout.types import Box, Layout, Obstacle
 from posterkit.lettering import ALIGNS, ROLES, Align
 
@@ -124,12 +124,7 @@ class LayoutRequest:
         Raises:
             ValueError: there are no texts, one is blank, or a role is unknown.
         """
-        if not texts:
-            raise ValueError("the brief has no texts to place")
-        for number, text in enumerate(texts, 1):
-            if not text.strip():
-                raise ValueError(f"text {number} is empty")
-        assigned = infer_roles(texts) if roles is None else check_roles(roles, texts)
+        assigned = roles_of(texts, roles)
         elements = (ElementRequest(role, text) for role, text in zip(assigned, texts, strict=True))
         return cls(*size, (*elements, *things), **fields)
 

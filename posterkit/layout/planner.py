@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from posterkit.layout.archetypes import ARCHETYPES, Archetype, arrange
-from posterkit.layout.roles import check_roles, infer_roles
+from posterkit.layout.roles import roles_of
 from posterkit.layout.saliency import people, reduced, saliency
 from posterkit.layout.types import Box, Layout, Measured, Measurer, Obstacle, margin_of
 from posterkit.lettering import Align, Role
@@ -51,12 +51,7 @@ def plan(
         ValueError: there are no texts, one is blank, roles or archetype are unknown, or the texts fit in no archetype.
     """
     texts = list(brief.texts)
-    if not texts:
-        raise ValueError("the brief has no texts to place")
-    for number, text in enumerate(texts, 1):
-        if not text.strip():
-            raise ValueError(f"text {number} is empty")
-    assigned = infer_roles(texts) if roles is None else check_roles(roles, texts)
+    assigned = roles_of(texts, roles)
     measure = measurer or estimate
     kinds = _kinds(archetype)
     seen, light = saliency(image), _luminance(image)

@@ -58,6 +58,20 @@ _ASIDE = re.compile(
 _LONG = 70  # characters; a longer text is read, not seen
 
 
+def roles_of(texts: Sequence[str], roles: Sequence[str] | None = None) -> tuple[Role, ...]:
+    """One role per text: those given, or inferred where there are none.
+
+    Raises:
+        ValueError: there are no texts, one is blank, or as `check_roles`.
+    """
+    if not texts:
+        raise ValueError("the brief has no texts to place")
+    for number, text in enumerate(texts, 1):
+        if not text.strip():
+            raise ValueError(f"text {number} is empty")
+    return infer_roles(texts) if roles is None else check_roles(roles, texts)
+
+
 def infer_roles(texts: Sequence[str]) -> tuple[Role, ...]:
     """One role per text.
 
