@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForImageTextToText
 
 from posterkit.pipelines.processor import load_processor
-from posterkit.rewards.models.reward_model import folder_of, put_lora
+from posterkit.rewards.models.reward_model import folder_of, last_states, put_lora
 from posterkit.sizing import fit_area
 
 # the form of Qwen2.5-VL's own template, for folders that have none
@@ -138,15 +138,8 @@ class TrainedCritic:
 
 
 def _log_probs(backbone: Any, batch: dict[str, Tensor], padding: int) -> Tensor:
-    ids, known = batch["ids"], batch["ids"] >= 0
-    states = backbone.model(
-        input_ids=ids.masked_fill(~known, padding),
-        attention_mask=known.long(),
-        pixel_values=batch["patches"].to(backbone.dtype),
-        image_grid_thw=batch["grid"],
-        mm_token_type_ids=(ids == backbone.config.image_token_id).int(),
-        use_cache=False,
-    )[0]
+    ids = batch["ids"]
+    states = last_states(backbone, batch, padding)
     said = batch["answer"][:, 1:]  # a state predicts the token behind it
     logits = backbone.lm_head(states[:, :-1][said])  # of the answers alone: a vocabulary is large
     with torch.autocast(ids.device.type, enabled=False):

@@ -147,14 +147,7 @@ class RewardModel:
         backbone: Any = self.module["backbone"]
         ids, known = batch["ids"], batch["ids"] >= 0
         padding = self.processor.tokenizer.pad_token_id or 0
-        states = backbone.model(
-            input_ids=ids.masked_fill(~known, padding),
-            attention_mask=known.long(),
-            pixel_values=batch["patches"].to(backbone.dtype),
-            image_grid_thw=batch["grid"],
-            mm_token_type_ids=(ids == backbone.config.image_token_id).int(),
-            use_cache=False,
-        )[0]
+        states = last_states(backbone, batch, padding)
         places = torch.arange(ids.shape[1], device=ids.device)
         begins = ((ids == backbone.config.vision_start_token_id) * places).amax(1, keepdim=True)  # of the poster
         pooled = (known & (places >= begins)).float()
@@ -258,3 +251,20 @@ def folder_of(source: str) -> Path:
     if is_hub_id(source):
         return Path(snapshot_download(source, allow_patterns=_FILES))
     return Path(resolve_folder(source))
+
+
+def last_states(backbone: Any, batch: dict[str, Tensor], padding: int) -> Tensor:
+    """The last layer's states `(B, L, width)` of a Qwen2.5-VL for a batch as `collate` makes it.
+
+    Args:
+        padding: the id that stands in where a row has ended.
+    """
+    ids, known = batch["ids"], batch["ids"] >= 0
+    return backbone.model(
+        input_ids=ids.masked_fill(~known, padding),
+        attention_mask=known.long(),
+        pixel_values=batch["patches"].to(backbone.dtype),
+        image_grid_thw=batch["grid"],
+        mm_token_type_ids=(ids == backbone.config.image_token_id).int(),
+        use_cache=False,
+    )[0]
