@@ -8,7 +8,7 @@ for batch in run.steps(model, batches):
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +132,7 @@ def encode_posters(
     if regions:
         _leave_out_bad_regions(dataset, plans, lost)
     _check_any(run, dataset, len(plans), lost)
+    _check_tasks_left(dataset, plans, lost)
     if run.config.dry_run:
         plans = _few(run, dataset, plans, sides)
     encoder = SetEncoder(model, dataset, plans, lost, folder, config.keep)
@@ -139,6 +140,8 @@ def encode_posters(
         numbers = encoder.fill(option=f"{name}.keep=ids", part=part, say=run.print)
     run.accelerator.wait_for_everyone()
     _check_any(run, dataset, len(numbers), lost)
+    if not run.config.dry_run:
+        _check_tasks_left(dataset, numbers, lost)
     if config.keep == "ids":
         for reader in model.readers:
             reader.to(run.device)
@@ -243,6 +246,20 @@ def _check_any(run: RunView, dataset: PosterDataset, count: int, lost: Lost) -> 
         f"{dataset.index}:{first.line}: {first.id}: {reason} ({first.found}), and so on: none of {len(dataset)} rows "
         f"is left to train on; {run.folder / FILE} names all"
     )
+
+
+def _check_tasks_left(dataset: PosterDataset, numbers: Iterable[int], lost: Lost) -> None:
+    """Raise ValueError where every row of a task was left out: a run would learn fewer tasks than it was given."""
+    left = {str(dataset.rows[number]["task"]) for number in numbers}
+    for task in dict.fromkeys(str(row.get("task")) for row in dataset.rows):
+        if task in left:
+            continue
+        of_task = {line for line, row in zip(dataset.lines, dataset.rows, strict=True) if row.get("task") == task}
+        reason, first = next((reason, one) for reason, rows in lost.items() for one in rows if one.line in of_task)
+        raise ValueError(
+            f"{dataset.index}:{first.line}: {first.id}: {reason} ({first.found}), and so on: none of {len(of_task)} "
+            f"rows of {task} is left to train on; mend them, or leave the task out by data.tasks"
+        )
 
 
 def _tell_report(run: RunView, report: dict[str, Any]) -> None:

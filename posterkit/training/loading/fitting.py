@@ -8,13 +8,14 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from posterkit.datasets.file_index import FileIndex
 from posterkit.datasets.sample_files import Row
 from posterkit.messages import error_line
 from posterkit.schema import Box, PosterSample
 from posterkit.sizing import Size, buckets, nearest_bucket
+from posterkit.tasks import BLANK, SLIVER
 from posterkit.training.loading.data_report import Lost, leave_out
 
 SAME_AREA = 0.1  # a poster on the grid whose area differs by less stays as it is
@@ -22,6 +23,7 @@ ENLARGED = 1.5  # posters that would be enlarged more are blurred, and left out
 LONGEST = 3.0  # of the longer side to the shorter one
 CANNOT_READ = "cannot be read"
 _GRID = 16
+_REACH = 4  # pixels that scaling mixes at an edge; so far around what is made nothing counts as kept
 
 
 class Plan(NamedTuple):
@@ -78,23 +80,62 @@ def target_size(original: Size, area: int) -> Size:
 def fit_sample(sample: PosterSample, size: Size) -> PosterSample:
     """A poster at a size: scaled until it covers it, cropped evenly; its boxes are moved along.
 
-    References stay: they lie on no target of these tasks. Regions that are cut off altogether and boxes of texts are
-    dropped.
+    Where a task keeps pixels, mask and reference 0 lie on the target and go with it. Other references stay. Boxes that
+    are cut off altogether are dropped.
+
+    Raises:
+        ValueError: nothing is left to be made, or to be kept.
     """
     height, width = sample.target.shape[:2]
-    if (width, height) == size:
+    original = Size(width, height)
+    if original == size:
         return sample
-    scale, (left, top) = _cover(Size(width, height), size)
-    picture = Image.fromarray(sample.target)
+
+    def moved(box: Box | None) -> Box | None:
+        return box and move_box(box, original, size)
+
+    regions = [replace(region, box=box) for region in sample.regions if (box := moved(region.box))]
+    texts = [replace(text, box=moved(text.box), lines=()) for text in sample.texts]
+    target = np.asarray(_covering(Image.fromarray(sample.target), size, Image.Resampling.LANCZOS))
+    fitted = replace(sample, target=target, regions=regions, texts=texts, subject=None)
+    return _fit_kept(fitted, sample.target, size) if sample.placed or sample.mask is not None else fitted
+
+
+def _fit_kept(sample: PosterSample, original: np.ndarray, size: Size) -> PosterSample:
+    """Mask, place and reference 0 of a sample whose target has been brought to a size.
+
+    Kept pixels are the reference's own, scaled on the original's canvas, so that target and reference stay alike;
+    those that scaling mixes with what is made are made too.
+    """
+    height, width = original.shape[:2]
+    x0, y0, x1, y1 = sample.placed or (0, 0, width, height)
+    made = sample.mask
+    if made is None:
+        made = np.full((height, width), 255, np.uint8)
+        made[y0:y1, x0:x1] = 0
+    hole = _covering(Image.fromarray(made).point([0] * 128 + [255] * 128), size, Image.Resampling.BOX)
+    hole = hole.point([0] + [255] * 255).filter(ImageFilter.MaxFilter(2 * _REACH + 1))
+    mask = np.asarray(hole)
+    if mask.all() or not mask.any():
+        raise ValueError(f"{sample.id}: nothing of it is {'kept' if mask.all() else 'to be made'} at {size}")
+    canvas = Image.fromarray(original)
+    reference = Image.fromarray(sample.references[0])
+    canvas.paste(reference.resize((x1 - x0, y1 - y0), Image.Resampling.LANCZOS), (x0, y0))
+    scaled = _covering(canvas, size, Image.Resampling.LANCZOS)
+    scaled.paste(BLANK, (0, 0), hole)
+    placed: Box = (0, 0, *size)
+    if sample.task == "extending":
+        rows, columns = np.flatnonzero(~mask.all(1)), np.flatnonzero(~mask.all(0))
+        placed = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    references = [np.asarray(scaled.crop(placed)), *sample.references[1:]]
+    return replace(sample, references=references, mask=mask, placed=placed)
+
+
+def _covering(picture: Image.Image, size: Size, resample: Image.Resampling) -> Image.Image:
+    """A picture at a size: scaled until it covers it, cropped evenly."""
+    scale, (left, top) = _cover(Size(*picture.size), size)
     box = (left / scale, top / scale, (left + size.width) / scale, (top + size.height) / scale)
-    target = np.asarray(picture.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=3.0))
-    regions = [
-        replace(region, box=moved)
-        for region in sample.regions
-        if (moved := move_box(region.box, Size(width, height), size))
-    ]
-    texts = [replace(text, box=None, lines=()) for text in sample.texts]
-    return replace(sample, target=target, regions=regions, texts=texts, subject=None, placed=None)
+    return picture.resize(size, resample, box=box, reducing_gap=3.0)
 
 
 def move_box(box: Box, original: Size, size: Size) -> Box | None:
@@ -113,8 +154,6 @@ def _cover(original: Size, size: Size) -> tuple[float, tuple[float, float]]:
 
 def _unfit(row: Row, original: Size, size: Size) -> str | None:
     """Why a poster cannot be brought to a size, if it cannot."""
-    if row.get("placed") or row.get("mask"):
-        return f"keeps pixels and is not of about {size.area} pixels on the grid of {_GRID}"
     if not 1 / LONGEST <= original.aspect <= LONGEST:
         return f"longer than {LONGEST:g} to 1"
     scale, (left, top) = _cover(original, size)
@@ -125,4 +164,8 @@ def _unfit(row: Row, original: Size, size: Size) -> str | None:
         across, down = min(x0, original.width - x1) * scale - left, min(y0, original.height - y1) * scale - top
         if min(across, down) < -1:  # a pixel of rounding
             return "a text would be cut off"
+    if row.get("task") == "extending" and row.get("placed"):
+        x0, y0, x1, y1 = move_box(tuple(row["placed"]), original, size) or (0, 0, 0, 0)
+        if not 0 < (x1 - x0) * (y1 - y0) < (1 - SLIVER) * size.area:
+            return "would leave next to nothing to extend"
     return None

@@ -89,8 +89,7 @@ class SampleSheet:
         for number in range(min(_COUNT, len(self.posters))):
             sample = self.posters[number]
             height, width = sample.target.shape[:2]
-            keeps = sample.placed or sample.mask is not None
-            found.append(sample if keeps else fit_sample(sample, target_size(Size(width, height), area)))
+            found.append(fit_sample(sample, target_size(Size(width, height), area)))
         return found
 
     @cached_property

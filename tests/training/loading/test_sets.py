@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,9 @@ from small_stages import SIZE, save_tiny_flux, write_posters
 
 from posterkit.datasets import DrawnText, PosterDataset, PosterSample, Region, write_sample
 from posterkit.datasets.file_index import FileIndex
+from posterkit.metrics.expected_texts import request_from_sample
 from posterkit.pipelines.latents import pack
+from posterkit.rewards.parts.preservation import canvas_of
 from posterkit.sizing import Size
 from posterkit.training.adapters.autoencoder import Autoencoder
 from posterkit.training.adapters.qwen import QwenAdapter
@@ -306,18 +309,64 @@ def test_a_family_is_told_which_tasks_it_does_not_learn(base, run, tmp_path):
         encoded_batches(found, open_start(str(base), "postercraft"), run, SetConfig())
 
 
-def test_a_poster_whose_pixels_are_kept_is_not_scaled(run, tmp_path, capsys):
-    mask = np.full((60, 70), 255, np.uint8)
-    sample = PosterSample("off", "filling", checked(70, 60), [checked(70, 60)], mask, instruction="fill")
-    write_posters(tmp_path / "set", 2, ("filling",))
-    write(tmp_path / "set", sample)
+def kept_sample(task: str, width: int, height: int, box: tuple[int, int, int, int]) -> PosterSample:
+    """A sample of noise: for extending the box is kept, for filling it is to be made."""
+    target = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    extends, (x0, y0, x1, y1) = task == "extending", box
+    mask = np.full((height, width), 255 if extends else 0, np.uint8)
+    mask[y0:y1, x0:x1] = 0 if extends else 255
+    reference = target[y0:y1, x0:x1] if extends else np.where(mask[..., None] > 0, 128, target).astype(np.uint8)
+    placed = box if extends else (0, 0, width, height)
+    return PosterSample(task, task, target, [reference], mask, instruction="go on", placed=placed)
+
+
+@pytest.mark.parametrize("task", ["extending", "filling"])
+@pytest.mark.parametrize("box", [(32, 64, 96, 160), (0, 0, 100, 97), (61, 31, 128, 192)])
+def test_kept_pixels_stay_those_of_the_target_when_a_poster_is_brought_to_another_area(task, box):
+    size = Size(64, 96)
+    fitted = fit_sample(kept_sample(task, 128, 192, box), size)
+    assert fitted.target.shape == (96, 64, 3) and fitted.mask.shape == (96, 64)
+    canvas, made = canvas_of(request_from_sample(fitted))  # as the reward and the model see it
+    assert np.array_equal(canvas[~made], fitted.target[~made]) and 0.1 < made.mean() < 0.9
+    x0, y0, x1, y1 = (side // 2 for side in box)
+    inside = np.zeros((96, 64), bool)
+    inside[y0:y1, x0:x1] = True
+    # what is kept was kept before, but for the pixels that scaling mixes at an edge
+    assert not (~made & ~(inside if task == "extending" else ~inside)).any()
+    assert abs(made.mean() - (1 - inside.mean() if task == "extending" else inside.mean())) < 0.21
+
+
+def test_a_reference_says_nothing_of_what_is_to_be_made_after_scaling():
+    sample = kept_sample("filling", 128, 192, (32, 64, 96, 160))
+    other = replace(sample, target=np.where(sample.mask[..., None] > 0, 255 - sample.target, sample.target))
+    one, two = (fit_sample(each, Size(64, 96)) for each in (sample, other))
+    assert np.array_equal(one.references[0], two.references[0])
+
+
+def test_a_text_on_kept_pixels_is_still_one_that_the_model_can_read_after_scaling():
+    sample = kept_sample("extending", 128, 192, (32, 64, 96, 160))
+    sample.texts = [DrawnText("KEPT", (48, 96, 80, 120)), DrawnText("MADE", (0, 0, 40, 20))]
+    assert request_from_sample(fit_sample(sample, Size(64, 96))).texts == ("KEPT",)
+
+
+@pytest.mark.parametrize("task", ["extending", "filling"])
+def test_a_sample_that_keeps_pixels_trains_at_another_area(run, tmp_path, task):
+    write(tmp_path / "set", kept_sample(task, 128, 192, (32, 64, 96, 160)))
     found = open_set(SetConfig(path=str(tmp_path / "set")), run, Posters(SetConfig()))
-    encoded_batches(found, qwen(), run, SetConfig())
-    assert "1 keeps pixels and is not of about" in capsys.readouterr().out
+    batch = next(iter(encoded_batches(found, qwen(), run, SetConfig(area=64 * 96))))
+    assert batch["latents0"].shape[-2:] == (12, 8) and 0.2 < float(batch["made"].mean()) < 0.9
+
+
+def test_a_task_of_which_no_row_is_left_ends_the_run(run, tmp_path):
+    write_posters(tmp_path / "set", 2, ("filling",))
+    write(tmp_path / "set", kept_sample("extending", 64, 608, (0, 0, 64, 160)))  # longer than three to one
+    found = open_set(SetConfig(path=str(tmp_path / "set")), run, Posters(SetConfig()))
+    with pytest.raises(ValueError, match=r":3: extending: longer than 3 to 1 .*none of 1 rows of extending is left"):
+        encoded_batches(found, qwen(), run, SetConfig())
 
 
 def test_a_poster_that_the_encoders_refuse_costs_itself_alone(run, tmp_path, capsys):
-    write_posters(tmp_path / "set", 3, ("filling",))
+    write_posters(tmp_path / "set", 4, ("filling", "id_driven"))
     write(tmp_path / "set", PosterSample("bare", "id_driven", checked(*SIZE), instruction="show her"))
     found = open_set(SetConfig(path=str(tmp_path / "set")), run, Posters(SetConfig()))
     batches = encoded_batches(found, qwen(), run, SetConfig())
