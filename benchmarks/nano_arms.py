@@ -99,9 +99,8 @@ def _after(former: str, recipe: str, measure: Measure, *changes: str) -> Arm:
 
 
 def _rewarded(former: str, objective: str, *changes: str) -> Arm:
-    """Stage 3, as many posters for every objective; NFT's rate of 1e-3 would undo what the other two start with."""
-    rate = () if objective == "nft" else ("learning_rate=3e-4",)
-    return _after(former, "stage3_reward", measure_rewarded, f"objective={objective}", *rate, *changes)
+    """Stage 3, as many posters for every objective, each at its own rate."""
+    return _after(former, "stage3_reward", measure_rewarded, f"objective={objective}", *changes)
 
 
 def _judging(*changes: str) -> Arm:

@@ -33,7 +33,7 @@ from posterkit.pipelines.presets import DTYPES, hardware
 from posterkit.pipelines.registry import TEXT, ModelFamily, family_for, family_of, resolve
 from posterkit.training.adapters import KEEPS
 from posterkit.training.loading.encoding import CANNOT, SetEncoder, check_tasks
-from posterkit.training.loading.fitting import CANNOT_READ, plan_sizes
+from posterkit.training.loading.fitting import CANNOT_READ, check_area, plan_sizes
 
 
 def open_adapter(source: str, family: ModelFamily, dtype: torch.dtype):
@@ -60,9 +60,9 @@ def main(given: argparse.Namespace) -> int:
     for module in (adapter.vae.module, *adapter.readers):
         module.to(hardware(given.device).device)
 
-    plans, lost = plan_sizes(
-        FileIndex(given.out / "known", found, given.part[0], print), given.area or adapter.defaults["native_area"]
-    )
+    native = adapter.defaults["native_area"]
+    area = check_area(given.area or native, native, "--area")
+    plans, lost = plan_sizes(FileIndex(given.out / "known", found, given.part[0], print), area)
     encoder = SetEncoder(adapter, found, plans, lost, given.out, given.keep, given.shard)
     cache = encoder.cache
     for folder in cache.drop_stale("family", "text") if given.drop_stale else ():

@@ -58,6 +58,8 @@ class RewardModelConfig(RunConfig):
         super().check()
         if self.init_from is None:
             raise ValueError("init_from is null; a reward model starts from a vision-language model")
+        if self.area < 56 * 56:
+            raise ValueError(f"area is {self.area} pixels, width times height; at least 56x56 = {56 * 56}")
         if self.base == "bf16" and self.trainable.weights == "full":
             raise ValueError("base is bf16, which is frozen; it takes trainable.weights=lora or dora, not full")
 

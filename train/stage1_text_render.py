@@ -51,9 +51,10 @@ def main() -> None:
     for batch in run.steps(model, batches, strategy, sheet):
         size = len(batch.ids)
         drop = torch.rand(size, generator=run.generator) < config.drop_prompt
-        t = sample_time(size, run.generator, config.time, config.time_shift).to(run.device)
         with run.autocast():
             x0, condition = model.encode(batch, drop.to(run.device))
+            shift = model.time_shift(x0, config.time_shift)
+            t = sample_time(size, run.generator, config.time, shift).to(run.device)
             noise = run.noise_like(x0)
             v = strategy.velocity(add_noise(x0, noise, t), t, condition, torch.full_like(t, config.guidance))
         run.backward(flow_matching_loss(v, noise - x0))

@@ -105,9 +105,10 @@ def main() -> None:
     for batch in run.steps(model, batches, strategy, sheet):
         size, expert = len(batch.ids), expert_for(batch.tasks)
         drop = torch.rand(size, generator=run.generator) < config.drop_prompt
-        t = sample_time(size, run.generator, config.time, config.time_shift).to(run.device)
         with run.autocast():
             x0, condition = model.encode(batch, drop.to(run.device))
+            shift = model.time_shift(x0, config.time_shift)
+            t = sample_time(size, run.generator, config.time, shift).to(run.device)
             noise = run.noise_like(x0)
             x = add_noise(x0, noise, t)
             v = strategy.velocity(x, t, condition)
@@ -161,9 +162,10 @@ def train_expert(config: ExpertConfig) -> None:
 
     for batch in run.steps(model, batches, strategy, SampleSheet(model, run, posters)):
         drop = torch.rand(len(batch.ids), generator=run.generator) < config.drop_prompt
-        t = sample_time(len(batch.ids), run.generator, config.time, config.time_shift).to(run.device)
         with run.autocast():
             x0, condition = model.encode(batch, drop.to(run.device))
+            shift = model.time_shift(x0, config.time_shift)
+            t = sample_time(len(x0), run.generator, config.time, shift).to(run.device)
             noise = run.noise_like(x0)
             v = strategy.velocity(add_noise(x0, noise, t), t, condition)
         run.backward(flow_matching_loss(v, noise - x0))

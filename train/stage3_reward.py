@@ -27,7 +27,7 @@ from torch import Generator, Tensor
 from posterkit.pipelines.registry import family_named
 from posterkit.rewards.service.pool import RewardPool
 from posterkit.training import losses, rl
-from posterkit.training.config import parse_config
+from posterkit.training.config import NotNegative, parse_config
 from posterkit.training.errors import setting_up
 from posterkit.training.loading.batches import Batch, encoded_batches
 from posterkit.training.loading.paired import open_pairs, pair_batches
@@ -47,6 +47,7 @@ class RewardConfig(StageConfig):
         family: of the checkpoint in `init_from`.
         reward: what scores posters.
         rollouts: how posters are drawn. `accumulation` follows from it, but with pairs from disk.
+        learning_rate: 0 takes that of the objective.
     """
 
     objective: Literal["nft", "dpo", "grpo"] = "nft"
@@ -57,9 +58,11 @@ class RewardConfig(StageConfig):
     dpo: rl.DPOConfig = field(default_factory=rl.DPOConfig)
     grpo: rl.GRPOConfig = field(default_factory=rl.GRPOConfig)
     trainable: Trainable = field(default_factory=lambda: Trainable("lora", rank=32, alpha=64))
+    learning_rate: NotNegative = 0.0
 
     def check(self) -> None:
         super().check()
+        self.learning_rate = self.learning_rate or getattr(self, self.objective).learning_rate
         if self.trainable.weights == "full":
             raise ValueError("trainable.weights is full; the reference is the model without its lora or dora")
         if self.strategy == "lopt":
@@ -132,7 +135,8 @@ def nft(config: RewardConfig, run: Run, policy: rl.Policy, batch: rl.ScoredBatch
 
 def dpo(config: RewardConfig, run: Run, policy: rl.Policy, batch: rl.PolicyBatch) -> Loss:
     x0, condition, pairs = batch.x0, batch.condition, len(batch.x0) // 2
-    t = losses.sample_time(pairs, run.generator, config.time, config.time_shift).to(x0).repeat(2)
+    shift = policy.model.time_shift(x0, config.time_shift)
+    t = losses.sample_time(pairs, run.generator, config.time, shift).to(x0).repeat(2)
     noise = run.noise_like(x0[:pairs]).repeat(2, 1, 1)  # both sides of a pair share time and noise
     x = losses.add_noise(x0, noise, t)
     v, v_ref = policy.velocity(x, t, condition), policy.reference_velocity(x, t, condition)

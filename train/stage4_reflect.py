@@ -78,9 +78,10 @@ def main() -> None:
             (torch.rand(size, generator=run.generator) < share).to(run.device)
             for share in (config.drop_prompt, config.drop_feedback)
         )
-        t = sample_time(size, run.generator, config.time, config.time_shift).to(run.device)
         with run.autocast():
             x0, condition = model.encode(batch, drop, drop_feedback)
+            shift = model.time_shift(x0, config.time_shift)
+            t = sample_time(size, run.generator, config.time, shift).to(run.device)
             noise = run.noise_like(x0)
             v = strategy.velocity(add_noise(x0, noise, t), t, condition, torch.full_like(t, config.guidance))
         run.backward(flow_matching_loss(v, noise - x0))

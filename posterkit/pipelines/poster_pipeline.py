@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -162,17 +163,32 @@ def set_timesteps(
     Returns:
         `(steps,)` in [0, 1000]. `scheduler.sigmas` then holds the times in [0, 1], and a last 0.
     """
+    spaced: Any = np.linspace(1.0, 1 / steps, steps) if sigmas is None else list(sigmas)
+    if scheduler.config.get("use_flow_sigmas", False):
+        spaced = None
+    timesteps: Any
+    timesteps, _ = retrieve_timesteps(scheduler, steps, device, sigmas=spaced, mu=_dynamic_shift(scheduler, tokens))
+    return timesteps
+
+
+def shift_for(scheduler: Any, tokens: int) -> float:
+    """s of s t / (1 + (s - 1) t), by which a scheduler moves the times of a poster of so many patch tokens.
+
+    A stretch at the end (`shift_terminal`) belongs to the steps of sampling and does not count.
+    """
     config = scheduler.config
-    shift = calculate_shift(
+    if not config.get("use_dynamic_shifting", False):
+        return float(config.get("shift", 1.0))
+    mu = _dynamic_shift(scheduler, tokens)
+    return mu if config.get("time_shift_type", "exponential") == "linear" else math.exp(mu)
+
+
+def _dynamic_shift(scheduler: Any, tokens: int) -> float:
+    config = scheduler.config
+    return calculate_shift(
         tokens,
         config.get("base_image_seq_len", 256),
         config.get("max_image_seq_len", 4096),
         config.get("base_shift", 0.5),
         config.get("max_shift", 1.15),
     )
-    spaced: Any = np.linspace(1.0, 1 / steps, steps) if sigmas is None else list(sigmas)
-    if config.get("use_flow_sigmas", False):
-        spaced = None
-    timesteps: Any
-    timesteps, _ = retrieve_timesteps(scheduler, steps, device, sigmas=spaced, mu=shift)
-    return timesteps

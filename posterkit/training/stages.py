@@ -40,7 +40,8 @@ class StageConfig(StrategyConfig):
         attention: native = PyTorch's; xformers, flash (flash-attn) = where a real call of it works on the card, else
             PyTorch's, which is said. PosterOmni's padding masks are left to PyTorch. Not yet run on a GPU.
         drop_prompt: share of samples whose words are dropped, for classifier-free guidance.
-        time: density of timesteps; `time_shift` moves it towards noise.
+        time: density of timesteps; `time_shift` moves it towards noise, and null as far as the checkpoint's scheduler
+            moves the times of sampling at the batch's size: the more tokens, the farther.
         sample_steps: sampling steps of the pictures on the way; null takes the checkpoint's own.
         sample_guidance: the scale given to a guidance-distilled transformer for them; null takes the checkpoint's own.
     """
@@ -51,7 +52,7 @@ class StageConfig(StrategyConfig):
     data: SetConfig = field(default_factory=SetConfig)
     drop_prompt: Share = 0.0
     time: Literal["uniform", "logit_normal"] = "uniform"
-    time_shift: Positive = 1.0
+    time_shift: Positive | None = 1.0
     sample_steps: int | None = None
     sample_guidance: float | None = None
 

@@ -73,6 +73,12 @@ def recipe(name: str):
 
 
 @pytest.fixture
+def open_recipe():
+    """`open_recipe("stage0_pretrain")` is the recipe's module."""
+    return recipe
+
+
+@pytest.fixture
 def run_recipe(monkeypatch):
     """`run_recipe("stage0_pretrain", config, "key=value")` runs a recipe's main in this process."""
 

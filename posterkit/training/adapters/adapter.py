@@ -19,6 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from posterkit.datasets.sample_files import Row
+from posterkit.pipelines.poster_pipeline import shift_for
 from posterkit.pipelines.registry import ModelFamily
 from posterkit.schema import PosterSample
 from posterkit.training.adapters.autoencoder import Autoencoder, AutoencoderKind, hash_weights
@@ -142,6 +143,14 @@ class Adapter(ABC, Generic[ConditioningT]):
             digest.update(f"{type(module).__name__} {module.dtype}".encode())
             hash_weights(digest, module)
         return digest.hexdigest()[:16]
+
+    def time_shift(self, x0: Tensor, asked: float | None) -> float:
+        """How far times are moved towards noise: as asked, or for None as the scheduler moves them at this size.
+
+        Args:
+            x0: tokens of posters of one size, `(B, S, C)`.
+        """
+        return shift_for(self.parts["scheduler"], x0.shape[1]) if asked is None else asked
 
     @abstractmethod
     def bucket(self, row: Encoded) -> tuple[Any, ...]:

@@ -33,7 +33,7 @@ from posterkit.training.loading.data_report import (
     report_of,
 )
 from posterkit.training.loading.encoding import SetEncoder, check_tasks, encoders_on
-from posterkit.training.loading.fitting import Plan, move_box, plan_sizes
+from posterkit.training.loading.fitting import Plan, check_area, move_box, plan_sizes
 from posterkit.training.loading.prefetch import PrefetchLoader
 from posterkit.training.loading.regions import region_shares
 from posterkit.training.loading.sets import PosterSet, SetConfig
@@ -128,7 +128,8 @@ def encode_posters(
         memo.learn(range(part[0], len(dataset), part[1]))
         run.accelerator.wait_for_everyone()
         memo.load()
-    plans, lost = plan_sizes(memo, config.area or model.defaults["native_area"])
+    native = model.defaults["native_area"]
+    plans, lost = plan_sizes(memo, check_area(config.area or native, native, f"{name}.area"))
     if regions:
         _leave_out_bad_regions(dataset, plans, lost)
     _check_any(run, dataset, len(plans), lost)

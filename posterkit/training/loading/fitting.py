@@ -20,6 +20,7 @@ from posterkit.training.loading.data_report import Lost, leave_out
 
 SAME_AREA = 0.1  # a poster on the grid whose area differs by less stays as it is
 ENLARGED = 1.5  # posters that would be enlarged more are blurred, and left out
+OTHER_AREA = 64  # times a checkpoint's own area; it has learnt nothing of larger or smaller posters
 LONGEST = 3.0  # of the longer side to the shorter one
 CANNOT_READ = "cannot be read"
 _GRID = 16
@@ -38,6 +39,21 @@ class Plan(NamedTuple):
     name: str
     size: Size
     original: Size
+
+
+def check_area(area: int, native: int, key: str = "data.area") -> int:
+    """The area, if it can be one; ValueError where it is more likely the side of a square.
+
+    Args:
+        native: the checkpoint's own.
+        key: of the area in messages.
+    """
+    if not 1 / OTHER_AREA <= area / native <= OTHER_AREA:
+        meant = f"; {area}x{area} is {key}={area * area}" if area < native else ""
+        raise ValueError(
+            f"{key} is {area} pixels, width times height, and the checkpoint's own {native}: too far apart{meant}"
+        )
+    return area
 
 
 def plan_sizes(memo: FileIndex, area: int) -> tuple[dict[int, Plan], Lost]:

@@ -97,6 +97,7 @@ def step_kl(mean: Tensor, reference: Tensor, std: Tensor) -> Tensor:
         std: of both, `(B, 1, 1)`, positive.
 
     Returns:
-        Scalar, mean over batch and elements. Flow-GRPO's code leaves |dt| out of std^2; this is the divergence itself.
+        Scalar, mean over batch and elements. Flow-GRPO's code leaves |dt| out of std^2; this is the divergence itself,
+        1 / |dt| times as large.
     """
     return ((mean - reference.detach()).square() / (2 * std.square())).mean()

@@ -19,12 +19,14 @@ class NFTConfig:
         clip: c, advantages are clipped to [-c, c].
         kl: weight of the distance from the reference.
         mode: how advantages become optimality, see `optimality`.
+        learning_rate: where the config has none for all objectives.
     """
 
     beta: Positive = 1.0
     clip: Positive = 5.0
     kl: NotNegative = 1e-4
     mode: Mode = "all"
+    learning_rate: Positive = 3e-4
 
 
 @dataclass
@@ -34,11 +36,13 @@ class DPOConfig:
         pairs: a set of preference pairs by data_tools/mine_preferences.py; null draws posters with the reference.
         beta: how far the policy may leave its reference, the smaller the farther; for errors that are means.
         gap: the rewards of a drawn pair differ by more than this.
+        learning_rate: where the config has none for all objectives.
     """
 
     pairs: str | None = None
     beta: Positive = 100.0
     gap: NotNegative = 0.025
+    learning_rate: Positive = 1e-4
 
 
 @dataclass
@@ -46,13 +50,16 @@ class GRPOConfig:
     """
     Attributes:
         clip: the likelihood ratio is clipped to 1 - clip and 1 + clip; likelihoods are means over elements.
-        kl: weight of the divergence from the reference's steps.
+        kl: weight of the divergence from the reference's steps. Flow-GRPO's code leaves the step's length |dt| out of
+            the divergence, so that its beta becomes beta |dt| here: about beta / `rollouts.steps`.
         level: of the noise of the sampler's random steps.
+        learning_rate: where the config has none for all objectives.
     """
 
     clip: Positive = 1e-4
     kl: NotNegative = 0.0
     level: Positive = 0.7
+    learning_rate: Positive = 1e-4
 
 
 @dataclass

@@ -357,6 +357,14 @@ def test_a_sample_that_keeps_pixels_trains_at_another_area(run, tmp_path, task):
     assert batch["latents0"].shape[-2:] == (12, 8) and 0.2 < float(batch["made"].mean()) < 0.9
 
 
+@pytest.mark.parametrize(("area", "meant"), [(64, "data.area=4096"), (640 * 10**4, "the checkpoint's own 6144")])
+def test_a_side_taken_for_an_area_is_told(base, run, tmp_path, area, meant):
+    write_posters(tmp_path / "set", 2)
+    found = open_set(SetConfig(path=str(tmp_path / "set")), run, Posters(SetConfig()))
+    with pytest.raises(ValueError, match=f"data.area is {area} pixels, width times height.*{meant}"):
+        encoded_batches(found, open_start(str(base), "postercraft"), run, SetConfig(area=area))
+
+
 def test_a_task_of_which_no_row_is_left_ends_the_run(run, tmp_path):
     write_posters(tmp_path / "set", 2, ("filling",))
     write(tmp_path / "set", kept_sample("extending", 64, 608, (0, 0, 64, 160)))  # longer than three to one

@@ -73,6 +73,14 @@ def test_without_noise_a_step_is_the_odes():
     assert torch.allclose(mean, x + v * torch.tensor([-0.1, -0.5]).view(2, 1, 1)) and not std.any()
 
 
+def test_flow_grpos_published_weight_is_beta_times_the_steps_length_here():
+    t, dt, v, other = torch.tensor([0.6]), torch.tensor([-0.2]), torch.randn(1, 2, 3), torch.randn(1, 2, 3)
+    x = torch.randn(1, 2, 3)
+    (mean, std), (reference, _) = sde_step(x, v, t, dt, 0.7), sde_step(x, other, t, dt, 0.7)
+    published = ((mean - reference).square() / (2 * 0.7**2 * 0.6 / 0.4)).mean()  # std^2 without |dt|
+    assert (0.2 * step_kl(mean, reference, std)).item() == pytest.approx(published.item(), rel=1e-5)
+
+
 def test_a_step_worked_out_by_hand():
     mean, std = sde_step(*torch.tensor([[[[2.0]]], [[[-1.0]]]]), torch.tensor([0.5]), torch.tensor([-0.1]), 0.8)
     # sigma^2 = 0.64 * 0.5 / 0.5; the drift is -1 + 0.64 / 1 * (2 - 0.5) = -0.04

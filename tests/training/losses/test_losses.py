@@ -8,6 +8,7 @@ import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
+from posterkit.pipelines.poster_pipeline import set_timesteps, shift_for
 from posterkit.tasks import TASKS
 from posterkit.training.losses import (
     add_noise,
@@ -148,6 +149,22 @@ def test_training_shifts_times_as_flux_samples_them():
     t = torch.linspace(0.05, 0.95, 7)
     for mu in (0.5, 1.15, 0.825):  # of 256 tokens, 4096 and the middle
         assert torch.allclose(shift_time(t, math.exp(mu)), scheduler.time_shift(mu, 1.0, t), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["exponential", "linear"])
+@pytest.mark.parametrize("tokens", [256, 1024, 4096])
+def test_the_shift_of_a_size_is_that_of_the_schedulers_own_sampling(kind, tokens):
+    scheduler = FlowMatchEulerDiscreteScheduler(
+        use_dynamic_shifting=True, base_shift=0.5, max_shift=0.9, time_shift_type=kind
+    )
+    set_timesteps(scheduler, 8, tokens, "cpu")
+    evenly = torch.linspace(1, 1 / 8, 8)
+    assert torch.allclose(shift_time(evenly, shift_for(scheduler, tokens)), scheduler.sigmas[:-1], atol=1e-5)
+
+
+def test_a_scheduler_that_does_not_look_at_sizes_has_one_shift():
+    assert shift_for(FlowMatchEulerDiscreteScheduler(shift=3.0), 256) == 3.0
+    assert shift_for(FlowMatchEulerDiscreteScheduler(), 4096) == 1.0
 
 
 def test_a_logit_normals_mean_and_spread_move_its_quartiles():

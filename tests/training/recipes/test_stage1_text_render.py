@@ -77,6 +77,14 @@ def test_a_stopped_run_that_draws_its_own_set_goes_on_bit_for_bit(base, run_reci
     ).read_text()
 
 
+def test_times_shift_with_the_posters_size_where_the_config_leaves_it_to_the_scheduler(base, run_recipe, tmp_path):
+    for run, setting in (("null", None), ("same", None), ("plain", 1.0)):
+        config = write_stage(tmp_path, run, base, None, max_steps=2, time_shift=setting)
+        run_recipe("stage1_text_render", config)
+    found = {run: [row["loss"] for row in log_of(tmp_path / run)] for run in ("null", "same", "plain")}
+    assert found["null"] == found["same"] != found["plain"]
+
+
 def test_the_next_stage_starts_from_the_averaged_weights(base, run_recipe, tmp_path):
     run_recipe(RECIPE, write_stage(tmp_path, "first", base, None, max_steps=2, ema_decay=0.9))
     run_recipe("stage2_region_sft", write_stage(

@@ -27,7 +27,7 @@ from posterkit.schema import DrawnText
 from posterkit.sizing import Size
 from posterkit.training.adapters.flux import FluxAdapter
 from posterkit.training.adapters.qwen import QwenAdapter
-from posterkit.training.config import RunConfig
+from posterkit.training.config import RunConfig, load_config
 from posterkit.training.lora import Trainable, add_adapter, add_ema_adapter, update_ema_adapter, using_adapter
 from posterkit.training.rl import RewardWatch, Rollout, best_and_worst, sample_ode, sample_sde
 from posterkit.training.rl.samplers import sampling_times
@@ -62,6 +62,15 @@ def started(noise: torch.Tensor, times: torch.Tensor, condition: Any = None) -> 
 
 def weights_of(run: Path) -> dict[str, torch.Tensor]:
     return load_file(run / "model" / "pytorch_lora_weights.safetensors")
+
+
+@pytest.mark.parametrize(("objective", "rate"), [("nft", 3e-4), ("dpo", 2e-5), ("grpo", 1e-4)])
+def test_each_objective_has_a_rate_of_its_own_and_one_for_all_goes_before(open_recipe, tmp_path, objective, rate):
+    options = {"objective": objective, "family": "postercraft", "dpo": {"learning_rate": 2e-5}}
+    path = stage(tmp_path, "run", tmp_path, tmp_path, **options)
+    kind = open_recipe(RECIPE).RewardConfig
+    assert load_config(kind, path).learning_rate == 1e-3  # write_stage's, for all
+    assert load_config(kind, path, ["learning_rate=0"]).learning_rate == rate
 
 
 @pytest.mark.parametrize("family", ["postercraft", "posteromni"])
