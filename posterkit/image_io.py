@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from posterkit.messages import error_line, one_line
+from posterkit.messages import caught_warnings, error_line, one_line
 from posterkit.sizing import Size
 
 # formats that Pillow decodes by itself; EPS and PDF would start another program
@@ -190,8 +190,7 @@ def open_image(
     what = _name(source, name)
     with _bytes_of(source, what, max_bytes, time.monotonic() + max_seconds) as file:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of sizes, which are checked here, and of tags
+            with caught_warnings():  # of sizes, which are checked here, and of tags
                 Image.init()
                 image = Image.open(file, formats=formats)  # noqa: TID251 - the one reader
         except UnidentifiedImageError:
@@ -285,8 +284,7 @@ def _upright(image: Image.Image) -> Image.Image:
 def _orientation(image: Image.Image) -> int:
     """EXIF's; 1, upright, where there is none or it cannot be read."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with caught_warnings():
             return int(image.getexif().get(_ORIENTATION, 1))
     except _OutOfTime:
         raise

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 _HARMLESS = "\n\u200c\u200d"  # joiners, which several scripts and emoji need
 
 
@@ -29,3 +35,56 @@ def error_line(error: BaseException, most: int = 300) -> str:
     if message and (ours or isinstance(error, (ValueError, OSError))):
         return message
     return f"{type(error).__name__}: {message}".removesuffix(": ")
+
+
+class _Catching(threading.local):
+    def __init__(self) -> None:
+        self.lists: list[list[str]] = []
+
+
+_catching, _threads = _Catching(), threading.Lock()
+_depth, _before = 0, warnings.catch_warnings()
+
+
+@contextmanager
+def caught_warnings() -> Iterator[list[str]]:
+    """The warnings of this thread while the block lasts, each time that they come; other threads' go where they went.
+
+    `warnings.catch_warnings` is of one thread only: two that overlap leave the filters of one behind.
+    """
+    with routed_warnings():
+        _catching.lists.append([])
+        try:
+            yield _catching.lists[-1]
+        finally:
+            _catching.lists.pop()
+
+
+@contextmanager
+def routed_warnings() -> Iterator[None]:
+    """Every warning goes to the list of its thread, if it has one; around work whose threads catch theirs."""
+    global _depth, _before
+    with _threads:
+        if not _depth:
+            _before = warnings.catch_warnings()
+            _before.__enter__()
+            warnings.simplefilter("always")
+            warnings.showwarning = _routed(warnings.showwarning)
+        _depth += 1
+    try:
+        yield
+    finally:
+        with _threads:
+            _depth -= 1
+            if not _depth:
+                _before.__exit__(None, None, None)
+
+
+def _routed(shown: Any) -> Any:
+    def route(message: Warning | str, *rest: Any, **more: Any) -> None:
+        if _catching.lists:
+            _catching.lists[-1].append(str(message))
+        else:
+            shown(message, *rest, **more)
+
+    return route

@@ -200,6 +200,10 @@ class PosterRequest:
         words = self.expanded or self.prompt
         return TASKS[self.task].instruction(words) if self.task in TASKS else words
 
+    def files(self) -> list[Path]:
+        """The files of its images and its mask; what is in memory has none."""
+        return [Path(source) for source in (*self.images, self.mask) if isinstance(source, str | Path)]
+
     def pictures(self) -> list[Image.Image]:
         """The input images, RGB; ValueError where a file cannot be read."""
         return [picture_of(image) for image in self.images]

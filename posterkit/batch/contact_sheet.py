@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,12 +11,17 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageOps
 
-from posterkit.generate.metadata import read_poster
+from posterkit.batch.index import SHEET, RowIndex
+from posterkit.batch.ledger import Ledger, LedgerEntry
+from posterkit.generate.metadata import is_foreign, read_poster, read_record
+from posterkit.generate.record import write_png
+from posterkit.schema import PosterRequest
 from posterkit.typeset.fonts import for_text, grapheme_clusters
 from posterkit.typeset.raster import draw_line
 from posterkit.typeset.shaping import ShapedLine, shape
 
 PAPER, INK, GREY, LINE = (247, 245, 241), (34, 34, 38), (128, 126, 122), (222, 218, 210)
+ON_SHEET = 400  # posters; more become stamps
 MAX_AREA = 24 * 2**20  # pixels of the whole sheet; more posters mean smaller ones
 
 
@@ -27,6 +33,31 @@ class Frame:
     title: str
     note: str = ""
     sources: Sequence[Image.Image | Path] = ()
+
+
+def write_sheet(index: RowIndex, ledger: Ledger, out: Path) -> Path | None:
+    """Write the sheet of a batch's posters; None where there are none, or where a file of the user's has its name."""
+    frames = [
+        Frame(out / entry.out, Path(entry.out).stem, _under(entry, row, out), row.files()[: len(row.images)])
+        for number, entry in ledger.posters(ON_SHEET)
+        if entry.out and isinstance(row := index[number], PosterRequest)
+    ]
+    if not frames:
+        return None
+    if index.is_input(out / SHEET) or is_foreign(out / SHEET):
+        warnings.warn(f"{out / SHEET} is a file of yours; no contact sheet is written", stacklevel=2)
+        return None
+    write_png(contact_sheet(frames), out / SHEET)
+    return out / SHEET
+
+
+def _under(entry: LedgerEntry, row: PosterRequest, out: Path) -> str:
+    """What stands under a poster's name: its task, and what it was painted over."""
+    said = (entry.task or "").replace("_", " ")
+    if Path(entry.out or "").suffix == ".png":
+        strength = read_record(out / str(entry.out)).get("row", {}).get("strength")
+        said += f", {100 * strength:g} % over a draft" if strength else ", from noise"
+    return said if entry.value is None else f"{said}, best of {row.best_of}: {entry.value:.2f}"
 
 
 def contact_sheet(frames: Sequence[Frame], columns: int | None = None, cell: int = 380) -> Image.Image:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from posterkit.batch.rows import BadRow
+from posterkit.documents import MAX_CHARACTERS
 from posterkit.lettering import ROLES, parse_box
 
 _LISTS = {"text": "texts", "image": "images", "font": "fonts", "color": "colors", "role": "roles", "box": "boxes"}
@@ -18,30 +21,60 @@ _FALSE = ("false", "falsch", "faux", "falso", "ложь", "no")
 _BETWEEN = "|"  # several values in one cell
 
 
-def read_csv(lines: Sequence[str], name: str) -> Iterator[tuple[str, dict[str, Any] | BadRow]]:
-    """The rows as a JSONL manifest has them, each with its name; the first line names the columns.
+def read_csv(path: Path) -> Iterator[tuple[str, dict[str, Any] | BadRow]]:
+    """The rows of a CSV file as a JSONL manifest has them, each with its name; the first line names the columns.
 
     Columns are the manifest's keys. A list's values stand in one cell, `|` between them, or in several columns of one
     name: text, text, text. The columns title, subtitle, body and cta hold the texts of those roles.
+
+    Raises:
+        ValueError: it is not UTF-8 text.
     """
+    lines, begin = _lines(path), []
+    while (line := next(lines, None)) is not None:
+        begin.append(line)
+        if line.strip():
+            break
     # commas, semicolons (as German and French spreadsheets write) or tabs: whichever the head has most of
-    head = next((line for line in lines if line.strip()), "")
-    delimiter = max(",;\t", key=head.count)
-    rows = csv.reader((line + "\n" for line in lines), delimiter=delimiter)
+    delimiter = max(",;\t", key=begin[-1].count) if begin else ","
+    rows = csv.reader(chain(begin, lines), delimiter=delimiter)
+    return table_rows(((rows.line_num, cells) for cells in _cells(rows)), path.name)
+
+
+def table_rows(
+    rows: Iterable[tuple[int, Sequence[str] | csv.Error]], name: str
+) -> Iterator[tuple[str, dict[str, Any] | BadRow]]:
+    """The rows of a table of texts, numbered, whose first row that is not blank names the columns."""
     columns: list[str] = []
-    try:
-        for cells in rows:
-            if not any(cell.strip() for cell in cells):
-                continue
-            if not columns:
-                columns = [cell.strip().lower() for cell in cells]
-                continue
-            where = f"{name}:{rows.line_num}"
+    for number, cells in rows:
+        where = f"{name}:{number}"
+        if isinstance(cells, csv.Error):
+            yield where, BadRow(where, f"not CSV: {cells}")
+        elif not any(cell.strip() for cell in cells):
+            continue
+        elif not columns:
+            columns = [cell.strip().lower() for cell in cells]
+        else:
             many = f"{len(cells)} cells under {len(columns)} columns; quote a cell with a comma"
             yield where, BadRow(where, many) if len(cells) > len(columns) else _row(columns, cells)
+
+
+def _lines(path: Path) -> Iterator[str]:
+    with path.open("rb") as file:
+        number = 0
+        while line := file.readline(MAX_CHARACTERS):
+            number += 1
+            try:
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError:
+                raise ValueError(f"{path}: not UTF-8 text (line {number})") from None
+
+
+def _cells(rows: Iterator[list[str]]) -> Iterator[list[str] | csv.Error]:
+    try:
+        yield from rows
     except csv.Error as error:
-        where = f"{name}:{rows.line_num}"
-        yield where, BadRow(where, f"not CSV: {error}")
+        yield error
 
 
 def _row(columns: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:

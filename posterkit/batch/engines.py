@@ -1,84 +1,64 @@
-"""How rows get to the maker. One engine so far: this process, one group of rows after the other."""
+"""How rows get to the maker: in this process, one after the other; batches in other processes take their share."""
 
 from __future__ import annotations
 
-import errno
 import signal
+import sqlite3
+import threading
 import time
-import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import count
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
-from filelock import FileLock, Timeout
-
-from posterkit.batch.contact_sheet import Frame, contact_sheet
+from posterkit.batch.claims import FolderClaims
+from posterkit.batch.contact_sheet import write_sheet
+from posterkit.batch.index import Row, RowIndex
 from posterkit.batch.ledger import LEDGER, Ledger, LedgerEntry
+from posterkit.batch.results import ResultPlaces
 from posterkit.batch.rows import BadRow
-from posterkit.generate.maker import PosterMaker, posters_at_once, together
-from posterkit.generate.metadata import is_foreign, read_record, record_id
-from posterkit.generate.poster_plan import PosterPlan
-from posterkit.generate.record import FinishedPoster, write_png
+from posterkit.batch.shards import WHOLE, Shard
+from posterkit.batch.worker import FULL, PNG_ALONE, BatchWorker, Files, FolderLost, Job, chosen, entry_of
+from posterkit.generate.maker import PosterMaker, Prepared, together
+from posterkit.generate.metadata import read_record
 from posterkit.generate.safety_checks import decisions_of
-from posterkit.messages import error_line
+from posterkit.messages import error_line, routed_warnings
 from posterkit.pipelines.registry import family_for
 from posterkit.schema import PosterRequest
-from posterkit.tasks import TEXT
 
-SHEET = "contact_sheet.png"
-LOCK = ".posterkit.lock"  # in the output folder, held while a batch writes there
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # nothing more can be written
-ON_SHEET = 400  # posters; more become stamps
-Row = PosterRequest | BadRow
-Pending = Sequence[tuple[int, PosterPlan]]
-
-
-@dataclass(frozen=True)
-class Files:
-    """What is written of each poster: its result, and the same beside it as `.svg`, `.pdf` or `.psd`."""
-
-    also: tuple[str, ...] = ()  # the endings of the further files
-    dpi: int | None = None  # pixels an inch of a PDF or PSD
-    results: frozenset[Path] = frozenset()  # of rows, whose place nothing beside another result takes
-
-    def beside(self, path: Path) -> list[Path]:
-        others = (path.with_suffix(ending) for ending in self.also)
-        return [other for other in others if other != path and other not in self.results]
-
-    def write(self, poster: FinishedPoster, path: Path, made_as: str) -> list[str]:
-        """Write them; notes on those that are left out since another file has their name."""
-        poster.save(path, self.dpi)
-        notes = []
-        for other in (path.with_suffix(ending) for ending in self.also if ending != path.suffix):
-            if other in self.results:
-                notes.append(f"{other} is another row's result; it is not written beside this poster")
-            elif is_foreign(other) or record_id(other) not in (None, made_as):
-                notes.append(f"{other} is there already and is another file; it is left as it is")
-            else:
-                poster.save(other, self.dpi)
-        return notes
+_NAMED = 100  # failed rows that a result lists
+_AHEAD = 2  # groups that are being written while the next is drawn
+_WAIT = 0.2  # seconds between looks at rows that another batch makes
 
 
 @dataclass
 class BatchResult:
-    """What a run did: rows made now, done before and failed; those left, and why; its sheet."""
+    """What a run did: rows made now, done before, made by another batch at work, failed; those left, and why."""
 
     made: int = 0
     before: int = 0
-    failed: list[LedgerEntry] = field(default_factory=list)
+    elsewhere: int = 0
+    failures: int = 0
+    failed: list[LedgerEntry] = field(default_factory=list)  # the first hundred
     left: int = 0
-    full: bool = False  # the disk, so that rows are left; else somebody pressed Ctrl-C
+    full: bool = False  # the disk, so that rows are left
+    lost: str = ""  # why nothing can be written in the folder any more, so that rows are left
     sheet: Path | None = None
+
+    @property
+    def settled(self) -> int:
+        return self.made + self.before + self.elsewhere + self.failures
 
 
 class Reporter(Protocol):
     """Shows the progress of a run."""
 
-    def start(self, rows: int, before: int) -> None: ...
+    def start(self, rows: int) -> None: ...
+    def found(self, before: int) -> None: ...
     def row(self, entry: LedgerEntry) -> None: ...
     def stopping(self) -> None: ...
 
@@ -89,241 +69,236 @@ def run_local(
     out: Path,
     reporter: Reporter,
     seed: int = 0,
-    at_once: int | None = None,
-    files: Files = Files(),
+    at_once: int = 1,
+    files: Files = PNG_ALONE,
+    shard: Shard = WHOLE,
 ) -> BatchResult:
     """Make every row that is not made yet; one that fails costs only itself, and no file of the user's is replaced.
+
+    Several batches may work in one folder: each row is made by one of them, and a row whose batch was killed by
+    another one.
 
     Args:
         out: the output folder; gets the posters, the ledger and the contact sheet.
         seed: see `make_plan`.
-        at_once: posters drawn in one call; None: 8 for a checkpoint that draws small, else 1.
+        at_once: rows drawn in one call of the pipeline. Last bits may then depend on which rows these are.
         files: what is written of each poster.
+        shard: the part of the rows that is made here.
 
     Raises:
-        ValueError: the model or the reward cannot be found or loaded, or the ledger's name is that of another file.
+        ValueError: the model or the reward cannot be found or loaded, nothing can be written in the folder, or the
+            ledger's name is that of another file.
         OSError: nobody answers where the reward is served.
     """
-    if chosen := {row.task for row in rows if isinstance(row, PosterRequest) and (row.best_of or 1) > 1}:
-        maker.scorer(chosen)  # a reward that cannot choose is no row's fault
-    out.mkdir(parents=True, exist_ok=True)
+    index = rows if isinstance(rows, RowIndex) else RowIndex.of(rows)
+    if index.chooses:
+        maker.scorer(index.chooses)  # a reward that cannot choose is no row's fault
+    _check_models(index, maker)
     try:
-        with FileLock(out / LOCK, timeout=0):
-            return _Run(rows, maker, out, reporter, at_once, files).finished(seed)
-    except Timeout:
-        why = "another batch is at work in this folder; wait for it, or choose another -o"
-        raise ValueError(f"{out}: {why}") from None
-
-
-@dataclass
-class _Run:
-    """One run over the rows while it goes on."""
-
-    rows: Sequence[Row]
-    maker: PosterMaker
-    out: Path
-    reporter: Reporter
-    at_once: int | None
-    files: Files
-
-    def __post_init__(self) -> None:
-        requests = [row for row in self.rows if isinstance(row, PosterRequest)]
-        self.files = replace(self.files, results=frozenset(self.out / row.out for row in requests if row.out))
-        self.inputs = {path.resolve() for row in requests for path in _files(row)}
-        self.ledger = Ledger(self.out / LEDGER)
-        self.result = BatchResult()
-        self.entries: list[LedgerEntry | None] = [None] * len(self.rows)
-
-    def finished(self, seed: int) -> BatchResult:
-        """Make what is to be made, put the ledger in order, lay out the sheet."""
-        with _disk_may_fill(self.result):
-            pending = self._pending(seed)
-            self.reporter.start(len(pending), self.result.before)
-            if pending:
-                self._make(pending)
-        self.result.left = sum(entry is None for entry in self.entries)
-        known = [entry for entry in self.entries if entry is not None]
-        with _disk_may_fill(self.result):
-            self.ledger.rewrite(known)
-            done = [
-                (row, one) for row, one in zip(self.rows, self.entries, strict=True) if one and one.status == "done"
-            ]
-            self.result.sheet = _write_sheet(done, self.out, self.inputs)
-        return self.result
-
-    def _pending(self, seed: int) -> list[tuple[int, PosterPlan]]:
-        """The rows that are not made yet, each with the name that its poster takes."""
-        taken = {row.out.lower(): row.id for row in self.rows if isinstance(row, PosterRequest) and row.out}
-        pending: list[tuple[int, PosterPlan]] = []
-        for index, plan in enumerate(_plans(self.rows, self.maker, seed)):
-            if isinstance(plan, LedgerEntry):
-                self._settle(index, plan)
-                continue
-            name, made = _place(plan, self.out, taken, self.inputs, self.files)
-            taken[name.lower()] = plan.request.id
-            plan = replace(plan, request=replace(plan.request, out=name))
-            if made:
-                # a line that a sudden end kept from the ledger is made up for here
-                known = self.ledger.done(plan.id, name)
-                known = known or _chosen(_entry(plan, "done"), read_record(self.out / name))
-                self.entries[index] = replace(known, row=plan.request.id)
-                self.result.before += 1
-            elif why := _in_the_way(self.out / name, self.inputs):
-                self._settle(index, _entry(plan, "failed", why))
-            else:
-                pending.append((index, plan))
-        return pending
-
-    def _make(self, pending: Pending) -> None:
-        with _until_interrupted(self.reporter) as interrupted:
-            for group in _groups(pending, self.at_once):
-                if interrupted():
-                    return
-                at_once = self.at_once or posters_at_once(group[0][1])
-                for index, entry in _make(group, self.maker, self.out, at_once, self.files):
-                    row = self.rows[index]
-                    if entry.status == "done" and isinstance(row, PosterRequest) and row.out != entry.out:
-                        entry.notes.append(f"{row.out} is another poster; this one is {entry.out}")
-                    self._settle(index, entry)
-
-    def _settle(self, index: int, entry: LedgerEntry) -> None:
-        self.entries[index] = entry
-        self.ledger.add(entry)
-        if entry.status == "failed":
-            self.result.failed.append(entry)
-        else:
-            self.result.made += 1
-        self.reporter.row(entry)
-
-
-@contextmanager
-def _disk_may_fill(result: BatchResult) -> Iterator[None]:
-    """A full disk ends the work under it and is noted; every other error goes on."""
-    try:
-        yield
+        out.mkdir(parents=True, exist_ok=True)
+        claims = FolderClaims(out)
     except OSError as error:
-        if error.errno not in FULL:
-            raise
-        result.full = True
+        raise ValueError(f"{out}: cannot be written ({error.strerror}); choose another -o") from None
+    with claims:
+        claims.sweep()
+        return _Run(index, maker, out, reporter, claims, seed, at_once, files, shard).finished()
 
 
-def _place(
-    plan: PosterPlan, out: Path, taken: Collection[str], inputs: Collection[Path], files: Files
-) -> tuple[str, bool]:
-    """The name that a poster takes, and whether it is there already.
-
-    Its own name; -2, -3 behind it where another poster has that already, so that no poster is ever written over.
-    """
-    first = Path(_name(plan))
-    for number in count(1):
-        name = first.as_posix() if number == 1 else first.with_stem(f"{first.stem}-{number}").as_posix()
-        if number > 1 and name.lower() in taken:
-            continue
-        found = record_id(out / name)
-        if found == plan.id:
-            return name, all(is_foreign(path) or record_id(path) is not None for path in files.beside(out / name))
-        if found is None or (out / name).resolve() in inputs:
-            return name, False
-    raise AssertionError
-
-
-def _plans(rows: Sequence[Row], maker: PosterMaker, seed: int) -> Iterator[PosterPlan | LedgerEntry]:
-    families = {family_for(row.task).name: row.task for row in rows if isinstance(row, PosterRequest)}
+def _check_models(index: RowIndex, maker: PosterMaker) -> None:
+    """ValueError where a model cannot be found, which is no row's fault, or draws only a part of the rows."""
+    families = {family_for(task).name: task for task in sorted(index.tasks)}
     if len(families) > 1 and maker.settings.model not in (None, "mini"):
         raise ValueError(
             f"--model {maker.settings.model} makes text posters or image tasks; these rows are of both kinds"
         )
     for task in families.values():
-        maker.checkpoint(task)  # a model that cannot be found is no row's fault
-    for row in rows:
+        maker.checkpoint(task)
+
+
+class _Run:
+    """One run over a shard's rows while it goes on."""
+
+    def __init__(
+        self, index: RowIndex, maker: PosterMaker, out: Path, reporter: Reporter, claims: FolderClaims, seed: int,
+        at_once: int, files: Files, shard: Shard,
+    ) -> None:  # fmt: skip
+        self.index, self.maker, self.out, self.reporter, self.claims = index, maker, out, reporter, claims
+        self.seed, self.shard = seed, shard
+        self.rows = len(range(shard.index, len(index), shard.count))
+        self.worker = BatchWorker(maker, out, files, at_once)
+        self.places = ResultPlaces(index, out, files)
+        self.ledger = Ledger(out / LEDGER, claims, index)
+        self.result = BatchResult()
+        self.busy: list[int] = []  # rows that another batch makes
+
+    def finished(self) -> BatchResult:
+        """Make what is to be made, put the ledger in order, lay out the sheet."""
+        self.reporter.start(self.rows)
+        with self._until_full(), routed_warnings(), _until_interrupted(self.reporter) as interrupted:
+            for window in self.index.windows(self.shard):
+                self._make(self._planned(window), interrupted)
+            while self.busy and not interrupted():
+                busy, self.busy = self.busy, []
+                before = self.result.settled
+                self._make(self._planned(busy), interrupted)
+                if self.result.settled == before:
+                    time.sleep(_WAIT)
+        self.result.left = self.rows - self.result.settled
+        with self._until_full():
+            self.ledger.rewrite()
+            with self.claims.writing_ledger():
+                self.result.sheet = write_sheet(self.index, self.ledger, self.out)
+        return self.result
+
+    def _planned(self, numbers: Iterable[int]) -> list[Job]:
+        """The rows that are not made yet; what needs no model is settled."""
+        jobs, before = [], self.result.before
+        for number in numbers:
+            job = self._plan(number)
+            if isinstance(job, LedgerEntry):
+                self._settle(number, job)
+            elif job is not None:
+                jobs.append(job)
+        if found := self.result.before - before:
+            self.reporter.found(found)
+        return jobs
+
+    def _plan(self, number: int) -> Job | LedgerEntry | None:
+        """A row that is to be made, its line where it cannot be; None where it is made already."""
+        row = self.index[number]
         if isinstance(row, BadRow):
-            yield LedgerEntry(row.id, None, None, None, "failed", row.why)
-            continue
+            return LedgerEntry(row.id, None, None, None, "failed", row.why)
         try:
-            yield maker.plan(row, seed)
-        except ValueError as error:
-            yield LedgerEntry(row.id, row.out, None, row.task, "failed", str(error), safety=decisions_of(error))
+            job, made = self.places.job(number, self.maker.plan(row, self.seed))
+        except (ValueError, OSError) as error:
+            said = error_line(error)
+            return LedgerEntry(row.id, row.out, None, row.task, "failed", said, safety=decisions_of(error))
+        if made:
+            self._note_made(job)
+            return None
+        why = self.places.in_the_way(job)
+        return entry_of(job.plan, "failed", why) if why else job
 
+    def _note_made(self, job: Job) -> None:
+        """A poster that is there already: its line, made up for where a sudden end kept it from the ledger."""
+        news = self.ledger.news(job.plan.request.id)
+        known = self.ledger.done(job.plan.id, job.out)
+        known = known or chosen(entry_of(job.plan, "done"), read_record(self.out / job.out))
+        self.ledger.note(replace(known, row=job.plan.request.id), job.number)
+        if news:
+            self.result.elsewhere += 1
+            self.reporter.row(news)
+        else:
+            self.result.before += 1
 
-def _groups(pending: Pending, at_once: int | None) -> Iterator[list[tuple[int, PosterPlan]]]:
-    """Rows that go through the pipeline together; text rows first, so that each model is loaded once."""
-    groups: dict[Any, list[tuple[int, PosterPlan]]] = {}
-    for index, plan in sorted(pending, key=lambda item: (item[1].request.task != TEXT, item[0])):
-        groups.setdefault(together(plan), []).append((index, plan))
-    for group in groups.values():
-        plan = group[0][1]
-        size = max(1, (at_once or posters_at_once(plan)) // plan.best_of)
-        for first in range(0, len(group), size):
-            yield group[first : first + size]
+    def _make(self, jobs: Sequence[Job], interrupted: Any) -> None:
+        """Draw one group after the other, while the one before is written and the pictures of the next are read."""
+        with _thread() as reader, _thread() as writer:
+            waiting: deque[tuple[list[Job], Future[list[Prepared]]]] = deque()
+            writing: deque[Future[list[tuple[Job, LedgerEntry]]]] = deque()
+            groups = self._claimed(jobs)
+            while not interrupted():
+                while len(waiting) < 2 and (group := next(groups, None)):
+                    waiting.append((group, reader.submit(self.worker.prepare, group)))
+                if not waiting:
+                    break
+                group, prepared = waiting.popleft()
+                for drawn in self.worker.draw(group, prepared.result()):
+                    writing.append(writer.submit(self.worker.finish, drawn))
+                while writing and (writing[0].done() or len(writing) > _AHEAD):
+                    self._settle_all(writing.popleft().result())
+            for job in (job for group, _ in waiting for job in group):
+                self.claims.give_back(job.out)
+            while writing:
+                self._settle_all(writing.popleft().result())
 
+    def _claimed(self, jobs: Sequence[Job]) -> Iterator[list[Job]]:
+        """Rows that go through the pipeline together and that no other batch makes."""
+        groups: dict[Any, list[Job]] = {}
+        for job in jobs:
+            groups.setdefault(together(job.plan), []).append(job)
+        for group in groups.values():
+            size = max(1, self.worker.at_once // group[0].plan.best_of)
+            claimed: list[Job] = []
+            for job in group:
+                if self._claim(job):
+                    claimed.append(job)
+                if len(claimed) == size:
+                    yield claimed
+                    claimed = []
+            if claimed:
+                yield claimed
 
-def _make(
-    group: Pending, maker: PosterMaker, out: Path, at_once: int, files: Files
-) -> Iterator[tuple[int, LedgerEntry]]:
-    """Make and write a group; where the group fails its rows are tried one by one, poster by poster."""
-    began = time.perf_counter()
-    plans = [plan for _, plan in group]
-    maker.pipeline(plans[0].request.task)  # outside the rows' own troubles
-    try:
-        made = maker.make(plans, at_once)
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno in FULL:
-            raise
-        if len(group) * min(at_once, plans[0].best_of) == 1:
-            yield group[0][0], _entry(plans[0], "failed", error_line(error), time.perf_counter() - began)
-            return
-        for one in group:
-            yield from _make([one], maker, out, 1, files)
-        return
-    seconds = (time.perf_counter() - began) / len(group)
-    for (index, plan), poster in zip(group, made, strict=True):
-        if isinstance(poster, Exception):
-            failed = _entry(plan, "failed", error_line(poster), seconds)
-            yield index, replace(failed, safety=decisions_of(poster))
-            continue
+    def _claim(self, job: Job) -> bool:
+        """Whether the row is ours to make; one that another batch has settled meanwhile is settled here too."""
+        if not self.claims.take(job.out):
+            self.busy.append(job.number)
+            return False
+        now, made = self.places.job(job.number, job.plan)
+        news = self.ledger.news(job.plan.request.id)
+        if not made and now.out == job.out and (news is None or news.status == "done"):
+            return True
+        self.claims.give_back(job.out)
+        if made:
+            self._note_made(now)
+        elif news is not None and news.status == "failed":
+            self.ledger.note(news, job.number)
+            self._count(news)
+        else:  # another poster has taken the name
+            self.busy.append(job.number)
+        return False
+
+    def _settle_all(self, entries: Iterable[tuple[Job, LedgerEntry]]) -> None:
+        for job, entry in entries:
+            row = self.index[job.number]
+            if entry.status == "done" and isinstance(row, PosterRequest) and row.out != entry.out:
+                entry.notes.append(f"{row.out} is another poster; this one is {entry.out}")
+            self._settle(job.number, entry)
+            self.claims.give_back(job.out)
+
+    def _settle(self, number: int, entry: LedgerEntry) -> None:
+        self.ledger.add(entry, number)
+        self._count(entry)
+
+    def _count(self, entry: LedgerEntry) -> None:
+        if entry.status == "failed":
+            self.result.failures += 1
+            if len(self.result.failed) < _NAMED:
+                self.result.failed.append(entry)
+        else:
+            self.result.made += 1
+        self.reporter.row(entry)
+
+    @contextmanager
+    def _until_full(self) -> Iterator[None]:
+        """A full disk, or a folder that is gone, ends the work under it and is noted; every other error goes on."""
         try:
-            notes = files.write(poster, out / _name(plan), plan.id)
-        except (OSError, ValueError) as error:
-            if isinstance(error, OSError) and error.errno in FULL:
+            yield
+        except FolderLost as error:
+            self.result.lost = str(error)
+        except OSError as error:
+            if error.errno not in FULL:
                 raise
-            yield index, _entry(plan, "failed", f"{out / _name(plan)}: cannot be written ({error})", seconds)
-            continue
-        entry = _chosen(_entry(plan, "done", seconds=seconds), poster.record)
-        entry.notes, entry.safety = [*poster.notes, *notes], decisions_of(poster)
-        yield index, entry
+            self.result.full = True
+        except sqlite3.OperationalError as error:
+            if "full" not in str(error):
+                raise
+            self.result.full = True
 
 
-def _files(row: PosterRequest) -> list[Path]:
-    return [Path(source) for source in (*row.images, row.mask) if isinstance(source, str | Path)]
-
-
-def _in_the_way(target: Path, inputs: Collection[Path]) -> str | None:
-    """Why a file must not be replaced: it is the user's own."""
-    if target.exists() and target.resolve() in inputs:
-        return f"its result {target} is an input of this run; choose another -o or out"
-    if is_foreign(target):
-        return f"its result {target} is there already and is no poster of posterkit; choose another -o or out"
-    return None
-
-
-def _write_sheet(done: Sequence[tuple[Row, LedgerEntry]], out: Path, inputs: Collection[Path]) -> Path | None:
-    frames = [
-        Frame(out / entry.out, Path(entry.out).stem, _under(entry, row, out), _files(replace(row, mask=None)))
-        for row, entry in done[:ON_SHEET]
-        if entry.out and isinstance(row, PosterRequest)
-    ]
-    if not frames:
-        return None
-    if (out / SHEET).resolve() in inputs or is_foreign(out / SHEET):
-        warnings.warn(f"{out / SHEET} is a file of yours; no contact sheet is written", stacklevel=2)
-        return None
-    write_png(contact_sheet(frames), out / SHEET)
-    return out / SHEET
+@contextmanager
+def _thread() -> Iterator[ThreadPoolExecutor]:
+    """A thread for one thing after the other; what has not begun when the block ends is left."""
+    pool = ThreadPoolExecutor(1)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @contextmanager
 def _until_interrupted(reporter: Reporter) -> Iterator[Any]:
-    """The first Ctrl-C asks to stop after the current posters, the second stops at once."""
+    """The first Ctrl-C, or SIGTERM, asks to stop after the current posters, the second stops at once."""
     stopping = False
 
     def ask(number: int, frame: FrameType | None) -> None:
@@ -333,32 +308,12 @@ def _until_interrupted(reporter: Reporter) -> Iterator[Any]:
         stopping = True
         reporter.stopping()
 
-    previous = signal.signal(signal.SIGINT, ask)
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield lambda: stopping
     finally:
-        signal.signal(signal.SIGINT, previous)
-
-
-def _name(plan: PosterPlan) -> str:
-    assert plan.request.out is not None
-    return plan.request.out
-
-
-def _entry(plan: PosterPlan, status: str, why: str = "", seconds: float | None = None) -> LedgerEntry:
-    rounded = None if seconds is None else round(seconds, 3)
-    return LedgerEntry(plan.request.id, plan.request.out, plan.id, plan.request.task, status, why, rounded)
-
-
-def _chosen(entry: LedgerEntry, record: dict[str, Any]) -> LedgerEntry:
-    chosen = record.get("chosen", {})
-    return replace(entry, seed=chosen.get("seed"), value=chosen.get("value"))
-
-
-def _under(entry: LedgerEntry, row: PosterRequest, out: Path) -> str:
-    """What stands under a poster's name on the sheet: its task, and what it was painted over."""
-    said = (entry.task or "").replace("_", " ")
-    if Path(entry.out or "").suffix == ".png":
-        strength = read_record(out / str(entry.out)).get("row", {}).get("strength")
-        said += f", {100 * strength:g} % over a draft" if strength else ", from noise"
-    return said if entry.value is None else f"{said}, best of {row.best_of}: {entry.value:.2f}"
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
-from posterkit.batch.rows import BadRow, checked
+from posterkit.batch.rows import BadRow
 from posterkit.documents import MAX_NOTE, read_text
 from posterkit.image_io import SUFFIXES
 from posterkit.lettering import is_marked
@@ -17,11 +18,11 @@ _MASK = ".mask.png"
 _SILENT = frozenset(("thumbs.db", "desktop.ini"))
 
 
-def read_folder(folder: Path, common: PosterRequest, skip: Path | None = None) -> list[PosterRequest | BadRow]:
+def read_folder(folder: Path, common: PosterRequest, skip: Path | None = None) -> Iterator[tuple[str, Any]]:
     """One row for each image and each sub-folder, in the order of their names; strays stand there as bad rows.
 
-    For a task that takes one image, the images of a sub-folder are rows of their own. A text file that belongs to no
-    image is left out with a warning.
+    A row has a name, and keys as a manifest in the folder would have them. For a task that takes one image, the images
+    of a sub-folder are rows of their own. A text file that belongs to no image is left out with a warning.
 
     Args:
         skip: the output folder; it is no row when it lies in the folder.
@@ -32,13 +33,15 @@ def read_folder(folder: Path, common: PosterRequest, skip: Path | None = None) -
     if common.task in ("", TEXT):
         takes = "text posters need a JSONL manifest, a folder of images" if common.task else f"{folder}: a folder"
         raise ValueError(f"{takes} needs --task, one of {', '.join(TASKS)}")
-    rows = list(_rows(folder, "", common, skip))
-    if not rows:
+    rows = _rows(folder, "", common, skip)
+    first = next(rows, None)
+    if first is None:
         raise ValueError(f"{folder}: there is nothing in this folder")
-    return rows
+    yield first
+    yield from rows
 
 
-def _rows(folder: Path, prefix: str, common: PosterRequest, skip: Path | None) -> Iterator[PosterRequest | BadRow]:
+def _rows(folder: Path, prefix: str, common: PosterRequest, skip: Path | None) -> Iterator[tuple[str, Any]]:
     entries = [entry for entry in sorted(folder.iterdir()) if not _is_silent(entry) and not _is_output(entry, skip)]
     images = {entry for entry in entries if entry.is_dir() or _is_picture(entry)}
     stems = {_stem(entry) for entry in images}
@@ -49,21 +52,22 @@ def _rows(folder: Path, prefix: str, common: PosterRequest, skip: Path | None) -
         if entry in images:
             try:
                 if entry.is_dir() and single:
-                    inside = list(_rows(entry, name, common, skip))
-                    yield from inside or [BadRow(name, "there is no image in this sub-folder")]
+                    inside = _rows(entry, name, common, skip)
+                    yield next(inside, (name, BadRow(name, "there is no image in this sub-folder")))
+                    yield from inside
                 else:
-                    yield _folder_row(entry, name, beside, common, skip)
+                    yield name, _folder_row(entry, name, beside, skip)
             except OSError as error:
-                yield BadRow(name, f"{Path(error.filename).name} cannot be read ({error.strerror})")
+                yield name, BadRow(name, f"{Path(error.filename).name} cannot be read ({error.strerror})")
         elif _companion(entry)[1] == ".txt" and _companion(entry)[0] not in stems:
             warnings.warn(f"{entry}: belongs to no image of this folder; it is left out", stacklevel=2)
         elif _companion(entry)[0] not in stems or not _companion(entry)[1]:
-            yield BadRow(name, _stray(entry))
+            yield name, BadRow(name, _stray(entry))
 
 
 def _folder_row(
-    entry: Path, name: str, beside: dict[tuple[str, str], Path], common: PosterRequest, skip: Path | None
-) -> PosterRequest | BadRow:
+    entry: Path, name: str, beside: dict[tuple[str, str], Path], skip: Path | None
+) -> dict[str, Any] | BadRow:
     images = (entry,)
     if entry.is_dir():
         inside = [item for item in sorted(entry.iterdir()) if not _is_silent(item) and not _is_output(item, skip)]
@@ -73,17 +77,18 @@ def _folder_row(
             return BadRow(name, f"{strays[0]} is not an image; a sub-folder holds the references of one poster")
         if not images:
             return BadRow(name, "there is no image in this sub-folder")
-    prompt, texts = common.prompt, common.texts
+    folder = PurePosixPath(name).parent
+    row: dict[str, Any] = {"images": [(folder / image.relative_to(entry.parent)).as_posix() for image in images]}
     if note := beside.get((_stem(entry), ".txt")):
         try:
             lines = read_text(note, within=note.parent, most=MAX_NOTE).splitlines()
         except ValueError as error:
             return BadRow(name, str(error).replace(str(note), note.name, 1))
-        prompt = " ".join(" ".join(line for line in lines if not is_marked(line)).split()) or prompt
-        texts = [line for line in lines if is_marked(line)] or texts
-    mask = beside.get((_stem(entry), _MASK))
-    request = PosterRequest(prompt, task=common.task, texts=texts, images=images, mask=mask, id=name)
-    return checked(request, common)
+        row["prompt"] = " ".join(" ".join(line for line in lines if not is_marked(line)).split()) or None
+        row["texts"] = [line for line in lines if is_marked(line)] or None
+    if mask := beside.get((_stem(entry), _MASK)):
+        row["mask"] = (folder / mask.name).as_posix()
+    return row
 
 
 def _is_picture(path: Path) -> bool:

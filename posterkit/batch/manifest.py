@@ -1,16 +1,16 @@
-"""Requests from a JSONL manifest or a folder, every fault named; and the results' names."""
+"""Requests from a manifest or a folder, every fault named."""
 
 from __future__ import annotations
 
 import difflib
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from posterkit.batch.csv_rows import read_csv
 from posterkit.batch.folder import read_folder
+from posterkit.batch.index import RowIndex
 from posterkit.batch.rows import BadRow, checked
 from posterkit.documents import read_json, read_lines, read_text
 from posterkit.layout.json_form import layout_from_json, layout_to_json
@@ -21,8 +21,8 @@ from posterkit.schema import REQUEST_VALUES, PosterRequest, is_strings, is_text,
 from posterkit.tasks import ANCHORS, TEXT, parse_anchor
 
 
-def read_requests(source: Path, common: PosterRequest, skip: Path | None = None) -> list[PosterRequest | BadRow]:
-    """Rows of a folder or of a JSONL manifest, in order, each with its result's name; bad ones stand at their place.
+def read_requests(source: Path, common: PosterRequest, skip: Path | None = None) -> RowIndex:
+    """Rows of a folder or of a manifest, in order, each with its result's name; bad ones stand at their place.
 
     Args:
         common: what holds for rows that do not say it themselves; its task is "" where none is given.
@@ -32,12 +32,15 @@ def read_requests(source: Path, common: PosterRequest, skip: Path | None = None)
         ValueError: the source as a whole is unusable: missing, empty, or a folder without a task.
     """
     if source.is_dir():
-        rows = read_folder(source, common, skip)
+        rows, base = read_folder(source, common, skip), source
     elif source.is_file():
-        rows = _read_manifest(source, common)
+        rows, base = _manifest_rows(source), source.parent
     else:
         raise ValueError(f"{source}: there is no such folder or manifest")
-    return list(_name_results(rows))
+    index = RowIndex(rows, lambda row, name: parse_row(row, name, base, common))
+    if not len(index):
+        raise ValueError(f"{source}: the manifest has no rows")
+    return index
 
 
 def parse_row(row: Any, name: str, base: Path, common: PosterRequest) -> PosterRequest | BadRow:
@@ -52,6 +55,10 @@ def parse_row(row: Any, name: str, base: Path, common: PosterRequest) -> PosterR
         return BadRow(name, "; ".join(faults))
     given = {key: value for key, value in row.items() if value is not None}
     anchor, draft = given.get("anchor"), given.get("draft")
+    try:
+        lettering = _lettering(given, base)
+    except ValueError as error:
+        return BadRow(name, str(error))
     request = PosterRequest(
         given.get("prompt", common.prompt),
         task=given.get("task", common.task or (TEXT if not given.get("images") else "")),
@@ -62,7 +69,7 @@ def parse_row(row: Any, name: str, base: Path, common: PosterRequest) -> PosterR
         size=sides(given.get("width"), given.get("height")),
         draft=draft if draft in (None, "auto", "none") else base / draft,
         lora=_lora(given.get("lora"), base),
-        lettering=_lettering(given, base),
+        lettering=lettering,
         out=str(_result(given["out"])) if "out" in given else None,
         id=name,
         **{key: given[key] for key in _PLAIN if key in given},
@@ -70,15 +77,8 @@ def parse_row(row: Any, name: str, base: Path, common: PosterRequest) -> PosterR
     return checked(request, common)
 
 
-def _read_manifest(path: Path, common: PosterRequest) -> list[PosterRequest | BadRow]:
-    is_csv = path.suffix.lower() == ".csv"
-    rows = [
-        row if isinstance(row, BadRow) else parse_row(row, name, path.parent, common)
-        for name, row in (read_csv(read_text(path).split("\n"), path.name) if is_csv else _json_rows(path))
-    ]
-    if not rows:
-        raise ValueError(f"{path}: the manifest has no rows")
-    return rows
+def _manifest_rows(path: Path) -> Iterator[tuple[str, Any]]:
+    return read_csv(path) if path.suffix.lower() == ".csv" else _json_rows(path)
 
 
 def _json_rows(path: Path) -> Iterator[tuple[str, Any]]:
@@ -90,39 +90,6 @@ def _json_rows(path: Path) -> Iterator[tuple[str, Any]]:
             if not position and "not UTF-8" in str(error):
                 raise ValueError(f"{path}: not a JSONL manifest (it is not UTF-8 text)") from None
             yield name, BadRow(name, str(error).removeprefix(f"{name}: "))
-
-
-def _name_results(rows: list[PosterRequest | BadRow]) -> Iterator[PosterRequest | BadRow]:
-    """Give each row its result's name; explicit names come first, others get -2, -3 where they clash."""
-    taken: dict[str, str] = {"contact_sheet.png": "the contact sheet"}
-    clashes: dict[int, str] = {}
-    for index, row in enumerate(rows):
-        if isinstance(row, PosterRequest) and row.out:
-            key = row.out.lower()
-            if key in taken:
-                clashes[index] = f"out {row.out!r} is already the name of {taken[key]}"
-            taken.setdefault(key, row.id)
-    for index, row in enumerate(rows):
-        if index in clashes:
-            yield BadRow(row.id, clashes[index])
-        elif isinstance(row, PosterRequest) and not row.out:
-            stem = _stem(row, index)
-            name, count = f"{stem}.png", 1
-            while name.lower() in taken:
-                count += 1
-                name = f"{stem}-{count}.png"
-            taken[name.lower()] = row.id
-            yield replace(row, out=name)
-        else:
-            yield row
-
-
-def _stem(request: PosterRequest, index: int) -> str:
-    if request.id.endswith("/"):
-        return request.id[:-1]
-    if "/" in request.id:  # an image of a sub-folder
-        return PurePosixPath(request.id).with_suffix("").as_posix()
-    return Path(str(request.images[0])).stem if request.images else f"poster-{index + 1:04d}"
 
 
 def _unknown(key: str, known: tuple[str, ...]) -> str:

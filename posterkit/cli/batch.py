@@ -18,7 +18,10 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="the folder of the posters")
     command.add_argument("--task", default="", help="for rows that name none: " + ", ".join(TASKS))
     command.add_argument("--prompt", default="", help="for rows that have none")
-    command.add_argument("--batch-size", type=whole(1), metavar="N", help="posters drawn in one call")
+    drawn = "rows drawn in one call; above 1, last bits may depend on which rows these are"
+    command.add_argument("--batch-size", type=whole(1), default=1, metavar="N", help=drawn)
+    part = "make the I-th of N parts of the rows; auto: the part that SLURM or torchrun says"
+    command.add_argument("--shard", metavar="I/N", help=part)
     command.add_argument("--svg", action="store_true", help="each poster also as NAME.svg, with live text")
     command.add_argument("--pdf", action="store_true", help="each poster also as NAME.pdf, with live text")
     command.add_argument("--psd", action="store_true", help="each poster also as NAME.psd, in layers")
@@ -37,33 +40,43 @@ def run(args: argparse.Namespace) -> int:
     if args.output.exists() and not args.output.is_dir():
         raise ValueError(f"{args.output}: -o names a file; batch needs a folder")
 
-    from posterkit.batch.engines import Files, run_local
+    from posterkit.batch.engines import run_local
     from posterkit.batch.ledger import LEDGER
     from posterkit.batch.manifest import read_requests
-    from posterkit.cli.progress import BatchProgress
+    from posterkit.batch.shards import AUTO, WHOLE, local_device, parse_shard
+    from posterkit.batch.worker import Files
+    from posterkit.cli.progress import BatchProgress, note
     from posterkit.generate.maker import PosterMaker
     from posterkit.schema import PosterRequest, sides
 
+    shard = parse_shard(args.shard) if args.shard else WHOLE
+    if args.shard == AUTO:
+        args.device = args.device or local_device()
+        note(f"this is part {shard}" + (f", on {args.device}" if args.device else ""))
     anchor = parse_anchor(args.anchor) if args.anchor else None
     size, given = sides(args.width, args.height), options.request_of(args)
     common = PosterRequest(args.prompt, task=args.task, anchor=anchor, size=size, **given)
     rows = read_requests(args.source, common, skip=args.output)
     files = Files((".svg",) * args.svg + (".pdf",) * args.pdf + (".psd",) * args.psd, args.dpi)
-    if args.psd or any(str(row.out).lower().endswith(".psd") for row in rows if isinstance(row, PosterRequest)):
+    if args.psd or ".psd" in rows.endings:
         from posterkit.typeset.psd import check_psd
 
         check_psd()
-    several = any(isinstance(row, PosterRequest) and (row.best_of or 1) > 1 for row in rows)
-    options.check_reward(args, several)
+    options.check_reward(args, bool(rows.chooses))
     with BatchProgress() as progress, PosterMaker(**options.settings_of(args)) as maker:
-        outcome = run_local(rows, maker, args.output, progress, args.seed or 0, args.batch_size, files)
-    print(f"{outcome.made} made, {outcome.before} made before, {len(outcome.failed)} failed, of {len(rows)} rows")
+        outcome = run_local(rows, maker, args.output, progress, args.seed or 0, args.batch_size, files, shard)
+    elsewhere = f"{outcome.elsewhere} made by another batch, " if outcome.elsewhere else ""
+    of_rows = f"{len(rows)} rows" if shard == WHOLE else f"part {shard} of {len(rows)} rows"
+    print(f"{outcome.made} made, {outcome.before} made before, {elsewhere}{outcome.failures} failed, of {of_rows}")
     print(f"{args.output / LEDGER}")
     if outcome.sheet:
         print(outcome.sheet)
+    goes_on = "the same command goes on from here"
     if outcome.full:
         print(f"posterkit: {args.output}: the disk is full, {outcome.left} rows are left; free some space, "
-              "and the same command goes on from here", file=sys.stderr)  # fmt: skip
+              f"and {goes_on}", file=sys.stderr)  # fmt: skip
+    elif outcome.lost:
+        print(f"posterkit: {outcome.lost}, {outcome.left} rows are left; {goes_on}", file=sys.stderr)
     elif outcome.left:
-        print(f"posterkit: stopped with {outcome.left} rows left; the same command goes on from here", file=sys.stderr)
-    return 1 if outcome.failed or outcome.left or outcome.full else 0
+        print(f"posterkit: stopped with {outcome.left} rows left; {goes_on}", file=sys.stderr)
+    return 1 if outcome.failures or outcome.left else 0

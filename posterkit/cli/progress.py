@@ -93,18 +93,18 @@ class BatchProgress(_Bar):
 
     _words = "reading rows"
 
-    def start(self, rows: int, before: int) -> None:
-        words = f"posters ({before} made before)" if before else "posters"
-        self._progress.reset(self._task, total=rows, description=words)
+    def start(self, rows: int) -> None:
+        self._progress.reset(self._task, total=rows, description="posters")
+
+    def found(self, before: int) -> None:
+        self._progress.advance(self._task, before)
 
     def row(self, entry: LedgerEntry) -> None:
         if entry.status == "failed":
             self._say(f"posterkit: {entry.row}: {_without_name(entry.why, entry.row)}")
         for line in entry.notes:
             self._say(f"posterkit: note: {line}")
-        # rows that fail while they are planned come before the bar knows how many there are
-        if entry.seconds is not None:
-            self._progress.advance(self._task)
+        self._progress.advance(self._task)
 
     def stopping(self) -> None:
         self._say("posterkit: finishing the current posters; Ctrl-C once more stops at once")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from posterkit.generate.poster_plan import SPELLS_FROM
 from posterkit.generate.record import FinishedPoster, record_of
 from posterkit.layout import Box, Obstacle
 from posterkit.layout.json_form import layout_to_json
+from posterkit.messages import caught_warnings
 from posterkit.pipelines.keep import keep_pixels, seam_width
 from posterkit.typeset.poster import typeset
 
@@ -34,15 +34,14 @@ def finish(poster: PreparedPoster, drawing: Image.Image, parameters: dict[str, A
         image = Image.alpha_composite(image.convert("RGBA"), layer).convert("RGB")
     lettered, notes = None, list(poster.notes)
     if plan.brief is not None:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+        with caught_warnings() as said:
             # pictures of the user's have faces and lettering, and so has what a model draws that could letter a poster
             has_obstacles = plan.request.images or plan.checkpoint.native_area >= SPELLS_FROM
             avoid = find_obstacles(image) if has_obstacles else []
             own = poster.things and poster.things.getchannel("A").getbbox()
             avoid += [Obstacle(Box(*own), "subject")] if own else find_subject(image)
             lettered = typeset(image, plan.brief, avoid=avoid, **plan.type)
-        notes += [str(warning.message) for warning in caught]
+        notes += said
         image = lettered.image.convert("RGB")
     boxes = None if lettered is None else lettered.boxes
     record = record_of(plan, drawing.size, resampler, parameters, boxes, poster.depth)

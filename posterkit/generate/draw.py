@@ -15,6 +15,7 @@ from posterkit.generate.draft import with_draft
 from posterkit.generate.metadata import source_depth
 from posterkit.generate.poster_plan import PosterPlan, native_box
 from posterkit.image_io import reduced
+from posterkit.messages import caught_warnings
 from posterkit.safety.decision import GateDecision
 from posterkit.safety.provenance import has_credentials
 from posterkit.schema import Box, PosterRequest, picture_of
@@ -124,10 +125,9 @@ class PreparedPoster:
 
 def prepare(plan: PosterPlan) -> PreparedPoster:
     """Read a plan's pictures; ValueError where one is damaged, or the mask does not fit."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with caught_warnings() as notes:
         prepared = _prepared(plan)
-    return replace(prepared, notes=[*plan.notes, *(str(warning.message) for warning in caught)])
+    return replace(prepared, notes=[*plan.notes, *notes])
 
 
 def _prepared(plan: PosterPlan) -> PreparedPoster:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
+from PIL.Image import Image
+
 from posterkit.critic import Critic
-from posterkit.generate.choose import Made, Scorer, draw_best
+from posterkit.generate.choose import DrawPosters, Made, Scorer, draw_best
 from posterkit.generate.compose import finish
 from posterkit.generate.draw import PreparedPoster, draw_prepared, prepare
 from posterkit.generate.poster_plan import RULES, Checkpoint, PosterPlan, Settings, find_checkpoint, make_plan
@@ -25,6 +27,8 @@ from posterkit.schema import PosterRequest
 
 _SMALL = 256 * 256  # native pixels up to which several posters at once pay; from about 1 MP they gain next to nothing
 _AT_ONCE = 8
+
+Prepared = PreparedPoster | ValueError  # a plan with its pictures read, or why they cannot be
 
 
 class Progress(Protocol):
@@ -132,10 +136,26 @@ class PosterMaker:
             Exception: the model cannot be loaded, or a call of the pipeline fails.
         """
         with self._making:
-            made: list[Made] = [self._prepared(plan) for plan in plans]  # type: ignore[misc]
-            ready = [one for one in made if isinstance(one, PreparedPoster)]
-            finished = iter(self._make(ready, at_once or posters_at_once(plans[0]), progress) if ready else ())
-            return [next(finished) if isinstance(one, PreparedPoster) else one for one in made]
+            return [finished() for finished in self.draw(self.prepare(plans), at_once, progress)]
+
+    def prepare(self, plans: Sequence[PosterPlan]) -> list[Prepared]:
+        """Read the plans' pictures; for each what is drawn from, or why it cannot be."""
+        return [self._prepared(plan) for plan in plans]
+
+    def draw(
+        self, prepared: Sequence[Prepared], at_once: int | None = None, progress: Progress = _SILENT
+    ) -> list[Callable[[], Made]]:
+        """Draw posters whose plans go together, see `make`.
+
+        Returns:
+            For each what finishes it: enlarges, sets texts, checks. Another thread may call it while the next are
+            drawn.
+        """
+        with self._making:
+            ready = [one for one in prepared if isinstance(one, PreparedPoster)]
+            at_once = at_once or (posters_at_once(ready[0].plan) if ready else 1)
+            drawn = iter(self._draw(ready, at_once, progress) if ready else ())
+            return [next(drawn) if isinstance(one, PreparedPoster) else partial(_as_it_is, one) for one in prepared]
 
     def scorer(self, tasks: Collection[str]) -> Scorer:
         """The reward that chooses between posters of these tasks, opened once; ValueError and OSError as `Scorer`."""
@@ -171,26 +191,30 @@ class PosterMaker:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _make(self, posters: Sequence[PreparedPoster], at_once: int, progress: Progress) -> list[Made]:
-        """Draw, choose, refine."""
-        plan, count = posters[0].plan, sum(poster.plan.best_of for poster in posters)
-        request = plan.request
-        scorer = self.scorer([request.task]) if plan.best_of > 1 or request.refine else None
-        critic = self._open_critic() if request.refine else None
+    def _draw(self, posters: Sequence[PreparedPoster], at_once: int, progress: Progress) -> list[Callable[[], Made]]:
+        plan, request = posters[0].plan, posters[0].plan.request
+        if plan.best_of > 1 or request.refine:
+            self.scorer([request.task])  # what cannot be opened is said before the model is
         pipe = self.pipeline(request.task)
+        progress.begin("drawing {}x{}".format(*plan.native), -(-len(posters) * plan.best_of // at_once) * plan.steps)
 
-        def draw(some: Sequence[PreparedPoster]) -> Iterator[Made]:
+        def draw(some: Sequence[PreparedPoster]) -> Iterator[Callable[[], Made]]:
             for start in range(0, len(some), at_once):
                 part, before = some[start : start + at_once], start // at_once * plan.steps
                 on_step = partial(lambda before, done: progress.step(before + done), before)
                 drawn = draw_prepared(pipe, part, self.settings.lora, on_step)
-                for poster, (picture, parameters) in zip(part, drawn, strict=True):
-                    try:
-                        yield finish(poster, picture, parameters)
-                    except Exception as error:  # costs only its own poster: the others are drawn
-                        yield error
+                yield from (partial(_finished, one, *picture) for one, picture in zip(part, drawn, strict=True))
 
-        progress.begin("drawing {}x{}".format(*plan.native), -(-count // at_once) * plan.steps)
+        if plan.best_of == 1 and not request.refine and not request.feedback:
+            return [partial(self._checked, one, done) for one, done in zip(posters, draw(posters), strict=True)]
+        made = self._improved(posters, lambda some: (finish() for finish in draw(some)), progress)
+        return [partial(_as_it_is, one) for one in made]
+
+    def _improved(self, posters: Sequence[PreparedPoster], draw: DrawPosters, progress: Progress) -> list[Made]:
+        """Choose, redraw as the requests say, refine."""
+        plan, request = posters[0].plan, posters[0].plan.request
+        scorer = self.scorer([request.task]) if plan.best_of > 1 or request.refine else None
+        critic = self._open_critic() if request.refine else None
         made = draw_best(posters, draw, scorer) if scorer and plan.best_of > 1 else list(draw(posters))
         progress.begin("refining", request.steps or 0)
         for number, (poster, draft) in enumerate(zip(posters, made, strict=True)):
@@ -200,10 +224,10 @@ class PosterMaker:
                 checked = CheckedCritic(critic, self.gate) if critic and self.gate else None
                 if scorer and critic:
                     draft = refine(poster, draft, checked or critic, scorer, draw)
-                made[number] = self._checked(poster, draft, checked.decisions if checked else [])
+                made[number] = self._checked(poster, partial(_as_it_is, draft), checked.decisions if checked else [])
         return made
 
-    def _prepared(self, plan: PosterPlan) -> PreparedPoster | ValueError:
+    def _prepared(self, plan: PosterPlan) -> Prepared:
         try:
             seen = check_references(self.gate, plan) if self.gate else []
             return replace(prepare(plan), decisions=seen)
@@ -211,9 +235,10 @@ class PosterMaker:
             return error
 
     def _checked(
-        self, poster: PreparedPoster, made: FinishedPoster, said: Sequence[GateDecision]
-    ) -> FinishedPoster | Exception:
-        if self.gate is None:
+        self, poster: PreparedPoster, finished: Callable[[], Made], said: Sequence[GateDecision] = ()
+    ) -> Made:
+        made = finished()
+        if self.gate is None or isinstance(made, Exception):
             return made
         try:
             return check_finished(self.gate, poster.plan, made, [*poster.decisions, *said])
@@ -228,6 +253,17 @@ class PosterMaker:
             device = str(hardware(self.settings.device).device)
             self._critic = open_critic(self.settings.critic or RULES, device=device, principle=self.settings.principle)
         return self._critic
+
+
+def _finished(poster: PreparedPoster, picture: Image, parameters: dict[str, Any]) -> Made:
+    try:
+        return finish(poster, picture, parameters)
+    except Exception as error:  # costs only its own poster: the others are drawn
+        return error
+
+
+def _as_it_is(made: Made) -> Made:
+    return made
 
 
 def open_pipeline(source: str, **options: Any) -> Any:

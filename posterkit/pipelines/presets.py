@@ -246,7 +246,7 @@ def place(pipe: Any, plan: Preset, device: torch.device, family: str, dtype: tor
             _quantise_part(name, part, plan, family, device, home, dtype)
             part.to(home)
     if plan.tile_vae and pipe.vae is not None:
-        _tile(pipe.vae)
+        tile(pipe.vae)
     if plan.offload == "model":
         pipe.enable_model_cpu_offload(device=device)
     elif plan.offload in ("text", "group"):
@@ -275,13 +275,13 @@ def _quantise_part(
     kinds.is_loaded_in_4bit, kinds.is_loaded_in_8bit = how == "nf4", how == "int8"
 
 
-def _tile(vae: Any) -> None:
-    """Tiles of 512 pixels with a quarter of overlap; smaller ones cost more seams."""
+def tile(vae: Any, side: int = 512) -> None:
+    """Encode and decode in tiles of so many pixels with a quarter of overlap; smaller ones cost more seams."""
     vae.enable_tiling()
     if hasattr(vae, "tile_sample_min_height"):
-        vae.enable_tiling(512, 512, 384, 384)
+        vae.enable_tiling(side, side, side * 3 // 4, side * 3 // 4)
     else:
-        vae.tile_sample_min_size, vae.tile_latent_min_size = 512, 64
+        vae.tile_sample_min_size, vae.tile_latent_min_size = side, side // 8
 
 
 def group_offload(pipe: Any, device: torch.device, transformer: bool = True) -> None:

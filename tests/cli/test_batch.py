@@ -5,20 +5,21 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from filelock import FileLock
 from pictures import bomb, grain
 from PIL import Image
 
-from posterkit.batch.engines import LOCK
+from posterkit.batch.claims import LOCK, FolderClaims
 from posterkit.cli.main import main
 from posterkit.generate import maker, record
 from posterkit.generate.metadata import read_record
@@ -211,18 +212,42 @@ def test_a_ledger_of_something_else_stops_the_call(
     assert (tmp_path / "ledger.jsonl").read_text() == theirs and not contents(tmp_path)
 
 
-def test_a_folder_where_another_batch_is_at_work_is_refused(
+def test_two_batches_in_one_folder_share_its_rows(tmp_path: Path, craft: str) -> None:
+    path = manifest(tmp_path, [{"prompt": f"poster {n}"} for n in range(6)])
+    argv = ["batch", str(path), "--model", craft, "--steps", "6", *SMALL]
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    both = [_start([*argv, "-o", str(out)]) for _ in range(2)]
+    said = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    made = [int(re.match(r"(\d+) made, ", shown)[1]) for shown, _ in said]  # type: ignore[index]
+    assert sum(made) == 6 and all(made), said
+    assert main([*argv, "-o", str(whole)]) == 0
+    assert contents(out) == contents(whole) and len(ledger(out)) == 6
+
+
+def test_a_row_that_another_batch_makes_is_waited_for(
     tmp_path: Path, craft: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    path = manifest(tmp_path, [{"prompt": "x"}])
-    with FileLock(out / LOCK):
-        other = _start(["batch", str(path), "-o", str(out), "--model", craft])
-        said = other.communicate(timeout=120)[1]
-    assert other.returncode == 2 and "another batch is at work in this folder" in said
-    assert not contents(out)
-    assert run("batch", path, "-o", out, "--native", "--model", craft) == 0
+    argv = ("batch", manifest(tmp_path, [{"prompt": "x"}, {"prompt": "y"}]), "--native", "--model", craft)
+    assert run(*argv, "-o", tmp_path / "theirs") == 0
+    capsys.readouterr()
+    other = FolderClaims(out)
+    assert other.take("poster-0002.png")
+
+    def finish() -> None:
+        until = time.monotonic() + 60
+        while "poster-0001.png" not in contents(out) and time.monotonic() < until:
+            time.sleep(0.02)
+        (out / "poster-0002.png").write_bytes((tmp_path / "theirs" / "poster-0002.png").read_bytes())
+        other.give_back("poster-0002.png")
+
+    thread = threading.Thread(target=finish)
+    thread.start()
+    assert run(*argv, "-o", out) == 0
+    thread.join()
+    assert "1 made, 1 made before, 0 failed" in capsys.readouterr().out
 
 
 def test_a_full_disk_ends_the_run_with_a_summary(
@@ -290,7 +315,7 @@ def test_a_row_that_cannot_be_finished_costs_no_other_row(
     monkeypatch.setattr(maker, "draw_prepared", lambda *args: calls.append(len(args[1])) or draw(*args))
     rows = [{"prompt": "x"}, {"prompt": "x", "texts": ["far too long a text " * 40]}, {"prompt": "x", "texts": ["A"]}]
     out = tmp_path / "out"
-    assert run("batch", manifest(tmp_path, rows), "-o", out, "--native", "--model", craft) == 1
+    assert run("batch", manifest(tmp_path, rows), "-o", out, "--native", "--model", craft, "--batch-size", 8) == 1
     lines = ledger(out)
     assert [line["status"] for line in lines.values()] == ["done", "failed", "done"]
     assert calls == [2]  # what cannot be set is refused before anything is drawn

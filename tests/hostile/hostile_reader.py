@@ -115,13 +115,13 @@ def fonts(path: Path) -> str:
 
 
 def sidecars(path: Path) -> str:
-    from posterkit.batch.folder import read_folder
+    from posterkit.batch.manifest import read_requests
     from posterkit.batch.rows import BadRow
     from posterkit.datagen.picture_folder import read_caption
     from posterkit.schema import PosterRequest
 
     said = []
-    for row in read_folder(path, PosterRequest(task="filling" if list(path.glob("*.mask.png")) else "style_driven")):
+    for row in read_requests(path, PosterRequest(task="filling" if list(path.glob("*.mask.png")) else "style_driven")):
         try:
             if not isinstance(row, BadRow):
                 row.mask_picture()

@@ -57,7 +57,7 @@ def test_the_table_counts_the_live_tensors_of_every_moment(family):
     for moment, work in full_size.forward_passes(family).items():
         assert full_size.peak(work, parts[moment]) == pytest.approx(sizes.activations[moment], rel=0.01)
     vae: Any = models["vae"]
-    presets._tile(vae)
+    presets.tile(vae)
     try:
         tiles = full_size.peak(full_size.forward_passes(family)["decoding"], vae)
     finally:
