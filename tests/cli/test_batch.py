@@ -420,7 +420,7 @@ def _wait_for_first(out: Path, process: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 def test_a_batch_that_was_stopped_goes_on_where_it_was(tmp_path: Path, craft: str, how: signal.Signals) -> None:
     path = manifest(tmp_path, [{"prompt": f"poster {n}"} for n in range(6)])
@@ -432,7 +432,7 @@ def test_a_batch_that_was_stopped_goes_on_where_it_was(tmp_path: Path, craft: st
     _, said = process.communicate(timeout=120)
     made = contents(out)
     assert 1 <= len(made) < 6, said
-    if how is signal.SIGINT:
+    if how is not signal.SIGKILL:
         assert process.returncode == 1 and "the same command goes on from here" in said
         assert set(made) == {line["out"] for line in ledger(out).values()} and (out / "contact_sheet.png").is_file()
     before = times(out)
@@ -446,6 +446,21 @@ def test_a_batch_that_was_stopped_goes_on_where_it_was(tmp_path: Path, craft: st
         row: line["id"] for row, line in ledger(whole).items()
     }
     assert not list(out.glob(".*.tmp"))
+
+
+@pytest.mark.slow
+def test_a_shard_makes_its_rows_and_the_shards_together_all_of_them(
+    tmp_path: Path, craft: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = manifest(tmp_path, [{"prompt": f"poster {n}"} for n in range(5)])
+    argv = ("batch", path, "--native", "--model", craft)
+    assert run(*argv, "-o", tmp_path / "whole") == 0
+    assert run(*argv, "-o", tmp_path / "out", "--shard", "2/2") == 0
+    assert set(contents(tmp_path / "out")) == {"poster-0002.png", "poster-0004.png"}
+    assert "2 made, 0 made before, 0 failed, of part 2/2 of 5 rows" in capsys.readouterr().out
+    assert run(*argv, "-o", tmp_path / "out", "--shard", "1/2") == 0
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    assert list(ledger(tmp_path / "out")) == [f"jobs.jsonl:{n}" for n in range(1, 6)]
 
 
 @pytest.mark.slow
