@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from posterkit.evaluation.layout_requests import draw_request
+from posterkit.datagen.layout_requests import draw_request
 from posterkit.layout import Box, Element, ElementRequest, Layout
 from posterkit.layout.exemplars import Exemplar, write_exemplars
 from posterkit.layout.faults import find_faults

@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForImageTextToText
 
 from posterkit.pipelines.processor import load_processor
-from posterkit.rewards.models.reward_model import folder_of, last_states, put_lora
+from posterkit.rewards.models.reward_model import folder_of, last_states, merged_lora, put_lora
 from posterkit.sizing import fit_area
 
 # the form of Qwen2.5-VL's own template, for folders that have none
@@ -125,14 +125,7 @@ class TrainedCritic:
         """Write a transformers folder with the LoRA merged, which `posterkit.llm.local.LocalModel` opens."""
         folder, backbone = Path(folder), self.module["backbone"]
         if self.lora:
-            backbone = copy.deepcopy(backbone)
-            for layer in [part for part in backbone.modules() if hasattr(part, "merge") and hasattr(part, "lora_A")]:
-                layer.merge()
-            weights = {name.replace(".base_layer.", "."): value for name, value in backbone.state_dict().items()
-                       if ".lora_" not in name}  # fmt: skip
-            backbone = type(backbone)(backbone.config)
-            backbone.load_state_dict(weights)
-            backbone.to(next(iter(weights.values())).dtype)
+            backbone = merged_lora(backbone)
         backbone.save_pretrained(folder)
         self.processor.save_pretrained(folder)
 

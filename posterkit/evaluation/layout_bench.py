@@ -12,7 +12,7 @@ from random import Random
 import numpy as np
 from PIL import Image
 
-from posterkit.evaluation.layout_requests import DrawnRequest, draw_request
+from posterkit.datagen.layout_requests import DrawnRequest, draw_request
 from posterkit.evaluation.statistics import Estimate, bootstrap
 from posterkit.layout import Layout, LayoutRequest, Measurer, legible_size
 from posterkit.layout.faults import find_faults, footprint, hard_count

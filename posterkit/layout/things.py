@@ -43,13 +43,13 @@ def _place(wanted: ElementRequest, placed: list[Element], request: LayoutRequest
     if wanted.role == "underlay":
         return _underlay(placed, request)
     if wanted.role == "subject" and not wanted.size and (shown := ground.subject_box) is not None:
-        return _shaped(shown, wanted.aspect)
+        return shaped(shown, wanted.aspect)
     if wanted.role in ("logo", "decoration"):
         return _logo(wanted, placed, request, ground)
     free = _largest_free(placed, request)
     if wanted.size:
         return _centered(free, *wanted.size)
-    return _shaped(free, wanted.aspect)
+    return shaped(free, wanted.aspect)
 
 
 def _underlay(placed: list[Element], request: LayoutRequest) -> Box:
@@ -119,7 +119,8 @@ def _largest_free(placed: list[Element], request: LayoutRequest) -> Box:
     return best
 
 
-def _shaped(box: Box, aspect: float | None) -> Box:
+def shaped(box: Box, aspect: float | None) -> Box:
+    """The largest box of a width through height within another, round the same middle."""
     if not aspect:
         return box
     wide = min(box.width, box.height * aspect)

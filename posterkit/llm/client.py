@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from PIL import Image
 
@@ -36,6 +36,15 @@ class LanguageModel(Protocol):
         Raises:
             AnswerError: there is no answer, or this model takes no images.
         """
+        ...
+
+
+@runtime_checkable
+class BatchLanguageModel(LanguageModel, Protocol):
+    """A language model that answers several questions in one batch."""
+
+    def ask_all(self, system: str, users: Sequence[str]) -> list[str]:
+        """An answer to each question; AnswerError where there is none to any."""
         ...
 
 

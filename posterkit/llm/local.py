@@ -1,4 +1,4 @@
-"""A language or vision-language model from a transformers folder or the hub, run on this machine."""
+"""A language or vision-language model from a transformers folder, the hub or `mini`, run on this machine."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import copy
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
+from zlib import crc32
 
 import torch
 from PIL import Image
 from transformers import LogitsProcessorList
 
+from posterkit import mini
 from posterkit.image_io import reduced
 from posterkit.llm.client import IMAGE_SIDE, AnswerError, Images, Schema
 from posterkit.llm.coca import CoCAProcessor
@@ -27,11 +29,11 @@ class LocalModel:
     threads may share one; it answers one question at a time.
 
     Args:
-        source: a folder, or a hub id.
+        source: a folder, a hub id, or `mini:planner`.
         device: where it runs; the caller knows the hardware.
         temperature: of sampling; 0 is greedy.
         max_new_tokens: of the answer.
-        seed: the same question gets the same answer.
+        seed: the same question gets the same answer; another question, another draw.
         principle: what answers in words are steered by; each then takes two passes a token.
 
     Attributes:
@@ -63,6 +65,16 @@ class LocalModel:
             raise AnswerError(f"{source}: cannot load this language model: {error_line(fault)}") from None
         if not self._processor.chat_template:
             raise AnswerError(f"{source}: its tokenizer has no chat template; take an instruction-tuned model")
+
+    def ask_all(self, system: str, users: Sequence[str]) -> list[str]:
+        """The answers to several questions without images in one batch; an answer may be empty.
+
+        Raises:
+            AnswerError: as `ask`.
+        """
+        if self.principle or self.sees or len(users) == 1:  # these take one question at a time
+            return [self.ask(system, user) for user in users]
+        return self._run(self._answers, system, users, ())
 
     def ask(self, system: str, user: str, images: Images = (), schema: Schema | None = None) -> str:
         """The answer to one question, without thinking; the schema is not enforced, so the prompt must name the form.
@@ -129,19 +141,34 @@ class LocalModel:
         return found
 
     def _answer(self, questions: list[Any]) -> str:
-        inputs = questions[0]
         # with a principle there are two: the question with it and without it
         steered = LogitsProcessorList()
         if (by := self.principle) is not None:
             steered.append(CoCAProcessor(self._model, questions[1], by.alpha, first_n=by.first_n))
+        return self._made(questions[0], steered)[0]
+
+    def _answers(self, questions: list[Any]) -> list[str]:
+        """Of text alone, padded on the left."""
+        rows = [one["input_ids"][0] for one in questions]
+        longest = max(len(row) for row in rows)
+        ids, known = torch.zeros(2, len(rows), longest, dtype=torch.long, device=self._model.device)
+        for at, row in enumerate(rows):
+            ids[at, longest - len(row) :], known[at, longest - len(row) :] = row, 1
+        return self._made({"input_ids": ids, "attention_mask": known}, LogitsProcessorList())
+
+    def _made(self, inputs: Any, steered: LogitsProcessorList) -> list[str]:
+        ids = inputs["input_ids"]
+        room = getattr(self._model.config.get_text_config(), "max_position_embeddings", 1 << 30) - ids.shape[1]
+        if room < 1:
+            raise ValueError(f"the question has {ids.shape[1]} tokens, more than it reads")
         sampling = {"do_sample": True, "temperature": self.temperature} if self.temperature else {"do_sample": False}
         on_gpu = [self._model.device] if self._model.device.type == "cuda" else []
         with torch.random.fork_rng(devices=on_gpu):
-            torch.manual_seed(self.seed)
+            torch.manual_seed(self.seed + crc32(ids.cpu().numpy().tobytes()))
             made = self._model.generate(
-                **inputs, **sampling, max_new_tokens=self.max_new_tokens, logits_processor=steered
+                **inputs, **sampling, max_new_tokens=min(self.max_new_tokens, room), logits_processor=steered
             )
-        return self._processor.decode(made[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        return self._processor.batch_decode(made[:, ids.shape[1] :], skip_special_tokens=True)
 
 
 def _load(source: str) -> tuple[bool, Any, Any]:
@@ -150,6 +177,8 @@ def _load(source: str) -> tuple[bool, Any, Any]:
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
+    if source.startswith("mini:"):
+        source = mini.path(source.removeprefix("mini:"))
     config = type(AutoConfig.from_pretrained(source, trust_remote_code=False))
     sees = config in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
     reads: Any = AutoTokenizer

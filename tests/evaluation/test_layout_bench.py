@@ -1,7 +1,7 @@
 import pytest
 
+from posterkit.datagen.layout_requests import SIZES, draw_request
 from posterkit.evaluation.layout_bench import as_markdown, compare
-from posterkit.evaluation.layout_requests import SIZES, draw_request
 from posterkit.layout.layout_request import ElementRequest
 
 

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from posterkit.layout.faults import HARD, LayoutFault, hard_count
+from posterkit.layout.faults import HARD, LayoutFault, footprint, hard_count
 from posterkit.layout.ground import Ground
 from posterkit.layout.layout_request import LayoutRequest
 from posterkit.layout.planners.grammar import GrammarPlanner
@@ -23,9 +23,9 @@ from posterkit.layout.ranking import best_first, scored
 from posterkit.layout.repair import repair
 from posterkit.layout.retrieval import ExemplarIndex
 from posterkit.layout.slots import set_in_slots
-from posterkit.layout.things import place_things
+from posterkit.layout.things import place_things, shaped
 from posterkit.layout.types import Box, Layout, Measurer, Stage
-from posterkit.llm.client import AnswerError, LanguageModel
+from posterkit.llm.client import AnswerError, BatchLanguageModel, LanguageModel
 
 _DROP = 0.02  # of the score, which a stage may cost
 
@@ -66,10 +66,12 @@ class ModelPlanner:
         rng = Random(f"exemplars {request.seed}")
         made: list[tuple[Layout, list[LayoutFault]]] = []
         trace: list[Stage] = []
-        for number in range(self.samples):
-            question = coarse_question(request, ground, rng.sample(found, len(found)))
+        questions = [coarse_question(request, ground, rng.sample(found, len(found))) for _ in range(self.samples)]
+        for number, said in enumerate(answers_to(self.model, questions)):
             try:
-                boxes, words = asked(self.model, question, request, ground)
+                if isinstance(said, AnswerError):
+                    raise said
+                boxes, words = read_boxes(said, request, ground, self.model.name)
             except AnswerError as error:
                 trace.append(Stage(f"coarse {number + 1}", False, words=str(error)))
                 continue
@@ -91,7 +93,7 @@ class CotPlanner:
     Args:
         coarse: gives the first layout, and the model.
         exemplars: shown in the stages, chosen by LTSim to the layout so far.
-        stages: asked in turn, of `questions.STAGES`.
+        stages: asked in turn, of `questions.STAGES`; `questions.ONE_STAGE` asks all in one.
     """
 
     coarse: ModelPlanner
@@ -101,17 +103,29 @@ class CotPlanner:
 
     def plan(self, request: LayoutRequest, measurer: Measurer) -> Layout:
         request.check()
-        ground, model = Ground(request), self.coarse.model
+        ground = Ground(request)
         best, trace = self.coarse.coarse(request, measurer, ground)
         if best is None:
-            return fallen_back(request, measurer, trace, model.name)
+            return fallen_back(request, measurer, trace, self.coarse.model.name)
+        return self.refined(best, trace, request, measurer, ground)
+
+    def refined(
+        self,
+        best: tuple[Layout, list[LayoutFault]],
+        trace: Sequence[Stage],
+        request: LayoutRequest,
+        measurer: Measurer,
+        ground: Ground,
+    ) -> Layout:
+        """A coarse layout after the stages, mended."""
+        model, trace = self.coarse.model, [*trace]
         for name in self.stages:
             layout, faults = best
             if not faults:
                 trace.append(Stage(name, False, layout.score, words="nothing is wrong: the stages end here"))
                 break
             exemplars = self.coarse.index.like(layout, self.exemplars, self.coarse.left_out)
-            now = [one.box for one in layout]
+            now = [footprint(one) for one in layout]
             question = stage_question(name, request, ground, exemplars, now, faults)
             try:
                 boxes, words = asked(model, question, request, ground)
@@ -125,6 +139,22 @@ class CotPlanner:
         return finished(best, request, measurer, ground, self.name, trace, model.name)
 
 
+def answers_to(model: LanguageModel, questions: Sequence[str]) -> list[str | AnswerError]:
+    """An answer, or why there is none, for each question; in one batch where the model takes several."""
+    if isinstance(model, BatchLanguageModel):
+        try:
+            return [*model.ask_all(SYSTEM, questions)]
+        except AnswerError as error:
+            return [error] * len(questions)
+    answers: list[str | AnswerError] = []
+    for question in questions:
+        try:
+            answers.append(model.ask(SYSTEM, question, schema=SCHEMA))
+        except AnswerError as error:
+            answers.append(error)
+    return answers
+
+
 def asked(model: LanguageModel, question: str, request: LayoutRequest, ground: Ground) -> tuple[dict[int, Box], str]:
     """The boxes of a model's answer by id, and its reasoning; AnswerError where there is none."""
     return read_boxes(model.ask(SYSTEM, question, schema=SCHEMA), request, ground, model.name)
@@ -134,6 +164,7 @@ def laid_out(boxes: Mapping[int, Box], request: LayoutRequest, measurer: Measure
     """The request's texts set in a model's boxes, its things where the model or the picture has them."""
     whole = Box(0, 0, *request.size)
     slots = [one.box if one.fixed and one.box else boxes.get(at, whole) for at, one in enumerate(request.elements)]
+    slots = [shaped(box, one.aspect) for box, one in zip(slots, request.elements, strict=True)]
     elements = set_in_slots(request, slots, measurer)
     known = tuple(one for one in elements if one.index in boxes or request.elements[one.index].fixed)
     return place_things(Layout(*request.size, known, (), "model"), request, ground)

@@ -34,6 +34,7 @@ STAGES = {
     "numbers": "Change single numbers only: make nearly equal edges equal, wrap each underlay round its text, and "
     "leave free what must stay free.",
 }
+ONE_STAGE = "merged"  # all three in one question: the ablation
 _MOST = 8000  # characters of examples
 _FAR = 3.0  # times the canvas; a number beyond it is cut
 _NUMBER: dict[str, Any] = {"type": "number"}
@@ -73,11 +74,12 @@ def stage_question(
     boxes: Sequence[Box],
     faults: Sequence[LayoutFault],
 ) -> str:
-    """One of `STAGES`: the layout so far, what is wrong with it, and what to do now."""
+    """One of `STAGES`, or `ONE_STAGE`: the layout so far, what is wrong with it, and what to do now."""
     grid = grid_of(request.size)
     titles = sorted(one.box.height / e.layout.height for e in exemplars for one in e.layout if one.role == "title")
     usual = f"{titles[len(titles) // 2]:.0%}" if titles else "15%"
-    task = STAGES[name].format(gap=max(2, round(0.02 * grid[1])), title=usual)
+    task = STAGES[name] if name != ONE_STAGE else "\n".join(STAGES.values())
+    task = task.format(gap=max(2, round(0.02 * grid[1])), title=usual)
     cells = request.width / grid[0]
     now = [
         '{{"id": {}, "l": {}, "t": {}, "w": {}, "h": {}}}'.format(i, *on_grid(boxes[i], request.size, grid))
@@ -110,6 +112,7 @@ def _wanted(request: LayoutRequest, ground: Ground) -> list[str]:
         one = request.elements[index]
         said = f"id {index}: {one.role}" + (f" {one_line(one.text, 200)!r}" if one.text else "")
         said += f", {len(one.text)} characters" if one.text else ""
+        said += f", {one.aspect:.1f} times as wide as high" if one.aspect else ""
         if one.size:
             said += " of {2} x {3} cells".format(*on_grid(Box(0, 0, *one.size), request.size, grid))
         if one.box:

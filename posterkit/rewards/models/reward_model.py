@@ -8,6 +8,7 @@ is enough for a large model; a small one hardly attends to pictures there.
 # pyright: standard
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Sequence
@@ -203,6 +204,18 @@ def put_lora(backbone: Any, rank: int, alpha: float, targets: Sequence[str], dor
     for name, parameter in backbone.named_parameters():
         if ".lora_" in name:
             parameter.data = parameter.data.float()
+
+
+def merged_lora(backbone: Any) -> Any:
+    """A copy of a backbone with its LoRA merged into the weights, in the dtype that it has."""
+    backbone = copy.deepcopy(backbone)
+    for layer in [part for part in backbone.modules() if hasattr(part, "merge") and hasattr(part, "lora_A")]:
+        layer.merge()
+    weights = {name.replace(".base_layer.", "."): value for name, value in backbone.state_dict().items()
+               if ".lora_" not in name}  # fmt: skip
+    merged = type(backbone)(backbone.config)
+    merged.load_state_dict(weights)
+    return merged.to(next(iter(weights.values())).dtype)
 
 
 class LearnedReward:

@@ -44,18 +44,22 @@ class DrawnRequest:
     language: str
 
 
-def draw_request(seed: int, split: str = "heldout") -> DrawnRequest:
+def draw_request(
+    seed: int, split: str = "heldout", size: tuple[int, int] | None = None, scale: float = 1.0
+) -> DrawnRequest:
     """A request of 2 to 8 elements in one of four shapes, half of them in Chinese; the same for the same seed.
 
     Args:
-        split: "train" (exemplars) or "heldout" (evaluations); they share no picture.
+        split: "train" (exemplars, planners that learn) or "heldout" (evaluations); they share no picture.
+        size: of the canvas, in place of the four.
+        scale: the picture's sides as parts of the canvas's.
     """
     rng = Random(f"layout request {split} {seed}")
-    size = SIZES[seed % len(SIZES)]
+    size = size or SIZES[seed % len(SIZES)]
     language = ("en", "zh")[seed // len(SIZES) % 2]
     theme = rng.choice(THEMES)
     poster = draw_poster(rng, theme=theme, aspect=size[0] / size[1], text=False)
-    rendering = render(poster, size)
+    rendering = render(poster, (round(scale * size[0]), round(scale * size[1])))
     count = 2 + seed // (2 * len(SIZES)) % 7
     titles, subtitles, details, calls = _words(rng, theme, language)
     logos = int(count > 3 and rng.random() < 0.4)
@@ -69,7 +73,17 @@ def draw_request(seed: int, split: str = "heldout") -> DrawnRequest:
     request = LayoutRequest.of_texts(
         size, texts, roles, things, picture=picture, description=content_of(rng, poster), seed=seed
     )
-    return DrawnRequest(request, Box(*(float(side) for side in rendering.subject)), language)
+    return DrawnRequest(request, Box(*rendering.subject).scaled(1 / scale, 1 / scale), language)
+
+
+def words_in(rng: Random, language: str, length: float) -> str:
+    """Words of this module's texts in any order, about so many characters, at least one word."""
+    said = " ".join((*_SUBTITLES, *_DETAILS)) if language == "en" else "".join((*_CHINESE[1], *_CHINESE[2]))
+    parts = said.split() if language == "en" else [said[at : at + 2] for at in range(0, len(said) - 1, 2)]
+    found = [rng.choice(parts)]
+    while len(" ".join(found)) < length - 2:
+        found.append(rng.choice(parts))
+    return (" " if language == "en" else "").join(found).strip()
 
 
 def _words(rng: Random, theme: str, language: str) -> tuple[str, list[str], list[str], list[str]]:

@@ -1,0 +1,117 @@
+"""A language model that trains on conversations: questions, and the answers that it should give."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
+
+from posterkit.rewards.models.reward_model import merged_lora, put_lora
+from posterkit.training.plan_tokenizer import plan_tokenizer
+
+
+class LanguageAdapter:
+    """A causal language model and its tokenizer.
+
+    Attributes:
+        module: the model.
+        lora: the LoRA's rank, alpha and targets; None where all weights train.
+
+    Args:
+        tokenizer: with a chat template.
+        module: its weights in any dtype.
+    """
+
+    kind = "planner"  # for the card, as `use` and `what_trains` are
+    use = (
+        "from posterkit.layout.planners.planner_names import open_planner\n\n"
+        'planner = open_planner("cot:path/to/this/folder")'
+    )
+
+    def __init__(self, tokenizer: Any, module: Any) -> None:
+        self.tokenizer, self.module = tokenizer, module
+        self.lora: dict[str, Any] | None = None
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> LanguageAdapter:
+        """A fresh Qwen2 over the plan language; `config` holds Qwen2Config's fields."""
+        tokenizer = plan_tokenizer()
+        settings = Qwen2Config(
+            **{"tie_word_embeddings": True, **config}, vocab_size=len(tokenizer), bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+        )  # fmt: skip
+        return cls(tokenizer, Qwen2ForCausalLM(settings))
+
+    @classmethod
+    def from_folder(cls, source: str, dtype: torch.dtype = torch.float32) -> LanguageAdapter:
+        """A transformers folder or a hub id, safetensors only.
+
+        Raises:
+            OSError, ValueError: there is no such model, or its tokenizer has no chat template.
+        """
+        tokenizer: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        if not tokenizer.chat_template:
+            raise ValueError(f"{source}: its tokenizer has no chat template; take an instruction-tuned model")
+        return cls(tokenizer, AutoModelForCausalLM.from_pretrained(
+            source, dtype=dtype, use_safetensors=True, trust_remote_code=False))  # fmt: skip
+
+    @property
+    def what_trains(self) -> str:
+        return f"LoRA of rank {self.lora['rank']}" if self.lora else "all weights"
+
+    def add_lora(self, rank: int, alpha: float, targets: Sequence[str], dora: bool = False) -> None:
+        """Freeze the weights and put a LoRA on them; ValueError where a target fits no layer."""
+        put_lora(self.module, rank, alpha, targets, dora)
+        self.lora = {"rank": rank, "alpha": alpha, "targets": sorted(targets), "dora": dora}
+
+    def read(self, system: str, question: str, answer: str) -> dict[str, Tensor]:
+        """One conversation: ids `(L,)`, and which of them are the answer and its end `(L,)`."""
+        messages = [{"role": "system", "content": system}, {"role": "user", "content": question}]
+        asked = self.tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, tokenize=True, return_dict=True
+        )["input_ids"]
+        said = [*self.tokenizer.encode(answer, add_special_tokens=False), self.tokenizer.eos_token_id]
+        ids = torch.tensor([*asked, *said])
+        return {"ids": ids, "answer": torch.arange(len(ids)) >= len(asked)}
+
+    def collate(self, rows: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Rows of `read` as one batch, padded on the right: ids with -1."""
+        return {
+            "ids": pad_sequence([row["ids"] for row in rows], batch_first=True, padding_value=-1),
+            "answer": pad_sequence([row["answer"] for row in rows], batch_first=True),
+        }
+
+    def answer_loss(self, batch: dict[str, Tensor]) -> Tensor:
+        """The mean negative log-likelihood of the answers' tokens, their ends included, for each sample: `(B,)`."""
+        ids, known = batch["ids"], batch["ids"] >= 0
+        states = self.module.model(input_ids=ids.masked_fill(~known, 0), attention_mask=known.long(), use_cache=False)[
+            0
+        ]
+        said = batch["answer"][:, 1:]  # a state predicts the token behind it
+        logits = self.module.lm_head(states[:, :-1][said])
+        with torch.autocast(ids.device.type, enabled=False):
+            each = F.cross_entropy(logits.float(), ids[:, 1:][said], reduction="none")
+            rows = said.nonzero()[:, 0]
+            return torch.zeros(len(ids), device=ids.device).index_add(0, rows, each) / said.sum(1)
+
+    def save(self, folder: str | Path) -> None:
+        """Write a transformers folder with the LoRA merged, which `posterkit.llm.local.LocalModel` opens.
+
+        Weights that train in full are written in bfloat16, to be read as float32.
+        """
+        if self.lora:
+            merged_lora(self.module).save_pretrained(folder)
+        else:
+            halves = {name: weight.detach().bfloat16() for name, weight in self.module.state_dict().items()}
+            self.module.save_pretrained(folder, state_dict=halves)
+            path = Path(folder) / "config.json"
+            config = {**json.loads(path.read_text(encoding="utf-8")), "dtype": "float32"}
+            path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        self.tokenizer.save_pretrained(folder)

@@ -1,0 +1,139 @@
+"""Supervised fine-tuning of a planner: a language model that answers LayoutPrompter's and LayoutCoT's questions.
+
+    accelerate launch train/planner_sft.py --config configs/mini/planner_sft.yaml
+
+It learns from conversations about planned requests: the coarse question with its exemplars, and the three stages of
+LayoutCoT (position, size, numbers), each about a good layout that was spoilt in what the stage mends. Only answers
+count:
+
+    L = - E mean_t log p(answer_t | question, answer_<t)
+
+Plans are the grammar's on drawn posters, chosen by where the subject truly stands. `heldout.json` has the loss on
+held-out requests by kind of question and the share of answers that can be used: every id there, in the grid's form.
+With `init_from` null a small Qwen2 over the plan language is made; else it is a transformers folder, with a LoRA where
+the config says so. `model/` is what `--planner llm:FOLDER` and `cot:FOLDER` open; for what its plans are worth:
+
+    posterkit bench layout --planner llm:RUN/model --planner cot:RUN/model
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Literal
+
+import torch
+
+from posterkit.datagen.planned_requests import PlannedRequest
+from posterkit.datagen.planner_conversations import KINDS, conversation
+from posterkit.image_io import written_whole
+from posterkit.layout.ground import Ground
+from posterkit.layout.planners.questions import SYSTEM, read_boxes
+from posterkit.layout.planners.retrieval_planner import shipped_index
+from posterkit.llm.client import AnswerError
+from posterkit.llm.local import LocalModel
+from posterkit.pipelines.loading import quiet_bars
+from posterkit.training.adapters.language import LanguageAdapter
+from posterkit.training.config import Count, RunConfig, parse_config
+from posterkit.training.errors import WrongCall, setting_up
+from posterkit.training.loading.conversations import (
+    PlansConfig,
+    conversation_batch,
+    conversation_batches,
+    open_plans,
+)
+from posterkit.training.lora import Trainable
+from posterkit.training.run import Run
+from posterkit.training.stages import DTYPES
+
+
+@dataclass
+class PlannerConfig(RunConfig):
+    """
+    Attributes:
+        data: the planned requests, and what is asked about them.
+        model: of a model made here: fields of transformers' Qwen2Config.
+        base: dtype of weights that are frozen under a LoRA; what trains is float32.
+        trainable: all weights, or a LoRA.
+        heldout_questions: of each kind, answered at the end.
+    """
+
+    data: PlansConfig = field(default_factory=PlansConfig)
+    model: dict[str, Any] = field(default_factory=dict)
+    base: Literal["fp32", "bf16"] = "fp32"
+    trainable: Trainable = field(default_factory=lambda: Trainable(targets=["q_proj", "k_proj", "v_proj", "o_proj"]))
+    heldout_questions: Count = 50
+
+    def check(self) -> None:
+        super().check()
+        if self.base == "bf16" and self.trainable.weights == "full":
+            raise ValueError("base is bf16, which is frozen; it takes trainable.weights=lora or dora, not full")
+        if self.init_from is None and self.trainable.weights != "full":
+            raise ValueError("init_from is null; a LoRA needs a language model to stand on")
+
+
+def main() -> None:
+    config = parse_config(PlannerConfig)
+    run = Run(config)
+    with setting_up():
+        if run.sharded:
+            raise WrongCall("a planner's weights are not sharded; train a LoRA with configs/accelerate/ddp.yaml")
+        model = open_model(config)
+        train, heldout = open_plans(config.data, run)
+
+    for batch in run.steps(model, conversation_batches(train, config.data, model, run)):
+        with run.autocast():
+            loss = model.answer_loss(batch).mean()
+        run.backward(loss)
+
+    run.finish(model)
+    if run.accelerator.is_main_process and not config.dry_run:
+        folder = run.folder / ("ema" if config.ema_decay else "model")
+        found = held_out(LanguageAdapter.from_folder(str(folder)), str(folder), heldout, config, run)
+        with written_whole(run.folder / "heldout.json") as file:
+            file.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        for kind, row in found.items():
+            run.print(f"{kind}: loss {row['loss']:.3f}, {row['usable']:.0%} of its answers usable")
+
+
+def open_model(config: PlannerConfig) -> LanguageAdapter:
+    """The model, and in it what trains."""
+    if config.init_from is None:
+        return LanguageAdapter.from_config(config.model)
+    quiet_bars()
+    model, trainable = LanguageAdapter.from_folder(config.init_from, DTYPES[config.base]), config.trainable
+    if trainable.weights != "full":
+        dora = trainable.weights == "dora"
+        model.add_lora(trainable.rank, trainable.alpha or trainable.rank, trainable.targets, dora)
+    if trainable.gradient_checkpointing:
+        model.module.gradient_checkpointing_enable({"use_reentrant": False})
+    return model
+
+
+@torch.no_grad()
+def held_out(
+    model: LanguageAdapter, folder: str, plans: list[PlannedRequest], config: PlannerConfig, run: Run
+) -> dict[str, dict[str, float]]:
+    """By kind of question: how many, the true answers' loss, and the share of the model's own that can be used."""
+    index, answers = shipped_index(), LocalModel(folder, device=run.device)
+    model.module.to(run.device).eval()
+    found = {}
+    for kind in KINDS:
+        some = plans[: config.heldout_questions]
+        said = [conversation(one, kind, index, config.data.exemplars, Random(f"heldout {kind} {at}"))
+                for at, one in enumerate(some)]  # fmt: skip
+        losses = [model.answer_loss(conversation_batch([one], [""], model).to(run.device)).item() for one in said]
+        usable = 0
+        for one in said:
+            try:
+                read_boxes(answers.ask(SYSTEM, one.question), one.request, Ground(one.request), kind)
+                usable += 1
+            except AnswerError:
+                pass
+        found[kind] = {"questions": len(said), "loss": sum(losses) / len(said), "usable": usable / len(said)}
+    return found
+
+
+if __name__ == "__main__":
+    main()
