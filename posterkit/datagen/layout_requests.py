@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
 from random import Random
 
 from PIL import Image
 
+from posterkit.image_io import read_image
 from posterkit.layout import Box, ElementRequest, LayoutRequest
+from posterkit.layout.conversion import convert
 from posterkit.synthetic.captions import draw_title
 from posterkit.synthetic.synthetic_poster import THEMES, content_of, draw_poster, render
 
@@ -35,12 +39,12 @@ class DrawnRequest:
     """A request and what is known of its picture.
 
     Attributes:
-        subject: its true box, in pixels.
+        subject: its true box, in pixels; None where nobody knows.
         language: "en" or "zh".
     """
 
     request: LayoutRequest
-    subject: Box
+    subject: Box | None
     language: str
 
 
@@ -74,6 +78,36 @@ def draw_request(
         size, texts, roles, things, picture=picture, description=content_of(rng, poster), seed=seed
     )
     return DrawnRequest(request, Box(*rendering.subject).scaled(1 / scale, 1 / scale), language)
+
+
+def requests_of(folder: Path, kind: str, count: int) -> list[DrawnRequest]:
+    """Requests from the layouts of a copy of PKU PosterLayout or CGL: their elements, and texts that would fit.
+
+    A layout whose picture lies in the folder has it. The sets have no texts, so words of about the box's length stand
+    in for them.
+
+    Args:
+        kind: as of `posterkit.layout.conversion.convert`.
+
+    Raises:
+        ValueError: the folder holds no such layouts.
+        OSError: a picture cannot be read.
+    """
+    pictures = {path.name: path for path in folder.rglob("*") if path.suffix.lower() in (".png", ".jpg", ".jpeg")}
+    found = []
+    for number, exemplar in enumerate(islice(convert(folder, kind), count)):
+        rng, layout = Random(f"{kind} {number}"), exemplar.layout
+        elements = []
+        for one in layout:
+            lines = max(1.0, one.box.height / (0.05 * layout.height))
+            length = 1.8 * one.box.width * lines**2 / one.box.height
+            text = words_in(rng, "en", min(120.0, max(3.0, length))) if one.is_text else ""
+            elements.append(ElementRequest(one.role, text))
+        path = pictures.get(Path(exemplar.id).name)
+        picture = read_image(path).resize(layout.size) if path else None
+        request = LayoutRequest(*layout.size, tuple(elements), description=exemplar.caption, picture=picture)
+        found.append(DrawnRequest(request, None, "en"))
+    return found
 
 
 def words_in(rng: Random, language: str, length: float) -> str:

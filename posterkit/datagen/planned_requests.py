@@ -15,7 +15,7 @@ from random import Random
 from posterkit.datagen.layout_requests import DrawnRequest, draw_request, words_in
 from posterkit.documents import read_json, read_lines
 from posterkit.image_io import written_whole
-from posterkit.layout import ElementRequest, Layout, LayoutRequest
+from posterkit.layout import Box, ElementRequest, Layout, LayoutRequest
 from posterkit.layout.faults import find_faults, footprint, hard_count
 from posterkit.layout.ground import Ground
 from posterkit.layout.json_form import layout_from_json, layout_to_json, request_from_json, request_to_json
@@ -91,7 +91,8 @@ def _good_layouts(drawn: DrawnRequest) -> list[Layout]:
     worth = {}
     for number, layout in enumerate(made):
         if not hard_count(find_faults(layout, request, measurer)):
-            worth[number] = layout.score - _ON_SUBJECT * (on_subject(layout, drawn) if request.picture else 0.0)
+            hidden = on_subject(layout, drawn.subject) if request.picture and drawn.subject else 0.0
+            worth[number] = layout.score - _ON_SUBJECT * hidden
     kept: list[Layout] = []
     for number in sorted(worth, key=lambda number: -worth[number]):
         new = all(ltsim_distance(labelled(made[number]), labelled(other)) > _NEAR for other in kept)
@@ -100,10 +101,10 @@ def _good_layouts(drawn: DrawnRequest) -> list[Layout]:
     return kept[:_KEPT]
 
 
-def on_subject(layout: Layout, drawn: DrawnRequest) -> float:
+def on_subject(layout: Layout, subject: Box) -> float:
     """The part of the texts' area that stands on the true subject."""
     boxes = [footprint(one) for one in layout.texts]
-    return sum(box.shared(drawn.subject) for box in boxes) / max(1e-9, sum(box.area for box in boxes))
+    return sum(box.shared(subject) for box in boxes) / max(1e-9, sum(box.area for box in boxes))
 
 
 def write_planned(planned: Iterator[PlannedRequest], path: Path) -> int:

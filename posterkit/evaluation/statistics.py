@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its 95 % interval over `count` samples."""
+    """A mean with its interval (of 95 % where nothing else is said) over `count` samples."""
 
     mean: float
     low: float
@@ -18,8 +18,11 @@ class Estimate:
     count: int
 
 
-def bootstrap(values: Sequence[float], rounds: int = 2000, seed: int = 0) -> Estimate:
-    """The mean and its percentile-bootstrap 95 % interval (Efron 1979); the same values always give the same interval.
+def bootstrap(values: Sequence[float], rounds: int = 2000, seed: int = 0, level: float = 0.95) -> Estimate:
+    """The mean and its percentile-bootstrap interval (Efron 1979); the same values always give the same interval.
+
+    Args:
+        level: how often the interval holds the truth; 1 - 0.05 / m for one of m comparisons (Bonferroni).
 
     Raises:
         ValueError: there are no values.
@@ -28,7 +31,8 @@ def bootstrap(values: Sequence[float], rounds: int = 2000, seed: int = 0) -> Est
     if not sample.size:
         raise ValueError("an estimate needs at least one value")
     drawn = np.random.default_rng(seed).integers(0, sample.size, (rounds, sample.size))
-    low, high = np.percentile(sample[drawn].mean(1), [2.5, 97.5])
+    outside = 50 * (1 - level)
+    low, high = np.percentile(sample[drawn].mean(1), [outside, 100 - outside])
     return Estimate(float(sample.mean()), float(low), float(high), sample.size)
 
 

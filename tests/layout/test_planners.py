@@ -329,7 +329,8 @@ def test_each_stage_is_told_its_faults(tmp_path):
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ("gramar", "did you mean 'grammar'"), ("cot:/nowhere", "cannot load this language model"), ("grammar:x", "takes no model"),
+        ("gramar", "did you mean 'grammar'"), ("cot:/nowhere", "cannot load this language model"),
+        ("grammar:x", "takes no model"),
     ],
 )  # fmt: skip
 def test_an_unknown_planner_is_one_line(spec, said):
