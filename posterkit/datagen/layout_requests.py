@@ -114,10 +114,10 @@ def words_in(rng: Random, language: str, length: float) -> str:
     """Words of this module's texts in any order, about so many characters, at least one word."""
     said = " ".join((*_SUBTITLES, *_DETAILS)) if language == "en" else "".join((*_CHINESE[1], *_CHINESE[2]))
     parts = said.split() if language == "en" else [said[at : at + 2] for at in range(0, len(said) - 1, 2)]
-    found = [rng.choice(parts)]
-    while len(" ".join(found)) < length - 2:
-        found.append(rng.choice(parts))
-    return (" " if language == "en" else "").join(found).strip()
+    found, blank = rng.choice(parts), " " if language == "en" else ""
+    while len(found) < length - 2:
+        found += blank + rng.choice(parts)
+    return found.strip()
 
 
 def _words(rng: Random, theme: str, language: str) -> tuple[str, list[str], list[str], list[str]]:

@@ -6,6 +6,7 @@ A language model gives several rows from one coarse step: what stages and exempl
 from __future__ import annotations
 
 import json
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -205,7 +206,8 @@ def compare(
             if kept:
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 with kept.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps({"request": number, "seeds": seeds, "rows": known[number]}) + "\n")
+                    rows = _mapped(known[number], lambda value: None if math.isnan(value) else value)
+                    file.write(json.dumps({"request": number, "seeds": seeds, "rows": rows}) + "\n")
         results.append(known[number])
         step()
     rows = []
@@ -240,8 +242,14 @@ def _read_results(path: Path, names: Sequence[str], seeds: int) -> dict[int, dic
         row = read_json(line, f"{path}:{number}")
         if not isinstance(row, dict) or row.get("seeds") != seeds or set(row.get("rows", ())) != set(names):
             raise ValueError(f"{path}:{number}: is of another bench; name another file")
-        known[int(row["request"])] = row["rows"]
+        known[int(row["request"])] = _mapped(row["rows"], lambda value: math.nan if value is None else float(value))
     return known
+
+
+def _mapped(rows: Mapping[str, Mapping[str, Sequence[Any]]], change: Callable[[Any], Any]) -> dict[str, dict]:
+    return {
+        name: {key: [change(value) for value in values] for key, values in row.items()} for name, row in rows.items()
+    }
 
 
 def _measured(

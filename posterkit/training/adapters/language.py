@@ -109,7 +109,9 @@ class LanguageAdapter:
         if self.lora:
             merged_lora(self.module).save_pretrained(folder)
         else:
-            halves = {name: weight.detach().bfloat16() for name, weight in self.module.state_dict().items()}
+            tied = self.module._tied_weights_keys if self.module.config.tie_word_embeddings else ()
+            halves = {name: weight.detach().bfloat16() for name, weight in self.module.state_dict().items()
+                      if name not in tied}  # fmt: skip
             self.module.save_pretrained(folder, state_dict=halves)
             path = Path(folder) / "config.json"
             config = {**json.loads(path.read_text(encoding="utf-8")), "dtype": "float32"}

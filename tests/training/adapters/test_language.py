@@ -1,0 +1,90 @@
+from random import Random
+
+import pytest
+import torch
+from safetensors import safe_open
+from transformers import AutoModelForCausalLM
+
+from posterkit.datagen.planned_requests import planned_requests
+from posterkit.datagen.planner_conversations import conversation
+from posterkit.layout.planners.questions import SYSTEM
+from posterkit.layout.planners.retrieval_planner import shipped_index
+from posterkit.llm.local import LocalModel
+from posterkit.training.adapters.language import LanguageAdapter
+
+SMALL = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
+         "num_key_value_heads": 1, "max_position_embeddings": 512}  # fmt: skip
+SAID = [conversation(one, "coarse", shipped_index(), 1, Random(0)) for one in planned_requests(3)]
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return LanguageAdapter.from_config(SMALL)
+
+
+@pytest.fixture(scope="module")
+def chatty(tmp_path_factory):
+    """The folder of a model whose output is not tied to what it reads, so that it says something untrained."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("chatty")
+    LanguageAdapter.from_config({**SMALL, "tie_word_embeddings": False}).save(folder)
+    return str(folder)
+
+
+def rows(model, said=SAID):
+    return [model.read(SYSTEM, one.question, one.answer) for one in said]
+
+
+def test_the_loss_is_that_of_the_stock_model_over_the_answer_alone(model):
+    found = model.answer_loss(model.collate(rows(model)))
+    for row, loss in zip(rows(model), found, strict=True):
+        labels = row["ids"].masked_fill(~row["answer"], -100)
+        with torch.no_grad():
+            stock = model.module(input_ids=row["ids"][None], labels=labels[None]).loss
+        assert loss.item() == pytest.approx(stock.item(), rel=1e-4)
+
+
+def test_an_answer_ends_with_the_token_that_ends_generation(model):
+    for row in rows(model):
+        assert row["ids"][-1] == model.tokenizer.eos_token_id and row["answer"][-1]
+
+
+def test_saved_weights_have_half_the_bytes_and_open_as_float32(model, tmp_path):
+    model.save(tmp_path)
+    with safe_open(tmp_path / "model.safetensors", "pt") as file:
+        assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.bfloat16}  # noqa: SIM118
+    opened = AutoModelForCausalLM.from_pretrained(tmp_path, dtype="auto")
+    assert opened.dtype == torch.float32 and opened.config.tie_word_embeddings
+    for name, weight in opened.state_dict().items():
+        assert torch.equal(weight, model.module.state_dict()[name].bfloat16().float())
+
+
+def test_a_lora_is_merged_when_it_is_saved(model, tmp_path):
+    model.save(tmp_path / "base")
+    trained = LanguageAdapter.from_folder(str(tmp_path / "base"))
+    trained.add_lora(2, 4, ["q_proj", "v_proj"])
+    for name, weight in trained.module.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.3)
+    batch = trained.collate(rows(trained))
+    with torch.no_grad():
+        found = trained.answer_loss(batch)
+        trained.save(tmp_path / "merged")
+        opened = LanguageAdapter.from_folder(str(tmp_path / "merged"))
+        again = opened.answer_loss(batch)
+        before = LanguageAdapter.from_folder(str(tmp_path / "base")).answer_loss(batch)
+    assert torch.allclose(found, again, atol=1e-4) and not torch.allclose(found, before, atol=1e-3)
+
+
+def test_several_questions_in_one_batch_get_the_answers_that_each_gets_alone(model, chatty):
+    local = LocalModel(chatty, temperature=0.0, max_new_tokens=12)
+    questions = [one.question for one in SAID]
+    assert len({len(row["ids"]) for row in rows(model)}) > 1  # so that some are padded
+    assert local.ask_all("", questions) == [local.ask("", one) for one in questions]
+
+
+def test_another_question_is_another_draw_and_the_same_one_the_same(chatty):
+    local = LocalModel(chatty, temperature=1.0, max_new_tokens=12)
+    first, again, other = (local.ask("", one.question) for one in (SAID[0], SAID[0], SAID[1]))
+    assert first == again != other
