@@ -16,7 +16,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     add("--seeds", type=whole(1, 100), default=5, metavar="N", help="plans of each request (default 5)")
     add("--planner", action="append", metavar="NAME", help="also this planner, in one row; repeat for more")
     add("--model", action="append", metavar="MODEL",
-        help="a language model, in five rows: its URL, folder or recorded answers (default mini:planner); repeat for "
+        help="a language model, in five rows: its URL, folder or recorded answers; repeat for "
              "more")
     add("--only", action="store_true", help="only the planners and models that are named")
     add("--data", type=Path, metavar="FOLDER", help="a copy of PKU PosterLayout or CGL in place of drawn requests")
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from posterkit.evaluation.layout_bench import BASE, as_markdown, compare, open_contenders
 
     specs = list(dict.fromkeys((*(() if args.only else BASE), *named)))
-    models = args.model or ([] if args.only else ["mini:planner"])
+    models = args.model or []
     if args.data:
         requests = requests_of(args.data, args.kind, args.count)
         about = f"{len(requests)} requests of {args.data.name} ({args.kind}), {args.seeds} seeds"
