@@ -16,6 +16,7 @@ from PIL import Image
 from posterkit.image_io import as_rgb, read_image, read_mask
 from posterkit.lettering import Lettering, unmarked
 from posterkit.messages import one_line
+from posterkit.paper import Sheet
 from posterkit.sizing import MAX_SIDE, Size
 from posterkit.tasks import MOST_CANDIDATES, TASKS, TEXT, Anchor, place
 
@@ -119,7 +120,8 @@ class PosterRequest:
         mask: white = make this, black = keep (for id_driven: the subject); of the first image's size. A sample has
             one for extending as well, of the poster's size.
         anchor: where extending puts the image: one of nine positions, or x, y in pixels of the poster.
-        size: of the poster in pixels; one side may be None and follows from the task's shape.
+        size: of the poster in pixels, with any bleed; one side may be None and follows from the task's shape.
+        sheet: how it is printed and cut; None for a poster of the screen.
         seed: the same seed makes the same poster.
         steps: denoising steps.
         guidance: `guidance_scale` for text, `true_cfg_scale` for image tasks.
@@ -150,6 +152,7 @@ class PosterRequest:
     mask: ImageSource | None = None
     anchor: Anchor | None = None
     size: Size | None = None
+    sheet: Sheet | None = None
     seed: int | None = None
     steps: int | None = None
     guidance: float | None = None

@@ -13,7 +13,7 @@ from posterkit.documents import MAX_CHARACTERS
 from posterkit.lettering import ROLES, parse_box
 
 _LISTS = {"text": "texts", "image": "images", "font": "fonts", "color": "colors", "role": "roles", "box": "boxes"}
-_NUMBERS = {"width": int, "height": int, "seed": int, "steps": int, "best_of": int, "guidance": float,
+_NUMBERS = {"width": int, "height": int, "seed": int, "steps": int, "best_of": int, "dpi": int, "guidance": float,
             "strength": float}  # fmt: skip
 # as spreadsheets write them in English, German, French, Spanish and Russian
 _TRUE = ("true", "wahr", "vrai", "verdadero", "истина", "yes")

@@ -16,9 +16,11 @@ from posterkit.documents import read_json, read_lines, read_text
 from posterkit.layout.json_form import layout_from_json, layout_to_json
 from posterkit.lettering import LETTERING_VALUES, Lettering
 from posterkit.messages import one_line
+from posterkit.paper import DPI, Sheet, parse_length, sized
 from posterkit.pipelines.registry import resolve
 from posterkit.schema import REQUEST_VALUES, PosterRequest, is_strings, is_text, is_whole, sides, value_faults
 from posterkit.tasks import ANCHORS, TEXT, parse_anchor
+from posterkit.typeset.exporters import LAYERED
 
 
 def read_requests(source: Path, common: PosterRequest, skip: Path | None = None) -> RowIndex:
@@ -57,6 +59,7 @@ def parse_row(row: Any, name: str, base: Path, common: PosterRequest) -> PosterR
     anchor, draft = given.get("anchor"), given.get("draft")
     try:
         lettering = _lettering(given, base)
+        size, sheet = _sized(given, common.sheet)
     except ValueError as error:
         return BadRow(name, str(error))
     request = PosterRequest(
@@ -66,7 +69,8 @@ def parse_row(row: Any, name: str, base: Path, common: PosterRequest) -> PosterR
         images=[base / image for image in given.get("images", ())],
         mask=base / given["mask"] if "mask" in given else None,
         anchor=parse_anchor(anchor) if isinstance(anchor, str) else anchor and tuple(anchor),
-        size=sides(given.get("width"), given.get("height")),
+        size=size and sides(*size),
+        sheet=sheet,
         draft=draft if draft in (None, "auto", "none") else base / draft,
         lora=_lora(given.get("lora"), base),
         lettering=lettering,
@@ -75,6 +79,18 @@ def parse_row(row: Any, name: str, base: Path, common: PosterRequest) -> PosterR
         **{key: given[key] for key in _PLAIN if key in given},
     )
     return checked(request, common)
+
+
+def _sized(row: dict[str, Any], common: Sheet | None) -> Any:
+    """A row's size and sheet; what it does not say of its sheet is as for all rows."""
+    if not any(key in row for key in ("size", "width", "height", "bleed", "safe", "dpi")):
+        return None, None
+    lengths = {key: parse_length(str(row[key])) if key in row else None for key in ("bleed", "safe")}
+    if common is not None:
+        lengths = {key: getattr(common, key) if value is None else value for key, value in lengths.items()}
+    return sized(
+        row.get("size"), row.get("width"), row.get("height"), row.get("dpi"), lengths["bleed"], lengths["safe"]
+    )
 
 
 def _manifest_rows(path: Path) -> Iterator[tuple[str, Any]]:
@@ -128,8 +144,17 @@ def _is_anchor(value: Any) -> bool:
         return False
 
 
+def _is_length(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return False
+    try:
+        return parse_length(str(value)) >= 0
+    except ValueError:
+        return False
+
+
 def _is_result(value: Any) -> bool:
-    if not isinstance(value, str) or not value.lower().endswith((".png", ".svg", ".pdf", ".psd")):
+    if not isinstance(value, str) or not value.lower().endswith((".png", *LAYERED)):
         return False
     path = _result(value)
     fits = not path.is_absolute() and ".." not in path.parts and path.stem != ""
@@ -146,6 +171,10 @@ _SHOWN = 3  # unknown keys of a row that are named
 _PLAIN = ("seed", "steps", "guidance", "negative_prompt", "best_of", "strength", "preserve")
 _CHECKS = {
     **REQUEST_VALUES,
+    "size": (is_text, "a size such as a3, 24x36in or instagram-story"),
+    "dpi": (lambda value: is_whole(value) and DPI[0] <= value <= DPI[1], f"a whole number from {DPI[0]} to {DPI[1]}"),
+    "bleed": (_is_length, "a length such as 3 (millimetres) or 0.125in"),
+    "safe": (_is_length, "a length such as 5 (millimetres) or 0.25in"),
     "images": (is_strings, "a list of file names"),
     "mask": (is_text, "a file name"),
     "anchor": (_is_anchor, f"one of {', '.join(ANCHORS)}, or [x, y]"),
@@ -153,5 +182,5 @@ _CHECKS = {
     "draft": (is_text, '"auto", "none" or a file name'),
     "preserve": (lambda value: isinstance(value, bool), "true or false"),
     **LETTERING_VALUES,
-    "out": (_is_result, "a .png name inside the output folder, or .svg, .pdf or .psd"),
+    "out": (_is_result, f"a .png name inside the output folder, or {', '.join(LAYERED)}"),
 }

@@ -35,7 +35,8 @@ def checked(request: PosterRequest, common: PosterRequest) -> PosterRequest | Ba
     Sizes count together (a row's width does not meet the command line's height); an anchor only for
     extending, `preserve` only for id_driven.
     """
-    changes: dict[str, Any] = {"size": request.size or common.size}
+    shared = request.size is None
+    changes: dict[str, Any] = {"size": common.size, "sheet": common.sheet} if shared else {}
     if request.anchor is None and request.task == "extending":
         changes["anchor"] = common.anchor
     if request.preserve is None and request.task == "id_driven":

@@ -19,6 +19,7 @@ from posterkit.generate.poster_plan import PosterPlan
 from posterkit.generate.record import FinishedPoster
 from posterkit.generate.safety_checks import decisions_of
 from posterkit.messages import error_line
+from posterkit.typeset.export_options import DEFAULTS, ExportOptions
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # nothing more can be written
 _UNSAFE = (errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)  # of one file, or of them all
@@ -30,10 +31,10 @@ class FolderLost(Exception):
 
 @dataclass(frozen=True)
 class Files:
-    """What is written of each poster: its result, and the same beside it as `.svg`, `.pdf` or `.psd`."""
+    """What is written of each poster: its result, and the same beside it in other forms."""
 
-    also: tuple[str, ...] = ()  # the endings of the further files
-    dpi: int | None = None  # pixels an inch of a PDF or PSD
+    also: tuple[str, ...] = ()  # the endings of the further files, see `posterkit.typeset.exporters.EXPORTERS`
+    how: ExportOptions = DEFAULTS
 
     def beside(self, path: Path) -> list[Path]:
         others = (path.with_suffix(ending) for ending in self.also)
@@ -41,7 +42,7 @@ class Files:
 
     def write(self, poster: FinishedPoster, path: Path, made_as: str, taken: Collection[Path]) -> list[str]:
         """Write them; notes on those that are left out since another file has their name."""
-        poster.save(path, self.dpi)
+        poster.save(path, how=self.how)
         notes = []
         for other in self.beside(path):
             if other in taken:
@@ -49,7 +50,7 @@ class Files:
             elif is_foreign(other) or record_id(other) not in (None, made_as):
                 notes.append(f"{other} is there already and is another file; it is left as it is")
             else:
-                poster.save(other, self.dpi)
+                poster.save(other, how=self.how)
         return notes
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from posterkit.arguments import whole
 from posterkit.cli import options
 from posterkit.tasks import TASKS, parse_anchor
+from posterkit.typeset.exporters import EXPORTERS, check_export
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -22,13 +23,17 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--batch-size", type=whole(1), default=1, metavar="N", help=drawn)
     part = "make the I-th of N parts of the rows; auto: the part that SLURM or torchrun says"
     command.add_argument("--shard", metavar="I/N", help=part)
-    command.add_argument("--svg", action="store_true", help="each poster also as NAME.svg, with live text")
-    command.add_argument("--pdf", action="store_true", help="each poster also as NAME.pdf, with live text")
-    command.add_argument("--psd", action="store_true", help="each poster also as NAME.psd, in layers")
-    options.add_dpi(command)
+    for ending, exporter in EXPORTERS.items():
+        also = f"each poster also as NAME{ending}: {exporter.title}"
+        command.add_argument(_switch(ending), action="store_true", help=also)
+    options.add_print_options(command)
     options.add_anchor(command)
     options.add_preserve(command)
     options.refuse_refine(command)
+
+
+def _switch(ending: str) -> str:
+    return "--" + ending[1:].partition(".")[0]
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,21 +52,21 @@ def run(args: argparse.Namespace) -> int:
     from posterkit.batch.worker import Files
     from posterkit.cli.progress import BatchProgress, note
     from posterkit.generate.maker import PosterMaker
-    from posterkit.schema import PosterRequest, sides
+    from posterkit.schema import PosterRequest
 
     shard = parse_shard(args.shard) if args.shard else WHOLE
     if args.shard == AUTO:
         args.device = args.device or local_device()
         note(f"this is part {shard}" + (f", on {args.device}" if args.device else ""))
     anchor = parse_anchor(args.anchor) if args.anchor else None
-    size, given = sides(args.width, args.height), options.request_of(args)
-    common = PosterRequest(args.prompt, task=args.task, anchor=anchor, size=size, **given)
+    given = options.size_of(args) | options.request_of(args)
+    common = PosterRequest(args.prompt, task=args.task, anchor=anchor, **given)
     rows = read_requests(args.source, common, skip=args.output)
-    files = Files((".svg",) * args.svg + (".pdf",) * args.pdf + (".psd",) * args.psd, args.dpi)
-    if args.psd or ".psd" in rows.endings:
-        from posterkit.typeset.psd import check_psd
-
-        check_psd()
+    files = Files(
+        tuple(ending for ending in EXPORTERS if getattr(args, _switch(ending)[2:])), options.export_options(args)
+    )
+    for ending in rows.endings.union(files.also):
+        check_export(f"poster{ending}", files.how)
     options.check_reward(args, bool(rows.chooses))
     with BatchProgress() as progress, PosterMaker(**options.settings_of(args)) as maker:
         outcome = run_local(rows, maker, args.output, progress, args.seed or 0, args.batch_size, files, shard)

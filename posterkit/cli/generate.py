@@ -13,7 +13,9 @@ from posterkit import __version__
 from posterkit.arguments import typed, whole
 from posterkit.cli import options
 from posterkit.messages import printable
+from posterkit.sizing import Size
 from posterkit.tasks import MOST_CANDIDATES
+from posterkit.typeset.export_options import DEFAULTS, ExportOptions
 
 if TYPE_CHECKING:
     from posterkit import PosterRequest
@@ -55,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
     settings, changes = options.settings_of(args), options.request_of(args)
 
-    from posterkit.schema import PosterRequest, sides
+    from posterkit.schema import PosterRequest
 
     request, record = PosterRequest(id="generate"), None
     if args.from_image:
@@ -65,8 +67,9 @@ def run(args: argparse.Namespace) -> int:
         options.output_paths(args, [*request.images, request.mask])
         check_models(args.from_image, recorded, request.lora, asked=settings)
         settings = asdict(recorded) | settings
-    if args.width or args.height:
-        changes["size"] = sides(args.width or request.width, args.height or request.height)
+    if size := (sized := options.size_of(args)).get("size"):
+        size = Size(size.width or request.width, size.height or request.height)  # type: ignore[arg-type]
+        changes |= {"size": size, "sheet": sized.get("sheet")}
     if args.prompt is not None:
         changes |= {"prompt": args.prompt, "expanded": None}
     if request.feedback and changes:
@@ -86,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     if args.expand:
         by = principle if args.expand != "rules" else None
         request = replace(request, expanded=_expanded(request.prompt, args.expand, settings.get("device"), by))
-    return make_and_save(request, settings, outputs, record, args.dpi)
+    return make_and_save(request, settings, outputs, record, options.export_options(args))
 
 
 def make_and_save(
@@ -94,7 +97,7 @@ def make_and_save(
     settings: dict[str, Any],
     outputs: Sequence[Path],
     record: dict[str, Any] | None = None,
-    dpi: int | None = None,
+    how: ExportOptions = DEFAULTS,
 ) -> int:
     """Make a poster, write it to each of the files, and say what was chosen.
 
@@ -114,7 +117,7 @@ def make_and_save(
         poster = maker(request, shown)
     for line in poster.notes:
         _note(line)
-    for path in options.save_to(outputs, poster.record["id"], partial(poster.save, dpi=dpi)):
+    for path in options.save_to(outputs, poster.record["id"], partial(poster.save, how=how)):
         print(f"{path}  {poster.request.size}, seed {poster.seed}")
     for line in choice_summary(poster.record):
         print(printable(line))

@@ -10,6 +10,7 @@ from typing import Any
 
 from posterkit.messages import printable
 from posterkit.safety.provenance import marks_of
+from posterkit.sizing import Size
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -59,8 +60,23 @@ def _again(path: Path, row: dict[str, Any]) -> list[str]:
     said = {"text": texts, "role": how.get("roles", ()), "font": fonts, "color": how.get("colors", ()), "box": boxes}
     said |= {name: [how[name]] for name in ("style", "align", "layout", "planner") if name in how}
     said |= {"plan": [str(path)]} if "plan" in how else {}
+    said |= _size_again(path, row)
     options = [word for name, values in said.items() for value in values for word in (f"--{name}", value)]
     return ["typeset", str(path.parent / row["images"][0]["path"]), *options]
+
+
+def _size_again(path: Path, row: dict[str, Any]) -> dict[str, list[str]]:
+    """The options that make a typeset picture as large as it was."""
+    from posterkit.image_io import read_size
+    from posterkit.paper import sheet_from
+
+    size = Size(row["width"], row["height"])
+    if "sheet" in row:
+        sheet = sheet_from(row["sheet"])
+        said = {"size": [str(sheet.trim(size))], "dpi": [str(sheet.dpi)]}
+        return said | {name: [f"{row['sheet'][name]}mm"] for name in ("bleed", "safe") if row["sheet"].get(name)}
+    source = path.parent / row["images"][0]["path"]
+    return {"size": [str(size)]} if source.is_file() and read_size(source) != size else {}
 
 
 def _harmless(text: str) -> str:

@@ -10,31 +10,61 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from posterkit.arguments import typed, whole
 from posterkit.lettering import ALIGNS, AUTO, LAYOUTS, PLANNERS, ROLES, STYLES, Lettering, parse_box
-from posterkit.sizing import MAX_SIDE
+from posterkit.paper import DPI, parse_length, sized
+from posterkit.sizing import MAX_SIDE, Size
 from posterkit.tasks import ANCHORS, MOST_CANDIDATES
+from posterkit.typeset.export_options import ExportOptions
+from posterkit.typeset.exporters import ENDINGS, EXPORTERS, LAYERED, check_export, ending_of
 
 if TYPE_CHECKING:
     from posterkit.layout import Layout
 
 _DTYPES = ("float32", "bfloat16", "float16")
 _guidance = typed(float, "a number from 0 to 100", lambda value: 0 <= value <= 100)
+_length = typed(parse_length, "a length of at most 50 mm, such as 3mm or 0.125in")
 _share = typed(float, "a number above 0 and at most 1", lambda value: 0 < value <= 1)
 
 
 def add_output_options(options: argparse.ArgumentParser) -> None:
     """The files of one poster."""
     add = options.add_argument_group("output").add_argument
-    endings = ".png (default poster.png), .svg, .pdf, .psd"
-    add("-o", "--output", type=Path, default=Path("poster.png"), metavar="FILE", help=endings)
-    add("--svg", type=Path, metavar="FILE", help="also as SVG with live text")
-    add("--pdf", type=Path, metavar="FILE", help="also as PDF with live text")
-    add("--psd", type=Path, metavar="FILE", help="also as PSD in layers (needs posterkit[print])")
-    add_dpi(options)
+    endings = f".png (default poster.png), {', '.join(ENDINGS)}; repeat for more"
+    add("-o", "--output", type=Path, action="append", metavar="FILE", help=endings)
+    for ending in LAYERED:
+        add(f"--{ending[1:]}", type=Path, metavar="FILE", help=f"also as {EXPORTERS[ending].title}")
+    add_print_options(options)
 
 
-def add_dpi(options: argparse.ArgumentParser) -> None:
-    inch = "pixels an inch of a PDF or PSD (default: those that make it a sheet of paper, else 96; large: 300)"
-    options.add_argument("--dpi", type=whole(30, 2400), metavar="N", help=inch)
+def add_print_options(options: argparse.ArgumentParser) -> None:
+    """The sheet of paper that a poster is, and how a press prints it."""
+    # fmt: off
+    add = options.add_argument_group("print").add_argument
+    add("--size", metavar="SIZE",
+        help="a3, letter, b2-landscape, instagram-story, 297x420mm, 24x36in or 1080x1920, once it is cut")
+    add("--dpi", type=whole(*DPI), metavar="N",
+        help="pixels an inch (default: 300 up to A3 and 150 for larger sheets; of a picture in pixels those that make "
+             "it a sheet of paper, else 96; large: 300)")
+    add("--bleed", type=_length, metavar="LENGTH", help="picture beyond the cut edge: 3mm, 0.125in")
+    add("--safe", type=_length, metavar="LENGTH", help="what texts leave free inside the cut edge: 5mm, 0.25in")
+    add("--marks", action="store_true", help="crop marks around the page of a PDF")
+    add("--cmyk", type=Path, metavar="PROFILE",
+        help="a press's ICC profile: PDFs are PDF/X-4 in its inks, a NAME.proof.png shows them (needs "
+             "posterkit[print])")
+    add("--whole-fonts", action="store_true", help="an SVG embeds its fonts whole, for texts in any language")
+    # fmt: on
+
+
+def export_options(args: argparse.Namespace) -> ExportOptions:
+    """How a call's files are written."""
+    return ExportOptions(args.dpi, args.cmyk, args.marks, args.whole_fonts)
+
+
+def size_of(args: argparse.Namespace) -> dict[str, Any]:
+    """What the call says of a request's size and sheet; ValueError as `posterkit.paper.sized`."""
+    sides = getattr(args, "width", None), getattr(args, "height", None)  # typeset has none
+    size, sheet = sized(args.size, *sides, args.dpi, args.bleed, args.safe)
+    given = {"size": size and Size(*size), "sheet": sheet}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def add_poster_options(options: argparse.ArgumentParser) -> None:
@@ -215,20 +245,19 @@ def output_paths(args: argparse.Namespace, inputs: Iterable[Any]) -> list[Path]:
     """Every file that a call shall write, checked before any work.
 
     Raises:
-        ValueError: an ending is wrong, a file is a folder or one of the inputs, or psd-tools is missing for a .psd.
+        ValueError: an ending is wrong, a file is a folder or one of the inputs, or a form cannot be written here.
     """
-    also = {".svg": args.svg, ".pdf": args.pdf, ".psd": args.psd}
-    paths = [args.output, *(path for path in also.values() if path)]
-    checked = [(args.output, (".png", *also)), *((path, (ending,)) for ending, path in also.items())]
-    for path, endings in checked:
-        if path and path.suffix.lower() not in endings:
+    also = {ending: getattr(args, ending[1:]) for ending in LAYERED}
+    named = args.output or [Path("poster.png")]
+    paths = [*named, *(path for path in also.values() if path)]
+    checked = [(path, (".png", *ENDINGS)) for path in named]
+    for path, endings in [*checked, *((path, (ending,)) for ending, path in also.items() if path)]:
+        if ending_of(path) not in endings:
             raise ValueError(f"{path}: the name must end in {' or '.join(endings)}")
-        if path and path.is_dir():
+        if path.is_dir():
             raise ValueError(f"{path}: is a folder; name a file")
-    if any(path.suffix.lower() == ".psd" for path in paths):
-        from posterkit.typeset.psd import check_psd
-
-        check_psd()
+    for path in paths:
+        check_export(path, export_options(args))
     for source in inputs:
         if source and source.exists() and any(path.exists() and path.samefile(source) for path in paths):
             raise ValueError(f"{source}: -o names an input; choose another name")

@@ -30,14 +30,14 @@ def run(args: argparse.Namespace) -> int:
     outputs = options.output_paths(args, sources)
 
     from posterkit.image_io import read_size
-    from posterkit.schema import PosterRequest, sides
+    from posterkit.schema import PosterRequest
 
     for source in sources:
         read_size(source)
     anchor = parse_anchor(args.anchor) if args.anchor else None
     request = PosterRequest(
         args.prompt, task=args.task, images=args.images, mask=args.mask, anchor=anchor,
-        size=sides(args.width, args.height), id="transform", **options.request_of(args),
+        id="transform", **options.size_of(args), **options.request_of(args),
     )  # fmt: skip
     request.check()
-    return make_and_save(request, options.settings_of(args), outputs, dpi=args.dpi)
+    return make_and_save(request, options.settings_of(args), outputs, how=options.export_options(args))

@@ -10,6 +10,8 @@ from pathlib import Path
 from posterkit.cli import options
 from posterkit.lettering import unmarked
 
+_SOFT = 2.5  # times that a picture may be enlarged before its poster looks soft
+
 
 def add_options(command: argparse.ArgumentParser) -> None:
     options.add_output_options(command)
@@ -29,25 +31,44 @@ def run(args: argparse.Namespace) -> int:
 
     from dataclasses import replace
 
+    from PIL import Image, ImageOps
+
     from posterkit.cli.progress import note
     from posterkit.generate.obstacles import find_obstacles
     from posterkit.generate.record import typeset_record, write_poster
-    from posterkit.image_io import read_image, read_size
+    from posterkit.image_io import MAX_PIXELS, read_image, read_size
     from posterkit.prompts import PosterBrief
-    from posterkit.typeset.poster import typeset
+    from posterkit.typeset.poster import check_safe_area, typeset
     from posterkit.typeset.texts import settle, type_options
 
     brief = PosterBrief(texts=texts)
     lettering = replace(lettering, marks=tuple(marks))
-    how = type_options(lettering, texts, texts, read_size(args.picture))
-    settle(brief, read_size(args.picture), **how)
+    given = options.size_of(args)
+    size, sheet = given.get("size", read_size(args.picture)), given.get("sheet")
+    if size.area > MAX_PIXELS:
+        raise ValueError(
+            f"the poster would be {size}; the limit is {MAX_PIXELS / 2**20:g} megapixels, take a lower --dpi"
+        )
+    trim = sheet.trim(size) if sheet else size
+    how = type_options(lettering, texts, texts, trim)
+    check_safe_area(settle(brief, trim, **how), trim, sheet, free=how.get("boxes") is not None)
     picture = read_image(args.picture)
+    if picture.size != size:
+        enlarged = max(size[0] / picture.width, size[1] / picture.height)
+        if enlarged > _SOFT:
+            found = "{}x{}".format(*picture.size)
+            note(
+                f"{args.picture} is {found} and the poster {size}: it is enlarged {enlarged:.1f} times and looks soft"
+            )
+        picture = ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        poster = typeset(picture, brief, avoid=find_obstacles(picture), **how)
+        poster = typeset(picture, brief, avoid=find_obstacles(picture), sheet=sheet, **how)
     for warning in caught:
         note(str(warning.message))
     record = typeset_record(args.picture, poster, texts, lettering)
-    for path in options.save_to(outputs, record["id"], partial(write_poster, poster, record=record, dpi=args.dpi)):
+    for path in options.save_to(
+        outputs, record["id"], partial(write_poster, poster, record=record, how=options.export_options(args))
+    ):
         print(f"{path}  {picture.width}x{picture.height}, {poster.layout.archetype}")
     return 0

@@ -17,15 +17,15 @@ from PIL import Image
 from posterkit.documents import read_json
 from posterkit.image_io import open_image, read_image
 from posterkit.pipelines.revision import each_source, path_and_weight
+from posterkit.typeset.exporters import LAYERED
+from posterkit.typeset.xmp import CHUNK
 
-CHUNK = "posterkit"
 FORMAT = 1
 _OURS = re.compile(rb"iTXtposterkit\0|tEXtSoftware\0posterkit")
 _IN_SVG = re.compile(rb'<metadata id="posterkit">(.*?)</metadata>', re.DOTALL)
 _IN_XMP = re.compile(rb"<posterkit:record>(.*?)</posterkit:record>", re.DOTALL)
 _PREVIEW = re.compile(rb'<(?:metadata id="|posterkit:)preview"?>([^<]*)<')
-_ENDS = {".svg": b"</svg>", ".pdf": b"%%EOF"}
-_LAYERED = (*_ENDS, ".psd")
+_ENDS = {".svg": b"</svg>", ".pdf": b"%%EOF", ".pptx": b"PK\5\6"}
 _MOST = 2**30  # bytes of an SVG, PDF or PSD poster
 _HEAD = 2**16  # bytes; what we write of ourselves stands before the pixels
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -41,7 +41,7 @@ def is_foreign(path: str | Path) -> bool:
         return False
     except OSError:  # a folder, or a file that we may not read
         return True
-    if Path(path).suffix.lower() in _LAYERED and head:
+    if Path(path).suffix.lower() in LAYERED and head:
         return _layered_record(Path(path)) is None
     cut_off = len(head) < _SMALLEST and _SIGNATURE.startswith(head[: len(_SIGNATURE)])
     return not (cut_off or _OURS.search(head))
@@ -56,10 +56,10 @@ def read_record(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: there is no such file")
-    if path.suffix.lower() in _LAYERED:
+    if path.suffix.lower() in LAYERED:
         text = _layered_record(path)
     elif not _begins_as_png(path):
-        raise ValueError(f"{path}: not a PNG; PNG, SVG, PDF and PSD posters carry their record")
+        raise ValueError(f"{path}: not a PNG; PNG, SVG, PDF, PSD and PPTX posters carry their record")
     else:
         with open_image(path, formats=("PNG",)) as image:
             text = getattr(image, "text", {}).get(CHUNK)
@@ -120,7 +120,7 @@ def read_poster(path: Path) -> Image.Image:
     Raises:
         ValueError: it cannot be read, or carries none.
     """
-    if path.suffix.lower() not in _LAYERED:
+    if path.suffix.lower() not in LAYERED:
         return read_image(path)
     try:
         found = _found_in(path, _PREVIEW)

@@ -38,6 +38,7 @@ from posterkit.schema import Box, ImageSource, PosterRequest, picture_of
 from posterkit.sizing import MAX_SIDE, Size, fit_area
 from posterkit.tasks import POSTER, TASKS, TEXT
 from posterkit.typeset.fonts import shipped_face
+from posterkit.typeset.poster import check_safe_area
 from posterkit.typeset.texts import SMALLEST, TypeJob, settle, type_options
 
 FINISHED = Size(832, 1216)  # a poster's size when nobody asks for another
@@ -202,7 +203,10 @@ def make_plan(request: PosterRequest, settings: Settings, checkpoint: Checkpoint
     draft = plan_draft(request, checkpoint.draft, drawn, preserve)
     native = native_size(request, finished, settings, checkpoint, draft)
     if settings.native:
+        if request.sheet:
+            raise ValueError("a sheet of paper has a size of its own; native keeps the size that the model draws")
         finished = native
+    trim = request.sheet.trim(finished) if request.sheet else finished
     box, notes = None, ()
     if photo is not None and request.task == "extending" and (larger := enlarged_photo(photo, finished, request)):
         notes = (
@@ -235,28 +239,32 @@ def make_plan(request: PosterRequest, settings: Settings, checkpoint: Checkpoint
     # a LoRA counts by what it holds, which its revision says, not by where it lies
     name = content_id(row | {"lora": None}, revision, posterkit.__version__)
     overlay = replace(brief, texts=by_hand) if by_hand else None
-    options = type_options(request.lettering, brief.texts, by_hand, finished)
+    options = type_options(request.lettering, brief.texts, by_hand, trim)
     if overlay is not None:  # what the typesetter would refuse once everything is drawn
-        job = settle(overlay, finished, **options)
-        if draft is not None and draft.sketch is None and (planned := _planned(request, job, options)):
-            draft = replace(draft, layout=drawn_after(planned))
+        job = settle(overlay, trim, **options)
+        check_safe_area(job, trim, request.sheet, free=options.get("boxes") is not None)
+        if draft is not None and draft.sketch is None and (planned := _planned(request, job, options, trim)):
+            edge = (finished.width - trim.width) / 2
+            draft = replace(draft, layout=drawn_after(planned.scaled_to(*trim).framed(*finished, edge, edge)))
             if planned.trace:  # a language model's plan: it is asked once
                 options |= {"plan": planned, "planner": None}
+    if request.sheet:
+        options |= {"sheet": request.sheet}
     return PosterPlan(
         request, name, row, checkpoint, settings, finished, native, box, words, overlay, request.best_of or 1,
         draft, preserve, (*notes, *undrawn), options,
     )  # fmt: skip
 
 
-def _planned(request: PosterRequest, job: TypeJob, options: dict[str, Any]) -> Layout | None:
+def _planned(request: PosterRequest, job: TypeJob, options: dict[str, Any], trim: Size) -> Layout | None:
     """The plan that a draft is drawn after: the user's, or a planner's that has seen no picture yet."""
-    if options.get("plan") or not options.get("planner") or request.task != TEXT or request.size is None:
+    if options.get("plan") or not options.get("planner") or request.task != TEXT:
         return options.get("plan")
     wanted = LayoutRequest.of_texts(
-        request.size, job.brief.texts, job.roles, [ElementRequest("subject")], align=job.align, seed=request.seed or 0,
+        trim, job.brief.texts, job.roles, [ElementRequest("subject")], align=job.align, seed=request.seed or 0,
         description=without_texts(request.prompt),
     )  # fmt: skip
-    return open_planner(options["planner"]).plan(wanted, job.measurer(request.size))
+    return open_planner(options["planner"]).plan(wanted, job.measurer(trim))
 
 
 def _read_prompt(
@@ -308,6 +316,8 @@ def resolved_row(request: PosterRequest, settings: Settings, texts: Sequence[str
         row |= {"principle": asdict(settings.principle)} if settings.principle else {}
     if several or request.refine:
         row["reward"] = from_anywhere(settings.reward or RULES)
+    if request.sheet:
+        row["sheet"] = request.sheet.given()
     if request.feedback:
         row["feedback"] = [list(said) for said in request.feedback]
     if request.lettering:

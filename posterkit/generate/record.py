@@ -16,19 +16,22 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 import posterkit
-from posterkit.generate.metadata import CHUNK, FORMAT, content_id, file_hash, from_anywhere, read_record, source_depth
+from posterkit.generate.metadata import FORMAT, content_id, file_hash, from_anywhere, read_record, source_depth
 from posterkit.generate.poster_plan import PosterPlan, Settings, resolved_row
 from posterkit.image_io import MAX_BYTES, written_whole
 from posterkit.layout import Layout
 from posterkit.lettering import LETTERING_VALUES, ROLES, Lettering
 from posterkit.messages import one_line
+from posterkit.paper import sheet_from
 from posterkit.pipelines.registry import is_here
 from posterkit.prompts import quoted_texts
 from posterkit.safety.provenance import alt_text, inputs_of, marks_of
 from posterkit.schema import REQUEST_VALUES, PosterRequest, ValueCheck, is_text, value_faults
 from posterkit.sizing import Size
-from posterkit.typeset.poster import DOCUMENTS, TypesetPoster
-from posterkit.typeset.xmp import FileNotes, packet
+from posterkit.typeset.export_options import DEFAULTS, ExportOptions
+from posterkit.typeset.exporters import ENDINGS, EXPORTERS, ending_of, export
+from posterkit.typeset.poster import TypesetPoster
+from posterkit.typeset.xmp import CHUNK, FileNotes, packet
 
 _PHOTOGRAPHS = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 _XMP = "XML:com.adobe.xmp"  # where a PNG keeps its packet
@@ -70,25 +73,33 @@ class FinishedPoster:
     notes: list[str]
     metadata: str = "full"
 
-    def save(self, path: str | Path, dpi: int | None = None) -> None:
+    def save(self, path: str | Path, dpi: int | None = None, how: ExportOptions = DEFAULTS) -> None:
         """Write a PNG, SVG, PDF or PSD with its record, by the name's ending; whole or not at all.
 
-        A .jpg or .webp carries the marks of its origin, and no record.
+        A .jpg or .webp carries the marks of its origin, and no record. See `posterkit.typeset.exporters.EXPORTERS`.
+
+        Args:
+            dpi: pixels an inch of a page.
+            how: everything else about the file; `dpi` takes precedence.
 
         Raises:
-            ValueError: another ending, or psd-tools is not installed for .psd.
+            ValueError: another ending, a package that it needs is not installed, or a profile that is none.
         """
         image = self.image
-        plain = TypesetPoster(image, image, [], [], Layout(*image.size, ()), "modern", image, [])
-        write_poster(self.typeset or plain, path, self.record, dpi, self.metadata)
+        plain = TypesetPoster(image, image, [], [], Layout(*image.size, ()), "modern", image, [], self.request.sheet)
+        write_poster(self.typeset or plain, path, self.record, replace(how, dpi=dpi or how.dpi), self.metadata)
 
 
 def write_poster(
-    poster: TypesetPoster, path: str | Path, record: dict[str, Any], dpi: int | None = None, metadata: str = "full"
+    poster: TypesetPoster,
+    path: str | Path,
+    record: dict[str, Any],
+    how: ExportOptions = DEFAULTS,
+    metadata: str = "full",
 ) -> None:
     """Write a poster's file with what it says of itself; see `FinishedPoster.save`."""
     path = Path(path)
-    ending = path.suffix.lower()
+    ending = ending_of(path)
     record = with_relative_paths(record, path.parent)
     if ending == ".png":
         return write_png(poster.image, path, record, metadata)
@@ -98,9 +109,11 @@ def write_poster(
             said = {"xmp": packet(replace(notes, record=""))} if notes else {}
             poster.image.save(temporary, _PHOTOGRAPHS[ending], quality=95, **said)
         return
-    if ending not in DOCUMENTS:
-        raise ValueError(f"{path}: a poster is written as .png, .svg, .pdf or .psd; .jpg and .webp carry no record")
-    content = poster.document(ending, dpi, notes)
+    if ending not in EXPORTERS:
+        raise ValueError(
+            f"{path}: a poster is written as .png, {' or '.join(ENDINGS)}; .jpg and .webp carry no record"
+        )
+    content = export(poster, ending, replace(how, notes=notes))
     with written_whole(path) as temporary:
         temporary.write_bytes(content)
 
@@ -150,7 +163,9 @@ def record_of(
 def typeset_record(picture: Path, poster: TypesetPoster, texts: Sequence[str], lettering: Lettering) -> dict[str, Any]:
     """The record of texts on a picture of the user's, which no model has drawn; JSON-able."""
     size = Size(*poster.image.size)
-    request = PosterRequest(task=TYPESET, texts=texts, images=[picture], size=size, lettering=lettering)
+    request = PosterRequest(
+        task=TYPESET, texts=texts, images=[picture], size=size, lettering=lettering, sheet=poster.sheet
+    )
     row = resolved_row(request, Settings(native=True), texts, drawn=False)
     return _head(content_id(row, "", posterkit.__version__), row) | _foot(poster.boxes, source_depth(picture))
 
@@ -235,6 +250,7 @@ def request_from_poster(poster: str | Path) -> tuple[PosterRequest, Settings, di
             mask=_source(row["mask"], poster) if row["mask"] else None,
             anchor=tuple(anchor) if isinstance(anchor, list) else anchor,
             size=Size(row["width"], row["height"]),
+            sheet=sheet_from(row["sheet"]) if "sheet" in row else None,
             **{key: row[key] for key in ("task", "steps", "guidance", "negative_prompt", "lora", "expanded")},
             **{key: row.get(key) for key in ("strength", "preserve")},
             id=str(poster),

@@ -33,6 +33,12 @@ class Box(NamedTuple):
     def grown(self, by: float) -> Box:
         return Box(self.x0 - by, self.y0 - by, self.x1 + by, self.y1 + by)
 
+    def holds(self, other: Box, loose: float = 1.0) -> bool:
+        """Whether another box lies in it, give or take `loose` pixels."""
+        grown = self.grown(loose)
+        inside = grown.x0 <= other.x0 and grown.y0 <= other.y0
+        return inside and other.x1 <= grown.x1 and other.y1 <= grown.y1
+
     @property
     def area(self) -> float:
         return max(0.0, self.width) * max(0.0, self.height)
@@ -177,6 +183,12 @@ class Layout:
         rules = tuple(rule.scaled(x, y) for rule in self.rules)
         stages = (replace(stage, boxes=tuple(box.scaled(x, y) for box in stage.boxes)) for stage in self.trace)
         return replace(self, width=width, height=height, elements=tuple(elements), rules=rules, trace=tuple(stages))
+
+    def framed(self, width: int, height: int, x: float, y: float) -> Layout:
+        """The same layout as part of a larger canvas, its top left corner at `x`, `y`."""
+        elements = tuple(replace(one, box=one.box.moved(x, y)) for one in self.elements)
+        rules = tuple(rule.moved(x, y) for rule in self.rules)
+        return replace(self, width=width, height=height, elements=elements, rules=rules, trace=())
 
 
 def margin_of(width: int, height: int) -> float:

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from fontTools.pens.cu2quPen import Cu2QuPen
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from fontTools.ttLib import TTFont, newTable
+from PIL import Image
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfbase import pdfdoc
 from reportlab.pdfgen.canvas import Canvas
 
 from posterkit.layout import Box
+from posterkit.paper import INCH, paper_of
+from posterkit.typeset.export_options import ExportOptions
 from posterkit.typeset.fonts import Face, hb, hb_face
+from posterkit.typeset.pdfx import as_pdfx, pdfx_properties
 from posterkit.typeset.placed_text import Composition
+from posterkit.typeset.press import Press, open_press
 from posterkit.typeset.raster import corner
 from posterkit.typeset.shaping import GlyphRun
-from posterkit.typeset.xmp import NOTHING, FileNotes, packet
+from posterkit.typeset.xmp import packet
 
 SCREEN = 96  # pixels an inch, as CSS counts; the default of pictures that are no printed page
-_PRINT = (150, 200, 300, 400, 600)  # pixels an inch, at which a picture may be a sheet of paper
-_PAPER = (  # millimetres
-    (148, 210), (210, 297), (297, 420), (420, 594), (594, 841), (841, 1189), (176, 250), (250, 353), (353, 500),
-    (500, 707), (707, 1000), (215.9, 279.4), (215.9, 355.6), (279.4, 431.8), (304.8, 457.2), (457.2, 609.6),
-    (609.6, 914.4), (685.8, 1016),
-)  # fmt: skip
+_PRINT = (300, 150, 200, 400, 600)  # pixels an inch, at which a picture may be a sheet of paper
+_MARK, _GAP, _HAIR = (
+    5.0,
+    3.0,
+    0.25,
+)  # crop marks: their length and distance from the cut in millimetres, width in points
 _LARGE = 2000  # pixels of the shorter side, from which a picture is meant for print whatever its shape
 
 
@@ -99,59 +105,118 @@ class GlyphFont:
 
 
 def resolution(size: tuple[int, int]) -> int:
-    """Pixels an inch of a poster's page: those at which it is a sheet of A5 to A0, B5 to B1 or a US format.
+    """Pixels an inch of a poster's page: those at which it is a paper format.
 
     Else 300 where its shorter side has 2000 pixels or more, and 96 below that.
     """
-    short, long = sorted(size)
-    for dpi in (300, *_PRINT):
-        for paper in _PAPER:
-            if all(abs(side - mm * dpi / 25.4) <= 2 for side, mm in zip((short, long), paper, strict=True)):
-                return dpi
-    return 300 if short >= _LARGE else SCREEN
+    found = next((dpi for dpi in _PRINT if paper_of(size, dpi)), None)
+    return found or (300 if min(size) >= _LARGE else SCREEN)
 
 
-def to_pdf(poster: Composition, dpi: int | None = None, notes: FileNotes = NOTHING) -> bytes:
+def dots_per_inch(poster: Composition, options: ExportOptions) -> int:
+    """Pixels an inch of a poster's file: as asked, of its sheet, or by its size."""
+    return options.dpi or (poster.sheet.dpi if poster.sheet else resolution(poster.image.size))
+
+
+class Page:
+    """A PDF page whose units are the picture's pixels from the top left; colours are RGB or a press's inks."""
+
+    def __init__(self, poster: Composition, options: ExportOptions) -> None:
+        width, height = poster.image.size
+        self.points = 72 / dots_per_inch(poster, options)
+        self.height = height
+        self.press: Press | None = open_press(options.profile) if options.profile else None
+        bleed = poster.sheet.bleed_pixels if poster.sheet else 0
+        gap = max(bleed * self.points, _GAP * 72 / INCH)
+        self.edge = gap + _MARK * 72 / INCH - bleed * self.points if options.marks else 0.0
+        page = width * self.points + 2 * self.edge, height * self.points + 2 * self.edge
+        self.stream = io.BytesIO()
+        self.canvas = Canvas(self.stream, pagesize=page, pageCompression=1, invariant=1)
+        self.canvas._preamble = ""  # which would choose a font  # pyright: ignore[reportAttributeAccessIssue]
+        cut = self.edge + bleed * self.points
+        trim = (cut, cut, page[0] - cut, page[1] - cut)
+        self.canvas.setBleedBox((self.edge, self.edge, page[0] - self.edge, page[1] - self.edge))
+        self.canvas.setTrimBox(trim)
+        if options.marks:
+            self._crop_marks(trim, gap)
+        self.canvas.translate(self.edge, self.edge)
+
+    def _crop_marks(self, trim: tuple[float, ...], gap: float) -> None:
+        """Two hairlines at each corner, in all inks, that say where the sheet is cut."""
+        self.canvas.setLineWidth(_HAIR)
+        if self.press:
+            self.canvas.setStrokeColorCMYK(1, 1, 1, 1)
+        reach = gap + _MARK * 72 / INCH
+        x0, y0, x1, y1 = trim
+        for x, out in ((x0, -1), (x1, 1)):
+            for y in (y0, y1):
+                self.canvas.line(x + out * gap, y, x + out * reach, y)
+        for y, out in ((y0, -1), (y1, 1)):
+            for x in (x0, x1):
+                self.canvas.line(x, y + out * gap, x, y + out * reach)
+
+    def color(self, color: tuple[int, int, int]) -> None:
+        if self.press:
+            self.canvas.setFillColorCMYK(*self.press.color(color))
+        else:
+            self.canvas.setFillColorRGB(*(channel / 255 for channel in color))
+
+    def picture(self, image: Image.Image, box: Box) -> None:
+        """An opaque picture, lossless."""
+        shown = self.press.picture(image) if self.press else image
+        corners = (box.x0 * self.points, (self.height - box.y1) * self.points)
+        self.canvas.drawImage(ImageReader(shown), *corners, box.width * self.points, box.height * self.points)
+
+    def rectangle(self, box: Box, color: tuple[int, int, int], radius: float = 0.0) -> None:
+        self.color(color)
+        points = self.points
+        corners = (box.x0 * points, (self.height - box.y1) * points, box.width * points, box.height * points)
+        self.canvas.roundRect(*corners, radius * points, stroke=0, fill=1)
+
+    def run(self, run: GlyphRun, font: GlyphFont, x: float, baseline: float, size: float) -> None:
+        points = self.points
+        self.canvas.addLiteral(_show(run, font, x * points, (self.height - baseline) * points, size * points))
+
+
+def to_pdf(poster: Composition, options: ExportOptions) -> bytes:
     """One page: the background as a lossless image, then rules, buttons and texts as vectors.
 
-    Args:
-        dpi: pixels an inch; see `resolution` for the default.
-        notes: go into the XMP packet.
+    With a press's profile it is a PDF/X-4 in that press's inks.
     """
-    width, height = poster.image.size
-    points = 72 / (dpi or resolution(poster.image.size))
-    stream = io.BytesIO()
-    canvas = Canvas(stream, pagesize=(width * points, height * points), pageCompression=1, invariant=1)
-    canvas.setTitle(poster.boxes[0].text.replace("\n", " ") if poster.boxes else "poster")
+    page = Page(poster, options)
+    canvas, notes = page.canvas, options.notes
+    title = poster.boxes[0].text.replace("\n", " ") if poster.boxes else "poster"
+    canvas.setTitle(title)
     if notes.alt:
         canvas.setSubject(notes.alt)
-    canvas._preamble = ""  # which would choose a font  # pyright: ignore[reportAttributeAccessIssue]
-    canvas.drawImage(ImageReader(poster.background), 0, 0, width * points, height * points)
+    page.picture(poster.background, Box(0.0, 0.0, *map(float, poster.image.size)))
     for rule, color in poster.rules:
-        _rectangle(canvas, rule, color, height, points)
+        page.rectangle(rule, color)
     fonts: dict[Face, GlyphFont] = {}
     for placed in poster.boxes:
         if placed.button is not None:
-            _rectangle(canvas, placed.button, placed.button_color, height, points, corner(placed.button))
-        canvas.setFillColorRGB(*(channel / 255 for channel in placed.color))
+            page.rectangle(placed.button, placed.button_color, corner(placed.button))
+        page.color(placed.color)
         for at in placed.placed_lines:
             for run in at.line.runs:
                 font = fonts.setdefault(run.face, GlyphFont(run.face, f"P{len(fonts) + 1}"))
-                x, y = at.x + run.x * placed.size, height - at.baseline
-                canvas.addLiteral(_show(run, font, x * points, y * points, placed.size * points))
+                page.run(run, font, at.x + run.x * placed.size, at.baseline, placed.size)
     document = canvas._doc  # pyright: ignore[reportAttributeAccessIssue]
     for name, thing in document.idToObject.items():  # reportlab begins with Helvetica, which nothing is set in
         if isinstance(thing, pdfdoc.PDFType1Font):
             document.idToObject[name] = pdfdoc.PDFDictionary({})
     document.idToObject["BasicFonts"].dict.clear()
+    if page.press:
+        notes = replace(notes, properties=notes.properties + pdfx_properties(title))
     if notes:
-        said = pdfdoc.PDFStream(_dictionary("Metadata", Subtype="XML"), packet(notes, poster.image), filters=[])
+        preview = poster.image if options.notes else None
+        said = pdfdoc.PDFStream(_dictionary("Metadata", Subtype="XML"), packet(notes, preview), filters=[])
         document.Catalog.Metadata = document.Reference(said)
     for font in fonts.values():
         document.idToObject["BasicFonts"].dict[font.name] = font.objects(document)
     canvas.showPage()
     canvas.save()
-    return stream.getvalue()
+    return as_pdfx(page.stream.getvalue(), page.press) if page.press else page.stream.getvalue()
 
 
 def _show(run: GlyphRun, font: GlyphFont, x: float, y: float, size: float) -> str:
@@ -172,14 +237,6 @@ def _show(run: GlyphRun, font: GlyphFont, x: float, y: float, size: float) -> st
         pen += font.advance(glyph.gid)
     out += [f"[{' '.join(parts)}] TJ"] if parts else []
     return " ".join([*out, "0 Ts ET" if rise else "ET"])
-
-
-def _rectangle(
-    canvas: Canvas, box: Box, color: tuple[int, int, int], height: int, points: float, radius: float = 0.0
-) -> None:
-    canvas.setFillColorRGB(*(channel / 255 for channel in color))
-    corners = (box.x0 * points, (height - box.y1) * points, box.width * points, box.height * points)
-    canvas.roundRect(*corners, radius * points, stroke=0, fill=1)
 
 
 def _dictionary(kind: str, **entries: Any) -> pdfdoc.PDFDictionary:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from PIL import Image
 
 from posterkit.layout import Box, Layout, Role
+from posterkit.lettering import Align
+from posterkit.paper import Sheet
 from posterkit.typeset.shaping import ShapedLine
 
 Underlay = tuple[Image.Image, tuple[int, int, int]]  # coverage as mode L, and colour
@@ -35,6 +37,7 @@ class PlacedText:
         lines: the text as it is broken.
         contrast: WCAG contrast against the worst of the pixels behind it (1st percentile).
         button: the filled shape under a call to action, and its colour.
+        align: which side of its lines stands in one line.
     """
 
     text: str
@@ -49,6 +52,13 @@ class PlacedText:
     button: Box | None = None
     button_color: tuple[int, int, int] = (0, 0, 0)
     group: int = 0
+    align: Align = "center"
+
+    def moved(self, x: float, y: float) -> PlacedText:
+        """The same text elsewhere."""
+        lines = tuple(PlacedLine(at.line, at.x + x, at.baseline + y) for at in self.placed_lines)
+        button = self.button.moved(x, y) if self.button else None
+        return replace(self, box=self.box.moved(x, y), placed_lines=lines, button=button)
 
     def line_boxes(self) -> list[Box]:
         """The ink of each line, a little grown: the pixels that a reader sees the letters against."""
@@ -72,10 +82,13 @@ class Composition:
         background: the same without texts, buttons and rules, but with any underlay.
         boxes: the texts in the brief's order.
         rules: thin rectangles with their colours.
-        layout: what the planner decided.
+        layout: what the planner decided, on the poster once it is cut.
         style: the typographic pairing.
         picture: the picture alone; `background` where there is no underlay.
         underlays: what lies between `picture` and `background`, bottom first.
+        sheet: how it is printed and cut; None for a poster of the screen.
+        subjects: what was cut out and laid into the picture, bottom first: a name, and RGBA of the picture's size.
+        kept: mode L of the picture's size, 255 where a photograph's own pixels stand; None where none do.
     """
 
     image: Image.Image
@@ -86,3 +99,6 @@ class Composition:
     style: str
     picture: Image.Image
     underlays: list[Underlay]
+    sheet: Sheet | None = None
+    subjects: list[tuple[str, Image.Image]] = field(default_factory=list)
+    kept: Image.Image | None = None

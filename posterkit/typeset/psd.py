@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 import io
-from importlib.util import find_spec
 
 import numpy as np
 from PIL import Image
 
-from posterkit.typeset.pdf import resolution
+from posterkit.typeset.export_options import ExportOptions
+from posterkit.typeset.pdf import dots_per_inch
 from posterkit.typeset.placed_text import Composition
 from posterkit.typeset.raster import masks
-from posterkit.typeset.xmp import NOTHING, FileNotes, packet
+from posterkit.typeset.xmp import packet
 
 _LONGEST = 60  # letters of a text in its layer's name
 _Layer = tuple[str, tuple[int, int, int], Image.Image, tuple[int, int]]
 
 
-def check_psd() -> None:
-    """Raise ValueError where PSD files cannot be written."""
-    if find_spec("psd_tools") is None:
-        raise ValueError("a .psd needs psd-tools; pip install posterkit[print]")
-
-
-def to_psd(poster: Composition, dpi: int | None = None, notes: FileNotes = NOTHING) -> bytes:
+def to_psd(poster: Composition, options: ExportOptions) -> bytes:
     """The picture, then underlays, rules, buttons and texts, each a layer; the merged picture is the poster's raster.
 
     Args:
-        dpi: pixels an inch; see `posterkit.typeset.pdf.resolution` for the default.
-        notes: go into the XMP packet.
-
-    Raises:
-        ValueError: psd-tools is not installed.
+        options: its notes go into the XMP packet.
     """
-    check_psd()
     from psd_tools import PSDImage
     from psd_tools.api.layers import PixelLayer
     from psd_tools.constants import Resource
@@ -48,9 +37,9 @@ def to_psd(poster: Composition, dpi: int | None = None, notes: FileNotes = NOTHI
         pixels = np.concatenate([np.full((*alpha.shape[:2], 3), color, np.uint8), alpha], axis=2)
         layer = PixelLayer.fromarray(pixels, document, "text", top + inked[1], left + inked[0])
         layer.name = name  # in Unicode
-    inch = (dpi or resolution(poster.image.size)) << 16  # in 1/65536, then: pixels an inch, shown in centimetres
+    inch = dots_per_inch(poster, options) << 16  # in 1/65536, then: pixels an inch, shown in centimetres
     resources = {Resource.RESOLUTION_INFO: ResoulutionInfo(inch, 1, 2, inch, 1, 2).tobytes()}
-    if notes:
+    if notes := options.notes:
         resources[Resource.XMP_METADATA] = packet(notes, poster.image)
     for key, data in resources.items():
         document.image_resources[key] = ImageResource(key=key, data=data)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from posterkit.layout import Box
 from posterkit.typeset.fonts import Face
-from posterkit.typeset.placed_text import PlacedText
+from posterkit.typeset.placed_text import Composition, PlacedText
 from posterkit.typeset.shaping import GlyphRun, ShapedLine, has_raqm
 
 _BAND = 256  # rows blended at a time, so that a large poster needs little memory
+CORNER = 0.18  # radius of a button's corners, in its height
 _SMOOTH = 4  # buttons are drawn this many times larger and reduced
 
 
@@ -28,6 +30,21 @@ def draw(canvas: Image.Image, placed: PlacedText) -> None:
     """Draw a text, and its button if it has one, onto an RGB canvas."""
     for color, mask, at in masks(placed, canvas.size):
         canvas.paste(color, at, mask)
+
+
+def draw_over(ground: Image.Image, poster: Composition, color: Callable[[tuple[int, int, int]], Any]) -> Image.Image:
+    """A background with the poster's rules, buttons and texts on it.
+
+    Args:
+        ground: the background in any mode; it is changed.
+        color: an RGB colour in that mode.
+    """
+    for rule, rgb in poster.rules:
+        ground.paste(color(rgb), rule.pixels(ground.size))
+    for placed in poster.boxes:
+        for rgb, mask, at in masks(placed, ground.size):
+            ground.paste(color(rgb), at, mask)
+    return ground
 
 
 def masks(
@@ -110,7 +127,7 @@ def _draw_run(pen: ImageDraw.ImageDraw, run: GlyphRun, x: float, y: float, size:
 
 def corner(button: Box) -> float:
     """Radius of a button's corners in pixels."""
-    return 0.18 * button.height
+    return CORNER * button.height
 
 
 def _rounded(box: Box) -> Image.Image:

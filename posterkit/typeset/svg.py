@@ -7,23 +7,25 @@ import io
 from xml.sax.saxutils import escape, quoteattr
 
 from posterkit.layout import Box
+from posterkit.typeset.export_options import ExportOptions
 from posterkit.typeset.fonts import Face, coverage, hb, hb_face
 from posterkit.typeset.placed_text import Composition, PlacedLine, PlacedText
 from posterkit.typeset.raster import corner
 from posterkit.typeset.shaping import GlyphRun
-from posterkit.typeset.xmp import NOTHING, FileNotes, preview
+from posterkit.typeset.xmp import preview
 
 _HAN = 0x3100  # code points from here on are too many to embed those that are not set
 _LINING = int.from_bytes(b"lnum", "big")  # figures as high as capitals
 
 
-def to_svg(poster: Composition, notes: FileNotes = NOTHING) -> str:
-    """The poster as one self-contained SVG 1.1 document; units are the picture's pixels.
+def to_svg(poster: Composition, options: ExportOptions) -> bytes:
+    """The poster as one self-contained SVG 1.1 document in UTF-8; units are the picture's pixels.
 
     Args:
-        notes: go into the document's metadata and description.
+        options: its notes go into the document's metadata and description.
     """
     width, height = poster.image.size
+    notes = options.notes
     stream = io.BytesIO()
     poster.background.save(stream, "PNG")
     said = []
@@ -40,17 +42,18 @@ def to_svg(poster: Composition, notes: FileNotes = NOTHING) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="{width}" '
         f'height="{height}" viewBox="0 0 {width} {height}">',
         *said,
-        f"<defs><style>{_font_faces(poster.boxes)}text{{white-space:pre;font-variant-numeric:lining-nums}}</style></defs>",
+        f"<defs><style>{_font_faces(poster.boxes, options.whole_fonts)}"
+        f"text{{white-space:pre;font-variant-numeric:lining-nums}}</style></defs>",
         f'<image width="{width}" height="{height}" xlink:href="{_data("image/png", stream.getvalue())}"/>',
     ]
     parts += [_rectangle(rule, color) for rule, color in poster.rules]
     for placed in poster.boxes:
-        parts.append(f'<g data-role="{placed.role}">')
+        parts.append(f'<g data-role="{placed.role}" data-align="{placed.align}">')
         if placed.button is not None:
             parts.append(_rectangle(placed.button, placed.button_color, corner(placed.button)))
         parts += [_text(placed, at) for at in placed.placed_lines]
         parts.append("</g>")
-    return "\n".join([*parts, "</svg>", ""])
+    return "\n".join([*parts, "</svg>", ""]).encode()
 
 
 def _text(placed: PlacedText, at: PlacedLine) -> str:
@@ -90,7 +93,7 @@ def _embedded(run: GlyphRun, at: PlacedLine) -> str:
     return f' direction="{"rtl" if run.rtl else "ltr"}" unicode-bidi="embed"'
 
 
-def _font_faces(texts: list[PlacedText]) -> str:
+def _font_faces(texts: list[PlacedText], whole: bool) -> str:
     used: dict[Face, set[str]] = {}
     for placed in texts:
         for at in placed.placed_lines:
@@ -98,7 +101,8 @@ def _font_faces(texts: list[PlacedText]) -> str:
                 used.setdefault(run.face, set()).update(run.text)
     rules = []
     for face, characters in used.items():
-        data = _data("font/otf" if face.path.suffix.lower() == ".otf" else "font/ttf", _subset(face, characters))
+        font = face.path.read_bytes() if whole else _subset(face, characters)
+        data = _data("font/otf" if face.path.suffix.lower() == ".otf" else "font/ttf", font)
         rules.append(f"@font-face{{font-family:{escape(_quoted(face.family))};src:url({data})}}")
     return "".join(rules)
 

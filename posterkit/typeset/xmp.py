@@ -9,6 +9,7 @@ from xml.sax.saxutils import escape
 
 from PIL import Image, ImageOps
 
+CHUNK = "posterkit"  # of a PNG, where a poster's record stands
 _PREVIEW = (400, 600)  # pixels
 
 

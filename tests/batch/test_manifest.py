@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from PIL import Image
 from posterkit.batch.manifest import parse_row, read_requests
 from posterkit.batch.rows import BadRow
 from posterkit.lettering import Lettering
+from posterkit.paper import Sheet
 from posterkit.schema import PosterRequest
 from posterkit.sizing import Size
 from posterkit.tasks import TASKS, parse_anchor
@@ -382,3 +384,16 @@ def test_a_text_file_of_no_image_is_left_out_with_a_warning(tmp_path: Path) -> N
     with pytest.warns(UserWarning, match=r"notes.txt: belongs to no image of this folder"):
         rows = read_requests(tmp_path, PosterRequest(task="extending"))
     assert [row.id for row in rows] == ["a.png"]
+
+
+def test_a_row_says_its_sheet_and_takes_the_rest_from_all_rows() -> None:
+    row = job({"prompt": "a lighthouse", "size": "a5", "dpi": 60, "bleed": "3mm", "safe": 5})
+    assert row.sheet == Sheet(60, 3, 5) and row.size == (350 + 14, 496 + 14)
+    common = replace(NONE, size=Size(364, 510), sheet=Sheet(60, 3, 5))
+    assert job({"prompt": "a lighthouse"}, common).sheet == Sheet(60, 3, 5)
+    other = job({"prompt": "a lighthouse", "size": "a6", "dpi": 60}, common)
+    assert other.sheet == Sheet(60, 3, 5) and other.size == (248 + 14, 350 + 14)
+    assert job({"prompt": "a lighthouse", "size": "instagram-story"}).sheet is None
+    assert "unknown size" in fault({"prompt": "a lighthouse", "size": "a33"})
+    assert "give one of them" in fault({"prompt": "a lighthouse", "size": "a5", "width": 400})
+    assert "bleed must be" in fault({"prompt": "a lighthouse", "size": "a5", "bleed": "wide"})

@@ -7,9 +7,11 @@ import shlex
 from pathlib import Path
 
 import numpy as np
+import pikepdf
 import pytest
 import skimage.data
 from PIL import Image
+from press_profile import write_press_profile
 
 from posterkit.cli.main import main
 from posterkit.generate.metadata import read_record
@@ -126,3 +128,56 @@ def test_a_face_and_lettering_of_the_picture_are_found() -> None:
     page = Image.fromarray(skimage.data.page()).convert("RGB")
     assert sum(thing.kind == "lettering" for thing in find_obstacles(page)) >= 5
     assert not find_obstacles(Image.fromarray(skimage.data.chelsea()))
+
+
+def test_a_sheet_for_a_press_is_written_in_several_forms_and_made_again(
+    tmp_path: Path, cup: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile = write_press_profile(tmp_path / "press.icc")
+    names = [tmp_path / f"p.{ending}" for ending in ("png", "pdf", "proof.png")]
+    argv = [
+        "typeset",
+        cup,
+        "--text",
+        "JAZZ NIGHT",
+        "--size",
+        "a5",
+        "--dpi",
+        "60",
+        "--bleed",
+        "3mm",
+        "--safe",
+        "0.25in",
+    ]
+    argv += ["--marks", "--cmyk", profile, *(word for name in names for word in ("-o", name))]
+    assert run(*argv) == 0 and "looks soft" not in capsys.readouterr().err
+    whole = (350 + 14, 496 + 14)  # 148 x 210 mm at 60 dpi, and 7 pixels of bleed on each side
+    assert Image.open(names[0]).size == Image.open(names[2]).size == whole
+    with pikepdf.open(names[1]) as document:
+        box = [float(side) for side in document.pages[0].TrimBox]
+        assert "/OutputIntents" in document.Root and box[2] - box[0] == pytest.approx(350 * 72 / 60)
+    assert read_record(names[2])["id"] == read_record(names[1])["id"]
+    first = [name.read_bytes() for name in names]
+    assert run(*argv) == 0 and [name.read_bytes() for name in names] == first
+    capsys.readouterr()
+    assert run("info", names[0]) == 0
+    command = shlex.split(capsys.readouterr().out.partition("make it again: posterkit ")[2])
+    assert run(*command[:-1], tmp_path / "again.png") == 0 and (tmp_path / "again.png").read_bytes() == first[0]
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["--size", "a33"], "did you mean"),
+    (["--bleed", "3mm"], "need a sheet"),
+    (["--bleed", "3 miles", "--size", "a5"], "must be a length"),
+    (["--size", "a0", "--dpi", "600"], "megapixels"),
+    (["--size", "a5", "--safe", "10mm", "--box", "0,0,100%,40%"], "safe area"),
+    (["-o", "p.proof.png"], "name its ICC profile"),
+    (["-o", "p.pdf", "--cmyk", "none.icc"], "no such ICC profile"),
+])  # fmt: skip
+def test_what_cannot_be_printed_is_one_line(
+    tmp_path: Path, cup: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    own = [] if "-o" in words else ["-o", tmp_path / "p.png"]
+    assert run("typeset", cup, "--text", "JAZZ", *words, *own) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1 and not list(tmp_path.glob("p.*"))
