@@ -50,6 +50,7 @@ def add_print_options(options: argparse.ArgumentParser) -> None:
     add("--cmyk", type=Path, metavar="PROFILE",
         help="a press's ICC profile: PDFs are PDF/X-4 in its inks, a NAME.proof.png shows them (needs "
              "posterkit[print])")
+    add("--cutout", action="store_true", help="a PSD has the picture's subject as a layer, if its outline is clear")
     add("--whole-fonts", action="store_true", help="an SVG embeds its fonts whole, for texts in any language")
     # fmt: on
 
@@ -225,7 +226,8 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     """What the call says of `PosterMaker`'s settings."""
     names = ("model", "transformer", "sampler", "preset", "device", "dtype", "draw_text", "reward", "critic",
              "segmenter", "upscaler", "safety", "detector", "rewriter", "metadata")  # fmt: skip
-    given = {name: getattr(args, name, None) for name in names} | {"native": args.native or None}
+    given = {name: getattr(args, name, None) for name in names}
+    given |= {"native": args.native or None, "cutout": args.cutout or None}
     given["lora"] = "; ".join(args.lora) if args.lora else None
     given |= {"policies": tuple(args.policy or ()) or None, "brands": tuple(args.brand or ()) or None}
     return {name: value for name, value in given.items() if value is not None}

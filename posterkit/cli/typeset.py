@@ -35,9 +35,11 @@ def run(args: argparse.Namespace) -> int:
 
     from posterkit.cli.progress import note
     from posterkit.generate.obstacles import find_obstacles
+    from posterkit.generate.preserve import cut_out_in_place
     from posterkit.generate.record import typeset_record, write_poster
     from posterkit.image_io import MAX_PIXELS, read_image, read_size
     from posterkit.prompts import PosterBrief
+    from posterkit.typeset.placed_text import PictureParts
     from posterkit.typeset.poster import check_safe_area, typeset
     from posterkit.typeset.texts import settle, type_options
 
@@ -64,6 +66,10 @@ def run(args: argparse.Namespace) -> int:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         poster = typeset(picture, brief, avoid=find_obstacles(picture), sheet=sheet, **how)
+    if args.cutout:
+        found = cut_out_in_place(picture)
+        note(f"{args.picture}: no clean outline of a subject found; the PSD has no layer of it") if not found else None
+        poster = replace(poster, parts=PictureParts(picture, (("subject", found),)) if found else None)
     for warning in caught:
         note(str(warning.message))
     record = typeset_record(args.picture, poster, texts, lettering)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from posterkit.generate.draw import PreparedPoster
 from posterkit.generate.enlarge import enlarge
 from posterkit.generate.obstacles import find_obstacles, find_subject
 from posterkit.generate.poster_plan import SPELLS_FROM
+from posterkit.generate.preserve import cut_out_in_place
 from posterkit.generate.record import FinishedPoster, record_of
 from posterkit.layout import Box, Obstacle
 from posterkit.layout.json_form import layout_to_json
 from posterkit.messages import caught_warnings
 from posterkit.pipelines.keep import keep_pixels, seam_width
+from posterkit.typeset.placed_text import PictureParts
 from posterkit.typeset.poster import typeset
 
 
@@ -30,8 +33,12 @@ def finish(poster: PreparedPoster, drawing: Image.Image, parameters: dict[str, A
     image, resampler = enlarge(drawing, plan.finished, plan.upscaler)
     if poster.canvas is not None and poster.region is not None:
         image = paste_kept(image, poster.canvas, poster.region)
-    for layer in filter(None, (poster.shadows, poster.things)):
+    cutouts = [(name, part) for name, part in (("shadow", poster.shadows), ("subject", poster.things)) if part]
+    parts = PictureParts(image, tuple(cutouts), poster.region and ImageOps.invert(poster.region))
+    for _, layer in cutouts:
         image = Image.alpha_composite(image.convert("RGBA"), layer).convert("RGB")
+    if plan.settings.cutout and not cutouts and (found := cut_out_in_place(image, plan.settings.segmenter or "rules")):
+        parts = replace(parts, cutouts=(("subject", found),))
     lettered, notes = None, list(poster.notes)
     if plan.brief is not None:
         with caught_warnings() as said:
@@ -40,7 +47,7 @@ def finish(poster: PreparedPoster, drawing: Image.Image, parameters: dict[str, A
             avoid = find_obstacles(image) if has_obstacles else []
             own = poster.things and poster.things.getchannel("A").getbbox()
             avoid += [Obstacle(Box(*own), "subject")] if own else find_subject(image)
-            lettered = typeset(image, plan.brief, avoid=avoid, **plan.type)
+            lettered = replace(typeset(image, plan.brief, avoid=avoid, **plan.type), parts=parts)
         notes += said
         image = lettered.image.convert("RGB")
     boxes = None if lettered is None else lettered.boxes
@@ -48,7 +55,8 @@ def finish(poster: PreparedPoster, drawing: Image.Image, parameters: dict[str, A
     if lettered is not None and (plan.request.lettering.planner or plan.request.lettering.plan):
         record["plan"] = json.loads(layout_to_json(lettered.layout))
     metadata = plan.settings.metadata or "full"
-    return FinishedPoster(plan.request, image, record, drawing, poster.request.seed or 0, lettered, notes, metadata)
+    seed = poster.request.seed or 0
+    return FinishedPoster(plan.request, image, record, drawing, seed, lettered, notes, metadata, parts)
 
 
 def paste_kept(drawn: Image.Image, canvas: Image.Image, region: Image.Image) -> Image.Image:

@@ -70,6 +70,7 @@ class Settings:
         detector: finds harm, see `posterkit.safety.detectors.open_detector`; None means rules+tiny.
         brands: names that a rewriter keeps, letter for letter.
         metadata: what a poster's file says of itself, one of `posterkit.safety.provenance.LEVELS`; None means full.
+        cutout: a PSD has the picture's subject as a layer of its own, where an outline can be trusted.
         principle: what the critic's answers are steered by, if it is a local model.
         rewriter: writes harmful words anew, see `posterkit.safety.rewriting.open_rewriter`; None means template.
     """
@@ -94,6 +95,7 @@ class Settings:
     brands: tuple[str, ...] = ()
     principle: Principle | None = None
     metadata: str | None = None
+    cutout: bool = False
 
 
 @dataclass(frozen=True)

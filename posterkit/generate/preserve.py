@@ -104,6 +104,16 @@ def cut_out(image: ImageSource, mask: Image.Image | None, segmenter: str = "rule
     return whole.crop(box)
 
 
+def cut_out_in_place(picture: Image.Image, segmenter: str = "rules") -> Image.Image | None:
+    """The subject of an RGB picture where it stands, mode RGBA and the picture's size; None as `cut_out`."""
+    alpha = _found(open_segmenter(segmenter)(picture, ()), picture)
+    if alpha is None or alpha.getbbox() is None:
+        return None
+    whole = picture.convert("RGBA")
+    whole.putalpha(alpha)
+    return whole
+
+
 def _own_alpha(image: ImageSource) -> Image.Image | None:
     if isinstance(image, str | Path):
         return read_cutout(image)

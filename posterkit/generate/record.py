@@ -30,6 +30,7 @@ from posterkit.schema import REQUEST_VALUES, PosterRequest, ValueCheck, is_text,
 from posterkit.sizing import Size
 from posterkit.typeset.export_options import DEFAULTS, ExportOptions
 from posterkit.typeset.exporters import ENDINGS, EXPORTERS, ending_of, export
+from posterkit.typeset.placed_text import PictureParts
 from posterkit.typeset.poster import TypesetPoster
 from posterkit.typeset.xmp import CHUNK, FileNotes, packet
 
@@ -62,6 +63,7 @@ class FinishedPoster:
         typeset: the poster with its texts, for SVG, PDF and PSD; None where none were set.
         notes: warnings that came up.
         metadata: what its files say: the whole record (full), only the marks of its origin (label), nothing (none).
+        parts: what its picture is made of, without the texts; None where it is one piece.
     """
 
     request: PosterRequest
@@ -72,6 +74,7 @@ class FinishedPoster:
     typeset: TypesetPoster | None
     notes: list[str]
     metadata: str = "full"
+    parts: PictureParts | None = None
 
     def save(self, path: str | Path, dpi: int | None = None, how: ExportOptions = DEFAULTS) -> None:
         """Write a PNG, SVG, PDF or PSD with its record, by the name's ending; whole or not at all.
@@ -86,7 +89,8 @@ class FinishedPoster:
             ValueError: another ending, a package that it needs is not installed, or a profile that is none.
         """
         image = self.image
-        plain = TypesetPoster(image, image, [], [], Layout(*image.size, ()), "modern", image, [], self.request.sheet)
+        layout = Layout(*image.size, ())
+        plain = TypesetPoster(image, image, [], [], layout, "modern", image, [], self.request.sheet, self.parts)
         write_poster(self.typeset or plain, path, self.record, replace(how, dpi=dpi or how.dpi), self.metadata)
 
 

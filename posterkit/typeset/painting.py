@@ -179,5 +179,7 @@ def with_underlays(picture: Image.Image, groups: Sequence[InkedGroup]) -> tuple[
         ground = tinted(trial, laid)
     if trial.size != picture.size:
         laid = layers(picture.size, 1.0)
-        ground = tinted(picture, laid)
-    return ground, [(Image.fromarray(np.rint(255 * part[..., 0]).astype(np.uint8)), color) for part, color in laid]
+    # in the 255 steps that layers have, so that a program that lays them over each other gets the same picture
+    steps = [(np.rint(255 * part).astype(np.uint8), color) for part, color in laid]
+    ground = tinted(picture, [(part / np.float32(255), color) for part, color in steps])
+    return ground, [(Image.fromarray(part[..., 0]), color) for part, color in steps]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from PIL import Image
 
@@ -74,6 +74,21 @@ class PlacedText:
 
 
 @dataclass(frozen=True)
+class PictureParts:
+    """What a picture is made of; laid over each other its parts are the picture.
+
+    Attributes:
+        ground: RGB, what lies under the cut-outs.
+        cutouts: a name, and RGBA of the picture's size, bottom first.
+        kept: mode L, 255 where a photograph's own pixels stand; None where none do.
+    """
+
+    ground: Image.Image
+    cutouts: tuple[tuple[str, Image.Image], ...] = ()
+    kept: Image.Image | None = None
+
+
+@dataclass(frozen=True)
 class Composition:
     """A picture with its texts set.
 
@@ -87,8 +102,7 @@ class Composition:
         picture: the picture alone; `background` where there is no underlay.
         underlays: what lies between `picture` and `background`, bottom first.
         sheet: how it is printed and cut; None for a poster of the screen.
-        subjects: what was cut out and laid into the picture, bottom first: a name, and RGBA of the picture's size.
-        kept: mode L of the picture's size, 255 where a photograph's own pixels stand; None where none do.
+        parts: what the picture is made of; None where it is one piece.
     """
 
     image: Image.Image
@@ -100,5 +114,4 @@ class Composition:
     picture: Image.Image
     underlays: list[Underlay]
     sheet: Sheet | None = None
-    subjects: list[tuple[str, Image.Image]] = field(default_factory=list)
-    kept: Image.Image | None = None
+    parts: PictureParts | None = None

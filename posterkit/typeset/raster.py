@@ -144,13 +144,14 @@ def tinted(image: Image.Image, layers: list[tuple[np.ndarray, tuple[int, int, in
         return image.copy()
     source = np.asarray(image)
     out = np.empty_like(source)
-    # a fixed noise of half a step keeps wide gradients from showing bands
+    # a fixed noise of a quarter step keeps wide gradients from showing bands, and every pixel within one level of
+    # what a program gets that lays the same tints over the picture
     random = np.random.default_rng(0)
     for y in range(0, len(source), _BAND):
         pixels = source[y : y + _BAND].astype(np.float32)
         for strength, color in layers:
             part = strength[y : y + _BAND]
             pixels = pixels * (1 - part) + np.asarray(color, np.float32) * part
-        noise = random.random(pixels.shape[:2], np.float32)[..., None]
+        noise = 0.25 + 0.5 * random.random(pixels.shape[:2], np.float32)[..., None]
         out[y : y + _BAND] = np.floor(pixels + noise).clip(0, 255)
     return Image.fromarray(out)

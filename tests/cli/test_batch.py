@@ -255,7 +255,7 @@ def test_a_full_disk_ends_the_run_with_a_summary(
 ) -> None:
     saved, save = [], record.FinishedPoster.save
 
-    def until_full(poster: record.FinishedPoster, path: Path, dpi: int | None = None) -> None:
+    def until_full(poster: record.FinishedPoster, path: Path, **how: object) -> None:
         saved.append(path)
         if len(saved) == 2:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
