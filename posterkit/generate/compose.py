@@ -39,6 +39,7 @@ def finish(poster: PreparedPoster, drawing: Image.Image, parameters: dict[str, A
         image = Image.alpha_composite(image.convert("RGBA"), layer).convert("RGB")
     if plan.settings.cutout and not cutouts and (found := cut_out_in_place(image, plan.settings.segmenter or "rules")):
         parts = replace(parts, cutouts=(("subject", found),))
+    whole = parts if parts.cutouts or parts.kept else None
     lettered, notes = None, list(poster.notes)
     if plan.brief is not None:
         with caught_warnings() as said:
@@ -47,7 +48,7 @@ def finish(poster: PreparedPoster, drawing: Image.Image, parameters: dict[str, A
             avoid = find_obstacles(image) if has_obstacles else []
             own = poster.things and poster.things.getchannel("A").getbbox()
             avoid += [Obstacle(Box(*own), "subject")] if own else find_subject(image)
-            lettered = replace(typeset(image, plan.brief, avoid=avoid, **plan.type), parts=parts)
+            lettered = replace(typeset(image, plan.brief, avoid=avoid, **plan.type), parts=whole)
         notes += said
         image = lettered.image.convert("RGB")
     boxes = None if lettered is None else lettered.boxes
@@ -56,7 +57,7 @@ def finish(poster: PreparedPoster, drawing: Image.Image, parameters: dict[str, A
         record["plan"] = json.loads(layout_to_json(lettered.layout))
     metadata = plan.settings.metadata or "full"
     seed = poster.request.seed or 0
-    return FinishedPoster(plan.request, image, record, drawing, seed, lettered, notes, metadata, parts)
+    return FinishedPoster(plan.request, image, record, drawing, seed, lettered, notes, metadata, whole)
 
 
 def paste_kept(drawn: Image.Image, canvas: Image.Image, region: Image.Image) -> Image.Image:

@@ -143,7 +143,7 @@ def test_a_folder_that_becomes_read_only_stops_the_run(
     worker = BatchWorker(maker, tmp_path)
     monkeypatch.setattr("os.access", lambda path, mode: False)  # a test may run as root, whom nothing stops
 
-    def refused(*args: object) -> None:
+    def refused(*args: object, **how: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("posterkit.generate.record.FinishedPoster.save", refused)
