@@ -103,8 +103,8 @@ class Redraws(SampleSheet):
     def __init__(self, model: Adapter, run: Run, posters: PosterSet) -> None:
         super().__init__(model, run, posters, watch=self.compare)
 
-    def __call__(self) -> Image.Image:
-        sheet, font = super().__call__(), ImageFont.load_default(13)
+    def captioned(self, sheet: Image.Image) -> Image.Image:
+        font = ImageFont.load_default(13)
         made = Image.new("RGB", (sheet.width, sheet.height + 17 * LINES), "white")
         made.paste(sheet)
         width = sheet.width // len(self.feedback)

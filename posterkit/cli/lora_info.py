@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from posterkit.messages import one_line, printable
 
@@ -51,7 +51,7 @@ def describe(content: LoraContent) -> dict[str, str]:
         "alpha": one_line(alpha, 80),
         "dtype": str(first["A"].dtype).removeprefix("torch."),
         "parameters": str(sum(part.numel() for parts in content.parts.values() for part in parts.values())),
-        "base": one_line(" ".join(str(value) for value in content.base.values() if value), 120),
+        "base": _base(content.base),
         "says": one_line(", ".join(sorted(content.metadata)), 200),
         "first layer": one_line(next(iter(content.parts))[1], 120),
     }
@@ -61,3 +61,12 @@ def _counted(values: Counter[int] | Counter[float]) -> str:
     if len(values) == 1:
         return f"{next(iter(values)):g}"
     return ", ".join(f"{value:g} ({number} layers)" for value, number in values.most_common(4))
+
+
+def _base(base: dict[str, Any]) -> str:
+    """The base in words, with the LoRAs that had been added to it."""
+    said = " ".join(str(base[key]) for key in ("name", "kind", "weights") if base.get(key))
+    match base.get("after"):
+        case {"loras": [*added]}:
+            said += f", with {', '.join(map(str, added))} added"
+    return one_line(said, 120)

@@ -21,11 +21,15 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Merge and write; ValueError where they do not go together."""
+    from posterkit.pipelines.lora_weights import held_by
     from posterkit.training.lora_files import write_lora
 
     base = _base(args.model)
-    loras, weights = zip(*(_read(item, base) for item in args.loras), strict=True)
-    made = joined(loras, weights)
+    loras, weights, files = zip(*(_read(item, base) for item in args.loras), strict=True)
+    whole = [file for file, weight in zip(files, weights, strict=True) if weight == 1]
+    made = joined([_under(lora, whole, file) for lora, file in zip(loras, files, strict=True)], weights)
+    if made.base and len(whole) == len(files):
+        made.base["holds"] = [one for file in files for one in held_by(file)]
     if args.output.exists() and not args.output.is_dir():
         raise ValueError(f"{args.output}: is a file; name a folder")
     write_lora(made, args.output)
@@ -46,19 +50,33 @@ def _base(model: str) -> Any:
     return SimpleNamespace(transformer=made)
 
 
-def _read(item: str, base: Any) -> tuple[LoraFile, float]:
+def _under(lora: LoraFile, whole: Sequence[Path], file: Path) -> LoraFile:
+    """A LoRA that was trained on others of the merge, as one of the base below them; ValueError where they are not."""
+    from dataclasses import replace
+
+    from posterkit.pipelines.lora_weights import missing_before
+
+    if "after" not in lora.base:
+        return lora
+    if missing := missing_before(lora.base["after"], whole):
+        raise ValueError(f"LoRA {file}: was trained with {missing}")
+    return replace(lora, base=lora.base["after"]["base"])
+
+
+def _read(item: str, base: Any) -> tuple[LoraFile, float, Path]:
     from posterkit.pipelines.loading import lora_source
     from posterkit.pipelines.lora_weights import lora_state_dict, read_lora_file
     from posterkit.training.lora_files import LoraFile
 
     source = lora_source(item)
-    content = read_lora_file(source.fetch())
+    file = source.fetch()
+    content = read_lora_file(file)
     try:
         state = lora_state_dict(content, base)
     except ValueError as fault:
         raise ValueError(f"LoRA {source.name}: {fault}") from None
     weights = {key.removeprefix("transformer."): value for key, value in state.items()}
-    return LoraFile(weights, {}, content.base), source.weight
+    return LoraFile(weights, {}, content.base), source.weight, file
 
 
 def joined(loras: Sequence[LoraFile], weights: Sequence[float]) -> LoraFile:
@@ -88,4 +106,5 @@ def joined(loras: Sequence[LoraFile], weights: Sequence[float]) -> LoraFile:
         merged[f"{layer}.lora_A.weight"] = torch.nn.functional.pad(a, (0, 0, 0, empty))
         merged[f"{layer}.lora_B.weight"] = torch.nn.functional.pad(b, (0, empty))
     config = {"r": rank, "lora_alpha": rank, "target_modules": sorted(parts), "use_dora": False}
-    return LoraFile(merged, config, next((lora.base for lora in loras if lora.base), {}))
+    base = next((lora.base for lora in loras if lora.base), {})
+    return LoraFile(merged, config, {key: value for key, value in base.items() if key != "holds"})

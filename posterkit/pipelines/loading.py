@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -187,20 +188,24 @@ def add_loras(pipe: Any, lora: str | Sequence[str]) -> None:
     """
     from posterkit.pipelines.lora_weights import lora_state_dict, other_base, read_lora_file
 
-    names, weights = [], []
+    names, weights, whole = [], [], []
     items = [lora] if isinstance(lora, str) else lora
     for number, item in enumerate(one for several in items for one in each_source(several)):
         source = lora_source(item)
         name = f"lora{number}"
-        content = read_lora_file(source.fetch())
-        if difference := other_base(pipe.transformer, content.base):
+        file = source.fetch()
+        content = read_lora_file(file)
+        if difference := other_base(pipe.transformer, content.base, whole):
             raise ValueError(f"LoRA {source.name}: was trained on another base, {difference}")
         try:
-            pipe.load_lora_weights(lora_state_dict(content, pipe), adapter_name=name)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Already found a `peft_config`")  # several are meant
+                pipe.load_lora_weights(lora_state_dict(content, pipe), adapter_name=name)
         except LOAD_FAULTS as fault:
             raise ValueError(f"LoRA {source.name}: {error_line(fault)}") from None
         names.append(name)
         weights.append(source.weight)
+        whole += [file] if source.weight == 1 else []
     if names:
         pipe.set_adapters(names, weights)
 

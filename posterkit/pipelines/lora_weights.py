@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from posterkit.pipelines.lora_names import Rows, find_rows, layer_names, read_ke
 ADAPTER_METADATA = "lora_adapter_metadata"  # diffusers' own
 BASE_METADATA = "posterkit_base"
 UNQUANTISED = "posterkit_unquantised"  # a transformer's attribute: its `base_of` before it was quantised
+FUSED = "posterkit_fused"  # likewise: the base before LoRAs were added to its weights, and which, see `note_fused`
 
 
 @dataclass(frozen=True)
@@ -188,6 +189,7 @@ def base_of(transformer: Any) -> dict[str, Any]:
         weights: a hash of all vectors and of the beginning of each matrix, rounded to bfloat16, so that it does not
             depend on the dtype that the base is loaded in; of a base that was quantised here, the hash from before;
             None of one that came quantised.
+        after: where LoRAs were added to it, the `base` before them and their files' hashes, `loras`, in order.
     """
     if (before := getattr(transformer, UNQUANTISED, None)) is not None:
         return before
@@ -201,11 +203,33 @@ def base_of(transformer: Any) -> dict[str, Any]:
         start = parameter.detach() if parameter.ndim == 1 else parameter.detach().flatten()[:64]
         digest.update(f"{path.replace('.base_layer', '')} {tuple(parameter.shape)}".encode())
         digest.update(start.to(torch.bfloat16).cpu().view(torch.uint8).numpy().tobytes())
+    fused = getattr(transformer, FUSED, None)
     return {
         "name": _base_name(str(transformer.config.get("_name_or_path") or "")),
         "kind": type(transformer).__name__,
         "weights": digest.hexdigest()[:16] if whole else None,
+        **({"after": fused} if fused else {}),
     }
+
+
+def note_fused(transformer: Any, before: Mapping[str, Any], file: Path) -> None:
+    """Note on a transformer that a LoRA has been added to its weights.
+
+    Args:
+        before: its `base_of` before.
+    """
+    after = before.get("after") or {"base": dict(before), "loras": []}
+    setattr(transformer, FUSED, {"base": after["base"], "loras": [*after["loras"], *held_by(file)]})
+
+
+def held_by(file: Path) -> list[str]:
+    """The hashes of the LoRAs that a file holds: its own, or those that were merged into it at full weight."""
+    with safe_open(file, "pt") as opened:
+        held = _mapping((opened.metadata() or {}).get(BASE_METADATA, "{}"), BASE_METADATA).get("holds")
+    if isinstance(held, list) and held:
+        return [str(one) for one in held]
+    with file.open("rb") as content:
+        return [hashlib.file_digest(content, "sha256").hexdigest()[:16]]
 
 
 def _base_name(source: str) -> str:
@@ -219,11 +243,37 @@ def _base_name(source: str) -> str:
     return path.parent.name if path.name in ("model", "ema") else path.name
 
 
-def other_base(transformer: Any, base: Mapping[str, Any]) -> str | None:
-    """How a LoRA's base differs from this transformer; None where it does not, or one of the two does not say."""
+def other_base(transformer: Any, base: Mapping[str, Any], beside: Collection[Path] = ()) -> str | None:
+    """How a LoRA's base differs from this transformer; None where it does not, or one of the two does not say.
+
+    Args:
+        beside: files of LoRAs that are loaded at full weight.
+    """
     mine = base_of(transformer) if base else {}
+    after = base.get("after")
+    if isinstance(after, dict) and base.get("weights") != mine.get("weights"):
+        if missing := missing_before(after, beside):
+            return f"{one_line(str(base.get('name')), 60)} with {missing}"
+        base = after["base"]
     for key in ("kind", "weights"):
         if base.get(key) and mine[key] and base[key] != mine[key]:
             theirs = " ".join(str(base.get(k)) for k in ("name", "kind", "weights"))
             return f"{one_line(theirs, 120)}; here is {' '.join(map(str, mine.values()))}"
     return None
+
+
+def missing_before(after: Mapping[str, Any], beside: Collection[Path]) -> str | None:
+    """What must be loaded before a LoRA that was trained on other LoRAs; None where all of them are.
+
+    Args:
+        after: of its `base`.
+        beside: files that are loaded at full weight.
+    """
+    needed, loaded = after.get("loras"), {one for file in beside for one in held_by(file)}
+    if not isinstance(needed, list) or not isinstance(after.get("base"), dict):
+        return "LoRAs that its file does not name"
+    missing = [str(one) for one in needed if one not in loaded]
+    if not missing:
+        return None
+    count = f"{len(needed)} LoRA{'s' if len(needed) > 1 else ''}"
+    return f"{count} added first, {', '.join(missing)}: name the file before this one, at weight 1, or merge them"

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from posterkit import mini
-from posterkit.documents import read_json, read_text
+from posterkit.documents import read_json, read_text, read_yaml
 from posterkit.messages import error_line
 from posterkit.pipelines.revision import each_source, path_and_weight
 from posterkit.tasks import TASKS, TEXT
 
 OF_THE_HUB = ("revision", "token", "cache_dir", "local_files_only", "force_download")  # arguments of its client
+LORA_FILE = "pytorch_lora_weights.safetensors"
 _HUB_ID = re.compile(r"[\w-]+(\.[\w-]+)*/[\w.-]+")  # owner/name
 
 
@@ -224,7 +225,7 @@ def read_file(model: str, name: str) -> str:
     folder = Path(model)
     if folder.is_dir():
         if not (folder / name).is_file():
-            raise ValueError(f"{model}: there is no {name} in this folder")
+            raise ValueError(f"{model}: there is no {name} in this folder{_lora_hint(folder)}")
         return read_text(folder / name)
     try:
         return read_text(hf_hub_download(model, name))
@@ -232,6 +233,22 @@ def read_file(model: str, name: str) -> str:
         raise ValueError(f"{model}: neither a folder nor a hub id (owner/name)") from None
     except Exception as error:  # the hub's client raises many kinds
         raise ValueError(f"{model}: {name} cannot be fetched: {error_line(error)}") from None
+
+
+def _lora_hint(folder: Path) -> str:
+    """How a folder that holds a LoRA alone is used; empty for another one."""
+    loras: list[str] = []
+    start = str(folder)
+    while (Path(resolve(start)) / LORA_FILE).is_file() and start not in loras:
+        loras.insert(0, start)
+        place = Path(start)
+        record = next((one for one in (place, place.parent) if (one / "config.yaml").is_file()), None)
+        if record is None:
+            start = "ITS_BASE"
+            break
+        start = str(read_yaml(read_text(record / "config.yaml")).get("init_from"))
+    given = " ".join(f"--lora {lora}" for lora in loras)
+    return f", but a LoRA: give --model {start} {given}" if loras else ""
 
 
 def read_index(model: str) -> dict[str, Any]:

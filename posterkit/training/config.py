@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import difflib
 import importlib.util
+import math
 import sys
 import types
 import typing
@@ -23,11 +24,13 @@ Config = TypeVar("Config")
 
 # what may differ when a run goes on: where things lie, when it stops and what it tells
 FREE = frozenset(
-    ("run_dir", "stop_at", "minutes", "workers", "resume", "processes", "skip", "dry_run", "log_every", "save_every",
-     "sample_every", "tracker", "data.cache", "data.workers", "text.cache", "reward.cache", "reward.workers",
-     "reward.device")
+    ("run_dir", "stop_at", "minutes", "workers", "resume", "resume_at", "extend", "processes", "timeout", "skip",
+     "dry_run", "log_every", "save_every", "keep_last", "best", "sample_every", "tracker",
+     "data.cache", "data.workers", "text.cache", "reward.cache", "reward.workers", "reward.device")
 )  # fmt: skip
 
+# what may differ besides where a run is extended; so may the rates of the parts
+EXTENDED = frozenset(("max_steps", "learning_rate", "adamw_rate", "schedule"))
 
 # numbers of a config, each with the test that it must pass, and what that asks of it; null always passes
 Count = Annotated[int, (lambda number: number >= 1, "be at least 1")]
@@ -51,6 +54,9 @@ class RunConfig:
         minutes: the same after so many minutes.
         init_from: a former stage's run folder, a diffusers folder, or `mini:posteromni`; null starts from nothing.
         resume: auto goes on from `last/` if it is there; never refuses to touch a folder that has one.
+        resume_at: goes back to the kept checkpoint of this step, and drops the later ones.
+        extend: lets `max_steps`, the rates and `schedule` differ from what the run began with; the schedule is then
+            that of the new values, from the step that the run has come to.
         batch_size: samples in one forward pass of one process.
         accumulation: forward passes in one optimiser step.
         optimizer: adamw; muon, for matrices, with AdamW for tables and vectors; adamw8bit and paged_adamw8bit
@@ -64,11 +70,15 @@ class RunConfig:
         clip: largest gradient norm.
         ema_decay: decay of the averaged weights at the end of the run; 0 keeps none.
         precision: bf16 runs the forward pass under autocast; weights stay float32.
+        keep_last: how many checkpoints are kept: `last/`, and those before it in `steps/`.
+        best: a figure of the sample sheets (`made.recall`, `heldout.reward`, see `samples/*.json`) by which the best
+            weights so far are kept in `best/`; with a minus before it the smallest one wins.
         log_every, save_every, sample_every: in optimiser steps; 0 turns sampling off. A run that samples does so
             before its first step and after its last one too.
         tracker: auto writes curves and sample sheets for TensorBoard where it is installed (posterkit[train]),
             tensorboard insists on it, none writes none.
         processes: how many are to train together; null takes as many as the launcher started, if it says so.
+        timeout: minutes that processes wait for one another, as while one of them writes or reads something.
         skip: ids of samples; a batch that holds one of them is left out. For one that a loss became nan on.
         dry_run: `--dry-run`; show what would train, what memory it takes, and one batch, and take no step.
     """
@@ -80,6 +90,8 @@ class RunConfig:
     minutes: float | None = None
     init_from: str | None = None
     resume: Literal["auto", "never"] = "auto"
+    resume_at: Count | None = None
+    extend: bool = False
     batch_size: Count = 16
     accumulation: Count = 1
     optimizer: Literal["adamw", "muon", "adamw8bit", "paged_adamw8bit", "adafactor"] = "adamw"
@@ -94,9 +106,12 @@ class RunConfig:
     precision: Literal["fp32", "bf16"] = "fp32"
     log_every: Count = 20
     save_every: Count = 500
+    keep_last: Count = 1
+    best: str | None = None
     sample_every: int = 0
     tracker: Literal["auto", "tensorboard", "none"] = "auto"
     processes: Count | None = None
+    timeout: Positive = 180.0
     skip: list[str] = field(default_factory=list)
     dry_run: bool = False
 
@@ -105,6 +120,8 @@ class RunConfig:
         check_ranges(self)
         if self.stop_at is not None and not 0 < self.stop_at <= self.max_steps:
             raise ValueError(f"stop_at must lie in 1..max_steps ({self.max_steps}), got {self.stop_at}")
+        if self.best is not None and not self.sample_every:
+            raise ValueError("best is a figure of the sample sheets; it needs sample_every above 0")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas takes two numbers in [0, 1), got {self.betas}")
         if self.tracker == "tensorboard" and not can_draw_curves():
@@ -208,7 +225,17 @@ def changed_key(before: dict[str, Any], config: RunConfig) -> str | None:
     A key that came after the run began has had its default all along.
     """
     now, before = flat(config), {**flat(type(config)()), **before}
-    return next((k for k in [*now, *before] if k not in FREE and now.get(k) != before.get(k)), None)
+    free = FREE | {key for key in now if config.extend and key.rpartition(".")[2] in EXTENDED}
+    return next((k for k in [*now, *before] if k not in free and now.get(k) != before.get(k)), None)
+
+
+def rate_at(config: RunConfig, step: int) -> float:
+    """The learning rate at a step."""
+    warm = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
+    if config.schedule == "constant":
+        return config.learning_rate * warm
+    done = min(1.0, step / config.max_steps)
+    return config.learning_rate * warm * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
 def check_ranges(config: object, part: str = "") -> None:

@@ -8,6 +8,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from posterkit.image_io import written_whole
-from posterkit.training.config import RunConfig, changed_key, flat
+from posterkit.training.config import EXTENDED, RunConfig, changed_key, flat, rate_at
 from posterkit.training.errors import WrongCall
 from posterkit.training.sharding import whole
 from posterkit.training.state import EMA
@@ -98,15 +99,30 @@ def check_same_run(folder: Path, record: dict[str, Any], config: RunConfig, proc
     """Raise WrongCall where a checkpoint's record is that of another run than `config` on so many processes."""
     if (key := changed_key(record["config"], config)) is not None:
         before, now = record["config"].get(key), flat(config).get(key)
+        longer = ", or extend=true to go on with it so" if key.rpartition(".")[2] in EXTENDED else ""
         raise WrongCall(
             f"{folder}: begun with {key}={before}, now {now}; it would be another run: give the same, or init_from it "
-            "in another run_dir"
+            f"in another run_dir{longer}"
         )
+    if record["step"] > config.max_steps:
+        raise WrongCall(f"{folder}: has taken {record['step']} steps already; max_steps={config.max_steps} is fewer")
     if len(record["random"]) != processes:
         raise WrongCall(
             f"{folder}: begun on {len(record['random'])} processes, now on {processes}; start as many, or init_from "
             "it in another run_dir"
         )
+
+
+def extension_line(record: dict[str, Any], config: RunConfig) -> str | None:
+    """What an extended run does otherwise from here on; None where nothing changes."""
+    now, before = flat(config), {**flat(type(config)()), **record["config"]}
+    changed = [key for key in now if key.rpartition(".")[2] in EXTENDED and now[key] != before.get(key)]
+    if not changed:
+        return None
+    said = ", ".join(f"{key} {before.get(key)} -> {now[key]}" for key in changed)
+    known = {key: before[key] for key in ("max_steps", "learning_rate", "schedule", "warmup_steps")}
+    rates = [rate_at(one, record["step"]) for one in (replace(config, **known), config)]
+    return f"extended at step {record['step']}: {said}; the rate there was {rates[0]:.3g} and is {rates[1]:.3g}"
 
 
 class BatchFault(NamedTuple):

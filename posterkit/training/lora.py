@@ -111,12 +111,18 @@ def load_adapter(transformer: Transformer, name: str, source: str | Path) -> Non
 
 
 def save_adapter(transformer: Transformer, name: str, folder: str | Path) -> None:
-    """Write one adapter as `pytorch_lora_weights.safetensors`, which both stock pipelines and ours load."""
+    """Write one adapter as `pytorch_lora_weights.safetensors`, which both stock pipelines and ours load.
+
+    Its scale alpha / r is folded into B, so that tools which read no alpha load it at its strength.
+    """
     _check_name(transformer, name)
     config = transformer.peft_config[name]
-    kept = {key: getattr(config, key) for key in ("r", "lora_alpha", "use_dora")}
+    kept = {"r": config.r, "lora_alpha": config.r, "use_dora": config.use_dora}
     kept["target_modules"] = sorted(config.target_modules)
     weights = get_peft_model_state_dict(transformer, adapter_name=name)
+    scale = config.lora_alpha / config.r
+    if scale != 1:
+        weights = {key: value * scale if ".lora_B." in key else value for key, value in weights.items()}
     write_lora(LoraFile(weights, kept, base_of(transformer), name), folder)
 
 

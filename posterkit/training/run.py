@@ -9,35 +9,47 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from accelerate.utils import InitProcessGroupKwargs, gather_object
 from PIL import Image
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from posterkit.image_io import remove_unfinished, written_whole
 from posterkit.pipelines.presets import hardware
-from posterkit.training.config import RunConfig, flat, save_config
+from posterkit.training.config import RunConfig, flat, rate_at, save_config
+from posterkit.training.divergence import RISEN, Divergence
 from posterkit.training.errors import RunFailed, WrongCall, setting_up, writing
 from posterkit.training.guard import (
     BatchFault,
     all_finite,
     check_processes,
     check_same_run,
+    extension_line,
     hold_folder,
     write_bad_batch,
 )  # fmt: skip
 from posterkit.training.monitor.dry_run import DryRun, check_on_disk
 from posterkit.training.monitor.log import RunLog
-from posterkit.training.monitor.results import write_sheet, write_weights
+from posterkit.training.monitor.results import keep_best, write_sheet, write_weights
 from posterkit.training.optimizers import choose_optimizer, no_matrices, parameter_groups
 from posterkit.training.protocols import Loader, TrainedModel
 from posterkit.training.sharding import asks_for_sharding, clip_norm, shard
-from posterkit.training.state import EMA, load_state, newest_state, random_state, save_state, set_random_state
+from posterkit.training.state import (
+    EMA,
+    go_back,
+    kept_steps,
+    load_state,
+    newest_state,
+    random_state,
+    save_state,
+    set_random_state,
+)  # fmt: skip
 from posterkit.training.strategies import EndToEnd, Strategy
 
 STOPS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and what a cluster sends before it takes the machine away
@@ -63,7 +75,8 @@ class Run:
         self.config = config
         self.folder = Path(config.run_dir)
         sharded = asks_for_sharding(config)
-        self.accelerator = Accelerator(cpu=hardware().device.type != "cuda")
+        waiting = InitProcessGroupKwargs(timeout=timedelta(minutes=config.timeout))
+        self.accelerator = Accelerator(cpu=hardware().device.type != "cuda", kwargs_handlers=[waiting])
         self.device: torch.device = self.accelerator.device
         self.sharded = sharded and self.accelerator.num_processes > 1
         self._main = self.accelerator.is_main_process
@@ -73,6 +86,9 @@ class Run:
         with setting_up():
             if self._main:  # for all processes of the run
                 hold_folder(self.folder)
+                if config.resume_at is not None and not config.dry_run:
+                    go_back(self.folder / "last", config.resume_at)
+            self.accelerator.wait_for_everyone()
         if config.resume == "never" and not config.dry_run and newest_state(self.folder / "last") is not None:
             raise WrongCall(f"{self.folder}: holds a run already; take another run_dir, or resume=auto", self._main)
         torch.manual_seed(config.seed)  # every process builds the same model; noise is its own
@@ -89,7 +105,7 @@ class Run:
 
     def steps(
         self, model: TrainedModel, loader: Loader, strategy: Strategy | None = None,
-        sample: Callable[[], Image.Image] | None = None,
+        sample: Callable[[], Image.Image | None] | None = None,
     ) -> Iterator[Any]:  # fmt: skip
         """Batches until `max_steps` or `stop_at`; around them accumulation, clipping, the step, averages, log, saving.
 
@@ -116,6 +132,7 @@ class Run:
         self.optimizer = self._optimizer([option for of_group in options for option in of_group])
         self._rates = [group.rate for group, of_group in zip(self.groups, options, strict=True) for _ in of_group]
         self.ema = EMA(model.module, config.ema_decay) if config.ema_decay else None
+        self._divergence = Divergence(p for group in self.groups for p in group.parameters)
         last = config.stop_at or config.max_steps
         with self._open:
             if not config.dry_run:
@@ -137,7 +154,8 @@ class Run:
                         yield self._batch
                 self._update()
                 self._log_step(last)
-                if self.step % config.save_every == 0 and self.step < last:
+                due = self.step % config.save_every == 0 and self.step < last
+                if due and not self._any(self._divergence.unsettled()):
                     self._save()
                 if self.step == last or (config.sample_every and self.step % config.sample_every == 0):
                     self._sample(sample)
@@ -170,8 +188,10 @@ class Run:
             self._dry.report(loss)
             self._open.close()
             raise SystemExit(0)
-        if not torch.isfinite(loss):
-            self._note(f"the loss is {loss.item()}")
+        if math.isfinite(value := loss.item()):
+            self._divergence.loss(value)
+        else:
+            self._note(f"the loss is {value}")
         (loss / self.config.accumulation).backward()
         self.log.loss(loss.detach(), extra)
 
@@ -225,12 +245,7 @@ class Run:
 
     def rate(self, step: int) -> float:
         """The learning rate at a step (depends on `max_steps` only)."""
-        config = self.config
-        warm = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
-        if config.schedule == "constant":
-            return config.learning_rate * warm
-        done = min(1.0, step / config.max_steps)
-        return config.learning_rate * warm * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done)))
+        return rate_at(self.config, step)
 
     def _begin(self, last: int) -> None:
         """Restore the state, and log the run until `last`."""
@@ -266,7 +281,8 @@ class Run:
         return sdpa_kernel(SDPBackend.MATH) if plain else contextlib.nullcontext()
 
     def _update(self) -> None:
-        if self._any(self._fault is not None):
+        self._divergence.stepped()
+        if self._any(self._fault is not None or self._divergence.of_loss() is not None):
             self._fail()
         if self.accelerator.num_processes > 1 and not self.sharded:  # sharded ones are averaged as they arise
             gradients = [p.grad for group in self.groups for p in group.parameters if p.grad is not None]
@@ -293,23 +309,31 @@ class Run:
             with writing(self.folder, "the log", self._main):
                 self.log.row(figures, {**norms, **self.strategy.report()})
 
-    def _sample(self, sample: Callable[[], Image.Image] | None) -> None:
+    def _sample(self, sample: Callable[[], Image.Image | None] | None) -> None:
         if self.config.sample_every and sample is not None:
             write_sheet(self, sample)
+            if self.config.best:
+                keep_best(self, self.model, self.config.best)
 
     def _position(self) -> dict[str, Any]:
         """The state that decides the batches and noise to come, in this process."""
         return {"loader": self.loader.state_dict(), "random": random_state(self.generator)}
 
     def _save(self, position: dict[str, Any] | None = None) -> None:
-        """Write a checkpoint, as of `position` or else as of now."""
+        """Write a checkpoint, as of `position` or else as of now.
+
+        Raises:
+            RunFailed: the weights are no longer those of a run that learns; the last checkpoint stays.
+        """
+        if grown := self._divergence.of_weights():
+            self._diverged(grown)
         position = position or self._position()
         # each process draws its own noise
         record = {"step": self.step, **position, "random": gather_object([position["random"]])}
-        record["config"] = flat(self.config)
+        record |= {"config": flat(self.config), "losses": self._divergence.state_dict()}
         folder = self.folder / "last"
         with self.log.aside(), writing(self.folder, "a checkpoint", self._main):
-            save_state(folder, self.model.module, self.optimizer, self.ema, record, self._main)
+            save_state(folder, self.model.module, self.optimizer, self.ema, record, self._main, self.config.keep_last)
         self.accelerator.wait_for_everyone()
 
     def _resume(self) -> None:
@@ -317,6 +341,9 @@ class Run:
         if state is not None:
             record = load_state(state, self.model.module, self.optimizer, self.ema)
             check_same_run(self.folder, record, self.config, self.accelerator.num_processes)
+            if said := extension_line(record, self.config):
+                self.print(said)
+            self._divergence.load_state_dict(record.get("losses", {}))
             self.step = record["step"]
             self.loader.load_state_dict(record["loader"])
             set_random_state(record["random"][self.accelerator.process_index], self.generator)
@@ -335,8 +362,10 @@ class Run:
     def _fail(self) -> NoReturn:
         """End the run after numbers that are not finite; all processes come here in the same step."""
         faults = [one for one in gather_object([self._fault]) if one]
-        weights = [parameter for group in self.groups for parameter in group.parameters]
-        if all_finite(weights, self.optimizer, self.ema):
+        risen = [one for one in gather_object([self._divergence.of_loss(RISEN)]) if one]
+        if all_finite(self._divergence.weights, self.optimizer, self.ema):
+            if risen:
+                self._diverged(risen[0])
             self._save(self._before)
             saved = "the state before it is saved"
         else:
@@ -345,6 +374,17 @@ class Run:
         with writing(self.folder, "bad_batch.json", self._main):
             line = write_bad_batch(self.folder, self.step + 1, self._before["loader"], faults, saved, self._main)
         raise RunFailed(line, self._main)
+
+    def _diverged(self, reason: str) -> NoReturn:
+        """End a run whose rate is too high, and leave its last checkpoint as it is."""
+        kept = list(kept_steps(self.folder / "last"))
+        stays = "nothing is saved: start it with a lower learning_rate"
+        if kept:
+            stays = f"the checkpoint of step {kept[-1]} stays: go on from it by extend=true learning_rate=LOWER"
+        if kept[:-1]:
+            stays += f", or from an earlier one by resume_at={', '.join(map(str, kept[:-1]))}"
+        rate = f"learning_rate={self.config.learning_rate:g}"
+        raise RunFailed(f"{self.folder}: step {self.step}: diverges at {rate}: {reason}; {stays}", self._main)
 
     def _any(self, flag: bool) -> bool:
         """Whether it is true in any process; all call this at the same place in their steps."""

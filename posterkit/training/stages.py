@@ -14,6 +14,7 @@ from diffusers.loaders.lora_base import LORA_WEIGHT_NAME_SAFE
 from posterkit.documents import read_yaml
 from posterkit.messages import error_line
 from posterkit.pipelines.loading import LOAD_FAULTS, quiet_bars
+from posterkit.pipelines.lora_weights import base_of, note_fused
 from posterkit.pipelines.presets import hardware, use_attention
 from posterkit.pipelines.registry import family_named, family_of, is_hub_id, resolve_folder
 from posterkit.training.adapters import Adapter
@@ -141,8 +142,11 @@ def open_start(name: str, family: str, dtype: torch.dtype = torch.float32, train
         model = open_start(
             read_yaml(record.read_text(encoding="utf-8"), str(record))["init_from"], family, dtype, trains
         )
-        load_adapter(model.parts["transformer"], "former", folder)
-        fuse_adapter(model.parts["transformer"], "former")
+        transformer = model.parts["transformer"]
+        load_adapter(transformer, "former", folder)
+        before = base_of(transformer)
+        fuse_adapter(transformer, "former")
+        note_fused(transformer, before, folder / LORA_WEIGHT_NAME_SAFE)
         return model
     if not hub and not (folder / "model_index.json").is_file() and (folder / "last").is_dir():
         raise ValueError(f"{name}: the run in this folder has not come to its end; start it again, it goes on")

@@ -20,6 +20,7 @@ from torch.distributed.tensor import DTensor
 from posterkit.image_io import written_whole
 from posterkit.training.sharding import like, whole
 
+STEPS = "steps"  # the folder of the checkpoints before the last one, each named by its step
 SEAL = "sealed.json"  # written last; a folder without it, or with another size in it, was torn
 KEPT = "kept_in_checkpoints"  # marks a parameter that follows the trained ones without a gradient
 
@@ -79,6 +80,7 @@ def save_state(
     ema: EMA | None,
     record: dict[str, Any],
     main: bool = True,
+    keep: int = 1,
 ) -> None:
     """Write `folder` whole or not at all: to a temporary name, sealed, then renamed; the one before stays until then.
 
@@ -86,6 +88,7 @@ def save_state(
         record: JSON values: step, sampler position, random state.
         main: this process writes. Sharded tensors are put together in its main memory, file after file, and all the
             others have to call this too.
+        keep: checkpoints that stay, this one among them; the others move to `steps/` beside it.
     """
     previous = folder.with_name(folder.name + ".previous")
     tensors, scalars = _flatten_optimizer(module, optimizer)
@@ -108,17 +111,72 @@ def save_state(
         if folder.exists():
             shutil.rmtree(previous, ignore_errors=True)
             folder.rename(previous)
+    _retire(previous, keep)
+
+
+def _retire(previous: Path, keep: int) -> None:
+    """Move a checkpoint to those of earlier steps, of which the newest `keep - 1` stay."""
+    steps = previous.parent / STEPS
+    if keep > 1 and previous.exists() and _whole(previous):
+        steps.mkdir(exist_ok=True)
+        place = steps / f"{json.loads((previous / 'state.json').read_text())['step']:07d}"
+        shutil.rmtree(place, ignore_errors=True)
+        previous.rename(place)
     shutil.rmtree(previous, ignore_errors=True)
+    kept = sorted(steps.iterdir()) if steps.is_dir() else []
+    for old in kept[: max(0, len(kept) - keep + 1)]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def newest_state(folder: Path) -> Path | None:
     """The newest whole checkpoint of a run: `folder`, else the one before it."""
-    for candidate in (folder, folder.with_name(folder.name + ".previous")):
-        if (candidate / SEAL).is_file():
-            sizes = json.loads((candidate / SEAL).read_text())
-            if all((candidate / n).is_file() and (candidate / n).stat().st_size == s for n, s in sizes.items()):
-                return candidate
-    return None
+    candidates = (folder, folder.with_name(folder.name + ".previous"))
+    return next((candidate for candidate in candidates if _whole(candidate)), None)
+
+
+def kept_steps(folder: Path) -> dict[int, Path]:
+    """The whole checkpoints of a run by their steps, the newest last.
+
+    Args:
+        folder: of the newest one.
+    """
+    steps = folder.parent / STEPS
+    earlier = steps.iterdir() if steps.is_dir() else ()
+    found = {int(path.name): path for path in earlier if path.name.isdigit() and _whole(path)}
+    if (newest := newest_state(folder)) is not None:
+        found[json.loads((newest / "state.json").read_text())["step"]] = newest
+    return dict(sorted(found.items()))
+
+
+def go_back(folder: Path, step: int) -> None:
+    """Make the kept checkpoint of a step the newest one; later ones are dropped.
+
+    Raises:
+        ValueError: none of that step is kept.
+    """
+    kept = kept_steps(folder)
+    if step not in kept:
+        held = ", ".join(map(str, kept)) or "none"
+        raise ValueError(f"{folder.parent}: keeps no checkpoint of step {step}, only of {held}; see keep_last")
+    if step == max(kept):
+        return
+    previous = folder.with_name(folder.name + ".previous")
+    if kept[max(kept)] == folder:  # else the newest is `previous` already
+        shutil.rmtree(previous, ignore_errors=True)
+        folder.rename(previous)
+    shutil.rmtree(folder, ignore_errors=True)
+    kept[step].rename(folder)
+    for later, path in kept.items():
+        if later > step:
+            shutil.rmtree(previous if later == max(kept) else path)
+
+
+def _whole(folder: Path) -> bool:
+    """Whether a checkpoint was written to its end."""
+    if not (folder / SEAL).is_file():
+        return False
+    sizes = json.loads((folder / SEAL).read_text())
+    return all((folder / n).is_file() and (folder / n).stat().st_size == s for n, s in sizes.items())
 
 
 def load_state(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, ema: EMA | None) -> dict[str, Any]:

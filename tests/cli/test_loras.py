@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,10 @@ from diffusers import FluxPipeline
 from safetensors.torch import load_file, save_file
 
 from posterkit.cli.main import main
+from posterkit.pipelines.loading import add_loras
+from posterkit.pipelines.lora_weights import base_of, note_fused
+from posterkit.pipelines.registry import LORA_FILE
+from posterkit.training.lora import Trainable, add_adapter, fuse_adapter, load_adapter, save_adapter
 
 LAYERS = {"transformer_blocks.0.attn.to_q": (32, 32), "proj_out": (16, 32)}
 
@@ -57,9 +62,71 @@ def test_merged_loras_are_the_sum_of_both_by_their_weights(files: Path, tmp_path
         torch.testing.assert_close(made, expected(files, layer), rtol=1e-5, atol=1e-5)
 
 
-def test_a_merged_lora_is_a_lora_of_that_base(files: Path, tmp_path: Path) -> None:
-    from posterkit.pipelines.loading import add_loras
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base, and the folders of three LoRAs, each trained on the base with those before it."""
+    folder = tmp_path_factory.mktemp("chain")
+    torch.manual_seed(3)
+    FluxPipeline(**tiny_flux.components()).save_pretrained(folder / "base")
+    for number, name in enumerate(("first", "second", "third")):
+        transformer = FluxPipeline.from_pretrained(folder / "base").transformer
+        for former in ("first", "second", "third")[:number]:
+            load_adapter(transformer, "former", folder / former)
+            before = base_of(transformer)
+            fuse_adapter(transformer, "former")
+            note_fused(transformer, before, folder / former / LORA_FILE)
+        add_adapter(transformer, "default", Trainable("lora", rank=2, alpha=5.0, targets=["to_q", "proj_mlp"]))
+        for path, parameter in transformer.named_parameters():
+            if ".lora_" in path:
+                torch.nn.init.normal_(parameter, std=0.5)
+        save_adapter(transformer, "default", folder / name)
+    return folder
 
+
+def whole_weight(chain: Path, *loras: str) -> torch.Tensor:
+    """A weight of the base with LoRAs on it, as a user loads them."""
+    pipe = FluxPipeline.from_pretrained(chain / "base")
+    add_loras(pipe, [str(chain / lora) for lora in loras])
+    pipe.fuse_lora()
+    return pipe.transformer.transformer_blocks[0].attn.to_q.weight
+
+
+def test_a_lora_on_a_lora_works_in_its_sequence_and_as_one_file(chain: Path, tmp_path: Path) -> None:
+    names = ("first", "second", "third")
+    weight = FluxPipeline.from_pretrained(chain / "base").transformer.transformer_blocks[0].attn.to_q.weight
+    wanted = weight + sum(product(chain / name / LORA_FILE, "transformer_blocks.0.attn.to_q") for name in names)
+    torch.testing.assert_close(whole_weight(chain, *names), wanted, rtol=1e-4, atol=1e-4)
+    loras = [str(chain / name) for name in names]
+    assert main(["merge", *loras, "--model", str(chain / "base"), "-o", str(tmp_path / "all")]) == 0
+    torch.testing.assert_close(whole_weight(chain, str(tmp_path / "all")), wanted, rtol=1e-4, atol=1e-4)
+    # two of them as one file stand for both below the third
+    assert main(["merge", *loras[:2], "--model", str(chain / "base"), "-o", str(tmp_path / "two")]) == 0
+    torch.testing.assert_close(whole_weight(chain, str(tmp_path / "two"), "third"), wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("loras", [["second"], ["second", "first"], ["first", "third"], ["first*0.5", "second"]])
+def test_a_lora_on_a_lora_is_refused_without_those_below_it(chain: Path, tmp_path: Path, capsys, loras) -> None:
+    with pytest.raises(
+        ValueError, match=r"LoRAs? added first, [0-9a-f]{16}.*name the file before this one, at weight 1"
+    ):
+        whole_weight(chain, *loras)
+    if loras != ["second", "first"]:  # a sum has no order
+        given = [str(chain / lora) for lora in loras]
+        assert main(["merge", *given, "--model", str(chain / "base"), "-o", str(tmp_path / "out")]) == 2
+        assert "added first" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_a_lora_named_as_a_model_says_how_it_is_used(chain: Path, tmp_path: Path, capsys) -> None:
+    for name, start in (("one", str(chain / "base")), ("two", str(tmp_path / "one"))):
+        shutil.copytree(chain / ("first" if name == "one" else "second"), tmp_path / name / "model")
+        (tmp_path / name / "config.yaml").write_text(f"init_from: {start}\n")
+    assert main(["generate", "a fox", "--model", str(tmp_path / "two"), "-o", str(tmp_path / "x.png")]) == 2
+    said = f"but a LoRA: give --model {chain / 'base'} --lora {tmp_path / 'one'} --lora {tmp_path / 'two' / 'model'}"
+    assert said in capsys.readouterr().err
+    whole_weight(chain, str(tmp_path / "one"), str(tmp_path / "two" / "model"))
+
+
+def test_a_merged_lora_is_a_lora_of_that_base(files: Path, tmp_path: Path) -> None:
     loras = (f"{files}/plain.safetensors*0.5", f"{files}/kohya.safetensors*-1")
     assert main(["merge", *loras, "--model", str(files / "base"), "-o", str(tmp_path)]) == 0
     one, both = (FluxPipeline(**tiny_flux.components()) for _ in range(2))

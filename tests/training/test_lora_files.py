@@ -49,6 +49,7 @@ def test_what_is_saved_loads_exactly_into_stock_pipelines_and_ours(build, parts,
     again = build()
     load_adapter(transformer_of(again), "again", tmp_path)
     for path, parameter in transformer_of(model).named_parameters():
+        parameter = 2 * parameter if ".lora_B." in path else parameter  # alpha 8 of rank 4
         assert torch.equal(parameter, transformer_of(again).get_parameter(path.replace(".default.", ".again.")))
     for pipeline in pipelines:
         pipe = pipeline(**parts())
@@ -63,14 +64,18 @@ def test_what_is_saved_loads_exactly_into_stock_pipelines_and_ours(build, parts,
             assert torch.equal(velocity(model, batch), expected)
 
 
-def test_the_file_says_rank_alpha_and_base(tmp_path):
+def test_the_file_says_rank_and_base_and_has_alpha_folded_in(tmp_path):
     transformer = tiny_flux.transformer()
     transformer.register_to_config(_name_or_path="black-forest-labs/FLUX.1-dev")
     add_adapter(transformer, "a", Trainable("lora", rank=4, alpha=2.0, targets=["to_q", "to_v"]))
+    layer = transformer.transformer_blocks[0].attn.to_q
+    torch.nn.init.ones_(layer.lora_B["a"].weight)
     save_adapter(transformer, "a", tmp_path)
     lora = read_lora(tmp_path / FILE)
-    assert lora.config == {"r": 4, "lora_alpha": 2.0, "target_modules": ["to_q", "to_v"], "use_dora": False}
-    assert lora.scale == 0.5 and lora.base["name"] == "black-forest-labs/FLUX.1-dev"
+    assert lora.config == {"r": 4, "lora_alpha": 4, "target_modules": ["to_q", "to_v"], "use_dora": False}
+    b = lora.weights["transformer_blocks.0.attn.to_q.lora_B.weight"]
+    assert torch.equal(b, torch.full_like(b, 0.5))  # alpha 2 of rank 4
+    assert lora.scale == 1 and lora.base["name"] == "black-forest-labs/FLUX.1-dev"
     assert lora.base["kind"] == "FluxTransformer2DModel"
     assert lora.layers == [f"{block}_blocks.0.attn.to_{x}" for block in ("single_transformer", "transformer")
                            for x in "qv"]  # fmt: skip

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image, ImageChops
 from safetensors.torch import load_file
+from small_stages import save_tiny_flux, write_posters, write_stage
+
+ROOT = Path(__file__).resolve().parents[2]
 
 SCRIPT = """
 import sys
@@ -64,3 +69,19 @@ def test_two_processes_go_on_where_they_stopped_each_with_its_own_noise(tmp_path
     assert all(torch.equal(whole[name], halves[name]) for name in whole)
     states = json.loads((tmp_path / "whole" / "last" / "state.json").read_text())["random"]
     assert len(states) == 2 and states[0]["run"] != states[1]["run"]
+
+
+@pytest.mark.slow
+def test_a_sample_sheet_that_two_processes_divide_is_the_one_that_one_process_draws(tmp_path):
+    base, posters = save_tiny_flux(tmp_path / "base"), write_posters(tmp_path / "set", 4, heldout=3)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    for run, launcher in (("one", [sys.executable]), ("two", torchrun)):
+        config = write_stage(tmp_path, run, base, posters, max_steps=1, sample_every=1)
+        subprocess.run(
+            [*launcher, ROOT / "train" / "stage1_text_render.py", "--config", config], check=True, timeout=300
+        )
+    sheets = [Image.open(tmp_path / run / "samples" / "0000000.png") for run in ("one", "two")]
+    assert sheets[0].size == sheets[1].size
+    assert max(high for _, high in ImageChops.difference(*sheets).getextrema()) <= 2  # a rounding
+    said = [json.loads((tmp_path / run / "samples" / "0000000.json").read_text()) for run in ("one", "two")]
+    assert said[0] == said[1]

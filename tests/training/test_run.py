@@ -8,12 +8,13 @@ import signal
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from small_runs import Line, Numbers, train, weights
 from torch import nn
 
 from posterkit.training.config import RunConfig
 from posterkit.training.run import Run
-from posterkit.training.state import EMA, newest_state
+from posterkit.training.state import EMA, kept_steps, newest_state
 
 
 @pytest.mark.parametrize(
@@ -65,6 +66,95 @@ def test_another_config_is_refused_and_the_runs_own_stays_on_disk(tmp_path, chan
     with pytest.raises(SystemExit, match=f"begun with {next(iter(change))}="):
         train(tmp_path, **{"max_steps": 4, **change})
     assert (tmp_path / "config.yaml").read_text() == written
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_a_finished_run_goes_on_where_it_is_extended_and_says_what_the_rate_does(tmp_path, capsys, schedule):
+    train(tmp_path, max_steps=4, schedule=schedule)
+    capsys.readouterr()
+    with pytest.raises(SystemExit, match=r"begun with max_steps=4, now 8; .* or extend=true to go on with it so"):
+        train(tmp_path, max_steps=8, schedule=schedule)
+    train(tmp_path, max_steps=8, schedule=schedule, extend=True)
+    said = capsys.readouterr().out
+    # cosine: a tenth of 0.05 at its end, and halfway of the longer one 0.1 + 0.9 / 2
+    rates = {"constant": ("0.05", "0.05"), "cosine": ("0.005", "0.0275")}[schedule]
+    assert f"extended at step 4: max_steps 4 -> 8; the rate there was {rates[0]} and is {rates[1]}" in said
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [*range(1, 9)]
+    assert rows[4]["lr"] == pytest.approx(float(rates[1]))
+
+
+def test_a_constant_run_that_was_extended_equals_one_of_the_whole_length_bit_for_bit(tmp_path):
+    train(tmp_path / "longer", max_steps=4, ema_decay=0.9)
+    longer = train(tmp_path / "longer", max_steps=8, ema_decay=0.9, extend=True)
+    assert torch.equal(weights(longer), weights(train(tmp_path / "whole", max_steps=8, ema_decay=0.9)))
+    train(tmp_path / "longer", max_steps=8, ema_decay=0.9)  # the longer length is now the run's own
+
+
+def test_a_run_is_not_made_shorter_than_it_is_and_extending_changes_no_other_key(tmp_path):
+    train(tmp_path, max_steps=4)
+    with pytest.raises(SystemExit, match=r"has taken 4 steps already; max_steps=3 is fewer"):
+        train(tmp_path, max_steps=3, extend=True)
+    with pytest.raises(SystemExit, match=r"begun with seed=0, now 1; .* in another run_dir\n?$"):
+        train(tmp_path, max_steps=8, seed=1, extend=True)
+
+
+def test_the_last_checkpoints_are_kept_and_a_run_goes_back_to_one_bit_for_bit(tmp_path):
+    settings = {"max_steps": 6, "ema_decay": 0.9, "save_every": 1, "keep_last": 3}
+    whole = weights(train(tmp_path, **settings))
+    assert [path.name for path in sorted((tmp_path / "steps").iterdir())] == ["0000004", "0000005"]
+    assert list(kept_steps(tmp_path / "last")) == [4, 5, 6]
+    with pytest.raises(SystemExit, match=r"keeps no checkpoint of step 2, only of 4, 5, 6; see keep_last"):
+        train(tmp_path, **settings, resume_at=2)
+    again = train(tmp_path, **settings, resume_at=5)
+    assert torch.equal(weights(again), whole) and list(kept_steps(tmp_path / "last")) == [4, 5, 6]
+    train(tmp_path, **{**settings, "keep_last": 1, "max_steps": 7}, extend=True)
+    assert not list((tmp_path / "steps").iterdir())
+
+
+def test_going_back_drops_what_came_later(tmp_path):
+    train(tmp_path, max_steps=6, save_every=2, keep_last=9)
+    train(tmp_path, max_steps=6, save_every=2, keep_last=9, resume_at=2, stop_at=3)
+    assert list(kept_steps(tmp_path / "last")) == [2, 3]
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("best", "kept"), [("made.recall", 4), ("-made.recall", 2), ("heldout.reward", 6)])
+def test_the_best_weights_are_kept_by_a_figure_of_the_sample_sheets(tmp_path, best, kept):
+    figures = {0: (0.5, [0.1]), 2: (0.1, [0.2, float("nan")]), 4: (0.9, [float("nan")]), 6: (0.9, [0.3])}
+    config = RunConfig(run_dir=str(tmp_path), max_steps=6, sample_every=2, best=best, learning_rate=0.05)
+    run, model, seen = Run(config), Line(), {}
+
+    def sheet() -> Image.Image:
+        recall, reward = figures[run.step]
+        seen[run.step] = weights(model)
+        read = {"f_score": 0.5, "exact": 0.5}
+        said = {"made": {"recall": recall, **read}, "posters": {"recall": 1.0, **read}, "heldout": {"reward": reward}}
+        (tmp_path / "samples" / f"{run.step:07d}.json").write_text(json.dumps(said))
+        return Image.new("RGB", (4, 4))
+
+    for rows in run.steps(model, Numbers(), sample=sheet):
+        run.backward((model.module(rows) - rows.sum(1, keepdim=True)).square().mean())
+    saved, other = load_file(tmp_path / "best" / "model.safetensors"), Line(seed=5)
+    other.module.load_state_dict(saved)
+    assert torch.equal(weights(other), seen[kept])
+    assert json.loads((tmp_path / "best" / "figure.json").read_text())["step"] == kept
+
+
+def test_a_figure_that_the_sheets_do_not_have_is_named_beside_those_they_have(tmp_path):
+    config = RunConfig(run_dir=str(tmp_path), max_steps=2, sample_every=1, best="made.beauty")
+    run, model = Run(config), Line()
+
+    def sheet() -> Image.Image:
+        (tmp_path / "samples" / f"{run.step:07d}.json").write_text('{"made": {"recall": 0.5, "exact": 1}}')
+        return Image.new("RGB", (4, 4))
+
+    with pytest.raises(SystemExit, match=r"best=made\.beauty: .* no such figure, but made\.recall, made\.exact"):
+        for rows in run.steps(model, Numbers(), sample=sheet):
+            run.backward(model.module(rows).square().mean())
+    with pytest.raises(ValueError, match="needs sample_every above 0"):
+        RunConfig(best="made.recall").check()
 
 
 def test_the_log_forgets_steps_that_are_taken_again(tmp_path):

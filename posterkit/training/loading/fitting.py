@@ -139,7 +139,7 @@ def _fit_kept(sample: PosterSample, original: np.ndarray, size: Size) -> PosterS
     canvas.paste(reference.resize((x1 - x0, y1 - y0), Image.Resampling.LANCZOS), (x0, y0))
     scaled = _covering(canvas, size, Image.Resampling.LANCZOS)
     scaled.paste(BLANK, (0, 0), hole)
-    placed: Box = (0, 0, *size)
+    placed: Box = (0, 0, size.width, size.height)
     if sample.task == "extending":
         rows, columns = np.flatnonzero(~mask.all(1)), np.flatnonzero(~mask.all(0))
         placed = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

@@ -9,6 +9,7 @@ import json
 import shutil
 import sys
 from collections import Counter
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from torch import nn
 
 from posterkit.datasets.dataset import INDEX, PosterDataset
 from posterkit.documents import read_text, read_yaml
-from posterkit.pipelines.registry import ModelFamily, resolve_folder
+from posterkit.pipelines.registry import LORA_FILE, ModelFamily, resolve, resolve_folder
 from posterkit.training.config import RunConfig, flat, sets_of
 from posterkit.training.lora import trained_adapter
 from posterkit.training.monitor.log import ROWS
@@ -47,12 +48,14 @@ class Origin(NamedTuple):
         stages: names of the run folders between the base and this run, the oldest first.
         licence: of the base, in the hub's keys; `{"license": "unknown"}` where nothing states it.
         scripts: that the base can draw, where its card lists them.
+        loras: how many of the last stages trained a LoRA, which is added before this run's weights.
     """
 
     base: str | None
     stages: list[str]
     licence: dict[str, str]
     scripts: list[str] | None
+    loras: int = 0
 
 
 def origin_of(config: RunConfig) -> Origin:
@@ -66,18 +69,19 @@ def origin_of(config: RunConfig) -> Origin:
         runs.insert(0, run.resolve())
         start = read_yaml((run / "config.yaml").read_text(encoding="utf-8"), str(run / "config.yaml")).get("init_from")
     stages = [run.name for run in runs]
+    loras = len(list(takewhile(lambda run: (Path(resolve(run)) / LORA_FILE).is_file(), reversed(runs))))
     if not start:
         # all weights were made by this repository from its own synthetic posters
-        return Origin(None, stages, {"license": "apache-2.0"}, None)
+        return Origin(None, stages, {"license": "apache-2.0"}, None, loras)
     head = _head_of(start)
     ours = head.get("posterkit") or {}
     scripts = ours.get("scripts") if isinstance(ours, dict) else None
     for name, licence in read_yaml(read_text(_LICENCES)).items():
         if start == name or (Path(start).is_dir() and Path(start).resolve().name == name.split("/")[1]):
-            return Origin(name, stages, licence, scripts)
+            return Origin(name, stages, licence, scripts, loras)
     licence = {key: str(head[key]) for key in ("license", "license_name", "license_link") if head.get(key)}
     name = start if start.startswith("mini:") or not Path(start).exists() else Path(start).resolve().name
-    return Origin(name, stages, licence or {"license": "unknown"}, scripts)
+    return Origin(name, stages, licence or {"license": "unknown"}, scripts, loras)
 
 
 def _head_of(start: str) -> dict[str, Any]:
@@ -102,9 +106,11 @@ def write_card(folder: Path, model: Any, run: RunView, averaged: bool = False) -
         shutil.copyfile(sheet, folder / name)
     log = run.folder / ROWS
     rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.is_file() else []
-    source = "path/to/this/folder"
+    source, formers = "path/to/this/folder", []
     if lora:
-        source = f"the run folder's model/ of {origin.stages[-1]}" if origin.stages else str(origin.base)
+        below = len(origin.stages) - origin.loras
+        formers = [f"the run folder's model/ of {stage}" for stage in origin.stages[below:]]
+        source = f"the run folder's model/ of {origin.stages[below - 1]}" if below else str(origin.base)
     shipped = source.startswith("mini:")
     template = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined).from_string(read_text(_TEMPLATE))
     card = template.render(
@@ -115,6 +121,7 @@ def write_card(folder: Path, model: Any, run: RunView, averaged: bool = False) -
         batch=config.batch_size * config.accumulation * run.accelerator.num_processes,
         sets=_sets(config, run.folder),
         recall=text_recall(run.folder),
+        formers=formers,
         source=f'mini.path("{source.removeprefix("mini:")}")' if shipped else f'"{source}"',
         example=family and _TAUGHT.get(recipe, family.example),
         use=_use(model),

@@ -10,6 +10,7 @@ from statistics import mean
 from typing import Any
 
 import numpy as np
+from accelerate.utils import gather_object
 from diffusers import DiffusionPipeline
 from PIL import Image, ImageOps
 
@@ -39,7 +40,11 @@ class SampleSheet:
     For tasks with references the first of them is between the two. Beside the sheet, `<step>.json` has how many of the
     texts' words an OCR model reads on the model's posters (mean recall and F-score, share of texts that are whole),
     and on the held-out posters, the most that it can read at that size.
+
+    Processes that train together draw a part each.
     """
+
+    divided = True
 
     def __init__(self, model: Adapter, run: RunView, posters: PosterSet, watch: Watch | None = None) -> None:
         self.model, self.run, self.watch = model, run, watch
@@ -48,21 +53,17 @@ class SampleSheet:
             run.print(f"{shown.index}: holds nothing out; the sample sheets show posters that the run learns from")
         self.posters = shown
 
-    def __call__(self) -> Image.Image:
-        config: Any = self.run.config
-        made = []
-        with encoders_on(self.model, self.run.device):
-            pipe = self.model.pipeline()
-            pipe.set_progress_bar_config(disable=True)
-            for number, sample in enumerate(self.samples):
-                made.append(np.asarray(draw_sample(pipe, sample, number, config.sample_steps, **self.options(number))))
+    def __call__(self) -> Image.Image | None:
+        drawn = self._draw()
+        if not self.run.accelerator.is_main_process:
+            return None
+        made = [drawn[number] for number in range(len(self.samples))]
         pairs = list(zip(self.samples, made, strict=True))
         found: dict[str, Any] = {"made": self._read(pairs), "posters": self._readable}
         if self.watch:
             found["heldout"] = self.watch(self.samples, made)
-        if self.run.accelerator.is_main_process:
-            with written_whole(self.run.folder / "samples" / f"{self.run.step:07d}.json") as path:
-                path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        with written_whole(self.run.folder / "samples" / f"{self.run.step:07d}.json") as path:
+            path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         if found["made"]:
             self.run.print(
                 f"step {self.run.step}: {found['made']['recall']:.0%} of the texts' words are read on the samples, "
@@ -75,7 +76,28 @@ class SampleSheet:
             columns.append(np.concatenate([np.asarray(tile) for tile in tiles]))
         height = max(len(column) for column in columns)
         padded = [np.pad(c, ((0, height - len(c)), (0, 4), (0, 0)), constant_values=255) for c in columns]
-        return Image.fromarray(np.concatenate(padded, 1))
+        return self.captioned(Image.fromarray(np.concatenate(padded, 1)))
+
+    def _draw(self) -> dict[int, np.ndarray]:
+        """The model's posters by the samples' numbers; every process draws some of them, and all get all."""
+        config: Any = self.run.config
+        count, processes = len(self.samples), self.run.accelerator.num_processes
+        first = self.run.accelerator.process_index
+        # as many in every process: those that share weights draw in step
+        mine = {(first + turn * processes) % count for turn in range(-(-count // processes))}
+        made = []
+        with encoders_on(self.model, self.run.device):
+            pipe = self.model.pipeline()
+            pipe.set_progress_bar_config(disable=True)
+            for number in sorted(mine):
+                options = self.options(number)
+                poster = draw_sample(pipe, self.samples[number], number, config.sample_steps, **options)
+                made.append((number, np.asarray(poster)))
+        return dict(gather_object(made))
+
+    def captioned(self, sheet: Image.Image) -> Image.Image:
+        """The sheet with what a recipe writes on it."""
+        return sheet
 
     def options(self, number: int) -> dict[str, Any]:
         """More arguments of the pipeline's call for the sample of a number."""
