@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -99,9 +100,8 @@ def test_the_next_stage_starts_from_the_averaged_weights(base, run_recipe, tmp_p
 
 
 def test_a_run_that_has_not_ended_is_no_start(base, run_recipe, tmp_path, capsys):
-    config = write_stage(tmp_path, "first", base, None, save_every=1)
-    with pytest.raises(SystemExit, match=r"is not finite|the loss is"):
-        run_recipe(RECIPE, config, "learning_rate=1e30")
+    run_recipe(RECIPE, write_stage(tmp_path, "first", base, None, max_steps=1))
+    shutil.rmtree(tmp_path / "first" / "model")  # killed before it wrote them
     with pytest.raises(SystemExit):
         run_recipe(RECIPE, write_stage(tmp_path, "second", tmp_path / "first", None))
     assert "first: the run in this folder has not come to its end; start it again" in capsys.readouterr().err

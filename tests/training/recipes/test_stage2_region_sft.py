@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from diffusers import FluxPipeline
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from small_stages import log_of, save_tiny_flux, write_posters, write_stage
 
 from posterkit.datasets import PosterDataset
@@ -215,7 +217,10 @@ def test_a_second_run_in_a_folder_is_refused_and_changes_nothing(base, run_recip
 
 
 def test_a_loss_that_is_not_finite_stops_and_names_the_batch(base, posters, run_recipe, tmp_path):
-    config = write_stage(tmp_path, "run", base, posters, learning_rate=1e30)
+    broken = shutil.copytree(base, tmp_path / "broken")
+    (file,) = (broken / "text_encoder_2").glob("*.safetensors")
+    save_file({name: value * float("nan") for name, value in load_file(file).items()}, file, {"format": "pt"})
+    config = write_stage(tmp_path, "run", broken, posters)
     with pytest.raises(SystemExit, match="the loss is nan on the batch train-7-0000000") as ended:
         run_recipe(RECIPE, config)
     assert ended.value.code == 1
