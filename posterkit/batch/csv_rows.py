@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
+from posterkit.batch.row_keys import ROW_KEYS
 from posterkit.batch.rows import BadRow
 from posterkit.documents import MAX_CHARACTERS
 from posterkit.lettering import ROLES, parse_box
 
 _LISTS = {"text": "texts", "image": "images", "font": "fonts", "color": "colors", "role": "roles", "box": "boxes"}
-_NUMBERS = {"width": int, "height": int, "seed": int, "steps": int, "best_of": int, "dpi": int, "guidance": float,
+_NUMBERS = {"width": int, "height": int, "seed": int, "steps": int, "best_of": int, "seeds": int, "dpi": int,
+            "guidance": float,
             "strength": float}  # fmt: skip
 # as spreadsheets write them in English, German, French, Spanish and Russian
 _TRUE = ("true", "wahr", "vrai", "verdadero", "истина", "yes")
@@ -79,12 +81,14 @@ def _cells(rows: Iterator[list[str]]) -> Iterator[list[str] | csv.Error]:
 
 def _row(columns: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
     row: dict[str, Any] = {}
-    for column, cell in zip(columns, cells, strict=False):
-        if not (cell := cell.strip()):
-            continue
-        if column in ROLES:
+    for column, cell in zip_longest(columns, cells, fillvalue=""):
+        cell, key = cell.strip(), _LISTS.get(column, column)
+        if not cell:
+            if column not in ROLES and key not in ROW_KEYS and column:
+                row[column] = ""  # a template may name it
+        elif column in ROLES:
             row.setdefault("texts", []).append(f"@{column}:{cell}")
-        elif (key := _LISTS.get(column, column)) in _LISTS.values():
+        elif key in _LISTS.values():
             values: list[Any] = [value.strip() for value in cell.split(_BETWEEN)]
             row.setdefault(key, []).extend(map(_box, values) if key == "boxes" else values)
         else:

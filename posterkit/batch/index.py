@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from json import dumps, loads  # texts are kept in ASCII, since a file name need not be UTF-8
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, SupportsIndex, overload
 
 from posterkit.batch.rows import BadRow
 from posterkit.batch.shards import WHOLE, Shard
+from posterkit.batch.variants import stem_of
 from posterkit.schema import PosterRequest
 from posterkit.tasks import TEXT
 
@@ -35,7 +36,8 @@ class RowIndex(Sequence[Row]):
     is parsed anew whenever it is asked for.
 
     Args:
-        read: each row's name, and what `parse` makes the row of, JSON-able; or why it is none.
+        read: each row's name, what `parse` makes the row of, JSON-able, or why it is none, and its result's name
+            without the ending where it says none.
         parse: makes the row.
 
     Attributes:
@@ -44,7 +46,7 @@ class RowIndex(Sequence[Row]):
         endings: of the results that rows name.
     """
 
-    def __init__(self, read: Iterable[tuple[str, Any]], parse: Parse) -> None:
+    def __init__(self, read: Iterable[tuple[str, Any, str]], parse: Parse) -> None:
         self._parse = parse
         self.db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self.db.executescript(_TABLES)
@@ -54,8 +56,8 @@ class RowIndex(Sequence[Row]):
         self.endings: set[str] = set()
         self._count = 0
         self.db.execute("BEGIN")
-        for name, raw in read:
-            self._add(name, raw)
+        for name, raw, stem in read:
+            self._add(name, raw, stem)
             self._count += 1
         self.db.execute("CREATE INDEX ordered ON rows (kind, number)")
         self._name_results()
@@ -64,7 +66,13 @@ class RowIndex(Sequence[Row]):
     @classmethod
     def of(cls, rows: Sequence[Row]) -> RowIndex:
         """The same of rows in memory."""
-        return cls(((row.id, number) for number, row in enumerate(rows)), lambda number, _: rows[number])
+
+        def stem(row: Row, number: int) -> str:
+            images = [str(path) for path in row.files()] if isinstance(row, PosterRequest) and row.images else []
+            return stem_of({"images": images}, row.id, number)
+
+        read = ((row.id, number, stem(row, number)) for number, row in enumerate(rows))
+        return cls(read, lambda number, _: rows[number])
 
     def __len__(self) -> int:
         return self._count
@@ -106,6 +114,10 @@ class RowIndex(Sequence[Row]):
         found = self._one("SELECT owner FROM names WHERE key = ?", dumps(name.lower()))
         return found and loads(found[0])
 
+    def raw(self, number: int) -> Any:
+        """What the row is made of; None where it is none."""
+        return loads(self._one("SELECT raw FROM rows WHERE number = ?", number)[0] or "null")
+
     def take_name(self, number: int, name: str) -> None:
         """Note that a row's result takes another name than its own."""
         self.db.execute("INSERT OR IGNORE INTO names (key, owner) VALUES (?, ?)", [dumps(name.lower()), number])
@@ -120,7 +132,7 @@ class RowIndex(Sequence[Row]):
         row = self._parse(loads(raw), loads(name))
         return row if isinstance(row, BadRow) else replace(row, out=loads(out))
 
-    def _add(self, name: str, raw: Any) -> None:
+    def _add(self, name: str, raw: Any, stem: str) -> None:
         row = raw if isinstance(raw, BadRow) else self._parse(raw, name)
         if isinstance(row, PosterRequest) and row.out:
             key = dumps(row.out.lower())
@@ -139,9 +151,9 @@ class RowIndex(Sequence[Row]):
         self.tasks.add(row.task)
         if (row.best_of or 1) > 1:
             self.chooses.add(row.task)
-        out, stem = (dumps(row.out), None) if row.out else (None, dumps(_stem(row, self._count)))
+        out, named = (dumps(row.out), None) if row.out else (None, dumps(stem))
         self.db.execute("INSERT INTO rows VALUES (?, ?, ?, NULL, ?, ?, ?)",
-                        [self._count, dumps(name), dumps(raw), out, stem, _kind(row)])  # fmt: skip
+                        [self._count, dumps(name), dumps(raw), out, named, _kind(row)])  # fmt: skip
 
     def _name_results(self) -> None:
         """Names for rows that say none, in their order."""
@@ -165,11 +177,3 @@ def _kind(request: PosterRequest) -> str:
     """Rows of one kind are drawn one after the other; text rows come first, so that each model is loaded once."""
     size = request.size or (0, 0)
     return dumps([request.task != TEXT, request.task, request.lora, *size, request.steps, request.best_of])
-
-
-def _stem(request: PosterRequest, number: int) -> str:
-    if request.id.endswith("/"):
-        return request.id[:-1]
-    if "/" in request.id:  # an image of a sub-folder
-        return PurePosixPath(request.id).with_suffix("").as_posix()
-    return Path(str(request.images[0])).stem if request.images else f"poster-{number + 1:04d}"

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Iterator
+from glob import has_magic
+from pathlib import Path
 from typing import Any
 
 from posterkit.batch.csv_rows import read_csv
-from posterkit.batch.folder import read_folder
+from posterkit.batch.folder import FolderRow, read_folder, read_pattern
 from posterkit.batch.index import RowIndex
+from posterkit.batch.row_keys import PLAIN_KEYS, result_name, row_faults
 from posterkit.batch.rows import BadRow, checked
+from posterkit.batch.templates import Template, with_filled
+from posterkit.batch.variants import ONE, Variants, stem_of
+from posterkit.batch.xlsx_rows import read_xlsx
 from posterkit.documents import read_json, read_lines, read_text
 from posterkit.layout.json_form import layout_from_json, layout_to_json
-from posterkit.lettering import LETTERING_VALUES, Lettering
-from posterkit.messages import one_line
-from posterkit.paper import DPI, Sheet, parse_length, sized
+from posterkit.lettering import Lettering
+from posterkit.paper import Sheet, parse_length, sized
 from posterkit.pipelines.registry import resolve
-from posterkit.schema import REQUEST_VALUES, PosterRequest, is_strings, is_text, is_whole, sides, value_faults
-from posterkit.tasks import ANCHORS, TEXT, parse_anchor
-from posterkit.typeset.exporters import LAYERED
+from posterkit.schema import PosterRequest, sides
+from posterkit.tasks import TEXT, parse_anchor
 
 
-def read_requests(source: Path, common: PosterRequest, skip: Path | None = None) -> RowIndex:
-    """Rows of a folder or of a manifest, in order, each with its result's name; bad ones stand at their place.
+def read_requests(source: Path, common: PosterRequest, skip: Path | None = None, variants: Variants = ONE) -> RowIndex:
+    """Rows of a folder, of a pattern's images or of a manifest, in order, each with its result's name.
+
+    Bad ones stand at their place.
 
     Args:
         common: what holds for rows that do not say it themselves; its task is "" where none is given.
         skip: the output folder; it is no row when it lies in the folder.
+        variants: what each row is made in.
 
     Raises:
         ValueError: the source as a whole is unusable: missing, empty, or a folder without a task.
@@ -37,23 +41,51 @@ def read_requests(source: Path, common: PosterRequest, skip: Path | None = None)
         rows, base = read_folder(source, common, skip), source
     elif source.is_file():
         rows, base = _manifest_rows(source), source.parent
+    elif has_magic(str(source)):
+        rows, base = read_pattern(source, common)
     else:
         raise ValueError(f"{source}: there is no such folder or manifest")
-    index = RowIndex(rows, lambda row, name: parse_row(row, name, base, common))
+
+    def parse(raw: Any, name: str) -> PosterRequest | BadRow:
+        return parse_row(raw["row"], name, base, with_filled(common, raw["common"]))
+
+    index = RowIndex(_variants_of(rows, common, variants), parse)
     if not len(index):
         raise ValueError(f"{source}: the manifest has no rows")
     return index
+
+
+def _variants_of(
+    rows: Iterable[tuple[str, Any]], common: PosterRequest, variants: Variants
+) -> Iterator[tuple[str, Any, str]]:
+    """Each row's variants with their templates filled in, and the names of their results without endings."""
+    for number, (name, row) in enumerate(rows):
+        stem = stem_of(row, name, number)
+        if not isinstance(row, dict):
+            yield name, row if isinstance(row, BadRow) else {"row": row, "common": {}}, stem
+            continue
+        template = Template(row, {"name": Path(stem).name, "number": number + 1})
+        try:
+            own, shared = template.filled_row(), template.filled_common(common)
+        except ValueError as error:
+            yield name, BadRow(name, str(error)), stem
+            continue
+        stem = stem_of(own, name, number)
+        own |= template.unknown()
+        if faults := row_faults(own):
+            yield name, BadRow(name, "; ".join(faults)), stem
+            continue
+        sources = row.sources if isinstance(row, FolderRow) else {}
+        for keys, behind in variants.of(own, stem):
+            raw = {"row": own | keys, "common": shared, "sources": sources, "number": number}
+            yield name + behind.replace("-", " ", 1), raw, stem + behind
 
 
 def parse_row(row: Any, name: str, base: Path, common: PosterRequest) -> PosterRequest | BadRow:
     """One manifest row; every fault in it is named in one line."""
     if not isinstance(row, dict):
         return BadRow(name, f"a row must be a JSON object, found {type(row).__name__}")
-    unknown = [key for key in row if key not in _CHECKS]
-    faults = [_unknown(key, tuple(_CHECKS)) for key in unknown[:_SHOWN]]
-    faults += [f"{len(unknown) - _SHOWN} more keys are unknown"] if len(unknown) > _SHOWN else []
-    faults += value_faults(row, _CHECKS)
-    if faults:
+    if faults := row_faults(row):
         return BadRow(name, "; ".join(faults))
     given = {key: value for key, value in row.items() if value is not None}
     anchor, draft = given.get("anchor"), given.get("draft")
@@ -74,9 +106,9 @@ def parse_row(row: Any, name: str, base: Path, common: PosterRequest) -> PosterR
         draft=draft if draft in (None, "auto", "none") else base / draft,
         lora=_lora(given.get("lora"), base),
         lettering=lettering,
-        out=str(_result(given["out"])) if "out" in given else None,
+        out=str(result_name(given["out"])) if "out" in given else None,
         id=name,
-        **{key: given[key] for key in _PLAIN if key in given},
+        **{key: given[key] for key in PLAIN_KEYS if key in given},
     )
     return checked(request, common)
 
@@ -94,7 +126,8 @@ def _sized(row: dict[str, Any], common: Sheet | None) -> Any:
 
 
 def _manifest_rows(path: Path) -> Iterator[tuple[str, Any]]:
-    return read_csv(path) if path.suffix.lower() == ".csv" else _json_rows(path)
+    reader = {".csv": read_csv, ".tsv": read_csv, ".xlsx": read_xlsx, ".xlsm": read_xlsx}
+    return reader.get(path.suffix.lower(), _json_rows)(path)
 
 
 def _json_rows(path: Path) -> Iterator[tuple[str, Any]]:
@@ -106,12 +139,6 @@ def _json_rows(path: Path) -> Iterator[tuple[str, Any]]:
             if not position and "not UTF-8" in str(error):
                 raise ValueError(f"{path}: not a JSONL manifest (it is not UTF-8 text)") from None
             yield name, BadRow(name, str(error).removeprefix(f"{name}: "))
-
-
-def _unknown(key: str, known: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(key, known, 1)
-    meant = f' (did you mean "{near[0]}"?)' if near else f"; the keys are {', '.join(known)}"
-    return f'unknown key "{one_line(key, 40)}"{meant}'
 
 
 def _lora(value: str | None, base: Path) -> str | None:
@@ -133,54 +160,3 @@ def _lettering(row: dict[str, Any], base: Path) -> Lettering:
             raise ValueError(f"{path}: there is no such plan")
         given["plan"] = layout_to_json(layout_from_json(read_text(path), str(path)))
     return Lettering(fonts=tuple(fonts), **given)
-
-
-def _is_anchor(value: Any) -> bool:
-    if isinstance(value, list):
-        return len(value) == 2 and all(is_whole(item) for item in value)
-    try:
-        return isinstance(value, str) and bool(parse_anchor(value))
-    except ValueError:
-        return False
-
-
-def _is_length(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return False
-    try:
-        return parse_length(str(value)) >= 0
-    except ValueError:
-        return False
-
-
-def _is_result(value: Any) -> bool:
-    if not isinstance(value, str) or not value.lower().endswith((".png", *LAYERED)):
-        return False
-    path = _result(value)
-    fits = not path.is_absolute() and ".." not in path.parts and path.stem != ""
-    return fits and not re.search(r"[:\0\ud800-\udfff]", value)
-
-
-def _result(out: str) -> PurePosixPath:
-    """A result's name in one spelling: "./a.png" is "a.png"."""
-    return PurePosixPath(out.replace("\\", "/"))
-
-
-_SHOWN = 3  # unknown keys of a row that are named
-# taken as they stand in the row
-_PLAIN = ("seed", "steps", "guidance", "negative_prompt", "best_of", "strength", "preserve")
-_CHECKS = {
-    **REQUEST_VALUES,
-    "size": (is_text, "a size such as a3, 24x36in or instagram-story"),
-    "dpi": (lambda value: is_whole(value) and DPI[0] <= value <= DPI[1], f"a whole number from {DPI[0]} to {DPI[1]}"),
-    "bleed": (_is_length, "a length such as 3 (millimetres) or 0.125in"),
-    "safe": (_is_length, "a length such as 5 (millimetres) or 0.25in"),
-    "images": (is_strings, "a list of file names"),
-    "mask": (is_text, "a file name"),
-    "anchor": (_is_anchor, f"one of {', '.join(ANCHORS)}, or [x, y]"),
-    "lora": (is_text, "a file or folder name"),
-    "draft": (is_text, '"auto", "none" or a file name'),
-    "preserve": (lambda value: isinstance(value, bool), "true or false"),
-    **LETTERING_VALUES,
-    "out": (_is_result, f"a .png name inside the output folder, or {', '.join(LAYERED)}"),
-}

@@ -38,7 +38,7 @@ def parse_shard(text: str, variables: Mapping[str, str] = os.environ) -> Shard:
     """
     if text == AUTO:
         return _of_launcher(variables)
-    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise ValueError(f"--shard {text!r} is no part of a whole; write 2/8 for the second of eight, or {AUTO}")
     return Shard(int(match[1]) - 1, int(match[2]))

@@ -7,18 +7,26 @@ import sys
 from pathlib import Path
 
 from posterkit.arguments import whole
+from posterkit.batch.row_keys import MOST_SEEDS
 from posterkit.cli import options
+from posterkit.messages import printable
 from posterkit.tasks import TASKS, parse_anchor
 from posterkit.typeset.exporters import EXPORTERS, check_export
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
     options.add_poster_options(command)
-    source = "a folder of images, a JSONL or a CSV file"
+    source = "a folder of images, a pattern such as 'photos/**/*.jpg', or a JSONL, CSV or XLSX file"
     command.add_argument("source", type=Path, metavar="FOLDER_OR_MANIFEST", help=source)
-    command.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="the folder of the posters")
+    command.add_argument("-o", "--output", type=Path, metavar="OUT", help="the folder of the posters")
     command.add_argument("--task", default="", help="for rows that name none: " + ", ".join(TASKS))
-    command.add_argument("--prompt", default="", help="for rows that have none")
+    command.add_argument(
+        "--prompt", default="", help="for rows that have none; {name} is a column, or the picture's name"
+    )
+    variants = "posters of every row, from seeds one after the other; all are kept"
+    command.add_argument("--seeds", type=whole(1, MOST_SEEDS), default=1, metavar="N", help=variants)
+    does = "say what would become of each row and where its values come from; nothing is made"
+    command.add_argument("--explain", action="store_true", help=does)
     drawn = "rows drawn in one call; above 1, last bits may depend on which rows these are"
     command.add_argument("--batch-size", type=whole(1), default=1, metavar="N", help=drawn)
     part = "make the I-th of N parts of the rows; auto: the part that SLURM or torchrun says"
@@ -38,6 +46,10 @@ def _switch(ending: str) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Make every row that is not made yet; exit code 1 where some failed or are left."""
+    if args.output is None:
+        if not args.explain:
+            raise ValueError("-o names the folder of the posters; --explain needs none")
+        args.output = Path("posters")
     if args.source.is_dir() and args.source.resolve() == args.output.resolve():
         raise ValueError(f"{args.output}: -o is the folder of the images themselves; choose another one")
     if args.metadata == "none":
@@ -49,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
     from posterkit.batch.ledger import LEDGER
     from posterkit.batch.manifest import read_requests
     from posterkit.batch.shards import AUTO, WHOLE, local_device, parse_shard
+    from posterkit.batch.variants import Variants
     from posterkit.batch.worker import Files
     from posterkit.cli.progress import BatchProgress, note
     from posterkit.generate.maker import PosterMaker
@@ -61,13 +74,21 @@ def run(args: argparse.Namespace) -> int:
     anchor = parse_anchor(args.anchor) if args.anchor else None
     given = options.size_of(args) | options.request_of(args)
     common = PosterRequest(args.prompt, task=args.task, anchor=anchor, **given)
-    rows = read_requests(args.source, common, skip=args.output)
+    rows = read_requests(args.source, common, skip=args.output, variants=Variants(args.seeds, args.seed or 0))
     files = Files(
         tuple(ending for ending in EXPORTERS if getattr(args, _switch(ending)[2:])), options.export_options(args)
     )
     for ending in rows.endings.union(files.also):
         check_export(f"poster{ending}", files.how)
     options.check_reward(args, bool(rows.chooses))
+    if args.explain:
+        from posterkit.batch.explain import RULES, explain
+
+        print(RULES if args.source.is_dir() else f"{args.source}: {len(rows)} rows")
+        with PosterMaker(**options.settings_of(args)) as maker:
+            for line in explain(rows, maker, args.output, args.seed or 0, files, shard):
+                print(printable(line))
+        return 0
     with BatchProgress() as progress, PosterMaker(**options.settings_of(args)) as maker:
         outcome = run_local(rows, maker, args.output, progress, args.seed or 0, args.batch_size, files, shard)
     elsewhere = f"{outcome.elsewhere} made by another batch, " if outcome.elsewhere else ""

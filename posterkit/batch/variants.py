@@ -1,0 +1,55 @@
+"""Several posters of one row, from several seeds."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from posterkit.batch.row_keys import result_name
+
+
+@dataclass(frozen=True)
+class Variants:
+    """What every row is made in that does not say it itself.
+
+    Attributes:
+        seeds: how many, one after the other.
+        seed: for rows without their own; the result's name is mixed in.
+    """
+
+    seeds: int = 1
+    seed: int = 0
+
+    def of(self, row: Mapping[str, Any], stem: str) -> Iterator[tuple[dict[str, Any], str]]:
+        """Each variant's own keys, and what stands behind its name; nothing where there is but one."""
+        seeds, first = row.get("seeds") or self.seeds, row.get("seed")
+        if seeds == 1:
+            yield {}, ""
+            return
+        if first is None:
+            first = (self.seed + zlib.crc32(stem.encode("utf-8", "surrogatepass"))) % 2**31
+        for number in range(seeds):
+            behind = f"-v{number + 1}"
+            out = row.get("out")
+            yield {"seed": first + number, **({"out": stem + behind + Path(out).suffix} if out else {})}, behind
+
+
+ONE = Variants()
+
+
+def stem_of(row: Any, name: str, number: int) -> str:
+    """The name of a row's result without its ending: its own, its folder's, its image's, or poster-0001."""
+    values: Mapping[str, Any] = row if isinstance(row, dict) else {}
+    if isinstance(values.get("out"), str) and values["out"]:
+        return result_name(values["out"]).with_suffix("").as_posix()
+    if name.endswith("/"):
+        return name[:-1]
+    if "/" in name:  # an image of a sub-folder
+        return PurePosixPath(name).with_suffix("").as_posix()
+    images = values.get("images")
+    if isinstance(images, Sequence) and images and isinstance(images[0], str):
+        return Path(images[0]).stem
+    return f"poster-{number + 1:04d}"
