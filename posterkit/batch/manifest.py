@@ -15,8 +15,9 @@ from posterkit.batch.rows import BadRow, checked
 from posterkit.batch.templates import Template, with_filled
 from posterkit.batch.variants import ONE, Variants, stem_of
 from posterkit.batch.xlsx_rows import read_xlsx
-from posterkit.documents import read_json, read_lines, read_text
-from posterkit.layout.json_form import layout_from_json, layout_to_json
+from posterkit.documents import read_json, read_lines
+from posterkit.generate.plan_files import read_plan
+from posterkit.layout.json_form import layout_to_json
 from posterkit.lettering import Lettering
 from posterkit.paper import Sheet, parse_length, sized
 from posterkit.pipelines.registry import resolve
@@ -158,5 +159,5 @@ def _lettering(row: dict[str, Any], base: Path) -> Lettering:
         path = base / row["plan"]
         if not path.is_file():
             raise ValueError(f"{path}: there is no such plan")
-        given["plan"] = layout_to_json(layout_from_json(read_text(path), str(path)))
+        given["plan"] = layout_to_json(read_plan(path))
     return Lettering(fonts=tuple(fonts), **given)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from posterkit.arguments import typed, whole
 from posterkit.lettering import ALIGNS, AUTO, LAYOUTS, PLANNERS, ROLES, STYLES, Lettering, parse_box
@@ -15,9 +14,6 @@ from posterkit.sizing import MAX_SIDE, Size
 from posterkit.tasks import ANCHORS, MOST_CANDIDATES
 from posterkit.typeset.export_options import ExportOptions
 from posterkit.typeset.exporters import ENDINGS, EXPORTERS, LAYERED, check_export, ending_of
-
-if TYPE_CHECKING:
-    from posterkit.layout import Layout
 
 _DTYPES = ("float32", "bfloat16", "float16")
 _guidance = typed(float, "a number from 0 to 100", lambda value: 0 <= value <= 100)
@@ -158,6 +154,7 @@ def lettering_of(args: argparse.Namespace) -> Lettering:
     """What the call says of how texts are set."""
     plan = None
     if args.plan:
+        from posterkit.generate.plan_files import read_plan
         from posterkit.layout.json_form import layout_to_json
 
         plan = layout_to_json(read_plan(args.plan))
@@ -171,24 +168,9 @@ def texts_of(args: argparse.Namespace) -> list[str] | None:
     """The texts of a call; those of its plan where it names none."""
     if args.text or not args.plan:
         return args.text
+    from posterkit.generate.plan_files import read_plan
+
     return [one.text for one in read_plan(args.plan).texts]
-
-
-def read_plan(path: Path) -> Layout:
-    """A plan from its file, or from the record of a poster that was made after one; ValueError where there is none."""
-    from posterkit.documents import read_text
-    from posterkit.layout.json_form import layout_from_json
-    from posterkit.layout.svg_form import layout_from_svg
-
-    if path.suffix.lower() == ".png":
-        from posterkit.generate.metadata import read_record
-
-        record = read_record(path)
-        said = record.get("plan") or record.get("row", {}).get("lettering", {}).get("plan")
-        if not said:
-            raise ValueError(f"{path}: was made after no plan; posterkit plan makes one")
-        return layout_from_json(said if isinstance(said, str) else json.dumps(said), str(path))
-    return (layout_from_svg if path.suffix.lower() == ".svg" else layout_from_json)(read_text(path), str(path))
 
 
 def add_anchor(command: argparse.ArgumentParser) -> None:

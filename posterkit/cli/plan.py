@@ -27,6 +27,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help=f"{', '.join(PLANNERS)} (default grammar); llm and cot with their model: cot:URL_OR_FOLDER")
     add("--picture", type=Path, metavar="IMAGE", help="the picture that the texts will stand on")
     add("--logo", type=float, metavar="ASPECT", help="keep a place for a logo of this width through height")
+    add("--underlay", action="store_true", help="a panel behind the last texts, painted where the plan is used")
     add("--exemplars", type=Path, metavar="FILE", help="layouts to plan after, in place of the shipped ones")
     add("--width", type=whole(16, MAX_SIDE), metavar="PX", help="of the poster (default 832, or the picture's)")
     add("--height", type=whole(16, MAX_SIDE), metavar="PX", help="of the poster (default 1216, or the picture's)")
@@ -95,6 +96,7 @@ def _planned(args: argparse.Namespace):
     roles = [by_text.get(text, AUTO) for text in brief.texts] if not args.role else args.role
     job = settle(brief, size, style=args.style, roles=roles, align=args.align)
     things = [ElementRequest("subject")] + ([ElementRequest("logo", aspect=args.logo)] if args.logo else [])
+    things += [ElementRequest("underlay")] if args.underlay else []
     avoid = ()
     if picture is not None:
         from posterkit.generate.obstacles import find_obstacles, find_subject

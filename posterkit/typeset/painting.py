@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from posterkit.layout import Box, Layout, Obstacle
 from posterkit.typeset.contrast import (
@@ -28,6 +28,7 @@ from posterkit.typeset.placed_text import PlacedText, Underlay
 from posterkit.typeset.raster import draw, tinted
 
 _TRIAL = 1_500_000  # pixels on which the strength of an underlay is tried out
+_PLANNED = 0.86  # strength of an underlay that a plan asks for
 _SOLID = 0.94  # strength of an underlay that hides what texts had to be set on
 _Rules = list[tuple[Box, Color]]
 
@@ -72,8 +73,12 @@ def painted(
         the background: coverage as mode L, and colour.
     """
     named = [word for word in wishes if parse_color(word) is not None]
-    groups = _groups(picture, placed, named, [palette_word(word) for word in brand], avoid)
-    background, underlays = with_underlays(picture, list(groups.values()))
+    planned = _planned_underlays(picture, layout, named)
+    laid = [(np.asarray(mask, np.float32)[..., None] / 255, color) for mask, color in planned]
+    ground = tinted(picture, laid) if laid else picture
+    groups = _groups(ground, placed, named, [palette_word(word) for word in brand], avoid)
+    background, underlays = with_underlays(ground, list(groups.values()))
+    underlays = [*planned, *underlays]
     canvas = background.copy()
     last = groups[max(groups)].ink
     button = next(iter((*brand[2:3], *brand[:1])), None)
@@ -183,3 +188,19 @@ def with_underlays(picture: Image.Image, groups: Sequence[InkedGroup]) -> tuple[
     steps = [(np.rint(255 * part).astype(np.uint8), color) for part, color in laid]
     ground = tinted(picture, [(part / np.float32(255), color) for part, color in steps])
     return ground, [(Image.fromarray(part[..., 0]), color) for part, color in steps]
+
+
+def _planned_underlays(picture: Image.Image, layout: Layout, named: Sequence[str]) -> list[Underlay]:
+    """The underlays that a plan asks for.
+
+    One that holds nothing but a call to action is its button, and one without a text would cover the picture.
+    """
+    found = []
+    for under in (one for one in layout.things if one.role == "underlay"):
+        held = [one for one in layout.texts if under.box.shared(one.box) > 0.5 * one.box.area]
+        if held and any(one.role != "cta" for one in held):
+            mask = Image.new("L", picture.size, 0)
+            radius = 0.015 * min(picture.size)
+            ImageDraw.Draw(mask).rounded_rectangle(under.box.pixels(picture.size), radius, fill=round(255 * _PLANNED))
+            found.append((mask, choose_ink(picture, [[under.box]], named)[0].tint))
+    return found

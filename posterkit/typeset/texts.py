@@ -77,7 +77,7 @@ def settle(
     if plan is not None and size is not None:
         measurer = partial(measure, style=chosen, extra=extra, least=legible_size(*size))
         given = _planned(texts, plan, size, measurer)
-        assigned = cast(tuple[Role, ...], tuple(element.role for element in given))
+        assigned = cast(tuple[Role, ...], tuple(element.role for element in given.texts))
     job = TypeJob(replace(brief, texts=texts), assigned, chosen, extra, given, cast(Align | None, align), archetype)
     if size is not None and given is None:
         fits(size, texts, assigned, job.measurer(size), archetype)
@@ -150,7 +150,7 @@ def _without(plan: Layout, texts: Sequence[str]) -> Layout:
 
 
 def _planned(texts: Sequence[str], plan: Layout, size: tuple[int, int], measurer: Measurer) -> Layout:
-    """The texts' places in a plan, on a canvas of `size`, in the texts' order.
+    """The texts' places in a plan, on a canvas of `size`, in the texts' order, and its things behind them.
 
     Raises:
         ValueError: the plan is for other texts, or one does not fit its place.
@@ -174,7 +174,8 @@ def _planned(texts: Sequence[str], plan: Layout, size: tuple[int, int], measurer
             f"the plan has a place for {places[0][0]!r}, which is no text of this poster; give the texts that it was "
             "made for, or plan anew"
         )
-    return replace(plan, elements=tuple(elements))
+    things = (replace(one, index=len(texts) + at) for at, one in enumerate(plan.things))
+    return replace(plan, elements=(*elements, *things))
 
 
 def _given(

@@ -103,3 +103,39 @@ def test_a_planner_places_the_texts_of_a_picture(tmp_path, capsys):
     capsys.readouterr()
     assert main(["info", str(poster)]) == 0
     assert "--planner retrieval" in capsys.readouterr().out.replace("\n", " ")
+
+
+def _places(poster: Path) -> dict[str, list[float]]:
+    with Image.open(poster) as made:
+        return {text["text"]: text["box"] for text in json.loads(made.info["posterkit"])["typeset"]}
+
+
+@pytest.mark.slow
+def test_transform_and_batch_take_plans_and_planners(tmp_path, capsys):
+    """A plan as JSON, as SVG in a manifest, a planner for a whole folder; each is followed to the poster."""
+    plan = _plan(tmp_path, "-o", str(tmp_path / "plan.svg"), "--underlay")
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.linear_gradient("L").resize((832, 1216)).convert("RGB").save(photos / "sea.png")
+    small = ["--width", "416", "--height", "608", "--steps", "8"]
+    made = tmp_path / "made.png"
+    call = ["transform", "style_driven", str(photos / "sea.png"), "--plan", str(plan), "-o", str(made), *small]
+    assert main(call) == 0
+    expected = {one.text: one.box.scaled(0.5, 0.5) for one in layout_from_json(plan.read_text()).texts}
+    row = {"task": "style_driven", "images": ["photos/sea.png"], "texts": [*expected], "plan": "plan.svg"}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    assert main(["batch", str(tmp_path / "rows.jsonl"), "-o", str(tmp_path / "out"), *small]) == 0
+    (from_manifest,) = (path for path in (tmp_path / "out").glob("*.png") if path.stem != "contact_sheet")
+    for poster in (made, from_manifest):
+        for text, box in _places(poster).items():
+            middle = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+            x0, y0, x1, y1 = expected[text].grown(2)
+            assert x0 < middle[0] < x1 and y0 < middle[1] < y1
+    (photos / "sea.txt").write_text('"JAZZ NIGHT" "Friday 8 pm"')
+    planned = {}
+    for planner in ("grammar", "retrieval"):
+        out = tmp_path / planner
+        call = ["batch", str(photos), "--task", "style_driven", "--planner", planner, "-o", str(out), *small]
+        assert main(call) == 0
+        planned[planner] = _places(out / "sea.png")
+    assert set(planned["grammar"]) == {"JAZZ NIGHT", "Friday 8 pm"} and planned["grammar"] != planned["retrieval"]

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import numpy as np
 import pypdf
@@ -16,8 +17,10 @@ from PIL import Image
 from scipy import ndimage
 
 from posterkit import PosterBrief, typeset
-from posterkit.layout import ARCHETYPES, Box, Obstacle
+from posterkit.layout import ARCHETYPES, Box, ElementRequest, LayoutRequest, Obstacle
+from posterkit.layout.planners.grammar import GrammarPlanner
 from posterkit.typeset.fonts import FACES
+from posterkit.typeset.texts import settle
 
 SVG = "{http://www.w3.org/2000/svg}"
 TEXTS = {
@@ -496,3 +499,48 @@ def test_a_line_of_two_directions_is_one_element_that_says_each_of_them():
         block = poster.boxes[0]
         edge = block.box.x1 if base == "rtl" else block.box.x0
         assert float(element.get("x")) == pytest.approx(edge, abs=0.12 * block.size)
+
+
+def _with_underlay(texts, size=(416, 608)):
+    job = settle(PosterBrief(texts=texts), size, style="modern")
+    request = LayoutRequest.of_texts(size, job.brief.texts, job.roles, [ElementRequest("underlay")])
+    return GrammarPlanner().plan(request, job.measurer(size))
+
+
+def test_a_planned_underlay_is_painted_behind_its_texts_and_nowhere_else():
+    texts = ["JAZZ NIGHT", "Friday 8 pm", "Old Town Square"]
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (608, 416, 3), dtype=np.uint8))
+    plan = _with_underlay(texts)
+    (under,) = (one.box for one in plan.things)
+    poster = typeset(noise, PosterBrief(texts=texts), style="modern", plan=plan)
+    changed = np.abs(np.asarray(poster.background, int) - np.asarray(noise, int)).max(-1) > 0
+    panel = np.zeros(changed.shape, bool)
+    x0, y0, x1, y1 = under.pixels(noise.size)
+    panel[y0:y1, x0:x1] = True
+    held = [one for one in poster.boxes if under.shared(Box(*one.box)) > 0]
+    assert held and all(one.contrast >= 4.5 for one in held)
+    assert changed[panel].mean() > 0.9
+    alone = typeset(noise, PosterBrief(texts=texts), style="modern", plan=_without_things(plan))
+    inside, outside = (np.asarray(one.background, float)[y0:y1, x0:x1].std() for one in (poster, alone))
+    assert inside < 0.5 * outside  # calm where the panel lies
+
+
+def _without_things(plan):
+    return replace(plan, elements=plan.texts)
+
+
+def test_an_underlay_that_holds_a_button_alone_is_the_button():
+    texts = ["JAZZ NIGHT", "Friday 8 pm", "Book now"]
+    grey = Image.new("RGB", (416, 608), (120, 120, 120))
+    plan = _with_underlay(texts)
+    poster = typeset(grey, PosterBrief(texts=texts), style="modern", plan=plan)
+    alone = typeset(grey, PosterBrief(texts=texts), style="modern", plan=_without_things(plan))
+    assert poster.image.tobytes() == alone.image.tobytes()
+
+
+def test_a_poster_keeps_the_underlay_of_its_plan_when_it_is_set_on_another_size():
+    texts = ["JAZZ NIGHT", "Friday 8 pm", "Old Town Square"]
+    plan = _with_underlay(texts)
+    poster = typeset(Image.new("RGB", (832, 1216), (30, 90, 160)), PosterBrief(texts=texts), style="modern", plan=plan)
+    (under,) = (one.box for one in poster.layout.things)
+    assert under == pytest.approx(plan.things[0].box.scaled(2, 2)) and len(poster.underlays) == 1
