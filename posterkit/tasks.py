@@ -15,6 +15,7 @@ Anchor = str | tuple[int, int]
 
 TEXT = "text"  # the task that makes a poster from words alone
 MOST_CANDIDATES = 1000  # that may be drawn for one poster
+MOST_SEEDS = 256  # posters of one row, all of which are kept
 
 ANCHORS: dict[str, tuple[float, float]] = {
     "top-left": (0.0, 0.0), "top": (0.5, 0.0), "top-right": (1.0, 0.0),

@@ -12,11 +12,10 @@ from posterkit.lettering import LETTERING_VALUES
 from posterkit.messages import one_line
 from posterkit.paper import DPI, parse_length
 from posterkit.schema import REQUEST_VALUES, ValueCheck, is_strings, is_text, is_whole, value_faults
-from posterkit.tasks import ANCHORS, parse_anchor
+from posterkit.tasks import ANCHORS, MOST_SEEDS, parse_anchor
 from posterkit.typeset.exporters import LAYERED
 
 _SHOWN = 3  # unknown keys of a row that are named
-MOST_SEEDS = 256
 # taken as they stand in the row
 PLAIN_KEYS = ("seed", "steps", "guidance", "negative_prompt", "best_of", "strength", "preserve")
 

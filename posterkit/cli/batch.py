@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 
 from posterkit.arguments import whole
-from posterkit.batch.row_keys import MOST_SEEDS
 from posterkit.cli import options
 from posterkit.messages import printable
-from posterkit.tasks import TASKS, parse_anchor
+from posterkit.tasks import MOST_SEEDS, TASKS, parse_anchor
 from posterkit.typeset.exporters import EXPORTERS, check_export
 
 
@@ -48,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     """Make every row that is not made yet; exit code 1 where some failed or are left."""
     if args.output is None:
         if not args.explain:
-            raise ValueError("-o names the folder of the posters; --explain needs none")
+            raise ValueError("the following arguments are required: -o/--output, the folder of the posters")
         args.output = Path("posters")
     if args.source.is_dir() and args.source.resolve() == args.output.resolve():
         raise ValueError(f"{args.output}: -o is the folder of the images themselves; choose another one")

@@ -43,4 +43,4 @@ def test_each_row_is_explained_before_a_model_loads(
 def test_a_call_without_an_output_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "jobs.jsonl").write_text('{"prompt": "x"}\n')
     assert main(["batch", str(tmp_path / "jobs.jsonl")]) == 2
-    assert "-o names the folder of the posters" in capsys.readouterr().err
+    assert "arguments are required: -o/--output" in capsys.readouterr().err
