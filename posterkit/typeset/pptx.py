@@ -24,6 +24,7 @@ SIDES = (1.0, 56.0)  # inches of a slide's side that PowerPoint takes
 RECORD = "docProps/posterkit.xml"
 _DATE = (1980, 1, 1, 0, 0, 0)  # of every part, so that the same poster has the same bytes
 _ALIGN = {"left": "l", "center": "ctr", "right": "r"}
+_DESCENT = 0.2  # em that a line of exact height keeps below its baseline, whatever its font
 _BLANK = 6  # the template's layout without place holders
 
 
@@ -106,8 +107,7 @@ def add_text(slide: Any, placed: PlacedText, column: TypeColumn, scale: float, n
     wide = max(at.line.width for at in lines) * placed.size
     left = column.x - {"left": 0.0, "center": 0.5, "right": 1.0}[column.align] * wide
     spacing = column.leading
-    # a line of exact height keeps its descent, and its ascent takes what is left
-    top = column.baseline - (spacing - max(_descent(run.face) for run in lines[0].line.runs) * placed.size)
+    top = column.baseline - (spacing - _DESCENT * placed.size)
     box = Box(left, top, left + wide, top + spacing * len(column.lines))
     shape = slide.shapes.add_textbox(*_place(box, scale))
     shape.name = name
@@ -166,14 +166,6 @@ def family_name(face: Face) -> tuple[str, bool]:
     font: Any = TTFont(str(face.path), lazy=True)
     names = font["name"]
     return names.getDebugName(1) or face.family, names.getDebugName(2) in ("Bold", "Bold Italic")
-
-
-@lru_cache(maxsize=64)
-def _descent(face: Face) -> float:
-    """What a line keeps below its baseline, in em, as office programs measure it."""
-    font: Any = TTFont(str(face.path), lazy=True)
-    metrics, upem = font["OS/2"], font["head"].unitsPerEm
-    return (-metrics.sTypoDescender if metrics.fsSelection & 0x80 else metrics.usWinDescent) / upem
 
 
 def _rewritten(content: bytes, record: bytes) -> bytes:

@@ -42,7 +42,7 @@ def test_texts_are_set_on_a_picture_and_written_in_every_format(
     assert "Noto Serif Display" in svg and 'fill="#ffd400"' in svg and svg.index("-70%") < svg.index("Winter sale")
 
 
-@pytest.mark.parametrize("ending", ["png", "svg", "pdf", "psd"])
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf", "psd", "pptx"])
 def test_info_says_what_was_set_and_the_command_that_sets_it_again(
     tmp_path: Path, cup: Path, capsys: pytest.CaptureFixture[str], ending: str
 ) -> None:
