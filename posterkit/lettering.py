@@ -18,6 +18,9 @@ LAYOUTS = (
     "top-and-bottom", "swiss", "bottom-stack", "bottom-center", "top-stack", "top-center", "marquee", "framed",
     "left-column", "right-column", "free-area",
 )  # fmt: skip
+PLACES = (
+    "top-left", "top", "top-right", "left", "center", "right", "bottom-left", "bottom", "bottom-right",
+)  # fmt: skip
 PLANNERS = ("archetypes", "grammar", "retrieval", "llm", "cot")
 _ASKS = ("llm", "cot")  # planners that ask a language model
 _MARK = re.compile(rf"\s*@({'|'.join(ROLES)}|text):", re.IGNORECASE)
@@ -43,6 +46,10 @@ class Lettering:
         boxes: x0, y0, x1, y1 per text, in pixels of the poster or in per cent ("12.5%").
         planner: what places the texts, one of `PLANNERS`; behind llm and cot, a colon and the model's address.
         plan: a plan as JSON (`posterkit.layout.json_form`): the texts stand where it says.
+        logo: an image file.
+        qr: the words of a QR code.
+        logo_at, qr_at: a corner or edge ("bottom-right"), or a box as `parse_box` reads it; the calmest free place
+            where not given.
     """
 
     style: str | None = None
@@ -55,6 +62,10 @@ class Lettering:
     boxes: tuple[BoxSides, ...] = ()
     planner: str | None = None
     plan: str | None = None
+    logo: str | None = None
+    logo_at: str | None = None
+    qr: str | None = None
+    qr_at: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("fonts", "colors", "roles"):
@@ -77,6 +88,13 @@ class Lettering:
         found += [_unknown("align", self.align, ALIGNS)]
         found += [_unknown("role", role, (*ROLES, AUTO)) for role in self.roles]
         found += [planner_fault(self.planner)] if self.planner else []
+        for name in ("logo_at", "qr_at"):
+            if not getattr(self, name):
+                continue
+            if not getattr(self, name[:-3]):
+                found.append(f"{name} says where it stands, but there is no {name[:-3]}")
+            elif not is_place(getattr(self, name)):
+                found.append(f"unknown {name} {getattr(self, name)!r}; use {', '.join(PLACES)}, or x0,y0,x1,y1")
         placing = [name for name in ("boxes", "layout", "plan", "planner") if getattr(self, name)]
         if len(placing) > 1:
             found.append(f"{placing[0]} says where the texts stand, and so does {placing[1]}; give one of them")
@@ -100,7 +118,12 @@ class Lettering:
             raise ValueError(
                 f"{len(self.boxes)} boxes for {len(texts)} texts ({_shown(texts)}); give one box per text"
             )
-        return [tuple(_pixels(side, size[i % 2]) for i, side in enumerate(box)) for box in self.boxes]
+        return [box_pixels(box, size) for box in self.boxes]
+
+
+def box_pixels(box: BoxSides, size: tuple[int, int]) -> tuple[float, ...]:
+    """A box in pixels of a poster of `size`."""
+    return tuple(_pixels(side, size[i % 2]) for i, side in enumerate(box))
 
 
 def planner_fault(spec: str) -> str | None:
@@ -139,6 +162,14 @@ def parse_box(text: str) -> BoxSides:
             f"box {text!r} is not x0,y0,x1,y1 in pixels or per cent, such as 40,60,400,200 or 5%,5%,60%,40%"
         )
     return tuple(side[1] + "%" if side[2] else float(side[1]) for side in sides if side)  # type: ignore[return-value]
+
+
+def is_place(value: object) -> bool:
+    """Whether a logo or code may stand there: an anchor's name, or a box."""
+    try:
+        return isinstance(value, str) and (value in PLACES or bool(parse_box(value)))
+    except ValueError:
+        return False
 
 
 def _is_side(value: object) -> bool:
@@ -194,6 +225,10 @@ LETTERING_VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "layout": _one_of(LAYOUTS),
     "planner": (_is_word, f"one of {', '.join(PLANNERS)}"),
     "plan": (_is_word, "a plan's file"),
+    "logo": (_is_word, "an image file"),
+    "logo_at": (is_place, f"one of {', '.join(PLACES)}, or x0,y0,x1,y1"),
+    "qr": (_is_word, "the words of a QR code"),
+    "qr_at": (is_place, f"one of {', '.join(PLACES)}, or x0,y0,x1,y1"),
     "boxes": (
         _are(lambda box: isinstance(box, list) and len(box) == 4 and all(map(_is_side, box))),
         'a list of [x0, y0, x1, y1], one per text, in pixels or per cent ("12.5%")',

@@ -153,8 +153,10 @@ def _lora(value: str | None, base: Path) -> str | None:
 def _lettering(row: dict[str, Any], base: Path) -> Lettering:
     """How a row's texts are set; its font files count from the manifest's folder."""
     fonts = [str(base / font) if (base / font).is_file() else font for font in row.get("fonts", ())]
-    names = ("style", "colors", "roles", "align", "layout", "boxes", "planner")
+    names = ("style", "colors", "roles", "align", "layout", "boxes", "planner", "logo_at", "qr", "qr_at")
     given = {name: row[name] for name in names if name in row}
+    if "logo" in row:
+        given["logo"] = str(base / row["logo"])
     if "plan" in row:  # a file that counts from the manifest's folder, kept as what it says
         path = base / row["plan"]
         if not path.is_file():

@@ -58,7 +58,9 @@ def _again(path: Path, row: dict[str, Any]) -> list[str]:
     boxes = [",".join(str(side) for side in box) for box in how.get("boxes", ())]
     texts = [f"@{marks[text]}:{text}" if text in marks else text for text in row["texts"]]
     said = {"text": texts, "role": how.get("roles", ()), "font": fonts, "color": how.get("colors", ()), "box": boxes}
-    said |= {name: [how[name]] for name in ("style", "align", "layout", "planner") if name in how}
+    said |= {name: [how[name]] for name in ("style", "align", "layout", "planner", "qr") if name in how}
+    said |= {"logo": [str(path.parent / how["logo"]["path"])]} if "logo" in how else {}
+    said |= {f"{name}-at": [how[f"{name}_at"]] for name in ("logo", "qr") if f"{name}_at" in how}
     said |= {"plan": [str(path)]} if "plan" in how else {}
     said |= _size_again(path, row)
     options = [word for name, values in said.items() for value in values for word in (f"--{name}", value)]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from posterkit.arguments import typed, whole
-from posterkit.lettering import ALIGNS, AUTO, LAYOUTS, PLANNERS, ROLES, STYLES, Lettering, parse_box
+from posterkit.lettering import ALIGNS, AUTO, LAYOUTS, PLACES, PLANNERS, ROLES, STYLES, Lettering, is_place, parse_box
 from posterkit.paper import DPI, parse_length, sized
 from posterkit.sizing import MAX_SIDE, Size
 from posterkit.tasks import ANCHORS, MOST_CANDIDATES
@@ -17,6 +17,7 @@ from posterkit.typeset.exporters import ENDINGS, EXPORTERS, LAYERED, check_expor
 
 _DTYPES = ("float32", "bfloat16", "float16")
 _guidance = typed(float, "a number from 0 to 100", lambda value: 0 <= value <= 100)
+_place = typed(str, f"one of {', '.join(PLACES)}, or x0,y0,x1,y1", is_place)
 _length = typed(parse_length, "a length of at most 50 mm, such as 3mm or 0.125in")
 _share = typed(float, "a number above 0 and at most 1", lambda value: 0 < value <= 1)
 
@@ -124,6 +125,11 @@ def add_lettering_options(options: argparse.ArgumentParser) -> None:
     add("--layout", choices=LAYOUTS, metavar="LAYOUT", help=f"the arrangement: {', '.join(LAYOUTS)}")
     add("--box", action="append", type=_box, metavar="X0,Y0,X1,Y1",
         help="where a text stands, one per text, in pixels of the poster or per cent: 5%%,5%%,60%%,40%%")
+    add("--logo", metavar="FILE", help="your logo, pasted as it is; a PNG with a transparent ground, best of all")
+    add("--logo-at", type=_place, metavar="PLACE",
+        help="bottom-right and the like, or X0,Y0,X1,Y1 as for --box (default: the calmest free place)")
+    add("--qr", metavar="WORDS", help="a QR code of an address or other words, with its quiet zone")
+    add("--qr-at", type=_place, metavar="PLACE", help="as --logo-at")
     add("--planner", metavar="NAME",
         help=f"what places the texts: {', '.join(PLANNERS)}; llm and cot with their model: cot:URL_OR_FOLDER")
     add("--plan", type=Path, metavar="FILE", help="says where texts stand: a plan (.json, .svg), or a poster")
@@ -160,7 +166,8 @@ def lettering_of(args: argparse.Namespace) -> Lettering:
         plan = layout_to_json(read_plan(args.plan))
     return Lettering(
         args.style, args.font or (), args.color or (), args.role or (), align=args.align, layout=args.layout,
-        boxes=args.box or (), planner=args.planner, plan=plan,
+        boxes=args.box or (), planner=args.planner, plan=plan, logo=args.logo, logo_at=args.logo_at, qr=args.qr,
+        qr_at=args.qr_at,
     )  # fmt: skip
 
 

@@ -24,8 +24,8 @@ def run(args: argparse.Namespace) -> int:
     outputs = options.output_paths(args, [args.picture])
     texts, marks = unmarked(options.texts_of(args) or ())
     lettering = options.lettering_of(args)
-    if not texts:
-        raise ValueError("typeset needs --text, or a --plan with texts")
+    if not texts and not (lettering.logo or lettering.qr):
+        raise ValueError("typeset needs --text, a --plan with texts, --logo or --qr")
     if faults := lettering.faults():
         raise ValueError("; ".join(faults))
 

@@ -240,8 +240,8 @@ def make_plan(request: PosterRequest, settings: Settings, checkpoint: Checkpoint
         row |= {"upscaler": from_anywhere(settings.upscaler)}
     # a LoRA counts by what it holds, which its revision says, not by where it lies
     name = content_id(row | {"lora": None}, revision, posterkit.__version__)
-    overlay = replace(brief, texts=by_hand) if by_hand else None
     options = type_options(request.lettering, brief.texts, by_hand, trim)
+    overlay = replace(brief, texts=by_hand) if by_hand or options.get("graphics") else None
     if overlay is not None:  # what the typesetter would refuse once everything is drawn
         job = settle(overlay, trim, **options)
         check_safe_area(job, trim, request.sheet, free=options.get("boxes") is not None)
@@ -260,7 +260,7 @@ def make_plan(request: PosterRequest, settings: Settings, checkpoint: Checkpoint
 
 def _planned(request: PosterRequest, job: TypeJob, options: dict[str, Any], trim: Size) -> Layout | None:
     """The plan that a draft is drawn after: the user's, or a planner's that has seen no picture yet."""
-    if options.get("plan") or not options.get("planner") or request.task != TEXT:
+    if options.get("plan") or not options.get("planner") or request.task != TEXT or not job.brief.texts:
         return options.get("plan")
     wanted = LayoutRequest.of_texts(
         trim, job.brief.texts, job.roles, [ElementRequest("subject")], align=job.align, seed=request.seed or 0,
@@ -329,6 +329,8 @@ def resolved_row(request: PosterRequest, settings: Settings, texts: Sequence[str
                 {"path": None, "family": font} if shipped_face(font) else _named(font)
                 for font in request.lettering.fonts
             ]
+        if request.lettering.logo:
+            row["lettering"]["logo"] = _named(request.lettering.logo)
     return row
 
 

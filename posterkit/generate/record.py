@@ -40,6 +40,7 @@ _TEXT: ValueCheck = (is_text, "a text")
 _FONTS: ValueCheck = (
     lambda value: isinstance(value, list) and all(isinstance(font, dict) for font in value), "a list of fonts",
 )  # fmt: skip
+_FILE: ValueCheck = (lambda value: isinstance(value, dict), "a file")
 _MARKS: ValueCheck = (
     lambda value: isinstance(value, list) and all(
         isinstance(mark, list) and len(mark) == 2 and mark[1] in ROLES and is_text(mark[0]) for mark in value
@@ -223,6 +224,8 @@ def with_relative_paths(record: dict[str, Any], folder: Path) -> dict[str, Any]:
     row = {**row, "images": [relative(image) for image in row["images"]], "mask": relative(row["mask"])}
     if isinstance(row.get("draft"), dict):
         row["draft"] = relative(row["draft"])
+    if logo := row.get("lettering", {}).get("logo"):
+        row["lettering"] = {**row["lettering"], "logo": relative(logo)}
     if fonts := row.get("lettering", {}).get("fonts"):
         row["lettering"] = {**row["lettering"], "fonts": [relative(font) for font in fonts]}
     return {**record, "row": row}
@@ -301,14 +304,17 @@ def _check_values(poster: Path, record: dict[str, Any]) -> None:
         faults += value_faults({"seed": record["chosen"]["seed"]})
     faults += value_faults(model, dict.fromkeys(("name", "transformer", "lora"), _TEXT))
     faults += value_faults(settings, dict.fromkeys(("preset", "device", "dtype", "sampler"), _TEXT))
-    faults += value_faults(row.get("lettering") or {}, {**LETTERING_VALUES, "fonts": _FONTS, "marks": _MARKS})
+    faults += value_faults(
+        row.get("lettering") or {}, {**LETTERING_VALUES, "fonts": _FONTS, "marks": _MARKS, "logo": _FILE}
+    )
     if faults:
         raise ValueError(f"{poster}: its record: {'; '.join(faults)}")
 
 
 def _lettering(said: dict[str, Any], poster: Path) -> Lettering:
     fonts = [font["family"] if "family" in font else str(_source(font, poster)) for font in said.get("fonts", ())]
-    return Lettering(**{**said, "fonts": tuple(fonts)})
+    logo = {"logo": str(_source(said["logo"], poster))} if "logo" in said else {}
+    return Lettering(**{**said, "fonts": tuple(fonts), **logo})
 
 
 def _feedback(record: dict[str, Any]) -> tuple[tuple[str, ...], ...]:

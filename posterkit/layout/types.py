@@ -103,10 +103,10 @@ class Element:
 
 @dataclass(frozen=True)
 class Obstacle:
-    """What of a picture texts must not cover: a face, lettering that it has already, or better not: its subject."""
+    """What texts must not cover: a face, lettering of the picture, a logo or code; or better not: its subject."""
 
     box: Box
-    kind: Literal["face", "lettering", "subject"]
+    kind: Literal["face", "lettering", "subject", "graphic"]
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,8 @@ def painted(
         The poster, the background alone, the texts with their colours, the rules with theirs, and the underlays of
         the background: coverage as mode L, and colour.
     """
+    if not placed:
+        return picture.copy(), picture, [], [], []
     named = [word for word in wishes if parse_color(word) is not None]
     planned = _planned_underlays(picture, layout, named)
     laid = [(np.asarray(mask, np.float32)[..., None] / 255, color) for mask, color in planned]

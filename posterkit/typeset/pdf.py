@@ -190,6 +190,13 @@ def to_pdf(poster: Composition, options: ExportOptions) -> bytes:
     if notes.alt:
         canvas.setSubject(notes.alt)
     page.picture(poster.background, Box(0.0, 0.0, *map(float, poster.image.size)))
+    for graphic in poster.graphics:
+        if graphic.panel:
+            page.rectangle(graphic.box, graphic.panel)
+        if graphic.picture is not None:  # as it lies on its ground, so that nothing is transparent
+            page.picture(poster.image.crop(graphic.inner.pixels(poster.image.size)), graphic.inner)
+        for bar in graphic.bars:
+            page.rectangle(bar, (0, 0, 0))
     for rule, color in poster.rules:
         page.rectangle(rule, color)
     fonts: dict[Face, GlyphFont] = {}

@@ -9,6 +9,7 @@ from PIL import Image
 from posterkit.layout import Box, Layout, Role
 from posterkit.lettering import Align
 from posterkit.paper import Sheet
+from posterkit.typeset.graphics import PlacedGraphic
 from posterkit.typeset.shaping import ShapedLine
 
 Underlay = tuple[Image.Image, tuple[int, int, int]]  # coverage as mode L, and colour
@@ -103,6 +104,7 @@ class Composition:
         underlays: what lies between `picture` and `background`, bottom first.
         sheet: how it is printed and cut; None for a poster of the screen.
         parts: what the picture is made of; None where it is one piece.
+        graphics: logos and codes on the background, under the texts.
     """
 
     image: Image.Image
@@ -115,3 +117,4 @@ class Composition:
     underlays: list[Underlay]
     sheet: Sheet | None = None
     parts: PictureParts | None = None
+    graphics: tuple[PlacedGraphic, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from posterkit.paper import Sheet
 from posterkit.prompts import PosterBrief
 from posterkit.typeset.export_options import ExportOptions
 from posterkit.typeset.exporters import ENDINGS, ending_of, export
+from posterkit.typeset.graphics import GraphicWish, PlacedGraphic, draw_graphics, spots
 from posterkit.typeset.painting import covered_by, painted
 from posterkit.typeset.placed_text import Composition, PlacedText
 from posterkit.typeset.setting import set_text
@@ -110,6 +111,7 @@ def typeset(
     planner: str | None = None,
     plan: Layout | None = None,
     sheet: Sheet | None = None,
+    graphics: Sequence[GraphicWish] = (),
 ) -> TypesetPoster:
     """Set the brief's texts on a picture with real fonts.
 
@@ -132,20 +134,23 @@ def typeset(
         plan: of these texts: they stand where it says, on a picture of any size.
         sheet: how it is printed: the picture reaches beyond the cut edge by the sheet's bleed, texts keep inside its
             safe area. Boxes and plan are those of the poster once it is cut.
+        graphics: a logo, a QR code; with one of them there need be no texts.
 
     Raises:
-        ValueError: a box or plan leaves the sheet's safe area, no texts, an empty text,
-            a control character, a character that no font has, a text that does not
-            fit at a legible size, a picture under 48 pixels, or an option that is unknown.
+        ValueError: no place is free for a logo or code, a box or plan leaves the sheet's safe area, no texts, an empty
+            text, a control character, a character that no font has, a text that does not fit at a legible size, a
+            picture under 48 pixels, or an option that is unknown.
     """
     picture = as_rgb(image)
     area = trimmed(picture.size, sheet)
     cut = picture.crop(area.pixels(picture.size)) if sheet else picture
     job = settle(brief, cut.size, style=style, fonts=fonts, roles=roles, boxes=boxes, align=align,
-                 archetype=archetype, colors=colors, plan=plan)  # fmt: skip
+                 archetype=archetype, colors=colors, plan=plan, graphics=graphics)  # fmt: skip
     seen = [replace(thing, box=thing.box.moved(-area.x0, -area.y0)) for thing in avoid]
-    layout, placed = _set_inside(cut, job, planner, seen, sheet.safe_pixels if sheet else 0, free=boxes is not None)
+    arranged = _Arranger(cut, job, planner, sheet.safe_pixels if sheet else 0, free=boxes is not None)
+    layout, placed, laid = arranged.with_graphics(graphics, seen)
     placed = [text.moved(area.x0, area.y0) for text in placed]
+    laid = tuple(one.moved(area.x0, area.y0) for one in laid)
     avoid = [thing for thing in avoid if thing.kind != "subject"]  # it counts in placing alone
     hidden = covered_by(placed, avoid)
     if hidden:
@@ -154,7 +159,8 @@ def typeset(
         )
     shown = layout.framed(*picture.size, area.x0, area.y0)
     canvas, ground, texts, rules, underlays = painted(picture, placed, shown, job.brief.colors, colors, avoid)
-    return TypesetPoster(canvas, ground, texts, rules, layout, job.style, picture, underlays, sheet)
+    draw_graphics(canvas, laid)
+    return TypesetPoster(canvas, ground, texts, rules, layout, job.style, picture, underlays, sheet, graphics=laid)
 
 
 def trimmed(size: tuple[int, int], sheet: Sheet | None) -> Box:
@@ -166,22 +172,75 @@ def trimmed(size: tuple[int, int], sheet: Sheet | None) -> Box:
     return Box(edge, edge, edge + width, edge + height)
 
 
-def _set_inside(
-    picture: Image.Image, job: TypeJob, planner: str | None, avoid: Sequence[Obstacle], safe: int, free: bool
-) -> tuple[Layout, list[PlacedText]]:
-    """The layout and its texts, all of them at least `safe` pixels from every edge."""
-    width, height = picture.size
-    for inset in (0, safe, round(1.5 * safe)):
-        part = picture.crop((inset, inset, width - inset, height - inset)) if inset else picture
-        seen = [replace(thing, box=thing.box.moved(-float(inset), -float(inset))) for thing in avoid]
-        layout = job.given or _laid_out(part, job, planner, seen).framed(width, height, float(inset), float(inset))
-        placed = [set_text(one, job.style, job.extra, free=free, size=(width, height)) for one in layout.texts]
-        outside = _outside(layout, placed, safe)
-        if outside is None:
-            return layout, placed
-        if job.given:
-            break
-    raise ValueError(_reaches_out(outside, safe, (width, height)))
+@dataclass(frozen=True)
+class _Arranger:
+    """Finds places for texts, logos and codes on a poster once it is cut, `safe` pixels from every edge."""
+
+    picture: Image.Image
+    job: TypeJob
+    planner: str | None
+    safe: int
+    free: bool  # the texts' boxes are the user's
+
+    def with_graphics(
+        self, wishes: Sequence[GraphicWish], avoid: Sequence[Obstacle]
+    ) -> tuple[Layout, list[PlacedText], tuple[PlacedGraphic, ...]]:
+        """The layout, its texts, and the logos and codes that stand free of them.
+
+        Raises:
+            ValueError: there is no such place, or the user's own places lie on each other.
+        """
+        laid: list[PlacedGraphic] = []
+        layout, placed = self.texts(avoid)
+        for wish in sorted(wishes, key=lambda wish: wish.at is None):
+            around = [one.box for one in avoid if one.kind != "subject"] + [one.area for one in laid]
+            free = [spot for spot in spots(wish, self.picture, self.safe) if self._is_free(spot, around)]
+            spot = next((spot for spot in free if self._is_free(spot, _boxes(layout, placed))), None)
+            for other in free if spot is None else ():
+                taken = [Obstacle(one.area, "graphic") for one in (*laid, other)]
+                layout, placed = self.texts([*avoid, *taken])
+                if all(self._is_free(one, _boxes(layout, placed)) for one in (*laid, other)):
+                    spot = other
+                    break
+            if spot is None:
+                name = "QR code" if wish.role == "qr" else wish.role
+                raise ValueError(
+                    f"no place is free for the {name}: the texts or what the picture shows stand there; say one with "
+                    f"--{wish.role}-at, or take fewer or shorter texts"
+                )
+            laid.append(spot)
+        return layout, placed, tuple(laid)
+
+    def texts(self, avoid: Sequence[Obstacle]) -> tuple[Layout, list[PlacedText]]:
+        """The layout and its texts."""
+        width, height = self.picture.size
+        if not self.job.brief.texts:
+            return Layout(width, height, ()), []
+        for inset in (0, self.safe, round(1.5 * self.safe)):
+            part = self.picture.crop((inset, inset, width - inset, height - inset)) if inset else self.picture
+            seen = [replace(thing, box=thing.box.moved(-float(inset), -float(inset))) for thing in avoid]
+            planned = self.job.given or _laid_out(part, self.job, self.planner, seen)
+            layout = planned if self.job.given else planned.framed(width, height, float(inset), float(inset))
+            placed = [
+                set_text(one, self.job.style, self.job.extra, free=self.free, size=(width, height))
+                for one in layout.texts
+            ]
+            outside = _outside(layout, placed, self.safe)
+            if outside is None:
+                return layout, placed
+            if self.job.given:
+                break
+        raise ValueError(_reaches_out(outside, self.safe, (width, height)))
+
+    def _is_free(self, spot: PlacedGraphic, taken: Sequence[Box]) -> bool:
+        inside = Box(0.0, 0.0, *map(float, self.picture.size)).grown(-float(self.safe))
+        return inside.holds(spot.box) and not any(spot.area.overlaps(box) for box in taken)
+
+
+def _boxes(layout: Layout, placed: Sequence[PlacedText]) -> list[Box]:
+    """What texts and rules take of a poster."""
+    lines = [box for text in placed for box in ([text.button] if text.button else text.line_boxes())]
+    return [*layout.rules, *lines]
 
 
 def check_safe_area(job: TypeJob, size: tuple[int, int], sheet: Sheet | None, free: bool) -> None:

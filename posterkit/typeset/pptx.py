@@ -45,6 +45,8 @@ def to_pptx(poster: Composition, options: ExportOptions) -> bytes:
     deck.slide_width, deck.slide_height = Emu(round(width * scale)), Emu(round(height * scale))
     slide = deck.slides.add_slide(deck.slide_layouts[_BLANK])
     _picture(slide, poster.background, Box(0.0, 0.0, float(width), float(height)), scale, "picture")
+    for one in poster.graphics:
+        _picture(slide, one.image(), one.box, scale, f"{one.role}: {one.says}"[:60])
     for rule, color in poster.rules:
         _rectangle(slide, rule, color, scale, "rule")
     for placed in poster.boxes:

@@ -97,6 +97,10 @@ def to_proof(poster: Composition, options: ExportOptions) -> bytes:
     inks = draw_over(
         press.picture(poster.background), poster, lambda rgb: tuple(round(255 * ink) for ink in press.color(rgb))
     )
+    for one in poster.graphics:
+        if one.picture is not None:
+            inner = one.inner.pixels(poster.image.size)
+            inks.paste(press.picture(poster.image.crop(inner)), inner[:2])
     stream = io.BytesIO()
     info = PngImagePlugin.PngInfo()
     if options.notes.record:

@@ -40,10 +40,17 @@ def to_psd(poster: Composition, options: ExportOptions) -> bytes:
         options: its notes go into the XMP packet.
     """
     from psd_tools import PSDImage
+    from psd_tools.api.layers import PixelLayer
     from psd_tools.psd.image_resources import ImageResource
 
     document = PSDImage.frompil(poster.image)
     _add_picture(document, poster)
+    for mask, color in poster.underlays:
+        add_part(document, PixelPart("underlay", color, mask, (0, 0)))
+    for one in poster.graphics:
+        name = f"{one.role}: {one.says}"[:_LONGEST]
+        at = round(one.box.x0), round(one.box.y0)
+        PixelLayer.fromarray(np.asarray(one.image()), document, "graphic", at[1], at[0]).name = name
     for part in _parts(poster):
         add_part(document, part)
     for key, data in _resources(poster, options).items():
@@ -121,8 +128,8 @@ def _resources(poster: Composition, options: ExportOptions) -> dict[Any, bytes]:
 
 
 def _parts(poster: Composition) -> list[PixelPart]:
-    """The layers over the picture, bottom first."""
-    parts = [PixelPart("underlay", color, mask, (0, 0)) for mask, color in poster.underlays]
+    """The layers of rules, buttons and texts, bottom first."""
+    parts = []
     for rule, color in poster.rules:
         x0, y0, x1, y1 = rule.pixels(poster.image.size)
         parts.append(PixelPart("rule", color, Image.new("L", (x1 - x0, y1 - y0), 255), (x0, y0)))

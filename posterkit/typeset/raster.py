@@ -33,12 +33,17 @@ def draw(canvas: Image.Image, placed: PlacedText) -> None:
 
 
 def draw_over(ground: Image.Image, poster: Composition, color: Callable[[tuple[int, int, int]], Any]) -> Image.Image:
-    """A background with the poster's rules, buttons and texts on it.
+    """A background with the poster's rules, buttons and texts on it, and its codes; logos are pictures.
 
     Args:
         ground: the background in any mode; it is changed.
         color: an RGB colour in that mode.
     """
+    for graphic in poster.graphics:
+        if graphic.panel:
+            ground.paste(color(graphic.panel), graphic.box.pixels(ground.size))
+        for bar in graphic.bars:
+            ground.paste(color((0, 0, 0)), bar.pixels(ground.size))
     for rule, rgb in poster.rules:
         ground.paste(color(rgb), rule.pixels(ground.size))
     for placed in poster.boxes:

@@ -9,6 +9,7 @@ from xml.sax.saxutils import escape, quoteattr
 from posterkit.layout import Box
 from posterkit.typeset.export_options import ExportOptions
 from posterkit.typeset.fonts import Face, coverage, hb, hb_face
+from posterkit.typeset.graphics import PlacedGraphic
 from posterkit.typeset.placed_text import Composition, PlacedLine, PlacedText
 from posterkit.typeset.raster import corner
 from posterkit.typeset.shaping import GlyphRun
@@ -46,6 +47,7 @@ def to_svg(poster: Composition, options: ExportOptions) -> bytes:
         f"text{{white-space:pre;font-variant-numeric:lining-nums}}</style></defs>",
         f'<image width="{width}" height="{height}" xlink:href="{_data("image/png", stream.getvalue())}"/>',
     ]
+    parts += [_graphic(one) for one in poster.graphics]
     parts += [_rectangle(rule, color) for rule, color in poster.rules]
     for placed in poster.boxes:
         parts.append(f'<g data-role="{placed.role}" data-align="{placed.align}">')
@@ -54,6 +56,24 @@ def to_svg(poster: Composition, options: ExportOptions) -> bytes:
         parts += [_text(placed, at) for at in placed.placed_lines]
         parts.append("</g>")
     return "\n".join([*parts, "</svg>", ""]).encode()
+
+
+def _graphic(one: PlacedGraphic) -> str:
+    """A logo as an image, a QR code as one path of its dark modules, each on its panel."""
+    parts = [_rectangle(one.box, one.panel)] if one.panel else []
+    if one.picture is not None:
+        x, y, width, height = map(_number, (one.inner.x0, one.inner.y0, one.inner.width, one.inner.height))
+        stream = io.BytesIO()
+        one.picture.save(stream, "PNG")
+        image = _data("image/png", stream.getvalue())
+        parts.append(f'<image x="{x}" y="{y}" width="{width}" height="{height}" xlink:href="{image}"/>')
+    else:
+        bars = (
+            f"M{_number(bar.x0)} {_number(bar.y0)}h{_number(bar.width)}v{_number(bar.height)}h-{_number(bar.width)}z"
+            for bar in one.bars
+        )
+        parts.append(f'<path shape-rendering="crispEdges" d="{"".join(bars)}"/>')
+    return f"<g data-role={quoteattr(one.role)} data-says={quoteattr(one.says)}>{''.join(parts)}</g>"
 
 
 def _text(placed: PlacedText, at: PlacedLine) -> str:

@@ -12,10 +12,12 @@ from typing import Any, cast
 
 from posterkit.layout import Box, Element, Layout, Measurer, check_roles, fits, infer_roles, legible_size
 from posterkit.layout.json_form import layout_from_json
-from posterkit.lettering import ALIGNS, Align, Lettering, Role
+from posterkit.lettering import ALIGNS, Align, Lettering, Role, box_pixels, parse_box
 from posterkit.prompts import PosterBrief
+from posterkit.tasks import ANCHORS
 from posterkit.typeset.contrast import palette_word
 from posterkit.typeset.fonts import Face, is_ignorable, load_face, pairing_for
+from posterkit.typeset.graphics import GraphicWish, check_wishes
 from posterkit.typeset.line_breaking import measure, text_style
 
 _PRICED = re.compile(r"(\S.*?)(?: *\t[ \t]*| {2,}| *\.{3,} *)([^\t]{0,12}\d[^\t]{0,12})")
@@ -51,6 +53,7 @@ def settle(
     colors: Sequence[str] = (),
     planner: str | None = None,
     plan: Layout | None = None,
+    graphics: Sequence[GraphicWish] = (),
 ) -> TypeJob:
     """Check a call of `typeset`; the arguments are its own.
 
@@ -62,10 +65,12 @@ def settle(
     """
     if size is not None and min(size) < SMALLEST:
         raise ValueError(f"the picture is {size[0]}x{size[1]}; text needs at least {SMALLEST} pixels a side")
-    texts = clean_texts(brief.texts)
+    check_wishes(graphics, size)
+    texts = clean_texts(brief.texts) if brief.texts or not graphics else []
     assigned = infer_roles(texts) if roles is None else check_roles(roles, texts)
     words = [word for word in (brief.style, brief.theme, *brief.mood) if word]
-    chosen = style or pairing_for(words, texts[assigned.index("title")] if "title" in assigned else texts[0])
+    leading = texts[assigned.index("title")] if "title" in assigned else "".join(texts[:1])
+    chosen = style or pairing_for(words, leading)
     extra = tuple(load_face(path) for path in fonts)
     for text, role in zip(texts, assigned, strict=True):
         text_style(text, role, chosen, extra)
@@ -79,7 +84,7 @@ def settle(
         given = _planned(texts, plan, size, measurer)
         assigned = cast(tuple[Role, ...], tuple(element.role for element in given.texts))
     job = TypeJob(replace(brief, texts=texts), assigned, chosen, extra, given, cast(Align | None, align), archetype)
-    if size is not None and given is None:
+    if size is not None and given is None and texts:
         fits(size, texts, assigned, job.measurer(size), archetype)
     return job
 
@@ -105,7 +110,18 @@ def type_options(
         "archetype": lettering.layout, "roles": [roles[i] for i in kept],
         "boxes": None if boxes is None else [boxes[i] for i in kept], "planner": lettering.planner,
         "plan": lettering.plan and _without(layout_from_json(lettering.plan), [t for t in texts if t not in set_]),
+        "graphics": _wishes(lettering, size),
     }  # fmt: skip
+
+
+def _wishes(lettering: Lettering, size: tuple[int, int]) -> tuple[GraphicWish, ...]:
+    """The logo and the QR code of a call."""
+    said = (("logo", lettering.logo, lettering.logo_at), ("qr", lettering.qr, lettering.qr_at))
+    return tuple(
+        GraphicWish(role, source, at if at is None or at in ANCHORS else box_pixels(parse_box(at), size))  # type: ignore[arg-type]
+        for role, source, at in said
+        if source
+    )
 
 
 def clean_texts(texts: Sequence[str]) -> list[str]:

@@ -181,3 +181,23 @@ def test_what_cannot_be_printed_is_one_line(
     assert run("typeset", cup, "--text", "JAZZ", *words, *own) == 2
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1 and not list(tmp_path.glob("p.*"))
+
+
+def test_a_logo_and_a_code_are_in_the_record_and_made_again(
+    tmp_path: Path, cup: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logo = Image.new("RGBA", (60, 30), (250, 240, 90, 255))
+    logo.putpixel((0, 0), (0, 0, 0, 0))
+    logo.save(tmp_path / "logo.png")
+    argv = ["typeset", cup, "--logo", tmp_path / "logo.png", "--logo-at", "5%,70%,25%,95%"]
+    argv += ["--qr", "https://example.org", "--qr-at", "top-right", "-o", tmp_path / "p.pdf", "-o", tmp_path / "p.png"]
+    assert run(*argv) == 0
+    lettering = read_record(tmp_path / "p.pdf")["row"]["lettering"]
+    assert lettering["qr"] == "https://example.org" and lettering["logo"]["path"] == "logo.png"
+    capsys.readouterr()
+    assert run("info", tmp_path / "p.pdf") == 0
+    command = shlex.split(capsys.readouterr().out.partition("make it again: posterkit ")[2])
+    assert run(*command[:-1], tmp_path / "again.png") == 0
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "p.png").read_bytes()
+    assert run("typeset", cup, "--text", "JAZZ", "--qr-at", "top", "-o", tmp_path / "q.png") == 2
+    assert "there is no qr" in capsys.readouterr().err
