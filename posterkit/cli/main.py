@@ -21,6 +21,8 @@ COMMANDS = {
     "typeset": "Texts on a picture of yours, in real fonts; no model.",
     "plan": "Where the texts and the subject of a poster stand, as a file that generate and typeset take.",
     "batch": "A folder of images or a manifest of rows; what is made already stays, and so does every file of yours.",
+    "serve": "An HTTP API for posters, as OpenAI's clients speak it and as jobs.",
+    "mcp": "The same for agents: an MCP server on stdin and stdout.",
     "info": "What a poster's record says.",
     "lora-info": "What a LoRA file changes, how strongly, and on which base.",
     "merge": "Several LoRAs of one base as one file.",

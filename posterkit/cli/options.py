@@ -93,10 +93,23 @@ def add_poster_options(options: argparse.ArgumentParser) -> None:
     add = options.add_argument_group("the best of several").add_argument
     add("--best-of", type=whole(1, MOST_CANDIDATES), metavar="N",
         help="draw N posters from seeds one after the other, keep the best")
-    add("--reward", metavar="SPEC",
-        help="what says which is best: rules (default), a part such as text, text:0.6+aesthetics:0.4, a YAML file of "
-             "weights, a reward model's folder, or a URL")
+    # fmt: on
+    add_reward(add)
+    add_model_options(options)
+
+
+def add_reward(add: Callable[..., Any]) -> None:
+    chooser = (
+        "what says which is best: rules (default), a part such as text, text:0.6+aesthetics:0.4, a YAML file of "
+        "weights, a reward model's folder, or a URL"
+    )
+    add("--reward", metavar="SPEC", help=chooser)
+
+
+def add_model_options(options: argparse.ArgumentParser) -> None:
+    """The model that draws, and where it runs."""
     add = options.add_argument_group("the model").add_argument
+    # fmt: off
     add("--model", metavar="MODEL", help="a diffusers folder or hub id (default: the shipped mini)")
     add("--transformer", metavar="MODEL", help="take the transformer from here")
     add("--lora", action="append", metavar="LORA",

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from posterkit.arguments import whole
-from posterkit.lettering import ALIGNS, AUTO, PLANNERS, ROLES, STYLES, planner_fault, unmarked
+from posterkit.lettering import ALIGNS, AUTO, PLANNERS, ROLES, STYLES, planner_fault
 from posterkit.messages import printable
 from posterkit.sizing import MAX_SIDE
 
@@ -51,15 +51,20 @@ def run(args: argparse.Namespace) -> int:
     if args.logo is not None and not 0.1 <= args.logo <= 10:
         raise ValueError(f"--logo is a width through height from 0.1 to 10, found {args.logo:g}")
 
-    import warnings
-
     from posterkit.cli.progress import note
+    from posterkit.generate.layout_plan import plan_layout
+    from posterkit.image_io import read_image
+    from posterkit.messages import caught_warnings
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        layout, faults = _planned(args)
-    for warning in caught:
-        note(str(warning.message))
+    with caught_warnings() as notes:
+        layout, faults = plan_layout(
+            args.prompt, args.text or (), planner=args.planner, width=args.width, height=args.height,
+            picture=read_image(args.picture) if args.picture else None, roles=args.role, align=args.align,
+            style=args.style, logo=args.logo, underlay=args.underlay, exemplars=args.exemplars, seed=args.seed,
+            device=args.device,
+        )  # fmt: skip
+    for line in notes:
+        note(line)
     for path in outputs:
         _write(layout, path, args.style)
         print(
@@ -71,43 +76,6 @@ def run(args: argparse.Namespace) -> int:
     for fault in faults:
         print(printable(f"  {fault}"))
     return 0
-
-
-def _planned(args: argparse.Namespace):
-    """The layout, and what is wrong with it, a line each."""
-    from posterkit.image_io import read_image
-    from posterkit.layout import ElementRequest, LayoutRequest
-    from posterkit.layout.faults import find_faults
-    from posterkit.layout.ground import Ground
-    from posterkit.layout.planners.planner_names import open_planner
-    from posterkit.prompts import PosterBrief, without_texts
-    from posterkit.typeset.texts import settle
-
-    texts, marks = unmarked(args.text or ())
-    brief = PosterBrief.from_prompt(args.prompt, texts)
-    if not brief.texts:
-        raise ValueError("plan needs texts: quote them in the PROMPT, or give --text")
-    picture = read_image(args.picture) if args.picture else None
-    width, height = picture.size if picture else (832, 1216)
-    size = args.width or width, args.height or height
-    if picture is not None and picture.size != size:
-        picture = picture.resize(size)
-    by_text = dict(marks)
-    roles = [by_text.get(text, AUTO) for text in brief.texts] if not args.role else args.role
-    job = settle(brief, size, style=args.style, roles=roles, align=args.align)
-    things = [ElementRequest("subject")] + ([ElementRequest("logo", aspect=args.logo)] if args.logo else [])
-    things += [ElementRequest("underlay")] if args.underlay else []
-    avoid = ()
-    if picture is not None:
-        from posterkit.generate.obstacles import find_obstacles, find_subject
-
-        avoid = (*find_obstacles(picture), *find_subject(picture))
-    request = LayoutRequest.of_texts(
-        size, job.brief.texts, job.roles, things, picture=picture, avoid=avoid, align=args.align, seed=args.seed,
-        description=without_texts(args.prompt),
-    )  # fmt: skip
-    layout = open_planner(args.planner, args.device, args.exemplars).plan(request, job.measurer(size))
-    return layout, [fault.words for fault in find_faults(layout, request, job.measurer(size), Ground(request))]
 
 
 def _write(layout, path: Path, style: str | None) -> None:

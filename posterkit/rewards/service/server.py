@@ -10,44 +10,39 @@ Where the variable POSTERKIT_API_KEY is set on the server, only requests with th
 from __future__ import annotations
 
 import argparse
-import hmac
-import os
-import socket
 import sys
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Any
 
 try:
-    import uvicorn
-    from fastapi import Depends, FastAPI, Header, HTTPException, Request
+    from fastapi import Depends, FastAPI, HTTPException, Request
+    from fastapi.concurrency import run_in_threadpool
 except ImportError:
     sys.exit("posterkit: a reward server needs FastAPI and uvicorn: pip install 'posterkit[serve]'")
 
 from posterkit.documents import read_json
-from posterkit.llm.http import API_KEY
 from posterkit.rewards.remote import pack_results, unpack
 from posterkit.rewards.service.pool import RewardPool
 from posterkit.rewards.specs import open_reward
+from posterkit.serving import LimitedBody, Server, authorizer, listen, server_key
 
 MOST_BYTES = 1 << 30  # of a request
 
 
 def reward_app(reward: RewardPool) -> FastAPI:
     """The web application that scores posters with a reward; a poster that fails costs its own result alone."""
-    key = os.environ.get(API_KEY, "").strip()
-
-    def authorize(authorization: Annotated[str, Header()] = "") -> None:
-        if key and not hmac.compare_digest(authorization.encode(), f"Bearer {key}".encode()):
-            raise HTTPException(401, f"wrong key; set {API_KEY}")
-
-    app = FastAPI(openapi_url=None, dependencies=[Depends(authorize)])
+    app = FastAPI(openapi_url=None, dependencies=[Depends(authorizer(server_key()))])
+    app.add_middleware(LimitedBody, most=lambda: MOST_BYTES)
 
     @app.get("/reward")
     def name() -> dict[str, str]:
         return {"name": reward.name}
 
     @app.post("/score")
-    def score(body: Annotated[bytes, Depends(_read_body)]) -> dict[str, Any]:
+    async def score(request: Request) -> dict[str, Any]:
+        return await run_in_threadpool(scored, await request.body())
+
+    def scored(body: bytes) -> dict[str, Any]:
         try:
             images, requests = unpack(read_json(body, "the request", most=MOST_BYTES))
         except ValueError as error:
@@ -56,15 +51,6 @@ def reward_app(reward: RewardPool) -> FastAPI:
         return {"results": pack_results(scoring.result(), scoring.faults)}
 
     return app
-
-
-async def _read_body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_BYTES:
-            raise HTTPException(413, f"a request has at most {MOST_BYTES} bytes")
-    return bytes(body)
 
 
 def main() -> int:
@@ -83,7 +69,7 @@ def main() -> int:
     options = {"cache": given.cache, "device": given.device, "fast": given.fast}
     try:
         open_reward(given.reward, **options)
-        listener = socket.create_server((given.host, given.port))
+        listener = listen(given.host, given.port)
         # a poster that fails is reported to the client; only the client knows how many it can do without
         reward = RewardPool(given.reward, workers=given.workers, limit=given.limit, tolerated=1.0, **options)
     except (OSError, OverflowError, ValueError) as error:
@@ -91,8 +77,7 @@ def main() -> int:
         return 2
     print(f"{reward.name} at http://{given.host}:{listener.getsockname()[1]}", flush=True)
     with listener, reward, suppress(KeyboardInterrupt):
-        config = uvicorn.Config(reward_app(reward), log_level="warning", timeout_graceful_shutdown=5)
-        uvicorn.Server(config).run(sockets=[listener])
+        Server(reward_app(reward), log_level="warning").run(sockets=[listener])
     return 0
 
 

@@ -1,0 +1,1 @@
+"""Serves posters to other programs: an HTTP API and an MCP server over one `PosterMaker`."""

@@ -1,0 +1,337 @@
+"""Jobs: a bounded queue of posters, one worker that draws them, results that can be fetched for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import secrets
+import shutil
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from posterkit.app.errors import ServiceError, service_error
+from posterkit.app.limits import Limits
+from posterkit.generate.choose import Made
+from posterkit.generate.maker import PosterMaker
+from posterkit.generate.poster_plan import PosterPlan
+from posterkit.generate.record import FinishedPoster, with_relative_paths
+
+QUEUED, DRAWING, DONE, FAILED, CANCELLED = "queued", "drawing", "done", "failed", "cancelled"
+_OVER = (DONE, FAILED, CANCELLED)
+_LONGEST_WAIT = 60  # seconds that a busy server asks for
+_STOPPING = "the server is stopping"
+
+
+class JobCancelled(Exception):
+    """A job's drawing was ended; the message says why."""
+
+
+@dataclass
+class PosterResult:
+    """One poster of a job: its files by format, or why there is none."""
+
+    files: dict[str, Path] = field(default_factory=dict)
+    seed: int | None = None
+    size: str = ""
+    notes: list[str] = field(default_factory=list)
+    record: dict[str, Any] | None = None
+    saved: Path | None = None  # where the user wanted it
+    error: ServiceError | None = None
+
+
+@dataclass
+class Job:
+    """Posters that are drawn together, from being asked for to being fetched.
+
+    Attributes:
+        formats: endings of the files that are written of each poster, such as "png".
+        folder: holds the uploads while it is drawn, and the results.
+        notes: what of the request was left out.
+        key: lets who has it fetch the results without the server's own.
+        save_as: a file of the user's that the first poster is written to, or to a free name beside it.
+        state: queued, drawing, done, failed or cancelled.
+        step: what is done now, how many of how many denoising steps.
+    """
+
+    plans: Sequence[PosterPlan]
+    formats: tuple[str, ...]
+    folder: Path
+    notes: list[str] = field(default_factory=list)
+    save_as: Path | None = None
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+    key: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+    state: str = QUEUED
+    step: tuple[str, int, int] = ("waiting", 0, 0)
+    results: list[PosterResult] = field(default_factory=list)
+    error: ServiceError | None = None
+    created: float = field(default_factory=time.time)
+    ended: float | None = None
+    stopped: str = ""  # why it is to end, once somebody wants it to
+    _loop: asyncio.AbstractEventLoop | None = None
+    _waiting: set[asyncio.Event] = field(default_factory=set)
+
+    @property
+    def over(self) -> bool:
+        return self.state in _OVER
+
+    async def changes(self, every: float = 0.5) -> AsyncIterator[None]:
+        """Yields after each change, and after so many seconds without one, until the job is over."""
+        event = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._waiting.add(event)
+        try:
+            while not self.over:
+                yield
+                if self.over:
+                    break
+                try:
+                    await asyncio.wait_for(event.wait(), every)
+                except TimeoutError:
+                    continue
+                event.clear()
+        finally:
+            self._waiting.discard(event)
+
+    def changed(self) -> None:
+        """Wake who waits; from any thread."""
+        if self._loop is not None and self._waiting and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(lambda: [event.set() for event in self._waiting])
+
+    # what `PosterMaker` tells while it draws
+    def begin(self, words: str, total: int) -> None:
+        self.step = (words, 0, total)
+        self._go_on()
+
+    def step_done(self, done: int) -> None:
+        self.step = (self.step[0], done, self.step[2])
+        self._go_on()
+
+    def _go_on(self) -> None:
+        self.changed()
+        if self.stopped:
+            raise JobCancelled(self.stopped)
+
+
+class _JobProgress:
+    """Tells a job how far its posters are, and ends them where it is to end."""
+
+    def __init__(self, job: Job) -> None:
+        self.begin, self.step = job.begin, job.step_done
+
+
+class JobQueue:
+    """Draws jobs one after the other in a thread of its own.
+
+    Args:
+        folder: where each job has a folder of its own.
+    """
+
+    def __init__(self, maker: PosterMaker, folder: Path, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
+        self.maker, self.folder, self.limits = maker, folder, limits
+        self.counts: Counter[str] = Counter()  # posters by what became of them
+        self.drawing_seconds = 0.0
+        self.stopping = False
+        self.jobs: dict[str, Job] = {}
+        self._queued: deque[Job] = deque()
+        self._current: Job | None = None
+        self._reserved, self._pace = 0, 1.0  # seconds of a poster
+        self._change = threading.Condition()
+        self._worker = threading.Thread(target=self._work, name="drawing", daemon=True)
+        self._worker.start()
+
+    @property
+    def waiting(self) -> int:
+        """Posters that wait."""
+        return sum(len(job.plans) for job in list(self._queued))
+
+    @property
+    def drawing(self) -> bool:
+        return self._current is not None
+
+    @property
+    def alive(self) -> bool:
+        """Whether jobs are drawn."""
+        return self._worker.is_alive() and not self.stopping
+
+    @contextmanager
+    def reserved(self) -> Iterator[Path]:
+        """A place in the queue while a request is read, and a folder for what it brings.
+
+        The folder goes again unless a job has taken it.
+
+        Raises:
+            ServiceError: the queue is full, or the server is stopping.
+        """
+        with self._change:
+            self._check_room(1)
+            self._reserved += 1
+        folder = self.folder / secrets.token_hex(8)
+        try:
+            folder.mkdir(mode=0o700)
+            yield folder
+        finally:
+            with self._change:
+                self._reserved -= 1
+                taken = any(job.folder == folder for job in self.jobs.values())
+            if not taken:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def submit(self, job: Job) -> Job:
+        """Put a job into the queue, from within `reserved`; ServiceError as there."""
+        with self._change:
+            self._check_room(len(job.plans), own=1)
+            self.jobs[job.id] = job
+            self._queued.append(job)
+            self._change.notify_all()
+        return job
+
+    def find(self, name: str) -> Job:
+        """The job of an id; ServiceError where there is none, or its time is over."""
+        self._forget_old()
+        if (job := self.jobs.get(name)) is None:
+            raise ServiceError(404, f"there is no job {name[:40]!r}; results are kept for a while", "no_such_job")
+        return job
+
+    def cancel(self, job: Job, why: str = "cancelled") -> None:
+        """End a job: at once where it waits, at its next denoising step where it is drawn."""
+        with self._change:
+            job.stopped = job.stopped or why
+            if job in self._queued:
+                self._queued.remove(job)
+                self._end(job, CANCELLED)
+
+    def discard(self, job: Job) -> None:
+        """Let a job that is over go, with its files."""
+        self.jobs.pop(job.id, None)
+        shutil.rmtree(job.folder, ignore_errors=True)
+
+    def stop(self, grace: float = 30.0) -> None:
+        """Take no more jobs, fail those that wait, and end what is drawn where it takes longer; returns at once.
+
+        May be called from a signal's handler.
+        """
+        self.stopping = True
+        threading.Thread(target=self._stop, args=(grace,), daemon=True).start()
+
+    def join(self, seconds: float) -> bool:
+        """Wait for the worker after `stop`; whether it has ended."""
+        self._worker.join(seconds)
+        return not self._worker.is_alive()
+
+    def retry_after(self) -> int:
+        """Seconds until there may be room."""
+        return max(1, min(_LONGEST_WAIT, math.ceil(self._pace)))
+
+    def _check_room(self, posters: int, own: int = 0) -> None:
+        if self.stopping:
+            raise ServiceError(503, _STOPPING, "stopping", retry=_LONGEST_WAIT)
+        waiting = self.waiting
+        if waiting + self._reserved - own + posters > self.limits.queue:
+            raise ServiceError(
+                429, f"{waiting} posters wait; the queue holds {self.limits.queue}", "queue_full",
+                retry=self.retry_after(),
+            )  # fmt: skip
+
+    def _stop(self, grace: float) -> None:
+        with self._change:
+            while self._queued:
+                job = self._queued.popleft()
+                job.error = ServiceError(503, _STOPPING, "stopping")
+                self._end(job, FAILED)
+            self._change.notify_all()
+        self._worker.join(grace)
+        if (job := self._current) is not None:
+            self.cancel(job, _STOPPING)
+
+    def _work(self) -> None:
+        while (job := self._next()) is not None:
+            began = time.monotonic()
+            state = self._draw(job)
+            seconds = time.monotonic() - began
+            with self._change:
+                self._current = None
+                if state == DONE:
+                    self.drawing_seconds += seconds
+                    self._pace += 0.2 * (seconds / len(job.plans) - self._pace)
+                self._end(job, state)
+            self._forget_old()
+
+    def _next(self) -> Job | None:
+        with self._change:
+            while not self._queued:
+                if self.stopping:
+                    return None
+                self._change.wait(1.0)
+            self._current = job = self._queued.popleft()
+            job.state, job.step = DRAWING, ("preparing", 0, 0)
+        job.changed()
+        return job
+
+    def _draw(self, job: Job) -> str:
+        """Draw a job and write its files; its last state."""
+        try:
+            made = self.maker.make(job.plans, progress=_JobProgress(job))
+            job.results = [self._written(job, number, one) for number, one in enumerate(made, start=1)]
+        except JobCancelled:
+            if self.stopping:
+                job.error = ServiceError(503, job.stopped, "stopping")
+                return FAILED
+            return CANCELLED
+        except Exception as error:
+            job.error = service_error(error, job.folder)
+            return FAILED
+        if all(result.error for result in job.results):
+            job.error = job.results[0].error
+            return FAILED
+        return DONE
+
+    def _written(self, job: Job, number: int, poster: Made) -> PosterResult:
+        if not isinstance(poster, FinishedPoster):
+            return PosterResult(error=service_error(poster, job.folder))
+        files = {ending: job.folder / f"_poster-{number}.{ending}" for ending in job.formats}
+        try:
+            for path in files.values():
+                poster.save(path)
+            if (saved := job.save_as if number == 1 else None) is not None:
+                poster.save(saved := _free(saved))
+        except (OSError, ValueError) as error:
+            return PosterResult(error=service_error(error, job.folder))
+        record = None
+        if poster.metadata == "full":
+            record = with_relative_paths(poster.record, job.folder)
+        return PosterResult(files, poster.seed, str(poster.request.size), poster.notes, record, saved)
+
+    def _end(self, job: Job, state: str) -> None:
+        self.counts[state] += len(job.plans)
+        kept = {path.name for result in job.results for path in result.files.values()}
+        for upload in job.folder.glob("*"):
+            if upload.name not in kept:
+                upload.unlink(missing_ok=True)
+        job.plans = ()  # with the uploads' pictures
+        job.ended, job.state = time.time(), state
+        job.changed()
+
+    def _forget_old(self) -> None:
+        """Let the oldest results go where there are too many, and those whose time is over."""
+        with self._change:
+            over = sorted((job for job in self.jobs.values() if job.over), key=lambda job: job.ended or 0)
+            due = time.time() - self.limits.kept_seconds
+            too_many = len(over) - self.limits.kept
+            old = [job for number, job in enumerate(over) if number < too_many or (job.ended or 0) < due]
+        for job in old:
+            self.discard(job)
+
+
+def _free(path: Path) -> Path:
+    """The path, or one beside it that no file has."""
+    target, number = path, 1
+    while target.exists():
+        number += 1
+        target = path.with_stem(f"{path.stem}-{number}")
+    return target
