@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, FastAPI, Header, Query
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 
 from posterkit.app.errors import ServiceError, service_error
@@ -53,6 +53,7 @@ class PosterApi:
         app.add_middleware(LimitedBody, most=lambda: limits.body, seconds=limits.body_seconds)
         app.add_exception_handler(ServiceError, _service_answer)
         app.add_exception_handler(HTTPException, _http_answer)
+        app.add_exception_handler(ClientDisconnect, _gone_answer)
         app.add_exception_handler(Exception, _failed_answer)
         app.add_middleware(_StatusCounter, counts=self.statuses)
         guarded: dict[str, Any] = {"dependencies": [Depends(self._authorize)]}
@@ -296,6 +297,10 @@ async def _service_answer(request: Request, error: Any) -> JSONResponse:
 async def _http_answer(request: Request, error: Any) -> JSONResponse:
     body = ServiceError(error.status_code, str(error.detail)).body()
     return JSONResponse(body, error.status_code, error.headers)
+
+
+async def _gone_answer(request: Request, error: Any) -> Response:
+    return _GONE
 
 
 async def _failed_answer(request: Request, error: Any) -> JSONResponse:
