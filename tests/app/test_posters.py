@@ -13,8 +13,8 @@ from poster_server import TINY, HeldMaker, events_of, running
 
 from posterkit.app.intake import UPLOADED
 from posterkit.app.limits import Limits
-from posterkit.batch.row_keys import ROW_KEYS
 from posterkit.batch.manifest import parse_row
+from posterkit.batch.row_keys import ROW_KEYS
 from posterkit.generate.maker import PosterMaker
 from posterkit.generate.metadata import read_record
 from posterkit.generate.record import request_from_poster
