@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -15,12 +15,11 @@ from posterkit.generate.poster_plan import RULES, Settings
 from posterkit.generate.record import FinishedPoster
 from posterkit.messages import error_line
 from posterkit.prompts import in_quotes, quoted_texts
-from posterkit.rewards import RewardResult, open_reward
-from posterkit.rewards.reliability import JudgeBound, check_judges
-from posterkit.rewards.service.pool import RewardPool
-from posterkit.rewards.specs import models_of, reach
 from posterkit.schema import PosterRequest
 from posterkit.sizing import contain
+
+if TYPE_CHECKING:
+    from posterkit.rewards import RewardResult
 
 LIMIT = 600.0  # seconds that a reward may take for one poster; a language model on a CPU takes minutes
 SEEN = (2048, 2048)  # pixels; rewards see no more detail
@@ -44,7 +43,10 @@ class Scorer:
     """
 
     def __init__(self, settings: Settings, tasks: Collection[str]) -> None:
-        from posterkit.pipelines.presets import hardware
+        from posterkit.pipelines.presets import hardware  # a single poster is made without these
+        from posterkit.rewards.reliability import JudgeBound, check_judges
+        from posterkit.rewards.service.pool import RewardPool
+        from posterkit.rewards.specs import models_of, open_reward, reach
 
         source = settings.reward or RULES
         reward = open_reward(source, device=str(hardware(settings.device).device), tasks=tasks)
@@ -104,7 +106,7 @@ class _Choice:
             return
         result = scorer(poster.image, self.request)
         self.rows.append({"seed": seed, **score_row(result)})
-        if isinstance(result, RewardResult) and result.value > self.value:
+        if not isinstance(result, str) and result.value > self.value:
             self.best, self.value = poster, result.value
 
     def chosen(self, by: str) -> Made:

@@ -46,8 +46,9 @@ def finish(poster: PreparedPoster, drawing: Image.Image, parameters: dict[str, A
             # pictures of the user's have faces and lettering, and so has what a model draws that could letter a poster
             has_obstacles = plan.request.images or plan.checkpoint.native_area >= SPELLS_FROM
             avoid = find_obstacles(image) if has_obstacles else []
-            own = poster.things and poster.things.getchannel("A").getbbox()
-            avoid += [Obstacle(Box(*own), "subject")] if own else find_subject(image)
+            if not (plan.type.get("plan") or plan.type.get("boxes")):  # else their places are known
+                own = poster.things and poster.things.getchannel("A").getbbox()
+                avoid += [Obstacle(Box(*own), "subject")] if own else find_subject(image)
             lettered = replace(typeset(image, plan.brief, avoid=avoid, **plan.type), parts=whole)
         notes += said
         image = lettered.image.convert("RGB")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from PIL import Image, ImageOps
 
@@ -11,7 +12,9 @@ from posterkit.layout import Layout
 from posterkit.pipelines.loading import CardDraft
 from posterkit.schema import ImageSource, PosterRequest, picture_of
 from posterkit.sizing import SHAPE_TOLERANCE, Size
-from posterkit.synthetic.layouts import TitleLayout
+
+if TYPE_CHECKING:
+    from posterkit.synthetic.layouts import TitleLayout
 
 DRAWN = ("text", "rescaling", "style_driven", "layout_driven")  # tasks whose draft is a drawing of the request
 STRENGTH = 0.6  # of a sketch that is painted over where neither request nor checkpoint says how far
@@ -32,7 +35,7 @@ class DraftPlan:
             request: as the user wrote it, with the seed of this very poster.
         """
         if self.sketch is None:
-            from posterkit.generate.reference_look import look_of, rescaled  # start-up must not wait for it
+            from posterkit.generate.reference_look import look_of, rescaled  # likewise
             from posterkit.synthetic.scene_draft import draft
 
             if request.task == "rescaling":
@@ -73,6 +76,8 @@ def drawn_after(plan: Layout) -> TitleLayout | None:
 
     The room is a title's and what stands with it; texts on the subject's other side need calm ground, no room.
     """
+    from posterkit.synthetic.layouts import TitleLayout  # start-up must not wait for it
+
     subject = next((one.box for one in plan if one.role == "subject"), None)
     if subject is None or not plan.texts:
         return None

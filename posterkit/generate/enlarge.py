@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
+from scipy import ndimage, sparse
 
 Plane = np.ndarray  # (H, W), float32, [0, 1]
 
@@ -63,8 +63,8 @@ def _with_upscaler(image: Image.Image, size: tuple[int, int], upscaler: str) -> 
 
 def _by_planes(image: Image.Image, change: Callable[[Plane], Plane]) -> Image.Image:
     pixels = np.asarray(image.convert("RGB"), dtype=np.float32) / 255
-    planes = [change(pixels[..., channel]) for channel in range(3)]
-    return Image.fromarray((np.stack(planes, axis=-1) * 255).round().clip(0, 255).astype(np.uint8))
+    planes = [(change(pixels[..., channel]) * 255).round().clip(0, 255).astype(np.uint8) for channel in range(3)]
+    return Image.merge("RGB", [Image.fromarray(plane) for plane in planes])
 
 
 def _enlarge_plane(plane: Plane, size: tuple[int, int]) -> Plane:
@@ -79,25 +79,36 @@ def _enlarge_plane(plane: Plane, size: tuple[int, int]) -> Plane:
 
 
 def _resample(plane: Plane, width: int, height: int) -> Plane:
-    """Separable Mitchell-Netravali cubic (B = C = 1/3) as two small matrix products, its overshoot cut off."""
-    rows = (np.arange(height) * plane.shape[0] // height)[:, None]
+    """Separable Mitchell-Netravali cubic (B = C = 1/3) as two sparse matrix products, its overshoot cut off."""
+    rows = np.arange(height) * plane.shape[0] // height
     columns = np.arange(width) * plane.shape[1] // width
-    low = ndimage.minimum_filter(plane, 3, mode="nearest")[rows, columns]
-    high = ndimage.maximum_filter(plane, 3, mode="nearest")[rows, columns]
-    return np.clip(_mitchell(plane.shape[0], height) @ plane @ _mitchell(plane.shape[1], width).T, low, high)
+    low, high = (_extremes(pick, plane, corners=True)[rows][:, columns] for pick in (np.minimum, np.maximum))
+    cubic = _mitchell(plane.shape[0], height) @ (_mitchell(plane.shape[1], width) @ plane.T).T
+    return np.minimum(np.maximum(cubic, low), high)
 
 
-def _mitchell(length: int, target: int) -> Plane:
+def _extremes(pick: np.ufunc, plane: Plane, corners: bool) -> Plane:
+    """The least or greatest of each pixel and its four neighbours, or all eight."""
+    found = plane.copy()
+    pick(found[1:], plane[:-1], out=found[1:])
+    pick(found[:-1], plane[1:], out=found[:-1])
+    beside = found.copy() if corners else plane
+    pick(found[:, 1:], beside[:, :-1], out=found[:, 1:])
+    pick(found[:, :-1], beside[:, 1:], out=found[:, :-1])
+    return found
+
+
+def _mitchell(length: int, target: int) -> sparse.csr_array:
     """The resampling matrix, `(target, length)`; rows sum to 1, the border pixel is repeated outside."""
     centre = (np.arange(target) + 0.5) * length / target - 0.5
     first = np.floor(centre).astype(int) - 1
-    matrix = np.zeros((target, length), dtype=np.float32)
-    for tap in range(4):
-        d = np.abs(centre - (first + tap))
-        near = (7 * d**3 - 12 * d**2 + 16 / 3) / 6
-        far = (-7 / 3 * d**3 + 12 * d**2 - 20 * d + 32 / 3) / 6
-        np.add.at(matrix, (np.arange(target), (first + tap).clip(0, length - 1)), np.where(d < 1, near, far))
-    return matrix
+    taps = first[:, None] + np.arange(4)
+    d = np.abs(centre[:, None] - taps)
+    near = (7 * d**3 - 12 * d**2 + 16 / 3) / 6
+    far = (-7 / 3 * d**3 + 12 * d**2 - 20 * d + 32 / 3) / 6
+    weights = np.where(d < 1, near, far).astype(np.float32)
+    places = taps.clip(0, length - 1)
+    return sparse.csr_array((weights.ravel(), places.ravel(), np.arange(target + 1) * 4), (target, length))
 
 
 def _shock(u: Plane, sigma: float, rounds: int) -> Plane:
@@ -114,11 +125,9 @@ def _shock(u: Plane, sigma: float, rounds: int) -> Plane:
         across = _second(smooth, gx, gy) / squared
         speed = across / (np.abs(across) + _SOFT)
         along = _second(u, -gy, gx) / squared  # curvature motion rounds off the stairs
-        around = np.pad(u, 1, mode="edge")
-        around = np.stack([around[:-2, 1:-1], around[2:, 1:-1], around[1:-1, :-2], around[1:-1, 2:], u])
-        low, high = around.min(axis=0), around.max(axis=0)
-        sharpened = u - 0.4 * np.where(speed < 0, speed * (high - u), speed * (u - low))
-        u = np.clip(sharpened + 0.25 * along, low, high)
+        low, high = (_extremes(pick, u, corners=False) for pick in (np.minimum, np.maximum))
+        sharpened = u - 0.4 * speed * np.where(speed < 0, high - u, u - low)
+        u = np.minimum(np.maximum(sharpened + 0.25 * along, low), high)
     return u
 
 

@@ -17,7 +17,6 @@ from posterkit.generate.record import FinishedPoster
 from posterkit.messages import error_line
 from posterkit.pipelines.loading import card_recipe
 from posterkit.pipelines.revision import path_and_weight
-from posterkit.rewards import RewardResult
 
 RECIPE = "stage4_reflect"  # what teaches a model to heed a draft and suggestions
 
@@ -53,7 +52,7 @@ def refine(
     result = scorer(draft.image, request)
     refined: dict[str, Any] = {"critic": critic.name, "by": scorer.name, "draft": score_row(result), "rounds": []}
     best, fault = draft, result if isinstance(result, str) else ""
-    value = result.value if isinstance(result, RewardResult) else 0.0
+    value = 0.0 if isinstance(result, str) else result.value
     for number in range(1, (request.refine or 0) + 1):
         if fault:
             break
@@ -64,10 +63,10 @@ def refine(
         except Exception as error:  # a poster is there; it must not be lost to what would have made it better
             fault = f"round {number}: {error_line(error)}"
             break
-        better = isinstance(result, RewardResult) and result.value > value
+        better = not isinstance(result, str) and result.value > value
         row = {"content": said.content, "style": said.style, **score_row(result), "kept": better}
         refined["rounds"].append(row)
-        if not isinstance(result, RewardResult) or not better:
+        if isinstance(result, str) or not better:
             fault = f"round {number}: {result}" if isinstance(result, str) else ""
             break
         best, value = made, result.value

@@ -110,7 +110,7 @@ def palette(image: NDArray[np.uint8], k: int = 6, keep: NDArray[np.bool_] | None
     centres = _spread_seeds(pixels, k)
     for _ in range(20):
         nearest = _nearest(pixels, centres)
-        moved = np.stack([pixels[nearest == i].mean(0) for i in np.unique(nearest)])
+        moved = np.stack([pixels[nearest == i].mean(0) for i in np.flatnonzero(np.bincount(nearest))])
         if moved.shape == centres.shape and np.allclose(moved, centres, atol=1e-3):
             break
         centres = moved

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 from scipy import ndimage
+from scipy.spatial.distance import cdist
 
 from posterkit.layout.saliency import people, saliency
 from posterkit.llm.open_model import opened_once
@@ -117,8 +118,7 @@ def _saliency(small: Image.Image, size: tuple[int, int], texts: Sequence[Box]) -
     edge = max(2, round(FRAME * min(small.size)))
     frame[edge:-edge, edge:-edge] = False
     ground = palette(pixels, 6, frame).colors
-    apart = np.linalg.norm(lab[:, :, None] - ground, axis=3).min(2)
-    apart = ndimage.gaussian_filter(np.clip(apart / FOREIGN, 0, 1), 2)
+    apart = ndimage.gaussian_filter(np.clip(_nearest_color(lab, ground) / FOREIGN, 0, 1), 2)
     seen = (np.asarray(cells).clip(0, 1) + apart) / 2
     seen[hidden] = 0
     return seen
@@ -166,7 +166,7 @@ def _grown_by_color(lab: np.ndarray, seen: np.ndarray, spot: np.ndarray) -> np.n
         around = ~spot
     rgb = (lab_to_srgb(lab) * 255).round().astype(np.uint8)
     inside, outside = palette(rgb, 6, core).colors, palette(rgb, 8, around).colors
-    own, other = (np.linalg.norm(lab[:, :, None] - colors, axis=3).min(2) for colors in (inside, outside))
+    own, other = (_nearest_color(lab, colors) for colors in (inside, outside))
     surely = other / np.maximum(own + other, 1e-3)
     surely = 0.6 * surely + 0.4 * np.clip(seen / max(1e-6, 2 * SEEN[0] * float(seen.max())), 0, 1)
     surely = ndimage.gaussian_filter(np.where(near, surely, 0.0), 1.2)
@@ -174,6 +174,11 @@ def _grown_by_color(lab: np.ndarray, seen: np.ndarray, spot: np.ndarray) -> np.n
     touching = np.unique(kept[core & (kept > 0)])
     whole = _whole(np.isin(kept, touching)) if len(touching) else np.zeros_like(spot)
     return np.where(whole, np.maximum(surely, 0.55), np.minimum(surely, 0.45))
+
+
+def _nearest_color(lab: np.ndarray, colors: np.ndarray) -> np.ndarray:
+    """How far each pixel is from the nearest of some colours, `(h, w)` in Lab units."""
+    return cdist(lab.reshape(-1, 3), colors).min(1).reshape(lab.shape[:2])
 
 
 def _whole(mask: np.ndarray) -> np.ndarray:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from posterkit.documents import table_lines
@@ -44,31 +44,18 @@ class Vocabulary:
             name, words = line.split(":")
             self.names |= {word.lower(): name.strip() for word in words.split()}
         longest_first = sorted(self.names, key=len, reverse=True)
-        # written without spaces, as Chinese and Japanese are, there is no word boundary
-        self._spaced = [word for word in longest_first if word[0] < "\u2e80"]
-        self._words = self._spaced + [word for word in longest_first if word[0] >= "\u2e80"]
+        # each word with what of it a text has to hold; those with spaces around them first
+        self._words = [(word, word.rstrip("*~").partition("-")[0].casefold())
+                       for word in sorted(longest_first, key=_is_unspaced)]  # fmt: skip
         self._before = before
-
-    @cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        """Every word as a group of its own, in the order of `_words`; compiled on first use, since that takes long."""
-        spaced, unspaced = self._words[: len(self._spaced)], self._words[len(self._spaced) :]
-        groups = "|".join(f"({self._expression(word)})" for word in spaced)
-        parts = [rf"(?<![\w-]){self._before}(?:{groups})"] if spaced else []
-        parts += [f"{self._before}(?:{'|'.join(f'({re.escape(word)})' for word in unspaced)})"] if unspaced else []
-        return re.compile("|".join(parts), re.IGNORECASE)
-
-    @staticmethod
-    def _expression(word: str) -> str:
-        ending = {"*": r"\w*", "~": _ADJECTIVE}.get(word[-1], "") + r"\b"
-        return re.escape(word.rstrip("*~")).replace(r"\-", r"[\s-]") + ending
 
     def take(self, prose: str) -> tuple[list[str], str]:
         """The names that the prose speaks of, each once, in order, and the prose without those words.
 
         What is ruled out ("no red") is not spoken of.
         """
-        return self.named(prose), self._pattern.sub(" ", prose)
+        there = self._there(prose)
+        return self.named(prose), _pattern(there, self._before).sub(" ", prose) if there else prose
 
     def named(self, prose: str) -> list[str]:
         """The names alone; see `take`."""
@@ -76,9 +63,35 @@ class Vocabulary:
 
     def find(self, prose: str) -> Iterator[tuple[tuple[int, int], str]]:
         """Where the prose speaks of a name, start and end, and the table's word for it; in order."""
-        for match in self._pattern.finditer(prose):
+        there = self._there(prose)
+        for match in _pattern(there, self._before).finditer(prose) if there else ():
             if not _NEGATED.search(prose, 0, match.start()):
-                yield match.span(), self._words[(match.lastindex or 1) - 1]
+                yield match.span(), there[(match.lastindex or 1) - 1]
+
+    def _there(self, prose: str) -> tuple[str, ...]:
+        """The words that may stand in the prose; an expression of all would take far longer to compile."""
+        folded = prose.casefold()
+        return tuple(word for word, beginning in self._words if beginning in folded)
+
+
+def _is_unspaced(word: str) -> bool:
+    """Whether it is written without spaces around it, as Chinese and Japanese are."""
+    return word[0] >= "\u2e80"
+
+
+@lru_cache(256)
+def _pattern(words: Sequence[str], before: str) -> re.Pattern[str]:
+    """Every word as a group of its own; those that are written without spaces stand last."""
+    spaced = [f"({_expression(word)})" for word in words if not _is_unspaced(word)]
+    unspaced = [f"({re.escape(word)})" for word in words if _is_unspaced(word)]
+    parts = [rf"(?<![\w-]){before}(?:{'|'.join(spaced)})"] if spaced else []
+    parts += [f"{before}(?:{'|'.join(unspaced)})"] if unspaced else []
+    return re.compile("|".join(parts), re.IGNORECASE)
+
+
+def _expression(word: str) -> str:
+    ending = {"*": r"\w*", "~": _ADJECTIVE}.get(word[-1], "") + r"\b"
+    return re.escape(word.rstrip("*~")).replace(r"\-", r"[\s-]") + ending
 
 
 def read_table(name: str) -> list[str]:

@@ -11,7 +11,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -80,18 +80,18 @@ class Terms:
     """Finds the first of many terms; only those are tried whose first two letters begin a word of the text."""
 
     def __init__(self, terms: Iterable[str]) -> None:
-        self._patterns: dict[str, list[re.Pattern[str]]] = {}
+        self._terms: dict[str, list[str]] = {}
         for term in terms:
             beginning = "" if term[0] in "*_<" else term.casefold()[:2].rstrip(" *")
-            self._patterns.setdefault(beginning, []).append(re.compile(expression(term)))
+            self._terms.setdefault(beginning, []).append(term)
 
     def search(self, text: str) -> str | None:
         """The words of a plain text that a term stands for."""
         there = _beginnings(text)
-        for beginning, patterns in self._patterns.items():
+        for beginning, terms in self._terms.items():
             if beginning in there:
-                for pattern in patterns:
-                    if match := pattern.search(text):
+                for term in terms:
+                    if match := _pattern(term).search(text):
                         return match[0]
         return None
 
@@ -101,6 +101,11 @@ def _beginnings(text: str) -> frozenset[str]:
     """One and two letters from each word's start, and from each letter of scripts that have no blanks; and ""."""
     starts = [match.start() for match in _STARTS.finditer(text)]
     return frozenset(text[at : at + size] for at in starts for size in (1, 2)) | {""}
+
+
+@cache
+def _pattern(term: str) -> re.Pattern[str]:
+    return re.compile(expression(term))
 
 
 def expression(term: str) -> str:

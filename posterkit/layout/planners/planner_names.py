@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from posterkit.layout.exemplars import read_exemplars
-from posterkit.layout.planners.archetype_planner import ArchetypePlanner
-from posterkit.layout.planners.grammar import GrammarPlanner
 from posterkit.layout.planners.protocol import Planner
-from posterkit.layout.retrieval import ExemplarIndex
 from posterkit.lettering import planner_fault
 from posterkit.llm.open_model import opened_once
 
@@ -32,10 +28,17 @@ def open_planner(spec: str, device: str = "cpu", exemplars: str | Path | None = 
     if fault := planner_fault(spec):
         raise ValueError(fault)
     name, _, address = spec.partition(":")
-    if name == "archetypes":
+    if name == "archetypes":  # each is imported where it is asked for: most posters are made without
+        from posterkit.layout.planners.archetype_planner import ArchetypePlanner
+
         return ArchetypePlanner()
     if name == "grammar":
+        from posterkit.layout.planners.grammar import GrammarPlanner
+
         return GrammarPlanner()
+    from posterkit.layout.exemplars import read_exemplars
+    from posterkit.layout.retrieval import ExemplarIndex
+
     index = ExemplarIndex(read_exemplars(exemplars) if exemplars else read_exemplars())
     if name == "retrieval":
         from posterkit.layout.planners.retrieval_planner import RetrievalPlanner
