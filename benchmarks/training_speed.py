@@ -114,13 +114,16 @@ class Trainer:
         RuntimeError: it ended before its first steps were done; the message holds its last lines.
     """
 
-    def __init__(self, python: str, script: Path, arguments: list[str], folder: Path, warm_up: int) -> None:
+    def __init__(
+        self, python: str, script: Path, arguments: list[str], folder: Path, warm_up: int,
+        environment: dict[str, str] | None = None,
+    ) -> None:  # fmt: skip
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / "log.txt"
         asked, ask = os.pipe()
         told, tell = os.pipe()
         command = [python, str(CLOCK), str(asked), str(tell), str(warm_up), str(script), *arguments]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+        environment = {**(environment or os.environ), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 command, pass_fds=(asked, tell), cwd=folder, env=environment, stdout=log, stderr=log
