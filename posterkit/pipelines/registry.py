@@ -10,6 +10,7 @@ import gc
 import importlib
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -276,8 +277,13 @@ def distilled_defaults(model: str, index: dict[str, Any]) -> dict[str, int]:
     return {} if dev else {"num_inference_steps": 4, "max_sequence_length": 256}
 
 
+@cache
 def _imported(dotted: str) -> Any:
-    """A class by its dotted name; the garbage collector, which slows the libraries' import by a fifth, waits."""
+    """A class by its dotted name.
+
+    The garbage collector waits: it would go through the libraries' objects, nearly a million that all stay, again and
+    again, for a fifth of the time. They begin in its oldest generation.
+    """
     module, _, name = dotted.rpartition(".")
     collects = gc.isenabled()
     gc.disable()
@@ -285,4 +291,6 @@ def _imported(dotted: str) -> Any:
         return getattr(importlib.import_module(module), name)
     finally:
         if collects:
+            gc.freeze()
+            gc.unfreeze()
             gc.enable()
