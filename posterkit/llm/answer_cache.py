@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from hashlib import sha256
 from pathlib import Path
@@ -50,6 +51,20 @@ class FolderCache:
     def _path(self, question: str) -> Path:
         key = sha256(question.encode()).hexdigest()
         return self.folder / key[:2] / f"{key}.json"
+
+
+@functools.cache
+def code_version(*folders: Path) -> str:
+    """A hash of the code and the tables in some folders, for questions whose answers they compute.
+
+    So an answer of other code is not found again, whoever changed it, without a number that somebody must raise.
+    """
+    digest = sha256()
+    for folder in folders:
+        for file in sorted(folder.rglob("*")):
+            if file.suffix in (".py", ".yaml", ".txt"):
+                digest.update(f"{file.relative_to(folder)} ".encode() + sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:16]
 
 
 class CachedClient:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from posterkit.llm.answer_cache import FolderCache, pixel_hash
+from posterkit.llm.answer_cache import FolderCache, code_version, pixel_hash
 from posterkit.llm.open_model import opened_once
 from posterkit.metrics.ocr import Line, TextReader
 from posterkit.metrics.text_regions import DetectedText, confident_lines, find_texts
@@ -61,7 +61,8 @@ class PosterReader:
     def _read(self, poster: Image.Image, key: str) -> list[Line]:
         if self._cache is None:
             return self.reader(poster)
-        question = f"rapidocr {version('rapidocr')} {self.reader.limit} {self.reader.enlarge_to} {key}"
+        code = code_version(Path(__file__).parent)
+        question = f"rapidocr {version('rapidocr')} {code} {self.reader.limit} {self.reader.enlarge_to} {key}"
         if (kept := self._cache.get(question)) is not None:
             with suppress(ValueError, TypeError):  # damaged inside; it is read again
                 return [Line(text, tuple(box), score) for text, box, score in json.loads(kept)]

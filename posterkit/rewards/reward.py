@@ -17,10 +17,12 @@ import numpy as np
 from PIL import Image
 
 import posterkit
-from posterkit.llm.answer_cache import FolderCache, pixel_hash
+from posterkit.llm.answer_cache import FolderCache, code_version, pixel_hash
 from posterkit.schema import PosterRequest
 
 NOTHING_TO_JUDGE = "nothing to judge"
+# rooms whose code decides what a poster is worth
+_MEASURES = tuple(Path(posterkit.__file__).parent / room for room in ("rewards", "metrics", "prompts", "layout"))
 
 
 class RewardError(OSError):
@@ -91,8 +93,9 @@ def check_count(name: str, images: Sequence[Image.Image], requests: Sequence[Pos
 class CachedReward:
     """A reward whose results are kept in a folder.
 
-    The key is everything that decides the result: the reward's name, posterkit's and the OCR's version, the poster's
-    pixels, and the request with its pictures (but not its id). Errors and values that are not finite are not kept.
+    The key is everything that decides the result: the reward's name, the measures' code, the OCR's version, the
+    poster's pixels, and the request with its pictures (but not its id). Errors and values that are not finite are not
+    kept.
 
     Args:
         reward: scores what is not in the folder yet.
@@ -109,7 +112,7 @@ class CachedReward:
     def __call__(self, images: Sequence[Image.Image], requests: Sequence[PosterRequest]) -> list[RewardResult]:
         """The results, from the folder if they are there; OSError where it cannot be written."""
         check_count(self.name, images, requests)
-        versions = f"posterkit {posterkit.__version__} rapidocr {version('rapidocr')}"
+        versions = f"{code_version(*_MEASURES)} rapidocr {version('rapidocr')}"
         keys = [
             f"{self.name} {versions} {pixel_hash(image)} {_content(request)}"
             for image, request in zip(images, requests, strict=True)

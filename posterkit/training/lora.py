@@ -19,7 +19,8 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from posterkit.pipelines.lora_weights import UNQUANTISED, base_of, linear_layers
-from posterkit.training.config import Count, Positive, check_ranges
+from posterkit.training.block_swap import swap_blocks
+from posterkit.training.config import Count, CountOr0, Positive, check_ranges
 from posterkit.training.lora_files import LoraFile, Transformer, check_base, read_lora, write_lora
 from posterkit.training.state import KEPT
 
@@ -36,6 +37,8 @@ class Trainable:
         alpha: a LoRA's output is scaled by alpha / rank; null takes the rank, a scale of 1.
         targets: the linear layers that get a LoRA, by the ends of their names.
         gradient_checkpointing: keep no activations inside a block; its backward pass computes them again.
+        swap: how many blocks stay in main memory, with their gradients and optimiser states, and visit the device when
+            they are used; for full weights with gradient_checkpointing, in one process.
     """
 
     weights: Literal["full", "lora", "dora"] = "full"
@@ -43,23 +46,28 @@ class Trainable:
     alpha: Positive | None = None
     targets: list[str] = field(default_factory=lambda: list(ATTENTION))
     gradient_checkpointing: bool = False
+    swap: CountOr0 = 0
 
     def check(self) -> None:
         """Raise ValueError for values that cannot work."""
         check_ranges(self, "trainable.")
         if not self.targets:
             raise ValueError("trainable.targets names no layer")
+        if self.swap and not (self.weights == "full" and self.gradient_checkpointing):
+            raise ValueError("trainable.swap needs trainable.weights=full and trainable.gradient_checkpointing=true")
 
 
 def set_trainable(module: nn.ModuleDict, trainable: Trainable, name: str = "default") -> None:
     """Train the weights that the config names, in an adapter's `module`; with a LoRA all others are frozen.
 
     Raises:
-        ValueError: a target fits no layer of the transformer.
+        ValueError: a target fits no layer of the transformer, or it has fewer blocks than are to be swapped.
     """
     transformer: Any = module["transformer"]
     if trainable.gradient_checkpointing:
         transformer.enable_gradient_checkpointing()
+    if trainable.swap:
+        swap_blocks(transformer, trainable.swap)
     if trainable.weights != "full":
         module.requires_grad_(False)
         add_adapter(transformer, name, trainable)

@@ -126,17 +126,16 @@ def _adafactor(groups: Groups, lr: float) -> torch.optim.Optimizer:
     return optimizer
 
 
-def optimizer_bytes(optimizer: torch.optim.Optimizer) -> int:
-    """Bytes of an optimiser's states after its first step.
+def optimizer_bytes(optimizer: torch.optim.Optimizer, device: str | None = None) -> int:
+    """Bytes of an optimiser's states after its first step; of weights on a device of this type, where one is given.
 
     AdamW keeps two moments as the weights are kept, its 8-bit kinds a byte for each of both and a scale for every 256
     values, Adafactor the rows' and the columns' means of a matrix and one moment of a vector.
     """
     kind = type(optimizer).__name__
     total = 0
-    for weight in (
-        p.to_local() if isinstance(p, DTensor) else p for group in optimizer.param_groups for p in group["params"]
-    ):
+    weights = (p for group in optimizer.param_groups for p in group["params"] if device in (None, p.device.type))
+    for weight in (p.to_local() if isinstance(p, DTensor) else p for p in weights):
         count = weight.numel()
         if "8bit" in kind and count >= _SMALL:
             total += 2 * count + 2 * 4 * -(-count // _BLOCK)

@@ -22,6 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from posterkit.image_io import remove_unfinished, written_whole
 from posterkit.pipelines.presets import hardware
+from posterkit.training.block_swap import is_swapped, move
 from posterkit.training.config import RunConfig, flat, rate_at, save_config
 from posterkit.training.divergence import RISEN, Divergence
 from posterkit.training.errors import RunFailed, WrongCall, setting_up, writing
@@ -94,6 +95,7 @@ class Run:
         torch.manual_seed(config.seed)  # every process builds the same model; noise is its own
         self.generator = torch.Generator().manual_seed(config.seed * 1000 + self.accelerator.process_index)
         self.step = 0
+        self._swapped = False
         self.log = RunLog(self.folder, config, self.accelerator)
         self._optimizer = choose_optimizer(config, self.device, self.print)
         self._stopping = False
@@ -124,7 +126,10 @@ class Run:
         if self.sharded:
             shard(model, self.device, config.precision == "bf16")
         else:
-            model.module.to(self.device)
+            move(model.module, self.device)
+            self._swapped = is_swapped(model.module)
+            if self._swapped and self.accelerator.num_processes > 1:
+                raise WrongCall("trainable.swap is for one process; several share the weights by FSDP2", self._main)
         self.model, self.loader, self.strategy = model, loader, strategy or EndToEnd(model)
         self.groups = self.strategy.groups()
         apart = no_matrices(model.module) if config.optimizer == "muon" else []
@@ -172,7 +177,9 @@ class Run:
         """
         bf16 = self.config.precision == "bf16"
         try:
-            with self._attention(), torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+            # autocast's copies of weights would fill the card that blocks are kept from
+            options: dict[str, Any] = {"enabled": bf16, "cache_enabled": not self._swapped}
+            with self._attention(), torch.autocast(self.device.type, torch.bfloat16, **options):
                 yield
         except FloatingPointError as fault:
             self._note(str(fault))

@@ -62,6 +62,10 @@ def asks_for_sharding(config: RunConfig) -> bool:
             f"trainable.weights={trainable.weights} is not sharded, only full is; train it with "
             "configs/accelerate/ddp.yaml, each card then holds the base (base=nf4 makes it small)"
         )
+    if trainable.swap:
+        raise _wrong("trainable.swap is for one process; with FSDP2 the processes share the weights")
+    if getattr(config, "compile", False):
+        raise _wrong("compile does not go with FSDP2; set compile=false")
     if strategy != "end_to_end":
         raise _wrong(f"strategy={strategy} works on whole weights; take configs/accelerate/ddp.yaml")
     if "8bit" in config.optimizer:
@@ -79,7 +83,8 @@ def shard(model: Any, device: torch.device, bf16: bool) -> None:
 
     Args:
         model: an adapter whose `module` holds nothing but a transformer that trains, the same in every process; it may
-            still lie in main memory: block by block it is moved to the card and shared out.
+            still lie in main memory: block by block it is moved to the card and shared out. Where the first process
+            alone has read it (the others' lies on the meta device) the others get their parts from there.
     """
     (transformer,) = model.module.values()
     policy = MixedPrecisionPolicy(cast_forward_inputs=False)
@@ -91,8 +96,36 @@ def shard(model: Any, device: torch.device, bf16: bool) -> None:
         "mp_policy": policy,
     }
     blocks = [part for part in transformer.modules() if type(part).__name__ in transformer._no_split_modules]
+    if not any(_everywhere(any(p.is_meta for p in transformer.parameters()))):
+        for part in (*blocks, transformer):
+            fully_shard(part, **options)
+        return
+    main = torch.distributed.get_rank() == 0
+    read = dict(transformer.state_dict()) if main else {}
+    transformer.to("meta")
     for part in (*blocks, transformer):
         fully_shard(part, **options)
+    transformer.to_empty(device=device)
+    with torch.no_grad():
+        for name, tensor in [*transformer.named_parameters(), *transformer.named_buffers()]:
+            value = read.pop(name).to(device) if main else torch.empty(tensor.shape, dtype=tensor.dtype, device=device)
+            if isinstance(tensor, DTensor):
+                tensor.copy_(distribute_tensor(value, tensor.device_mesh, tensor.placements, src_data_rank=0))
+            else:
+                torch.distributed.broadcast(value, 0)
+                tensor.copy_(value)
+
+
+def reads_nothing(config: RunConfig) -> bool:
+    """Whether this process gets its transformer's weights from the first one, which alone reads them."""
+    return asks_for_sharding(config) and os.environ.get("RANK", "0") != "0"
+
+
+def _everywhere(flag: bool) -> list[bool]:
+    """What every process says."""
+    said: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(said, flag)
+    return said
 
 
 @contextlib.contextmanager

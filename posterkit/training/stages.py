@@ -25,6 +25,7 @@ from posterkit.training.loading.sets import Posters, PosterSet, SetConfig, TextO
 from posterkit.training.lora import Trainable, fuse_adapter, load_adapter, set_trainable
 from posterkit.training.protocols import Loader, RunView
 from posterkit.training.quantised import quantise_base
+from posterkit.training.sharding import reads_nothing
 from posterkit.training.strategies import StrategyConfig
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "nf4": torch.bfloat16}  # that a base is loaded in
@@ -40,6 +41,8 @@ class StageConfig(StrategyConfig):
             transformer; weights that train are float32 in any case. nf4 = 4 bits, for a LoRA on a small card.
         attention: native = PyTorch's; xformers, flash (flash-attn) = where a real call of it works on the card, else
             PyTorch's, which is said. PosterOmni's padding masks are left to PyTorch. Not yet run on a GPU.
+        compile: compile the transformer's blocks (torch.compile): a minute or two at the first step of each size, and
+            faster steps after it. Not yet run on a GPU.
         drop_prompt: share of samples whose words are dropped, for classifier-free guidance.
         time: density of timesteps; `time_shift` moves it towards noise, and null as far as the checkpoint's scheduler
             moves the times of sampling at the batch's size: the more tokens, the farther.
@@ -50,6 +53,7 @@ class StageConfig(StrategyConfig):
     trainable: Trainable = field(default_factory=Trainable)
     base: Literal["fp32", "bf16", "nf4"] = "fp32"
     attention: Literal["native", "xformers", "flash"] = "native"
+    compile: bool = False
     data: SetConfig = field(default_factory=SetConfig)
     drop_prompt: Share = 0.0
     time: Literal["uniform", "logit_normal"] = "uniform"
@@ -66,6 +70,8 @@ class StageConfig(StrategyConfig):
         super().check()
         if self.init_from is None:
             raise ValueError("init_from is null; a stage starts from a former stage's run folder or a checkpoint")
+        if self.compile and self.trainable.swap:
+            raise ValueError("compile and trainable.swap do not go together; take one of them")
         if self.base == "nf4" and self.trainable.weights == "full":
             raise ValueError("base is nf4, which is frozen; it takes trainable.weights=lora or dora, not full")
 
@@ -105,7 +111,8 @@ def open_stage(config: StageConfig, family: str, lora: str = "default") -> Adapt
     """
     assert config.init_from is not None
     quiet_bars()
-    model = open_start(config.init_from, family, DTYPES[config.base], trains=config.trainable.weights == "full")
+    full = config.trainable.weights == "full"
+    model = open_start(config.init_from, family, DTYPES[config.base], full, hollow=full and reads_nothing(config))
     device, transformer = hardware().device, model.parts["transformer"]
     if config.base == "nf4":
         quantise_base(model, device)
@@ -117,10 +124,14 @@ def open_stage(config: StageConfig, family: str, lora: str = "default") -> Adapt
         if fault and os.environ.get("RANK", "0") == "0":
             print(f"attention {config.attention} is not used ({fault}); PyTorch's own is", flush=True)
     set_trainable(model.module, config.trainable, lora)
+    if config.compile:
+        transformer.compile_repeated_blocks()
     return model
 
 
-def open_start(name: str, family: str, dtype: torch.dtype = torch.float32, trains: bool = False) -> Adapter:
+def open_start(
+    name: str, family: str, dtype: torch.dtype = torch.float32, trains: bool = False, hollow: bool = False
+) -> Adapter:
     """The adapter of what a stage starts from: a checkpoint, or the run folder of a former stage.
 
     A former stage that trained a LoRA left that alone: it is added to the weights that the stage itself started from.
@@ -129,6 +140,7 @@ def open_start(name: str, family: str, dtype: torch.dtype = torch.float32, train
         name: a folder, a hub id, or `mini:postercraft`.
         dtype: of text encoders and transformer.
         trains: the transformer is float32 whatever the dtype.
+        hollow: its weights are not read, since another process does.
 
     Raises:
         FileNotFoundError, ValueError: as `open_stage`.
@@ -139,9 +151,10 @@ def open_start(name: str, family: str, dtype: torch.dtype = torch.float32, train
         record = Path(name) / "config.yaml"
         if not record.is_file():
             raise ValueError(f"{name}: holds a LoRA alone; give the run folder, whose config.yaml names its base")
-        model = open_start(
-            read_yaml(record.read_text(encoding="utf-8"), str(record))["init_from"], family, dtype, trains
-        )
+        start = read_yaml(record.read_text(encoding="utf-8"), str(record))["init_from"]
+        model = open_start(start, family, dtype, trains, hollow)
+        if hollow:
+            return model
         transformer = model.parts["transformer"]
         load_adapter(transformer, "former", folder)
         before = base_of(transformer)
@@ -154,7 +167,7 @@ def open_start(name: str, family: str, dtype: torch.dtype = torch.float32, train
     if found.name != family:
         raise ValueError(f"{name}: is a checkpoint of {found.name}; this stage trains {family}")
     try:
-        model = found.adapter_class().from_pretrained(folder, frozen_text=True, dtype=dtype)
+        model = found.adapter_class().from_pretrained(folder, frozen_text=True, hollow=hollow, dtype=dtype)
     except LOAD_FAULTS as fault:
         raise ValueError(f"{name}: cannot be loaded: {error_line(fault)}") from None
     if trains:

@@ -11,7 +11,9 @@ import pytest
 from odd_rewards import Odd
 from PIL import Image
 
+from posterkit.llm.answer_cache import code_version
 from posterkit.rewards import RewardResult, open_reward
+from posterkit.rewards import reward as reward_module
 from posterkit.rewards.composition import RULES_FILE, TEXT, ComposedReward, Gate, read_composition
 from posterkit.rewards.reward import CachedReward
 from posterkit.schema import PosterRequest
@@ -204,6 +206,25 @@ def test_a_second_pass_scores_nothing_and_another_poster_row_or_reward_does(tmp_
     for file in tmp_path.rglob("*.json"):
         file.write_text(file.read_text()[:30])
     assert reward([POSTER], [ROW]) == first[:1] and inner.posters == 6
+
+
+def test_a_kept_value_of_other_code_is_computed_again(tmp_path, monkeypatch):
+    class Counting:
+        name, calls = "counting", 0
+
+        def __call__(self, images, requests):
+            self.calls += len(images)
+            return [RewardResult(0.5)] * len(images)
+
+    measures, inner = tmp_path / "measures", Counting()
+    measures.mkdir()
+    monkeypatch.setattr(reward_module, "_MEASURES", (measures,))
+    for content, calls in (("sharpness = 1", 1), ("sharpness = 1", 1), ("sharpness = 2", 2), ("sharpness = 1", 2)):
+        (measures / "measure.py").write_text(content)
+        code_version.cache_clear()
+        CachedReward(inner, tmp_path / "cache")([POSTER], [ROW])
+        assert inner.calls == calls
+    code_version.cache_clear()
 
 
 def test_a_result_that_is_no_number_is_not_kept(tmp_path):

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
 
+import diffusers
 import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor, nn
@@ -90,15 +91,21 @@ class Adapter(ABC, Generic[ConditioningT]):
     @classmethod
     def from_pretrained(
         cls, folder: str | Path, vae: Autoencoder | None = None, *, frozen_text: bool = False,
-        encoders_only: bool = False, dtype: torch.dtype = torch.float32,
+        encoders_only: bool = False, hollow: bool = False, dtype: torch.dtype = torch.float32,
     ) -> Self:  # fmt: skip
         """From a diffusers folder; `vae` replaces the folder's own, which runs in float32 whatever the dtype.
 
         Args:
             encoders_only: do not load the transformer; `precompute` needs none.
+            hollow: the transformer's weights are not read; it lies on the meta device.
             dtype: of transformer and text encoders.
         """
-        parts = {"transformer": None} if encoders_only else {}
+        parts: dict[str, Any] = {"transformer": None} if encoders_only else {}
+        if hollow:
+            kind: Any = getattr(diffusers, cls.family.transformer)
+            config = kind.load_config(folder, subfolder="transformer")
+            with torch.device("meta"):
+                parts["transformer"] = kind.from_config(config).to(dtype)
         pipe = cls.family.pipeline_class().from_pretrained(folder, dtype=dtype, use_safetensors=True, **parts)
         parts = {name: getattr(pipe, name) for name in cls.components}
         defaults = {name: value for name, value in pipe.config.items() if isinstance(value, (int, float, bool))}

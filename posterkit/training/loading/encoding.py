@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from posterkit.training.loading.data_report import Lost, leave_out
 from posterkit.training.loading.fitting import Plan, fit_sample
 
 CANNOT = "cannot be encoded"
+READING = 2 * 10**9  # bytes that text encoders work in beside their weights
 _TOGETHER = 16  # posters in memory while they are encoded
 _FAULTS = (OSError, ValueError, KeyError, TypeError)
 
@@ -54,6 +56,30 @@ def encoders_on(model: Adapter, device: torch.device, readers: bool = True) -> I
     finally:
         for part, home in zip(parts, before, strict=True):
             part.to(home)
+
+
+@contextlib.contextmanager
+def reading_in_turn(model: Adapter, device: torch.device) -> Iterator[None]:
+    """While words are read: the text encoders on the device; where it has no room for both, the transformer waits."""
+    encoders = encoders_on(model, device)
+    size = sum(weight.nbytes for reader in model.readers for weight in reader.parameters())
+    if not model.frozen_text or free_bytes(device) > size + READING:
+        with encoders:
+            yield
+        return
+    transformer = model.parts["transformer"]
+    transformer.to("cpu")
+    with encoders:
+        yield
+    transformer.to(device)
+
+
+def free_bytes(device: torch.device) -> float:
+    """Memory of a device that is free; of main memory without a limit."""
+    if device.type != "cuda":
+        return math.inf
+    torch.cuda.empty_cache()
+    return torch.cuda.mem_get_info(device)[0]
 
 
 class SetEncoder:

@@ -105,7 +105,7 @@ class DryRun:
     def _memory_lines(self) -> list[str]:
         run, machine = self.run, hardware(self.run.device)
         resident, visiting = _frozen_encoders(run)
-        needs = memory_needs(run.model.module, run.optimizer, bool(run.ema), self.saved.peak)
+        needs = memory_needs(run.model.module, run.optimizer, bool(run.ema), self.saved.peak, run.device.type)
         needs["encoders"] = resident + visiting
         total = sum(needs.values())
         if visiting:  # they and what a step holds take turns
@@ -130,19 +130,23 @@ class DryRun:
         return lines
 
 
-def memory_needs(module: nn.Module, optimizer: torch.optim.Optimizer, ema: bool, activations: int) -> dict[str, int]:
-    """Bytes that one process needs while it trains, by part; sharded weights count with their own share.
+def memory_needs(
+    module: nn.Module, optimizer: torch.optim.Optimizer, ema: bool, activations: int, device: str = "cpu"
+) -> dict[str, int]:
+    """Bytes that one process needs on its device while it trains, by part; sharded weights count with their own share.
 
     Args:
         optimizer: over what trains; it need not have taken a step.
         activations: bytes that a forward pass holds for the backward pass.
+        device: its type; blocks that only visit it do not count.
     """
-    trained = [_local(p) for group in optimizer.param_groups for p in group["params"]]
+    here = [p for p in module.parameters() if p.device.type == device]
+    trained = [_local(p) for group in optimizer.param_groups for p in group["params"] if p.device.type == device]
     return {
-        "weights": sum(_local(p).nbytes for p in module.parameters()),
+        "weights": sum(_local(p).nbytes for p in here),
         "gradients": sum(p.nbytes for p in trained),
-        "optimiser": optimizer_bytes(optimizer),
-        "averages": sum(4 * _local(p).numel() for p in module.parameters() if p.requires_grad) if ema else 0,
+        "optimiser": optimizer_bytes(optimizer, device),
+        "averages": sum(4 * _local(p).numel() for p in here if p.requires_grad) if ema else 0,
         "activations": activations,
     }
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from posterkit.pipelines.memory import CONTEXT, GB, PROCESS, WORKSPACE, Part, Sizes, family_sizes
 from posterkit.pipelines.registry import family_named
+from posterkit.training.block_swap import blocks_of
 from posterkit.training.config import RunConfig
 from posterkit.training.lora import set_trainable
 from posterkit.training.optimizers import choose_optimizer, optimizer_bytes
@@ -17,21 +18,25 @@ from posterkit.training.optimizers import choose_optimizer, optimizer_bytes
 _TOKEN = 16 * 16  # pixels of a patch token
 _TEXT = 512  # tokens of a text, about
 _SCORER = 2 * 8_292_166_656  # bytes of a reward model on Qwen2.5-VL in bfloat16
+FULL = 0.97  # of a card's memory may be used
+READ_ONCE = "transformer, in one"  # of all processes
 Moments = dict[str, dict[str, float]]
 
 
-def memory_plan(config: Any, cards: int = 8) -> tuple[Moments, Moments]:
+def memory_plan(config: Any, cards: int = 8, card_gb: float = 80) -> tuple[Moments, Moments]:
     """What one card and one process's main memory hold, bytes by part at every moment.
 
     Args:
         config: a stage's, of paper size.
         cards: that share out weights which all train.
+        card_gb: a card's memory; where a sample sheet finds no room in it, the transformer waits in main memory while
+            the sheet's words are read.
     """
     family, trainable = config.base_family, config.trainable
     sizes = family_sizes(family)
     assert sizes is not None
     full = trainable.weights == "full"
-    trained, optimiser = _trained(config, family)
+    trained, optimiser, swapped = _trained(config, family)
     transformer = sizes.parts["transformer"]
     share = cards if full else 1
     quantised = "nf4" if config.base == "nf4" else None
@@ -39,41 +44,61 @@ def memory_plan(config: Any, cards: int = 8) -> tuple[Moments, Moments]:
     encoders = sum(_encoder(part, config) for name, part in sizes.parts.items() if name.startswith("text_encoder"))
     vae = 4.0 * sizes.parts["vae"].parameters
     kept = {"text encoders": encoders if config.data.keep == "ids" else 0.0}
-    weights = {"transformer": frozen, "trained weights": 4 * trained / share}
+    staying = 1 - swapped / trained  # the share of what trains that stays on the card
+    weights = {"transformer": frozen, "trained weights": 4 * trained * staying / share}
     if config.ema_decay:
-        weights["averages"] = 4 * trained / share
+        weights["averages"] = 4 * trained * staying / share
     if getattr(config, "objective", None) in ("nft", "grpo"):
         weights["old policy"] = 4 * trained
-    states = {"optimiser": optimiser / share}
+    states = {"optimiser": optimiser * staying / share}
     tokens = _tokens(config, family)
-    step = weights | states | {"gradients": 4 * trained / share, "activations": _activations(sizes, tokens, config)}
+    step = weights | states | {"gradients": 4 * trained * staying / share}
+    step["activations"] = _activations(sizes, tokens, config)
     if full:
-        step["gathered block"] = 2 * transformer.group
+        step["gathered block"] = (6 if swapped else 2) * transformer.group
     still = sizes.activations["denoising"] * WORKSPACE
     moments: Moments = {"encoding": {"text encoders": encoders, "autoencoder": vae,
                                      "activations": 2 * sizes.activations["decoding"] * WORKSPACE}}  # fmt: skip
+    reward: dict[str, float] = {}
     if (rollouts := getattr(config, "rollouts", None)) is not None and not config.dpo.pairs:
         posters = rollouts.images * config.batch_size
         drawing = still * posters * config.data.area / 2**20
         moments["drawing"] = weights | states | kept | {"autoencoder": vae, "activations": drawing}
-        if config.reward.device == "cuda":
-            moments["drawing"]["reward"] = step["reward"] = _SCORER
-    moments["learning"] = step | kept
-    moments["samples"] = weights | states | {"text encoders": encoders, "autoencoder": vae, "activations": still}
+        reward = {"reward": _SCORER + CONTEXT if config.reward.device == "cuda" else 0.0}
+        moments["drawing"] |= reward
+    moments["learning"] = step | kept | reward
+    sheet = weights | states | reward | {"autoencoder": vae, "activations": still}
+    moments["samples"] = sheet | {"text encoders": encoders}
+    parked = 0.0
+    if sum(moments["samples"].values()) + CONTEXT > FULL * card_gb * GB and not full:
+        parked = frozen
+        moments["words"] = moments["samples"] | {"transformer": 0.0, "activations": moments["encoding"]["activations"]}
+        moments["samples"] = sheet
     card = {name: parts | {"CUDA": CONTEXT} for name, parts in moments.items()}
     waiting = 0.0 if config.data.keep == "ids" else encoders
-    ram = {"reading": {"process": PROCESS, "transformer": 4.0 * transformer.parameters if full else 0.0},
-           "learning": {"process": PROCESS, "text encoders": waiting, "autoencoder": vae}}  # fmt: skip
+    states_there = (8 * trained + optimiser + (4 * trained if config.ema_decay else 0)) * (1 - staying)
+    ram = {"reading": {"process": PROCESS, READ_ONCE: 4.0 * transformer.parameters if full else 0.0},
+           "learning": {"process": PROCESS, "swapped blocks": states_there, "text encoders": waiting,
+                        "autoencoder": vae}}  # fmt: skip
+    if parked:
+        ram["words"] = {"process": PROCESS, "transformer": parked}
     return card, ram
 
 
-def plan_lines(config: RunConfig, cards: int = 8, card: float = 80) -> list[str]:
-    """The plan as a table; none for a config without a base of a known size."""
+def plan_lines(config: RunConfig, cards: int | None = None, card: float = 80) -> list[str]:
+    """The plan as a table; none for a config without a base of a known size.
+
+    Args:
+        cards: eight, or one where blocks are swapped, if None.
+        card: a card's memory in GB.
+    """
     if not hasattr(config, "base_family") or family_sizes(config.base_family) is None:  # type: ignore[attr-defined]
         return []
-    lines = [f"memory by arithmetic, GB by part and moment, on each of {cards} cards (not yet run on a GPU):"]
-    verdicts = []
-    for place, moments in zip(("card", "main memory of a process"), memory_plan(config, cards), strict=True):
+    cards = cards or (1 if config.trainable.swap else 8)  # type: ignore[attr-defined]
+    on = "one card" if cards == 1 else f"each of {cards} cards"
+    lines = [f"memory by arithmetic, GB by part and moment, on {on} (not yet run on a GPU):"]
+    verdicts, plan = [], memory_plan(config, cards, card)
+    for place, moments in zip(("card", "main memory of a process"), plan, strict=True):
         names = list(moments)
         lines.append(f"  {place:26s}" + "".join(f"{name:>11s}" for name in names))
         parts = list(dict.fromkeys(part for moment in moments.values() for part in moment))
@@ -84,15 +109,18 @@ def plan_lines(config: RunConfig, cards: int = 8, card: float = 80) -> list[str]
         totals = [sum(moments[name].values()) / GB for name in names]
         lines.append(f"    {'together':24s}" + "".join(f"{total:11.1f}" for total in totals))
         verdicts.append(max(totals))
-    fits = "fits" if verdicts[0] <= 0.97 * card else "does NOT fit"
-    lines.append(
-        f"  {fits} {cards} cards of {card:g} GB; {cards * verdicts[1]:.0f} GB of main memory for all processes"
+    fits = "fits" if verdicts[0] <= FULL * card else "does NOT fit"
+    everyone = max(
+        sum(size * (1 if part == READ_ONCE else cards) for part, size in moment.items()) / GB
+        for moment in plan[1].values()
     )
+    which = f"a card of {card:g} GB" if cards == 1 else f"{cards} cards of {card:g} GB"
+    lines.append(f"  {fits} {which}; {everyone:.0f} GB of main memory for all processes")
     return lines
 
 
-def _trained(config: Any, family: str) -> tuple[int, int]:
-    """How many weights train, and the bytes of their optimiser's states."""
+def _trained(config: Any, family: str) -> tuple[int, int, int]:
+    """How many weights train, the bytes of their optimiser's states, and how many of them visit the card in blocks."""
     import diffusers
 
     entry = family_named(family)
@@ -103,7 +131,9 @@ def _trained(config: Any, family: str) -> tuple[int, int]:
         set_trainable(module, config.trainable)
     trained = [p for p in module.parameters() if p.requires_grad]
     optimizer = choose_optimizer(config, torch.device("cpu"), lambda line: None)([{"params": trained}])
-    return sum(p.numel() for p in trained), optimizer_bytes(optimizer)
+    visiting = blocks_of(module["transformer"])[: config.trainable.swap]
+    swapped = sum(p.numel() for block in visiting for p in block.parameters())
+    return sum(p.numel() for p in trained), optimizer_bytes(optimizer), swapped
 
 
 def _encoder(part: Part, config: Any) -> float:

@@ -21,7 +21,7 @@ from posterkit.metrics.ocr import TextReader, text_accuracy
 from posterkit.schema import PosterSample
 from posterkit.sizing import Size
 from posterkit.training.adapters import Adapter
-from posterkit.training.loading.encoding import encoders_on
+from posterkit.training.loading.encoding import encoders_on, reading_in_turn
 from posterkit.training.loading.fitting import fit_sample, target_size
 from posterkit.training.loading.sets import PosterSet
 from posterkit.training.protocols import RunView
@@ -52,6 +52,7 @@ class SampleSheet:
         if not posters.heldout.rows and run.config.sample_every:
             run.print(f"{shown.index}: holds nothing out; the sample sheets show posters that the run learns from")
         self.posters = shown
+        self._said: dict[tuple[int, int], list[Any]] = {}  # by sample and call, of frozen text encoders
 
     def __call__(self) -> Image.Image | None:
         drawn = self._draw()
@@ -86,14 +87,30 @@ class SampleSheet:
         # as many in every process: those that share weights draw in step
         mine = {(first + turn * processes) % count for turn in range(-(-count // processes))}
         made = []
-        with encoders_on(self.model, self.run.device):
-            pipe = self.model.pipeline()
+        with encoders_on(self.model, self.run.device, readers=not self.model.frozen_text):
+            pipe: Any = self.model.pipeline()
             pipe.set_progress_bar_config(disable=True)
             for number in sorted(mine):
+                if self.model.frozen_text:
+                    pipe.encode_prompt = self._remembering(type(pipe).encode_prompt, pipe, number)
                 options = self.options(number)
                 poster = draw_sample(pipe, self.samples[number], number, config.sample_steps, **options)
                 made.append((number, np.asarray(poster)))
         return dict(gather_object(made))
+
+    def _remembering(self, encode: Callable[..., Any], pipe: Any, number: int) -> Callable[..., Any]:
+        """A pipeline's `encode_prompt` for the sample of a number, whose words frozen encoders read but once."""
+        calls = iter(range(1000))
+
+        def encode_once(*args: Any, **named: Any) -> Any:
+            key = number, next(calls)
+            if key not in self._said:
+                with reading_in_turn(self.model, self.run.device):
+                    said = encode(pipe, *args, **named)
+                self._said[key] = [one if one is None else one.cpu() for one in said]
+            return tuple(one if one is None else one.to(self.run.device) for one in self._said[key])
+
+        return encode_once
 
     def captioned(self, sheet: Image.Image) -> Image.Image:
         """The sheet with what a recipe writes on it."""

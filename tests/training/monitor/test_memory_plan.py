@@ -55,7 +55,7 @@ def test_every_stage_of_the_papers_fits_eight_cards_of_80_gb(stage, path):
 def test_stage_3_of_posteromni_has_its_rollouts_and_its_reward_in_the_plan(stage):
     config = stage(ROOT / "configs" / "posteromni" / "stage3_reward.yaml")
     card, _ = memory_plan(config)
-    assert list(card) == ["encoding", "drawing", "learning", "samples"]
+    assert list(card) == ["encoding", "drawing", "learning", "samples", "words"]
     sizes = family_sizes("posteromni")
     assert sizes is not None
     # the frozen base in bfloat16, and the LoRA in float32 with two moments, its gradient, averages and an old policy
@@ -84,6 +84,29 @@ def test_full_fine_tuning_is_shared_out_and_does_not_fit_one_card(stage):
     eight, one = (memory_plan(config, cards)[0]["learning"] for cards in (8, 1))
     assert eight["trained weights"] == 4 * count / 8 and one["gradients"] == 4 * count
     assert sum(one.values()) > 80 * GB > sum(eight.values())
+
+
+def test_full_fine_tuning_of_flux_fits_one_card_where_sixteen_blocks_are_swapped(stage):
+    path = ROOT / "configs" / "postercraft" / "stage1_text_render.yaml"
+    card, ram = memory_plan(stage(path, **{"trainable.swap": 16}), cards=1)
+    assert max(sum(moment.values()) for moment in card.values()) < 0.97 * 80 * GB
+    blocks = full_size.models("postercraft")["transformer"].transformer_blocks[:16]
+    swapped = sum(p.numel() for p in blocks.parameters())
+    whole = memory_plan(stage(path), cards=1)[0]["learning"]
+    assert whole["trained weights"] - card["learning"]["trained weights"] == pytest.approx(4 * swapped)
+    assert whole["gradients"] - card["learning"]["gradients"] == pytest.approx(4 * swapped)
+    assert ram["learning"]["swapped blocks"] == pytest.approx(8 * swapped, rel=0.01)  # and Adafactor's means
+    assert plan_lines(stage(path, **{"trainable.swap": 16}))[-1].startswith("  fits a card of 80 GB; ")
+    assert plan_lines(stage(path, **{"trainable.swap": 8}))[-1].startswith("  does NOT fit a card of 80 GB; ")
+
+
+def test_a_sheet_beside_a_reward_has_its_words_read_while_the_transformer_waits(stage):
+    config = stage(ROOT / "configs" / "posteromni" / "stage3_reward.yaml")
+    card, ram = memory_plan(config)
+    assert card["words"]["transformer"] == 0 and card["words"]["reward"] == card["learning"]["reward"] > 16 * GB
+    assert "text encoders" not in card["samples"] and card["samples"]["transformer"] == ram["words"]["transformer"]
+    roomy, _ = memory_plan(config, card_gb=141)
+    assert "words" not in roomy and roomy["samples"]["text encoders"] > 16 * GB
 
 
 def test_a_dry_run_without_its_base_prints_the_plan_before_it_says_what_is_missing(stage, capsys):

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 import torch
 from diffusers import FluxPipeline
+from PIL import Image
 from safetensors.torch import load_file
 from small_stages import log_of, save_tiny_flux, write_posters, write_stage
 
 from posterkit import PosterCraftPipeline
 from posterkit.datasets import PosterDataset
+from posterkit.training.loading import encoding
 from posterkit.training.loading.sets import SetConfig, TextOnArt
 from posterkit.training.lora_files import read_lora
 
@@ -84,6 +86,45 @@ def test_times_shift_with_the_posters_size_where_the_config_leaves_it_to_the_sch
         run_recipe("stage1_text_render", config)
     found = {run: [row["loss"] for row in log_of(tmp_path / run)] for run in ("null", "same", "plain")}
     assert found["null"] == found["same"] != found["plain"]
+
+
+@pytest.mark.parametrize("room", [float("inf"), 0.0])
+def test_words_of_a_sheet_are_read_once_and_alike_where_the_transformer_waits(
+    base, run_recipe, tmp_path, monkeypatch, room
+):
+    read, encode = [], PosterCraftPipeline.encode_prompt
+
+    def counted(pipe, prompt, *args, **named):
+        read.append(prompt)
+        return encode(pipe, prompt, *args, **named)
+
+    monkeypatch.setattr(encoding, "free_bytes", lambda device: room)
+    monkeypatch.setattr(PosterCraftPipeline, "encode_prompt", counted)
+    posters = write_posters(tmp_path / "set", 2, heldout=2)
+    run_recipe(RECIPE, write_stage(tmp_path, "run", base, posters, max_steps=2, sample_every=1))
+    assert len(list((tmp_path / "run" / "samples").glob("*.png"))) == 3
+    assert len(read) == 2  # posters; three sheets show them
+    shown = np.asarray(Image.open(tmp_path / "run" / "samples" / "0000000.png")).astype(int)
+    if _FIRST:
+        assert np.array_equal(shown, _FIRST[0])
+    _FIRST.append(shown)
+
+
+_FIRST: list[np.ndarray] = []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("weights", ["full", "lora"])
+def test_compiled_blocks_train_to_about_the_same_weights(base, run_recipe, tmp_path, weights):
+    found = []
+    for compiled in (False, True):
+        trainable = {"weights": weights, "rank": 2, "gradient_checkpointing": True}
+        settings = {"max_steps": 2, "compile": compiled, "trainable": trainable}
+        run_recipe(RECIPE, write_stage(tmp_path, f"run{compiled}", base, None, **settings))
+        found.append(load_file(tmp_path / f"run{compiled}" / "last" / "weights.safetensors"))
+    assert found[0].keys() == found[1].keys()
+    for name, value in found[0].items():
+        torch.testing.assert_close(found[1][name], value, rtol=1e-3, atol=1e-4)
 
 
 def test_the_next_stage_starts_from_the_averaged_weights(base, run_recipe, tmp_path):
