@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -101,6 +101,13 @@ class DrawnText:
     lines: tuple[DrawnLine, ...] = ()
 
 
+class Design(NamedTuple):
+    """A poster whose picture others show re-laid: its size in pixels, and the sheet that it is cut from."""
+
+    size: Size
+    sheet: Sheet | None = None
+
+
 @dataclass(frozen=True)
 class PosterRequest:
     """One poster to make, or what a finished one should be.
@@ -122,6 +129,8 @@ class PosterRequest:
         anchor: where extending puts the image: one of nine positions, or x, y in pixels of the poster.
         size: of the poster in pixels, with any bleed; one side may be None and follows from the task's shape.
         sheet: how it is printed and cut; None for a poster of the screen.
+        design: the poster whose picture this one shows, cut and continued to its own size; None draws one for it.
+            Where the images' own pixels stand on the poster, one is drawn all the same.
         seed: the same seed makes the same poster.
         steps: denoising steps.
         guidance: `guidance_scale` for text, `true_cfg_scale` for image tasks.
@@ -153,6 +162,7 @@ class PosterRequest:
     anchor: Anchor | None = None
     size: Size | None = None
     sheet: Sheet | None = None
+    design: Design | None = None
     seed: int | None = None
     steps: int | None = None
     guidance: float | None = None
@@ -263,6 +273,8 @@ class PosterRequest:
             faults.append(f"task {self.task!r} draws no draft of its own; give a picture, or none")
         if self.preserve and not (self.task == "id_driven" or (self.task in TASKS and TASKS[self.task].keeps_pixels)):
             faults.append(f"task {self.task!r} keeps no pixels; extending, filling and id_driven do")
+        if self.design is not None and (self.best_of or 1) > 1:
+            faults.append("best_of chooses a picture for one size; several sizes show one picture")
         if self.anchor is not None and self.task != "extending":
             faults.append(f"task {self.task!r} takes no anchor; extending does")
         if faults:

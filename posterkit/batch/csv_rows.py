@@ -13,7 +13,8 @@ from posterkit.batch.rows import BadRow
 from posterkit.documents import MAX_CHARACTERS
 from posterkit.lettering import ROLES, parse_box
 
-_LISTS = {"text": "texts", "image": "images", "font": "fonts", "color": "colors", "role": "roles", "box": "boxes"}
+_LISTS = {"text": "texts", "image": "images", "font": "fonts", "color": "colors", "role": "roles", "box": "boxes",
+          "sizes": "sizes"}  # fmt: skip
 _NUMBERS = {"width": int, "height": int, "seed": int, "steps": int, "best_of": int, "seeds": int, "dpi": int,
             "guidance": float,
             "strength": float}  # fmt: skip

@@ -124,7 +124,7 @@ class _Run:
     ) -> None:  # fmt: skip
         self.index, self.maker, self.out, self.reporter, self.claims = index, maker, out, reporter, claims
         self.seed, self.shard = seed, shard
-        self.rows = len(range(shard.index, len(index), shard.count))
+        self.rows = index.count(shard)
         self.worker = BatchWorker(maker, out, files, at_once)
         self.places = ResultPlaces(index, out, files)
         self.ledger = Ledger(out / LEDGER, claims, index)
@@ -213,21 +213,20 @@ class _Run:
                 self._settle_all(writing.popleft().result())
 
     def _claimed(self, jobs: Sequence[Job]) -> Iterator[list[Job]]:
-        """Rows that go through the pipeline together and that no other batch makes."""
-        groups: dict[Any, list[Job]] = {}
+        """Rows that go through the pipeline together and that no other batch makes; those of one picture are one."""
+        groups: dict[Any, dict[str, list[Job]]] = {}
         for job in jobs:
-            groups.setdefault(together(job.plan), []).append(job)
+            groups.setdefault(together(job.plan), {}).setdefault(job.plan.drawing, []).append(job)
         for group in groups.values():
-            size = max(1, self.worker.at_once // group[0].plan.best_of)
-            claimed: list[Job] = []
-            for job in group:
-                if self._claim(job):
-                    claimed.append(job)
-                if len(claimed) == size:
-                    yield claimed
+            claimed: list[list[Job]] = []
+            for picture in group.values():
+                if ours := [job for job in picture if self._claim(job)]:
+                    claimed.append(ours)
+                if claimed and len(claimed) >= max(1, self.worker.at_once // claimed[0][0].plan.best_of):
+                    yield [job for one in claimed for job in one]
                     claimed = []
             if claimed:
-                yield claimed
+                yield [job for one in claimed for job in one]
 
     def _claim(self, job: Job) -> bool:
         """Whether the row is ours to make; one that another batch has settled meanwhile is settled here too."""

@@ -23,7 +23,7 @@ _WINDOW = 512  # rows that are held at a time
 _TABLES = """
     PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -16384; PRAGMA temp_store = FILE;
     CREATE TABLE rows (
-        number INTEGER PRIMARY KEY, name TEXT, raw TEXT, why TEXT, out TEXT, stem TEXT, kind TEXT);
+        number INTEGER PRIMARY KEY, name TEXT, raw TEXT, why TEXT, out TEXT, stem TEXT, kind TEXT, part INTEGER);
     CREATE TABLE names (key TEXT PRIMARY KEY, owner TEXT, next INTEGER DEFAULT 2) WITHOUT ROWID;
     CREATE TABLE inputs (path TEXT PRIMARY KEY) WITHOUT ROWID;
 """
@@ -89,17 +89,24 @@ class RowIndex(Sequence[Row]):
         return (self._row(number) for number in range(self._count))
 
     def windows(self, shard: Shard = WHOLE) -> Iterator[list[int]]:
-        """The numbers of a shard's rows, a few at a time; those of one model, adapter and size follow each other."""
+        """The numbers of a shard's rows, a few at a time; those of one model, adapter and size follow each other.
+
+        Variants of a row are in one shard.
+        """
         last: tuple[str, int] = ("", -1)
         while True:
             rows = self.db.execute(
-                "SELECT kind, number FROM rows WHERE (kind, number) > (?, ?) AND number % ? = ? "
+                "SELECT kind, number FROM rows WHERE (kind, number) > (?, ?) AND part % ? = ? "
                 "ORDER BY kind, number LIMIT ?", [*last, shard.count, shard.index, _WINDOW]
             ).fetchall()  # fmt: skip
             if not rows:
                 return
             yield [number for _, number in rows]
             last = rows[-1]
+
+    def count(self, shard: Shard = WHOLE) -> int:
+        """How many rows a shard has."""
+        return self._one("SELECT count(*) FROM rows WHERE part % ? = ?", shard.count, shard.index)[0]
 
     def is_result(self, name: str) -> bool:
         """Whether a row's result has the name."""
@@ -134,6 +141,7 @@ class RowIndex(Sequence[Row]):
 
     def _add(self, name: str, raw: Any, stem: str) -> None:
         row = raw if isinstance(raw, BadRow) else self._parse(raw, name)
+        part = raw.get("number", self._count) if isinstance(raw, dict) else self._count  # variants stay together
         if isinstance(row, PosterRequest) and row.out:
             key = dumps(row.out.lower())
             if taken := self._one("SELECT owner FROM names WHERE key = ?", key):
@@ -142,8 +150,8 @@ class RowIndex(Sequence[Row]):
                 self.db.execute("INSERT INTO names (key, owner) VALUES (?, ?)", [key, dumps(name)])
                 self.endings.add(Path(row.out).suffix.lower())
         if isinstance(row, BadRow):
-            faulty = [self._count, dumps(name), dumps(row.why)]
-            self.db.execute("INSERT INTO rows (number, name, why, kind) VALUES (?, ?, ?, '')", faulty)
+            faulty = [self._count, dumps(name), dumps(row.why), part]
+            self.db.execute("INSERT INTO rows (number, name, why, kind, part) VALUES (?, ?, ?, '', ?)", faulty)
             return
         for path in row.files():
             with suppress(OSError, RuntimeError):  # a link that leads to itself
@@ -152,8 +160,8 @@ class RowIndex(Sequence[Row]):
         if (row.best_of or 1) > 1:
             self.chooses.add(row.task)
         out, named = (dumps(row.out), None) if row.out else (None, dumps(stem))
-        self.db.execute("INSERT INTO rows VALUES (?, ?, ?, NULL, ?, ?, ?)",
-                        [self._count, dumps(name), dumps(raw), out, named, _kind(row)])  # fmt: skip
+        self.db.execute("INSERT INTO rows VALUES (?, ?, ?, NULL, ?, ?, ?, ?)",
+                        [self._count, dumps(name), dumps(raw), out, named, _kind(row), part])  # fmt: skip
 
     def _name_results(self) -> None:
         """Names for rows that say none, in their order."""
@@ -175,5 +183,5 @@ class RowIndex(Sequence[Row]):
 
 def _kind(request: PosterRequest) -> str:
     """Rows of one kind are drawn one after the other; text rows come first, so that each model is loaded once."""
-    size = request.size or (0, 0)
+    size = (request.design.size if request.design else request.size) or (0, 0)
     return dumps([request.task != TEXT, request.task, request.lora, *size, request.steps, request.best_of])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from glob import has_magic
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from posterkit.layout.json_form import layout_to_json
 from posterkit.lettering import Lettering
 from posterkit.paper import Sheet, parse_length, sized
 from posterkit.pipelines.registry import resolve
-from posterkit.schema import PosterRequest, sides
+from posterkit.schema import Design, PosterRequest, sides
+from posterkit.sizing import Size
 from posterkit.tasks import TEXT, parse_anchor
 
 
@@ -48,7 +50,13 @@ def read_requests(source: Path, common: PosterRequest, skip: Path | None = None,
         raise ValueError(f"{source}: there is no such folder or manifest")
 
     def parse(raw: Any, name: str) -> PosterRequest | BadRow:
-        return parse_row(raw["row"], name, base, with_filled(common, raw["common"]))
+        shared = with_filled(common, raw["common"])
+        request = parse_row(raw["row"], name, base, shared)
+        if isinstance(request, BadRow) or "design" not in raw:
+            return request
+        size, sheet = _sized(raw["row"] | {"size": raw["design"]}, shared.sheet)
+        request = replace(request, design=Design(Size(*size), sheet))
+        return checked(request, shared)
 
     index = RowIndex(_variants_of(rows, common, variants), parse)
     if not len(index):
@@ -79,6 +87,8 @@ def _variants_of(
         sources = row.sources if isinstance(row, FolderRow) else {}
         for keys, behind in variants.of(own, stem):
             raw = {"row": own | keys, "common": shared, "sources": sources, "number": number}
+            if sizes := own.get("sizes") or variants.sizes:
+                raw["design"] = sizes[0]
             yield name + behind.replace("-", " ", 1), raw, stem + behind
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from posterkit.lettering import LETTERING_VALUES
 from posterkit.messages import one_line
-from posterkit.paper import DPI, parse_length
+from posterkit.paper import DPI, parse_length, parse_size
 from posterkit.schema import REQUEST_VALUES, ValueCheck, is_strings, is_text, is_whole, value_faults
 from posterkit.tasks import ANCHORS, MOST_SEEDS, parse_anchor
 from posterkit.typeset.exporters import LAYERED
@@ -49,6 +49,13 @@ def _is_anchor(value: Any) -> bool:
         return False
 
 
+def _are_sizes(value: Any) -> bool:
+    try:
+        return is_strings(value) and bool(value) and all(map(parse_size, value))
+    except ValueError:
+        return False
+
+
 def _is_length(value: Any) -> bool:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return False
@@ -80,5 +87,6 @@ ROW_KEYS: dict[str, ValueCheck] = {
     "preserve": (lambda value: isinstance(value, bool), "true or false"),
     **LETTERING_VALUES,
     "seeds": (lambda value: is_whole(value) and 1 <= value <= MOST_SEEDS, f"a whole number from 1 to {MOST_SEEDS}"),
+    "sizes": (_are_sizes, "a list of sizes such as instagram-story, a3, 1200x300"),
     "out": (_is_result, f"a .png name inside the output folder, or {', '.join(LAYERED)}"),
 }

@@ -1,7 +1,8 @@
-"""Several posters of one row, from several seeds."""
+"""Several posters of one row: from several seeds, in several sizes."""
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from typing import Any
 
 from posterkit.batch.row_keys import result_name
 
+_UNSAFE = re.compile(r"[^\w.-]")  # in a file's name
+
 
 @dataclass(frozen=True)
 class Variants:
@@ -17,24 +20,28 @@ class Variants:
 
     Attributes:
         seeds: how many, one after the other.
+        sizes: as `posterkit.paper.parse_size` takes them; the others show the picture that is drawn for the first.
         seed: for rows without their own; the result's name is mixed in.
     """
 
     seeds: int = 1
+    sizes: tuple[str, ...] = ()
     seed: int = 0
 
     def of(self, row: Mapping[str, Any], stem: str) -> Iterator[tuple[dict[str, Any], str]]:
         """Each variant's own keys, and what stands behind its name; nothing where there is but one."""
-        seeds, first = row.get("seeds") or self.seeds, row.get("seed")
-        if seeds == 1:
+        seeds, sizes = row.get("seeds") or self.seeds, row.get("sizes") or self.sizes
+        if seeds == 1 and not sizes:
             yield {}, ""
             return
+        first, out = row.get("seed"), row.get("out")
         if first is None:
             first = (self.seed + zlib.crc32(stem.encode("utf-8", "surrogatepass"))) % 2**31
         for number in range(seeds):
-            behind = f"-v{number + 1}"
-            out = row.get("out")
-            yield {"seed": first + number, **({"out": stem + behind + Path(out).suffix} if out else {})}, behind
+            for size in sizes or (None,):
+                behind = f"-v{number + 1}" * (seeds > 1) + (f"-{_UNSAFE.sub('', size.lower())}" if size else "")
+                keys = {"seed": first + number} | ({"size": size} if size else {})
+                yield keys | ({"out": stem + behind + Path(out).suffix} if out else {}), behind
 
 
 ONE = Variants()

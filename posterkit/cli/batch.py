@@ -9,6 +9,7 @@ from pathlib import Path
 from posterkit.arguments import whole
 from posterkit.cli import options
 from posterkit.messages import printable
+from posterkit.paper import parse_size
 from posterkit.tasks import MOST_SEEDS, TASKS, parse_anchor
 from posterkit.typeset.exporters import EXPORTERS, check_export
 
@@ -24,6 +25,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
     )
     variants = "posters of every row, from seeds one after the other; all are kept"
     command.add_argument("--seeds", type=whole(1, MOST_SEEDS), default=1, metavar="N", help=variants)
+    sizes = "one picture of each row in several sizes, the first is drawn: instagram-story,a3,1200x300"
+    command.add_argument("--sizes", metavar="SIZES", help=sizes)
     does = "say what would become of each row and where its values come from; nothing is made"
     command.add_argument("--explain", action="store_true", help=does)
     drawn = "rows drawn in one call; above 1, last bits may depend on which rows these are"
@@ -73,7 +76,13 @@ def run(args: argparse.Namespace) -> int:
     anchor = parse_anchor(args.anchor) if args.anchor else None
     given = options.size_of(args) | options.request_of(args)
     common = PosterRequest(args.prompt, task=args.task, anchor=anchor, **given)
-    rows = read_requests(args.source, common, skip=args.output, variants=Variants(args.seeds, args.seed or 0))
+    sizes = tuple(size.strip() for size in (args.sizes or "").split(",") if size.strip())
+    if sizes and common.size:
+        raise ValueError("--sizes says how large the posters are, and so does another option; give one of them")
+    for size in sizes:
+        parse_size(size, args.dpi)
+    variants = Variants(args.seeds, sizes, args.seed or 0)
+    rows = read_requests(args.source, common, skip=args.output, variants=variants)
     files = Files(
         tuple(ending for ending in EXPORTERS if getattr(args, _switch(ending)[2:])), options.export_options(args)
     )

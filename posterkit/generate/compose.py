@@ -15,6 +15,7 @@ from posterkit.generate.obstacles import find_obstacles, find_subject
 from posterkit.generate.poster_plan import SPELLS_FROM
 from posterkit.generate.preserve import cut_out_in_place
 from posterkit.generate.record import FinishedPoster, record_of
+from posterkit.generate.relay import relaid
 from posterkit.layout import Box, Obstacle
 from posterkit.layout.json_form import layout_to_json
 from posterkit.messages import caught_warnings
@@ -30,7 +31,9 @@ def finish(poster: PreparedPoster, drawing: Image.Image, parameters: dict[str, A
         parameters: what the pipeline says that it used.
     """
     plan = poster.plan
-    image, resampler = enlarge(drawing, plan.finished, plan.upscaler)
+    letters = bool(plan.row["draw_text"] and plan.row["texts"])
+    shown = drawing if plan.design is None else relaid(drawing, plan.finished, letters)
+    image, resampler = enlarge(shown, plan.finished, plan.upscaler)
     if poster.canvas is not None and poster.region is not None:
         image = paste_kept(image, poster.canvas, poster.region)
     cutouts = [(name, part) for name, part in (("shadow", poster.shadows), ("subject", poster.things)) if part]

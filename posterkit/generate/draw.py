@@ -126,7 +126,7 @@ class PreparedPoster:
 def prepare(plan: PosterPlan) -> PreparedPoster:
     """Read a plan's pictures; ValueError where one is damaged, or the mask does not fit."""
     with caught_warnings() as notes:
-        prepared = _prepared(plan)
+        prepared = replace(_prepared(plan.design or plan), plan=plan)
     return replace(prepared, notes=[*plan.notes, *notes])
 
 
@@ -217,7 +217,7 @@ def draw_prepared(
     if on_step is not None:
         options["callback_on_step_end"] = lambda _pipe, step, _time, tensors: on_step(step + 1) or tensors
     requests = [
-        with_draft(poster.request, poster.plan.draft, poster.plan.request)
+        with_draft(poster.request, poster.plan.draft, (poster.plan.design or poster.plan).request)
         if poster.plan.draft is not None and poster.draft is None and poster.request.draft is None
         else poster.request
         for poster in posters

@@ -16,9 +16,10 @@ from posterkit.critic import Critic
 from posterkit.generate.choose import DrawPosters, Made, Scorer, draw_best
 from posterkit.generate.compose import finish
 from posterkit.generate.draw import PreparedPoster, draw_prepared, prepare
-from posterkit.generate.poster_plan import RULES, Checkpoint, PosterPlan, Settings, find_checkpoint, make_plan
+from posterkit.generate.poster_plan import RULES, Checkpoint, PosterPlan, Settings, find_checkpoint
 from posterkit.generate.record import FinishedPoster
 from posterkit.generate.refine import redraw, refine, untaught
+from posterkit.generate.relay import plan_of
 from posterkit.generate.safety_checks import CheckedCritic, check_finished, check_references, checked_plan, gate_of
 from posterkit.pipelines.registry import family_for, resolve
 from posterkit.safety.decision import GateDecision, Refused
@@ -99,7 +100,7 @@ class PosterMaker:
         return made
 
     def plan(self, request: PosterRequest, seed: int = 0) -> PosterPlan:
-        """Settle a request before anything is loaded; ValueError as `PosterRequest.check` and `make_plan`.
+        """Settle a request before anything is loaded; ValueError as `PosterRequest.check` and `plan_of`.
 
         Raises:
             Refused: the safety gate blocks its words (a ValueError too).
@@ -108,7 +109,7 @@ class PosterMaker:
         decisions: list[GateDecision] = []
         if self.gate is not None:
             request, decisions = self.gate.check_request(request)
-        plan = checked_plan(make_plan(request, self.settings, self.checkpoint(request.task), seed), decisions)
+        plan = checked_plan(plan_of(request, self.settings, self.checkpoint(request.task), seed), decisions)
         if request.refine and (line := untaught(plan)):
             warnings.warn(line, stacklevel=2)
         return plan
@@ -198,17 +199,24 @@ class PosterMaker:
         pipe = self.pipeline(request.task)
         progress.begin("drawing {}x{}".format(*plan.native), -(-len(posters) * plan.best_of // at_once) * plan.steps)
 
-        def draw(some: Sequence[PreparedPoster]) -> Iterator[Callable[[], Made]]:
+        def draw(some: Sequence[PreparedPoster]) -> Iterator[tuple[Image, dict[str, Any]]]:
             for start in range(0, len(some), at_once):
                 part, before = some[start : start + at_once], start // at_once * plan.steps
                 on_step = partial(lambda before, done: progress.step(before + done), before)
-                drawn = draw_prepared(pipe, part, self.settings.lora, on_step)
-                yield from (partial(_finished, one, *picture) for one, picture in zip(part, drawn, strict=True))
+                yield from draw_prepared(pipe, part, self.settings.lora, on_step)
+
+        def finished(some: Sequence[PreparedPoster]) -> Iterator[Made]:
+            return (_finished(one, *picture) for one, picture in zip(some, draw(some), strict=True))
 
         if plan.best_of == 1 and not request.refine and not request.feedback:
-            return [partial(self._checked, one, done) for one, done in zip(posters, draw(posters), strict=True)]
-        made = self._improved(posters, lambda some: (finish() for finish in draw(some)), progress)
-        return [partial(_as_it_is, one) for one in made]
+            first: dict[str, PreparedPoster] = {}  # poster of each picture
+            for poster in posters:
+                first.setdefault(poster.plan.drawing, poster)
+            pictures = dict(zip(first, draw(list(first.values())), strict=True))
+            return [
+                partial(self._checked, one, partial(_finished, one, *pictures[one.plan.drawing])) for one in posters
+            ]
+        return [partial(_as_it_is, one) for one in self._improved(posters, finished, progress)]
 
     def _improved(self, posters: Sequence[PreparedPoster], draw: DrawPosters, progress: Progress) -> list[Made]:
         """Choose, redraw as the requests say, refine."""

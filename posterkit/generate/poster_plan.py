@@ -134,6 +134,12 @@ class PosterPlan:
     notes: tuple[str, ...] = ()  # what of the prompt the model cannot draw, and what the safety gate found in it
     type: dict[str, Any] = field(default_factory=dict)  # how it is set: the options of `posterkit.typeset`
     decisions: tuple[GateDecision, ...] = ()  # of the safety gate about its words
+    design: PosterPlan | None = None  # of the poster whose drawing this one shows
+
+    @property
+    def drawing(self) -> str:
+        """Names what is drawn: posters of one design have it in common."""
+        return (self.design or self).id
 
     @property
     def upscaler(self) -> str | None:
@@ -231,15 +237,13 @@ def make_plan(request: PosterRequest, settings: Settings, checkpoint: Checkpoint
     row = resolved_row(request, settings, brief.texts, drawn)
     if draft is not None:
         row |= {"draft": _named(draft.sketch) if draft.sketch is not None else "auto", "strength": draft.strength}
-    revision = checkpoint.revision + (f"+l{revision_of(request.lora)}" if request.lora else "")
     if preserve or request.preserve is False:
         row |= {"preserve": preserve}
     if preserve and settings.segmenter:
         row |= {"segmenter": from_anywhere(settings.segmenter)}
     if settings.upscaler:
         row |= {"upscaler": from_anywhere(settings.upscaler)}
-    # a LoRA counts by what it holds, which its revision says, not by where it lies
-    name = content_id(row | {"lora": None}, revision, posterkit.__version__)
+    name = id_of(row, request, checkpoint)
     options = type_options(request.lettering, brief.texts, by_hand, trim)
     overlay = replace(brief, texts=by_hand) if by_hand or options.get("graphics") else None
     if overlay is not None:  # what the typesetter would refuse once everything is drawn
@@ -256,6 +260,13 @@ def make_plan(request: PosterRequest, settings: Settings, checkpoint: Checkpoint
         request, name, row, checkpoint, settings, finished, native, box, words, overlay, request.best_of or 1,
         draft, preserve, (*notes, *undrawn), options,
     )  # fmt: skip
+
+
+def id_of(row: dict[str, Any], request: PosterRequest, checkpoint: Checkpoint) -> str:
+    """The id of a resolved row."""
+    revision = checkpoint.revision + (f"+l{revision_of(request.lora)}" if request.lora else "")
+    # a LoRA counts by what it holds, which its revision says, not by where it lies
+    return content_id(row | {"lora": None}, revision, posterkit.__version__)
 
 
 def _planned(request: PosterRequest, job: TypeJob, options: dict[str, Any], trim: Size) -> Layout | None:
@@ -320,6 +331,9 @@ def resolved_row(request: PosterRequest, settings: Settings, texts: Sequence[str
         row["reward"] = from_anywhere(settings.reward or RULES)
     if request.sheet:
         row["sheet"] = request.sheet.given()
+    if request.design:
+        size, sheet = request.design
+        row["design"] = {"width": size.width, "height": size.height} | ({"sheet": sheet.given()} if sheet else {})
     if request.feedback:
         row["feedback"] = [list(said) for said in request.feedback]
     if request.lettering:

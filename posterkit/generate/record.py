@@ -26,7 +26,7 @@ from posterkit.paper import sheet_from
 from posterkit.pipelines.registry import is_here
 from posterkit.prompts import quoted_texts
 from posterkit.safety.provenance import alt_text, inputs_of, marks_of
-from posterkit.schema import REQUEST_VALUES, PosterRequest, ValueCheck, is_text, value_faults
+from posterkit.schema import REQUEST_VALUES, Design, PosterRequest, ValueCheck, is_text, value_faults
 from posterkit.sizing import Size
 from posterkit.typeset.export_options import DEFAULTS, ExportOptions
 from posterkit.typeset.exporters import ENDINGS, EXPORTERS, ending_of, export
@@ -258,6 +258,7 @@ def request_from_poster(poster: str | Path) -> tuple[PosterRequest, Settings, di
             anchor=tuple(anchor) if isinstance(anchor, list) else anchor,
             size=Size(row["width"], row["height"]),
             sheet=sheet_from(row["sheet"]) if "sheet" in row else None,
+            design=_design(row["design"]) if "design" in row else None,
             **{key: row[key] for key in ("task", "steps", "guidance", "negative_prompt", "lora", "expanded")},
             **{key: row.get(key) for key in ("strength", "preserve")},
             id=str(poster),
@@ -309,6 +310,12 @@ def _check_values(poster: Path, record: dict[str, Any]) -> None:
     )
     if faults:
         raise ValueError(f"{poster}: its record: {'; '.join(faults)}")
+
+
+def _design(said: dict[str, Any]) -> Design:
+    if faults := value_faults(said):
+        raise ValueError(f"its design: {'; '.join(faults)}")
+    return Design(Size(said["width"], said["height"]), sheet_from(said["sheet"]) if "sheet" in said else None)
 
 
 def _lettering(said: dict[str, Any], poster: Path) -> Lettering:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from posterkit.generate.reshape import continued, window_of
 from posterkit.metrics.appearance import drawing_style
 from posterkit.metrics.color import border_color, lab_to_srgb, palette
-from posterkit.metrics.fidelity import edge_replication
 from posterkit.metrics.ocr import TextReader
 from posterkit.pipelines.segmenters import open_segmenter
 from posterkit.prompts import quoted_texts
@@ -23,7 +23,6 @@ from posterkit.synthetic.palettes import RGB, ColorScheme, distance
 _APART = 16.0  # Lab units between a background and an accent
 _READ = 0.6  # confidence of a line that counts as lettering
 _TALLEST = 0.3  # of the poster's height that a line of lettering takes
-_MARGIN = 0.05  # around what a poster shows and says, as a share of its shorter side
 _COARSE = 3.0  # times; a reference that is enlarged further has no detail left
 _SMALLEST = 0.35  # of the poster's sides that a subject takes
 
@@ -63,26 +62,13 @@ def rescaled(picture: Image.Image, size: Size) -> Image.Image:
     """A poster in another format: empty ground is cut, edges go on; what it shows and says stays whole."""
     texts = _lettering(picture)
     blocks = [*texts, *(subject.box for subject in open_segmenter("rules")(picture, texts))]
-    x0, y0, x1, y1 = _around(blocks) if blocks else (0, 0, *picture.size)
-    width, height = picture.size
-    margin = round(_MARGIN * min(width, height))
-    # the part of the wanted shape that holds all blocks, as much of the picture as can be
-    wide = min(width, max(round(height * size.aspect), x1 - x0 + 2 * margin))
-    high = min(height, max(round(width / size.aspect), y1 - y0 + 2 * margin))
-    left = min(max(0, (x0 + x1 - wide) // 2), width - wide)
-    top = min(max(0, (y0 + y1 - high) // 2), height - high)
-    part = picture.crop((left, top, left + wide, top + high))
-    scale = min(size.width / wide, size.height / high)
+    part = picture.crop(window_of(picture.size, size.aspect, blocks or [(0, 0, *picture.size)]))
+    scale = min(size.width / part.width, size.height / part.height)
     if scale > _COARSE:
         found = f"the reference is {Size(*picture.size)} and is drawn {scale:.1f} times as large"
         warnings.warn(f"{found}: it will look soft; give a larger one", stacklevel=2)
-    inside = Size(min(size.width, round(wide * scale)), min(size.height, round(high * scale)))
-    canvas = np.zeros((size.height, size.width, 3), np.uint8)
-    made = np.ones(canvas.shape[:2], bool)
-    x, y = (size.width - inside.width) // 2, (size.height - inside.height) // 2
-    where = np.s_[y : y + inside.height, x : x + inside.width]
-    canvas[where], made[where] = np.asarray(part.resize(inside, Image.Resampling.LANCZOS)), False
-    return Image.fromarray(edge_replication(canvas, made) if made.any() else canvas)
+    inside = (min(size.width, round(part.width * scale)), min(size.height, round(part.height * scale)))
+    return continued(part.resize(inside, Image.Resampling.LANCZOS), size)
 
 
 def _lettering(picture: Image.Image) -> list[tuple[int, int, int, int]]:

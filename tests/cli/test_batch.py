@@ -464,6 +464,23 @@ def test_a_shard_makes_its_rows_and_the_shards_together_all_of_them(
 
 
 @pytest.mark.slow
+def test_several_sizes_of_a_row_show_one_picture_and_are_made_up_for(tmp_path: Path, craft: str) -> None:
+    out = tmp_path / "out"
+    rows = [{"prompt": "waves", "texts": ["SURF"], "out": "surf.png"}, {"prompt": "hills", "sizes": ["96x96"]}]
+    argv = ("batch", manifest(tmp_path, rows), "-o", out, "--model", craft, "--sizes", "96x144,240x60,48x72mm")
+    assert run(*argv, "--dpi", 72) == 0
+    names = {"surf-96x144.png", "surf-240x60.png", "surf-48x72mm.png", "poster-0002-96x96.png"}
+    assert set(contents(out)) == names
+    assert Image.open(out / "surf-240x60.png").size == (240, 60)
+    assert Image.open(out / "surf-48x72mm.png").size == (136, 204)
+    seeds = {name: read_record(out / name)["row"]["seed"] for name in names}
+    assert len({seed for name, seed in seeds.items() if name.startswith("surf")}) == 1
+    before = contents(out)
+    (out / "surf-240x60.png").unlink()
+    assert run(*argv, "--dpi", 72) == 0 and contents(out) == before
+
+
+@pytest.mark.slow
 def test_posters_are_written_as_svg_and_pdf_too(tmp_path: Path, craft: str) -> None:
     out = tmp_path / "out"
     rows = [{"prompt": "x", "texts": ["A"], "out": "a.png"}, {"prompt": "y", "texts": ["B"], "out": "b.pdf"}]
