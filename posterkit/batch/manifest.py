@@ -54,7 +54,7 @@ def read_requests(source: Path, common: PosterRequest, skip: Path | None = None,
         request = parse_row(raw["row"], name, base, shared)
         if isinstance(request, BadRow) or "design" not in raw:
             return request
-        size, sheet = _sized(raw["row"] | {"size": raw["design"]}, shared.sheet)
+        size, sheet = _sized(raw["row"] | {"size": raw["design"]}, None)
         request = replace(request, design=Design(Size(*size), sheet))
         return checked(request, shared)
 

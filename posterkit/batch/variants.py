@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -22,11 +22,13 @@ class Variants:
         seeds: how many, one after the other.
         sizes: as `posterkit.paper.parse_size` takes them; the others show the picture that is drawn for the first.
         seed: for rows without their own; the result's name is mixed in.
+        sheet: `dpi`, `bleed` and `safe` of these sizes, for rows that do not say them.
     """
 
     seeds: int = 1
     sizes: tuple[str, ...] = ()
     seed: int = 0
+    sheet: Mapping[str, Any] = field(default_factory=dict)
 
     def of(self, row: Mapping[str, Any], stem: str) -> Iterator[tuple[dict[str, Any], str]]:
         """Each variant's own keys, and what stands behind its name; nothing where there is but one."""
@@ -41,6 +43,7 @@ class Variants:
             for size in sizes or (None,):
                 behind = f"-v{number + 1}" * (seeds > 1) + (f"-{_UNSAFE.sub('', size.lower())}" if size else "")
                 keys = {"seed": first + number} | ({"size": size} if size else {})
+                keys |= {key: value for key, value in self.sheet.items() if size and row.get(key) is None}
                 yield keys | ({"out": stem + behind + Path(out).suffix} if out else {}), behind
 
 

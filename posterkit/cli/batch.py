@@ -74,14 +74,15 @@ def run(args: argparse.Namespace) -> int:
         args.device = args.device or local_device()
         note(f"this is part {shard}" + (f", on {args.device}" if args.device else ""))
     anchor = parse_anchor(args.anchor) if args.anchor else None
-    given = options.size_of(args) | options.request_of(args)
-    common = PosterRequest(args.prompt, task=args.task, anchor=anchor, **given)
     sizes = tuple(size.strip() for size in (args.sizes or "").split(",") if size.strip())
-    if sizes and common.size:
+    if sizes and (args.size or args.width or args.height):
         raise ValueError("--sizes says how large the posters are, and so does another option; give one of them")
     for size in sizes:
         parse_size(size, args.dpi)
-    variants = Variants(args.seeds, sizes, args.seed or 0)
+    sheet = {key: getattr(args, key) for key in ("dpi", "bleed", "safe") if sizes and getattr(args, key) is not None}
+    given = options.request_of(args) | ({} if sizes else options.size_of(args))
+    common = PosterRequest(args.prompt, task=args.task, anchor=anchor, **given)
+    variants = Variants(args.seeds, sizes, args.seed or 0, sheet)
     rows = read_requests(args.source, common, skip=args.output, variants=variants)
     files = Files(
         tuple(ending for ending in EXPORTERS if getattr(args, _switch(ending)[2:])), options.export_options(args)
