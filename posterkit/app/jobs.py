@@ -21,6 +21,7 @@ from posterkit.generate.choose import Made
 from posterkit.generate.maker import PosterMaker
 from posterkit.generate.poster_plan import PosterPlan
 from posterkit.generate.record import FinishedPoster, with_relative_paths
+from posterkit.typeset.export_options import DEFAULTS, ExportOptions
 
 QUEUED, DRAWING, DONE, FAILED, CANCELLED = "queued", "drawing", "done", "failed", "cancelled"
 _OVER = (DONE, FAILED, CANCELLED)
@@ -130,10 +131,13 @@ class JobQueue:
 
     Args:
         folder: where each job has a folder of its own.
+        how: files are written.
     """
 
-    def __init__(self, maker: PosterMaker, folder: Path, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
-        self.maker, self.folder, self.limits = maker, folder, limits
+    def __init__(
+        self, maker: PosterMaker, folder: Path, limits: Limits = Limits(), how: ExportOptions = DEFAULTS  # noqa: B008
+    ) -> None:  # fmt: skip
+        self.maker, self.folder, self.limits, self.how = maker, folder, limits, how
         self.counts: Counter[str] = Counter()  # posters by what became of them
         self.drawing_seconds = 0.0
         self.stopping = False
@@ -297,9 +301,9 @@ class JobQueue:
         files = {ending: job.folder / f"_poster-{number}.{ending}" for ending in job.formats}
         try:
             for path in files.values():
-                poster.save(path)
+                poster.save(path, how=self.how)
             if (saved := job.save_as if number == 1 else None) is not None:
-                poster.save(saved := _free(saved))
+                poster.save(saved := _free(saved), how=self.how)
         except (OSError, ValueError) as error:
             return PosterResult(error=service_error(error, job.folder))
         record = None

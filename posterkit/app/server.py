@@ -16,6 +16,7 @@ from posterkit.app.limits import Limits
 from posterkit.generate.maker import PosterMaker
 from posterkit.llm.http import API_KEY
 from posterkit.serving import LOOPBACK, Server, listen, server_key
+from posterkit.typeset.export_options import DEFAULTS, ExportOptions
 
 
 def check_host(host: str) -> str:
@@ -27,13 +28,14 @@ def check_host(host: str) -> str:
 
 
 def serve(
-    maker: PosterMaker, host: str, port: int, limits: Limits, *, allowed: Path | None = None, grace: float = 30.0,
-    debug: bool = False, announce: Callable[[str], None] = print,
+    maker: PosterMaker, host: str, port: int, limits: Limits, *, allowed: Path | None = None,
+    how: ExportOptions = DEFAULTS, grace: float = 30.0, debug: bool = False, announce: Callable[[str], None] = print,
 ) -> None:  # fmt: skip
     """Serve a maker's posters; returns after SIGTERM or Ctrl-C, when the running job is over.
 
     Args:
         allowed: a folder whose files requests may name.
+        how: files are written.
         grace: seconds that the running job may take after the signal, before it fails.
         announce: is told the server's address.
 
@@ -42,7 +44,7 @@ def serve(
     """
     key = check_host(host)
     with listen(host, port) as listener, TemporaryDirectory(prefix="posterkit-") as folder:
-        queue = JobQueue(maker, Path(folder), limits)
+        queue = JobQueue(maker, Path(folder), limits, how)
         app = PosterApi(queue, Intake(maker, limits, allowed), key).app()
         server = Server(
             app, most_connections=limits.connections, grace=grace + 10, on_signal=lambda: queue.stop(grace),

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     limits = limits_of(args)
     with PosterMaker(**options.settings_of(args)) as maker, TemporaryDirectory(prefix="posterkit-") as folder:
         check_model(maker)
-        queue = JobQueue(maker, Path(folder), limits)
+        queue = JobQueue(maker, Path(folder), limits, options.export_options(args))
         try:
             PosterTools(queue, Intake(maker, limits, allowed)).server().run("stdio")
         finally:

@@ -43,6 +43,13 @@ def add_print_options(options: argparse.ArgumentParser) -> None:
              "it a sheet of paper, else 96; large: 300)")
     add("--bleed", type=_length, metavar="LENGTH", help="picture beyond the cut edge: 3mm, 0.125in")
     add("--safe", type=_length, metavar="LENGTH", help="what texts leave free inside the cut edge: 5mm, 0.25in")
+    # fmt: on
+    add_export_options(add)
+
+
+def add_export_options(add: Callable[..., Any]) -> None:
+    """How files are written, whatever stands in them."""
+    # fmt: off
     add("--marks", action="store_true", help="crop marks around the page of a PDF")
     add("--cmyk", type=Path, metavar="PROFILE",
         help="a press's ICC profile: PDFs are PDF/X-4 in its inks, a NAME.proof.png shows them (needs "
@@ -54,7 +61,7 @@ def add_print_options(options: argparse.ArgumentParser) -> None:
 
 def export_options(args: argparse.Namespace) -> ExportOptions:
     """How a call's files are written."""
-    return ExportOptions(args.dpi, args.cmyk, args.marks, args.whole_fonts)
+    return ExportOptions(getattr(args, "dpi", None), args.cmyk, args.marks, args.whole_fonts)
 
 
 def size_of(args: argparse.Namespace) -> dict[str, Any]:

@@ -52,6 +52,7 @@ def add_service_options(command: argparse.ArgumentParser) -> None:
     add("--segmenter", metavar="MODEL", help="what cuts subjects out: rules, or a SAM-2 folder or hub id")
     options.add_reward(add)
     add("--critic", metavar="SPEC", help="who suggests improvements: rules (default), a folder or an endpoint")
+    options.add_export_options(command.add_argument_group("files").add_argument)
     options.add_safety_options(command)
     # fmt: on
 
@@ -107,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
     with PosterMaker(**options.settings_of(args)) as maker:
         check_model(maker)
         serve(
-            maker, args.host, args.port, limits_of(args), allowed=allowed, grace=args.grace, debug=args.debug,
-            announce=lambda url: print(f"posterkit at {url}", flush=True),
+            maker, args.host, args.port, limits_of(args), allowed=allowed, how=options.export_options(args),
+            grace=args.grace, debug=args.debug, announce=lambda url: print(f"posterkit at {url}", flush=True),
         )  # fmt: skip
     return 0

@@ -218,7 +218,7 @@ class Command:
 def test_at_a_signal_the_running_job_is_finished_those_that_wait_fail_and_no_more_are_taken():
     server = Command()
     waiting = server.direct({**TINY, "steps": 300})
-    until(lambda: "posterkit_drawing 1" in server.client.get("/metrics").text)
+    until(lambda: "\nposterkit_drawing 1\n" in server.client.get("/metrics").text)
     queued = server.client.post("/v1/posters", json=TINY).json()
     events = server.client.stream("GET", queued["events"])
     with events as stream:
@@ -226,7 +226,8 @@ def test_at_a_signal_the_running_job_is_finished_those_that_wait_fail_and_no_mor
         said = stream.read().decode()
     waiting.join(60)
     assert code == 0 and all(line.startswith("posterkit: note: ") for line in errors.splitlines()), errors
-    assert server.answers[0].status_code == 200 and server.answers[0].content.startswith(b"\x89PNG")
+    assert server.answers[0].status_code == 200, server.answers[0].text
+    assert server.answers[0].content.startswith(b"\x89PNG")
     assert "event: failed" in said and "the server is stopping" in said
     with pytest.raises(httpx.ConnectError):
         server.client.get("/healthz")
@@ -236,7 +237,7 @@ def test_at_a_signal_the_running_job_is_finished_those_that_wait_fail_and_no_mor
 def test_a_job_that_takes_longer_than_the_grace_fails_with_its_reason():
     server = Command("--grace", "0.2", "--max-steps", "5000")
     waiting = server.direct({**TINY, "steps": 1000, "best_of": 5})
-    until(lambda: "posterkit_drawing 1" in server.client.get("/metrics").text)
+    until(lambda: "\nposterkit_drawing 1\n" in server.client.get("/metrics").text)
     began = time.monotonic()
     code, errors = server.end()
     waiting.join(60)
