@@ -26,7 +26,7 @@ from typing import Any, Literal
 import torch
 
 from posterkit.datagen.planned_requests import PlannedRequest
-from posterkit.datagen.planner_conversations import KINDS, conversation
+from posterkit.datagen.planner_conversations import KINDS, Conversation, conversation
 from posterkit.image_io import written_whole
 from posterkit.layout.ground import Ground
 from posterkit.layout.planners.questions import SYSTEM, read_boxes
@@ -88,7 +88,7 @@ def main() -> None:
         run.backward(loss)
 
     run.finish(model)
-    if run.accelerator.is_main_process and not config.dry_run:
+    if run.accelerator.is_main_process and run.step == config.max_steps:
         folder = run.folder / ("ema" if config.ema_decay else "model")
         found = held_out(LanguageAdapter.from_folder(str(folder)), str(folder), heldout, config, run)
         with written_whole(run.folder / "heldout.json") as file:
@@ -124,15 +124,19 @@ def held_out(
         said = [conversation(one, kind, index, config.data.exemplars, Random(f"heldout {kind} {at}"))
                 for at, one in enumerate(some)]  # fmt: skip
         losses = [model.answer_loss(conversation_batch([one], [""], model).to(run.device)).item() for one in said]
-        usable = 0
-        for one in said:
-            try:
-                read_boxes(answers.ask(SYSTEM, one.question), one.request, Ground(one.request), kind)
-                usable += 1
-            except AnswerError:
-                pass
+        made = answers.ask_all(SYSTEM, [one.question for one in said])
+        usable = sum(is_usable(answer, one) for answer, one in zip(made, said, strict=True))
         found[kind] = {"questions": len(said), "loss": sum(losses) / len(said), "usable": usable / len(said)}
     return found
+
+
+def is_usable(answer: str, said: Conversation) -> bool:
+    """Whether an answer places every element that it was asked for."""
+    try:
+        read_boxes(answer, said.request, Ground(said.request), said.kind)
+    except AnswerError:
+        return False
+    return True
 
 
 if __name__ == "__main__":
