@@ -41,7 +41,8 @@ SIZE, SEED = (128, 192), 0
 # the config's long run has more posters, large ones too, and averages over longer
 # and what the first trials chose; every row begins from what was there before them
 BEFORE = ["learning_rate=2e-3", "model.transformer.num_layers=2", "model.transformer.num_single_layers=4",
-          "model.transformer.num_attention_heads=5"]  # fmt: skip
+          "model.transformer.num_attention_heads=5", "model.transformer.attention_head_dim=32",
+          "model.transformer.axes_dims_rope=[4,14,14]"]  # fmt: skip
 COMMON = ["data.count=16384", "data.large=0", "ema_decay=0.99", "save_every=100000", "log_every=50", "sample_every=0"]
 # name -> what is changed, and why
 ROWS: dict[str, tuple[str, list[str]]] = {
@@ -58,6 +59,14 @@ ROWS: dict[str, tuple[str, list[str]]] = {
     "deep": ("3 + 7 blocks of width 128", [
         "model.transformer.num_layers=3", "model.transformer.num_single_layers=7",
         "model.transformer.num_attention_heads=4"]),
+    "heads": ("2 + 2 blocks of width 192 in 4 heads of 48, which tell places apart better", [
+        "learning_rate=4e-3", "model.transformer.num_layers=2", "model.transformer.num_single_layers=2",
+        "model.transformer.num_attention_heads=4", "model.transformer.attention_head_dim=48",
+        "model.transformer.axes_dims_rope=[4,22,22]"]),
+    "ten": ("1 + 9 blocks of width 144 in 3 heads of 48", [
+        "learning_rate=4e-3", "model.transformer.num_layers=1", "model.transformer.num_single_layers=9",
+        "model.transformer.num_attention_heads=3", "model.transformer.attention_head_dim=48",
+        "model.transformer.axes_dims_rope=[4,22,22]"]),
     "adamw": ("AdamW 1e-3 for all", ["optimizer=adamw", "learning_rate=1e-3"]),
     "large": ("one sample in sixteen large, with low noise", ["data.large=1024"]),
 }  # fmt: skip
