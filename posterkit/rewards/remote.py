@@ -112,7 +112,7 @@ def pack_results(results: Sequence[RewardResult | None], faults: Sequence[str]) 
     return [asdict(result) if result is not None else {"error": next(left, "failed")} for result in results]
 
 
-def unpack_results(packed: Any, count: int) -> list[RewardResult]:
+def unpack_results(packed: object, count: int) -> list[RewardResult]:
     """The results of what `pack_results` made; a request that failed is NaN and says why.
 
     Raises:
@@ -136,7 +136,7 @@ def unpack_results(packed: Any, count: int) -> list[RewardResult]:
         raise ValueError(f"a result holds value, parts and why: {error}") from None
 
 
-def _in_range(value: Any) -> float:
+def _in_range(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise ValueError(f"a value must be a number from 0 to 1, found {one_line(repr(value), 40)}")
     return float(value)

@@ -11,13 +11,14 @@ from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from PIL import Image
 
 import posterkit
 from posterkit.llm.answer_cache import FolderCache, code_version, pixel_hash
+from posterkit.metrics.poster_reader import PosterReader, open_poster_reader
 from posterkit.schema import PosterRequest
 
 NOTHING_TO_JUDGE = "nothing to judge"
@@ -82,6 +83,21 @@ class PosterReward(ABC):
             else RewardResult(1.0, {}, NOTHING_TO_JUDGE)
             for image, request in zip(images, requests, strict=True)
         ]
+
+
+class ReadingReward(PosterReward):
+    """A reward that reads what stands on posters; its name says how it reads.
+
+    Args:
+        reader: OCR; None shares the process's own.
+        read_text: without OCR it is much faster, and sees no texts.
+    """
+
+    part: ClassVar[str]
+
+    def __init__(self, reader: PosterReader | None = None, read_text: bool = True) -> None:
+        self.reader, self.read_text = reader or open_poster_reader(), read_text
+        self.name = self.part + ("-blind" if not read_text else "-fast" if self.reader.fast else "")
 
 
 def check_count(name: str, images: Sequence[Image.Image], requests: Sequence[PosterRequest]) -> None:

@@ -9,29 +9,24 @@ import numpy as np
 from PIL import Image
 
 from posterkit.metrics.appearance import PICTURE, Appearance, ramp
-from posterkit.metrics.poster_reader import PosterReader, open_poster_reader
 from posterkit.metrics.prompt_requirements import Requirement, requirements, unlikeness
 from posterkit.metrics.text_regions import DetectedText
 from posterkit.prompts import in_quotes
-from posterkit.rewards.reward import PosterReward, RewardResult
+from posterkit.rewards.reward import ReadingReward, RewardResult
 from posterkit.schema import PosterRequest
 
 
-class AestheticsReward(PosterReward):
+class AestheticsReward(ReadingReward):
     """Measured aesthetics: colour, order, balance, sharpness, tones, sound pixels, a picture, and legible texts.
 
     How it can be hacked: any finished poster scores well, whatever the request, the input image too; a few large crisp
     shapes in two strong colours are enough. A blank picture, words alone, noise and blur are not. It is blind to what
     words and picture say, to a poster that is mirrored or turned, and to a cast, which is a colour like others.
 
-    Args:
-        reader: OCR; None shares the process's own.
-        read_text: without OCR it is much faster, and legibility is left out.
+    Without OCR legibility is left out.
     """
 
-    def __init__(self, reader: PosterReader | None = None, read_text: bool = True) -> None:
-        self.reader, self.read_text = reader or open_poster_reader(), read_text
-        self.name = _named("aesthetics", self.reader, read_text)
+    part = "aesthetics"
 
     def score(self, poster: Image.Image, request: PosterRequest) -> RewardResult:
         appearance = Appearance(poster, self.reader.texts(poster) if self.read_text else ())
@@ -40,7 +35,7 @@ class AestheticsReward(PosterReward):
         return RewardResult(appearance.aesthetics, parts, f"weakest in {weakest} ({parts[weakest]:.2f})")
 
 
-class AgreementReward(PosterReward):
+class AgreementReward(ReadingReward):
     """Agreement with the prompt, without recognising objects: texts, their places and rank, background, colours.
 
     The mean over these requirements is scaled by how far there is a picture beside the texts: a twentieth of the
@@ -48,15 +43,10 @@ class AgreementReward(PosterReward):
 
     How it can be hacked: objects are not recognised, so the right background with the right words and any shapes has
     value 1. It is blind to all that the prompt does not name: more texts, and how well the poster is drawn.
-
-    Args:
-        reader: OCR; None shares the process's own.
-        read_text: without OCR it is much faster, and texts and their places are left out.
+    Without OCR texts and their places are left out.
     """
 
-    def __init__(self, reader: PosterReader | None = None, read_text: bool = True) -> None:
-        self.reader, self.read_text = reader or open_poster_reader(), read_text
-        self.name = _named("agreement", self.reader, read_text)
+    part = "agreement"
 
     def score(self, poster: Image.Image, request: PosterRequest) -> RewardResult:
         texts = self.reader.texts(poster) if self.read_text else None
@@ -82,7 +72,3 @@ def _rank_of_title(request: PosterRequest, texts: Sequence[DetectedText]) -> Req
     if seen.role == "major" or unlikeness(title, seen.text) > 0.5:
         return None
     return Requirement(0.0, f"set {in_quotes(title)} larger than the other texts")
-
-
-def _named(part: str, reader: PosterReader, read_text: bool) -> str:
-    return f"{part}-blind" if not read_text else f"{part}-fast" if reader.fast else part

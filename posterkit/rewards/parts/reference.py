@@ -19,9 +19,8 @@ from posterkit.metrics.arrangement import (
 )
 from posterkit.metrics.color import color_histogram_distance, named_shares, palette, palette_distance, srgb_to_lab
 from posterkit.metrics.fidelity import orientation_distance, orientation_histogram
-from posterkit.metrics.poster_reader import PosterReader, open_poster_reader
 from posterkit.rewards.parts.preservation import at_request_size, canvas_of, made_parts
-from posterkit.rewards.reward import PosterReward, RewardResult
+from posterkit.rewards.reward import PosterReward, ReadingReward, RewardResult
 from posterkit.schema import PosterRequest
 
 Picture = NDArray[np.uint8]
@@ -91,7 +90,7 @@ def best_window(subject: Picture, mask: NDArray[np.bool_], poster: Picture) -> f
     return best
 
 
-class LayoutReward(PosterReward):
+class LayoutReward(ReadingReward):
     """Whether things stand where the reference, or the request's boxes, have them.
 
     The correlation of the arrangements (edges and contrasts on a 12x8 grid, negative ones as 0); where the request has
@@ -102,9 +101,7 @@ class LayoutReward(PosterReward):
     to one thing more.
     """
 
-    def __init__(self, reader: PosterReader | None = None) -> None:
-        self.reader = reader or open_poster_reader()
-        self.name = "layout-fast" if self.reader.fast else "layout"
+    part = "layout"
 
     def applies(self, request: PosterRequest) -> bool:
         return request.task == "layout_driven" and bool(request.references)

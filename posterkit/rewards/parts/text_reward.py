@@ -13,13 +13,12 @@ from PIL import Image
 from posterkit.metrics.expected_texts import expected_texts
 from posterkit.metrics.glyphs import CELL, glyph_accuracy, read_glyphs
 from posterkit.metrics.ocr import TextAccuracy, respaced, text_accuracy, word_similarity, words
-from posterkit.metrics.poster_reader import PosterReader, open_poster_reader
 from posterkit.metrics.prompt_requirements import in_expected_order
-from posterkit.rewards.reward import PosterReward, RewardResult
+from posterkit.rewards.reward import PosterReward, ReadingReward, RewardResult
 from posterkit.schema import PosterRequest
 
 
-class TextReward(PosterReward):
+class TextReward(ReadingReward):
     """OCR against the expected texts: the mean of the words' F-score and of `word_similarity`.
 
     Both are of words in any order, so that it does not matter how the texts are divided into quotes or lines.
@@ -32,9 +31,7 @@ class TextReward(PosterReward):
     faces, sizes and places, and all of the picture.
     """
 
-    def __init__(self, reader: PosterReader | None = None) -> None:
-        self.reader = reader or open_poster_reader()
-        self.name = "text-fast" if self.reader.fast else "text"
+    part = "text"
 
     def applies(self, request: PosterRequest) -> bool:
         return expected_texts(request) is not None

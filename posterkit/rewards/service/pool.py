@@ -205,7 +205,7 @@ class Scoring:
         return checked
 
 
-def _checked(results: Any, count: int) -> list[RewardResult]:
+def _checked(results: object, count: int) -> list[RewardResult]:
     if not isinstance(results, list) or len(results) != count:
         found = f"{len(results)} results" if isinstance(results, list) else f"a {type(results).__name__}"
         raise RewardError(f"the reward gave {found} for {count} posters")
