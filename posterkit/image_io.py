@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
@@ -332,7 +331,7 @@ def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
         yield y, image.crop((0, y, image.width, min(y + rows, image.height)))
 
 
-def _by_profile(image: Image.Image, profile: Any) -> Image.Image | None:
+def _by_profile(image: Image.Image, profile: object) -> Image.Image | None:
     """The image in sRGB, or None where its profile is broken or belongs to another kind of image."""
     mode = "RGBA" if image.mode == "RGBA" else "RGB"
     source = io.BytesIO(profile) if isinstance(profile, bytes) else profile

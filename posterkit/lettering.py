@@ -198,7 +198,7 @@ def _shown(texts: Sequence[str]) -> str:
     return ", ".join(repr(text if len(text) <= 24 else text[:21] + "...") for text in texts[:6])
 
 
-def _listed(value: Any) -> Any:
+def _listed(value: object) -> Any:
     return [_listed(item) for item in value] if isinstance(value, tuple) else value
 
 

@@ -75,7 +75,7 @@ class Sheet:
         return asdict(self)
 
 
-def sheet_from(said: Any) -> Sheet:
+def sheet_from(said: object) -> Sheet:
     """A sheet as records and manifests have it: {"dpi": 300, "bleed": 3, "safe": 5}; ValueError where it is none."""
     if not isinstance(said, dict) or set(said) - {"dpi", "bleed", "safe"}:
         raise ValueError('a sheet is {"dpi": 300, "bleed": 3, "safe": 5}, lengths in millimetres')

@@ -26,19 +26,19 @@ RGB = tuple[int, int, int]
 ImageSource = str | Path | Image.Image | np.ndarray  # a file, or a picture in memory: uint8 `(H, W, 3)` RGB as array
 
 
-def is_whole(value: Any) -> bool:
+def is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def is_text(value: Any) -> bool:
+def is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
-def is_strings(value: Any) -> bool:
+def is_strings(value: object) -> bool:
     return isinstance(value, list | tuple) and all(isinstance(item, str) and item.strip() for item in value)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -249,7 +249,7 @@ def _cuda() -> Iterator[Trouble]:
 
 def _impostors() -> Iterator[Trouble]:
     """PyPI's nunchaku is a library for piecewise linear functions, not the 4-bit engine of that name."""
-    if _installed("nunchaku") and not _is_engine("nunchaku"):
+    if _installed("nunchaku") and "diffusion" not in (metadata("nunchaku")["Summary"] or "").lower():
         what = f"nunchaku {installed_version('nunchaku')} from PyPI is an unrelated library, not the 4-bit engine"
         yield Trouble(what, f"{sys.executable} -m pip uninstall nunchaku")
 
@@ -269,10 +269,6 @@ def _shaping() -> Iterator[Trouble]:
 
     if not features.check("raqm"):
         yield Trouble("Pillow has no raqm: typeset text is not shaped", "pip install --force-reinstall pillow")
-
-
-def _is_engine(name: str) -> bool:
-    return "diffusion" in (metadata(name)["Summary"] or "").lower()
 
 
 def _versions() -> list[tuple[str, str]]:

@@ -36,7 +36,7 @@ class Once:
         self._lock = threading.Lock()
         self._made: OrderedDict[Any, Future] = OrderedDict()
 
-    def __call__(self, key: Any, make: Callable[[], Any]) -> Any:
+    def __call__(self, key: object, make: Callable[[], Any]) -> Any:
         with self._lock:
             known = self._made.get(key)
             future = self._made.setdefault(key, Future())

@@ -293,6 +293,6 @@ def _write_index(out: Path, shards: int) -> FlowResult:
     return FlowResult(counts["rows"], counts["dropped"], counts["faults"], funnel)
 
 
-def _write_json(path: Path, value: Any, indent: int | None = None) -> None:
+def _write_json(path: Path, value: object, indent: int | None = None) -> None:
     with written_whole(path) as temporary:
         temporary.write_text(json.dumps(value, indent=indent, ensure_ascii=False), encoding="utf-8")

@@ -162,7 +162,7 @@ class ScannedPoster:
     texts: tuple[DetectedText, ...] = ()
     judged: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
-    def with_answer(self, question: str, by: str, said: Any, **found: Any) -> ScannedPoster:
+    def with_answer(self, question: str, by: str, said: object, **found: Any) -> ScannedPoster:
         """The same poster with an answer added to `judged`."""
         return replace(self, judged={**self.judged, question: {"by": by, "said": said}}, **found)
 

@@ -36,7 +36,7 @@ class FolderShard:
         for name, content in files.items():
             (self.temporary / name).write_bytes(content)
 
-        def moved(named: Any) -> Any:
+        def moved(named: object) -> Any:
             if isinstance(named, list):
                 return [moved(one) for one in named]
             return f"{self.final.name}/{named}" if named in files else named

@@ -192,7 +192,7 @@ def _embedded(file: Path, number: int) -> Image.Image:
     raise ValueError(f"{file}: has no row {number}")
 
 
-def _check(row: Any, where: str) -> None:
+def _check(row: object, where: str) -> None:
     missing = [name for name in COLUMNS if not isinstance(row, dict) or not isinstance(row.get(name), str)]
     if missing:
         raise ValueError(f"{where}: lacks {', '.join(missing)}")

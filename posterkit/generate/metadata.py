@@ -172,7 +172,7 @@ def content_id(row: dict[str, Any], revision: str, version: str) -> str:
     return hashlib.sha256(f"{plain}\n{revision}\n{version}".encode()).hexdigest()[:16]
 
 
-def _without_paths(value: Any) -> Any:
+def _without_paths(value: object) -> Any:
     if isinstance(value, dict):
         return {key: _without_paths(item) for key, item in value.items() if key != "path"}
     if isinstance(value, (list, tuple)):

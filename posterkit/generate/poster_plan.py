@@ -202,7 +202,10 @@ def make_plan(request: PosterRequest, settings: Settings, checkpoint: Checkpoint
         ValueError: a file is missing or unreadable, the sizes, the anchor and the task contradict each other, or a
             text cannot be set.
     """
-    photo = _size_of(request.images[0]) if request.images else None
+    photo = None
+    if request.images:
+        first = request.images[0]
+        photo = read_size(first) if isinstance(first, str | Path) else Size(*picture_of(first).size)
     finished = finished_size(request, photo)
     drawn = _draws_texts(settings, checkpoint)
     preserve = request.task == "id_driven" and (
@@ -353,10 +356,6 @@ def _named(image: ImageSource) -> dict[str, Any]:
     if isinstance(image, str | Path):
         return {"path": str(image), "sha256": file_hash(image)}
     return {"path": None, "sha256": picture_hash(picture_of(image))}
-
-
-def _size_of(image: ImageSource) -> Size:
-    return read_size(image) if isinstance(image, str | Path) else Size(*picture_of(image).size)
 
 
 def enlarged_photo(photo: Size, finished: Size, request: PosterRequest) -> Size | None:

@@ -116,7 +116,8 @@ def write_poster(
         return
     if ending not in EXPORTERS:
         raise ValueError(
-            f"{path}: a poster is written as .png, {' or '.join(ENDINGS)}; .jpg and .webp carry no record"
+            f"{path}: a poster is written as .png, {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}; "
+            ".jpg and .webp carry no record"
         )
     content = export(poster, ending, replace(how, notes=notes))
     with written_whole(path) as temporary:
@@ -140,7 +141,7 @@ def file_notes(record: dict[str, Any], metadata: str = "full") -> FileNotes:
 
 
 def record_of(
-    plan: PosterPlan, drawn: tuple[int, int], resampler: str, made: dict[str, Any], boxes: Any, depth: int
+    plan: PosterPlan, drawn: tuple[int, int], resampler: str, made: dict[str, Any], boxes: object, depth: int
 ) -> dict[str, Any]:
     """Everything that is needed to make a poster again, and to see why two differ; JSON-able.
 
@@ -181,7 +182,7 @@ def _head(name: str, row: dict[str, Any]) -> dict[str, Any]:
     return head | ({"inputs": inputs} if inputs else {})  # what they say of their own origin
 
 
-def _foot(boxes: Any, depth: int) -> dict[str, Any]:
+def _foot(boxes: object, depth: int) -> dict[str, Any]:
     return {"typeset": _plain(boxes), "source_depth": depth, "versions": _versions()}
 
 
@@ -356,7 +357,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """Dataclasses, tuples and numbers of numpy as JSON has them."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}

@@ -151,7 +151,7 @@ def _sides(box: Box) -> list[float]:
 class _Reader:
     """The values of one JSON object; every fault is one line that names the object."""
 
-    def __init__(self, record: Any, what: str) -> None:
+    def __init__(self, record: object, what: str) -> None:
         if not isinstance(record, dict):
             raise ValueError(f"{what}: is {_shown(record)}, not an object")
         self.record, self.what = record, what
@@ -214,5 +214,5 @@ def _box(sides: Any, what: str) -> Box:
     return box
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return one_line(json.dumps(value, ensure_ascii=False, default=str), 60)

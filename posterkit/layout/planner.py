@@ -54,7 +54,7 @@ def plan(
     assigned = roles_of(texts, roles)
     measure = measurer or estimate
     kinds = _kinds(archetype)
-    seen, light = saliency(image), _luminance(image)
+    seen, light = saliency(image), np.asarray(reduced(image, "L"), np.float32) / 255
     if archetype in (None, FREE):
         kinds += free_areas(seen, image.size, avoid)
     kinds = tuple(turned(kind, texts, assigned, align) for kind in kinds)
@@ -231,10 +231,6 @@ def _cut(cells: np.ndarray, box: Box, size: tuple[int, int]) -> np.ndarray:
     scaled = Box(box.x0 * w / size[0], box.y0 * h / size[1], box.x1 * w / size[0], box.y1 * h / size[1])
     x0, y0, x1, y1 = scaled.pixels((w, h))
     return cells[min(y0, h - 1) : y1, min(x0, w - 1) : x1]
-
-
-def _luminance(image: Image.Image) -> np.ndarray:
-    return np.asarray(reduced(image, "L"), np.float32) / 255
 
 
 def runs_right_to_left(text: str) -> bool:

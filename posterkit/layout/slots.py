@@ -10,7 +10,7 @@ import numpy as np
 
 from posterkit.layout.archetypes import PILL
 from posterkit.layout.layout_request import LayoutRequest
-from posterkit.layout.types import Align, Box, Element, Layout, Measurer, Role, legible_size, margin_of, side_of
+from posterkit.layout.types import Align, Box, Element, Measurer, Role, legible_size, margin_of, side_of
 
 # the largest type sizes, as parts of the poster's side, and of the title's size
 _LARGEST = {"title": 0.40, "subtitle": 0.09, "body": 0.055, "cta": 0.05}
@@ -148,7 +148,3 @@ def _grouped(elements: list[Element]) -> tuple[Element, ...]:
         Element(one.index, one.text, one.role, one.box, one.align, one.size, groups.get(one.index, 0))
         for one in elements
     )
-
-
-def layout_of(request: LayoutRequest, elements: Sequence[Element], planner: str, archetype: str) -> Layout:
-    return Layout(*request.size, tuple(elements), (), archetype, planner=planner)

@@ -108,11 +108,11 @@ def _plain(found: str) -> str:
     return _SPARE.sub(lambda match: "" if match[0] == "," else words.get(match[0], match[0]), found)
 
 
-def _fit(value: Any, schema: Schema, at: str) -> Any:
+def _fit(value: object, schema: Schema, at: str) -> Any:
     return _FITTERS[schema["type"]](value, schema, at)
 
 
-def _object(value: Any, schema: Schema, at: str) -> dict[str, Any]:
+def _object(value: object, schema: Schema, at: str) -> dict[str, Any]:
     if isinstance(value, list):
         return _from_list(value, schema, at)
     if not isinstance(value, dict):
@@ -141,7 +141,7 @@ def _from_list(value: list[Any], schema: Schema, at: str) -> dict[str, Any]:
     raise _Unfit(f"has a list of {len(value)} {_where(at)}, not an object")
 
 
-def _array(value: Any, schema: Schema, at: str) -> list[Any]:
+def _array(value: object, schema: Schema, at: str) -> list[Any]:
     if value is None:
         return []
     items = value if isinstance(value, list) else [value]
@@ -150,7 +150,7 @@ def _array(value: Any, schema: Schema, at: str) -> list[Any]:
     return [_fit(item, schema["items"], f"{at}[{number}]") for number, item in enumerate(items)]
 
 
-def _string(value: Any, schema: Schema, at: str) -> str:
+def _string(value: object, schema: Schema, at: str) -> str:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
@@ -165,7 +165,7 @@ def _string(value: Any, schema: Schema, at: str) -> str:
     raise _Unfit(f"has {_shown(text)} {_where(at)}, not one of {', '.join(allowed)}")
 
 
-def _number(value: Any, schema: Schema, at: str) -> float:
+def _number(value: object, schema: Schema, at: str) -> float:
     low, high = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
     match = _NUMBER.fullmatch(value) if isinstance(value, str) and len(value) < 40 else None
     if match:
@@ -181,14 +181,14 @@ def _number(value: Any, schema: Schema, at: str) -> float:
     return value
 
 
-def _integer(value: Any, schema: Schema, at: str) -> int:
+def _integer(value: object, schema: Schema, at: str) -> int:
     number = _number(value, schema, at)
     if number != int(number):
         raise _Unfit(f"has {number:g} {_where(at)}, not a whole number")
     return int(number)
 
 
-def _boolean(value: Any, schema: Schema, at: str) -> bool:
+def _boolean(value: object, schema: Schema, at: str) -> bool:
     word = value.strip(" .").casefold() if isinstance(value, str) else value
     if isinstance(word, (bool, int)) and word in (0, 1):
         return bool(word)
@@ -207,5 +207,5 @@ def _where(at: str) -> str:
     return f'at "{at}"' if at else "at its top"
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return one_line(repr(value), 40)

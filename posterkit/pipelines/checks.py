@@ -15,7 +15,12 @@ OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 
 
 def check_prompts(
-    prompt: Any, embeds: Tensor | None, mask: Tensor | None, posters: int, name: str = "prompt", required: bool = False
+    prompt: object,
+    embeds: Tensor | None,
+    mask: Tensor | None,
+    posters: int,
+    name: str = "prompt",
+    required: bool = False,
 ) -> None:
     """Raise a ValueError where a prompt is given twice or missing, or embeddings are not one for each poster.
 
@@ -73,7 +78,7 @@ class Sampling:
             raise ValueError(f"num_images_per_prompt must be at least 1, got {self.count}")
 
 
-def check_strength(picture: Any, strength: float | None, name: str) -> float:
+def check_strength(picture: object, strength: float | None, name: str) -> float:
     """How much of the run paints over a picture, 0.6 where nobody says; 1 where there is none.
 
     Args:
@@ -114,7 +119,7 @@ def check_savable(transformer: Any) -> None:
         )
 
 
-def check_generators(generator: Any, images: int) -> None:
+def check_generators(generator: object, images: int) -> None:
     """Raise a ValueError where a list of generators is not one for each image."""
     if isinstance(generator, (list, tuple)) and len(generator) != images:
         raise ValueError(f"{len(generator)} generators for {images} image(s); give one, or one for each image")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
@@ -64,7 +63,7 @@ def one_each(texts: str | list[str] | None, batch: int) -> list[str] | None:
     return [texts] * batch if isinstance(texts, str) else texts
 
 
-def check_texts(name: str, texts: Any) -> None:
+def check_texts(name: str, texts: object) -> None:
     """Raise a ValueError for anything but a text, a list of texts, or None."""
     for text in texts if isinstance(texts, list) else [texts]:
         if text is not None and not isinstance(text, str):

@@ -155,7 +155,7 @@ def _scale(config: Mapping[str, Any], layer: str, parts: Mapping[str, Tensor]) -
     return alpha / (rank**0.5 if config.get("use_rslora") else rank)
 
 
-def _pattern(pattern: Any, layer: str, common: Any) -> Any:
+def _pattern(pattern: object, layer: str, common: object) -> Any:
     if not isinstance(pattern, dict | None):
         raise ValueError(f"its alpha_pattern is {one_line(repr(pattern), 40)}, no mapping")
     for key, value in (pattern or {}).items():

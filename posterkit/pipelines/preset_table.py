@@ -7,14 +7,12 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
 
 from posterkit.documents import read_text, read_yaml
 from posterkit.pipelines.memory import GB, OFFLOADS, STORED, Footprint, Preset, Sizes, family_sizes, footprint
 from posterkit.pipelines.registry import FAMILIES
 
 CARDS = (8, 12, 16, 24, 32, 40, 48, 80, 141)  # GB as they are sold
-CURE = {"bitsandbytes": "pip install bitsandbytes", "torchao": "pip install torchao"}
 CACHE = 0.08  # of the first block's output: what diffusers' documentation takes for FLUX.1
 _REPORTED = 0.97  # of what a card is sold as, at the least
 _ENCODERS = ("text_encoder", "text_encoder_2")
@@ -109,7 +107,7 @@ def _read_file(file: Path, family: str) -> Preset:
     return preset
 
 
-def _check_keys(file: Path, content: Any, known: tuple[str, ...]) -> None:
+def _check_keys(file: Path, content: object, known: tuple[str, ...]) -> None:
     if not isinstance(content, dict):
         raise ValueError(f"{file}: must hold keys and values, found {content!r}")
     for key in content:

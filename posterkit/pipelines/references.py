@@ -63,7 +63,7 @@ class Areas:
                 raise ValueError(f"{name}_area must be positive, got {area}")
 
 
-def read_image(image: Any, what: str = "image") -> Image.Image:
+def read_image(image: object, what: str = "image") -> Image.Image:
     """One image as RGB: turned by its EXIF, alpha on white, deep grey scaled, colours to sRGB by its profile.
 
     Args:
@@ -151,7 +151,7 @@ def read_images(image: Any) -> list[list[Image.Image]]:
     return [[read[id(one)] for one in row] for row in rows]
 
 
-def read_masks(mask_image: Any, images: list[list[Image.Image]], task: Task | None) -> list[Image.Image | None]:
+def read_masks(mask_image: object, images: list[list[Image.Image]], task: Task | None) -> list[Image.Image | None]:
     """One mask for each poster, or None for each where the task takes none.
 
     Raises:

@@ -65,7 +65,7 @@ def embedded_words(path: str | Path) -> list[str]:
     return [word[:_LONGEST] for word in words if word]
 
 
-def _decoded(value: Any) -> str:
+def _decoded(value: object) -> str:
     """An entry of a picture's file as text; empty where it is none."""
     if isinstance(value, bytes):
         if value[:8] in (b"ASCII\0\0\0", b"UNICODE\0"):

@@ -153,7 +153,7 @@ def _by_language(values: Any, what: str) -> dict[str, list[str]]:
     return values or {}
 
 
-def _strings(value: Any) -> bool:
+def _strings(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(word, str) and word.strip() for word in value)
 
 

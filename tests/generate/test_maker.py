@@ -29,7 +29,7 @@ def test_a_poster_is_saved_as_picture_and_with_live_text(tmp_path: Path, craft: 
     assert "JAZZ" in (tmp_path / "sub" / "p.svg").read_text(encoding="utf-8")
     assert (tmp_path / "sub" / "p.pdf").read_bytes().startswith(b"%PDF")
     assert [text.text for text in poster.typeset.boxes] == ["JAZZ", "8 pm"] if poster.typeset else False
-    with pytest.raises(ValueError, match=r"p\.gif: a poster is written as \.png, \.svg, \.pdf or \.psd"):
+    with pytest.raises(ValueError, match=r"p\.gif: a poster is written as \.png, \.svg, \.pdf, \.psd"):
         poster.save(tmp_path / "p.gif")
 
 

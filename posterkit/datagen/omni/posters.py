@@ -57,7 +57,7 @@ class SourcePoster:
         """`(H, W, 3)` uint8."""
         return np.asarray(self.picture)
 
-    def with_answer(self, question: str, by: str, said: Any, **found: Any) -> SourcePoster:
+    def with_answer(self, question: str, by: str, said: object, **found: Any) -> SourcePoster:
         """The same poster with an answer added to `judged`."""
         return replace(self, judged={**self.judged, question: {"by": by, "said": said}}, **found)
 

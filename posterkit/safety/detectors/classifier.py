@@ -45,7 +45,7 @@ class ClassifierDetector:
             raise AnswerError(f"{source}: cannot load this classifier: {error_line(fault)}") from None
         labels = self._model.config.id2label
         self.labels = [str(labels[number]) for number in range(self._model.config.num_labels)]
-        self._safe = [number for number, label in enumerate(self.labels) if _is_safe(label)]
+        self._safe = [n for n, label in enumerate(self.labels) if label.lower().replace(" ", "_") in _SAFE]
         if len(self.labels) > 1 and len(self._safe) == len(self.labels):
             raise ValueError(f"{Path(source).name}: none of its labels is a harm: {', '.join(self.labels)}")
 
@@ -72,7 +72,3 @@ class ClassifierDetector:
         harmful = p_harm >= self.threshold
         why = f"{category or 'harmful'} (p_harm {p_harm:.2f}, threshold {self.threshold:.2f})" if harmful else ""
         return Verdict(p_harm, harmful, category, self.name, why, scores=scores)
-
-
-def _is_safe(label: str) -> bool:
-    return label.lower().replace(" ", "_") in _SAFE
