@@ -40,10 +40,11 @@ def run(args: argparse.Namespace) -> int:
     table.add_column(overflow="fold")
     for name, value in lines:
         table.add_row(printable(name), printable(value))
+    again_is = "make what it was edited from again" if "edited" in record else "make it again"
     console = Console()
     console.print(table, markup=False)
     console.print(
-        f"\nmake it again: posterkit {printable(again)} -o again.png", markup=False, highlight=False, soft_wrap=True
+        f"\n{again_is}: posterkit {printable(again)} -o again.png", markup=False, highlight=False, soft_wrap=True
     )
     return 0
 
@@ -90,6 +91,7 @@ def _lines(record: dict[str, Any]) -> list[tuple[str, str]]:
     row = record["row"]
     lines = [("task", row["task"]), ("prompt", row["prompt"]), ("expanded", row["expanded"])]
     lines += [("text", text) for text in row["texts"]]
+    lines += [("edited to", text) for text in record.get("edited", {}).get("texts", ())]
     lines += [("image", f"{image['path']}  sha256 {image['sha256'][:16]}") for image in row["images"]]
     if row["mask"]:
         lines.append(("mask", f"{row['mask']['path']}  sha256 {row['mask']['sha256'][:16]}"))

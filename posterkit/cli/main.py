@@ -19,6 +19,7 @@ COMMANDS = {
     "generate": "One poster from a prompt, or again from a poster's own record.",
     "transform": "One poster from images.",
     "typeset": "Texts on a picture of yours, in real fonts; no model.",
+    "edit": "Other words in a finished PNG, SVG, PSD or PPTX poster; what a designer has moved stays there.",
     "plan": "Where the texts and the subject of a poster stand, as a file that generate and typeset take.",
     "batch": "A folder of images or a manifest of rows; what is made already stays, and so does every file of yours.",
     "serve": "An HTTP API for posters, as OpenAI's clients speak it and as jobs.",

@@ -14,7 +14,7 @@ from posterkit.generate.enlarge import enlarge
 from posterkit.generate.obstacles import find_obstacles, find_subject
 from posterkit.generate.poster_plan import SPELLS_FROM
 from posterkit.generate.preserve import cut_out_in_place
-from posterkit.generate.record import FinishedPoster, record_of
+from posterkit.generate.record import FinishedPoster, graphics_of, record_of
 from posterkit.generate.relay import relaid
 from posterkit.layout import Box, Obstacle
 from posterkit.layout.json_form import layout_to_json
@@ -57,6 +57,7 @@ def finish(poster: PreparedPoster, drawing: Image.Image, parameters: dict[str, A
         image = lettered.image.convert("RGB")
     boxes = None if lettered is None else lettered.boxes
     record = record_of(plan, drawing.size, resampler, parameters, boxes, poster.depth)
+    record |= graphics_of(lettered) if lettered else {}
     if lettered is not None and (plan.request.lettering.planner or plan.request.lettering.plan):
         record["plan"] = json.loads(layout_to_json(lettered.layout))
     metadata = plan.settings.metadata or "full"

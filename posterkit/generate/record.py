@@ -30,8 +30,9 @@ from posterkit.schema import REQUEST_VALUES, Design, PosterRequest, ValueCheck, 
 from posterkit.sizing import Size
 from posterkit.typeset.export_options import DEFAULTS, ExportOptions
 from posterkit.typeset.exporters import ENDINGS, EXPORTERS, ending_of, export
-from posterkit.typeset.placed_text import PictureParts
+from posterkit.typeset.placed_text import Composition, PictureParts
 from posterkit.typeset.poster import TypesetPoster
+from posterkit.typeset.under_texts import UNDER, under_texts
 from posterkit.typeset.xmp import CHUNK, FileNotes, packet
 
 _PHOTOGRAPHS = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
@@ -107,7 +108,7 @@ def write_poster(
     ending = ending_of(path)
     record = with_relative_paths(record, path.parent)
     if ending == ".png":
-        return write_png(poster.image, path, record, metadata)
+        return write_png(poster.image, path, record, metadata, under_texts(poster) if metadata == "full" else None)
     notes = file_notes(record, metadata)
     if ending in _PHOTOGRAPHS:
         with written_whole(path) as temporary:
@@ -173,7 +174,14 @@ def typeset_record(picture: Path, poster: TypesetPoster, texts: Sequence[str], l
         task=TYPESET, texts=texts, images=[picture], size=size, lettering=lettering, sheet=poster.sheet
     )
     row = resolved_row(request, Settings(native=True), texts, drawn=False)
-    return _head(content_id(row, "", posterkit.__version__), row) | _foot(poster.boxes, source_depth(picture))
+    head = _head(content_id(row, "", posterkit.__version__), row)
+    return head | _foot(poster.boxes, source_depth(picture)) | graphics_of(poster)
+
+
+def graphics_of(poster: Composition) -> dict[str, Any]:
+    """What a record says of a poster's logo and code; nothing where there are none."""
+    said = [{"role": one.role, "says": one.says, "box": list(one.box)} for one in poster.graphics]
+    return {"graphics": said} if said else {}
 
 
 def _head(name: str, row: dict[str, Any]) -> dict[str, Any]:
@@ -187,7 +195,11 @@ def _foot(boxes: object, depth: int) -> dict[str, Any]:
 
 
 def write_png(
-    image: Image.Image, path: str | Path, record: dict[str, Any] | None = None, metadata: str = "full"
+    image: Image.Image,
+    path: str | Path,
+    record: dict[str, Any] | None = None,
+    metadata: str = "full",
+    under: bytes | None = None,
 ) -> None:
     """Write a poster with its record: to a temporary name in the same folder, then renamed.
 
@@ -195,6 +207,7 @@ def write_png(
         image: mode RGB.
         record: JSON-able; `info` prints it and `generate --from-image` draws from it. None for what is no poster.
         metadata: what of it the file says, see `FinishedPoster.metadata`.
+        under: the picture under the texts, see `posterkit.typeset.under_texts`.
     """
     path = Path(path)
     info = PngImagePlugin.PngInfo()
@@ -205,6 +218,8 @@ def write_png(
         info.add_text("Software", f"posterkit {(record or {}).get('posterkit', '')}".strip())
     if metadata == "full" and (prompt := (record or {}).get("row", {}).get("prompt")):
         info.add_itxt("Description", prompt)
+    if under:
+        info.add(UNDER, under, after_idat=True)
     with written_whole(path) as temporary:
         image.save(temporary, format="PNG", pnginfo=info, compress_level=6)
 

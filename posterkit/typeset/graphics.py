@@ -249,7 +249,7 @@ def _panel(own: Image.Image, ground: Image.Image) -> Color | None:
 
     def contrast(back: np.ndarray) -> float:
         high, low = np.maximum(ink, back), np.minimum(ink, back)
-        return float(np.percentile((high + 0.05) / (low + 0.05), 25))
+        return float(np.percentile((high + 0.05) / (low + 0.05), 10))
 
     if contrast(behind) >= _READS:
         return None

@@ -24,7 +24,7 @@ SIDES = (1.0, 56.0)  # inches of a slide's side that PowerPoint takes
 RECORD = "docProps/posterkit.xml"
 _DATE = (1980, 1, 1, 0, 0, 0)  # of every part, so that the same poster has the same bytes
 _ALIGN = {"left": "l", "center": "ctr", "right": "r"}
-_DESCENT = 0.2  # em that a line of exact height keeps below its baseline, whatever its font
+DESCENT = 0.2  # em that a line of exact height keeps below its baseline, whatever its font
 _BLANK = 6  # the template's layout without place holders
 
 
@@ -61,7 +61,7 @@ def to_pptx(poster: Composition, options: ExportOptions) -> bytes:
     stream = io.BytesIO()
     deck.save(stream)
     record = packet(options.notes, poster.image) if options.notes else b""
-    return _rewritten(stream.getvalue(), record)
+    return rewritten(stream.getvalue(), record)
 
 
 def _scale(poster: Composition, options: ExportOptions) -> float:
@@ -109,7 +109,7 @@ def add_text(slide: Any, placed: PlacedText, column: TypeColumn, scale: float, n
     wide = max(at.line.width for at in lines) * placed.size
     left = column.x - {"left": 0.0, "center": 0.5, "right": 1.0}[column.align] * wide
     spacing = column.leading
-    top = column.baseline - (spacing - _DESCENT * placed.size)
+    top = column.baseline - (spacing - DESCENT * placed.size)
     box = Box(left, top, left + wide, top + spacing * len(column.lines))
     shape = slide.shapes.add_textbox(*_place(box, scale))
     shape.name = name
@@ -170,7 +170,7 @@ def family_name(face: Face) -> tuple[str, bool]:
     return names.getDebugName(1) or face.family, names.getDebugName(2) in ("Bold", "Bold Italic")
 
 
-def _rewritten(content: bytes, record: bytes) -> bytes:
+def rewritten(content: bytes, record: bytes) -> bytes:
     """The file with parts of one date, and with its record where any program finds it: uncompressed."""
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as source, zipfile.ZipFile(out, "w") as target:  # noqa: TID251

@@ -15,7 +15,7 @@ from posterkit.lettering import Align
 from posterkit.typeset.fonts import Face
 from posterkit.typeset.placed_text import PlacedLine, PlacedText
 
-_JUSTIFICATION = {"left": 0, "right": 1, "center": 2}
+JUSTIFICATION = {"left": 0, "right": 1, "center": 2}
 _OURS = ["PhotoshopKinsokuHard", "PhotoshopKinsokuSoft"]  # sets that a document names, with rules of their own
 _MOJIKUMI = [f"Photoshop6MojiKumiSet{number}" for number in range(1, 5)]
 
@@ -123,7 +123,7 @@ def _engine_data(placed: PlacedText, column: TypeColumn) -> dict[str, Any]:
         for face, tracking, _ in runs
     ]
     units = [_units(line) + 1 for line in column.text.split("\r")]  # with its carriage return
-    paragraph = {"DefaultStyleSheet": 0, "Properties": {"Justification": _JUSTIFICATION[column.align]}}
+    paragraph = {"DefaultStyleSheet": 0, "Properties": {"Justification": JUSTIFICATION[column.align]}}
     still = {"Axis": [1.0, 0.0, 1.0], "XY": [0.0, 0.0]}
     point = {"ShapeType": 0, "TransformPoint0": [1.0, 0.0], "TransformPoint1": [0.0, 1.0],
              "TransformPoint2": [0.0, 0.0]}  # fmt: skip

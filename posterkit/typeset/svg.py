@@ -53,7 +53,7 @@ def to_svg(poster: Composition, options: ExportOptions) -> bytes:
         parts.append(f'<g data-role="{placed.role}" data-align="{placed.align}">')
         if placed.button is not None:
             parts.append(_rectangle(placed.button, placed.button_color, corner(placed.button)))
-        parts += [_text(placed, at) for at in placed.placed_lines]
+        parts += [text_element(placed, at) for at in placed.placed_lines]
         parts.append("</g>")
     return "\n".join([*parts, "</svg>", ""]).encode()
 
@@ -76,7 +76,7 @@ def _graphic(one: PlacedGraphic) -> str:
     return f"<g data-role={quoteattr(one.role)} data-says={quoteattr(one.says)}>{''.join(parts)}</g>"
 
 
-def _text(placed: PlacedText, at: PlacedLine) -> str:
+def text_element(placed: PlacedText, at: PlacedLine) -> str:
     """One element a line, so that it can be edited as one; a face or direction that differs is a tspan in it."""
     runs = sorted(at.line.runs, key=lambda run: run.start)
     x = f"{_number(at.x + min(run.x for run in runs) * placed.size)}"
@@ -119,12 +119,14 @@ def _font_faces(texts: list[PlacedText], whole: bool) -> str:
         for at in placed.placed_lines:
             for run in at.line.runs:
                 used.setdefault(run.face, set()).update(run.text)
-    rules = []
-    for face, characters in used.items():
-        font = face.path.read_bytes() if whole else _subset(face, characters)
-        data = _data("font/otf" if face.path.suffix.lower() == ".otf" else "font/ttf", font)
-        rules.append(f"@font-face{{font-family:{escape(_quoted(face.family))};src:url({data})}}")
-    return "".join(rules)
+    return "".join(font_face(face, characters, whole) for face, characters in used.items())
+
+
+def font_face(face: Face, characters: set[str], whole: bool = False) -> str:
+    """The CSS rule that embeds a face with these characters and those that texts may be edited to, or whole."""
+    font = face.path.read_bytes() if whole else _subset(face, characters)
+    data = _data("font/otf" if face.path.suffix.lower() == ".otf" else "font/ttf", font)
+    return f"@font-face{{font-family:{escape(_quoted(face.family))};src:url({data})}}"
 
 
 def _subset(face: Face, characters: set[str]) -> bytes:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, unescape
 
 from PIL import Image, ImageOps
 
@@ -32,6 +34,14 @@ class FileNotes:
 
 
 NOTHING = FileNotes()
+
+
+_RECORD = re.compile(rb"(?<=<posterkit:record>).*?(?=</posterkit:record>)", re.DOTALL)
+
+
+def revised(packed: bytes, revise: Callable[[str], str]) -> bytes:
+    """An XMP packet with another record in the place of its own; one without any stays as it is."""
+    return _RECORD.sub(lambda match: escape(revise(unescape(match[0].decode()))).encode(), packed)
 
 
 def preview(image: Image.Image) -> str:

@@ -1,0 +1,190 @@
+"""Finished posters opened again for other words, by the file's ending."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import posterkit
+from posterkit.documents import read_json
+from posterkit.generate.metadata import content_id, read_record
+from posterkit.generate.record import write_poster
+from posterkit.image_io import MAX_BYTES, open_image, written_whole
+from posterkit.layout import Box, Layout
+from posterkit.paper import sheet_from
+from posterkit.typeset.editing import FoundText, chosen_texts, found_text, reset
+from posterkit.typeset.export_options import DEFAULTS, ExportOptions
+from posterkit.typeset.exporters import ending_of
+from posterkit.typeset.fonts import FACES, Face, load_face
+from posterkit.typeset.placed_text import PlacedLine, PlacedText
+from posterkit.typeset.poster import TypesetPoster
+from posterkit.typeset.raster import draw
+from posterkit.typeset.shaping import shape
+from posterkit.typeset.under_texts import UNDER, without_texts
+
+
+@dataclass(frozen=True)
+class Editor:
+    """One form: the function that edits it as MODULE:NAME, and the module and the package that it needs."""
+
+    edit: str
+    needs: tuple[str, str]
+
+
+EDITORS: dict[str, Editor] = {
+    ".svg": Editor("posterkit.typeset.edit_svg:edit_svg", ("lxml", "lxml")),
+    ".psd": Editor("posterkit.typeset.edit_psd:edit_psd", ("psd_tools", "psd-tools")),
+    ".pptx": Editor("posterkit.typeset.edit_pptx:edit_pptx", ("pptx", "python-pptx")),
+}
+PNG = ".png"
+
+
+@dataclass(frozen=True)
+class EditedPoster:
+    """A poster with other words.
+
+    Attributes:
+        id: of its record; another than that of the poster it was.
+        found: the texts that it had.
+        save: writes a file; of a form that is edited in place the very form, of a PNG any.
+    """
+
+    id: str
+    found: Sequence[FoundText]
+    save: Callable[[Path], Any]
+
+
+def edit_poster(
+    path: Path, texts: Sequence[str] | None, fonts: Sequence[str | Path] = (), how: ExportOptions = DEFAULTS
+) -> EditedPoster:
+    """Open a finished poster and give it other words; what stands where stays.
+
+    Args:
+        texts: see `posterkit.typeset.editing.chosen_texts`; None changes nothing.
+        fonts: the user's own, for posters that are set in them.
+        how: the files that a PNG becomes are written.
+
+    Raises:
+        ValueError: one line with the file's name: another form, damaged, a package that it needs is not installed,
+            or the words do not fit.
+    """
+    ending = ending_of(path)
+    if ending not in (*EDITORS, PNG):
+        raise ValueError(f"{path}: cannot be edited; {', '.join((PNG, *EDITORS))} can")
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file")
+    extra = tuple(load_face(font) for font in fonts)
+    try:
+        return _edit_png(path, texts, how) if ending == PNG else _edit_in_place(path, EDITORS[ending], texts, extra)
+    except ValueError as error:
+        said = str(error)
+        raise ValueError(said if said.startswith(str(path)) else f"{path}: {said}") from None
+
+
+def _edit_in_place(path: Path, editor: Editor, texts: Sequence[str] | None, extra: Sequence[Face]) -> EditedPoster:
+    module, package = editor.needs
+    if find_spec(module) is None:
+        raise ValueError(f"editing it needs {package}; pip install posterkit[print]")
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"is larger than {MAX_BYTES >> 20} MB")
+    seen: list[FoundText] = []
+    ids: list[str] = []
+
+    def choose(found: Sequence[FoundText]) -> list[str | None]:
+        if not found:
+            raise ValueError("has no texts that can be edited")
+        seen.extend(found)
+        return [None] * len(found) if texts is None else chosen_texts(texts, found)
+
+    def revise(said: str) -> str:
+        record = _revised(read_json(said), texts or ())
+        ids.append(record["id"])
+        return json.dumps(record)
+
+    where, _, name = editor.edit.partition(":")
+    content: bytes = getattr(import_module(where), name)(path.read_bytes(), choose, revise, extra)
+
+    def save(target: Path) -> None:
+        with written_whole(target) as temporary:
+            temporary.write_bytes(content)
+
+    return EditedPoster(ids[0] if ids else "", seen, save)
+
+
+def _edit_png(path: Path, texts: Sequence[str] | None, how: ExportOptions) -> EditedPoster:
+    record = read_record(path)
+    with open_image(path, formats=("PNG",)) as image:
+        image.load()
+        under = next((data for name, data, *_ in getattr(image, "private_chunks", ()) if name == UNDER), None)
+        picture = image.convert("RGB")
+    if under is None:
+        raise ValueError("does not keep what lies under its texts; a PNG of posterkit with its whole record does")
+    try:
+        placed = [_placed(said) for said in record["typeset"]]
+        style = record["row"].get("lettering", {}).get("style") or "modern"
+        sheet = sheet_from(record["row"]["sheet"]) if "sheet" in record["row"] else None
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(f"its record is damaged ({error!r})") from None
+    ground = without_texts(picture, under, str(path))
+    found = [found_text(one) for one in placed]
+    taken = [*(one.box for one in found), *(Box(*map(float, one["box"])) for one in record.get("graphics", ()))]
+    boxes = []
+    for one, was, new in zip(
+        placed, found, [None] * len(found) if texts is None else chosen_texts(texts, found), strict=True
+    ):
+        if new is not None:
+            made = reset(was, new, taken, ground.size)
+            one = replace(made, button=one.button, button_color=one.button_color, contrast=one.contrast)
+        boxes.append(one)
+    canvas = ground.copy()
+    for one in boxes:
+        draw(canvas, one)
+    layout = Layout(*ground.size, (), archetype="edited")
+    poster = TypesetPoster(canvas, ground, boxes, [], layout, style, ground, [], sheet)
+    if texts is not None:
+        record = _revised(record, [one.text for one in boxes]) | {
+            "typeset": json.loads(json.dumps(boxes, default=_plain))
+        }
+    return EditedPoster(record["id"], found, partial(write_poster, poster, record=record, how=how))
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if hasattr(value, "__dataclass_fields__") else str(value)
+
+
+def _revised(record: dict[str, Any], texts: Sequence[str]) -> dict[str, Any]:
+    """A record that says what a poster was edited from; it still makes that one again."""
+    was = record.get("id", "")
+    said = {"from": was, "texts": list(texts)}
+    return {**record, "id": content_id({"edited": said}, was, posterkit.__version__), "edited": said}
+
+
+def _placed(said: dict[str, Any]) -> PlacedText:
+    """A text as a record has it."""
+    size = float(said["size"])
+    lines = []
+    for at in said["placed_lines"]:
+        runs = at["line"]["runs"]
+        faces = tuple(dict.fromkeys(_face(run["face"]) for run in sorted(runs, key=lambda run: run["start"])))
+        tracking = max((float(run["tracking"]) for run in runs), default=0.0)
+        lines.append(
+            PlacedLine(shape(str(at["line"]["text"]), faces, tracking), float(at["x"]), float(at["baseline"]))
+        )
+    button = Box(*map(float, said["button"])) if said.get("button") else None
+    return PlacedText(
+        str(said["text"]), said["role"], Box(*map(float, said["box"])), str(said["font"]), size, tuple(said["color"]),
+        tuple(said["lines"]), float(said["contrast"]), tuple(lines), button,
+        tuple(said.get("button_color", (0, 0, 0))), align=said.get("align", "center"),
+    )  # fmt: skip
+
+
+def _face(said: dict[str, Any]) -> Face:
+    """A shipped face by its file's name, else the user's own where it lay."""
+    name = Path(said["path"]).stem
+    return next((face for face in FACES if face.name == name), None) or load_face(said["path"])
