@@ -57,8 +57,8 @@ def edit_pptx(content: bytes, choose: Choose, revise: Callable[[str], str], extr
                 frame.paragraphs[0]._p.remove(child)
         column, *_ = type_columns(placed)
         fill_text(frame, placed, column, scale)
-        # the first baseline stays where it was, however high the lines are now
-        frame_box.top = round((one.baseline - column.leading + DESCENT * placed.size) * scale)
+        # its first baseline, however high the lines are now
+        frame_box.top = round((column.baseline - column.leading + DESCENT * placed.size) * scale)
     out = io.BytesIO()
     deck.save(out)
     return rewritten(out.getvalue(), revised(record, revise))
