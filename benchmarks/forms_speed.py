@@ -1,6 +1,6 @@
 """How long a poster takes to become each of its forms: the median of seven runs, in turns.
 
-    python benchmarks/forms_speed.py [--size 832x1216] [--cmyk PROFILE]
+python benchmarks/forms_speed.py [--size 832x1216] [--cmyk PROFILE]
 """
 
 from __future__ import annotations
