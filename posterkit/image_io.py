@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -27,6 +29,7 @@ SUFFIXES = frozenset((
 MAX_PIXELS = 100 * 2**20
 MAX_BYTES = 512 * 2**20  # of a file
 MAX_SECONDS = 20.0  # for one file; a phone's photograph takes a tenth of one
+MAX_MEMORY = 4 * 2**30  # bytes for decoding one file in a process of its own
 ImageFile = str | Path | bytes
 _ORIENTATION = 0x0112
 _TURNS = {
@@ -37,6 +40,24 @@ _TURNS = {
 _TURNED = frozenset((5, 6, 7, 8))  # EXIF orientations that exchange width and height
 _BAND = 2**22  # pixels that are converted at a time where a conversion takes several times their memory
 _JPEG_BLOCK = 2**13  # bytes at a time: some hundred scans, each of which may be a pass over all pixels
+# decoders that ask for no bytes on the way, so that nothing can stop them here, and from how many pixels that matters
+_IN_ONE_GO = frozenset(("WEBP", "AVIF", "JPEG2000", "TIFF"))
+_LARGE = 2**24
+_DECODE = """
+import io, sys
+try:
+    import resource
+    resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]),) * 2)
+except ImportError:  # Windows
+    pass
+from PIL import Image
+Image.MAX_IMAGE_PIXELS = None
+try:
+    Image.open(io.BytesIO(sys.stdin.buffer.read()), formats=[sys.argv[1]]).load()
+except Exception as error:
+    full = isinstance(error, MemoryError) or "alloc" in str(error)
+    sys.exit("memory" if full else f"{type(error).__name__}: {error}")
+"""
 _UNFINISHED = ".tmp"
 _BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"BM")
 _KEPT = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
@@ -156,7 +177,7 @@ def read_size(source: ImageFile, *, name: str | None = None) -> Size:
     Raises:
         ValueError: as `read_image`, but damage further back in the file is not seen.
     """
-    with open_image(source, name=name) as image:
+    with open_image(source, name=name, decodes=False) as image:
         turned = _orientation(image) in _TURNED
         return Size(image.height, image.width) if turned else Size(*image.size)
 
@@ -170,6 +191,7 @@ def open_image(
     max_pixels: int = MAX_PIXELS,
     max_bytes: int = MAX_BYTES,
     max_seconds: float = MAX_SECONDS,
+    decodes: bool = True,
 ) -> Iterator[Image.Image]:
     """Open an image as Pillow has it, within limits; the only place that does. For pixels, see `read_image`.
 
@@ -181,7 +203,9 @@ def open_image(
         formats: the only decoders that are tried.
         max_pixels: of the first frame, before any is decoded.
         max_bytes: of the file.
-        max_seconds: from opening it to the end of the block; looked at whenever the decoder asks for more bytes.
+        max_seconds: from opening it to the end of the block; looked at whenever the decoder asks for more bytes. Large
+            files whose decoder asks for none are decoded in a process of its own first, which is ended after it.
+        decodes: the block looks at pixels; else at the head alone.
 
     Raises:
         ValueError: missing, not an image, damaged, or beyond a limit.
@@ -211,10 +235,32 @@ def open_image(
                 _check_tiles(image, what, max_pixels)
             if image.format in ("JPEG", "MPO"):
                 image.decodermaxblock = _JPEG_BLOCK  # type: ignore[attr-defined]
+            if image.format in _IN_ONE_GO and image.width * image.height > _LARGE and decodes:
+                _check_decoding(file, str(image.format), what, max_seconds)
             try:
                 yield image
             except Exception as error:
                 raise _refused(what, error, max_seconds) from error
+
+
+def _check_decoding(file: _TimedFile, kind: str, what: str, seconds: float) -> None:
+    """Decode a picture in a process of its own, within limits on time and memory that hold for any decoder.
+
+    Raises:
+        ValueError: it is damaged, or takes more.
+    """
+    place = file.tell()
+    file.seek(0)
+    content = file.read()
+    file.seek(place)
+    command = [sys.executable, "-I", "-c", _DECODE, kind, str(MAX_MEMORY)]
+    try:
+        ended = subprocess.run(command, input=content, capture_output=True, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        raise _refused(what, _OutOfTime(), seconds) from None
+    if ended.returncode:
+        said = ended.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or ["its decoder crashed"]
+        raise _refused(what, MemoryError() if said == ["memory"] else ValueError(said[0]), seconds)
 
 
 class _OutOfTime(Exception):

@@ -281,3 +281,44 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     unfinished.__enter__().write_text("half")
     remove_unfinished(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory) -> Path:
+    """A JPEG 2000 file of 17 megapixels, whose decoder cannot be stopped from within the process."""
+    path = tmp_path_factory.mktemp("large") / "large.jp2"
+    noise = np.random.default_rng(0).integers(0, 256, (410, 410, 3), np.uint8)
+    Image.fromarray(noise).resize((4100, 4100)).save(path)
+    return path
+
+
+def test_a_large_picture_that_decodes_in_one_go_is_ended_after_its_time(large):
+    began = time.monotonic()
+    with (
+        pytest.raises(ValueError, match=r"large\.jp2: takes longer to decode than the limit of 0\.3 s"),
+        open_image(large, max_seconds=0.3) as image,
+    ):
+        image.load()
+    assert time.monotonic() - began < 5
+
+
+def test_a_large_picture_may_not_take_more_memory_than_its_limit(large, monkeypatch):
+    monkeypatch.setattr(image_io, "MAX_MEMORY", 2**28)
+    with (
+        pytest.raises(ValueError, match=r"large\.jp2: takes more memory to decode than there is|damaged image"),
+        open_image(large) as image,
+    ):
+        image.load()
+
+
+def test_a_large_picture_within_its_limits_is_read_and_its_head_is_read_at_once(large):
+    assert read_image(large).size == (4100, 4100)
+    began = time.monotonic()
+    assert read_size(large) == (4100, 4100)
+    assert time.monotonic() - began < 0.2
+
+
+def test_a_large_picture_cut_short_is_damaged(large, tmp_path):
+    (tmp_path / "cut.jp2").write_bytes(large.read_bytes()[:200_000])
+    with pytest.raises(ValueError, match=r"cut\.jp2: damaged image"):
+        read_image(tmp_path / "cut.jp2")
