@@ -50,6 +50,8 @@ class Lettering:
         qr: the words of a QR code.
         logo_at, qr_at: a corner or edge ("bottom-right"), or a box as `parse_box` reads it; the calmest free place
             where not given.
+        logo_clear: what stays free around the logo, as a share of its height.
+        margin: what texts, logo and code keep free at every edge: pixels, or a per cent of the shorter side.
     """
 
     style: str | None = None
@@ -66,6 +68,8 @@ class Lettering:
     logo_at: str | None = None
     qr: str | None = None
     qr_at: str | None = None
+    logo_clear: float | None = None
+    margin: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("fonts", "colors", "roles"):
@@ -119,6 +123,18 @@ class Lettering:
                 f"{len(self.boxes)} boxes for {len(texts)} texts ({_shown(texts)}); give one box per text"
             )
         return [box_pixels(box, size) for box in self.boxes]
+
+
+def is_margin(value: object) -> bool:
+    """Whether a value is a margin: pixels, or a per cent of the shorter side up to 25."""
+    if not _is_side(value):
+        return False
+    return not (isinstance(value, str) and value.strip().endswith("%")) or _pixels(value, 100) <= 25
+
+
+def margin_pixels(margin: Side | None, size: tuple[int, int]) -> float:
+    """A margin in pixels of a poster of `size`."""
+    return 0.0 if margin is None else _pixels(margin, min(size))
 
 
 def box_pixels(box: BoxSides, size: tuple[int, int]) -> tuple[float, ...]:
@@ -227,6 +243,11 @@ LETTERING_VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "plan": (_is_word, "a plan's file"),
     "logo": (_is_word, "an image file"),
     "logo_at": (is_place, f"one of {', '.join(PLACES)}, or x0,y0,x1,y1"),
+    "logo_clear": (
+        lambda value: isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 2,
+        "a share of the logo's height above 0 and at most 2",
+    ),
+    "margin": (is_margin, "pixels, or a per cent of the shorter side such as 6%, at most 25%"),
     "qr": (_is_word, "the words of a QR code"),
     "qr_at": (is_place, f"one of {', '.join(PLACES)}, or x0,y0,x1,y1"),
     "boxes": (

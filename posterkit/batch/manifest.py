@@ -25,9 +25,16 @@ from posterkit.pipelines.registry import resolve
 from posterkit.schema import Design, PosterRequest, sides
 from posterkit.sizing import Size
 from posterkit.tasks import TEXT, parse_anchor
+from posterkit.typeset.brand_kit import BrandKit
 
 
-def read_requests(source: Path, common: PosterRequest, skip: Path | None = None, variants: Variants = ONE) -> RowIndex:
+def read_requests(
+    source: Path,
+    common: PosterRequest,
+    skip: Path | None = None,
+    variants: Variants = ONE,
+    kit: BrandKit | None = None,
+) -> RowIndex:
     """Rows of a folder, of a pattern's images or of a manifest, in order, each with its result's name.
 
     Bad ones stand at their place.
@@ -36,6 +43,7 @@ def read_requests(source: Path, common: PosterRequest, skip: Path | None = None,
         common: what holds for rows that do not say it themselves; its task is "" where none is given.
         skip: the output folder; it is no row when it lies in the folder.
         variants: what each row is made in.
+        kit: the brand that all rows keep to.
 
     Raises:
         ValueError: the source as a whole is unusable: missing, empty, or a folder without a task.
@@ -52,11 +60,15 @@ def read_requests(source: Path, common: PosterRequest, skip: Path | None = None,
     def parse(raw: Any, name: str) -> PosterRequest | BadRow:
         shared = with_filled(common, raw["common"])
         request = parse_row(raw["row"], name, base, shared)
+        try:
+            if kit and isinstance(request, PosterRequest):
+                request = kit.applied(request)
+        except ValueError as error:
+            return BadRow(name, str(error))
         if isinstance(request, BadRow) or "design" not in raw:
             return request
         size, sheet = _sized(raw["row"] | {"size": raw["design"]}, None)
-        request = replace(request, design=Design(Size(*size), sheet))
-        return checked(request, shared)
+        return checked(replace(request, design=Design(Size(*size), sheet)), shared)
 
     index = RowIndex(_variants_of(rows, common, variants), parse)
     if not len(index):
@@ -163,8 +175,10 @@ def _lora(value: str | None, base: Path) -> str | None:
 def _lettering(row: dict[str, Any], base: Path) -> Lettering:
     """How a row's texts are set; its font files count from the manifest's folder."""
     fonts = [str(base / font) if (base / font).is_file() else font for font in row.get("fonts", ())]
-    names = ("style", "colors", "roles", "align", "layout", "boxes", "planner", "logo_at", "qr", "qr_at")
+    names = ("style", "colors", "roles", "align", "layout", "boxes", "planner", "logo_at", "qr", "qr_at", "logo_clear")
     given = {name: row[name] for name in names if name in row}
+    if "margin" in row:
+        given["margin"] = str(row["margin"])
     if "logo" in row:
         given["logo"] = str(base / row["logo"])
     if "plan" in row:  # a file that counts from the manifest's folder, kept as what it says

@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     given = options.request_of(args) | ({} if sizes else options.size_of(args))
     common = PosterRequest(args.prompt, task=args.task, anchor=anchor, **given)
     variants = Variants(args.seeds, sizes, args.seed or 0, sheet)
-    rows = read_requests(args.source, common, skip=args.output, variants=variants)
+    rows = read_requests(args.source, common, skip=args.output, variants=variants, kit=options.brand_kit(args))
     files = Files(
         tuple(ending for ending in EXPORTERS if getattr(args, _switch(ending)[2:])), options.export_options(args)
     )

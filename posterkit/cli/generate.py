@@ -76,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
         _note("a changed poster is drawn anew, without the suggestions that refined the old one")
         changes["feedback"] = ()
     request = replace(request, refine=args.refine, **changes)
+    if kit := options.brand_kit(args):
+        request = kit.applied(request)
     if record is None and not (request.prompt.strip() or request.texts):
         raise ValueError("generate needs a PROMPT, --text or --from-image")
     request.check()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from posterkit.arguments import typed, whole
 from posterkit.lettering import ALIGNS, AUTO, LAYOUTS, PLACES, PLANNERS, ROLES, STYLES, Lettering, is_place, parse_box
@@ -14,6 +14,9 @@ from posterkit.sizing import MAX_SIDE, Size
 from posterkit.tasks import ANCHORS, MOST_CANDIDATES
 from posterkit.typeset.export_options import ExportOptions
 from posterkit.typeset.exporters import ENDINGS, EXPORTERS, LAYERED, check_export, ending_of
+
+if TYPE_CHECKING:
+    from posterkit.typeset.brand_kit import BrandKit
 
 _DTYPES = ("float32", "bfloat16", "float16")
 _guidance = typed(float, "a number from 0 to 100", lambda value: 0 <= value <= 100)
@@ -169,7 +172,8 @@ def add_safety_options(options: argparse.ArgumentParser) -> None:
         help="what finds harm: rules, tiny, hf:FOLDER, an endpoint's URL, several with + (default: rules+tiny)")
     add("--rewriter", metavar="SPEC",
         help="who writes harmful words anew: template (default), an endpoint's URL, or a model's folder or hub id")
-    add("--brand", action="append", metavar="NAME", help="a name that the rewriter keeps; repeat for more")
+    add("--brand", action="append", metavar="KIT_OR_NAME",
+        help="a brand kit (.yaml: palette, fonts, logo, margin, voice), or a name that the rewriter keeps; repeat")
     add("--metadata", choices=("none", "label", "full"),
         help="what a poster's file says of itself: all that makes it again (full, the default), only that a model "
              "made it (label), or nothing (none)")
@@ -238,8 +242,30 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     given = {name: getattr(args, name, None) for name in names}
     given |= {"native": args.native or None, "cutout": args.cutout or None}
     given["lora"] = "; ".join(args.lora) if args.lora else None
-    given |= {"policies": tuple(args.policy or ()) or None, "brands": tuple(args.brand or ()) or None}
+    given |= {"policies": tuple(args.policy or ()) or None, "brands": _kept_names(args) or None}
     return {name: value for name, value in given.items() if value is not None}
+
+
+def brand_kit(args: argparse.Namespace) -> BrandKit | None:
+    """The brand kit of a call; ValueError where there are several, or as `read_brand_kit`."""
+    files = [name for name in args.brand or () if _is_kit(name)]
+    if not files:
+        return None
+    if len(files) > 1:
+        raise ValueError(f"a poster keeps to one brand kit, found {' and '.join(files)}")
+    from posterkit.typeset.brand_kit import read_brand_kit
+
+    return read_brand_kit(files[0])
+
+
+def _kept_names(args: argparse.Namespace) -> tuple[str, ...]:
+    names = tuple(name for name in args.brand or () if not _is_kit(name))
+    kit = brand_kit(args)
+    return names + (kit.keep if kit else ())
+
+
+def _is_kit(name: str) -> bool:
+    return name.lower().endswith((".yaml", ".yml"))
 
 
 def request_of(args: argparse.Namespace) -> dict[str, Any]:

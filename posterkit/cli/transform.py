@@ -39,5 +39,7 @@ def run(args: argparse.Namespace) -> int:
         args.prompt, task=args.task, images=args.images, mask=args.mask, anchor=anchor,
         id="transform", **options.size_of(args), **options.request_of(args),
     )  # fmt: skip
+    if kit := options.brand_kit(args):
+        request = kit.applied(request)
     request.check()
     return make_and_save(request, options.settings_of(args), outputs, how=options.export_options(args))

@@ -16,6 +16,8 @@ _SOFT = 2.5  # times that a picture may be enlarged before its poster looks soft
 def add_options(command: argparse.ArgumentParser) -> None:
     options.add_output_options(command)
     options.add_lettering_options(command)
+    brand = "a brand kit: palette, fonts, logo, margin and voice"
+    command.add_argument("--brand", action="append", metavar="KIT", help=brand)
     command.add_argument("picture", type=Path, metavar="PICTURE", help="an image file of yours")
 
 
@@ -24,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     outputs = options.output_paths(args, [args.picture])
     texts, marks = unmarked(options.texts_of(args) or ())
     lettering = options.lettering_of(args)
-    if not texts and not (lettering.logo or lettering.qr):
+    if not texts and not (lettering.logo or lettering.qr or args.brand):
         raise ValueError("typeset needs --text, a --plan with texts, --logo or --qr")
     if faults := lettering.faults():
         raise ValueError("; ".join(faults))
@@ -39,12 +41,15 @@ def run(args: argparse.Namespace) -> int:
     from posterkit.generate.record import typeset_record, write_poster
     from posterkit.image_io import MAX_PIXELS, read_image, read_size
     from posterkit.prompts import PosterBrief
+    from posterkit.schema import PosterRequest
     from posterkit.typeset.placed_text import PictureParts
     from posterkit.typeset.poster import check_safe_area, typeset
     from posterkit.typeset.texts import settle, type_options
 
     brief = PosterBrief(texts=texts)
     lettering = replace(lettering, marks=tuple(marks))
+    if kit := options.brand_kit(args):
+        lettering = kit.applied(PosterRequest(texts=texts, lettering=lettering)).lettering
     given = options.size_of(args)
     size, sheet = given.get("size", read_size(args.picture)), given.get("sheet")
     if size.area > MAX_PIXELS:

@@ -37,11 +37,13 @@ class GraphicWish:
     Attributes:
         at: a corner or edge, one of `posterkit.tasks.ANCHORS`, or a box in pixels that it fits into; None for the
             calmest free place.
+        clear: of a logo's height that stays free around it.
     """
 
     role: Literal["logo", "qr"]
     source: str
     at: str | tuple[float, ...] | None = None
+    clear: float = _CLEAR
 
 
 @dataclass(frozen=True)
@@ -222,8 +224,9 @@ def _placed(wish: GraphicWish, picture: Image.Image, room: Box) -> PlacedGraphic
         inner = inner._replace(x0=inner.x1 - smaller[0]) if room.x0 + room.x1 > picture.width else inner
         inner = Box(inner.x0, inner.y0, inner.x0 + smaller[0], inner.y1)
         outer = inner.grown(pad)
-        return PlacedGraphic("logo", Path(wish.source).name, outer, inner, own, (), panel, float(pad))
-    return PlacedGraphic("logo", Path(wish.source).name, box, box, own, (), None, _CLEAR * height)
+        clear = max(float(pad), wish.clear * inner.height - pad)
+        return PlacedGraphic("logo", Path(wish.source).name, outer, inner, own, (), panel, clear)
+    return PlacedGraphic("logo", Path(wish.source).name, box, box, own, (), None, wish.clear * height)
 
 
 def logo(source: str) -> Image.Image:

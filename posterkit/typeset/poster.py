@@ -112,6 +112,7 @@ def typeset(
     plan: Layout | None = None,
     sheet: Sheet | None = None,
     graphics: Sequence[GraphicWish] = (),
+    margin: float = 0.0,
 ) -> TypesetPoster:
     """Set the brief's texts on a picture with real fonts.
 
@@ -135,6 +136,7 @@ def typeset(
         sheet: how it is printed: the picture reaches beyond the cut edge by the sheet's bleed, texts keep inside its
             safe area. Boxes and plan are those of the poster once it is cut.
         graphics: a logo, a QR code; with one of them there need be no texts.
+        margin: pixels that texts, logo and code keep free at every edge.
 
     Raises:
         ValueError: no place is free for a logo or code, a box or plan leaves the sheet's safe area, no texts, an empty
@@ -145,9 +147,9 @@ def typeset(
     area = trimmed(picture.size, sheet)
     cut = picture.crop(area.pixels(picture.size)) if sheet else picture
     job = settle(brief, cut.size, style=style, fonts=fonts, roles=roles, boxes=boxes, align=align,
-                 archetype=archetype, colors=colors, plan=plan, graphics=graphics)  # fmt: skip
+                 archetype=archetype, colors=colors, plan=plan, graphics=graphics, margin=margin)  # fmt: skip
     seen = [replace(thing, box=thing.box.moved(-area.x0, -area.y0)) for thing in avoid]
-    arranged = _Arranger(cut, job, planner, sheet.safe_pixels if sheet else 0, free=boxes is not None)
+    arranged = _Arranger(cut, job, planner, _safe(job, sheet), free=boxes is not None)
     layout, placed, laid = arranged.with_graphics(graphics, seen)
     placed = [text.moved(area.x0, area.y0) for text in placed]
     laid = tuple(one.moved(area.x0, area.y0) for one in laid)
@@ -245,11 +247,17 @@ def _boxes(layout: Layout, placed: Sequence[PlacedText]) -> list[Box]:
 
 def check_safe_area(job: TypeJob, size: tuple[int, int], sheet: Sheet | None, free: bool) -> None:
     """Refuse boxes and plans of the user's whose texts reach out of the safe area of a poster of this size."""
-    if sheet is None or job.given is None:
+    safe = _safe(job, sheet)
+    if not safe or job.given is None:
         return
     placed = [set_text(one, job.style, job.extra, free=free, size=size) for one in job.given.texts]
-    if outside := _outside(job.given, placed, sheet.safe_pixels):
-        raise ValueError(_reaches_out(outside, sheet.safe_pixels, size))
+    if outside := _outside(job.given, placed, safe):
+        raise ValueError(_reaches_out(outside, safe, size))
+
+
+def _safe(job: TypeJob, sheet: Sheet | None) -> int:
+    """Pixels that stay free at every edge."""
+    return max(sheet.safe_pixels if sheet else 0, round(job.margin))
 
 
 def _outside(layout: Layout, placed: Sequence[PlacedText], safe: int) -> Box | None:

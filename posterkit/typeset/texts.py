@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from posterkit.layout import Box, Element, Layout, Measurer, check_roles, fits, infer_roles, legible_size
 from posterkit.layout.json_form import layout_from_json
-from posterkit.lettering import ALIGNS, Align, Lettering, Role, box_pixels, parse_box
+from posterkit.lettering import ALIGNS, Align, Lettering, Role, box_pixels, margin_pixels, parse_box
 from posterkit.prompts import PosterBrief
 from posterkit.tasks import ANCHORS
 from posterkit.typeset.contrast import palette_word
@@ -35,6 +35,7 @@ class TypeJob:
     given: Layout | None  # the layout of the user's boxes or plan; None where a planner places the texts
     align: Align | None  # what the planner keeps to, as the archetype
     archetype: str | None
+    margin: float = 0.0  # pixels that stay free at every edge
 
     def measurer(self, size: tuple[int, int]) -> Measurer:
         return partial(measure, style=self.style, extra=self.extra, least=legible_size(*size))
@@ -54,6 +55,7 @@ def settle(
     planner: str | None = None,
     plan: Layout | None = None,
     graphics: Sequence[GraphicWish] = (),
+    margin: float = 0.0,
 ) -> TypeJob:
     """Check a call of `typeset`; the arguments are its own.
 
@@ -83,7 +85,9 @@ def settle(
         measurer = partial(measure, style=chosen, extra=extra, least=legible_size(*size))
         given = _planned(texts, plan, size, measurer)
         assigned = cast(tuple[Role, ...], tuple(element.role for element in given.texts))
-    job = TypeJob(replace(brief, texts=texts), assigned, chosen, extra, given, cast(Align | None, align), archetype)
+    job = TypeJob(
+        replace(brief, texts=texts), assigned, chosen, extra, given, cast(Align | None, align), archetype, margin
+    )
     if size is not None and given is None and texts:
         fits(size, texts, assigned, job.measurer(size), archetype)
     return job
@@ -110,16 +114,17 @@ def type_options(
         "archetype": lettering.layout, "roles": [roles[i] for i in kept],
         "boxes": None if boxes is None else [boxes[i] for i in kept], "planner": lettering.planner,
         "plan": lettering.plan and _without(layout_from_json(lettering.plan), [t for t in texts if t not in set_]),
-        "graphics": _wishes(lettering, size),
+        "graphics": _wishes(lettering, size), "margin": margin_pixels(lettering.margin, size),
     }  # fmt: skip
 
 
 def _wishes(lettering: Lettering, size: tuple[int, int]) -> tuple[GraphicWish, ...]:
     """The logo and the QR code of a call."""
-    said = (("logo", lettering.logo, lettering.logo_at), ("qr", lettering.qr, lettering.qr_at))
+    room = () if lettering.logo_clear is None else (lettering.logo_clear,)
+    said = (("logo", lettering.logo, lettering.logo_at, room), ("qr", lettering.qr, lettering.qr_at, ()))
     return tuple(
-        GraphicWish(role, source, at if at is None or at in ANCHORS else box_pixels(parse_box(at), size))  # type: ignore[arg-type]
-        for role, source, at in said
+        GraphicWish(role, source, at if at is None or at in ANCHORS else box_pixels(parse_box(at), size), *clear)  # type: ignore[arg-type]
+        for role, source, at, clear in said
         if source
     )
 
