@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from posterkit.batch.claims import FolderClaims
+from posterkit.batch.contact_page import write_page
 from posterkit.batch.contact_sheet import write_sheet
 from posterkit.batch.index import Row, RowIndex
 from posterkit.batch.ledger import LEDGER, Ledger, LedgerEntry
@@ -48,6 +49,7 @@ class BatchResult:
     full: bool = False  # the disk, so that rows are left
     lost: str = ""  # why nothing can be written in the folder any more, so that rows are left
     sheet: Path | None = None
+    page: Path | None = None
 
     @property
     def settled(self) -> int:
@@ -148,6 +150,7 @@ class _Run:
             self.ledger.rewrite()
             with self.claims.writing_ledger():
                 self.result.sheet = write_sheet(self.index, self.ledger, self.out)
+                self.result.page = write_page(self.ledger, self.out)
         return self.result
 
     def _planned(self, numbers: Iterable[int]) -> list[Job]:

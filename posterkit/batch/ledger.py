@@ -110,6 +110,13 @@ class Ledger:
         )
         return [(number, LedgerEntry(**json.loads(line))) for number, line in found]
 
+    def failures(self, most: int) -> list[LedgerEntry]:
+        """The first rows that have failed."""
+        found = self._db.execute(
+            "SELECT line FROM lines WHERE number >= 0 AND status = 'failed' ORDER BY number LIMIT ?", [most]
+        )
+        return [LedgerEntry(**json.loads(line)) for (line,) in found]
+
     def _in_order(self) -> Iterator[str]:
         before = self._db.execute("SELECT line, out FROM lines WHERE number IS NULL AND status = 'done' ORDER BY at")
         yield from (line for line, out in before if (self.path.parent / json.loads(out)).is_file())

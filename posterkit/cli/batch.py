@@ -104,8 +104,8 @@ def run(args: argparse.Namespace) -> int:
     of_rows = f"{len(rows)} rows" if shard == WHOLE else f"part {shard} of {len(rows)} rows"
     print(f"{outcome.made} made, {outcome.before} made before, {elsewhere}{outcome.failures} failed, of {of_rows}")
     print(f"{args.output / LEDGER}")
-    if outcome.sheet:
-        print(outcome.sheet)
+    for written in filter(None, (outcome.sheet, outcome.page)):
+        print(written)
     goes_on = "the same command goes on from here"
     if outcome.full:
         print(f"posterkit: {args.output}: the disk is full, {outcome.left} rows are left; free some space, "

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import logging
 import os
 import sys
+import time
 import warnings
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
 
 from posterkit.messages import printable
 
@@ -51,6 +55,7 @@ class _Bar:
     """A progress bar on stderr while a block lasts."""
 
     _words = ""
+    _kind = Progress
 
     def __enter__(self) -> Self:
         console = Console(stderr=True)
@@ -58,7 +63,7 @@ class _Bar:
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
             TextColumn("left"), TimeRemainingColumn(),
         )  # fmt: skip
-        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._progress = self._kind(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._progress.add_task(self._words, total=None)
         self._progress.start()
         return self
@@ -88,23 +93,65 @@ class Counting(_Bar):
         self._progress.update(self._task, completed=done, total=count)
 
 
+class _Board(Progress):
+    """A bar under a table of numbers."""
+
+    numbers: Mapping[str, str] = {}
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        if self.numbers:
+            table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+            for name in self.numbers:
+                table.add_column(name, style="dim")
+            table.add_row(*self.numbers.values())
+            yield table
+        yield self.make_tasks_table(self.tasks)
+
+
 class BatchProgress(_Bar):
-    """The bar of a batch, with a line for each row that fails."""
+    """The board of a batch: made, failed, left, how fast and how long still; with a line for each row that fails."""
 
     _words = "reading rows"
+    _kind = _Board
 
     def start(self, rows: int) -> None:
+        self._counts = {"made": 0, "before": 0, "failed": 0}
+        self._rows, self._began, self._paced = rows, 0.0, 0
         self._progress.reset(self._task, total=rows, description="posters")
+        self._show()
 
     def found(self, before: int) -> None:
+        self._counts["before"] += before
         self._progress.advance(self._task, before)
+        self._show()
 
     def row(self, entry: LedgerEntry) -> None:
         if entry.status == "failed":
             self._say(f"posterkit: {entry.row}: {_without_name(entry.why, entry.row)}")
         for line in entry.notes:
             self._say(f"posterkit: note: {line}")
+        self._counts["failed" if entry.status == "failed" else "made"] += 1
+        if entry.status != "failed":
+            self._paced += 1
+            self._began = self._began or time.monotonic()  # the first took the model's loading along
         self._progress.advance(self._task)
+        self._show()
+
+    def numbers(self) -> dict[str, str]:
+        """What the table says."""
+        left = self._rows - sum(self._counts.values())
+        found = {"made": str(self._counts["made"])}
+        found |= {"made before": str(self._counts["before"])} if self._counts["before"] else {}
+        found |= {"failed": str(self._counts["failed"]), "left": str(left)}
+        if self._paced > 1 and (passed := time.monotonic() - self._began) > 0:
+            pace = (self._paced - 1) / passed
+            still = f"{datetime.timedelta(seconds=round(left / pace))}"
+            found |= {"a minute": f"{60 * pace:.1f}", "time left": still}
+        return found
+
+    def _show(self) -> None:
+        assert isinstance(self._progress, _Board)
+        self._progress.numbers = self.numbers()
 
     def stopping(self) -> None:
         self._say("posterkit: finishing the current posters; Ctrl-C once more stops at once")

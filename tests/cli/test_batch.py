@@ -487,7 +487,13 @@ def test_posters_are_written_as_svg_and_pdf_too(tmp_path: Path, craft: str) -> N
     argv = ("batch", manifest(tmp_path, rows), "-o", out, *SMALL, "--model", craft)
     assert run(*argv, "--svg") == 0
     names = {"a.png", "a.svg", "b.pdf", "b.svg"}
-    assert {path.name for path in out.iterdir()} == {*names, "ledger.jsonl", "contact_sheet.png", LOCK}
+    assert {path.name for path in out.iterdir()} == {
+        *names,
+        "ledger.jsonl",
+        "contact_sheet.png",
+        "contact_sheet.html",
+        LOCK,
+    }
     assert {read_record(out / name)["row"]["prompt"] for name in ("a.png", "a.svg")} == {"x"}
     assert read_record(out / "b.pdf")["id"] == read_record(out / "b.svg")["id"]
     before = {name: (out / name).stat().st_mtime_ns for name in names}
