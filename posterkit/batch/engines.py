@@ -93,6 +93,17 @@ def run_local(
         OSError: nobody answers where the reward is served.
     """
     index = rows if isinstance(rows, RowIndex) else RowIndex.of(rows)
+    with open_folder(index, maker, out) as claims:
+        return BatchRun(index, maker, out, reporter, claims, seed, at_once, files, shard).finished()
+
+
+@contextmanager
+def open_folder(index: RowIndex, maker: PosterMaker, out: Path) -> Iterator[FolderClaims]:
+    """The claims on a folder that can be written, once the models and the reward are known to be there.
+
+    Raises:
+        ValueError, OSError: see `run_local`.
+    """
     if index.chooses:
         maker.scorer(index.chooses)  # a reward that cannot choose is no row's fault
     _check_models(index, maker)
@@ -103,7 +114,7 @@ def run_local(
         raise ValueError(f"{out}: cannot be written ({error.strerror}); choose another -o") from None
     with claims:
         claims.sweep()
-        return _Run(index, maker, out, reporter, claims, seed, at_once, files, shard).finished()
+        yield claims
 
 
 def _check_models(index: RowIndex, maker: PosterMaker) -> None:
@@ -117,7 +128,7 @@ def _check_models(index: RowIndex, maker: PosterMaker) -> None:
         maker.checkpoint(task)
 
 
-class _Run:
+class BatchRun:
     """One run over a shard's rows while it goes on."""
 
     def __init__(
@@ -138,11 +149,13 @@ class _Run:
         self.reporter.start(self.rows)
         with self._until_full(), routed_warnings(), _until_interrupted(self.reporter) as interrupted:
             for window in self.index.windows(self.shard):
-                self._make(self._planned(window), interrupted)
+                self.make(self._planned(window), interrupted)
+            self.flush(interrupted)
             while self.busy and not interrupted():
                 busy, self.busy = self.busy, []
                 before = self.result.settled
-                self._make(self._planned(busy), interrupted)
+                self.make(self._planned(busy), interrupted)
+                self.flush(interrupted)
                 if self.result.settled == before:
                     time.sleep(_WAIT)
         self.result.left = self.rows - self.result.settled
@@ -194,7 +207,7 @@ class _Run:
         else:
             self.result.before += 1
 
-    def _make(self, jobs: Sequence[Job], interrupted: Any) -> None:
+    def make(self, jobs: Sequence[Job], interrupted: Any) -> None:
         """Draw one group after the other, while the one before is written and the pictures of the next are read."""
         with _thread() as reader, _thread() as writer:
             waiting: deque[tuple[list[Job], Future[list[Prepared]]]] = deque()
@@ -250,13 +263,20 @@ class _Run:
             self.busy.append(job.number)
         return False
 
+    def flush(self, interrupted: Any) -> None:
+        """Make what `make` has put off; nothing here."""
+
     def _settle_all(self, entries: Iterable[tuple[Job, LedgerEntry]]) -> None:
         for job, entry in entries:
-            row = self.index[job.number]
-            if entry.status == "done" and isinstance(row, PosterRequest) and row.out != entry.out:
-                entry.notes.append(f"{row.out} is another poster; this one is {entry.out}")
-            self._settle(job.number, entry)
+            self.settle_made(job.number, entry)
             self.claims.give_back(job.out)
+
+    def settle_made(self, number: int, entry: LedgerEntry) -> None:
+        """Write the line of a row that was made, or could not be."""
+        row = self.index[number]
+        if entry.status == "done" and isinstance(row, PosterRequest) and row.out != entry.out:
+            entry.notes.append(f"{row.out} is another poster; this one is {entry.out}")
+        self._settle(number, entry)
 
     def _settle(self, number: int, entry: LedgerEntry) -> None:
         self.ledger.add(entry, number)

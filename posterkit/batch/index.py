@@ -41,13 +41,14 @@ class RowIndex(Sequence[Row]):
         parse: makes the row.
 
     Attributes:
+        parse: makes a row of what it is made of and its name.
         tasks: of all rows.
         chooses: the tasks of rows that draw several posters and keep the best.
         endings: of the results that rows name.
     """
 
     def __init__(self, read: Iterable[tuple[str, Any, str]], parse: Parse) -> None:
-        self._parse = parse
+        self.parse = parse
         self.db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self.db.executescript(_TABLES)
         self.db.execute("INSERT INTO names (key, owner) VALUES (?, ?)", [dumps(SHEET), dumps("the contact sheet")])
@@ -136,11 +137,11 @@ class RowIndex(Sequence[Row]):
         name, raw, why, out = self._one("SELECT name, raw, why, out FROM rows WHERE number = ?", number)
         if why is not None:
             return BadRow(loads(name), loads(why))
-        row = self._parse(loads(raw), loads(name))
+        row = self.parse(loads(raw), loads(name))
         return row if isinstance(row, BadRow) else replace(row, out=loads(out))
 
     def _add(self, name: str, raw: Any, stem: str) -> None:
-        row = raw if isinstance(raw, BadRow) else self._parse(raw, name)
+        row = raw if isinstance(raw, BadRow) else self.parse(raw, name)
         part = raw.get("number", self._count) if isinstance(raw, dict) else self._count  # variants stay together
         if isinstance(row, PosterRequest) and row.out:
             key = dumps(row.out.lower())

@@ -33,6 +33,12 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--batch-size", type=whole(1), default=1, metavar="N", help=drawn)
     part = "make the I-th of N parts of the rows; auto: the part that SLURM or torchrun says"
     command.add_argument("--shard", metavar="I/N", help=part)
+    engine = "ray: a pool of Ray Data (needs posterkit[batch])"
+    command.add_argument("--engine", choices=("local", "ray"), default="local", help=engine)
+    pool = "ray: actors, each with a model and, with --device cuda, a card of its own (default 2)"
+    command.add_argument("--workers", type=whole(1, 10_000), metavar="N", help=pool)
+    cluster = "ray: a running cluster, such as auto (default: one on this machine)"
+    command.add_argument("--ray-address", metavar="ADDRESS", help=cluster)
     for ending, exporter in EXPORTERS.items():
         also = f"each poster also as NAME{ending}: {exporter.title}"
         command.add_argument(_switch(ending), action="store_true", help=also)
@@ -48,6 +54,8 @@ def _switch(ending: str) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Make every row that is not made yet; exit code 1 where some failed or are left."""
+    if args.engine != "ray" and (args.workers or args.ray_address):
+        raise ValueError("--workers and --ray-address belong to --engine ray")
     if args.output is None:
         if not args.explain:
             raise ValueError("the following arguments are required: -o/--output, the folder of the posters")
@@ -98,8 +106,17 @@ def run(args: argparse.Namespace) -> int:
             for line in explain(rows, maker, args.output, args.seed or 0, files, shard):
                 print(printable(line))
         return 0
-    with BatchProgress() as progress, PosterMaker(**options.settings_of(args)) as maker:
-        outcome = run_local(rows, maker, args.output, progress, args.seed or 0, args.batch_size, files, shard)
+    settings, seed = options.settings_of(args), args.seed or 0
+    with BatchProgress() as progress:
+        if args.engine == "ray":
+            from posterkit.batch.ray_engine import RayPool, run_ray
+
+            cards = float((args.device or "").startswith("cuda"))
+            pool = RayPool(args.workers or 2, cards, address=args.ray_address)
+            outcome = run_ray(rows, settings, args.output, progress, seed, files, shard, pool)
+        else:
+            with PosterMaker(**settings) as maker:
+                outcome = run_local(rows, maker, args.output, progress, seed, args.batch_size, files, shard)
     elsewhere = f"{outcome.elsewhere} made by another batch, " if outcome.elsewhere else ""
     of_rows = f"{len(rows)} rows" if shard == WHOLE else f"part {shard} of {len(rows)} rows"
     print(f"{outcome.made} made, {outcome.before} made before, {elsewhere}{outcome.failures} failed, of {of_rows}")
