@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from posterkit.arguments import whole
@@ -52,8 +55,27 @@ def _switch(ending: str) -> str:
     return "--" + ending[1:].partition(".")[0]
 
 
+@contextmanager
+def _others(words: Sequence[str], devices: Sequence[str]) -> Iterator[None]:
+    """The same call on other devices while the block lasts; it shares the rows with this one."""
+    command = [sys.executable, "-m", "posterkit", *words]
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    running = [subprocess.Popen([*command, "--device", device], **silent) for device in devices]
+    try:
+        yield
+    finally:
+        for process in running:
+            process.terminate()  # it finishes its poster; at the end of the block it has none
+        for process in running:
+            process.wait()
+
+
 def run(args: argparse.Namespace) -> int:
     """Make every row that is not made yet; exit code 1 where some failed or are left."""
+    if "," in (args.device or "") and (args.engine == "ray" or args.shard):
+        raise ValueError(
+            "--device with several devices shares the rows of this machine; leave --engine and --shard out"
+        )
     if args.engine != "ray" and (args.workers or args.ray_address):
         raise ValueError("--workers and --ray-address belong to --engine ray")
     if args.output is None:
@@ -106,8 +128,10 @@ def run(args: argparse.Namespace) -> int:
             for line in explain(rows, maker, args.output, args.seed or 0, files, shard):
                 print(printable(line))
         return 0
+    devices = [device.strip() for device in (args.device or "").split(",") if device.strip()]
+    args.device = devices[0] if devices else None
     settings, seed = options.settings_of(args), args.seed or 0
-    with BatchProgress() as progress:
+    with _others(args.words, devices[1:]), BatchProgress() as progress:
         if args.engine == "ray":
             from posterkit.batch.ray_engine import RayPool, run_ray
 

@@ -81,6 +81,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, ModuleType]:
             _module(name).add_options(command)
             argv = _joined(argv, command)
     args = parser.parse_args(argv)
+    args.words = list(argv)
     return args, _module(args.command)
 
 

@@ -126,7 +126,7 @@ def add_model_options(options: argparse.ArgumentParser) -> None:
         help="a LoRA: a file, a folder or a hub id, then @REVISION, :FILE and *WEIGHT where wanted; repeat for more")
     add("--sampler", metavar="NAME", help="steps, guidance and shift for a few-step LoRA, such as lightning8")
     add("--preset", help="memory preset (default: chosen by the hardware)")
-    add("--device", help="cpu, cuda, cuda:1, mps (default: the best there is)")
+    add("--device", help="cpu, cuda, cuda:1, mps (default: the best there is); batch: cuda:0,cuda:1")
     add("--dtype", choices=_DTYPES, help="default: by device and preset")
     # fmt: on
 

@@ -464,6 +464,17 @@ def test_a_shard_makes_its_rows_and_the_shards_together_all_of_them(
 
 
 @pytest.mark.slow
+def test_several_devices_share_the_rows(tmp_path: Path, craft: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = manifest(tmp_path, [{"prompt": f"poster {n}"} for n in range(8)])
+    argv = ("batch", path, "--model", craft, "--steps", 40, *SMALL)
+    assert run(*argv, "-o", tmp_path / "two", "--device", "cpu,cpu") == 0
+    said = capsys.readouterr().out
+    assert "0 failed, of 8 rows" in said and not said.startswith("8 made, "), said
+    assert run(*argv, "-o", tmp_path / "one") == 0 and contents(tmp_path / "one") == contents(tmp_path / "two")
+    assert run(*argv, "-o", tmp_path / "two", "--device", "cpu,cpu", "--shard", "1/2") == 2
+
+
+@pytest.mark.slow
 def test_several_sizes_of_a_row_show_one_picture_and_are_made_up_for(tmp_path: Path, craft: str) -> None:
     out = tmp_path / "out"
     rows = [{"prompt": "waves", "texts": ["SURF"], "out": "surf.png"}, {"prompt": "hills", "sizes": ["96x96"]}]
