@@ -56,16 +56,18 @@ def _switch(ending: str) -> str:
 
 
 @contextmanager
-def _others(words: Sequence[str], devices: Sequence[str]) -> Iterator[None]:
-    """The same call on other devices while the block lasts; it shares the rows with this one."""
+def _others(words: Sequence[str], devices: Sequence[str]) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """The same call on other devices, which shares the rows with this one; the block waits for their end."""
     command = [sys.executable, "-m", "posterkit", *words]
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     running = [subprocess.Popen([*command, "--device", device], **silent) for device in devices]
     try:
-        yield
-    finally:
+        yield running
+    except BaseException:
         for process in running:
-            process.terminate()  # it finishes its poster; at the end of the block it has none
+            process.terminate()
+        raise
+    finally:
         for process in running:
             process.wait()
 
@@ -120,6 +122,8 @@ def run(args: argparse.Namespace) -> int:
     for ending in rows.endings.union(files.also):
         check_export(f"poster{ending}", files.how)
     options.check_reward(args, bool(rows.chooses))
+    devices = [device.strip() for device in (args.device or "").split(",") if device.strip()]
+    args.device = devices[0] if devices else None
     if args.explain:
         from posterkit.batch.explain import RULES, explain
 
@@ -128,10 +132,8 @@ def run(args: argparse.Namespace) -> int:
             for line in explain(rows, maker, args.output, args.seed or 0, files, shard):
                 print(printable(line))
         return 0
-    devices = [device.strip() for device in (args.device or "").split(",") if device.strip()]
-    args.device = devices[0] if devices else None
     settings, seed = options.settings_of(args), args.seed or 0
-    with _others(args.words, devices[1:]), BatchProgress() as progress:
+    with _others(args.words, devices[1:]) as others, BatchProgress() as progress:
         if args.engine == "ray":
             from posterkit.batch.ray_engine import RayPool, run_ray
 
@@ -141,6 +143,8 @@ def run(args: argparse.Namespace) -> int:
         else:
             with PosterMaker(**settings) as maker:
                 outcome = run_local(rows, maker, args.output, progress, seed, args.batch_size, files, shard)
+        for other in others if outcome.left else ():
+            other.terminate()  # stopped here, so there too
     elsewhere = f"{outcome.elsewhere} made by another batch, " if outcome.elsewhere else ""
     of_rows = f"{len(rows)} rows" if shard == WHOLE else f"part {shard} of {len(rows)} rows"
     print(f"{outcome.made} made, {outcome.before} made before, {elsewhere}{outcome.failures} failed, of {of_rows}")
