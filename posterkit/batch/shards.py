@@ -44,10 +44,15 @@ def parse_shard(text: str, variables: Mapping[str, str] = os.environ) -> Shard:
     return Shard(int(match[1]) - 1, int(match[2]))
 
 
-def local_device(variables: Mapping[str, str] = os.environ) -> str | None:
-    """The card that torchrun or SLURM gives this process of a machine; None where they say nothing."""
-    own = variables.get("LOCAL_RANK") or variables.get("SLURM_LOCALID")
-    return f"cuda:{int(own)}" if own and own.isdigit() else None
+def local_card(variables: Mapping[str, str] = os.environ) -> str | None:
+    """What CUDA_VISIBLE_DEVICES shall be for this process of a machine; None where it is right, or nobody says."""
+    own, seen = variables.get("LOCAL_RANK") or variables.get("SLURM_LOCALID"), variables.get("CUDA_VISIBLE_DEVICES")
+    if not own or not own.isdigit():
+        return None
+    if seen is None:
+        return own
+    cards = seen.split(",")
+    return cards[int(own)] if int(own) < len(cards) and len(cards) > 1 else None
 
 
 def _of_launcher(variables: Mapping[str, str]) -> Shard:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from posterkit.batch.shards import Shard, local_device, parse_shard
+from posterkit.batch.shards import Shard, local_card, parse_shard
 
 
 def test_a_part_is_counted_from_one() -> None:
@@ -39,5 +39,14 @@ def test_without_a_launcher_auto_is_refused() -> None:
         parse_shard("auto", {"RANK": "4", "WORLD_SIZE": "2"})
 
 
-def test_the_local_rank_names_the_card() -> None:
-    assert local_device({"LOCAL_RANK": "1"}) == "cuda:1" and local_device({}) is None
+@pytest.mark.parametrize(
+    ("variables", "card"),
+    [
+        ({"LOCAL_RANK": "1"}, "1"),
+        ({"SLURM_LOCALID": "2", "CUDA_VISIBLE_DEVICES": "4,5,6"}, "6"),
+        ({"SLURM_LOCALID": "2", "CUDA_VISIBLE_DEVICES": "5"}, None),  # SLURM has chosen already
+        ({}, None),
+    ],
+)
+def test_each_process_of_a_machine_sees_its_own_card(variables: dict[str, str], card: str | None) -> None:
+    assert local_card(variables) == card
