@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,17 @@ from posterkit.batch.index import Parse, Row, RowIndex
 from posterkit.batch.ledger import LedgerEntry
 from posterkit.batch.rows import BadRow
 from posterkit.batch.shards import WHOLE, Shard
-from posterkit.batch.worker import PNG_ALONE, BatchWorker, Files, Job, chosen, entry_of, input_stamps
+from posterkit.batch.worker import (
+    FULL,
+    PNG_ALONE,
+    BatchWorker,
+    Files,
+    FolderLost,
+    Job,
+    chosen,
+    entry_of,
+    input_stamps,
+)
 from posterkit.generate.maker import PosterMaker
 from posterkit.generate.metadata import read_record, record_id
 
@@ -68,29 +79,27 @@ def run_ray(
         raise ValueError('--engine ray needs pip install "posterkit[batch]"') from None
     index = rows if isinstance(rows, RowIndex) else RowIndex.of(rows)
     with PosterMaker(**settings) as maker, open_folder(index, maker, out) as claims:
-        run = _RayRun(index, maker, out, reporter, claims, seed, 1, files, shard)
-        run.pool, run.settings = pool, settings
-        return run.finished()
+        return _RayRun(pool, settings, index, maker, out, reporter, claims, seed, 1, files, shard).finished()
 
 
 class _RayRun(BatchRun):
     """The driver's side: rows are planned here, made in the pool, and settled here."""
 
-    pool: RayPool
-    settings: dict[str, Any]
+    def __init__(self, pool: RayPool, settings: dict[str, Any], *of_any: Any) -> None:
+        super().__init__(*of_any)
+        self.pool, self.settings = pool, settings
+        self.pending: list[dict[str, Any]] = []
 
     def make(self, jobs: Sequence[Job], interrupted: Any) -> None:
-        self.pending = getattr(self, "pending", [])
         for job in jobs:
             row = self.index[job.number]
-            assert not isinstance(row, BadRow)
             self.pending.append({
-                "number": job.number, "name": row.id, "first": row.out, "out": job.out,
+                "number": job.number, "name": row.id, "first": getattr(row, "out", None), "out": job.out,
                 "taken": [str(path) for path in job.taken], "raw": self.index.raw(job.number),
             })  # fmt: skip
 
     def flush(self, interrupted: Any) -> None:
-        rows, self.pending = getattr(self, "pending", []), []
+        rows, self.pending = self.pending, []
         if not rows or interrupted():
             return
         import torch
@@ -98,10 +107,15 @@ class _RayRun(BatchRun):
         made_with = (self.settings, self.index.parse, str(self.out), self.worker.files, self.seed)
         with _dataset(rows, self.pool, made_with, torch.get_num_threads()) as results:
             for result in results:
-                if line := json.loads(result["line"]):
-                    self.settle_made(result["number"], LedgerEntry(**line))
-                else:
+                said = json.loads(result["said"])
+                if "full" in said:
+                    raise OSError(errno.ENOSPC, said["full"])
+                if "lost" in said:
+                    raise FolderLost(said["lost"])
+                if "busy" in said:
                     self.busy.append(result["number"])
+                else:
+                    self.settle_made(result["number"], LedgerEntry(**said))
                 if interrupted():
                     return
 
@@ -114,6 +128,7 @@ def _dataset(
     import ray
     import ray.data
 
+    started = not ray.is_initialized()
     cores = None if pool.address else round(pool.actors * pool.cores) + 1
     ray.init(pool.address, num_cpus=cores, include_dashboard=False, log_to_driver=False, ignore_reinit_error=True)
     try:
@@ -127,7 +142,8 @@ def _dataset(
         )  # fmt: skip
         yield iter(made.iter_rows())
     finally:
-        ray.shutdown()
+        if started:
+            ray.shutdown()
 
 
 class RayWorker:
@@ -151,25 +167,32 @@ class RayWorker:
 
     def __call__(self, block: dict[str, Any]) -> dict[str, list[Any]]:
         rows = [json.loads(row) for row in block["row"]]
-        entries = [self._entry(row) for row in rows]
-        lines = [json.dumps(entry and asdict(entry)) for entry in entries]
-        return {"number": [row["number"] for row in rows], "line": lines}
+        return {"number": [row["number"] for row in rows], "said": [json.dumps(self._said(row)) for row in rows]}
 
-    def _entry(self, row: dict[str, Any]) -> LedgerEntry | None:
-        """What became of a row; None where another batch makes it."""
+    def _said(self, row: dict[str, Any]) -> dict[str, Any]:
+        """A row's line, or why there is none: another batch makes it, or nothing can be written any more."""
         if not self.claims.take(row["out"]):
-            return None
+            return {"busy": True}
         try:
-            request = self.parse(row["raw"], row["name"])
-            if isinstance(request, BadRow):
-                return LedgerEntry(request.id, None, None, None, "failed", request.why)
-            plan = self.maker.plan(replace(request, out=row["first"]), self.seed)
-            plan = replace(plan, request=replace(plan.request, out=row["out"]))
-            if record_id(self.out / row["out"]) == plan.id:  # by an actor that died before it could say so
-                return chosen(entry_of(plan, "done"), read_record(self.out / row["out"]))
-            job = Job(row["number"], plan, frozenset(map(Path, row["taken"])), input_stamps(plan))
-            (drawn,) = self.worker.draw([job], self.worker.prepare([job]))
-            ((_, entry),) = self.worker.finish(drawn)
-            return entry
+            return asdict(self._entry(row))
+        except FolderLost as error:
+            return {"lost": str(error)}
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            return {"full": str(error)}
         finally:
             self.claims.give_back(row["out"])
+
+    def _entry(self, row: dict[str, Any]) -> LedgerEntry:
+        request = self.parse(row["raw"], row["name"])
+        if isinstance(request, BadRow):
+            return LedgerEntry(request.id, None, None, None, "failed", request.why)
+        plan = self.maker.plan(replace(request, out=row["first"]), self.seed)
+        plan = replace(plan, request=replace(plan.request, out=row["out"]))
+        if record_id(self.out / row["out"]) == plan.id:  # by an actor that died before it could say so
+            return chosen(entry_of(plan, "done"), read_record(self.out / row["out"]))
+        job = Job(row["number"], plan, frozenset(map(Path, row["taken"])), input_stamps(plan))
+        (drawn,) = self.worker.draw([job], self.worker.prepare([job]))
+        ((_, entry),) = self.worker.finish(drawn)
+        return entry
