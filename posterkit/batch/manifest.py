@@ -60,14 +60,15 @@ def read_requests(
     def parse(raw: Any, name: str) -> PosterRequest | BadRow:
         shared = with_filled(common, raw["common"])
         request = parse_row(raw["row"], name, base, shared)
+        if isinstance(request, BadRow):
+            return request
         try:
-            if kit and isinstance(request, PosterRequest):
-                request = kit.applied(request)
+            request = kit.applied(request) if kit else request
+            if "design" not in raw:
+                return request
+            size, sheet = _sized(raw["row"] | {"size": raw["design"]}, None)
         except ValueError as error:
             return BadRow(name, str(error))
-        if isinstance(request, BadRow) or "design" not in raw:
-            return request
-        size, sheet = _sized(raw["row"] | {"size": raw["design"]}, None)
         return checked(replace(request, design=Design(Size(*size), sheet)), shared)
 
     index = RowIndex(_variants_of(rows, common, variants), parse)

@@ -55,7 +55,7 @@ class _Bar:
     """A progress bar on stderr while a block lasts."""
 
     _words = ""
-    _kind = Progress
+    _kind: type[Progress] = Progress
 
     def __enter__(self) -> Self:
         console = Console(stderr=True)
