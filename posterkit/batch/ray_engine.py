@@ -74,7 +74,7 @@ def run_ray(
         ValueError: Ray is not installed; and as `run_local`.
     """
     try:
-        import ray  # noqa: F401
+        import ray  # noqa: F401  # pyright: ignore[reportMissingImports] - an extra
     except ImportError:
         raise ValueError('--engine ray needs pip install "posterkit[batch]"') from None
     index = rows if isinstance(rows, RowIndex) else RowIndex.of(rows)
@@ -125,8 +125,8 @@ def _dataset(
     rows: list[dict[str, Any]], pool: RayPool, made_with: tuple[Any, ...], threads: int
 ) -> Iterator[Iterator[dict[str, Any]]]:
     """The pool's results, each as soon as it is there."""
-    import ray
-    import ray.data
+    import ray  # pyright: ignore[reportMissingImports]
+    import ray.data  # pyright: ignore[reportMissingImports]
 
     started = not ray.is_initialized()
     cores = None if pool.address else round(pool.actors * pool.cores) + 1
