@@ -19,12 +19,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 
-from posterkit.app.errors import ServiceError, service_error
 from posterkit.app.forms import read_sent
 from posterkit.app.intake import FORMATS, Intake, Sent, wanted_formats
-from posterkit.app.jobs import Job, JobQueue
+from posterkit.app.jobs import JobQueue, PosterJob
 from posterkit.app.metrics import TEXT_FORMAT, metrics_text
 from posterkit.app.openai_images import ImageCall, server_event
+from posterkit.app.service_errors import ServiceError, service_error
 from posterkit.messages import error_line
 from posterkit.serving import LOOPBACK, LimitedBody, key_fits
 
@@ -163,16 +163,16 @@ class PosterApi:
                 self.queue.discard(job)
         return JSONResponse(answer)
 
-    async def _streamed(self, call: ImageCall, job: Job) -> AsyncIterator[str]:
+    async def _streamed(self, call: ImageCall, job: PosterJob) -> AsyncIterator[str]:
         try:
             async for event in call.events(job):
                 yield event
         finally:
             self._leave(job)
 
-    async def _submitted(self, sent: Sent, formats: tuple[str, ...]) -> Job:
+    async def _submitted(self, sent: Sent, formats: tuple[str, ...]) -> PosterJob:
         plans, notes = await self._threaded(sent, lambda: self.intake.plans(sent))
-        return self.queue.submit(Job(plans, formats, sent.folder, notes))
+        return self.queue.submit(PosterJob(plans, formats, sent.folder, notes))
 
     async def _threaded(self, sent: Sent, work: Any) -> Any:
         try:
@@ -180,7 +180,7 @@ class PosterApi:
         except (ServiceError, ValueError) as error:
             raise service_error(error, sent.folder) from None
 
-    async def _finished(self, job: Job, request: Request) -> bool:
+    async def _finished(self, job: PosterJob, request: Request) -> bool:
         """Wait for a job; False, and the job is cancelled, where its client goes away."""
         try:
             async for _ in job.changes():
@@ -192,14 +192,14 @@ class PosterApi:
             raise
         return True
 
-    def _leave(self, job: Job) -> None:
+    def _leave(self, job: PosterJob) -> None:
         """Nobody will fetch the job."""
         if job.over:
             self.queue.discard(job)
         else:
             self.queue.cancel(job, _CLIENT_GONE)
 
-    def _file(self, job: Job, number: int, ending: str | None, accept: str = "") -> FileResponse:
+    def _file(self, job: PosterJob, number: int, ending: str | None, accept: str = "") -> FileResponse:
         result = job.results[number - 1]
         if result.error:
             raise result.error
@@ -241,7 +241,7 @@ class _StatusCounter:
         await self.app(scope, receive, counted)
 
 
-async def _events(job: Job) -> AsyncIterator[str]:
+async def _events(job: PosterJob) -> AsyncIterator[str]:
     told = None
     async for _ in job.changes(every=10.0):
         view = _job_view(job)
@@ -251,7 +251,7 @@ async def _events(job: Job) -> AsyncIterator[str]:
     yield server_event(job.state, _job_view(job))
 
 
-def _job_view(job: Job) -> dict[str, Any]:
+def _job_view(job: PosterJob) -> dict[str, Any]:
     """A job as JSON."""
     words, done, total = job.step
     view: dict[str, Any] = {
@@ -271,7 +271,7 @@ def _job_view(job: Job) -> dict[str, Any]:
     return view | (job.error.body() if job.error else {})
 
 
-def _address(job: Job, number: int, ending: str) -> str:
+def _address(job: PosterJob, number: int, ending: str) -> str:
     return f"/v1/jobs/{job.id}/posters/{number}?format={ending}&key={job.key}"
 
 

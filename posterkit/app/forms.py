@@ -10,8 +10,8 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
-from posterkit.app.errors import ServiceError
 from posterkit.app.intake import UPLOADED, Sent
+from posterkit.app.service_errors import ServiceError
 from posterkit.documents import read_json
 from posterkit.messages import one_line
 

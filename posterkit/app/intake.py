@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from posterkit.app.errors import ServiceError
 from posterkit.app.limits import Limits
+from posterkit.app.service_errors import ServiceError
 from posterkit.batch.manifest import parse_row
 from posterkit.batch.rows import BadRow
 from posterkit.generate.maker import PosterMaker

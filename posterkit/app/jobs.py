@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from posterkit.app.errors import ServiceError, service_error
 from posterkit.app.limits import Limits
+from posterkit.app.service_errors import ServiceError, service_error
 from posterkit.generate.choose import Made
 from posterkit.generate.maker import PosterMaker
 from posterkit.generate.poster_plan import PosterPlan
@@ -47,7 +47,7 @@ class PosterResult:
 
 
 @dataclass
-class Job:
+class PosterJob:
     """Posters that are drawn together, from being asked for to being fetched.
 
     Attributes:
@@ -122,7 +122,7 @@ class Job:
 class _JobProgress:
     """Tells a job how far its posters are, and ends them where it is to end."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: PosterJob) -> None:
         self.begin, self.step = job.begin, job.step_done
 
 
@@ -141,9 +141,9 @@ class JobQueue:
         self.counts: Counter[str] = Counter()  # posters by what became of them
         self.drawing_seconds = 0.0
         self.stopping = False
-        self.jobs: dict[str, Job] = {}
-        self._queued: deque[Job] = deque()
-        self._current: Job | None = None
+        self.jobs: dict[str, PosterJob] = {}
+        self._queued: deque[PosterJob] = deque()
+        self._current: PosterJob | None = None
         self._reserved, self._pace = 0, 1.0  # seconds of a poster
         self._change = threading.Condition()
         self._worker = threading.Thread(target=self._work, name="drawing", daemon=True)
@@ -186,7 +186,7 @@ class JobQueue:
             if not taken:
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def submit(self, job: Job) -> Job:
+    def submit(self, job: PosterJob) -> PosterJob:
         """Put a job into the queue, from within `reserved`; ServiceError as there."""
         with self._change:
             self._check_room(len(job.plans), own=1)
@@ -195,14 +195,14 @@ class JobQueue:
             self._change.notify_all()
         return job
 
-    def find(self, name: str) -> Job:
+    def find(self, name: str) -> PosterJob:
         """The job of an id; ServiceError where there is none, or its time is over."""
         self._forget_old()
         if (job := self.jobs.get(name)) is None:
             raise ServiceError(404, f"there is no job {name[:40]!r}; results are kept for a while", "no_such_job")
         return job
 
-    def cancel(self, job: Job, why: str = "cancelled") -> None:
+    def cancel(self, job: PosterJob, why: str = "cancelled") -> None:
         """End a job: at once where it waits, at its next denoising step where it is drawn."""
         with self._change:
             job.stopped = job.stopped or why
@@ -210,7 +210,7 @@ class JobQueue:
                 self._queued.remove(job)
                 self._end(job, CANCELLED)
 
-    def discard(self, job: Job) -> None:
+    def discard(self, job: PosterJob) -> None:
         """Let a job that is over go, with its files."""
         self.jobs.pop(job.id, None)
         shutil.rmtree(job.folder, ignore_errors=True)
@@ -266,7 +266,7 @@ class JobQueue:
                 self._end(job, state)
             self._forget_old()
 
-    def _next(self) -> Job | None:
+    def _next(self) -> PosterJob | None:
         with self._change:
             while not self._queued:
                 if self.stopping:
@@ -277,7 +277,7 @@ class JobQueue:
         job.changed()
         return job
 
-    def _draw(self, job: Job) -> str:
+    def _draw(self, job: PosterJob) -> str:
         """Draw a job and write its files; its last state."""
         try:
             made = self.maker.make(job.plans, progress=_JobProgress(job))
@@ -295,7 +295,7 @@ class JobQueue:
             return FAILED
         return DONE
 
-    def _written(self, job: Job, number: int, poster: Made) -> PosterResult:
+    def _written(self, job: PosterJob, number: int, poster: Made) -> PosterResult:
         if not isinstance(poster, FinishedPoster):
             return PosterResult(error=service_error(poster, job.folder))
         files = {ending: job.folder / f"_poster-{number}.{ending}" for ending in job.formats}
@@ -311,7 +311,7 @@ class JobQueue:
             record = with_relative_paths(poster.record, job.folder)
         return PosterResult(files, poster.seed, str(poster.request.size), poster.notes, record, saved)
 
-    def _end(self, job: Job, state: str) -> None:
+    def _end(self, job: PosterJob, state: str) -> None:
         self.counts[state] += len(job.plans)
         kept = {path.name for result in job.results for path in result.files.values()}
         for upload in job.folder.glob("*"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from posterkit.app.errors import ServiceError
+from posterkit.app.service_errors import ServiceError
 from posterkit.schema import PosterRequest
 
 

@@ -18,9 +18,9 @@ from PIL import Image
 from pydantic import Field
 
 from posterkit import __version__
-from posterkit.app.errors import ServiceError, service_error
 from posterkit.app.intake import Intake, Sent, wanted_formats
-from posterkit.app.jobs import Job, JobQueue
+from posterkit.app.jobs import JobQueue, PosterJob
+from posterkit.app.service_errors import ServiceError, service_error
 from posterkit.critic import RULES, open_critic
 from posterkit.generate.choose import score_row
 from posterkit.generate.layout_plan import plan_layout
@@ -153,7 +153,7 @@ class PosterTools:
             with self.queue.reserved() as folder:
                 sent = Sent(row, folder)
                 plans, notes = await _threaded(lambda: self.intake.plans(sent), folder)
-                job = self.queue.submit(Job(plans, ("png",), folder, notes, target))
+                job = self.queue.submit(PosterJob(plans, ("png",), folder, notes, target))
         except ServiceError as error:
             raise ToolError(str(error)) from None
         try:
@@ -190,7 +190,7 @@ async def _threaded(work: Callable[[], T], folder: Path | None = None) -> T:
         raise ToolError(str(service_error(error, folder))) from None
 
 
-def _job_answer(job: Job) -> CallToolResult:
+def _job_answer(job: PosterJob) -> CallToolResult:
     (result,) = job.results
     said = {
         "seed": result.seed, "size": result.size, "saved": result.saved and str(result.saved),

@@ -9,9 +9,9 @@ from typing import Any
 
 from PIL import Image
 
-from posterkit.app.errors import ServiceError
 from posterkit.app.intake import Sent, wanted_formats
-from posterkit.app.jobs import Job, PosterResult
+from posterkit.app.jobs import PosterJob, PosterResult
+from posterkit.app.service_errors import ServiceError
 from posterkit.image_io import read_cutout
 from posterkit.messages import one_line
 
@@ -90,7 +90,7 @@ class ImageCall:
         Image.merge("L", [made]).save(sent.folder / name)
         sent.row["mask"] = name
 
-    def answer(self, job: Job, address: Callable[[Job, int, str], str]) -> dict[str, Any]:
+    def answer(self, job: PosterJob, address: Callable[[PosterJob, int, str], str]) -> dict[str, Any]:
         """What the client gets when a job is done; ServiceError where it failed."""
         if job.error:
             raise job.error
@@ -103,7 +103,7 @@ class ImageCall:
         }  # fmt: skip
 
     def _image(
-        self, job: Job, number: int, result: PosterResult, address: Callable[[Job, int, str], str]
+        self, job: PosterJob, number: int, result: PosterResult, address: Callable[[PosterJob, int, str], str]
     ) -> dict[str, Any]:
         if result.error:
             return result.error.body()
@@ -115,7 +115,7 @@ class ImageCall:
         )
         return {**where, "seed": result.seed, "size": result.size, "notes": result.notes, "record": result.record}
 
-    async def events(self, job: Job) -> AsyncIterator[str]:
+    async def events(self, job: PosterJob) -> AsyncIterator[str]:
         """The posters as server-sent events, and a comment now and then while they are drawn."""
         async for _ in job.changes(every=5.0):
             yield ": drawing\n\n"

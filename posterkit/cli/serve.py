@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C."""
     allowed = allowed_folder(args)
     try:
-        from posterkit.app.server import check_host, serve
+        from posterkit.app.http_server import check_host, serve
     except ImportError:
         raise ValueError("a server needs FastAPI and uvicorn: pip install 'posterkit[serve]'") from None
     check_host(args.host)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from posterkit.app.errors import ServiceError, service_error
 from posterkit.app.intake import Intake, Sent, wanted_formats
 from posterkit.app.limits import Limits
+from posterkit.app.service_errors import ServiceError, service_error
 from posterkit.batch.row_keys import ROW_KEYS
 
 NAMES = ("a.png", "../a.png", "/etc/passwd", "data:image/png;base64,AAAA", "a3", "auto")
