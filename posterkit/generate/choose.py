@@ -1,5 +1,6 @@
 """Best of n: a poster is drawn from several seeds, a reward scores each, the best is kept."""
 
+# pyright: standard
 from __future__ import annotations
 
 import warnings

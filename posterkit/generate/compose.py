@@ -1,5 +1,6 @@
 """From a drawing to the finished poster: enlarge, paste kept pixels back at full resolution, set the texts."""
 
+# pyright: standard
 from __future__ import annotations
 
 import json

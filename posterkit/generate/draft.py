@@ -1,5 +1,6 @@
 """What a model paints over: a sketch of the user's, or a drawing of the request."""
 
+# pyright: standard
 from __future__ import annotations
 
 import warnings

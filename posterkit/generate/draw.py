@@ -1,5 +1,6 @@
 """Drawing: a request's pictures as the model takes them, and the one place that calls a pipeline with requests."""
 
+# pyright: standard
 from __future__ import annotations
 
 import warnings

@@ -1,5 +1,6 @@
 """Finished posters opened again for other words, by the file's ending."""
 
+# pyright: standard
 from __future__ import annotations
 
 import json

@@ -1,5 +1,6 @@
 """Enlarges drawings to the size of the poster, with edges as sharp as at full size."""
 
+# pyright: standard
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,5 +1,6 @@
 """Plans a poster's layout by itself: where its texts and things stand, before anything is drawn."""
 
+# pyright: standard
 from __future__ import annotations
 
 from collections.abc import Sequence

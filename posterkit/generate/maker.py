@@ -1,5 +1,6 @@
 """PosterMaker: the one way from a request to a finished poster."""
 
+# pyright: standard
 from __future__ import annotations
 
 import os

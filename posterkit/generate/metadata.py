@@ -1,5 +1,6 @@
 """Reading what a poster file says about itself, and the hashes that name it."""
 
+# pyright: standard
 from __future__ import annotations
 
 import base64

@@ -1,5 +1,6 @@
 """What of a picture the texts must leave free: faces, lettering that it has already, and its subject."""
 
+# pyright: standard
 from __future__ import annotations
 
 from PIL import Image

@@ -4,6 +4,7 @@ The executor has not read the brief. What the reasoning does not tell it, it tak
 given, the first one as title, dark letters, no logo, and nothing of the picture to be kept free.
 """
 
+# pyright: standard
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,5 +1,6 @@
 """Reads plans from the files that people keep them in: JSON, SVG, or a poster that was made after one."""
 
+# pyright: standard
 from __future__ import annotations
 
 import json

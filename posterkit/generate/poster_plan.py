@@ -1,5 +1,6 @@
 """From a request to a plan: every size, word and number of a poster settled before a model is loaded."""
 
+# pyright: standard
 from __future__ import annotations
 
 import inspect

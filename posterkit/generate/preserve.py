@@ -3,6 +3,7 @@
 To the model the poster is a picture to be filled around the subject, so every checkpoint that fills can make it.
 """
 
+# pyright: standard
 from __future__ import annotations
 
 import warnings

@@ -1,5 +1,6 @@
 """The finished poster, and its record: what goes into it, into the file, and back to a request."""
 
+# pyright: standard
 from __future__ import annotations
 
 import dataclasses

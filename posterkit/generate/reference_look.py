@@ -1,5 +1,6 @@
 """What a draft takes from a reference: its colours and style, its arrangement, or all that it shows."""
 
+# pyright: standard
 from __future__ import annotations
 
 import warnings

@@ -3,6 +3,7 @@
 The loop of PosterCraft's stage 4 (section 3.4): draft, one suggestion on content and one on style, redraw.
 """
 
+# pyright: standard
 from __future__ import annotations
 
 from collections.abc import Sequence

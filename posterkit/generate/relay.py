@@ -1,5 +1,6 @@
 """One picture in several sizes: it is cut, and its edges go on, until it has the shape of each."""
 
+# pyright: standard
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,5 +1,6 @@
 """A picture in another shape: empty ground is cut, edges go on."""
 
+# pyright: standard
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,5 +1,6 @@
 """Where the safety gate acts on a poster: its words before it is planned, its references, suggestions, the result."""
 
+# pyright: standard
 from __future__ import annotations
 
 from collections.abc import Sequence

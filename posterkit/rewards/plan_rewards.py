@@ -5,6 +5,7 @@ the reasoning than without. The rubric's score counts only as far as the reasoni
 helps nobody earns nothing.
 """
 
+# pyright: standard
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -128,8 +129,8 @@ class PlanScorer:
         elif self.mode == "tracelift":
             final = tracelift(first.rate, with_rate - base_rate, rubric)
         else:
-            whole = (sum(one.whole for one in some) for some in (runs, without))
-            final = tracelift_code(first, *whole, rubric)
+            whole, base_whole = (sum(one.whole for one in some) for some in (runs, without))
+            final = tracelift_code(first, whole, base_whole, rubric)
         return PlanReward(final, first.rate, with_rate, base_rate, rubric)
 
     def _run(self, request: object, reasoning: str | None, seed: int) -> Execution:

@@ -3,6 +3,7 @@
 A reward that follows suggestive pictures is gamed by the generator that learns from it.
 """
 
+# pyright: standard
 from __future__ import annotations
 
 import hashlib

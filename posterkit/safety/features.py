@@ -8,7 +8,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from posterkit.safety.variants import plain
+from posterkit.safety.text_variants import plain
 
 BITS = 14  # of the table: 16,384 rows
 _ENDS = re.compile(r"(?<=[.!?;])\s+|[。！？；\n\"“”「」『』]+|(?<=\w)\s*[:：]\s+")

@@ -46,11 +46,11 @@ class SafetyPolicy:
     lines: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def find(self, text: str) -> str | None:
-        """The first forbidden words of a plain text (see `variants.plain`); None where there are none."""
+        """The first forbidden words of a plain text (see `text_variants.plain`); None where there are none."""
         return self._terms.search(text) or self.find_together(text)
 
     def find_squeezed(self, letters: str) -> str | None:
-        """The first long term in a text without blanks and marks, see `variants.squeezed`."""
+        """The first long term in a text without blanks and marks, see `text_variants.squeezed`."""
         return next((term for term in self._squeezed if term in letters), None)
 
     @cached_property

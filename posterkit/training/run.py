@@ -37,7 +37,7 @@ from posterkit.training.guard import (
 )  # fmt: skip
 from posterkit.training.monitor.dry_run import DryRun, check_on_disk
 from posterkit.training.monitor.log import RunLog
-from posterkit.training.monitor.results import keep_best, write_sheet, write_weights
+from posterkit.training.monitor.run_outputs import keep_best, write_sheet, write_weights
 from posterkit.training.optimizers import choose_optimizer, no_matrices, parameter_groups
 from posterkit.training.protocols import Loader, TrainedModel
 from posterkit.training.sharding import asks_for_sharding, clip_norm, shard

@@ -6,7 +6,7 @@ import pytest
 
 from posterkit.safety.detectors.terms import RulesDetector
 from posterkit.safety.policies import SafetyPolicy, open_policies, read_policy
-from posterkit.safety.variants import plain, variants
+from posterkit.safety.text_variants import plain, variants
 
 
 def found(term: str, text: str) -> bool:

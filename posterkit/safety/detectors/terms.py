@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from posterkit.safety.detectors.detector import Verdict
 from posterkit.safety.features import segments
 from posterkit.safety.policies import SafetyPolicy
-from posterkit.safety.variants import plain, squeezed, variants
+from posterkit.safety.text_variants import plain, squeezed, variants
 
 
 class RulesDetector:

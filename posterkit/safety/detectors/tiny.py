@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from posterkit.documents import read_json
 from posterkit.safety.detectors.detector import Verdict
 from posterkit.safety.features import BITS, hashed, segments
-from posterkit.safety.variants import variants
+from posterkit.safety.text_variants import variants
 
 SHIPPED = Path(__file__).parent.parent / "tiny.safetensors"
 CATEGORIES: tuple[str, ...] = (
