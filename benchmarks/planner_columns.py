@@ -1,6 +1,7 @@
 """Planners beside each other: six drawn pictures in rows, a planner in each column, texts set where it says.
 
     python benchmarks/planner_columns.py --out docs/planner_columns.jpg
+    python benchmarks/planner_columns.py --out columns.jpg --planner grammar --planner cot:MODEL
 
 Pictures and texts are those of `posterkit bench layout`, two of them with an underlay; every column has the same.
 """
@@ -25,7 +26,7 @@ from posterkit.typeset.raster import draw_line
 from posterkit.typeset.shaping import shape
 from posterkit.typeset.texts import settle
 
-PLANNERS = ("archetypes", "grammar", "retrieval", "cot")
+PLANNERS = ("archetypes", "grammar", "retrieval")
 # seeds of `draw_request`, and whether an underlay is asked for
 REQUESTS = ((8, False), (16, True), (36, False), (25, False), (46, True), (50, False))
 HEIGHT, GAP = 360, 10  # pixels of a poster, and between two
@@ -80,7 +81,7 @@ def main() -> None:
     asked = requests()
     columns = {spec: [poster(one, spec) for one in asked] for spec in options.planner or PLANNERS}
     with written_whole(options.out) as path:
-        page(columns).save(path, quality=88)
+        page(columns).save(path, quality=85)
     print(options.out)
 
 
