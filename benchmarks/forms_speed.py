@@ -1,4 +1,4 @@
-"""How long a poster takes to become each of its forms: the median of seven runs, in turns.
+"""Processor time in which a poster becomes each of its forms: the median of seven runs, in turns.
 
 python benchmarks/forms_speed.py [--size 832x1216] [--cmyk PROFILE]
 """
@@ -38,9 +38,9 @@ def main() -> None:
     seconds: dict[tuple[str, bool], list[float]] = {}
     for _ in range(7):
         for ending, options in forms:
-            began = time.perf_counter()
+            began = time.process_time()
             content = export(poster, ending, options)
-            seconds.setdefault((ending, options.profile is not None), []).append(time.perf_counter() - began)
+            seconds.setdefault((ending, options.profile is not None), []).append(time.process_time() - began)
             assert content
     print(f"a poster of {size}, median and range of seven:")
     for (ending, inks), times in seconds.items():

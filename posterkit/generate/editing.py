@@ -18,6 +18,7 @@ from posterkit.generate.metadata import content_id, read_record
 from posterkit.generate.record import write_poster
 from posterkit.image_io import MAX_BYTES, open_image, written_whole
 from posterkit.layout import Box, Layout
+from posterkit.messages import error_line
 from posterkit.paper import sheet_from
 from posterkit.typeset.editing import FoundText, chosen_texts, found_text, reset
 from posterkit.typeset.export_options import DEFAULTS, ExportOptions
@@ -109,7 +110,13 @@ def _edit_in_place(path: Path, editor: Editor, texts: Sequence[str] | None, extr
         return json.dumps(record)
 
     where, _, name = editor.edit.partition(":")
-    content: bytes = getattr(import_module(where), name)(path.read_bytes(), choose, revise, extra)
+    edit = getattr(import_module(where), name)
+    try:
+        content: bytes = edit(path.read_bytes(), choose, revise, extra)
+    except (ValueError, OSError, MemoryError):
+        raise
+    except Exception as error:  # whatever the form's own library meets in a damaged file
+        raise ValueError(f"cannot be edited, it is damaged ({error_line(error)})") from None
 
     def save(target: Path) -> None:
         with written_whole(target) as temporary:

@@ -9,6 +9,7 @@ from typing import Any
 
 from posterkit.layout import Box
 from posterkit.lettering import ROLES, Align
+from posterkit.messages import error_line
 from posterkit.typeset.editing import Choose, FoundText, face_named, reset
 from posterkit.typeset.fonts import Face, for_text
 from posterkit.typeset.pptx import DESCENT, RECORD, family_name, fill_text, rewritten
@@ -34,7 +35,7 @@ def edit_pptx(content: bytes, choose: Choose, revise: Callable[[str], str], extr
         deck = Presentation(io.BytesIO(content))
         slide = deck.slides[0]
     except Exception as error:  # whatever its parser meets
-        raise ValueError(f"is no PPTX that can be read ({error})") from None
+        raise ValueError(f"is no PPTX that can be read ({error_line(error)})") from None
     scale = _scale(deck, slide)
     canvas = deck.slide_width / scale, deck.slide_height / scale
     boxes = [one for one in slide.shapes if one.has_text_frame and one.text_frame.text.strip()]

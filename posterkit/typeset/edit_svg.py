@@ -8,6 +8,7 @@ from typing import Any
 
 from posterkit.layout import Box
 from posterkit.lettering import ALIGNS
+from posterkit.messages import one_line
 from posterkit.typeset.contrast import parse_color
 from posterkit.typeset.editing import Choose, FoundText, face_named, reset
 from posterkit.typeset.fonts import Face, for_text
@@ -41,7 +42,7 @@ def edit_svg(content: bytes, choose: Choose, revise: Callable[[str], str], extra
     try:
         root = etree.fromstring(content, etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True))
     except etree.XMLSyntaxError as error:
-        raise ValueError(f"is no SVG ({error.msg})") from None
+        raise ValueError(f"is no SVG ({one_line(str(error.msg), 120)})") from None
     groups = [group for group in root.iter(f"{_NS}g") if group.get("data-align") and _texts(group)]
     groups = groups or list(root.iter(f"{_NS}text"))
     found = [_found(group, extra) for group in groups]

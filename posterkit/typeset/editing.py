@@ -15,6 +15,7 @@ from posterkit.typeset.psd_type import postscript_name
 from posterkit.typeset.shaping import cap_height, shape
 from posterkit.typeset.texts import clean_texts
 
+_LARGEST = 2.0  # times the poster's longer side; a larger text is a damaged file
 Chosen = Sequence[str | None]  # the new words of each text; None leaves it as it is
 Choose = Callable[[Sequence["FoundText"]], Chosen]
 
@@ -99,6 +100,8 @@ def reset(one: FoundText, text: str, others: Sequence[Box], canvas: tuple[float,
     Raises:
         ValueError: no font has a character, or the text does not fit at a legible size.
     """
+    if not 0 < one.size <= _LARGEST * max(canvas):
+        raise ValueError(f"a text of {one.size:g} pixels on a poster of {canvas[0]:g}x{canvas[1]:g} cannot be set")
     faces = one.faces if all(face.covers(text) for face in one.faces[:1]) else _faces_with(one, text)
     how = TextStyle(faces, one.tracking, one.leading / one.size, hyphenates=False)
     if one.button is not None:

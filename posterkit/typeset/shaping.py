@@ -224,9 +224,11 @@ def _language(text: str) -> str:
         return "ko"
     if any("\u3400" <= c <= "\u9fff" for c in text):
         return "zh-Hans"
-    return next((language for first, last, language in _SCRIPTS for c in text if first <= c <= last), "")
+    told = next((language for letters, language in _LETTERS if any(c in letters for c in text)), "")
+    return told or next((language for first, last, language in _SCRIPTS for c in text if first <= c <= last), "")
 
 
+_LETTERS = (("іїєґІЇЄҐ", "uk"), ("ٹڈڑے", "ur"), ("پچژگ", "fa"))  # of one language of their script
 _SCRIPTS = (
     ("\u0600", "\u06ff", "ar"), ("\u0590", "\u05ff", "he"), ("\u0e00", "\u0e7f", "th"), ("\u0900", "\u097f", "hi"),
     ("\u0400", "\u04ff", "ru"), ("\u0370", "\u03ff", "el"),

@@ -215,3 +215,28 @@ def test_what_cannot_be_edited_is_one_line(
     assert main(["edit", *words]) == 2
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1 and {path.name for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_damaged_file_is_edited_or_refused_in_one_line(folder: Path, tmp_path: Path, form: str) -> None:
+    content = (folder / f"p.{form}").read_bytes()
+    random = np.random.default_rng(7)
+    for number in range(12):
+        damaged = bytearray(content)
+        for at in random.integers(0, len(content) if number % 2 else min(len(content), 4000), 3):
+            damaged[at] = random.integers(256)
+        damaged = damaged[: random.integers(1, len(damaged))] if number % 3 == 0 else damaged
+        path = tmp_path / f"d{number}.{form}"
+        path.write_bytes(damaged)
+        try:
+            edit_poster(path, ["@title:BLUES"])
+        except ValueError as error:
+            assert str(error).startswith(str(path)) and "\n" not in str(error)
+
+
+def test_a_text_larger_than_its_poster_is_refused(folder: Path, tmp_path: Path) -> None:
+    svg = (folder / "p.svg").read_text(encoding="utf-8")
+    start = svg.index('font-size="') + len('font-size="')
+    (tmp_path / "p.svg").write_text(svg[:start] + "90000000" + svg[svg.index('"', start) :], encoding="utf-8")
+    with pytest.raises(ValueError, match="cannot be set"):
+        edit_poster(tmp_path / "p.svg", ["@title:BLUES"])

@@ -107,3 +107,12 @@ def test_a_line_that_mixes_scripts_has_a_glyph_for_every_character():
     assert all(glyph.gid != 0 for run in line.runs for glyph in run.glyphs)
     ends = [(run.x, run.x + run.width) for run in line.runs]
     assert all(a[1] == pytest.approx(b[0]) for a, b in pairwise(ends))
+
+
+@pytest.mark.parametrize(("text", "language"), [
+    ("Ночь джаза", "ru"), ("Ніч джазу", "uk"), ("مهرجان", "ar"), ("جشنواره پاییز", "fa"), ("بڑا میلہ", "ur"),
+    ("夏フェス", "ja"), ("재즈", "ko"), ("爵士", "zh-Hans"), ("מוזיקה", "he"), ("Jazz", ""),
+])  # fmt: skip
+def test_a_line_has_the_language_that_its_letters_tell(text: str, language: str) -> None:
+    line = shape(text, for_text(text))
+    assert {run.language for run in line.runs} == {language}
