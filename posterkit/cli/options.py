@@ -314,7 +314,8 @@ def save_to(paths: Iterable[Path], made_as: str, save: Callable[[Path], Any]) ->
         target, number = path, 1
         while target.exists() and record_id(target) != made_as:
             number += 1
-            target = path.with_stem(f"{path.stem}-{number}")
+            ending = ending_of(path)  # which may be .proof.png
+            target = path.with_name(f"{path.name[: -len(ending)]}-{number}{ending}")
         if target != path:
             note(f"{path} is there already and is another file; this poster is {target}")
         save(target)

@@ -159,6 +159,9 @@ def test_a_sheet_for_a_press_is_written_in_several_forms_and_made_again(
     assert read_record(names[2])["id"] == read_record(names[1])["id"]
     first = [name.read_bytes() for name in names]
     assert run(*argv) == 0 and [name.read_bytes() for name in names] == first
+    proof = ["-o", names[2]]
+    assert run("typeset", cup, "--text", "BLUES", "--cmyk", profile, *proof) == 0
+    assert (tmp_path / "p-2.proof.png").is_file() and names[2].read_bytes() == first[2]
     capsys.readouterr()
     assert run("info", names[0]) == 0
     command = shlex.split(capsys.readouterr().out.partition("make it again: posterkit ")[2])
