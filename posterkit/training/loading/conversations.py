@@ -53,13 +53,15 @@ def open_plans(config: PlansConfig, run: RunView) -> tuple[list[PlannedRequest],
         OSError: the file cannot be read.
     """
     path = Path(config.path) if config.path else run.folder / "plans.jsonl"
-    if config.path is None and run.accelerator.is_main_process and not path.is_file():
-        count = run.config.enough(config.count)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        made = write_planned(planned_requests(count, config.seed * 10_000_000), path)
-        run.print(f"{path}: {made} of {count} drawn requests planned")
-    run.accelerator.wait_for_everyone()
-    rows = read_planned(path)
+    count, first = run.config.enough(config.count), config.seed * 10_000_000
+    if config.path is None and run.config.dry_run:
+        rows = [*planned_requests(count, first)]
+    else:
+        if config.path is None and run.accelerator.is_main_process and not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            run.print(f"{path}: {write_planned(planned_requests(count, first), path)} of {count} requests planned")
+        run.accelerator.wait_for_everyone()
+        rows = read_planned(path)
     cut = max(1, round(config.heldout * len(rows)))
     if len(rows) <= cut:
         raise ValueError(f"{path}: {len(rows)} planned requests; some are held out, and none is left to learn from")

@@ -14,6 +14,7 @@ from posterkit.datagen.planned_requests import planned_requests, write_planned
 from posterkit.datagen.planner_conversations import KINDS
 from posterkit.training.config import load_config
 
+ROOT = Path(__file__).resolve().parents[3]
 SMALL = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 2,
          "num_key_value_heads": 1, "max_position_embeddings": 512}  # fmt: skip
 
@@ -63,6 +64,22 @@ def test_a_lora_stands_on_a_language_model_and_is_saved_merged(run_recipe, plans
     before, after = (load_file(folder / "model.safetensors") for folder in (base, tmp_path / "lora" / "model"))
     changed = {name for name in before if not (before[name].float() == after[name].float()).all()}
     assert changed and all(name.endswith(("q_proj.weight", "v_proj.weight")) for name in changed)
+
+
+def test_a_dry_run_shows_a_batch_and_leaves_no_small_set_behind(run_recipe, plans, tmp_path, capsys):
+    config = write(tmp_path, "run", plans, data={"count": 8, "heldout": 0.2}, batch_size=2)
+    with pytest.raises(SystemExit) as ended:
+        run_recipe("planner_sft", config, "--dry-run")
+    assert ended.value.code == 0 and "Qwen2ForCausalLM" in capsys.readouterr().out
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {".lock", "dry_run.png"}
+
+
+def test_the_paper_size_run_names_what_it_lacks(run_recipe, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        run_recipe("planner_sft", ROOT / "configs" / "planner" / "planner_sft.yaml", "--dry-run")
+    assert ended.value.code == 2
+    assert "init_from=Qwen/Qwen2.5-7B-Instruct (fetch it by: hf download" in capsys.readouterr().err
 
 
 def test_a_lora_on_nothing_is_refused(plans, tmp_path):
