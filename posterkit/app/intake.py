@@ -88,7 +88,7 @@ class Intake:
             plans = [self.maker.plan(one) for one in requests]
         self.limits.check(plans[0].request)
         self.limits.check_steps(sum((plan.request.steps or 0) * plan.best_of for plan in plans))
-        return plans, list(dict.fromkeys(notes))
+        return plans, [note.replace(f"{sent.folder}/", "") for note in dict.fromkeys(notes)]
 
     def picture(self, sent: Sent) -> Path:
         """The file of a row's only image; ServiceError or ValueError as `plans`."""

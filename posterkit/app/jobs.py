@@ -309,10 +309,13 @@ class JobQueue:
         record = None
         if poster.metadata == "full":
             record = with_relative_paths(poster.record, job.folder)
-        return PosterResult(files, poster.seed, str(poster.request.size), poster.notes, record, saved)
+        notes = [note.replace(f"{job.folder}/", "") for note in poster.notes]
+        return PosterResult(files, poster.seed, str(poster.request.size), notes, record, saved)
 
     def _end(self, job: PosterJob, state: str) -> None:
         self.counts[state] += len(job.plans)
+        if state == CANCELLED:
+            job.error = ServiceError(409, job.stopped, "cancelled")
         kept = {path.name for result in job.results for path in result.files.values()}
         for upload in job.folder.glob("*"):
             if upload.name not in kept:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from mcp import Client, StdioServerParameters
 from PIL import Image
-from poster_server import TINY
+from poster_server import TINY, HeldMaker
 
 from posterkit.app.intake import Intake
 from posterkit.app.jobs import JobQueue
@@ -96,6 +96,31 @@ def test_a_layout_is_planned_and_a_wrong_one_refused(tools):
     plan, wrong, asks = asked(tools.server(), work)
     assert picture(plan).size == (416, 608) and plan.structured_content["plan"]
     assert wrong.is_error and asks.is_error and "planner" in asks.content[0].text
+
+
+def test_a_call_that_its_agent_cancels_ends_its_job(tmp_path):
+    with HeldMaker(device="cpu") as maker:
+        queue = JobQueue(maker, tmp_path, Limits())
+        server = PosterTools(queue, Intake(maker, queue.limits)).server()
+
+        async def work(client):
+            async with anyio.create_task_group() as group:
+
+                async def call():
+                    await client.call_tool("make_poster", {**SMALL, "steps": 8})
+
+                group.start_soon(call)
+                assert await anyio.to_thread.run_sync(maker.reached.wait, 60)
+                group.cancel_scope.cancel()
+            with anyio.fail_after(30):
+                while not any(job.stopped for job in queue.jobs.values()):
+                    await anyio.sleep(0.02)
+            maker.go.set()
+            return await client.call_tool("make_poster", SMALL)
+
+        assert not asked(server, work).is_error
+        queue.stop(0.0)
+        assert queue.join(30) and queue.counts == {"cancelled": 1, "done": 1}
 
 
 def test_a_poster_is_judged(tools):

@@ -99,6 +99,23 @@ def test_pictures_come_as_uploads_and_as_base64(served, tmp_path):
     assert request.images == (tmp_path / "sea.png",)
 
 
+def test_notes_and_records_name_uploads_and_not_where_the_server_keeps_them(served):
+    frames = [Image.new("RGB", (80, 60), color) for color in ("navy", "white")]
+    file = io.BytesIO()
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
+    form = {key: str(value) for key, value in TINY.items()} | {"task": "extending"}
+    got = served.client.post("/v1/posters?wait=60", data=form, files={"image": ("sea.gif", file.getvalue())})
+    assert any(note.startswith("sea.gif: has 2 frames") for note in got.json()["posters"][0]["notes"]), got.text
+    assert str(served.queue.folder) not in got.text
+
+
+def test_a_client_that_leaves_the_events_of_a_job_leaves_the_job_alone(served):
+    job = served.client.post("/v1/posters", json={**TINY, "steps": 30}).json()
+    with served.client.stream("GET", job["events"]) as stream:
+        next(stream.iter_lines())
+    assert served.finished(job)["state"] == "done" and not served.queue.jobs[job["id"]]._waiting
+
+
 @pytest.mark.parametrize(
     ("row", "why"),
     [
@@ -232,6 +249,8 @@ def test_a_job_that_is_drawn_ends_at_its_next_step_when_it_is_cancelled_and_the_
         maker.go.set()
         job = server.finished(job)
         assert job["state"] == "cancelled" and job["progress"]["done"] < 8
+        got = server.client.get(f"/v1/jobs/{job['id']}/posters/1")
+        assert got.status_code == 409 and got.json()["error"]["code"] == "cancelled"
         after = server.client.post("/v1/posters?wait=60", json=TINY).json()
         assert after["state"] == "done"
 
