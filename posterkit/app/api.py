@@ -21,9 +21,10 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 
 from posterkit.app.forms import read_sent
 from posterkit.app.intake import FORMATS, Intake, Sent, wanted_formats
-from posterkit.app.jobs import JobQueue, PosterJob
+from posterkit.app.job_queue import JobQueue
 from posterkit.app.metrics import TEXT_FORMAT, metrics_text
 from posterkit.app.openai_images import ImageCall, server_event
+from posterkit.app.poster_job import PosterJob
 from posterkit.app.service_errors import ServiceError, service_error
 from posterkit.messages import error_line
 from posterkit.serving import LOOPBACK, LimitedBody, key_fits
@@ -282,7 +283,10 @@ def _accepted(accept: str, endings: tuple[str, ...]) -> str | None:
         kind, *options = (word.strip().lower() for word in part.split(";"))
         quality = next((word[2:] for word in options if re.fullmatch(r"q=[01](\.\d{0,3})?", word)), "1")
         weights[kind] = float(quality)
-    named = [(weights.get(FORMATS[ending], 0.0), ending) for ending in endings]
+    named = []
+    for ending in endings:
+        family = FORMATS[ending].partition("/")[0] + "/*"
+        named.append((weights.get(FORMATS[ending], weights.get(family, 0.0)), ending))
     best = max(named, key=lambda pair: pair[0], default=(0.0, ""))
     if "application/json" in weights and weights["application/json"] >= best[0]:
         return None

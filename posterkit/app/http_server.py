@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from posterkit.app.api import PosterApi
 from posterkit.app.intake import Intake
-from posterkit.app.jobs import JobQueue
+from posterkit.app.job_queue import JobQueue
 from posterkit.app.limits import Limits
 from posterkit.generate.maker import PosterMaker
 from posterkit.llm.http import API_KEY

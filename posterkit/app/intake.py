@@ -113,7 +113,8 @@ class Intake:
                 sent.row[key] = _unpacked(sent, key, value)
             for name in _strings(sent.row.get(key)):
                 if name in sent.files:
-                    read_image(sent.folder / name, name=name, max_pixels=self.limits.pixels)
+                    with caught_warnings():  # they come again when the poster is made
+                        read_image(sent.folder / name, name=name, max_pixels=self.limits.pixels)
 
     def _resolved(self, sent: Sent, key: str, value: Any) -> Any:
         """A row's value with its files checked; what is of another kind is left for the row's own check."""

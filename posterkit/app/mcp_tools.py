@@ -19,7 +19,8 @@ from pydantic import Field
 
 from posterkit import __version__
 from posterkit.app.intake import Intake, Sent, wanted_formats
-from posterkit.app.jobs import JobQueue, PosterJob
+from posterkit.app.job_queue import JobQueue
+from posterkit.app.poster_job import PosterJob
 from posterkit.app.service_errors import ServiceError, service_error
 from posterkit.critic import RULES, open_critic
 from posterkit.generate.choose import score_row
@@ -119,35 +120,35 @@ class PosterTools:
         prompt: Annotated[str, Field(description="What it was to show")] = "", texts: Texts = None,
     ) -> CallToolResult:  # fmt: skip
         """Says what a poster is worth, from 0 to 1 in parts, what is wrong with it, and what would make it better."""
-        with self.queue.reserved() as folder:
-            sent = Sent({"images": [image]}, folder)
+        try:
+            with self.queue.reserved() as folder:
+                return _answer(
+                    *await _threaded(lambda: self._judged(Sent({"images": [image]}, folder), prompt, texts), folder)
+                )
+        except ServiceError as error:
+            raise ToolError(str(error)) from None
 
-            def judged() -> tuple[Image.Image, dict[str, Any]]:
-                path = self.intake.picture(sent)
-                poster = read_image(path, name=path.name, max_pixels=self.intake.limits.pixels)
-                maker = self.queue.maker
-                request = PosterRequest(prompt, texts=texts, size=Size(*poster.size), caption=prompt, id="poster")
-                result = maker.scorer([request.task])(poster, request)
-                critic = open_critic(maker.settings.critic or RULES)
-                said = critic.suggest(poster, prompt)
-                found = {
-                    **score_row(result),
-                    "content": said.content,
-                    "style": said.style,
-                    "shows": critic.caption(poster),
-                }
-                try:
-                    found["record"] = read_record(path)
-                except ValueError:
-                    found["record"] = None  # made by something else
-                return poster, found
-
-            return _answer(*await _threaded(judged, folder))
+    def _judged(self, sent: Sent, prompt: str, texts: list[str] | None) -> tuple[Image.Image, dict[str, Any]]:
+        path = self.intake.picture(sent)
+        poster = read_image(path, name=path.name, max_pixels=self.intake.limits.pixels)
+        request = PosterRequest(prompt, texts=texts, size=Size(*poster.size), caption=prompt, id="poster")
+        self.intake.limits.check(request)
+        maker = self.queue.maker
+        result = maker.scorer([request.task])(poster, request)
+        critic = open_critic(maker.settings.critic or RULES)
+        said = critic.suggest(poster, prompt)
+        found = score_row(result) | {"content": said.content, "style": said.style, "shows": critic.caption(poster)}
+        try:
+            return poster, found | {"record": read_record(path)}
+        except ValueError:  # made by something else
+            return poster, found | {"record": None}
 
     async def _made(
         self, context: Context, given: dict[str, Any], more: dict[str, Any] | None, save_as: str | None
     ) -> CallToolResult:
         row = {key: value for key, value in {**(more or {}), **given}.items() if value is not None}
+        if "seeds" in row:
+            raise ToolError("seeds: a call makes one poster; call again with another seed")
         try:
             target = self._target(save_as)
             with self.queue.reserved() as folder:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 import psutil
 
-from posterkit.app.jobs import CANCELLED, DONE, FAILED, JobQueue
+from posterkit.app.job_queue import JobQueue
+from posterkit.app.poster_job import CANCELLED, DONE, FAILED
 
 TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 

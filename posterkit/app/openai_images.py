@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from posterkit.app.intake import Sent, wanted_formats
-from posterkit.app.jobs import PosterJob, PosterResult
+from posterkit.app.poster_job import PosterJob, PosterResult
 from posterkit.app.service_errors import ServiceError
 from posterkit.image_io import read_cutout
 from posterkit.messages import one_line

@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     except ImportError:
         raise ValueError("an MCP server needs mcp: pip install 'posterkit[mcp]'") from None
     from posterkit.app.intake import Intake
-    from posterkit.app.jobs import JobQueue
+    from posterkit.app.job_queue import JobQueue
     from posterkit.generate.maker import PosterMaker
 
     limits = limits_of(args)

@@ -71,7 +71,7 @@ def size_of(args: argparse.Namespace) -> dict[str, Any]:
     """What the call says of a request's size and sheet; ValueError as `posterkit.paper.sized`."""
     sides = getattr(args, "width", None), getattr(args, "height", None)  # typeset has none
     size, sheet = sized(args.size, *sides, args.dpi, args.bleed, args.safe)
-    given = {"size": size and Size(*size), "sheet": sheet}
+    given = {"size": size and Size(*size), "sheet": sheet}  # type: ignore[arg-type]
     return {name: value for name, value in given.items() if value is not None}
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from poster_server import TINY, HeldMaker
 
 from posterkit.app.intake import Intake
-from posterkit.app.jobs import JobQueue
+from posterkit.app.job_queue import JobQueue
 from posterkit.app.limits import Limits
 from posterkit.app.mcp_tools import PosterTools
 from posterkit.generate.metadata import read_record

@@ -50,7 +50,8 @@ def test_a_poster_of_the_server_is_the_makers_own_to_the_pixel(served, maker, tm
 
 def test_the_answer_is_the_poster_itself_where_a_format_is_asked_for(served):
     row = {**TINY, "texts": ["JAZZ"], "width": 96, "height": 144}
-    for accept, begins in (("application/pdf", b"%PDF"), ("image/svg+xml, application/json;q=0.5", b"<")):
+    likes = "image/svg+xml, application/json;q=0.5", "image/png;q=0.4, application/pdf;q=0.6", "image/*"
+    for accept, begins in zip(likes, (b"<", b"%PDF", b"\x89PNG"), strict=True):
         got = served.client.post("/v1/posters", json=row, headers={"Accept": accept})
         assert got.status_code == 200 and got.content.startswith(begins), got.text
     got = served.client.post("/v1/posters?format=pptx", json={**row, "out": "jazz.png"})

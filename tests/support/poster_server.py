@@ -16,7 +16,7 @@ import httpx
 
 from posterkit.app.api import PosterApi
 from posterkit.app.intake import Intake
-from posterkit.app.jobs import JobQueue
+from posterkit.app.job_queue import JobQueue
 from posterkit.app.limits import Limits
 from posterkit.generate.maker import PosterMaker
 from posterkit.serving import Server, listen
