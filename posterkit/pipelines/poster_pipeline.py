@@ -162,8 +162,14 @@ def set_timesteps(
 
     Returns:
         `(steps,)` in [0, 1000]. `scheduler.sigmas` then holds the times in [0, 1], and a last 0.
+
+    Raises:
+        ValueError: the last level is pure noise, which a scheduler with `shift_terminal` cannot stretch to its end.
     """
     spaced: Any = np.linspace(1.0, 1 / steps, steps) if sigmas is None else list(sigmas)
+    if scheduler.config.get("shift_terminal") and spaced[-1] >= 1:
+        raise ValueError(f"{steps} steps: this checkpoint's scheduler needs at least 2 (its shift_terminal is "
+                         f"{scheduler.config['shift_terminal']:g})")  # fmt: skip
     if scheduler.config.get("use_flow_sigmas", False):
         spaced = None
     timesteps: Any

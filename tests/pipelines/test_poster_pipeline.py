@@ -12,11 +12,12 @@ import pytest
 import tiny_flux
 import tiny_qwen
 import torch
-from diffusers import DiffusionPipeline
+from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler
 from PIL import Image
 
 from posterkit import PosterCraftPipeline, PosterOmniPipeline, load_processor
 from posterkit.pipelines.latents import decode_latents, encode_pixels
+from posterkit.pipelines.poster_pipeline import set_timesteps
 from posterkit.pipelines.registry import FAMILIES, family_of
 
 FAMILY = pytest.mark.parametrize("family", FAMILIES)
@@ -115,3 +116,10 @@ def test_pictures_and_latents_go_to_where_the_autoencoder_is():
         encoded, decoded = encode_pixels(vae, torch.empty(1, 3, 32, 48)), decode_latents(vae, torch.empty(1, 4, 4, 6))
     assert (encoded.device.type, encoded.shape) == ("meta", (1, 4, 4, 6))
     assert (decoded.device.type, decoded.shape) == ("meta", (1, 3, 32, 48))
+
+
+def test_one_step_is_refused_where_the_last_one_has_to_be_stretched():
+    scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift_terminal=0.02)
+    with pytest.raises(ValueError, match="^1 steps: .* at least 2"):
+        set_timesteps(scheduler, 1, 96, "cpu")
+    assert len(set_timesteps(FlowMatchEulerDiscreteScheduler(), 1, 96, "cpu")) == 1
