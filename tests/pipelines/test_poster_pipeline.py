@@ -120,6 +120,6 @@ def test_pictures_and_latents_go_to_where_the_autoencoder_is():
 
 def test_one_step_is_refused_where_the_last_one_has_to_be_stretched():
     scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift_terminal=0.02)
-    with pytest.raises(ValueError, match="^1 steps: .* at least 2"):
+    with pytest.raises(ValueError, match=r"^1 steps: .* at least 2"):
         set_timesteps(scheduler, 1, 96, "cpu")
     assert len(set_timesteps(FlowMatchEulerDiscreteScheduler(), 1, 96, "cpu")) == 1
