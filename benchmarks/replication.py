@@ -5,8 +5,9 @@
 
 Sets, bases and runs go to runs/nano; what was measured goes to benchmarks/replication/<arm>-<seed>.json, a file for
 each arm as soon as it ends. All arms of a seed begin with one base and see the same posters in the same order and the
-same noise; two arms of one thread each run at a time. A verdict hangs on the paired 95 % t-interval of the difference
+same noise; two arms of one thread each run at a time. A verdict hangs on the paired t-interval of the difference
 alone: it agrees where all of the interval has the published sign, it disagrees where all of it has the other one.
+Intervals hold at 95 % for all rows together (Bonferroni).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from typing import Any
 from replication_claims import REWARDS, SIDES, TABLES, TUNING, WATCHED, Claim
 
 ROOT = Path(__file__).resolve().parent.parent
+ROWS = sum(map(len, TABLES.values()))  # that are read side by side
 RESULTS = ROOT / "benchmarks" / "replication"
 HEAVY = [  # read once, so that the processes of the arms need not
     "diffusers.pipelines.flux.pipeline_flux", "posterkit.training.adapters.flux", "posterkit.training.adapters.qwen",
@@ -49,7 +51,7 @@ EPOCHS = 10  # the first and the last, whose rewards are compared
 
 @dataclass(frozen=True)
 class Finding:
-    """The paired differences of a claim, one for each seed, their mean and its 95 % t-interval."""
+    """The paired differences of a claim, one for each seed, their mean and its t-interval."""
 
     differences: list[float]
     mean: float
@@ -62,8 +64,11 @@ class Finding:
         return "disagrees" if self.low * sign < 0 and self.high * sign < 0 else "cannot tell"
 
 
-def paired(first: Sequence[float], second: Sequence[float]) -> Finding:
-    """Paired differences and the mean's 95 % interval by Student's t.
+def paired(first: Sequence[float], second: Sequence[float], rows: int = 1) -> Finding:
+    """Paired differences and the mean's interval by Student's t.
+
+    Args:
+        rows: intervals that are to hold together at 95 %.
 
     Raises:
         ValueError: fewer than two pairs, or not as many of either.
@@ -75,7 +80,7 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Finding:
     differences = [a - b for a, b in zip(first, second, strict=True)]
     mean = sum(differences) / len(differences)
     error = float(stats.sem(differences))
-    reach = float(stats.t.ppf(0.975, len(differences) - 1)) * error
+    reach = float(stats.t.ppf(1 - 0.025 / rows, len(differences) - 1)) * error
     return Finding(differences, mean, mean - reach, mean + reach)
 
 
@@ -188,11 +193,11 @@ def finding(claim: Claim) -> Finding | None:
     if len(seeds) < 2:
         return None
     if claim.measure != "others@task":
-        return paired([first[s][claim.measure] for s in seeds], [second[s][claim.measure] for s in seeds])
+        return paired([first[s][claim.measure] for s in seeds], [second[s][claim.measure] for s in seeds], ROWS)
     base = {s: (found["task"], found["others"]) for s, found in measured("untuned").items()}
     seeds = [s for s in seeds if s in base]
     pairs = [at_equal_task([[base[s], *_curve(first[s])], [base[s], *_curve(second[s])]]) for s in seeds]
-    return paired([a for a, _ in pairs], [b for _, b in pairs])
+    return paired([a for a, _ in pairs], [b for _, b in pairs], ROWS)
 
 
 def _curve(measures: dict[str, float]) -> list[tuple[float, float]]:
@@ -207,7 +212,7 @@ def table() -> str:
 
 
 def rows(claims: Sequence[Claim]) -> str:
-    lines = ["| claim | published | measure | paired difference, 95 % t-interval | seeds | verdict |",
+    lines = ["| claim | published | measure | paired difference, corrected interval | seeds | verdict |",
              "|---|---|---|---|---|---|"]  # fmt: skip
     for claim in claims:
         found = finding(claim)
@@ -226,7 +231,7 @@ def rows(claims: Sequence[Claim]) -> str:
 def watch() -> str:
     """Each arm's own reward, and what it was not told to mind, as Markdown.
 
-    A measure got better or worse where all of its paired 95 % t-interval did; a reward that rose while one got worse
+    A measure got better or worse where all of its corrected interval did; a reward that rose while one got worse
     was hacked.
     """
     lines = [f"| learnt from rewards | own reward, held out; * of the last {EPOCHS} epochs over the first | better | "
@@ -239,7 +244,7 @@ def watch() -> str:
         measures = [name for name in SIDES if name in next(iter(measured(arm).values()))]
         changes = {name: finding(Claim("", "", name, arm, before, SIDES[name])) for name in measures}
         ends = [mean(epochs[-EPOCHS:]) for epochs in drawn], [mean(epochs[:EPOCHS]) for epochs in drawn]
-        own = (changes.pop(reward) if reward else None) or paired(*ends)
+        own = (changes.pop(reward) if reward else None) or paired(*ends, ROWS)
         told: dict[str, list[str]] = {"agrees": [], "disagrees": [], "cannot tell": []}
         for name, found in changes.items():
             if found:

@@ -66,6 +66,7 @@ TUNING = (
     *_of_groups("the global expert falls on", f"{_OMNI}: -.93", "expert_global", "posteromni", 1, "local"),
     *_of_groups("the local expert above joint on its own", f"{_OMNI}: +.15", "expert_local", "joint", -1, "local"),
     *_of_groups("the global expert above joint on its own", f"{_OMNI}: +.24", "expert_global", "joint", -1, "global"),
+    *_of_groups("distilled above the base that it starts from", "our probe", "distilled", "posteromni", -1),
     *_of_groups("distilled above joint", f"{_OMNI}: +.06, +.10", "distilled", "joint", -1),
     *_of_groups("distilled above joint with the student's steps besides", f"{_OMNI}: +.06, +.10", "distilled",
                 "joint_longer", -1),

@@ -34,6 +34,14 @@ def test_the_interval_is_that_of_the_paired_t_test(replication):
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
 
 
+def test_intervals_of_many_rows_hold_together(replication):
+    first, second = [0.71, 0.64, 0.80, 0.69, 0.75], [0.60, 0.62, 0.70, 0.66, 0.64]
+    found = replication.paired(first, second, rows=20)
+    expected = stats.ttest_rel(first, second).confidence_interval(1 - 0.05 / 20)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert sum(map(len, replication.TABLES.values())) == replication.ROWS > 80
+
+
 @pytest.mark.parametrize(
     ("low", "high", "sign", "verdict"),
     [(0.1, 0.3, 1, "agrees"), (0.1, 0.3, -1, "disagrees"), (-0.3, -0.1, -1, "agrees"), (-0.1, 0.3, 1, "cannot tell")],
