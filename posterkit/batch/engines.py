@@ -22,7 +22,7 @@ from posterkit.batch.index import Row, RowIndex
 from posterkit.batch.ledger import LEDGER, Ledger, LedgerEntry
 from posterkit.batch.results import ResultPlaces
 from posterkit.batch.rows import BadRow
-from posterkit.batch.shards import WHOLE, Shard
+from posterkit.batch.shard import WHOLE, Shard
 from posterkit.batch.worker import FULL, PNG_ALONE, BatchWorker, Files, FolderLost, Job, chosen, entry_of
 from posterkit.generate.maker import PosterMaker, Prepared, together
 from posterkit.generate.metadata import read_record

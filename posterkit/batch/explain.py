@@ -12,7 +12,7 @@ from posterkit.batch.folder import FOLDER_FILE
 from posterkit.batch.index import RowIndex
 from posterkit.batch.results import ResultPlaces
 from posterkit.batch.rows import BadRow
-from posterkit.batch.shards import WHOLE, Shard
+from posterkit.batch.shard import WHOLE, Shard
 from posterkit.batch.worker import PNG_ALONE, Files
 from posterkit.generate.maker import PosterMaker
 from posterkit.generate.poster_plan import PosterPlan

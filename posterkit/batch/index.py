@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, SupportsIndex, overload
 
 from posterkit.batch.rows import BadRow
-from posterkit.batch.shards import WHOLE, Shard
+from posterkit.batch.shard import WHOLE, Shard
 from posterkit.batch.variants import stem_of
 from posterkit.schema import PosterRequest
 from posterkit.tasks import TEXT

@@ -15,7 +15,7 @@ from posterkit.batch.engines import BatchResult, BatchRun, Reporter, open_folder
 from posterkit.batch.index import Parse, Row, RowIndex
 from posterkit.batch.ledger import LedgerEntry
 from posterkit.batch.rows import BadRow
-from posterkit.batch.shards import WHOLE, Shard
+from posterkit.batch.shard import WHOLE, Shard
 from posterkit.batch.worker import (
     FULL,
     PNG_ALONE,

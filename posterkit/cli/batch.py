@@ -21,7 +21,7 @@ from posterkit.typeset.exporters import EXPORTERS, check_export
 if TYPE_CHECKING:
     from posterkit.batch.engines import BatchResult
     from posterkit.batch.index import RowIndex
-    from posterkit.batch.shards import Shard
+    from posterkit.batch.shard import Shard
     from posterkit.batch.worker import Files
 
 
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     """Make every row that is not made yet; exit code 1 where some failed or are left."""
     _check_call(args)
 
-    from posterkit.batch.shards import AUTO, WHOLE, local_card, parse_shard
+    from posterkit.batch.shard import AUTO, WHOLE, local_card, parse_shard
     from posterkit.batch.worker import Files
     from posterkit.cli.progress import note
 

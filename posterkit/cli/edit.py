@@ -22,7 +22,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the poster with its new words, or list the ones it has."""
-    from posterkit.generate.editing import PNG, edit_poster
+    from posterkit.generate.edit_finished import PNG, edit_poster
     from posterkit.typeset.exporters import check_export
 
     own = ending_of(args.poster)

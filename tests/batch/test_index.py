@@ -8,7 +8,7 @@ from pathlib import Path
 from posterkit.batch.index import RowIndex
 from posterkit.batch.manifest import read_requests
 from posterkit.batch.rows import BadRow
-from posterkit.batch.shards import Shard
+from posterkit.batch.shard import Shard
 from posterkit.schema import PosterRequest
 from posterkit.sizing import Size
 

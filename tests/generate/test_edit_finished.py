@@ -13,7 +13,7 @@ from lxml import etree
 from PIL import Image
 
 from posterkit.cli.main import main
-from posterkit.generate.editing import edit_poster
+from posterkit.generate.edit_finished import edit_poster
 from posterkit.generate.metadata import read_record, record_id
 from posterkit.generate.record import typeset_record, write_poster
 from posterkit.lettering import Lettering

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from posterkit.batch.shards import Shard, local_card, parse_shard
+from posterkit.batch.shard import Shard, local_card, parse_shard
 
 
 def test_a_part_is_counted_from_one() -> None:
