@@ -188,7 +188,7 @@ class Command:
         )
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().strip().rpartition(" ")[2]
-        self.client = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
+        self.client = httpx.Client(base_url=self.url, timeout=300, trust_env=False)
 
     def drawing(self, steps: int) -> dict:
         """A job whose drawing has begun."""
@@ -203,28 +203,28 @@ class Command:
         """Waits for a poster in another thread; its answer is in `answers`."""
         self.answers: list[httpx.Response] = []
         thread = threading.Thread(
-            target=lambda: self.answers.append(httpx.post(f"{self.url}/v1/posters?format=png", json=row, timeout=60))
+            target=lambda: self.answers.append(httpx.post(f"{self.url}/v1/posters?format=png", json=row, timeout=300))
         )
         thread.start()
         return thread
 
     def end(self) -> tuple[int, str]:
         self.process.send_signal(signal.SIGTERM)
-        _, errors = self.process.communicate(timeout=60)
+        _, errors = self.process.communicate(timeout=300)
         return self.process.returncode, errors
 
 
 @pytest.mark.slow
 def test_at_a_signal_the_running_job_is_finished_those_that_wait_fail_and_no_more_are_taken():
-    server = Command()
-    waiting = server.direct({**TINY, "steps": 300})
+    server = Command("--grace", "600")
+    waiting = server.direct({**TINY, "steps": 100})
     until(lambda: "\nposterkit_drawing 1\n" in server.client.get("/metrics").text)
     queued = server.client.post("/v1/posters", json=TINY).json()
     events = server.client.stream("GET", queued["events"])
     with events as stream:
         code, errors = server.end()
         said = stream.read().decode()
-    waiting.join(60)
+    waiting.join(300)
     assert code == 0 and all(line.startswith("posterkit: note: ") for line in errors.splitlines()), errors
     assert server.answers[0].status_code == 200, server.answers[0].text
     assert server.answers[0].content.startswith(b"\x89PNG")
@@ -240,7 +240,7 @@ def test_a_job_that_takes_longer_than_the_grace_fails_with_its_reason():
     until(lambda: "\nposterkit_drawing 1\n" in server.client.get("/metrics").text)
     began = time.monotonic()
     code, errors = server.end()
-    waiting.join(60)
+    waiting.join(300)
     assert code == 0 and "Traceback" not in errors and time.monotonic() - began < 15
     assert server.answers[0].status_code == 503 and server.answers[0].json()["error"]["code"] == "stopping"
 
