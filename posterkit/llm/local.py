@@ -172,21 +172,38 @@ class LocalModel:
 
 def _load(source: str) -> tuple[bool, Any, Any]:
     """Whether the model sees, its processor (or tokenizer, where it does not), and the model."""
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
     config = type(AutoConfig.from_pretrained(source, trust_remote_code=False))
     sees = config in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
-    reads: Any = AutoTokenizer
+    processor: Any = None
     if sees:  # the processor without its part for videos, which needs torchvision; posters are no videos
-        processor: Any = PROCESSOR_MAPPING[config]
-        attributes = [name for name in processor.get_attributes() if name != "video_processor"]
-        reads = type(processor.__name__, (processor,), {"get_attributes": classmethod(lambda cls: attributes)})
+        known: Any = PROCESSOR_MAPPING[config]
+        attributes = [name for name in known.get_attributes() if name != "video_processor"]
+        processor = type(known.__name__, (known,), {"get_attributes": classmethod(lambda cls: attributes)})
     kind: Any = AutoModelForImageTextToText if sees else AutoModelForCausalLM
     model, loaded = kind.from_pretrained(
         source, trust_remote_code=False, use_safetensors=True, dtype="auto", output_loading_info=True
     )
     if loaded["missing_keys"]:  # what is made up in their place would answer at random
         raise ValueError(f"its files lack {sorted(loaded['missing_keys'])[0]}")
-    return sees, reads.from_pretrained(source, trust_remote_code=False), model
+    return sees, processor.from_pretrained(source, trust_remote_code=False) if sees else open_tokenizer(source), model
+
+
+def open_tokenizer(source: str) -> Any:
+    """The tokenizer of a language model's folder or hub id, as its `tokenizer.json` has it where the folder says so.
+
+    AutoTokenizer alone takes Qwen2's own rules for every Qwen2, whatever the folder says.
+
+    Raises:
+        OSError, ValueError: there is none.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+    from transformers.models.auto.tokenization_auto import get_tokenizer_config
+
+    declared = get_tokenizer_config(source).get("tokenizer_class")
+    written = declared in ("TokenizersBackend", "PreTrainedTokenizerFast")
+    kind: Any = PreTrainedTokenizerFast if written else AutoTokenizer
+    return kind.from_pretrained(source, trust_remote_code=False)

@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
+from transformers import AutoModelForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
+from posterkit.llm.local import open_tokenizer
 from posterkit.rewards.models.reward_model import merged_lora, put_lora
 from posterkit.training.plan_tokenizer import plan_tokenizer
 
@@ -56,7 +57,7 @@ class LanguageAdapter:
         Raises:
             OSError, ValueError: there is no such model, or its tokenizer has no chat template.
         """
-        tokenizer: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        tokenizer = open_tokenizer(source)
         if not tokenizer.chat_template:
             raise ValueError(f"{source}: its tokenizer has no chat template; take an instruction-tuned model")
         return cls(tokenizer, AutoModelForCausalLM.from_pretrained(

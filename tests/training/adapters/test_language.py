@@ -60,6 +60,20 @@ def test_saved_weights_have_half_the_bytes_and_open_as_float32(model, tmp_path):
         assert torch.equal(weight, model.module.state_dict()[name].bfloat16().float())
 
 
+def test_a_saved_model_reads_and_answers_through_the_tokenizer_that_it_was_trained_with(model, tmp_path):
+    model.save(tmp_path)  # whose config says Qwen2, for which transformers has a tokenizer of its own
+    opened, local = LanguageAdapter.from_folder(str(tmp_path)), LocalModel(str(tmp_path))
+    for own, found in zip(rows(model), rows(opened), strict=True):
+        assert torch.equal(own["ids"], found["ids"])
+    beginnings = ['{"boxes": [{"id": ', '{"reasoning": "']  # one token each to it alone
+    (found,) = local.choice_probabilities(SYSTEM, [SAID[0].question], beginnings)
+    row = rows(model)[0]
+    with torch.no_grad():
+        logits = opened.module(input_ids=row["ids"][None, : int(row["answer"].int().argmax())]).logits[0, -1]
+    ids = model.tokenizer.convert_tokens_to_ids(beginnings)
+    assert found == pytest.approx(logits[ids].softmax(0).tolist(), rel=1e-4)
+
+
 def test_a_lora_is_merged_when_it_is_saved(model, tmp_path):
     model.save(tmp_path / "base")
     trained = LanguageAdapter.from_folder(str(tmp_path / "base"))
