@@ -75,6 +75,7 @@ def drawn(count: int) -> Iterator[Exemplar]:
     while len(kept) < count:
         one = draw_request(seed, "train")
         seed += 1
+        assert one.subject is not None  # every drawn poster has one
         request = replace(one.request, elements=(*one.request.elements, *_more(seed)))
         measurer = partial(measure, style="modern", least=8.0)
         ground = Ground(request)

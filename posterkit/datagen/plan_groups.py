@@ -252,12 +252,12 @@ def read_groups(path: str | Path) -> Iterator[PlanGroup]:
         if not isinstance(row, dict) or (missing := [key for key in _KEYS if key not in row]):
             raise ValueError(f"{what}: is no group; it lacks {', '.join(missing) if isinstance(row, dict) else 'all'}")
         try:
-            pools = [tuple(_rated(one) for one in row[key]) for key in ("positive_pool", "negative_bank")]
+            good, flawed = (tuple(_rated(one) for one in row[key]) for key in ("positive_pool", "negative_bank"))
         except (KeyError, TypeError, ValueError) as fault:
             raise ValueError(f"{what}: a reasoning lacks its words or its rubric ({fault})") from None
-        if not pools[0] or not pools[1]:
+        if not good or not flawed:
             raise ValueError(f"{what}: a group has good and flawed reasonings, and this one has only one of them")
-        yield PlanGroup(str(row["problem_id"]), str(row["problem"]), *pools, str(row.get("split", "train")))
+        yield PlanGroup(str(row["problem_id"]), str(row["problem"]), good, flawed, str(row.get("split", "train")))
 
 
 _KEYS = ("problem_id", "problem", "positive_pool", "negative_bank")

@@ -32,7 +32,7 @@ def edit_pptx(content: bytes, choose: Choose, revise: Callable[[str], str], extr
 
     record = _record(content)
     try:
-        deck = Presentation(io.BytesIO(content))
+        deck: Any = Presentation(io.BytesIO(content))
         slide = deck.slides[0]
     except Exception as error:  # whatever its parser meets
         raise ValueError(f"is no PPTX that can be read ({error_line(error)})") from None

@@ -35,7 +35,7 @@ def edit_svg(content: bytes, choose: Choose, revise: Callable[[str], str], extra
     Raises:
         ValueError: it is no SVG, has no texts, or the words do not fit.
     """
-    from lxml import etree
+    from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
 
     if re.search(rb"<!(?!--|\[CDATA)", content):
         raise ValueError("declares a document type or entities, which are not read")

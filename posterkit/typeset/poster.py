@@ -58,7 +58,7 @@ class TypesetPoster(Composition):
         Raises:
             ValueError: the profile is none of a press, or pikepdf is not installed for it.
         """
-        return export(self, ".pdf", ExportOptions(dpi, profile and Path(profile), marks, notes=notes))
+        return export(self, ".pdf", ExportOptions(dpi, Path(profile) if profile else None, marks, notes=notes))
 
     def psd(self, dpi: int | None = None, notes: FileNotes = NOTHING) -> bytes:
         """A Photoshop document in layers: the picture, underlays, rules, buttons and live texts.
