@@ -147,11 +147,6 @@ def planner_fault(spec: str) -> str | None:
     name, _, model = spec.partition(":")
     if fault := _unknown("planner", name, PLANNERS):
         return fault
-    if name in _ASKS and not model:
-        return (
-            f"planner {name} needs a model: {name}:URL of an OpenAI-compatible endpoint, {name}:FOLDER of a local "
-            f"model such as train/planner_sft.py makes, or {name}:ANSWERS.jsonl"
-        )
     return f"planner {name} takes no model; {' and '.join(_ASKS)} do" if model and name not in _ASKS else None
 
 

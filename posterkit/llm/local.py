@@ -1,4 +1,4 @@
-"""A language or vision-language model from a transformers folder or the hub, run on this machine."""
+"""A language or vision-language model from a transformers folder, the hub or `mini`, run on this machine."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from transformers import LogitsProcessorList
 
+from posterkit import mini
 from posterkit.image_io import reduced
 from posterkit.llm.client import IMAGE_SIDE, AnswerError, Images, Schema
 from posterkit.llm.coca import CoCAProcessor
@@ -28,7 +29,7 @@ class LocalModel:
     threads may share one; it answers one question at a time.
 
     Args:
-        source: a folder, or a hub id.
+        source: a folder, a hub id, or `mini:planner`.
         device: where it runs; the caller knows the hardware.
         temperature: of sampling; 0 is greedy.
         max_new_tokens: of the answer.
@@ -176,6 +177,8 @@ def _load(source: str) -> tuple[bool, Any, Any]:
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
+    if source.startswith("mini:"):
+        source = mini.path(source.removeprefix("mini:"))
     config = type(AutoConfig.from_pretrained(source, trust_remote_code=False))
     sees = config in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
     processor: Any = None

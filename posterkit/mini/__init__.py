@@ -1,15 +1,15 @@
-"""The shipped checkpoints, in plain diffusers folders."""
+"""The shipped checkpoints, in plain diffusers and transformers folders."""
 
 from pathlib import Path
 
-NAMES = ("posteromni", "postercraft")
+NAMES = ("posteromni", "postercraft", "planner")
 
 
 def path(name: str) -> str:
     """The folder of a shipped checkpoint.
 
     Args:
-        name: "posteromni" or "postercraft".
+        name: "posteromni", "postercraft" or "planner".
 
     Raises:
         ValueError: no such checkpoint.
@@ -18,6 +18,6 @@ def path(name: str) -> str:
     if name not in NAMES:
         raise ValueError(f"unknown mini checkpoint {name!r}; there are {', '.join(NAMES)}")
     folder = Path(__file__).parent / name
-    if not (folder / "model_index.json").is_file():
+    if not any((folder / name).is_file() for name in ("model_index.json", "config.json")):
         raise FileNotFoundError(f"{folder}: the mini checkpoint is not there; install posterkit with its package data")
     return str(folder)

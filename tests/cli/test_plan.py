@@ -32,6 +32,14 @@ def test_a_plan_is_written_as_json_svg_and_picture(tmp_path, capsys):
     assert "832x1216, grammar: " in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("planner", ["llm", "cot"])
+def test_the_shipped_model_plans_where_none_is_named(tmp_path, planner):
+    layout = layout_from_json(_plan(tmp_path, "--planner", planner).read_text())
+    assert layout.planner == planner and [one.text for one in layout.texts] == TEXTS[1::2]
+    assert sum(step.name.startswith("coarse") for step in layout.trace) == 10
+    assert any(step.words for step in layout.trace)  # its own answers, not the grammar's plan
+
+
 @pytest.mark.parametrize("ending", ["json", "svg"])
 def test_texts_stand_where_the_plan_says(tmp_path, ending):
     plan = _plan(tmp_path, "-o", str(tmp_path / "plan.svg"))
@@ -69,7 +77,6 @@ def test_a_plan_follows_a_poster_of_another_size(tmp_path):
         (["plan", "--text", "A", "-o", "plan.txt"], "must end in .json or .svg or .png"),
         (["plan", "--text", "A", "--planner", "gramar"], "did you mean 'grammar'"),
         (["plan", "--text", "A", "--planner", "cot:/nowhere"], "cannot load this language model"),
-        (["plan", "--text", "A", "--planner", "cot"], "needs a model"),
         (["plan", "--text", "A", "--logo", "50"], "from 0.1 to 10"),
         (["plan", "--text", "A", "--exemplars", "none.jsonl", "--planner", "retrieval"], "none.jsonl"),
         (["plan", "--text", "A", "--text", "word " * 4000], "does not fit"),
@@ -79,7 +86,6 @@ def test_a_plan_follows_a_poster_of_another_size(tmp_path):
         (["typeset", "{picture}", "--plan", "{plan}", "--planner", "grammar"], "give one of them"),
         (["typeset", "{picture}", "--plan", "{empty}"], "not JSON"),
         (["generate", "x", "--text", "A", "--planner", "llm:/nowhere"], "cannot load this language model"),
-        (["generate", "x", "--text", "A", "--planner", "llm"], "needs a model"),
         (["bench", "layout", "--planner", "x"], "unknown planner"),
         (["bench", "layout", "--pku", "{folder}"], "has no boxes.pt"),
     ],

@@ -330,7 +330,6 @@ def test_each_stage_is_told_its_faults(tmp_path):
     ("spec", "said"),
     [
         ("gramar", "did you mean 'grammar'"), ("cot:/nowhere", "cannot load this language model"),
-        ("cot", "needs a model"),
         ("grammar:x", "takes no model"),
     ],
 )  # fmt: skip

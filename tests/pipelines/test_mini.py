@@ -14,6 +14,7 @@ from safetensors import safe_open
 from posterkit import PosterCraftPipeline, PosterOmniPipeline, load_processor, mini
 from posterkit.pipelines.instruction import prefix_length
 from posterkit.pipelines.loading import card_scripts
+from posterkit.pipelines.registry import FAMILIES
 from posterkit.tasks import TASKS
 
 MB = 10**6
@@ -37,9 +38,10 @@ def files() -> list[Path]:
     return [path for name in mini.NAMES for path in Path(mini.path(name)).rglob("*") if path.is_file()]
 
 
-def test_a_version_is_at_most_26_mb_in_files_of_at_most_15():
-    sizes = [path.stat().st_size for path in files()]
-    assert sum(sizes) <= 26 * MB and max(sizes) <= 15 * MB
+def test_a_version_is_at_most_26_mb_and_a_planner_4_in_files_of_at_most_15():
+    planner = [path.stat().st_size for path in files() if "planner" in path.parts]
+    sizes = [path.stat().st_size for path in files() if "planner" not in path.parts]
+    assert sum(sizes) <= 26 * MB and max(sizes) <= 15 * MB and 0 < sum(planner) <= 4 * MB
 
 
 def test_weights_are_bfloat16_safetensors_and_nothing_else():
@@ -61,12 +63,12 @@ def test_the_templates_prefix_is_64_tokens_as_the_stock_pipeline_assumes(omni):
 
 
 def test_the_cards_say_what_the_models_can_letter():
-    for name in mini.NAMES:
+    for name in FAMILIES:
         assert card_scripts(mini.path(name)) == ()
 
 
 def test_model_index_names_stock_classes_only():
-    for name in mini.NAMES:
+    for name in FAMILIES:
         index = json.loads((Path(mini.path(name)) / "model_index.json").read_text())
         libraries = {value[0] for value in index.values() if isinstance(value, list)}
         assert libraries <= {"diffusers", "transformers", None}

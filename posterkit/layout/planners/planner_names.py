@@ -1,4 +1,4 @@
-"""Opens planners by their name: `grammar`, `archetypes`, `retrieval`, `llm:MODEL`, `cot:MODEL`."""
+"""Opens planners by their name: `grammar`, `archetypes`, `retrieval`, `llm`, `cot`, `llm:MODEL`, `cot:MODEL`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from posterkit.layout.planners.protocol import Planner
 from posterkit.lettering import planner_fault
 from posterkit.llm.open_model import opened_once
 
+MINI = "mini:planner"  # the model that plans where none is named
+
 
 @opened_once(4)
 def open_planner(spec: str, device: str = "cpu", exemplars: str | Path | None = None) -> Planner:
@@ -15,7 +17,7 @@ def open_planner(spec: str, device: str = "cpu", exemplars: str | Path | None = 
 
     Args:
         spec: one of `posterkit.lettering.PLANNERS`; behind llm and cot, a colon and the model's address (see
-            `open_language_model`).
+            `open_language_model`), mini-planner's where there is none.
         device: where a local model runs.
         exemplars: a JSON lines file in place of the shipped ones.
 
@@ -45,5 +47,5 @@ def open_planner(spec: str, device: str = "cpu", exemplars: str | Path | None = 
     from posterkit.layout.planners.models import CotPlanner, ModelPlanner
     from posterkit.llm.open_model import open_language_model
 
-    coarse = ModelPlanner(open_language_model(address, device=device), index)
+    coarse = ModelPlanner(open_language_model(address or MINI, device=device), index)
     return coarse if name == "llm" else CotPlanner(coarse)
