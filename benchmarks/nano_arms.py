@@ -63,11 +63,13 @@ SETS = {
     "brand": Split(GlyphPosters(seed=3, brand=True), 1024),
     "omni": Split(GlyphPosters(seed=4, tasks=SIX), 6144),
 }
-BASES = {  # run folder: config, in this order
-    "base_postercraft_first": "stage0_pretrain",
-    "base_posteromni": "stage0_pretrain_posteromni",
-    "base_postercraft": "stage0_pretrain_told",
+BASES = {  # run folder: config and seed, in this order
+    "base_postercraft_first": ("stage0_pretrain", 0),
+    "base_posteromni": ("stage0_pretrain_posteromni", 0),
+    "base_postercraft": ("stage0_pretrain_told", 0),
+    **{f"base_posteromni_{n}": ("stage0_pretrain_posteromni", n) for n in range(3)},
 }
+ON_BASES, PAIRS = "bases/", 6  # what the names of arms on three bases begin with; their seeds, two to a base
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Arm:
 
     Attributes:
         recipe: in `train/`, with the config of the same name; None where nothing is trained.
-        changes: overrides; `{run}` stands for the folder of the seed.
+        changes: overrides; `{run}` stands for the folder of the seed, `{base}` for the number of its base.
         measure: of the run folder.
         needs: arms whose weights it begins with.
         stops: steps at which the run stops and is measured, as `<measure>_<step>`; at its end only where empty.
@@ -104,14 +106,47 @@ def _rewarded(former: str, objective: str, *changes: str) -> Arm:
 
 
 def _judging(*changes: str) -> Arm:
-    """A reward model of six tasks, which learns from judged posters of a student and from free pairs."""
+    """A reward model of six tasks, which learns from judged posters of a base and from free pairs."""
     return Arm("reward_model", measure_pairs, (f"data.path={CANDIDATES}", *changes))
 
 
-def _rewarded_omni(reward: str, *needs: str) -> Arm:
-    """Omni-Edit RL from the student, by rules or by a reward model of the same seed."""
-    arm = _after("distilled", "stage3_reward_posteromni", measure_rewarded_posteromni, f"reward.source={reward}")
-    return replace(arm, needs=(*arm.needs, *needs))
+def _on_bases() -> dict[str, Arm]:
+    """The arms of PosterOmni's student, which seeds try on three bases."""
+    base, often = f"init_from={RUNS}/base_posteromni_{{base}}", "save_every=50"
+    both = (f"{ON_BASES}expert_local", f"{ON_BASES}expert_global")
+    experts = tuple(f"experts.{name.rpartition('_')[2]}={{run}}/{name}" for name in both)
+    before = f"{ON_BASES}distilled"
+    judges = {"learned": (), "without_unedited": ("kinds.unedited=0",), "without_prompt": ("prompt=false",)}
+
+    def tuned(recipe: str, *changes: str, needs: tuple[str, ...] = ()) -> Arm:
+        return Arm(recipe, measure_posteromni, (base, often, *changes), needs)
+
+    def rewarded(source: str, *needs: str) -> Arm:
+        changes = (f"init_from={{run}}/{before}", often, f"reward.source={source}")
+        return Arm("stage3_reward_posteromni", measure_rewarded_posteromni, changes, (before, *needs))
+
+    arms = {
+        "posteromni": Arm(None, measure_posteromni, start=f"{RUNS}/base_posteromni_{{base}}"),
+        "expert_local": tuned("stage2_experts", "group=local"),
+        "expert_global": tuned("stage2_experts", "group=global", "max_steps=150"),
+        "joint": tuned("stage2_experts", *_JOINT, "max_steps=450"),
+        "distilled": tuned("stage2_distill", *experts, f"max_steps={STUDENT}", needs=both),
+        "distilled_no_text": tuned(
+            "stage2_distill", *experts, "text_share=0", f"max_steps={STUDENT * 4 // 5}", needs=both
+        ),
+        "merged_linear": Arm(None, measure_posteromni, needs=both),
+        "merged_svd": Arm(None, measure_posteromni, needs=both),
+        "before_reward": Arm(None, measure_rewarded_posteromni, needs=(before,), start=f"{{run}}/{before}"),
+        "base_rewarded": Arm(None, measure_rewarded_posteromni, start=f"{RUNS}/base_posteromni_{{base}}"),
+        "rl_rules": rewarded(RULES),
+        "rl_generic": rewarded("glyphs:0.5+aesthetics:0.5"),
+        "joint_longer": tuned("stage2_experts", *_JOINT, f"max_steps={450 + STUDENT}"),
+    }
+    for name, changes in judges.items():
+        data = (base, often, f"data.path={CANDIDATES}_{{base}}")
+        arms[f"judge_{name}"] = Arm("reward_model", measure_pairs, (*data, *changes))
+        arms[f"rl_{name}"] = rewarded(f"{{run}}/{ON_BASES}judge_{name}", f"{ON_BASES}judge_{name}")
+    return {f"{ON_BASES}{name}": arm for name, arm in arms.items()}
 
 
 def _reflecting(former: str) -> Arm:
@@ -128,9 +163,8 @@ def _tuned(*changes: str) -> Arm:
 
 _PLAIN = ("major=1", "minor=1")
 _MISREAD = "data.path=runs/nano/sets/posters_misread"
-_EXPERTS = ("experts.local={run}/expert_local", "experts.global={run}/expert_global")
-_BOTH = ("expert_local", "expert_global")
 _JOINT = ("group=joint", "trainable.rank=16")
+STUDENT = 450  # steps, after which it has 90 % of what its experts gained
 ARMS = {
     "postercraft": Arm(None, measure_postercraft, start="runs/nano/base_postercraft"),
     "stage1": Arm("stage1_text_render", measure_postercraft),
@@ -142,14 +176,6 @@ ARMS = {
     "expert_local": Arm("stage2_experts", measure_posteromni, ("group=local",)),
     "expert_global": Arm("stage2_experts", measure_posteromni, ("group=global", "max_steps=150")),
     "joint": Arm("stage2_experts", measure_posteromni, (*_JOINT, "max_steps=450")),
-    "joint_longer": Arm("stage2_experts", measure_posteromni, (*_JOINT, "max_steps=600")),
-    "distilled": Arm("stage2_distill", measure_posteromni, _EXPERTS, _BOTH),
-    "distilled_longer": Arm("stage2_distill", measure_posteromni, (*_EXPERTS, "max_steps=450"), _BOTH),
-    "distilled_no_text": Arm(
-        "stage2_distill", measure_posteromni, (*_EXPERTS, "text_share=0", "max_steps=120"), _BOTH
-    ),
-    "merged_linear": Arm(None, measure_posteromni, needs=_BOTH),
-    "merged_svd": Arm(None, measure_posteromni, needs=_BOTH),
     "before_reward": Arm(None, measure_rewarded, needs=("region_sft",), start="{run}/region_sft"),
     "nft": _rewarded("region_sft", "nft"),
     "dpo": _rewarded("region_sft", "dpo"),
@@ -165,16 +191,6 @@ ARMS = {
     "reward_model": _judging(),
     "reward_model_without_unedited": _judging("kinds.unedited=0"),
     "reward_model_without_prompt": _judging("prompt=false"),
-    "omni_before_reward": Arm(
-        None, measure_rewarded_posteromni, needs=("distilled",), start="{run}/distilled"
-    ),
-    "omni_rl": _rewarded_omni(RULES),
-    "omni_rl_generic": _rewarded_omni("glyphs:0.5+aesthetics:0.5"),
-    "omni_rl_learned": _rewarded_omni("{run}/reward_model", "reward_model"),
-    "omni_rl_without_unedited": _rewarded_omni(
-        "{run}/reward_model_without_unedited", "reward_model_without_unedited"
-    ),
-    "omni_rl_without_prompt": _rewarded_omni("{run}/reward_model_without_prompt", "reward_model_without_prompt"),
     "untuned": Arm(None, measure_retention, start="runs/nano/base_postercraft"),
     "end_to_end": _tuned(),
     "frozen_half": _tuned("strategy=frozen_half"),
@@ -182,6 +198,7 @@ ARMS = {
     "lopt_anchor": _tuned("strategy=lopt", "halves.target=anchor"),
     "lopt_input_slow": _tuned("strategy=lopt", "halves.early_rate=0.02"),
     "lopt_anchor_slow": _tuned("strategy=lopt", "halves.target=anchor", "halves.early_rate=0.02"),
+    **_on_bases(),
 }  # fmt: skip
 
 
@@ -209,6 +226,11 @@ def folder_of(name: str, seed: int) -> Path:
     return RUNS / f"seed{seed}" / name
 
 
+def base_of(seed: int) -> int:
+    """The number of the base that a seed's arms on three bases begin with."""
+    return seed % 3
+
+
 def trained(name: str, seed: int) -> bool:
     """Whether an arm's weights are there for others to begin with."""
     arm = ARMS[name]
@@ -220,7 +242,7 @@ def train_arm(name: str, seed: int, stop: int | None = None) -> float:
     arm = ARMS[name]
     assert arm.recipe is not None
     run = RUNS / f"seed{seed}"
-    changes = [change.format(run=run) for change in arm.changes]
+    changes = [change.format(run=run, base=base_of(seed)) for change in arm.changes]
     changes += [f"seed={seed}", f"run_dir={folder_of(name, seed)}"] + ([f"stop_at={stop}"] if stop else [])
     if arm.make_set:
         own = run / f"{name}_set"
@@ -239,10 +261,11 @@ def measure_arm(name: str, seed: int) -> Measures:
     """Measure an arm's weights as they are; those of a merge are made first."""
     torch.set_num_threads(1)
     arm, folder = ARMS[name], folder_of(name, seed)
-    if name.startswith("merged"):
+    if "merged" in name:
         experts = [read_lora(folder_of(expert, seed) / "ema") for expert in arm.needs]
-        merged = linear_merge(experts) if name == "merged_linear" else svd_merge(experts, 16)
+        merged = linear_merge(experts) if name.endswith("linear") else svd_merge(experts, 16)
         write_lora(merged, folder / "model")
-        (folder / "config.yaml").write_text("init_from: runs/nano/base_posteromni\n", encoding="utf-8")
-    start = arm.start.format(run=RUNS / f"seed{seed}") if arm.start else str(folder)
+        held = f"init_from: {RUNS}/base_posteromni_{base_of(seed)}\n"
+        (folder / "config.yaml").write_text(held, encoding="utf-8")
+    start = arm.start.format(run=RUNS / f"seed{seed}", base=base_of(seed)) if arm.start else str(folder)
     return arm.measure(start, seed) if arm.measure is measure_retention else arm.measure(start, seed, folder / SHEET)

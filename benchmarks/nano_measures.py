@@ -92,8 +92,8 @@ def measure_posteromni(folder: str, seed: int, sheet: Path | None = None, judge:
         Of each task and as `local` and `global`, the mean over a group's tasks: mean distance in Lab from the poster
         that was asked for, over what the task makes; the same with `loss_`: held-out velocity error of the tokens that
         the task makes; letters: share of the titles' letters that can be read, where the title had to be made from
-        words. Where it is judged, worth: mean in [0, 1] by the rules for glyph posters; diversity: mean distance in
-        Lab between four posters of one wish.
+        words; loss_title: held-out velocity error of the titles of rendered text. Where it is judged, worth: mean in
+        [0, 1] by the rules for glyph posters; diversity: mean distance in Lab between four posters of one wish.
     """
     model = open_start(folder, "posteromni")
     pipe, found, read, shown = pipeline_of(model), {}, [], []
@@ -118,6 +118,10 @@ def measure_posteromni(folder: str, seed: int, sheet: Path | None = None, judge:
             found[name + group] = mean(found[name + task.name] for task in TASKS.values() if task.group == group)
     _save(sheet, *zip(*shown, strict=True))
     found["letters"] = mean(read)
+    texts = [GlyphPosters(seed, split="heldout", bare=True)[number] for number in range(LOSSES)]
+    found["loss_title"] = float(
+        (velocity_losses(model, texts, seed) * (shares := _titles(texts))).sum() / shares.sum()
+    )
     if judge:
         found |= {"worth": mean(worth.value for worth in worths), "diversity": mean(differ)}
     return found

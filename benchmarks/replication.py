@@ -1,13 +1,15 @@
 """The published claims about training, tried at a size that trains in minutes: arms, paired seeds, verdicts.
 
     python benchmarks/replication.py                  # go on at the first arm that is missing, then print the table
+    python benchmarks/replication.py --arms 'bases/*' # only arms whose name is of this form, and what they need
     python benchmarks/replication.py --table          # print the table of what is there, write docs/replication.md
 
 Sets, bases and runs go to runs/nano; what was measured goes to benchmarks/replication/<arm>-<seed>.json, a file for
 each arm as soon as it ends. All arms of a seed begin with one base and see the same posters in the same order and the
-same noise; two arms of one thread each run at a time. A verdict hangs on the paired t-interval of the difference
-alone: it agrees where all of the interval has the published sign, it disagrees where all of it has the other one.
-Intervals hold at 95 % for all rows together (Bonferroni).
+same noise. A verdict hangs on the paired t-interval of the difference alone: it agrees where all of the interval has
+the published sign, it disagrees where all of it has the other one. Intervals hold at 95 % for all rows together
+(Bonferroni). Arms of PosterOmni's student (`bases/`) begin with three bases, two seeds each: there every base's mean
+has to have the verdict's sign too.
 """
 
 from __future__ import annotations
@@ -15,34 +17,27 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import multiprocessing
-import os
-import sys
-import time
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from replication_claims import BASES as STUDENTS
 from replication_claims import REWARDS, SIDES, TABLES, TUNING, WATCHED, Claim
+from replication_runs import run_missing
 
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = sum(map(len, TABLES.values()))  # that are read side by side
 RESULTS = ROOT / "benchmarks" / "replication"
-HEAVY = [  # read once, so that the processes of the arms need not
-    "diffusers.pipelines.flux.pipeline_flux", "posterkit.training.adapters.flux", "posterkit.training.adapters.qwen",
-    "posterkit.training.monitor.sampling", "posterkit.training.stages", "nano_arms",
-]  # fmt: skip
-
-
 BEGIN, END = "<!-- table -->", "<!-- end -->"
 SHOWN = {
     "postercraft": ("postercraft", "stage1", "plain_sft", "region_sft"),
-    "posteromni": ("posteromni", "expert_local", "expert_global", "joint", "distilled", "merged_svd"),
+    "posteromni": tuple(
+        f"bases/{arm}" for arm in ("posteromni", "expert_local", "expert_global", "joint", "distilled", "merged_svd")
+    ),
     "rewarded": ("before_reward", "dpo", "grpo", "nft"),
-    "rewarded_posteromni": ("omni_before_reward", "omni_rl", "omni_rl_generic", "omni_rl_learned"),
+    "rewarded_posteromni": tuple(f"bases/{arm}" for arm in ("before_reward", "rl_rules", "rl_generic", "rl_learned")),
 }
 
 TUNED = ("end_to_end", "frozen_half", "lopt_input", "lopt_anchor", "lopt_input_slow", "lopt_anchor_slow")
@@ -51,17 +46,19 @@ EPOCHS = 10  # the first and the last, whose rewards are compared
 
 @dataclass(frozen=True)
 class Finding:
-    """The paired differences of a claim, one for each seed, their mean and its t-interval."""
+    """The paired differences of a claim, one for each seed, their mean and its t-interval; the mean of each base."""
 
     differences: list[float]
     mean: float
     low: float
     high: float
+    bases: tuple[float, ...] = ()
 
     def verdict(self, sign: int) -> str:
-        if self.low * sign > 0 and self.high * sign > 0:
+        ends = (self.low, self.high, *self.bases)
+        if all(end * sign > 0 for end in ends):
             return "agrees"
-        return "disagrees" if self.low * sign < 0 and self.high * sign < 0 else "cannot tell"
+        return "disagrees" if all(end * sign < 0 for end in ends) else "cannot tell"
 
 
 def paired(first: Sequence[float], second: Sequence[float], rows: int = 1) -> Finding:
@@ -108,70 +105,6 @@ def at_equal_task(curves: Sequence[Sequence[tuple[float, float]]]) -> list[float
     return found
 
 
-# --- running ------------------------------------------------------------------------------------------------------
-
-
-def result(name: str, seed: int) -> Path:
-    return RESULTS / f"{name}-{seed}.json"
-
-
-def run_missing(seeds: Sequence[int], only: Sequence[str]) -> None:
-    """Train and measure every arm without a result, two at a time, each in processes of its own."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(HEAVY)
-    with ProcessPoolExecutor(2, context, max_tasks_per_child=1) as processes, ThreadPoolExecutor(2) as threads:
-        from nano_arms import ARMS, BASES, CANDIDATES, RUNS, SETS, make_set, run_recipe, trained
-        from nano_candidates import make_candidates
-
-        for name in SETS:
-            processes.submit(make_set, name).result()
-        for pair in (list(BASES)[:2], list(BASES)[2:]):
-            missing = [BASES[name] for name in pair if not (RUNS / name / "model").is_dir()]
-            for job in [processes.submit(run_recipe, config, []) for config in missing]:
-                job.result()
-        if not (CANDIDATES / "samples.jsonl").is_file():
-            processes.submit(make_candidates, str(RUNS / "base_posteromni"), CANDIDATES).result()
-        arms = [(name, seed) for seed in seeds for name in ARMS if not only or name in only]
-        waiting = [arm for arm in arms if not result(*arm).is_file()]
-        for name, seed in list(waiting):  # weights that others begin with may be gone where results are not
-            waiting += [(n, seed) for n in ARMS[name].needs if not trained(n, seed) and (n, seed) not in waiting]
-        running: dict[Future[None], tuple[str, int]] = {}
-        while waiting or running:
-            blocked = {*waiting, *running.values()}
-            for name, seed in list(waiting):
-                if len(running) < 2 and not any((n, seed) in blocked for n in ARMS[name].needs):
-                    waiting.remove((name, seed))
-                    running[threads.submit(run_arm, processes, name, seed)] = (name, seed)
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for job in done:
-                job.result()
-                del running[job]
-
-
-def run_arm(processes: ProcessPoolExecutor, name: str, seed: int) -> None:
-    """Train and measure one arm, and write its result."""
-    from nano_arms import ARMS, folder_of, measure_arm, rewards_of, train_arm
-
-    arm, measures, seconds, started = ARMS[name], {}, 0.0, time.monotonic()
-    for stop in arm.stops or (None,):
-        if arm.recipe:
-            seconds += processes.submit(train_arm, name, seed, stop).result()
-        found = processes.submit(measure_arm, name, seed).result()
-        measures |= {f"{measure}_{stop}" if stop else measure: value for measure, value in found.items()}
-    record = {"arm": name, "seed": seed, "recipe": arm.recipe, "changes": list(arm.changes),
-              "train_cpu_seconds": round(seconds, 1), "measures": measures}  # fmt: skip
-    if arm.recipe and arm.recipe.startswith("stage3_reward"):
-        record["rewards"] = rewards_of(folder_of(name, seed))
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    result(name, seed).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    told = "  ".join(f"{measure} {value:.3f}" for measure, value in list(measures.items())[-4:])
-    print(
-        f"{name} seed {seed}: {time.monotonic() - started:.0f} s, {seconds:.0f} of them training  {told}", flush=True
-    )
-
-
 # --- the table ----------------------------------------------------------------------------------------------------
 
 
@@ -193,11 +126,22 @@ def finding(claim: Claim) -> Finding | None:
     if len(seeds) < 2:
         return None
     if claim.measure != "others@task":
-        return paired([first[s][claim.measure] for s in seeds], [second[s][claim.measure] for s in seeds], ROWS)
+        found = paired([first[s][claim.measure] for s in seeds], [second[s][claim.measure] for s in seeds], ROWS)
+        return replace(found, bases=_means(seeds, found.differences)) if claim.arm.startswith("bases/") else found
     base = {s: (found["task"], found["others"]) for s, found in measured("untuned").items()}
     seeds = [s for s in seeds if s in base]
     pairs = [at_equal_task([[base[s], *_curve(first[s])], [base[s], *_curve(second[s])]]) for s in seeds]
     return paired([a for a, _ in pairs], [b for _, b in pairs], ROWS)
+
+
+def _means(seeds: Sequence[int], differences: Sequence[float]) -> tuple[float, ...]:
+    """The mean of each base's seeds."""
+    from nano_arms import base_of
+
+    by_base: dict[int, list[float]] = {}
+    for seed, difference in zip(seeds, differences, strict=True):
+        by_base.setdefault(base_of(seed), []).append(difference)
+    return tuple(mean(by_base[base]) for base in sorted(by_base))
 
 
 def _curve(measures: dict[str, float]) -> list[tuple[float, float]]:
@@ -208,7 +152,30 @@ def _curve(measures: dict[str, float]) -> list[tuple[float, float]]:
 def table() -> str:
     """The claims, what was found and the verdicts, as Markdown."""
     parts = [f"### {title}\n\n{rows(claims)}" for title, claims in TABLES.items()]
-    return "\n\n".join((*parts, f"### What each reward bought\n\n{watch()}"))
+    return "\n\n".join((*parts, f"### The student beside its base\n\n{beside()}",
+                        f"### What each reward bought\n\n{watch()}"))  # fmt: skip
+
+
+def beside() -> str:
+    """Mean measures of base, experts, joint, student and merges, and their share of the experts' gain, as Markdown."""
+    arms = ("posteromni", "expert_local", "expert_global", "joint", "joint_longer", "distilled", "distilled_no_text",
+            "merged_linear", "merged_svd")  # fmt: skip
+    measures = ("local", "global", "loss_local", "loss_global", "letters", "loss_title")
+    lines = ["| arm | pairs | " + " | ".join(measures) + " | share of the experts' gain: local, global |",
+             "|---|---|" + "---|" * (len(measures) + 1)]  # fmt: skip
+    base, experts = measured("bases/posteromni"), {g: measured(f"bases/expert_{g}") for g in ("local", "global")}
+    for arm in arms:
+        found = measured(f"bases/{arm}")
+        values = [f"{mean(one[name] for one in found.values()):.4f}" if found else "–" for name in measures]
+        shares = []
+        for group, expert in experts.items():
+            seeds, loss = [seed for seed in found if seed in expert and seed in base], f"loss_{group}"
+            gained, whole = (sum(base[s][loss] - one[s][loss] for s in seeds) for one in (found, expert))
+            shares.append(f"{gained / whole:.0%}" if seeds else "–")
+        lines.append(
+            f"| {arm.replace('posteromni', 'base')} | {len(found)} | {' | '.join((*values, ', '.join(shares)))} |"
+        )
+    return "\n".join(lines)
 
 
 def rows(claims: Sequence[Claim]) -> str:
@@ -222,7 +189,8 @@ def rows(claims: Sequence[Claim]) -> str:
         wanted = "above 0" if claim.sign > 0 else "below 0"
         lines.append(
             f"| {claim.text} | {claim.source} | {claim.measure}, expected {wanted} | "
-            f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f}) | {len(found.differences)} | "
+            f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
+            f"{''.join(f', {base:+.3f}' for base in found.bases)} | {len(found.differences)} | "
             f"**{found.verdict(claim.sign)}** |"
         )
     return "\n".join(lines)
@@ -265,8 +233,10 @@ def write_page() -> None:
     page = ROOT / "docs" / "replication.md"
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     page.write_text(f"{before}{BEGIN}\n{table()}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
-    for claims, name in ((TUNING, "replication"), (REWARDS, "replication_of_rewards")):
-        forest([(claim, found) for claim in claims if (found := finding(claim))], page.with_name(f"{name}.png"))
+    pictures = (TUNING, "replication"), (REWARDS, "replication_of_rewards"), (STUDENTS, "replication_of_students")
+    for claims, name in pictures:
+        if shown := [(claim, found) for claim in claims if (found := finding(claim))]:
+            forest(shown, page.with_name(f"{name}.png"))
     base = measured("untuned")
     curves = {
         name: [[(base[seed]["task"], base[seed]["others"]), *_curve(found)] for seed, found in measured(name).items()]
@@ -279,9 +249,8 @@ def write_page() -> None:
         for name in ("nft", "grpo")
     }  # dpo's posters are the reference's
     own = {
-        name.removeprefix("omni_rl").strip("_").replace("_", " ") or "rules":
-        [record["rewards"] for record in records(name).values()]
-        for name in WATCHED if name.startswith("omni")
+        name.removeprefix("bases/rl_").replace("_", " "): [record["rewards"] for record in records(name).values()]
+        for name in WATCHED if name.startswith("bases/") and records(name)
     }  # fmt: skip
     rewards(above, own, page.with_name("replication_rewards.png"))
     for shown, arms in SHOWN.items():
@@ -295,12 +264,13 @@ def write_page() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=5, help="paired seeds (default 5)")
-    parser.add_argument("--arms", nargs="*", default=[], help="only these")
+    parser.add_argument("--seeds", type=int, default=5, help="paired seeds of the arms on one base (default 5)")
+    parser.add_argument("--arms", nargs="*", default=[], help="only these, by name or by a form such as 'bases/rl_*'")
+    parser.add_argument("--workers", type=int, default=2, help="arms at a time (default 2)")
     parser.add_argument("--table", action="store_true", help="run nothing")
     options = parser.parse_args()
     if not options.table:
-        run_missing(range(options.seeds), options.arms)
+        run_missing(RESULTS, options.seeds, options.arms, options.workers)
     print(table())
     write_page()
 

@@ -66,15 +66,6 @@ TUNING = (
     *_of_groups("the global expert falls on", f"{_OMNI}: -.93", "expert_global", "posteromni", 1, "local"),
     *_of_groups("the local expert above joint on its own", f"{_OMNI}: +.15", "expert_local", "joint", -1, "local"),
     *_of_groups("the global expert above joint on its own", f"{_OMNI}: +.24", "expert_global", "joint", -1, "global"),
-    *_of_groups("distilled above the base that it starts from", "our probe", "distilled", "posteromni", -1),
-    *_of_groups("distilled above joint", f"{_OMNI}: +.06, +.10", "distilled", "joint", -1),
-    *_of_groups("distilled above joint with the student's steps besides", f"{_OMNI}: +.06, +.10", "distilled",
-                "joint_longer", -1),
-    *_of_groups("distilled three times as long above joint", "our probe", "distilled_longer", "joint", -1),
-    *_of_groups("the text term helps", f"{_OMNI}: +.04, +.07", "distilled", "distilled_no_text", -1),
-    Claim("the text term keeps the letters", _UNSAID, "letters", "distilled", "distilled_no_text", 1),
-    *_of_groups("linear merging below distilling", _UNSAID, "merged_linear", "distilled", 1),
-    *_of_groups("SVD merging below distilling", _UNSAID, "merged_svd", "distilled", 1),
     Claim("LoPT forgets less than end to end at equal task loss", "LoPT: GSM8K 72.1 against 46.6", "others@task",
           "lopt_input", "end_to_end", -1),
     Claim("LoPT to its anchor forgets less than end to end", "ours", "others@task", "lopt_anchor", "end_to_end", -1),
@@ -109,23 +100,36 @@ REWARDS = (
     *(Claim(f"the prompt helps to tell a poster for {what}", f"{_RL} 4.67 / 4.09 after RL", kind, "reward_model",
             "reward_model_without_prompt", 1)
       for kind, what in (("wrong_task", "another task"), ("candidates", "the same wish"))),
-    *_of_edits("RL by a task-aware reward above the student", f"{_RL} 4.43 / 3.89", "omni_rl", "omni_before_reward"),
-    *_of_edits("RL by a task-aware reward above a generic one", f"{_RL} 4.58 / 3.97", "omni_rl", "omni_rl_generic"),
-    *_of_edits("RL by a reward model above the student", f"{_RL} 4.43 / 3.89", "omni_rl_learned",
-               "omni_before_reward"),
-    *_of_edits("RL by a reward model above one without unedited negatives", f"{_RL} 4.64 / 4.03", "omni_rl_learned",
-               "omni_rl_without_unedited"),
-    *_of_edits("RL by a reward model above one without the prompt", f"{_RL} 4.67 / 4.09", "omni_rl_learned",
-               "omni_rl_without_prompt"),
-    *(Claim(f"RL by a {what} does not pay with diversity", "our probe", "diversity", arm, "omni_before_reward", 1)
-      for what, arm in (("task-aware reward", "omni_rl"), ("reward model", "omni_rl_learned"))),
 )  # fmt: skip
-TABLES = {"Fine-tuning": TUNING, "Rewards and reflection": REWARDS}
+_STUDENT, _REWARDED, _GENERIC, _LEARNED = (
+    f"bases/{name}" for name in ("distilled", "before_reward", "rl_generic", "rl_learned")
+)
+BASES = (  # on three bases, two seeds each
+    *_of_groups("distilled above the base that it starts from", "our probe", _STUDENT, "bases/posteromni", -1),
+    *_of_groups("distilled above joint", f"{_OMNI}: +.06, +.10", _STUDENT, "bases/joint", -1),
+    *_of_groups("distilled above joint with the student's steps besides", f"{_OMNI}: +.06, +.10", _STUDENT,
+                "bases/joint_longer", -1),
+    *_of_groups("the text term helps", f"{_OMNI}: +.04, +.07", _STUDENT, "bases/distilled_no_text", -1),
+    Claim("the text term keeps the letters", _UNSAID, "letters", _STUDENT, "bases/distilled_no_text", 1),
+    Claim("the text term keeps the letters", _UNSAID, "loss_title", _STUDENT, "bases/distilled_no_text", -1),
+    *_of_groups("linear merging below distilling", _UNSAID, "bases/merged_linear", _STUDENT, 1),
+    *_of_groups("SVD merging below distilling", _UNSAID, "bases/merged_svd", _STUDENT, 1),
+    *_of_edits("RL by a task-aware reward above the student", f"{_RL} 4.43 / 3.89", "bases/rl_rules", _REWARDED),
+    *_of_edits("RL by a task-aware reward above the base", "our probe", "bases/rl_rules", "bases/base_rewarded"),
+    *_of_edits("RL by a task-aware reward above a generic one", f"{_RL} 4.58 / 3.97", "bases/rl_rules", _GENERIC),
+    *_of_edits("RL by a reward model above the student", f"{_RL} 4.43 / 3.89", _LEARNED, _REWARDED),
+    *_of_edits("RL by a reward model above one without unedited negatives", f"{_RL} 4.64 / 4.03", _LEARNED,
+               "bases/rl_without_unedited"),
+    *_of_edits("RL by a reward model above one without the prompt", f"{_RL} 4.67 / 4.09", _LEARNED,
+               "bases/rl_without_prompt"),
+    *(Claim(f"RL by a {what} does not pay with diversity", "our probe", "diversity", arm, _REWARDED, 1)
+      for what, arm in (("task-aware reward", "bases/rl_rules"), ("reward model", _LEARNED))),
+)  # fmt: skip
+TABLES = {"Fine-tuning": TUNING, "Rewards and reflection": REWARDS, "PosterOmni's student, on three bases": BASES}
 WATCHED = {  # arms that learn from rewards: what each began as, and its own reward where it is among the measures
     **dict.fromkeys(("nft", "grpo"), ("before_reward", "letters")),
-    "omni_rl": ("omni_before_reward", "worth"),
-    **dict.fromkeys(("omni_rl_generic", "omni_rl_learned", "omni_rl_without_unedited", "omni_rl_without_prompt"),
-                    ("omni_before_reward", None)),
-}  # fmt: skip
+    "bases/rl_rules": (_REWARDED, "worth"),
+    **dict.fromkeys((_GENERIC, _LEARNED, "bases/rl_without_unedited", "bases/rl_without_prompt"), (_REWARDED, None)),
+}
 SIDES = {"letters": 1, "worth": 1, "background": -1, "local": -1, "global": -1, "diversity": 1}  # and what is better
-CLAIMS = TUNING + REWARDS
+CLAIMS = TUNING + REWARDS + BASES

@@ -21,7 +21,7 @@ WINDOW = 5  # epochs that a curve of rewards is smoothed over
 UNITS = (
     (("letters", "ocr", "kept"), "share of letters read"),
     (("local", "global", "background"), "distance from the poster asked for, Lab"),
-    (("loss_local", "loss_global", "loss_background"), "held-out velocity error"),
+    (("loss_local", "loss_global", "loss_background", "loss_title"), "held-out velocity error"),
     (("worth",), "worth by the rules for glyph posters"),
     (("unedited", "wrong_task", "candidates"), "share of pairs told apart"),
     (("diversity",), "distance between four posters of one prompt, Lab"),
@@ -118,6 +118,7 @@ def stages(sheets: dict[str, Path], path: Path, columns: int, tile: tuple[int, i
         if not rows:
             rows += [(label, np.concatenate(row, 1)) for label, row in zip(
                 ("asked for",) if layers == 2 else ("reference", "asked for"), cut, strict=False)]  # fmt: skip
+        name = name.removeprefix("bases/")
         rows.append(("base" if name.startswith("poster") else name.replace("_", " "), np.concatenate(cut[-1], 1)))
     labelled(rows, path)
 
