@@ -74,6 +74,11 @@ class StageConfig(StrategyConfig):
             raise ValueError("compile and trainable.swap do not go together; take one of them")
         if self.base == "nf4" and self.trainable.weights == "full":
             raise ValueError("base is nf4, which is frozen; it takes trainable.weights=lora or dora, not full")
+        if self.base != "fp32" and self.precision == "fp32" and self.trainable.weights != "full":
+            raise ValueError(
+                f"base is {self.base} and precision fp32, but a base in bfloat16 computes in it under a LoRA; "
+                "take precision=bf16, or base=fp32"
+            )
 
 
 @dataclass

@@ -12,7 +12,13 @@ from pathlib import Path
 import pytest
 import yaml
 from diffusers.loaders.lora_base import LORA_WEIGHT_NAME_SAFE
-from narrow_models import save_narrow_flux, save_narrow_qwen
+from narrow_models import (
+    save_narrow_critic,
+    save_narrow_flux,
+    save_narrow_planner,
+    save_narrow_qwen,
+    save_narrow_scorer,
+)
 from PIL import Image
 from safetensors.torch import load_file
 from small_omni import save_expert
@@ -34,9 +40,9 @@ COMMON = [
     "sample_every=0",
     "log_every=1",
     "processes=1",
-    "precision=fp32",
+    "precision=fp32",  # attention in bfloat16 takes minutes on a CPU
     "base=fp32",
-]  # attention in bfloat16 takes minutes on a CPU
+]
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +89,7 @@ def overrides(family: str, stage: str, base: Path, sets: Path, folder: Path) -> 
             given.append(f"experts.{name}={save_expert(base, folder / name, name, seed=1, std=0.01)}")
     if (family, stage) == ("postercraft", "stage3_reward"):
         given = [one for one in given if not one.startswith("data.path")] + [f"dpo.pairs={sets / 'pairs'}"]
-    if (family, stage) == (
-        "posteromni",
-        "stage3_reward",
-    ):  # its prompts, posters and passes are fewer, as is its judge
+    if (family, stage) == ("posteromni", "stage3_reward"):  # fewer prompts, posters and passes, and a small judge
         given += ["rollouts.images=2", "rollouts.micro_batch=2", "rollouts.draws=1", "rollouts.steps=2",
                   "rollouts.least_std=0", "data.tasks=[filling]", "reward.source=aesthetics", "reward.device=cpu",
                   "reward.workers=0"]  # fmt: skip
@@ -123,3 +126,39 @@ def test_a_step_at_the_configs_own_area(family, stage, bases, sets, run_recipe, 
     sizes = [bucket["size"] for report in json.loads(said).values() for bucket in report["buckets"]]
     areas = [width * height for width, height in (map(int, size.split("x")) for size in sizes)]
     assert areas and all(abs(found / area - 1) < 0.1 for found in areas)
+
+
+def test_every_paper_config_is_tried_here():
+    of_language = {LANGUAGE[name][0] for name in LANGUAGE}
+    known = {CONFIGS / family / f"{stage}.yaml" for family, stage in ALL} | of_language
+    folders = ("postercraft", "posteromni", "critic", "planner")
+    assert {path for folder in folders for path in (CONFIGS / folder).glob("*.yaml")} == known
+
+
+LANGUAGE = {  # recipe: config, base, its layers, fewer and own samples
+    "reward_model": (CONFIGS / "posteromni" / "reward_model.yaml", save_narrow_scorer, 36, (
+        "data.path=null", "data.count=14", "data.heldout=14", f"data.sizes=[[{SIZE.width}, {SIZE.height}]]",
+        "kinds.candidates=0", "heldout_pairs=1", "batch_size=1",
+    )),
+    "critic_dpo": (CONFIGS / "critic" / "critic_dpo.yaml", save_narrow_critic, 28, (
+        "data.path=null", "data.count=8", f"data.size=[{SIZE.width}, {SIZE.height}]", "heldout_pairs=1",
+        "batch_size=1",
+    )),
+    "planner_sft": (CONFIGS / "planner" / "planner_sft.yaml", save_narrow_planner, 28, (
+        "data.count=8", "data.heldout=0.25", "heldout_questions=1", "batch_size=1",
+    )),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", LANGUAGE)
+def test_a_step_of_a_language_model_through_all_published_layers(recipe, run_recipe, tmp_path):
+    path, save_base, layers, fewer = LANGUAGE[recipe]
+    given = [f"run_dir={tmp_path}/run", f"init_from={save_base(tmp_path / 'base')}", "accumulation=1"]
+    run_recipe(recipe, path, *(one for one in COMMON if not one.startswith("sample_every")), *given, *fewer)
+    (row,) = log_of(tmp_path / "run")
+    assert 0 < row["loss"] < 100 and row["grad_norm"] > 0
+    trained = load_file(tmp_path / "run" / "last" / "weights.safetensors")
+    parts = [name.split(".") for name in trained if ".lora_" in name and ".visual." not in name]
+    assert {int(part[part.index("layers") + 1]) for part in parts} == set(range(layers))
+    assert json.loads((tmp_path / "run" / "heldout.json").read_text())
