@@ -162,7 +162,7 @@ def test_what_is_written_is_a_lora_that_knows_its_group_and_stock_pipelines_load
         ("group=local", "holds no sample of extending, filling, id_driven; see data.tasks"),
         ("init_from=mini:postercraft", "is a checkpoint of postercraft; this stage trains posteromni"),
         ("text.path=nowhere", "nowhere: there is no such folder"),
-        ("base=bf16", "base is bf16 and precision fp32, but a base in bfloat16 computes in it under a LoRA; take prec"),
+        ("base=bf16", "base is bf16 and precision fp32, but a base in bfloat16 computes in it under a LoRA"),
         ("trainable.targets=[to_qq]", 'ends in "to_qq" (did you mean "to_q"?)'),
     ],
 )
