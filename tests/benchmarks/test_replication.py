@@ -50,6 +50,34 @@ def test_a_verdict_needs_the_whole_interval_on_one_side(replication, low, high, 
     assert replication.Finding([], (low + high) / 2, low, high).verdict(sign) == verdict
 
 
+def test_a_verdict_on_three_bases_needs_the_sign_of_each(replication):
+    assert replication.Finding([], 0.2, 0.1, 0.3, (0.3, 0.2, 0.1)).verdict(1) == "agrees"
+    assert replication.Finding([], 0.2, 0.1, 0.3, (0.4, 0.3, -0.1)).verdict(1) == "cannot tell"
+    assert replication.Finding([], -0.2, -0.3, -0.1, (-0.3, -0.2, -0.1)).verdict(1) == "disagrees"
+
+
+def test_the_means_of_three_bases_are_those_of_their_two_seeds(replication, tmp_path):
+    (tmp_path / "bases").mkdir()
+    gained = (0.10, 0.21, 0.30, 0.12, 0.19, 0.32)  # seeds 0 and 3 begin with base 0, and so on
+    for seed, gain in enumerate(gained):
+        for arm, loss in (("distilled", 0.5 - gain), ("posteromni", 0.5), ("expert_local", 0.2)):
+            measures = dict.fromkeys(("local", "global", "loss_local", "loss_global", "letters", "loss_title"), loss)
+            record = {"arm": f"bases/{arm}", "seed": seed, "measures": measures}
+            (tmp_path / "bases" / f"{arm}-{seed}.json").write_text(json.dumps(record))
+    claim = next(claim for claim in replication.STUDENTS if claim.measure == "loss_local")
+    assert replication.finding(claim).bases == pytest.approx((-0.11, -0.20, -0.31))
+    (row,) = (line for line in replication.beside().splitlines() if line.startswith("| distilled |"))
+    assert "| 6 | 0.2933 |" in row and row.endswith("| 69%, – |")  # 0.2067 of 0.3; no global expert
+
+
+def test_seeds_of_one_base_begin_alike_and_those_of_another_do_not(replication):
+    nano_arms = importlib.import_module("nano_arms")
+    starts = [nano_arms.ARMS["bases/joint"].changes[0].format(base=nano_arms.base_of(seed)) for seed in range(6)]
+    assert starts[:3] == starts[3:] and len({*starts}) == 3
+    seeds = [seed for name, (_, seed) in nano_arms.BASES.items() if name[-1].isdigit()]
+    assert seeds == [0, 1, 2]
+
+
 def test_one_seed_makes_no_interval(replication):
     with pytest.raises(ValueError, match="at least two"):
         replication.paired([0.5], [0.4])
