@@ -248,9 +248,23 @@ def _lora_hint(folder: Path) -> str:
         if record is None:
             start = "ITS_BASE"
             break
-        start = str(read_yaml(read_text(record / "config.yaml")).get("init_from"))
+        start = str(start_of(record))
     given = " ".join(f"--lora {lora}" for lora in loras)
     return f", but a LoRA: give --model {start} {given}" if loras else ""
+
+
+def start_of(run: Path) -> str | None:
+    """What the run in a folder started from, by its `config.yaml`; None where that says nothing.
+
+    Raises:
+        ValueError: it is no config.
+    """
+    path = run / "config.yaml"
+    record = read_yaml(read_text(path), str(path)) or {}
+    start = record.get("init_from") if isinstance(record, dict) else record
+    if not isinstance(record, dict) or not (start is None or isinstance(start, str)):
+        raise ValueError(f"{path}: is no config of a run, which says with init_from: what it started from")
+    return start
 
 
 def read_index(model: str) -> dict[str, Any]:

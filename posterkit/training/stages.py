@@ -11,12 +11,11 @@ from typing import Literal
 import torch
 from diffusers.loaders.lora_base import LORA_WEIGHT_NAME_SAFE
 
-from posterkit.documents import read_yaml
 from posterkit.messages import error_line
 from posterkit.pipelines.loading import LOAD_FAULTS, quiet_bars
 from posterkit.pipelines.lora_weights import base_of, note_fused
 from posterkit.pipelines.presets import hardware, use_attention
-from posterkit.pipelines.registry import family_named, family_of, is_hub_id, resolve_folder
+from posterkit.pipelines.registry import family_named, family_of, is_hub_id, resolve_folder, start_of
 from posterkit.training.adapters import Adapter
 from posterkit.training.config import Positive, Share, ShareBelow1
 from posterkit.training.loading.batches import encoded_batches
@@ -135,7 +134,12 @@ def open_stage(config: StageConfig, family: str, lora: str = "default") -> Adapt
 
 
 def open_start(
-    name: str, family: str, dtype: torch.dtype = torch.float32, trains: bool = False, hollow: bool = False
+    name: str,
+    family: str,
+    dtype: torch.dtype = torch.float32,
+    trains: bool = False,
+    hollow: bool = False,
+    after: tuple[Path, ...] = (),
 ) -> Adapter:
     """The adapter of what a stage starts from: a checkpoint, or the run folder of a former stage.
 
@@ -146,9 +150,10 @@ def open_start(
         dtype: of text encoders and transformer.
         trains: the transformer is float32 whatever the dtype.
         hollow: its weights are not read, since another process does.
+        after: the former stages that led here.
 
     Raises:
-        FileNotFoundError, ValueError: as `open_stage`.
+        FileNotFoundError, ValueError: as `open_stage`; or a former stage started from itself.
     """
     hub = is_hub_id(name)
     folder = Path(name) if hub else Path(resolve_folder(name))
@@ -156,8 +161,11 @@ def open_start(
         record = Path(name) / "config.yaml"
         if not record.is_file():
             raise ValueError(f"{name}: holds a LoRA alone; give the run folder, whose config.yaml names its base")
-        start = read_yaml(record.read_text(encoding="utf-8"), str(record))["init_from"]
-        model = open_start(start, family, dtype, trains, hollow)
+        start = start_of(record.parent)
+        if start is None or folder.resolve() in after:
+            fault = "started from itself" if start else "does not say with init_from: what it started from"
+            raise ValueError(f"{record}: its run {fault}")
+        model = open_start(start, family, dtype, trains, hollow, (*after, folder.resolve()))
         if hollow:
             return model
         transformer = model.parts["transformer"]

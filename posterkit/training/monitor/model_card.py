@@ -21,7 +21,7 @@ from torch import nn
 
 from posterkit.datasets.dataset import INDEX, PosterDataset
 from posterkit.documents import read_text, read_yaml
-from posterkit.pipelines.registry import LORA_FILE, ModelFamily, resolve, resolve_folder
+from posterkit.pipelines.registry import LORA_FILE, ModelFamily, resolve, resolve_folder, start_of
 from posterkit.training.config import RunConfig, flat, sets_of
 from posterkit.training.lora import trained_adapter
 from posterkit.training.monitor.log import ROWS
@@ -67,7 +67,7 @@ def origin_of(config: RunConfig) -> Origin:
         if run is None or run.resolve() in runs:  # a folder that was renamed may name itself
             break
         runs.insert(0, run.resolve())
-        start = read_yaml((run / "config.yaml").read_text(encoding="utf-8"), str(run / "config.yaml")).get("init_from")
+        start = start_of(run)
     stages = [run.name for run in runs]
     loras = len(list(takewhile(lambda run: (Path(resolve(run)) / LORA_FILE).is_file(), reversed(runs))))
     if not start:

@@ -134,6 +134,19 @@ def test_after_a_stage_of_lora_comes_one_of_all_weights_with_the_lora_in_them(
     with pytest.raises(SystemExit):
         run_recipe(RECIPE, write_stage(tmp_path, "third", tmp_path / "first" / "model", posters))
     assert "first/model: holds a LoRA alone; give the run folder" in capsys.readouterr().err
+    record = tmp_path / "first" / "config.yaml"
+    for written, said in (
+        (f"init_from: {tmp_path}/first", "its run started from itself"),
+        ("seed: 1", "its run does not say with init_from: what it started from"),
+        ("- 1", "is no config of a run"),
+        ("init_from: 3", "is no config of a run"),
+        (f"init_from: {tmp_path}/gone", "gone: no such folder"),
+    ):
+        record.write_text(written + "\n")
+        with pytest.raises(SystemExit):
+            run_recipe(RECIPE, write_stage(tmp_path, "third", tmp_path / "first", posters))
+        error = capsys.readouterr().err
+        assert said in error and error.count("posterkit:") == 1
 
 
 @pytest.mark.parametrize(
