@@ -70,6 +70,7 @@ BASES = {  # run folder: config and seed, in this order
     **{f"base_posteromni_{n}": ("stage0_pretrain_posteromni", n) for n in range(3)},
 }
 ON_BASES, PAIRS = "bases/", 6  # what the names of arms on three bases begin with; their seeds, two to a base
+CHOSEN = ROOT / "benchmarks" / "replication" / "bases" / "student.json"  # by student_rate.py
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,9 @@ def _on_bases() -> dict[str, Arm]:
     both = (f"{ON_BASES}expert_local", f"{ON_BASES}expert_global")
     experts = tuple(f"experts.{name.rpartition('_')[2]}={{run}}/{name}" for name in both)
     before = f"{ON_BASES}distilled"
+    student = json.loads(CHOSEN.read_text(encoding="utf-8")) if CHOSEN.is_file() else {}
+    steps = student.get("max_steps", 1200)
+    rate = f"learning_rate={student.get('learning_rate', 2e-3)}"
     judges = {"learned": (), "without_unedited": ("kinds.unedited=0",), "without_prompt": ("prompt=false",)}
 
     def tuned(recipe: str, *changes: str, needs: tuple[str, ...] = ()) -> Arm:
@@ -130,9 +134,9 @@ def _on_bases() -> dict[str, Arm]:
         "expert_local": tuned("stage2_experts", "group=local"),
         "expert_global": tuned("stage2_experts", "group=global", "max_steps=150"),
         "joint": tuned("stage2_experts", *_JOINT, "max_steps=450"),
-        "distilled": tuned("stage2_distill", *experts, f"max_steps={STUDENT}", needs=both),
+        "distilled": tuned("stage2_distill", *experts, rate, f"max_steps={steps}", needs=both),
         "distilled_no_text": tuned(
-            "stage2_distill", *experts, "text_share=0", f"max_steps={STUDENT * 4 // 5}", needs=both
+            "stage2_distill", *experts, rate, "text_share=0", f"max_steps={steps * 4 // 5}", needs=both
         ),
         "merged_linear": Arm(None, measure_posteromni, needs=both),
         "merged_svd": Arm(None, measure_posteromni, needs=both),
@@ -140,7 +144,7 @@ def _on_bases() -> dict[str, Arm]:
         "base_rewarded": Arm(None, measure_rewarded_posteromni, start=f"{RUNS}/base_posteromni_{{base}}"),
         "rl_rules": rewarded(RULES),
         "rl_generic": rewarded("glyphs:0.5+aesthetics:0.5"),
-        "joint_longer": tuned("stage2_experts", *_JOINT, f"max_steps={450 + STUDENT}"),
+        "joint_longer": tuned("stage2_experts", *_JOINT, f"max_steps={450 + steps // 4}"),  # batches of 32
     }
     for name, changes in judges.items():
         data = (base, often, f"data.path={CANDIDATES}_{{base}}")
@@ -164,7 +168,6 @@ def _tuned(*changes: str) -> Arm:
 _PLAIN = ("major=1", "minor=1")
 _MISREAD = "data.path=runs/nano/sets/posters_misread"
 _JOINT = ("group=joint", "trainable.rank=16")
-STUDENT = 450  # steps, after which it has 90 % of what its experts gained
 ARMS = {
     "postercraft": Arm(None, measure_postercraft, start="runs/nano/base_postercraft"),
     "stage1": Arm("stage1_text_render", measure_postercraft),

@@ -163,6 +163,8 @@ def beside() -> str:
     measures = ("local", "global", "loss_local", "loss_global", "letters", "loss_title")
     lines = ["| arm | pairs | " + " | ".join(measures) + " | share of the experts' gain: local, global |",
              "|---|---|" + "---|" * (len(measures) + 1)]  # fmt: skip
+    if not measured("bases/posteromni"):
+        return "Not run yet."
     base, experts = measured("bases/posteromni"), {g: measured(f"bases/expert_{g}") for g in ("local", "global")}
     for arm in arms:
         found = measured(f"bases/{arm}")
@@ -179,21 +181,23 @@ def beside() -> str:
 
 
 def rows(claims: Sequence[Claim]) -> str:
-    lines = ["| claim | published | measure | paired difference, corrected interval | seeds | verdict |",
-             "|---|---|---|---|---|---|"]  # fmt: skip
+    lines = ["| claim | published | measure | paired difference, corrected interval, mean of each base | seeds | "
+             "verdict |", "|---|---|---|---|---|---|"]  # fmt: skip
+    missing = 0
     for claim in claims:
         found = finding(claim)
         if found is None:
-            lines.append(f"| {claim.text} | {claim.source} | {claim.measure} | not run | | |")
+            missing += 1
             continue
         wanted = "above 0" if claim.sign > 0 else "below 0"
+        bases = "".join(f", {base:+.3f}" for base in found.bases)
         lines.append(
             f"| {claim.text} | {claim.source} | {claim.measure}, expected {wanted} | "
-            f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
-            f"{''.join(f', {base:+.3f}' for base in found.bases)} | {len(found.differences)} | "
+            f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f}){bases} | {len(found.differences)} | "
             f"**{found.verdict(claim.sign)}** |"
         )
-    return "\n".join(lines)
+    shown = "\n".join(lines) if missing < len(claims) else ""
+    return "\n\n".join(filter(None, (shown, f"{missing} rows are not run yet." if missing else "")))
 
 
 def watch() -> str:
@@ -206,8 +210,7 @@ def watch() -> str:
              "worse | |", "|---|---|---|---|---|"]  # fmt: skip
     for arm, (before, reward) in WATCHED.items():
         drawn = [record["rewards"] for record in records(arm).values()]
-        if len(drawn) < 2:
-            lines.append(f"| {arm} | not run | | | |")
+        if len(drawn) < 2:  # not run yet
             continue
         measures = [name for name in SIDES if name in next(iter(measured(arm).values()))]
         changes = {name: finding(Claim("", "", name, arm, before, SIDES[name])) for name in measures}

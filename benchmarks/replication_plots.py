@@ -148,9 +148,14 @@ def rewards(above: dict[str, list[list[float]]], own: dict[str, list[list[float]
         above: text to poster; for each objective its runs, how much more than the reference's of the same prompts.
         own: the six tasks; for each reward its runs, by that reward itself, shown as the rise since the first epochs.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4))
+    panels = [
+        ("text to poster: letters", 64, "share read, above the reference's", above),
+        ("the six tasks: each reward by itself", 32, f"since the first {WINDOW} epochs", own),
+    ]
+    panels = [panel for panel in panels if panel[-1]]
+    figure, axes = plt.subplots(1, len(panels), figsize=(5.5 * len(panels), 4), squeeze=False)
     colors = ("#1a7f4b", "#1a5fb4", "#c0392b", "#e5a50a", "#7f8c8d")
-    for axis, curves in zip(axes, (above, own), strict=True):
+    for axis, (title, posters, of, curves) in zip(axes[0], panels, strict=True):
         for (name, runs), color in zip(curves.items(), colors, strict=False):
             smooth = np.array([np.convolve(run, np.ones(WINDOW) / WINDOW, "valid") for run in runs])
             smooth = smooth - smooth[:, :1] if curves is own else smooth
@@ -160,13 +165,6 @@ def rewards(above: dict[str, list[list[float]]], own: dict[str, list[list[float]
         axis.axhline(0, color="black", linewidth=0.8)
         axis.spines[["top", "right"]].set_visible(False)
         axis.legend(frameon=False, fontsize=8, loc="upper left")
-    for axis, title, posters, of in zip(
-        axes,
-        ("text to poster: letters", "the six tasks: each reward by itself"),
-        (64, 32),
-        ("share read, above the reference's", f"since the first {WINDOW} epochs"),
-        strict=True,
-    ):
         axis.set_title(title, fontsize=9)
         axis.set_xlabel(f"epoch of {posters} posters", fontsize=9)
         axis.set_ylabel(f"{of} (mean of {WINDOW} epochs)", fontsize=9)
