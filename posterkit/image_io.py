@@ -306,7 +306,7 @@ def _name(source: ImageFile, name: str | None) -> str:
 
 
 def _refused(what: str, error: Exception, seconds: float) -> ValueError:
-    if isinstance(error, _OutOfTime):
+    if isinstance(error, _OutOfTime) or isinstance(error.__cause__ or error.__context__, _OutOfTime):
         return ValueError(f"{what}: takes longer to decode than the limit of {seconds:g} s")
     if isinstance(error, MemoryError):
         return ValueError(f"{what}: takes more memory to decode than there is")
@@ -415,8 +415,13 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     other thread, process or machine uses. A folder replaces a folder. A block that writes nothing changes nothing.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{path.name[:40]}.", suffix=_UNFINISHED, dir=path.parent) as folder:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made = TemporaryDirectory(prefix=f".{path.name[:40]}.", suffix=_UNFINISHED, dir=path.parent)
+    except OSError as error:
+        error.filename = str(path)  # nobody knows the other names
+        raise
+    with made as folder:
         temporary = Path(folder, path.name)
         yield temporary
         if temporary.is_dir() and path.is_dir():

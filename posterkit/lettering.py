@@ -24,6 +24,7 @@ PLACES = (
 PLANNERS = ("archetypes", "grammar", "retrieval", "llm", "cot")
 _ASKS = ("llm", "cot")  # planners that ask a language model
 _MARK = re.compile(rf"\s*@({'|'.join(ROLES)}|text):", re.IGNORECASE)
+_ALMOST = re.compile(r"\s*@([\w-]{2,12})\s*:")
 _SIDE = re.compile(r"\s*(\d{1,6}(?:\.\d{1,3})?)\s*(%?)\s*")
 
 Side = float | str  # pixels, or a per cent of the poster's side: "12.5%"
@@ -99,6 +100,9 @@ class Lettering:
                 found.append(f"{name} says where it stands, but there is no {name[:-3]}")
             elif not is_place(getattr(self, name)):
                 found.append(f"unknown {name} {getattr(self, name)!r}; use {', '.join(PLACES)}, or x0,y0,x1,y1")
+        empty = [name for name in ("logo", "qr") if not (getattr(self, name) or "").strip()]
+        found += [f"{name} is empty; leave it out, or say what stands there" for name in empty
+                  if getattr(self, name) is not None]  # fmt: skip
         placing = [name for name in ("boxes", "layout", "plan", "planner") if getattr(self, name)]
         if len(placing) > 1:
             found.append(f"{placing[0]} says where the texts stand, and so does {placing[1]}; give one of them")
@@ -163,6 +167,16 @@ def unmarked(texts: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]]:
                 marks.append((text, match[1].lower()))
         plain.append(text)
     return plain, marks
+
+
+def mark_faults(texts: Iterable[str]) -> list[str]:
+    """What looks like a mark of `unmarked` that is misspelt, such as "@titel:"; other words behind an @ are words."""
+    faults = []
+    for text in texts:
+        word = match[1] if (match := _ALMOST.match(text)) else ""
+        if near := difflib.get_close_matches(word.lower(), (*ROLES, "text"), 1, 0.75):
+            faults.append(f"unknown mark '@{word}:' (did you mean '@{near[0]}:'?)")
+    return faults
 
 
 def is_marked(line: str) -> bool:

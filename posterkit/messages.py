@@ -25,12 +25,19 @@ def one_line(text: str, most: int = 160) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
+def words_of(error: BaseException) -> str:
+    """What an error says; where the system refuses a file, the file and why."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}"
+    return str(error)
+
+
 def error_line(error: BaseException, most: int = 300) -> str:
     """What went wrong, in one line; the class stands before it where the words alone say too little.
 
     Errors of posterkit, ValueError and OSError are raised with a line for the reader; a KeyError says only its key.
     """
-    message = one_line(str(error), most)
+    message = one_line(words_of(error), most)
     ours = type(error).__module__.partition(".")[0] == "posterkit"
     if message and (ours or isinstance(error, (ValueError, OSError))):
         return message

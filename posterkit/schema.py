@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from posterkit.image_io import as_rgb, read_image, read_mask
-from posterkit.lettering import Lettering, unmarked
+from posterkit.lettering import Lettering, mark_faults, unmarked
 from posterkit.messages import one_line
 from posterkit.paper import Sheet
 from posterkit.sizing import MAX_SIDE, Size
@@ -261,7 +261,7 @@ class PosterRequest:
             found = f"unknown task {self.task!r}{meant}" if self.task else "no task given"
             raise ValueError(f"{found}; the tasks are {TEXT}, {', '.join(TASKS)}")
         faults = self._text_faults() if self.task == TEXT else self._image_faults()
-        faults += self.lettering.faults()
+        faults += self.lettering.faults() + mark_faults(self.texts or ())
         words = (self.prompt, self.negative_prompt or "", *(self.texts or ()))
         if any("\ud800" <= letter <= "\udfff" for text in words for letter in text):
             faults.append("the words are not Unicode text; write them in UTF-8")

@@ -13,6 +13,7 @@ from PIL import Image, ImageCms
 
 from posterkit import image_io
 from posterkit.image_io import as_rgb, open_image, read_image, read_mask, read_size, remove_unfinished, written_whole
+from posterkit.messages import error_line
 
 
 def pattern(width: int = 6, height: int = 4) -> Image.Image:
@@ -192,6 +193,15 @@ def test_a_write_that_fails_leaves_the_file_as_it_was_and_nothing_beside_it(tmp_
     assert path.read_text() == "old" and [file.name for file in path.parent.iterdir()] == ["a.json"]
 
 
+def test_a_place_that_cannot_be_written_is_said_by_its_own_name(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "p.png"
+    with pytest.raises(OSError) as caught, written_whole(path):
+        pass
+    assert error_line(caught.value).startswith(f"{path}: ")
+    assert "Errno" not in error_line(caught.value)
+
+
 def test_a_folder_replaces_a_folder_and_a_file_never_does(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     for name in ("first", "second"):
@@ -234,6 +244,12 @@ def test_a_picture_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
     assert time.monotonic() - began < 15
     path.write_bytes(many_scans(64, 3))
     assert read_image(path).getpixel((0, 0)) == (90, 90, 90)
+
+
+def test_a_decoder_that_wraps_the_end_of_its_time_ran_out_of_time(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match="takes longer to decode"), open_image(tmp_path / "a.png"):
+        raise SystemError("decode returned a result with an exception set") from image_io._OutOfTime()
 
 
 def test_a_file_of_too_many_bytes_is_not_opened(tmp_path: Path) -> None:

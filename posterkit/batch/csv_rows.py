@@ -40,7 +40,7 @@ def read_csv(path: Path) -> Iterator[tuple[str, dict[str, Any] | BadRow]]:
             break
     # commas, semicolons (as German and French spreadsheets write) or tabs: whichever the head has most of
     delimiter = max(",;\t", key=begin[-1].count) if begin else ","
-    rows = csv.reader(chain(begin, lines), delimiter=delimiter)
+    rows = csv.reader(chain(begin, lines), delimiter=delimiter, strict=True)  # an open quote would swallow rows
     return table_rows(((rows.line_num, cells) for cells in _cells(rows)), path.name)
 
 
@@ -70,7 +70,7 @@ def _lines(path: Path) -> Iterator[str]:
             try:
                 yield line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError:
-                raise ValueError(f"{path}: not UTF-8 text (line {number})") from None
+                raise ValueError(f"{path}: not UTF-8 text (line {number}); save it as CSV UTF-8") from None
 
 
 def _cells(rows: Iterator[list[str]]) -> Iterator[list[str] | csv.Error]:

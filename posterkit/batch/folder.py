@@ -97,11 +97,14 @@ class _Listing:
     Attributes:
         prefix: what stands before a file's name in its row's name.
         keys: by name, with the file that says them.
+        within: the folders that it lies in, links followed.
     """
 
     def __init__(
-        self, folder: Path, prefix: str, keys: dict[str, tuple[Any, str]], task: str, skip: Path | None
-    ) -> None:
+        self, folder: Path, prefix: str, keys: dict[str, tuple[Any, str]], task: str, skip: Path | None,
+        above: frozenset[Path] = frozenset(),
+    ) -> None:  # fmt: skip
+        self.within = above | {folder.resolve()}
         self.folder, self.prefix, self.keys, self.task, self.skip = folder, prefix, keys, task, skip
         self.entries = [
             item for item in sorted(folder.iterdir()) if not _is_silent(item) and not _is_output(item, skip)
@@ -126,8 +129,10 @@ class _Listing:
             name = self.prefix + (entry.name + "/" if entry.is_dir() else entry.name)
             if entry in self.images:
                 try:
-                    if entry.is_dir() and single:
-                        inside = _Listing(entry, name, self.keys, self.task, self.skip).rows()
+                    if entry.is_dir() and entry.resolve() in self.within:
+                        yield name, BadRow(name, "a link that leads back to a folder that it lies in")
+                    elif entry.is_dir() and single:
+                        inside = _Listing(entry, name, self.keys, self.task, self.skip, self.within).rows()
                         yield next(inside, (name, BadRow(name, "there is no image in this sub-folder")))
                         yield from inside
                     else:

@@ -32,11 +32,12 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError(
                 f"{path}: {args.poster} is edited as what it is; name a {own} (a PNG may become any form)"
             )
-        if ending_of(path) not in (PNG, *ENDINGS):
+        if args.output and ending_of(path) not in (PNG, *ENDINGS):
             raise ValueError(f"{path}: the name must end in {' or '.join((PNG, *ENDINGS))}")
         if path.exists() and args.poster.exists() and path.samefile(args.poster):
             raise ValueError(f"{path}: -o names the poster itself; choose another name")
-        check_export(path, options.export_options(args))
+        if args.output:
+            check_export(path, options.export_options(args))
     edited = edit_poster(args.poster, args.text, args.font or (), options.export_options(args))
     if args.text is None and args.output is None:
         for one in edited.found:

@@ -11,7 +11,7 @@ from types import ModuleType
 
 from posterkit import __version__
 from posterkit.arguments import WRONG_CALL, LineParser
-from posterkit.messages import printable
+from posterkit.messages import printable, words_of
 
 SOME_FAILED, INTERRUPTED = 1, 130
 
@@ -32,7 +32,8 @@ COMMANDS = {
     "train": "A training recipe, as `python train/RECIPE.py` runs it.",
     "data": "A tool that builds a data set, as `python data_tools/TOOL.py` runs it.",
 }
-_VERBATIM = ("--text", "--prompt", "--negative-prompt")  # options whose value is a designer's words
+# options whose value may begin with a dash: a designer's words, and places that errors shall name
+_VERBATIM = ("--text", "--prompt", "--negative-prompt", "--box", "--logo-at", "--qr-at", "--anchor")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.debug:
             traceback.print_exc()
         wrong = isinstance(error, (ValueError, OSError))
-        line = printable((str(error) or type(error).__name__).strip().splitlines()[0])
+        line = printable((words_of(error) or type(error).__name__).strip().splitlines()[0])
         plain = wrong or type(error).__module__.startswith("posterkit.")
         print(f"posterkit: {line if plain else f'{type(error).__name__}: {line}'}", file=sys.stderr)
         return WRONG_CALL if wrong else SOME_FAILED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -293,12 +294,22 @@ def output_paths(args: argparse.Namespace, inputs: Iterable[Any]) -> list[Path]:
             raise ValueError(f"{path}: the name must end in {' or '.join(endings)}")
         if path.is_dir():
             raise ValueError(f"{path}: is a folder; name a file")
+        _check_folder(path)
     for path in paths:
         check_export(path, export_options(args))
     for source in inputs:
         if source and source.exists() and any(path.exists() and path.samefile(source) for path in paths):
             raise ValueError(f"{source}: -o names an input; choose another name")
     return paths
+
+
+def _check_folder(path: Path) -> None:
+    """ValueError where no file can be written at a path, whose folder may still have to be made."""
+    there = next(parent for parent in path.absolute().parents if parent.exists())
+    if not there.is_dir():
+        raise ValueError(f"{path}: cannot be written; {there} is no folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"{path}: cannot be written; the folder {there} is read-only")
 
 
 def save_to(paths: Iterable[Path], made_as: str, save: Callable[[Path], Any]) -> Iterator[Path]:

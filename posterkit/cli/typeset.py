@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from posterkit.cli import options
-from posterkit.lettering import unmarked
+from posterkit.lettering import mark_faults, unmarked
 
 _SOFT = 2.5  # times that a picture may be enlarged before its poster looks soft
 
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     lettering = options.lettering_of(args)
     if not texts and not (lettering.logo or lettering.qr or args.brand):
         raise ValueError("typeset needs --text, a --plan with texts, --logo or --qr")
-    if faults := lettering.faults():
+    if faults := lettering.faults() + mark_faults(texts):
         raise ValueError("; ".join(faults))
 
     from dataclasses import replace
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     from PIL import Image, ImageOps
 
     from posterkit.cli.progress import note
-    from posterkit.generate.obstacles import find_obstacles
+    from posterkit.generate.obstacles import find_obstacles, find_subject
     from posterkit.generate.preserve import cut_out_in_place
     from posterkit.generate.record import typeset_record, write_poster
     from posterkit.image_io import MAX_PIXELS, read_image, read_size
@@ -68,9 +68,11 @@ def run(args: argparse.Namespace) -> int:
                 f"{args.picture} is {found} and the poster {size}: it is enlarged {enlarged:.1f} times and looks soft"
             )
         picture = ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
+    placed = how.get("plan") or how.get("boxes")  # the texts' places are known
+    avoid = find_obstacles(picture) + ([] if placed else find_subject(picture))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        poster = typeset(picture, brief, avoid=find_obstacles(picture), sheet=sheet, **how)
+        poster = typeset(picture, brief, avoid=avoid, sheet=sheet, **how)
     if args.cutout:
         found = cut_out_in_place(picture)
         note(f"{args.picture}: no clean outline of a subject found; the PSD has no layer of it") if not found else None

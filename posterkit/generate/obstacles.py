@@ -11,7 +11,7 @@ from posterkit.metrics.poster_reader import open_poster_reader
 from posterkit.pipelines.segmenters import RuleSegmenter
 
 _READ_AT = 1280  # pixels; a longer side is reduced to it, smaller lettering than then reads is no obstacle
-_FACE = 0.18  # of a face's side, added all round it: hair and chin
+_CHIN, _TEMPLES, _HAIR = 0.18, 0.3, 0.45  # of a face's side, added below, beside and above it
 _SUBJECT = 0.03  # of the picture; a smaller thing is no subject
 _ABOVE, _BESIDE = 0.15, 0.25  # of the picture's height and width; a narrower free band holds no title
 _LEAST = 0.0004  # of the picture; smaller lettering may be covered
@@ -25,7 +25,7 @@ def find_obstacles(image: Image.Image) -> list[Obstacle]:
     scale = min(1.0, _READ_AT / max(image.size))
     small = image.convert("RGB").resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.BOX)
     faces = [Box(*box) for box in find_faces(small)]
-    found = [Obstacle(_scaled(box.grown(_FACE * box.width), scale), "face") for box in faces]
+    found = [Obstacle(_scaled(_head(box), scale), "face") for box in faces]
     for line in open_poster_reader(fast=True).lines(small):
         box = Box(*line.box)
         letters = sum(letter.isalnum() for letter in line.text)
@@ -42,6 +42,11 @@ def find_subject(image: Image.Image) -> list[Obstacle]:
     found = RuleSegmenter()(image.convert("RGB"), (), most=1)
     boxes = [Box(*thing.box) for thing in found if thing.share >= _SUBJECT]
     return [Obstacle(box, "subject") for box in boxes if _leaves_room(box, *image.size)]
+
+
+def _head(face: Box) -> Box:
+    side = face.width
+    return Box(face.x0 - _TEMPLES * side, face.y0 - _HAIR * side, face.x1 + _TEMPLES * side, face.y1 + _CHIN * side)
 
 
 def _leaves_room(box: Box, width: int, height: int) -> bool:

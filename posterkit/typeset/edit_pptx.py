@@ -9,7 +9,6 @@ from typing import Any
 
 from posterkit.layout import Box
 from posterkit.lettering import ROLES, Align
-from posterkit.messages import error_line
 from posterkit.typeset.editing import Choose, FoundText, face_named, reset
 from posterkit.typeset.fonts import Face, for_text
 from posterkit.typeset.pptx import DESCENT, RECORD, family_name, fill_text, rewritten
@@ -34,8 +33,8 @@ def edit_pptx(content: bytes, choose: Choose, revise: Callable[[str], str], extr
     try:
         deck: Any = Presentation(io.BytesIO(content))
         slide = deck.slides[0]
-    except Exception as error:  # whatever its parser meets
-        raise ValueError(f"is no PPTX that can be read ({error_line(error)})") from None
+    except Exception:  # whatever its parser meets, in words about its own code
+        raise ValueError("is no PPTX that can be read") from None
     scale = _scale(deck, slide)
     canvas = deck.slide_width / scale, deck.slide_height / scale
     boxes = [one for one in slide.shapes if one.has_text_frame and one.text_frame.text.strip()]
@@ -93,9 +92,8 @@ def _found(frame: Any, scale: float, extra: Sequence[Face], buttons: dict[str, B
     names = list(dict.fromkeys(run.font.name for run in runs if run.font.name))
     faces = tuple(dict.fromkeys(face for name in names if (face := _face(name, extra))))
     if not faces:
-        named = names[0] if names else "no font"
-        raise ValueError(f"the text box {frame.name!r} is set in {named}, which is not shipped; give its file with "
-                         "--font")  # fmt: skip
+        named = f"is set in {names[0]}, which is not shipped" if names else "names no font"
+        raise ValueError(f"the text box {frame.name!r} {named}; give its file with --font")
     size = (runs[0].font.size or 18 * 12700) / scale
     spacing = paragraphs[0].line_spacing
     leading = spacing / scale if spacing is not None and spacing > 100 else 1.2 * size

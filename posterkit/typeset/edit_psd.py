@@ -9,7 +9,6 @@ from typing import Any
 from posterkit.image_io import MAX_PIXELS
 from posterkit.layout import Box
 from posterkit.lettering import ROLES, Align
-from posterkit.messages import error_line
 from posterkit.typeset.editing import Choose, FoundText, face_named, reset
 from posterkit.typeset.fonts import Face, for_text
 from posterkit.typeset.psd import PixelPart, add_part, text_parts
@@ -32,8 +31,8 @@ def edit_psd(content: bytes, choose: Choose, revise: Callable[[str], str], extra
 
     try:
         document = PSDImage.open(io.BytesIO(content))
-    except Exception as error:  # whatever its parser meets
-        raise ValueError(f"is no PSD that can be read ({error_line(error)})") from None
+    except Exception:  # whatever its parser meets, in words about its own code
+        raise ValueError("is no PSD that can be read") from None
     if document.width * document.height > MAX_PIXELS:
         raise ValueError(f"has {document.width}x{document.height} pixels; {MAX_PIXELS >> 20} megapixels are read")
     layers = [layer for layer in document.descendants() if layer.kind == "type"]

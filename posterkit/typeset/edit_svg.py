@@ -108,8 +108,8 @@ def _found(group: Any, extra: Sequence[Face]) -> FoundText:
              for name in _look(part).get("font-family", "").split(",") if name.strip()]  # fmt: skip
     faces = tuple(dict.fromkeys(face for name in names if (face := face_named([name], extra))))
     if not faces:
-        named = names[0] if names else "no font"
-        raise ValueError(f"a text is set in {named!r}, which is not shipped; give its file with --font")
+        named = f"is set in {names[0]!r}, which is not shipped" if names else "names no font"
+        raise ValueError(f"a text {named}; give its file with --font")
     tracking = _number(look.get("letter-spacing")) / size
     shaped = [shape(words, for_text(words, extra=faces), tracking) for words in map(_row_words, lines)]
     width = max((line.width for line in shaped), default=1.0) * size

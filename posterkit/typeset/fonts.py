@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -92,9 +93,10 @@ def coverage(face: Face) -> frozenset[int]:
 
 
 def shipped_face(font: str) -> Face | None:
-    """The shipped face of that family or name; None where it must be a file of the user's."""
+    """The shipped face of that family or name, of several weights the first; None where it must be a user's file."""
     word = font.casefold()
-    return next((face for face in FACES if word in (face.family.casefold(), face.name.casefold())), None)
+    exact = (face for face in FACES if word in (face.family.casefold(), face.name.casefold()))
+    return next(exact, None) or next((face for face in FACES if face.family.casefold().startswith(f"{word} ")), None)
 
 
 def load_face(path: str | Path) -> Face:
@@ -107,7 +109,10 @@ def load_face(path: str | Path) -> Face:
     if (face := shipped_face(str(path))) is not None:
         return face
     if not file.is_file():
-        raise ValueError(f"{file}: no such font file; give a .ttf or .otf, or a shipped family's name")
+        families = {face.family.casefold(): face.family for face in FACES}
+        near = difflib.get_close_matches(str(path).casefold(), families, 1)
+        meant = f" (did you mean {families[near[0]]!r}?)" if near else ""
+        raise ValueError(f"{file}: no such font file{meant}; give a .ttf or .otf, or a shipped family's name")
     found = Face(file.stem, "text", 400, file, (), licence="user's")
     if not coverage(found):
         raise ValueError(f"{file}: not a font that can be read; give a .ttf or .otf")

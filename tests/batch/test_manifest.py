@@ -378,6 +378,30 @@ def test_the_images_of_a_sub_folder_are_rows_of_their_own_where_a_task_takes_one
     ]  # fmt: skip
 
 
+def test_a_link_back_to_a_folder_that_it_lies_in_is_one_bad_row(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    picture(tmp_path / "beach" / "b.png")
+    (tmp_path / "self").symlink_to(".")
+    (tmp_path / "beach" / "up").symlink_to("..")
+    rows = list(read_requests(tmp_path, PosterRequest(task="extending")))
+    bad = [row for row in rows if isinstance(row, BadRow)]
+    assert [row.id for row in rows] == ["a.png", "beach/b.png", "beach/up/", "self/"] and bad == rows[2:]
+    assert all("a link that leads back" in row.why for row in bad)
+
+
+def test_a_quote_that_never_ends_swallows_no_row_in_silence(tmp_path: Path) -> None:
+    (tmp_path / "jobs.csv").write_text('prompt,title\na hill,HILL\n"a lake,LAKE\na wood,WOOD\n', encoding="utf-8")
+    good, bad = read_requests(tmp_path / "jobs.csv", NONE)
+    assert isinstance(good, PosterRequest) and good.texts == ("HILL",)
+    assert isinstance(bad, BadRow) and bad.why == "not CSV: unexpected end of data"
+
+
+def test_a_spreadsheet_in_another_encoding_is_refused_with_the_cure(tmp_path: Path) -> None:
+    (tmp_path / "jobs.csv").write_bytes("prompt,title\na lake,S\xfcden\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"not UTF-8 text \(line 2\); save it as CSV UTF-8"):
+        list(read_requests(tmp_path / "jobs.csv", NONE))
+
+
 def test_a_text_file_of_no_image_is_left_out_with_a_warning(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     (tmp_path / "notes.txt").write_text("call the printer")

@@ -87,6 +87,12 @@ def test_a_text_may_begin_with_a_dash_and_an_option_stays_one(
         (["--text", "A", "--font", "none.ttf"], "none.ttf: no such font file"),
         (["--text", "A", "--box", "1,2"], "is not x0,y0,x1,y1"),
         (["--text", "A", "--box", "0,0,700,50"], "in the 600x400 picture"),
+        (["--text", "@titel:SALE"], "unknown mark '@titel:' (did you mean '@title:'?)"),
+        (["--text", "A", "--qr", ""], "qr is empty"),
+        (["--text", "A", "--box", "-5,0,100,100"], "box '-5,0,100,100' is not x0,y0,x1,y1"),
+        (["--text", "A", "--font", "Bebas Neu"], "(did you mean 'Bebas Neue'?)"),
+        (["--text", "A", "--brand", "none.yaml"], "posterkit: none.yaml: no such file or directory"),
+        (["--text", "A", "--svg", "/etc/hostname/p.svg"], "cannot be written; /etc/hostname is no folder"),
         (["--text", "word " * 2000], "does not fit on a 600x400 poster"),
     ],
 )
@@ -125,6 +131,7 @@ def test_a_face_and_lettering_of_the_picture_are_found() -> None:
     astronaut = Image.fromarray(skimage.data.astronaut())
     (face,) = (thing.box for thing in find_obstacles(astronaut) if thing.kind == "face")
     assert face.x0 < 190 and face.x1 > 265 and face.y0 < 75 and face.y1 > 165  # read off the picture by eye
+    assert face.x0 < 140 and face.y0 < 40  # and the hair
     page = Image.fromarray(skimage.data.page()).convert("RGB")
     assert sum(thing.kind == "lettering" for thing in find_obstacles(page)) >= 5
     assert not find_obstacles(Image.fromarray(skimage.data.chelsea()))

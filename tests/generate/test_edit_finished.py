@@ -197,6 +197,9 @@ def test_the_command_lists_texts_and_writes_beside(
     (["p.psd", "--text", "@title:x", "-o", "q.svg"], "edited as what it is"),
     (["p.svg", "--text", "@title:x", "-o", "p.svg"], "-o names the poster itself"),
     (["p.pdf", "--text", "x"], "cannot be edited"),
+    (["photo.jpg", "--text", "x"], "photo.jpg: cannot be edited; .png, .svg, .psd, .pptx can"),
+    (["foreign.svg", "--text", "x"], "foreign.svg: a text names no font; give its file with --font"),
+    (["head.psd", "--text", "x"], "head.psd: is no PSD that can be read\n"),
     (["none.svg", "--text", "x"], "there is no such file"),
     (["cup.png", "--text", "x"], "carries no posterkit record"),
     (["bad.svg", "--text", "x"], "is no SVG"),
@@ -210,6 +213,8 @@ def test_what_cannot_be_edited_is_one_line(
     monkeypatch.chdir(folder)
     for name in ("bad.svg", "bad.psd", "bad.pptx"):
         Path(name).write_bytes(b"nothing of the kind")
+    Path("head.psd").write_bytes(b"8BPS" + bytes(30))
+    Path("foreign.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"><text y="9">Hi</text></svg>')
     Path("bomb.svg").write_text('<!DOCTYPE svg [<!ENTITY a "aa">]><svg xmlns="http://www.w3.org/2000/svg"/>')
     before = {path.name for path in folder.iterdir()}
     assert main(["edit", *words]) == 2

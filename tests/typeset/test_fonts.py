@@ -102,3 +102,11 @@ def test_words_of_the_brief_choose_the_style():
     assert pairing_for([], "Jazz night") == "modern"
     with pytest.raises(ValueError, match="unknown style 'gothic'"):
         faces_for("gothic", True)
+
+
+FAMILIES = {"Inter": "InterDisplay-Black", "manrope": "Manrope-ExtraBold", "Manrope Medium": "Manrope-Medium"}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_shipped_family_is_found_by_the_name_that_the_docs_give(name):
+    assert load_face(name).name == FAMILIES[name]
