@@ -16,6 +16,7 @@ from posterkit.messages import printable, words_of
 SOME_FAILED, INTERRUPTED = 1, 130
 
 COMMANDS = {
+    "demo": "Three posters with the shipped models, for a first look.",
     "generate": "One poster from a prompt, or again from a poster's own record.",
     "transform": "One poster from images.",
     "typeset": "Texts on a picture of yours, in real fonts; no model.",
@@ -27,6 +28,7 @@ COMMANDS = {
     "info": "What a poster's record says.",
     "lora-info": "What a LoRA file changes, how strongly, and on which base.",
     "merge": "Several LoRAs of one base as one file.",
+    "export": "A folder as the hub takes it, from a checkpoint, a run folder or a LoRA.",
     "bench": "What a benchmark measures: of a judge, or of planners.",
     "doctor": "Versions, devices, what fits, broken pairs and their cure.",
     "train": "A training recipe, as `python train/RECIPE.py` runs it.",

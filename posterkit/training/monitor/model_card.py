@@ -77,7 +77,8 @@ def origin_of(config: RunConfig) -> Origin:
     ours = head.get("posterkit") or {}
     scripts = ours.get("scripts") if isinstance(ours, dict) else None
     for name, licence in read_yaml(read_text(_LICENCES)).items():
-        if start == name or (Path(start).is_dir() and Path(start).resolve().name == name.split("/")[1]):
+        end = name.split("/")[1]
+        if start in (name, end) or (Path(start).is_dir() and Path(start).resolve().name == end):
             return Origin(name, stages, licence, scripts, loras)
     licence = {key: str(head[key]) for key in ("license", "license_name", "license_link") if head.get(key)}
     name = start if start.startswith("mini:") or not Path(start).exists() else Path(start).resolve().name
