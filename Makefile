@@ -63,8 +63,13 @@ bench: $(VENV)/.dev  ## speed, memory and quality figures, resumed runs
 	$(BIN)/python benchmarks/resume_hashes.py
 	$(BIN)/python benchmarks/lopt_memory.py
 
-docs: $(VENV)/.dev  ## check that files and commands named in the docs exist, and that CONTRIBUTING's examples run
+$(VENV)/.docs: pyproject.toml constraints.txt $(VENV)/.dev
+	@$(BIN)/pip install -q -c constraints.txt -e ".[docs]"
+	@touch $@
+
+docs: $(VENV)/.docs  ## the site in build/site; a warning is an error. Files, commands and examples of the docs exist
 	$(BIN)/python -m pytest -q tests/test_docs.py tests/test_contributing.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) posters build *.egg-info .pytest_cache .ruff_cache

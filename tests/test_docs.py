@@ -13,7 +13,7 @@ from posterkit.cli.main import parse
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
     page
-    for pattern in ("*.md", "docs/*.md", "examples/**/*.md", "posterkit/mini/**/*.md")
+    for pattern in ("*.md", "docs/**/*.md", "examples/**/*.md", "posterkit/mini/**/*.md")
     for page in ROOT.glob(pattern)
 )
 OURS = ("posterkit", "pipelines", "train", "data_tools", "configs", "tests", "examples", "benchmarks", "docs")
