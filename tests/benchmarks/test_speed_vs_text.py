@@ -1,0 +1,49 @@
+"""The table of speed against words, on a tiny FLUX.1."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tiny_flux
+from diffusers.hooks import FirstBlockCacheConfig
+from speed_vs_text import Way, looked_at, report, requests_of
+
+from posterkit import PosterCraftPipeline
+from posterkit.metrics.ocr import TextReader
+from posterkit.sizing import Size
+
+
+@pytest.fixture(scope="module")
+def pipe() -> PosterCraftPipeline:
+    made = PosterCraftPipeline(**tiny_flux.components())
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+def test_a_model_that_cannot_spell_gets_drafts_that_bear_the_words() -> None:
+    (request,) = requests_of(False, Size(208, 320), 1)
+    read = [line.text for line in TextReader(enlarge_to=480)(np.asarray(request.draft))]
+    assert " ".join(read) == "NORTH LIGHT" and request.strength
+    (spelt,) = requests_of(True, Size(208, 320), 1)
+    assert spelt.draft is None and '"NORTH LIGHT"' in spelt.prompt
+
+
+def test_the_exact_run_is_at_distance_nought_and_a_cache_is_left_off_behind_it(pipe) -> None:
+    requests = requests_of(True, Size(64, 96), 2)
+    exact = Way("exact", pipe, 4)
+    truth, _ = looked_at(exact, requests, None, lambda picture: [])
+    cached = Way("cache", pipe, 4, FirstBlockCacheConfig(1e9))
+    _, figures = looked_at(cached, requests, truth, lambda picture: [])
+    assert figures["distance"] > 0 and figures["recall"] == 0
+    again, figures = looked_at(exact, requests, truth, lambda picture: [])
+    assert figures["distance"] == 0 and all(map(np.array_equal, again, truth))
+
+
+def test_each_way_has_the_row_of_the_same_time(pipe) -> None:
+    ways = [Way("exact", pipe, 4), Way("half the steps", pipe, 2), Way("a quarter", pipe, 1)]
+    ways.append(Way("cache", pipe, 4, FirstBlockCacheConfig(0.1)))
+    table = report(ways, requests_of(True, Size(64, 96), 1), 1).splitlines()
+    assert [line.split("|")[1].strip() for line in table[2:]] == [
+        "exact", "half the steps", "a quarter", "cache", "- the same time, fewer steps"
+    ]  # fmt: skip
+    assert 1 <= int(table[-1].split("|")[2]) <= 4
