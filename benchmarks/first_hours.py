@@ -3,7 +3,8 @@
     python benchmarks/first_hours.py designer --out /tmp/designer
     python benchmarks/first_hours.py designer developer researcher --out /tmp/hours --pictures docs
 
-Blocks that begin with three backticks and `bash` or `python` are run; others only show. The first that fails ends it.
+Blocks that begin with three backticks and `bash` or `python` are run; others only show. The first call that fails ends
+it, and the next run goes on there.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import subprocess
-import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from posterkit.cli.main import main as posterkit
 from posterkit.image_io import read_image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,24 +47,45 @@ def blocks(page: str) -> Iterator[tuple[str, str]]:
     yield from re.findall(r"^```(bash|python)\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
 
 
+def calls(page: str) -> Iterator[str | list[str]]:
+    """What is run, in order: a command of posterkit as its words, all else as code or as a line of a shell."""
+    for language, text in blocks(page):
+        if language == "python":
+            yield text
+            continue
+        for line in text.splitlines():
+            if line.strip():
+                yield shlex.split(line) if line.startswith("posterkit ") else ["bash", "-euc", line]
+
+
 def run_page(reader: str, folder: Path) -> None:
-    """Run a page in a folder; RuntimeError with the block and its last words where one fails."""
+    """Run a page in a folder, in this process; what a former call has done there is not done again.
+
+    Raises:
+        RuntimeError: a call fails; it is named, with its exit code.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    programs = folder / ".programs"
-    programs.mkdir(exist_ok=True)
-    shim = programs / "posterkit"  # as pip installs it, for this very checkout
-    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m posterkit "$@"\n')
-    shim.chmod(0o755)
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = os.environ | {
-        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": os.pathsep.join(paths),
-    }
-    for language, text in blocks((ROOT / "docs" / f"first_hour_{reader}.md").read_text(encoding="utf-8")):
-        command = ["bash", "-euc", text] if language == "bash" else [sys.executable, "-c", text]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"{reader}'s first hour:\n{text}\n{(done.stdout + done.stderr)[-2000:]}")
+    record, before = folder / ".done", Path.cwd()
+    done = len(record.read_text().splitlines()) if record.is_file() else 0
+    os.chdir(folder)
+    try:
+        for number, call in enumerate(calls((ROOT / "docs" / f"first_hour_{reader}.md").read_text(encoding="utf-8"))):
+            if number < done:
+                continue
+            start = time.perf_counter()
+            if isinstance(call, str):
+                exec(compile(call, f"first_hour_{reader}.md", "exec"), {"__name__": "example"})
+                code = 0
+            elif call[0] == "posterkit":
+                code = posterkit(call[1:])
+            else:
+                code = subprocess.run(call).returncode
+            if code:
+                raise RuntimeError(f"{reader}'s first hour: exit code {code} of {call}")
+            with Path(".done").open("a") as file:
+                file.write(f"{time.perf_counter() - start:.1f} s  {call[:120]!r}\n")
+    finally:
+        os.chdir(before)
 
 
 def row(files: Sequence[Path]) -> Image.Image:

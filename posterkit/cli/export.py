@@ -17,7 +17,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the folder, and say what is in it and how to upload it."""
-    from posterkit.training.export import export
+    from posterkit.training.hub_folder import export
 
     made = export(args.source, args.output, name=args.name, licence=args.licence, base=args.base)
     size = sum(path.stat().st_size for path in args.output.rglob("*") if path.is_file()) / 1e6

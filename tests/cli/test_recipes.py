@@ -1,4 +1,4 @@
-"""Recipes are found in a checkout and in an installed wheel."""
+"""What an installed wheel brings: the recipes, which are found as in a checkout, and the first command."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import venv
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from posterkit.cli.recipes import find_recipe, recipe_names
 
@@ -78,3 +79,16 @@ print(*recipe_names("train"))
     assert "configs/mini/stage0_autoencoder.yaml" in dry.splitlines()[0]
     run(installed, tool, "--out", "set", "--count", "2", folder=tmp_path)
     assert (tmp_path / "set" / "prompts.jsonl").is_file()
+
+
+@pytest.mark.slow
+def test_the_first_command_of_an_installed_wheel_makes_posters_outside_a_checkout(installed, tmp_path):
+    said = run(installed.parent / "posterkit", "demo", "-o", "demo", folder=tmp_path)
+    posters = [tmp_path / "demo" / name for name in ("1_lighthouse.png", "2_fox.png", "3_sailing.png")]
+    for poster in (*posters, tmp_path / "demo" / "contact_sheet.png"):
+        assert str(poster.relative_to(tmp_path)) in said
+        with Image.open(poster) as picture:
+            picture.load()
+    assert str(ROOT) not in said
+    exported = run(installed.parent / "posterkit", "export", "mini:planner", "-o", "planner", folder=tmp_path)
+    assert "licence apache-2.0" in exported and (tmp_path / "planner" / "README.md").is_file()

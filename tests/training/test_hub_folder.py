@@ -19,7 +19,7 @@ from small_runs import train
 from posterkit import PosterCraftPipeline, mini
 from posterkit.cli.main import main
 from posterkit.pipelines.registry import FAMILIES, LORA_FILE
-from posterkit.training.export import custom_pipeline, export
+from posterkit.training.hub_folder import custom_pipeline, export
 
 ROOT = Path(__file__).resolve().parents[2]
 ALONE = """

@@ -30,7 +30,7 @@ from posterkit.training.config import RunConfig
 from posterkit.training.lora_files import LoraFile, read_lora
 from posterkit.training.monitor.model_card import origin_of
 
-_TEMPLATE = Path(__file__).with_name("export_card.md.jinja")
+_TEMPLATE = Path(__file__).with_name("hub_card.md.jinja")
 _SHIM = Path(__file__).with_name("custom_pipeline.py.jinja")
 _WEIGHTS, _TEXTS = (".safetensors",), (".json", ".txt", ".jinja", ".model")
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
