@@ -34,7 +34,7 @@ PICTURES: dict[str, dict[str, Sequence[str]]] = {
         "first_hour_picture.jpg": ("demo/picture.png", "extended.png", "subject.png"),
         "first_hour_batch.jpg": ("events/contact_sheet.png",),
     },
-    "developer": {"first_hour_code.jpg": ("poster.png", "extended.png", "plan.png", "planned.png")},
+    "developer": {"first_hour_code.jpg": ("poster.png", "plan.png", "planned.png")},
     "researcher": {
         "first_hour_set.jpg": ("runs/dry/dry_run.png",),
         "first_hour_run.jpg": ("runs/expert/samples/0000000.png", "runs/expert/samples/0000008.png"),

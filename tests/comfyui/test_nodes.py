@@ -87,8 +87,8 @@ def test_alpha_lies_on_white_and_values_outside_are_cut() -> None:
 
 
 def test_what_is_no_image_is_named() -> None:
-    with pytest.raises(ValueError, match=r"an IMAGE is .* found \(1, 3, 4, 4\)"):
-        nodes.pictures_of(torch.zeros(1, 3, 4, 4))
+    with pytest.raises(ValueError, match=r"an IMAGE is .* found \(1, 3, 5, 5\)"):
+        nodes.pictures_of(torch.zeros(1, 3, 5, 5))
     with pytest.raises(ValueError, match="NaN"):
         nodes.pictures_of(torch.full((1, 4, 4, 3), torch.nan))
 
