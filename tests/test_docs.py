@@ -62,3 +62,9 @@ def test_every_make_target_in_the_readme_is_in_the_makefile():
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"^make (\w+)", (ROOT / "README.md").read_text(), re.MULTILINE))
     assert {"poster", "test", "docs"} <= named <= targets
+
+
+def test_every_page_stands_in_the_sites_navigation():
+    named = set(re.findall(r"[\w/]+\.md", (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]))
+    docs = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}
+    assert named - {"contributing.md", "changelog.md"} == docs, "mkdocs.yml lists the pages of docs/"
