@@ -2,7 +2,10 @@
 
 import sys
 
-from posterkit.cli.main import main
-
 if __name__ == "__main__":
+    try:
+        from posterkit.cli.main import main
+    except KeyboardInterrupt:
+        print("posterkit: stopped", file=sys.stderr)
+        sys.exit(130)
     sys.exit(main())

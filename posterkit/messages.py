@@ -27,8 +27,9 @@ def one_line(text: str, most: int = 160) -> str:
 
 def words_of(error: BaseException) -> str:
     """What an error says; where the system refuses a file, the file and why."""
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}"
+    if isinstance(error, OSError) and error.strerror:
+        reason = error.strerror[:1].lower() + error.strerror[1:]
+        return reason if error.filename is None else f"{error.filename}: {reason}"
     return str(error)
 
 

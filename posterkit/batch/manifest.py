@@ -18,6 +18,7 @@ from posterkit.batch.variants import ONE, Variants, stem_of
 from posterkit.batch.xlsx_rows import read_xlsx
 from posterkit.documents import read_json, read_lines
 from posterkit.generate.plan_files import read_plan
+from posterkit.image_io import SUFFIXES
 from posterkit.layout.json_form import layout_to_json
 from posterkit.lettering import Lettering
 from posterkit.paper import Sheet, parse_length, sized
@@ -50,6 +51,8 @@ def read_requests(
     """
     if source.is_dir():
         rows, base = read_folder(source, common, skip), source
+    elif source.is_file() and source.suffix.lower() in SUFFIXES:
+        raise ValueError(f"{source}: is one image; take posterkit transform, or give a folder, a pattern, a manifest")
     elif source.is_file():
         rows, base = _manifest_rows(source), source.parent
     elif has_magic(str(source)):

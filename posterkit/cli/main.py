@@ -45,17 +45,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 all done, 1 some rows failed, 2 the call is wrong, 130 stopped by Ctrl-C.
     """
     try:
-        args, command = parse(sys.argv[1:] if argv is None else argv)
-    except SystemExit as end:
-        return int(end.code or 0)
-    from posterkit.cli.progress import set_up_messages
-
-    set_up_messages(args.debug)
-    try:
-        return command.run(args)
+        return _run(sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt:
         print("posterkit: stopped", file=sys.stderr)
         return INTERRUPTED
+
+
+def _run(argv: Sequence[str]) -> int:
+    try:
+        args, command = parse(argv)
+        from posterkit.cli.progress import set_up_messages
+
+        set_up_messages(args.debug)
+    except SystemExit as end:
+        return int(end.code or 0)
+    try:
+        return command.run(args)
     except Exception as error:
         if args.debug:
             traceback.print_exc()

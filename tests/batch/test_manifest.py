@@ -389,6 +389,11 @@ def test_a_link_back_to_a_folder_that_it_lies_in_is_one_bad_row(tmp_path: Path) 
     assert all("a link that leads back" in row.why for row in bad)
 
 
+def test_one_picture_is_no_manifest_and_its_command_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is one image; take posterkit transform"):
+        read_requests(picture(tmp_path / "a.png"), PosterRequest(task="extending"))
+
+
 def test_a_quote_that_never_ends_swallows_no_row_in_silence(tmp_path: Path) -> None:
     (tmp_path / "jobs.csv").write_text('prompt,title\na hill,HILL\n"a lake,LAKE\na wood,WOOD\n', encoding="utf-8")
     good, bad = read_requests(tmp_path / "jobs.csv", NONE)

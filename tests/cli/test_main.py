@@ -89,3 +89,14 @@ def test_a_traceback_comes_only_with_debug(tmp_path: Path, capsys: pytest.Captur
     assert main(["info", str(tmp_path / "none.png"), "--debug"]) == 2
     shown = capsys.readouterr().err
     assert "Traceback" in shown and shown.rstrip().splitlines()[-1].startswith("posterkit: ")
+
+
+def test_ctrl_c_while_a_command_loads_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("posterkit.cli.main._module", stopped)
+    assert main(["typeset", "photo.jpg"]) == 130
+    assert capsys.readouterr().err == "posterkit: stopped\n"

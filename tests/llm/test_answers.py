@@ -183,6 +183,7 @@ def test_a_hostile_answer_costs_an_error_and_no_time(answer):
         (RewardError("http://a:1/worths: HTTP 500"), "http://a:1/worths: HTTP 500"),
         (NoneScored("none of 2 candidates"), "none of 2 candidates"),
         (FileNotFoundError(2, "No such file or directory", "a.png"), "a.png: no such file or directory"),
+        (OSError(98, "Address already in use"), "address already in use"),
         (ValueError("two\nlines"), "two lines"),
         (KeyError("size"), "KeyError: 'size'"),
         (RuntimeError("CUDA out of memory"), "RuntimeError: CUDA out of memory"),
