@@ -16,7 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from posterkit.batch.manifest import parse_row
+from posterkit.batch.csv_rows import read_csv
+from posterkit.batch.manifest import parse_row, read_requests
+from posterkit.batch.rows import BadRow
 from posterkit.datasets.shards import shard_members
 from posterkit.documents import read_json, read_yaml
 from posterkit.image_io import read_image
@@ -84,6 +86,17 @@ def test_yaml(content: bytes) -> None:
 @fuzz(content=changed(seeds(".png", ".jpg", ".gif", ".bmp", ".tif", ".ppm", ".tga", ".webp")))
 def test_images(content: bytes) -> None:
     ends_in_one_line(lambda: read_image(content, name="x", max_pixels=2**20))
+
+
+@fuzz(content=changed(seeds(".csv")))
+def test_spreadsheets(content: bytes) -> None:
+    with tempfile.NamedTemporaryFile(suffix=".csv") as file:
+        file.write(content)
+        file.flush()
+        rows: list[Any] = []
+        ends_in_one_line(lambda: rows.extend(read_csv(Path(file.name))))
+        ends_in_one_line(lambda: read_requests(Path(file.name), PosterRequest(task="")))
+    assert all("\n" not in row.why for _, row in rows if isinstance(row, BadRow))
 
 
 @fuzz(content=changed(seeds(".tar")))
