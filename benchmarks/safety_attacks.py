@@ -1,6 +1,7 @@
 """What gets past the safety gate: attacks by kind, and false alarms on harmless briefs in six languages.
 
     python benchmarks/safety_attacks.py [--pictures] [--briefs 2000] [--detector rules+tiny]
+    python benchmarks/safety_attacks.py --union      # text only against all surfaces, the same harm moved (a minute)
 
 Each attack disguises a harmful line of the held-out half, two of each category. `--pictures` also puts lines into
 pictures, which are read by OCR, and into their files; it takes minutes. Harmless briefs are made of the words that
@@ -75,14 +76,16 @@ def _typing_error(text: str, rng: Random) -> str:
     return re.sub(r"\w{5,}", swap, text)
 
 
-def lines() -> list[tuple[str, str]]:
-    """Two held-out harmful lines of each category, one in English and one in Chinese: category and line."""
+def lines(harmful: bool = True) -> list[tuple[str, str]]:
+    """Two held-out lines of each category, one in English and one in Chinese: category and line."""
     found: dict[tuple[str, str], str] = {}
     source = HarmPairs(1)
     for number in range(4800):
         pair = source[number]
-        if pair.split == "heldout" and pair.kind != "context" and pair.category:
-            found.setdefault((pair.category, pair.language), pair.other.text)
+        taken = pair.kind != "context" if harmful else pair.kind == "hard"
+        if pair.split == "heldout" and taken and pair.category:
+            side = pair.other if harmful else pair.safer
+            found.setdefault((pair.category, pair.language), side.text)
     return [(category, found[category, language]) for category in CATEGORIES for language in ("en", "zh")]
 
 
@@ -122,6 +125,25 @@ def picture_attacks(gate: SafetyGate) -> Iterator[tuple[str, str, bool]]:
                     info.add_itxt("Description", line)
                 picture.save(path, pnginfo=info)
                 yield f"reference, {kind}", line, gate.check_picture(path, "references").action != "allow"
+
+
+def print_union(detector: str) -> None:
+    """What a gate on words alone and one on all surfaces find, where the same lines stand in the copy or a picture."""
+    gates = {"text only": open_gate("off,prompt=warn,copy=warn", detector=detector),
+             "union": open_gate("warn", detector=detector)}  # fmt: skip
+    harmful, harmless = [line for _, line in lines()], list(dict.fromkeys(line for _, line in lines(harmful=False)))
+    print("\n| the lines stand in | gate | harmful ones found | false alarms |\n|---|---|---|---|")
+    for place in ("the copy", "a reference"):
+        for name, gate in gates.items():
+            assert gate is not None
+            found = [
+                sum(
+                    _found(gate, PosterRequest(CONTEXT, texts=[line])) if place == "the copy"
+                    else gate.check_picture(pictures(line)["large"], "references").action != "allow"
+                    for line in some
+                ) for some in (harmful, harmless)
+            ]  # fmt: skip
+            print(f"| {place} | {name} | {found[0]} of {len(harmful)} | {found[1]} of {len(harmless)} |", flush=True)
 
 
 def pictures(line: str) -> dict[str, Image.Image]:
@@ -227,7 +249,10 @@ def main() -> None:
     options.add_argument("--pictures", action="store_true", help="attacks in pictures too; minutes")
     options.add_argument("--briefs", type=int, default=2000, help="harmless briefs (default 2000)")
     options.add_argument("--detector", default="rules+tiny", help="default rules+tiny")
+    options.add_argument("--union", action="store_true", help="the ablation of surfaces alone")
     given = options.parse_args()
+    if given.union:
+        return print_union(given.detector)
     gate = open_gate("warn", detector=given.detector)
     assert gate is not None
     print(f"\n### Attacks on {given.detector}")

@@ -17,7 +17,12 @@ from pathlib import Path
 from posterkit.critic import BLIND, RULES, open_critic
 from posterkit.datagen.command_line import ToolParser, make_set, one_in, positive_int, run_tool, run_with_progress
 from posterkit.datagen.engine import Flow, FlowResult, claim_folder, forget_shards, skip_step
-from posterkit.datagen.lazy_models import aesthetics_by_model, aesthetics_by_rules, open_image_text_model
+from posterkit.datagen.lazy_models import (
+    aesthetics_by_model,
+    aesthetics_by_rules,
+    open_image_text_model,
+    open_text_gate,
+)
 from posterkit.datagen.near_duplicates import BITS
 from posterkit.datagen.picture_folder import check_outside, fingerprint, list_pictures
 from posterkit.datagen.poster_filter import (
@@ -30,6 +35,7 @@ from posterkit.datagen.poster_filter import (
     check_aesthetics,
     decide,
     drop_from_scan,
+    drop_harmful,
     encode_poster,
     encode_scan_row,
     find_text_regions,
@@ -55,10 +61,14 @@ def main() -> FlowResult:
         score = partial(aesthetics_by_model, source=ARGS.aesthetics, device=ARGS.device)
         least = LEAST_BY_CLIP
     least = least if ARGS.least is None else ARGS.least
+    gate = partial(open_text_gate, ARGS.detector, ARGS.device)
     settings = {"tool": "filter_posters", "input": ARGS.input, "judge": ARGS.judge, "judge_model": ARGS.judge_model,
                 "aesthetics": ARGS.aesthetics, "least": least, "copies": ARGS.copies, "no_text": ARGS.no_text,
                 "shorter_side": ARGS.shorter_side, "heldout": ARGS.heldout, "licence": ARGS.licence,
                 "inputs": fingerprint(folder, names)}  # fmt: skip
+    if ARGS.detector:
+        gate()  # what is no detector shows before any work
+        settings["detector"] = ARGS.detector
     claim_folder(ARGS.out, settings, ARGS.shard, ARGS.layout)
     scan = FolderScan(folder, names, ARGS.shorter_side, critic if read else None)
     run_with_progress(Flow(scan, len(names), (), encode_scan_row, settings, names), ARGS.out / ".scan", ARGS)
@@ -78,6 +88,7 @@ def main() -> FlowResult:
         ("text regions", partial(find_text_regions, open_critic=critic))
         if read
         else ("text regions" + off, skip_step),
+        *([("harm", partial(drop_harmful, open_gate=gate))] if ARGS.detector else ()),
     )
     keep_files = ARGS.layout == "folder" or len(decision.kinds) == 1
     encode = partial(encode_poster, licence=ARGS.licence, keep_files=keep_files, heldout=ARGS.heldout)
@@ -103,6 +114,9 @@ if __name__ == "__main__":
         help="drop posters whose perceptual hash differs from another's by at most so many of 64 bits (default 6)")
     add("--shorter-side", type=positive_int, default=256, metavar="PX", help="drop smaller posters (default 256)")
     add("--no-text", action="store_true", help="no OCR: quick, but finds no blemishes and no text regions")
+    add("--detector", metavar="SPEC",
+        help="drop posters in whose caption or texts this detector finds harm: rules, tiny, rules+tiny, hf:FOLDER, or "
+             "an endpoint's URL (default: none looks)")
     add("--threads", type=positive_int, default=1, metavar="N",
         help="posters at a time in each process, for a judge at an endpoint (default 1)")
     add("--device", default="cpu", help="where local models run (default cpu)")

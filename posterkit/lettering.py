@@ -53,6 +53,7 @@ class Lettering:
             where not given.
         logo_clear: what stays free around the logo, as a share of its height.
         margin: what texts, logo and code keep free at every edge: pixels, or a per cent of the shorter side.
+        visible_mark: a small line in a corner, which says that a model made the poster.
     """
 
     style: str | None = None
@@ -71,6 +72,7 @@ class Lettering:
     qr_at: str | None = None
     logo_clear: float | None = None
     margin: str | None = None
+    visible_mark: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("fonts", "colors", "roles"):
@@ -263,6 +265,7 @@ LETTERING_VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "margin": (is_margin, "pixels, or a per cent of the shorter side such as 6%, at most 25%"),
     "qr": (_is_word, "the words of a QR code"),
+    "visible_mark": (_is_word, "a few words"),
     "qr_at": (is_place, f"one of {', '.join(PLACES)}, or x0,y0,x1,y1"),
     "boxes": (
         _are(lambda box: isinstance(box, list) and len(box) == 4 and all(map(_is_side, box))),

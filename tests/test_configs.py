@@ -15,7 +15,7 @@ from posterkit.rewards import open_reward
 from posterkit.training.config import RunConfig, load_config
 
 ROOT = Path(__file__).resolve().parents[1]
-SIZES = ("critic", "mini", "nano", "planner", "postercraft", "posteromni")
+SIZES = ("critic", "mini", "nano", "planner", "postercraft", "posteromni", "safety")
 STAGES = sorted(path for size in SIZES for path in (ROOT / "configs" / size).glob("*.yaml"))
 
 

@@ -179,7 +179,10 @@ def _lora(value: str | None, base: Path) -> str | None:
 def _lettering(row: dict[str, Any], base: Path) -> Lettering:
     """How a row's texts are set; its font files count from the manifest's folder."""
     fonts = [str(base / font) if (base / font).is_file() else font for font in row.get("fonts", ())]
-    names = ("style", "colors", "roles", "align", "layout", "boxes", "planner", "logo_at", "qr", "qr_at", "logo_clear")
+    names = (
+        "style", "colors", "roles", "align", "layout", "boxes", "planner", "logo_at", "qr", "qr_at", "logo_clear",
+        "visible_mark",
+    )  # fmt: skip
     given = {name: row[name] for name in names if name in row}
     if "margin" in row:
         given["margin"] = str(row["margin"])

@@ -1,4 +1,4 @@
-"""`posterkit bench judge JUDGE`: how far suggestive pictures, captions and grounds move a judge; `bench layout`."""
+"""`posterkit bench`: how far pictures, captions and grounds move a judge; `bench layout` and `bench safety`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from posterkit.arguments import LineParser, whole
-from posterkit.cli import bench_layout
+from posterkit.cli import bench_layout, bench_safety
 
 TRACKS = ("pictures", "captions", "grounds")
 SPLITS = ("all", "train", "heldout")
@@ -33,12 +33,14 @@ def add_options(command: argparse.ArgumentParser) -> None:
     # fmt: on
     what = "Planners on drawn requests with true subjects; or PKU PosterLayout's predictions, scored."
     bench_layout.add_options(benches.add_parser("layout", help=what, description=what))
+    what = "Harm detectors on held-out lines; or how far a principle may steer a model (CoCA)."
+    bench_safety.add_options(benches.add_parser("safety", help=what, description=what))
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the bench, print its figures; exit code 1 where a row has no answer."""
-    if args.bench == "layout":
-        return bench_layout.run(args)
+    if args.bench != "judge":
+        return {"layout": bench_layout, "safety": bench_safety}[args.bench].run(args)
     from posterkit.cli.progress import Counting
     from posterkit.evaluation.judge_bench import JudgeBench
     from posterkit.evaluation.judges import open_judge

@@ -42,6 +42,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--ram", type=float, metavar="GB", help="with that much main memory (default: this machine's)"
     )
+    asked = command.add_argument_group("may I sell posters that were made with this").add_argument
+    asked("--model", metavar="MODEL", help="a folder or hub id (default: the shipped checkpoints and fonts)")
+    asked("--transformer", metavar="MODEL", help="a folder, file or hub id")
+    asked("--lora", action="append", metavar="LORA", help="a file, folder or hub id; repeat for more")
+    asked("--font", action="append", metavar="FONT", help="a font file or shipped family; repeat for more")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -53,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
     _print_table(console, "devices", devices())
     _print_table(console, "models", models())
     _print_fits(console, args.card, args.ram)
+    _print_table(console, "may I sell this", licences(args.model, args.transformer, args.lora, args.font))
     found = list(troubles())
     if not found:
         console.print("nothing is broken")
@@ -116,6 +122,29 @@ def models() -> list[tuple[str, str]]:
         except FileNotFoundError:
             lines.append((f"mini:{name}", "missing"))
     return lines
+
+
+def licences(
+    model: str | None = None, transformer: str | None = None, loras: list[str] | None = None,
+    fonts: list[str] | None = None,
+) -> list[tuple[str, str]]:  # fmt: skip
+    """What may be sold of what is made with these, or with what is shipped; ValueError where a font is none."""
+    from posterkit import mini
+    from posterkit.generate.licences import licence_of_weights, licences_of, verdict
+    from posterkit.typeset.fonts import FACES, load_face
+
+    if model or transformer or loras or fonts:
+        found = licences_of(model, transformer, loras or (), map(load_face, fonts or ()))
+        return [*_answers(found), ("together", verdict(found))]
+    own = [licence_of_weights("model", f"mini:{name}") for name in mini.NAMES]
+    faces = licences_of(None, None, (), FACES)
+    names = ", ".join(sorted({one.licence for one in faces}))
+    return [*_answers(own), ("shipped fonts", f"{verdict(faces)}: {names}")]
+
+
+def _answers(found: list[Any]) -> list[tuple[str, str]]:
+    return [(f"{one.what} {one.name}", f"{one.sell}: {one.licence}" + (f" ({one.where})" if one.where else ""))
+            for one in found]  # fmt: skip
 
 
 def fits(card: float | None, ram: float, apple: bool) -> Iterator[tuple[str, list[str], list[list[str]]]]:

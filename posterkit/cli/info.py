@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from posterkit.messages import printable
-from posterkit.safety.provenance import marks_of
+from posterkit.safety.provenance import has_credentials, marks_of
 from posterkit.sizing import Size
 
 
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     if record.get("metadata") == "label":
         raise ValueError(f"{path}: says only that posterkit {record.get('posterkit')} made it (--metadata label)")
     try:
-        lines, again = _lines(record), shlex.join(_again(path, record["row"]))
+        lines, again = _lines(record) + _credential_lines(path), shlex.join(_again(path, record["row"]))
     except (KeyError, TypeError, AttributeError, IndexError, ValueError):
         raise ValueError(f"{path}: its record is damaged") from None
     table = Table(title=str(path), title_justify="left", show_header=False, box=None, padding=(0, 2))
@@ -62,6 +62,7 @@ def _again(path: Path, row: dict[str, Any]) -> list[str]:
     said |= {name: [how[name]] for name in ("style", "align", "layout", "planner", "qr") if name in how}
     said |= {"logo": [str(path.parent / how["logo"]["path"])]} if "logo" in how else {}
     said |= {f"{name}-at": [how[f"{name}_at"]] for name in ("logo", "qr") if f"{name}_at" in how}
+    said |= {"visible-mark": [how["visible_mark"]]} if "visible_mark" in how else {}
     said |= {"plan": [str(path)]} if "plan" in how else {}
     said |= _size_again(path, row)
     options = [word for name, values in said.items() for value in values for word in (f"--{name}", value)]
@@ -115,7 +116,7 @@ def _lines(record: dict[str, Any]) -> list[tuple[str, str]]:
     marks = marks_of(record)
     lines += [("origin", marks.source_type and f"{marks.label} ({marks.source_type})"), ("alt text", marks.alt)]
     lines += [("made from", f"a picture marked {term}") for term in marks.inputs]
-    lines += _choice_lines(record) + _safety_lines(record)
+    lines += _licence_lines(record) + _choice_lines(record) + _safety_lines(record)
     return [(name, str(value)) for name, value in lines if value not in (None, "")]
 
 
@@ -180,6 +181,35 @@ def _choice_lines(record: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append((f"round {number}", f"{'kept' if row['kept'] else 'not kept'}, {_score(row)}"))
         lines += [("  content", row["content"]), ("  style", row["style"])]
     return lines
+
+
+def _licence_lines(record: dict[str, Any]) -> list[tuple[str, str]]:
+    """What may be done with it, as far as its model, LoRAs and fonts say."""
+    if not (rows := record.get("licences")):
+        return []
+    from posterkit.generate.licences import Licence, verdict
+
+    found = [Licence(**{"where": "", **row}) for row in rows]
+    return [("may I sell it", verdict(found)), *(("licence", one.line()) for one in found)]
+
+
+def _credential_lines(path: Path) -> list[tuple[str, str]]:
+    """Who signed a file, and whether it has changed since."""
+    if not has_credentials(path):
+        return []
+    from posterkit.safety.content_credentials import read_credentials
+
+    try:
+        found = read_credentials(path)
+    except ValueError as error:
+        return [("credentials", str(error))]
+    if found is None:
+        return []
+    state = "it has changed since" if found.state == "Invalid" else "unchanged since; whose key it is was not checked"
+    made_from = [
+        f"{title} ({relation}{', signed' if signed else ''})" for title, relation, signed in found.ingredients
+    ]
+    return [("signed by", f"{found.signer}, {state}"), *(("signed as made from", one) for one in made_from)]
 
 
 def _safety_lines(record: dict[str, Any]) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from posterkit.lettering import ALIGNS, AUTO, LAYOUTS, PLACES, PLANNERS, ROLES, 
 from posterkit.paper import DPI, parse_length, sized
 from posterkit.sizing import MAX_SIDE, Size
 from posterkit.tasks import ANCHORS, MOST_CANDIDATES
-from posterkit.typeset.export_options import ExportOptions
+from posterkit.typeset.export_options import ExportOptions, SigningKey
 from posterkit.typeset.exporters import ENDINGS, EXPORTERS, LAYERED, check_export, ending_of
 
 if TYPE_CHECKING:
@@ -60,12 +60,20 @@ def add_export_options(add: Callable[..., Any]) -> None:
              "posterkit[print])")
     add("--cutout", action="store_true", help="a PSD has the picture's subject as a layer, if its outline is clear")
     add("--whole-fonts", action="store_true", help="an SVG embeds its fonts whole, for texts in any language")
+    add("--c2pa", type=Path, nargs=2, metavar=("CHAIN", "KEY"),
+        help="sign content credentials with your certificate chain and private key, PEM files; for PNG, JPEG, WebP, "
+             "SVG and PDF (needs posterkit[c2pa])")
     # fmt: on
 
 
 def export_options(args: argparse.Namespace) -> ExportOptions:
-    """How a call's files are written."""
-    return ExportOptions(getattr(args, "dpi", None), args.cmyk, args.marks, args.whole_fonts)
+    """How a call's files are written; ValueError where they cannot be signed as it says."""
+    key = SigningKey(*args.c2pa) if args.c2pa else None
+    if key:
+        from posterkit.safety.content_credentials import check_signing_key
+
+        check_signing_key(key)
+    return ExportOptions(getattr(args, "dpi", None), args.cmyk, args.marks, args.whole_fonts, signing=key)
 
 
 def size_of(args: argparse.Namespace) -> dict[str, Any]:
@@ -154,6 +162,8 @@ def add_lettering_options(options: argparse.ArgumentParser) -> None:
         help="bottom-right and the like, or X0,Y0,X1,Y1 as for --box (default: the calmest free place)")
     add("--qr", metavar="WORDS", help="a QR code of an address or other words, with its quiet zone")
     add("--qr-at", type=_place, metavar="PLACE", help="as --logo-at")
+    add("--visible-mark", nargs="?", const="Made with AI", metavar="TEXT",
+        help="a small line in a corner (default: Made with AI); the last option, or before another one")
     add("--planner", metavar="NAME",
         help=f"what places the texts: {', '.join(PLANNERS)}; llm and cot with their model: cot:URL_OR_FOLDER")
     add("--plan", type=Path, metavar="FILE", help="says where texts stand: a plan (.json, .svg), or a poster")
@@ -192,7 +202,7 @@ def lettering_of(args: argparse.Namespace) -> Lettering:
     return Lettering(
         args.style, args.font or (), args.color or (), args.role or (), align=args.align, layout=args.layout,
         boxes=args.box or (), planner=args.planner, plan=plan, logo=args.logo, logo_at=args.logo_at, qr=args.qr,
-        qr_at=args.qr_at,
+        qr_at=args.qr_at, visible_mark=args.visible_mark,
     )  # fmt: skip
 
 
@@ -295,8 +305,9 @@ def output_paths(args: argparse.Namespace, inputs: Iterable[Any]) -> list[Path]:
         if path.is_dir():
             raise ValueError(f"{path}: is a folder; name a file")
         _check_folder(path)
+    how = export_options(args)
     for path in paths:
-        check_export(path, export_options(args))
+        check_export(path, how)
     for source in inputs:
         if source and source.exists() and any(path.exists() and path.samefile(source) for path in paths):
             raise ValueError(f"{source}: -o names an input; choose another name")

@@ -26,8 +26,8 @@ def run(args: argparse.Namespace) -> int:
     outputs = options.output_paths(args, [args.picture])
     texts, marks = unmarked(options.texts_of(args) or ())
     lettering = options.lettering_of(args)
-    if not texts and not (lettering.logo or lettering.qr or args.brand):
-        raise ValueError("typeset needs --text, a --plan with texts, --logo or --qr")
+    if not texts and not (lettering.logo or lettering.qr or lettering.visible_mark or args.brand):
+        raise ValueError("typeset needs --text, a --plan with texts, --logo, --qr or --visible-mark")
     if faults := lettering.faults() + mark_faults(texts):
         raise ValueError("; ".join(faults))
 

@@ -14,6 +14,7 @@ from posterkit.critic import BLIND, RULES, Critic
 from posterkit.llm.open_model import open_vision_language_model, opened_once
 from posterkit.prompts import quoted_texts
 from posterkit.rewards import Reward, RewardResult, open_reward
+from posterkit.safety.gate import SafetyGate, open_gate
 from posterkit.schema import PosterRequest
 
 if TYPE_CHECKING:
@@ -33,6 +34,14 @@ def open_judge(source: str, model: str | None = None, device: str = "cpu", answe
         model = getattr(open_vision_language_model(source, None, device), "model", None)
     by = _BY_RULES.get(source, source)
     return open_reward(by, model=model, device=device, cache=answers, read_text=source != BLIND)
+
+
+@opened_once()
+def open_text_gate(detector: str, device: str = "cpu") -> SafetyGate:
+    """A gate that blocks what a detector finds harmful in a poster's words."""
+    gate = open_gate("off,finished=block", detector=detector, device=device)
+    assert gate is not None
+    return gate
 
 
 def score_posters(reward: Reward, images: Sequence[Image.Image], prompt: str) -> list[RewardResult]:

@@ -33,6 +33,7 @@ from posterkit.image_io import read_image, read_image_and_kind, read_size
 from posterkit.llm.client import AnswerError
 from posterkit.metrics.ocr import word_similarity, words
 from posterkit.metrics.text_regions import DetectedText
+from posterkit.safety.gate import SafetyGate
 from posterkit.schema import DrawnText, PosterSample, Region
 
 EXACT, BLEMISHES, NEAR = "exact copies", "credit blocks and watermarks", "near copies"
@@ -242,6 +243,20 @@ def find_text_regions(poster: ScannedPoster, open_critic: OpenCritic) -> Scanned
         return Drop("no answer", str(error), poster.image, fault=True)
     said = {role: sum(text.role == role for text in texts) for role in ("major", "minor")}
     return poster.with_answer("texts", critic.name, said, texts=texts)
+
+
+def drop_harmful(poster: ScannedPoster, open_gate: Callable[[], SafetyGate]) -> ScannedPoster | Drop:
+    """Drop posters in whose caption or texts the safety gate finds harm."""
+    try:
+        gate = open_gate()
+        found = gate.check("\n".join([poster.caption, *(text.text for text in poster.texts)]), "finished")
+    except AnswerError as error:
+        return Drop("no answer", str(error), poster.image, fault=True)
+    if found.unchecked:
+        return Drop("no answer", found.reason, poster.image, fault=True)
+    if found.action == "block":
+        return Drop("harmful", f"{found.by}: {found.reason}", poster.image)
+    return poster.with_answer("harm", gate.detector.name, round(found.p_harm, 4))
 
 
 def encode_poster(

@@ -141,7 +141,9 @@ def _prepared(plan: PosterPlan) -> PreparedPoster:
     files = [image for image in request.images if isinstance(image, str | Path)]
     depth = max((source_depth(path) for path in files), default=0)
     for path in filter(has_credentials, files):
-        warnings.warn(f"{path}: carries content credentials (C2PA); the poster does not carry them on", stacklevel=2)
+        warnings.warn(
+            f"{path}: carries content credentials; only a signed poster (--c2pa) carries them on", stacklevel=2
+        )
     if depth >= 2:
         warnings.warn(f"{files[0]}: posterkit has drawn this {depth} times; start from the original", stacklevel=2)
     if plan.preserve:

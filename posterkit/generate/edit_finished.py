@@ -83,20 +83,24 @@ def edit_poster(
         raise ValueError(f"{path}: there is no such file")
     extra = tuple(load_face(font) for font in fonts)
     try:
-        return _edit_png(path, texts, how) if ending == PNG else _edit_in_place(path, EDITORS[ending], texts, extra)
+        if ending == PNG:
+            return _edit_png(path, texts, how)
+        return _edit_in_place(path, EDITORS[ending], texts, extra, how)
     except ValueError as error:
         said = str(error)
         raise ValueError(said if said.startswith(str(path)) else f"{path}: {said}") from None
 
 
-def _edit_in_place(path: Path, editor: Editor, texts: Sequence[str] | None, extra: Sequence[Face]) -> EditedPoster:
+def _edit_in_place(
+    path: Path, editor: Editor, texts: Sequence[str] | None, extra: Sequence[Face], how: ExportOptions
+) -> EditedPoster:
     module, package = editor.needs
     if find_spec(module) is None:
         raise ValueError(f"editing it needs {package}; pip install posterkit[print]")
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"is larger than {MAX_BYTES >> 20} MB")
     seen: list[FoundText] = []
-    ids: list[str] = []
+    records: list[dict[str, Any]] = []
 
     def choose(found: Sequence[FoundText]) -> list[str | None]:
         if not found:
@@ -106,7 +110,7 @@ def _edit_in_place(path: Path, editor: Editor, texts: Sequence[str] | None, extr
 
     def revise(said: str) -> str:
         record = _revised(read_json(said), texts or ())
-        ids.append(record["id"])
+        records.append(record)
         return json.dumps(record)
 
     where, _, name = editor.edit.partition(":")
@@ -121,8 +125,12 @@ def _edit_in_place(path: Path, editor: Editor, texts: Sequence[str] | None, extr
     def save(target: Path) -> None:
         with written_whole(target) as temporary:
             temporary.write_bytes(content)
+            if how.signing and records:
+                from posterkit.safety.content_credentials import sign_poster
 
-    return EditedPoster(ids[0] if ids else "", seen, save)
+                sign_poster(temporary, records[0], how.signing, path)
+
+    return EditedPoster(records[0]["id"] if records else "", seen, save)
 
 
 def _edit_png(path: Path, texts: Sequence[str] | None, how: ExportOptions) -> EditedPoster:
@@ -159,7 +167,7 @@ def _edit_png(path: Path, texts: Sequence[str] | None, how: ExportOptions) -> Ed
         record = _revised(record, [one.text for one in boxes]) | {
             "typeset": json.loads(json.dumps(boxes, default=_plain))
         }
-    return EditedPoster(record["id"], found, partial(write_poster, poster, record=record, how=how))
+    return EditedPoster(record["id"], found, partial(write_poster, poster, record=record, how=how, parent=path))
 
 
 def _plain(value: Any) -> Any:

@@ -22,7 +22,8 @@ from posterkit.typeset.exporters import LAYERED
 from posterkit.typeset.xmp import CHUNK
 
 FORMAT = 1
-_OURS = re.compile(rb"iTXtposterkit\0|tEXtSoftware\0posterkit")
+_OURS = re.compile(rb"(iTXtposterkit\0|tEXtSoftware\0posterkit)")
+_MANIFEST = b"caBX"  # the chunk of a PNG that content credentials (C2PA) stand in
 _IN_SVG = re.compile(rb'<metadata id="posterkit">(.*?)</metadata>', re.DOTALL)
 _IN_XMP = re.compile(rb"<posterkit:record>(.*?)</posterkit:record>", re.DOTALL)
 _PREVIEW = re.compile(rb'<(?:metadata id="|posterkit:)preview"?>([^<]*)<')
@@ -44,6 +45,8 @@ def is_foreign(path: str | Path) -> bool:
         return True
     if Path(path).suffix.lower() in LAYERED and head:
         return _layered_record(Path(path)) is None
+    if _MANIFEST in head:  # content credentials stand before what we write of ourselves, and can be long
+        return _found_in(Path(path), _OURS) is None
     cut_off = len(head) < _SMALLEST and _SIGNATURE.startswith(head[: len(_SIGNATURE)])
     return not (cut_off or _OURS.search(head))
 

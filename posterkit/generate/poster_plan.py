@@ -249,7 +249,9 @@ def make_plan(request: PosterRequest, settings: Settings, checkpoint: Checkpoint
         row |= {"upscaler": from_anywhere(settings.upscaler)}
     name = id_of(row, request, checkpoint)
     options = type_options(request.lettering, brief.texts, by_hand, trim)
-    overlay = replace(brief, texts=by_hand) if by_hand or options.get("graphics") else None
+    overlay = (
+        replace(brief, texts=by_hand) if by_hand or options.get("graphics") or options.get("visible_mark") else None
+    )
     if overlay is not None:  # what the typesetter would refuse once everything is drawn
         job = settle(overlay, trim, **options)
         check_safe_area(job, trim, request.sheet, free=options.get("boxes") is not None)

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 import posterkit
+from posterkit.generate.licences import faces_of, licences_of
 from posterkit.generate.metadata import FORMAT, content_id, file_hash, from_anywhere, read_record, source_depth
 from posterkit.generate.poster_plan import PosterPlan, Settings, resolved_row
 from posterkit.image_io import MAX_BYTES, written_whole
@@ -31,7 +32,7 @@ from posterkit.schema import REQUEST_VALUES, Design, PosterRequest, ValueCheck, 
 from posterkit.sizing import Size
 from posterkit.typeset.export_options import DEFAULTS, ExportOptions
 from posterkit.typeset.exporters import ENDINGS, EXPORTERS, ending_of, export
-from posterkit.typeset.placed_text import Composition, PictureParts
+from posterkit.typeset.placed_text import Composition, PictureParts, PlacedText
 from posterkit.typeset.poster import TypesetPoster
 from posterkit.typeset.under_texts import UNDER, under_texts
 from posterkit.typeset.xmp import CHUNK, FileNotes, packet
@@ -103,11 +104,26 @@ def write_poster(
     record: dict[str, Any],
     how: ExportOptions = DEFAULTS,
     metadata: str = "full",
+    parent: Path | None = None,
 ) -> None:
-    """Write a poster's file with what it says of itself; see `FinishedPoster.save`."""
+    """Write a poster's file with what it says of itself; see `FinishedPoster.save`.
+
+    Args:
+        parent: the poster that it was edited from, for its content credentials.
+    """
     path = Path(path)
+    said = with_relative_paths(record, path.parent)
+    if how.signing is None:
+        return _write(poster, path, said, how, metadata)
+    from posterkit.safety.content_credentials import sign_poster
+
+    with written_whole(path) as temporary:
+        _write(poster, temporary, said, how, metadata)
+        sign_poster(temporary, record, how.signing, parent)
+
+
+def _write(poster: TypesetPoster, path: Path, record: dict[str, Any], how: ExportOptions, metadata: str) -> None:
     ending = ending_of(path)
-    record = with_relative_paths(record, path.parent)
     if ending == ".png":
         return write_png(poster.image, path, record, metadata, under_texts(poster) if metadata == "full" else None)
     notes = file_notes(record, metadata)
@@ -143,8 +159,9 @@ def file_notes(record: dict[str, Any], metadata: str = "full") -> FileNotes:
 
 
 def record_of(
-    plan: PosterPlan, drawn: tuple[int, int], resampler: str, made: dict[str, Any], boxes: object, depth: int
-) -> dict[str, Any]:
+    plan: PosterPlan, drawn: tuple[int, int], resampler: str, made: dict[str, Any],
+    boxes: Sequence[PlacedText] | None, depth: int,
+) -> dict[str, Any]:  # fmt: skip
     """Everything that is needed to make a poster again, and to see why two differ; JSON-able.
 
     Args:
@@ -154,6 +171,8 @@ def record_of(
         depth: how many times posterkit had drawn the sources already.
     """
     settings, checkpoint = plan.settings, plan.checkpoint
+    loras = settings.lora, plan.row["lora"]
+    licences = licences_of(checkpoint.name, settings.transformer, loras, faces_of(boxes or ()))
     notes = {"notes": list(plan.notes)} if plan.notes else {}
     return {
         **_head(plan.id, plan.row),
@@ -164,6 +183,7 @@ def record_of(
         "settings": {name: getattr(settings, name) for name in ("preset", "device", "dtype", "sampler")},
         "drawn": {**_plain(made), "size": list(drawn), "words": plan.words, **notes},
         "enlarged": {"size": list(plan.finished), "resampler": resampler},
+        "licences": [one.row() for one in licences],
         **_foot(boxes, depth + 1),
     }  # fmt: skip
 
@@ -176,7 +196,8 @@ def typeset_record(picture: Path, poster: TypesetPoster, texts: Sequence[str], l
     )
     row = resolved_row(request, Settings(native=True), texts, drawn=False)
     head = _head(content_id(row, "", posterkit.__version__), row)
-    return head | _foot(poster.boxes, source_depth(picture)) | graphics_of(poster)
+    licences = [one.row() for one in licences_of(None, None, (), faces_of(poster.boxes))]
+    return head | {"licences": licences} | _foot(poster.boxes, source_depth(picture)) | graphics_of(poster)
 
 
 def graphics_of(poster: Composition) -> dict[str, Any]:

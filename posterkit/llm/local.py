@@ -53,9 +53,8 @@ class LocalModel:
         seed: int = 0,
         principle: Principle | None = None,
     ) -> None:
-        self.name, self.principle = source, principle
-        if principle is not None:
-            self.name += f" ({principle.name})"
+        self._source = source
+        self._steer(principle)
         self.temperature, self.max_new_tokens, self.seed = temperature, max_new_tokens, seed
         self._lock = threading.Lock()
         try:
@@ -65,6 +64,15 @@ class LocalModel:
             raise AnswerError(f"{source}: cannot load this language model: {error_line(fault)}") from None
         if not self._processor.chat_template:
             raise AnswerError(f"{source}: its tokenizer has no chat template; take an instruction-tuned model")
+
+    def steered(self, principle: Principle | None) -> LocalModel:
+        """The same weights under another principle, or under none."""
+        other = copy.copy(self)
+        other._steer(principle)
+        return other
+
+    def _steer(self, principle: Principle | None) -> None:
+        self.principle, self.name = principle, self._source + (f" ({principle.name})" if principle else "")
 
     def ask_all(self, system: str, users: Sequence[str]) -> list[str]:
         """The answers to several questions without images in one batch; an answer may be empty.

@@ -58,7 +58,7 @@ def card_scripts(model: str) -> tuple[str, ...] | None:
 
     The card's `posterkit: {scripts: [...]}` counts, else its `language`. An empty list means that it cannot spell.
     """
-    head = _card_head(model)
+    head = card_head(model)
     if isinstance(scripts := _ours(head).get("scripts"), list):
         return tuple(str(script) for script in scripts)
     languages = head.get("language")
@@ -70,7 +70,7 @@ def card_scripts(model: str) -> tuple[str, ...] | None:
 
 def card_recipe(model: str) -> str | None:
     """The recipe that a model or a LoRA was trained by last, by its card; None where the card does not say."""
-    recipe = _ours(_card_head(model)).get("recipe")
+    recipe = _ours(card_head(model)).get("recipe")
     return recipe if isinstance(recipe, str) else None
 
 
@@ -83,7 +83,7 @@ class CardDraft(NamedTuple):
 
 def card_draft(model: str) -> CardDraft | None:
     """How a model's posters begin from drafts, by its card's `posterkit: {draft: {area: ..., strength: ...}}`."""
-    found = _ours(_card_head(model)).get("draft")
+    found = _ours(card_head(model)).get("draft")
     if not isinstance(found, dict):
         return None
     try:
@@ -101,7 +101,7 @@ def card_prompts(model: str) -> str | None:
     "scene" is mini's own (`posterkit.prompts.scene`), "scene, no text" the same for models that letter unless told
     not to.
     """
-    found = _ours(_card_head(model)).get("prompts")
+    found = _ours(card_head(model)).get("prompts")
     return found if isinstance(found, str) else None
 
 
@@ -110,7 +110,7 @@ def _ours(head: dict[str, Any]) -> dict[str, Any]:
     return ours if isinstance(ours, dict) else {}
 
 
-def _card_head(model: str) -> dict[str, Any]:
+def card_head(model: str) -> dict[str, Any]:
     """The front matter of a card in a folder, beside a file, or of a hub repository; empty where there is none."""
     try:
         card = read_file(str(Path(model).parent) if Path(model).is_file() else model, "README.md")

@@ -23,7 +23,9 @@ from posterkit.schema import PosterRequest
 
 NOTHING_TO_JUDGE = "nothing to judge"
 # rooms whose code decides what a poster is worth
-_MEASURES = tuple(Path(posterkit.__file__).parent / room for room in ("rewards", "metrics", "prompts", "layout"))
+_MEASURES = tuple(
+    Path(posterkit.__file__).parent / room for room in ("rewards", "safety", "metrics", "prompts", "layout")
+)
 
 
 class RewardError(OSError):

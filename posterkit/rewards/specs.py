@@ -15,6 +15,7 @@ from posterkit.metrics.poster_reader import PosterReader, open_poster_reader
 from posterkit.pipelines.registry import resolve
 from posterkit.rewards.composition import GENERIC_WEIGHTS, RULES_FILE, ComposedReward, Gate, read_composition
 from posterkit.rewards.parts.aesthetics import AestheticsReward, AgreementReward
+from posterkit.rewards.parts.harmlessness import HarmlessReward
 from posterkit.rewards.parts.preservation import PreservationReward
 from posterkit.rewards.parts.reference import CompletionReward, IdentityReward, LayoutReward, StyleReward
 from posterkit.rewards.parts.text_reward import GlyphReward, TextReward
@@ -116,6 +117,7 @@ PARTS: dict[str, Callable[[_Opener], Reward]] = {
     "layout": lambda opener: LayoutReward(opener.reader()),
     "style": lambda _: StyleReward(),
     "completion": lambda _: CompletionReward(),
+    "harmless": lambda opener: HarmlessReward(opener.reader()),
 }
 
 
@@ -137,7 +139,7 @@ def open_reward(
             "rules": the default, composed per task (see `posterkit.rewards.composition`);
             "generic": aesthetics and agreement with the prompt, whatever the task;
             a part: text, glyphs (letters of glyph posters), aesthetics, agreement, identity, preservation, layout,
-            style, completion;
+            style, completion, harmless;
             several with weights, the same for every task: "text:0.6+aesthetics:0.4";
             a YAML file with weights for each task and gates (see `posterkit.rewards.composition.read_composition`);
             the folder of a reward model that `train/reward_model.py` left, of a CLIP-like model (HPSv2, SigLIP), of a

@@ -118,6 +118,8 @@ class SafetyGate:
             changes["texts"] = tuple(passed(text, "copy", about) for text in request.texts)
         if request.feedback:
             changes["feedback"] = tuple(tuple(passed(said, "critic") for said in one) for one in request.feedback)
+        if mark := request.lettering.visible_mark:
+            changes["lettering"] = replace(request.lettering, visible_mark=passed(mark, "copy", about))
         decisions = list(known.values())
         if any(one.action == "block" for one in decisions):
             raise Refused(decisions)
@@ -125,7 +127,7 @@ class SafetyGate:
         if "texts" in changed:
             now: dict[str, str] = dict(zip(request.texts or (), changed["texts"], strict=True))
             moved = tuple((now.get(text, text), role) for text, role in request.lettering.marks)
-            changed["lettering"] = replace(request.lettering, marks=moved)
+            changed["lettering"] = replace(changed.get("lettering", request.lettering), marks=moved)
         return (replace(request, **changed) if changed else request), decisions
 
     def check_picture(self, image: ImageSource, surface: str) -> GateDecision:
@@ -203,7 +205,7 @@ def _read_by_ocr(picture: Image.Image) -> list[str]:
 
 def open_gate(
     modes: str = DEFAULT_MODES, *, detector: str = DEFAULT, policies: Iterable[str] = (), rewriter: str = "template",
-    brands: Sequence[str] = (), device: str = "cpu",
+    brands: Sequence[str] = (), device: str = "cpu", read: Callable[[Image.Image], Sequence[str]] | None = None,
 ) -> SafetyGate | None:  # fmt: skip
     """A gate; None where it is off on every surface.
 
@@ -213,6 +215,7 @@ def open_gate(
         policies: house rules beside the shipped policies, see `open_policies`.
         rewriter: see `open_rewriter`.
         brands: names that a rewriter must keep.
+        read: the texts on a picture; None means OCR.
 
     Raises:
         AnswerError: a model cannot be loaded.
@@ -225,5 +228,5 @@ def open_gate(
     seen = any(by_surface[surface] != "off" for surface in ("references", "finished"))
     return SafetyGate(
         by_surface, open_detector(detector, chosen, device), chosen, open_rewriter(rewriter, brands, device),
-        open_picture_detector() if seen else None,
+        open_picture_detector() if seen else None, read,
     )  # fmt: skip

@@ -23,7 +23,15 @@ LABELS = {MADE: "Made with AI by posterkit", COMPOSITE: "Made partly with AI by 
 LEVELS = ("none", "label", "full")  # of what a file says: nothing, the marks alone, the record as well
 _LONGEST = 400  # letters of an alt text
 _MOST = 512 * 2**20  # bytes of a file that is searched
-_TERM = re.compile(rb"digitalsourcetype/([A-Za-z]{3,60})")
+# IPTC's terms, a longer one before what it begins with; in a manifest other letters can follow a term
+_KNOWN = (
+    "compositeWithTrainedAlgorithmicMedia|compositeCapture|compositeSynthetic|composite|trainedAlgorithmicMedia|"
+    "algorithmicallyEnhanced|algorithmicMedia|computationalCapture|digitalCapture|digitalCreation|digitalArt|"
+    "dataDrivenMedia|humanEdits|minorHumanEdits|negativeFilm|positiveFilm|print|screenCapture|softwareImage|"
+    "virtualRecording"
+)
+_TERM = re.compile(f"digitalsourcetype/({_KNOWN})".encode())
+_PROPERTY = re.compile(rb"Iptc4xmpExt:DigitalSourceType[^<]{0,240}digitalsourcetype/([A-Za-z]{3,60})")
 _TOOLS = (
     # what other programs write of a picture that a model made, and nothing else does
     (re.compile(rb"(?:tEXt|iTXt)parameters\0"), MADE), (re.compile(rb"(?:tEXt|iTXt)(?:prompt|workflow)\0"), MADE),
@@ -133,9 +141,11 @@ def read_marks(path: str | Path) -> Marks | None:
         if not 0 < path.stat().st_size <= _MOST:
             return None
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            terms = [match.decode("ascii") for match in _TERM.findall(content)]
+            # XMP says it of the picture itself; in a manifest the pictures that it was made from come first
+            found = _PROPERTY.findall(content) or _TERM.findall(content)[::-1]
+            terms = [match.decode("ascii") for match in found]
             terms += [term for pattern, term in _TOOLS if pattern.search(content)]
-            inputs = _TERM.findall(found[1]) if (found := _INPUTS.search(content)) else []
+            inputs = _TERM.findall(marked[1]) if (marked := _INPUTS.search(content)) else []
             said = [
                 _inside(content, element) for element in (b"photoshop:Credit", b"Iptc4xmpCore:AltTextAccessibility")
             ]
@@ -149,7 +159,7 @@ def read_marks(path: str | Path) -> Marks | None:
 
 
 def has_credentials(path: str | Path) -> bool:
-    """Whether a file carries a C2PA manifest, which writing it anew does not carry over."""
+    """Whether a file carries a C2PA manifest, see `posterkit.safety.content_credentials`."""
     try:
         with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return _CREDENTIALS.search(content) is not None

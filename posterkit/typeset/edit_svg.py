@@ -17,6 +17,7 @@ from posterkit.typeset.shaping import shape
 from posterkit.typeset.svg import font_face, text_element
 
 _NS = "{http://www.w3.org/2000/svg}"
+_MANIFEST = "{http://c2pa.org/manifest}manifest"  # content credentials
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}"
 _FACE = re.compile(r"@font-face\{font-family:'([^']*)';src:url\([^)]*\)\}")
 # what a text's look is read from and written to; the rest of a designer's attributes and styles stays
@@ -58,6 +59,8 @@ def edit_svg(content: bytes, choose: Choose, revise: Callable[[str], str], extra
         for run in (run for at in placed.placed_lines for run in at.line.runs):
             used.setdefault(run.face, set()).update(run.text)
     _embed(root, used)
+    for manifest in [*root.iter(_MANIFEST)]:  # of the file as it was
+        manifest.getparent().remove(manifest)
     for record in root.iter(f"{_NS}metadata"):
         if record.get("id") == "posterkit" and record.text:
             record.text = revise(record.text)

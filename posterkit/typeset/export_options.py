@@ -9,6 +9,14 @@ from posterkit.typeset.xmp import NOTHING, FileNotes
 
 
 @dataclass(frozen=True)
+class SigningKey:
+    """What a file's content credentials are signed with: PEM files of the certificate chain and the private key."""
+
+    certificates: Path
+    key: Path
+
+
+@dataclass(frozen=True)
 class ExportOptions:
     """How a poster's file is written.
 
@@ -19,6 +27,7 @@ class ExportOptions:
         marks: crop marks around a PDF's page.
         whole_fonts: an SVG embeds its fonts with every character that they have.
         notes: what the file says beside its picture.
+        signing: signs a manifest of the file's origin, see `posterkit.safety.content_credentials`; None writes none.
     """
 
     dpi: int | None = None
@@ -26,6 +35,7 @@ class ExportOptions:
     marks: bool = False
     whole_fonts: bool = False
     notes: FileNotes = NOTHING
+    signing: SigningKey | None = None
 
 
 DEFAULTS = ExportOptions()

@@ -31,6 +31,10 @@ EXPORTERS: dict[str, Exporter] = {
     ".proof.png": Exporter("a picture of how a press prints it", "posterkit.typeset.press:to_proof"),
 }
 ENDINGS = tuple(EXPORTERS)
+SIGNED = {  # forms that carry content credentials, and their media types
+    ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp", ".svg": "image/svg+xml",
+    ".pdf": "application/pdf",
+}  # fmt: skip
 LAYERED = tuple(ending for ending in EXPORTERS if not ending.endswith(".png"))  # what is no plain picture
 
 
@@ -44,9 +48,12 @@ def check_export(path: str | Path, options: ExportOptions = DEFAULTS) -> None:
     """Refuse before any work what a form cannot do here; other endings pass.
 
     Raises:
-        ValueError: a package is not installed, a profile is none of a press, or a soft proof has no profile.
+        ValueError: a package is not installed, a profile is none of a press, a soft proof has no profile, or the form
+            cannot be signed.
     """
     ending = ending_of(path)
+    if options.signing and ending not in SIGNED:
+        raise ValueError(f"{path}: carries no content credentials (--c2pa); {', '.join(SIGNED)} do")
     if ending not in EXPORTERS:
         return
     needs = list(EXPORTERS[ending].needs)

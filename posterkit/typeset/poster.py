@@ -22,7 +22,8 @@ from posterkit.typeset.graphics import GraphicWish, PlacedGraphic, draw_graphics
 from posterkit.typeset.painting import covered_by, painted
 from posterkit.typeset.placed_text import Composition, PlacedText
 from posterkit.typeset.setting import set_text
-from posterkit.typeset.texts import TypeJob, settle
+from posterkit.typeset.texts import TypeJob, clean_texts, settle
+from posterkit.typeset.visible_mark import with_mark
 from posterkit.typeset.xmp import NOTHING, FileNotes
 
 RASTER = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
@@ -113,6 +114,7 @@ def typeset(
     sheet: Sheet | None = None,
     graphics: Sequence[GraphicWish] = (),
     margin: float = 0.0,
+    visible_mark: str | None = None,
 ) -> TypesetPoster:
     """Set the brief's texts on a picture with real fonts.
 
@@ -137,6 +139,7 @@ def typeset(
             safe area. Boxes and plan are those of the poster once it is cut.
         graphics: a logo, a QR code; with one of them there need be no texts.
         margin: pixels that texts, logo and code keep free at every edge.
+        visible_mark: a small line in a corner, beside the texts or alone.
 
     Raises:
         ValueError: no place is free for a logo or code, a box or plan leaves the sheet's safe area, no texts, an empty
@@ -147,7 +150,8 @@ def typeset(
     area = trimmed(picture.size, sheet)
     cut = picture.crop(area.pixels(picture.size)) if sheet else picture
     job = settle(brief, cut.size, style=style, fonts=fonts, roles=roles, boxes=boxes, align=align,
-                 archetype=archetype, colors=colors, plan=plan, graphics=graphics, margin=margin)  # fmt: skip
+                 archetype=archetype, colors=colors, plan=plan, graphics=graphics, margin=margin,
+                 visible_mark=visible_mark)  # fmt: skip
     seen = [replace(thing, box=thing.box.moved(-area.x0, -area.y0)) for thing in avoid]
     arranged = _Arranger(cut, job, planner, _safe(job, sheet), free=boxes is not None)
     layout, placed, laid = arranged.with_graphics(graphics, seen)
@@ -162,7 +166,8 @@ def typeset(
     shown = layout.framed(*picture.size, area.x0, area.y0)
     canvas, ground, texts, rules, underlays = painted(picture, placed, shown, job.brief.colors, colors, avoid)
     draw_graphics(canvas, laid)
-    return TypesetPoster(canvas, ground, texts, rules, layout, job.style, picture, underlays, sheet, graphics=laid)
+    poster = TypesetPoster(canvas, ground, texts, rules, layout, job.style, picture, underlays, sheet, graphics=laid)
+    return with_mark(poster, *clean_texts([visible_mark]), area) if visible_mark else poster
 
 
 def trimmed(size: tuple[int, int], sheet: Sheet | None) -> Box:

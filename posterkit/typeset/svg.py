@@ -36,8 +36,9 @@ def to_svg(poster: Composition, options: ExportOptions) -> bytes:
             rdf = 'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"'
             about = f'<rdf:Description rdf:about="">{notes.properties}</rdf:Description>'
             said.append(f'<metadata id="xmp"><rdf:RDF {rdf}>{about}</rdf:RDF></metadata>')
-        said += [f'<metadata id="posterkit">{escape(notes.record)}</metadata>'] if notes.record else []
-        said.append(f'<metadata id="preview">{preview(poster.image)}</metadata>')
+        # within defs: C2PA takes a document with one metadata element of its own
+        own = f'<metadata id="posterkit">{escape(notes.record)}</metadata>' if notes.record else ""
+        said.append(f'<defs>{own}<metadata id="preview">{preview(poster.image)}</metadata></defs>')
     parts = [
         '<?xml version="1.0" encoding="UTF-8"?>',
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="{width}" '

@@ -19,6 +19,7 @@ from posterkit.typeset.contrast import palette_word
 from posterkit.typeset.fonts import Face, is_ignorable, load_face, pairing_for
 from posterkit.typeset.graphics import GraphicWish, check_wishes
 from posterkit.typeset.line_breaking import measure, text_style
+from posterkit.typeset.visible_mark import check_mark
 
 _PRICED = re.compile(r"(\S.*?)(?: *\t[ \t]*| {2,}| *\.{3,} *)([^\t]{0,12}\d[^\t]{0,12})")
 SMALLEST = 48  # pixels; below this no text is legible
@@ -56,6 +57,7 @@ def settle(
     plan: Layout | None = None,
     graphics: Sequence[GraphicWish] = (),
     margin: float = 0.0,
+    visible_mark: str | None = None,
 ) -> TypeJob:
     """Check a call of `typeset`; the arguments are its own.
 
@@ -68,7 +70,7 @@ def settle(
     if size is not None and min(size) < SMALLEST:
         raise ValueError(f"the picture is {size[0]}x{size[1]}; text needs at least {SMALLEST} pixels a side")
     check_wishes(graphics, size)
-    texts = clean_texts(brief.texts) if brief.texts or not graphics else []
+    texts = clean_texts(brief.texts) if brief.texts or not (graphics or visible_mark) else []
     assigned = infer_roles(texts) if roles is None else check_roles(roles, texts)
     words = [word for word in (brief.style, brief.theme, *brief.mood) if word]
     leading = texts[assigned.index("title")] if "title" in assigned else "".join(texts[:1])
@@ -76,6 +78,8 @@ def settle(
     extra = tuple(load_face(path) for path in fonts)
     for text, role in zip(texts, assigned, strict=True):
         text_style(text, role, chosen, extra)
+    if visible_mark:
+        check_mark(*clean_texts([visible_mark]), chosen, size or (10**6, 10**6))
     if align not in (None, *ALIGNS):
         raise ValueError(f"unknown align {align!r}; use {', '.join(ALIGNS)}")
     for word in colors:
@@ -115,6 +119,7 @@ def type_options(
         "boxes": None if boxes is None else [boxes[i] for i in kept], "planner": lettering.planner,
         "plan": lettering.plan and _without(layout_from_json(lettering.plan), [t for t in texts if t not in set_]),
         "graphics": _wishes(lettering, size), "margin": margin_pixels(lettering.margin, size),
+        "visible_mark": lettering.visible_mark,
     }  # fmt: skip
 
 

@@ -41,9 +41,9 @@ class LanguageAdapter:
         self.lora: dict[str, Any] | None = None
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> LanguageAdapter:
-        """A fresh Qwen2 over the plan language; `config` holds Qwen2Config's fields."""
-        tokenizer = plan_tokenizer()
+    def from_config(cls, config: dict[str, Any], tokenizer: Any = None) -> LanguageAdapter:
+        """A fresh Qwen2; `config` holds Qwen2Config's fields, and without a tokenizer it reads the plan language."""
+        tokenizer = tokenizer or plan_tokenizer()
         settings = Qwen2Config(
             **{"tie_word_embeddings": True, **config}, vocab_size=len(tokenizer), bos_token_id=None,
             eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
