@@ -238,13 +238,16 @@ def logo(source: str) -> Image.Image:
 @lru_cache(maxsize=8)
 def _read_logo(source: str, changed: int) -> Image.Image:
     image = read_cutout(source) or read_image(source).convert("RGBA")
-    return image.crop(image.getchannel("A").point([0] * 8 + [255] * 248).getbbox())
+    seen = image.getchannel("A").point([0] * 8 + [255] * 248).getbbox()
+    if seen is None:
+        raise ValueError(f"{source}: a logo of which nothing is seen; it is transparent everywhere")
+    return image.crop(seen)
 
 
 def _panel(own: Image.Image, ground: Image.Image) -> Color | None:
     """The colour of the panel that a logo needs to be seen; None where it reads on the picture as it is."""
     pixels = np.asarray(own)
-    opaque = pixels[..., 3] > 127
+    opaque = pixels[..., 3] > pixels[..., 3].max() // 2  # of a faint logo, what is seen most
     if opaque.all():  # a picture with a ground of its own
         return None
     ink = luminance(pixels[..., :3][opaque])

@@ -100,6 +100,16 @@ def test_a_logo_that_would_not_be_seen_gets_a_panel(logo: Path, ground: str, pan
     assert Box(0, 0, 400, 600).holds(one.box, loose=0)
 
 
+def test_a_faint_logo_is_set_as_it_is(tmp_path: Path) -> None:
+    faint = Image.new("RGBA", (60, 30))
+    faint.paste((20, 20, 20, 90), (10, 5, 50, 25))
+    faint.save(tmp_path / "faint.png")
+    poster = typeset(Image.new("RGB", (624, 912), "white"), PosterBrief(texts=["JAZZ"]),
+                     graphics=[GraphicWish("logo", str(tmp_path / "faint.png"), "bottom-right")])  # fmt: skip
+    (placed,) = poster.graphics
+    assert placed.picture is not None and placed.picture.getchannel("A").getextrema() == (90, 90)
+
+
 def test_a_box_or_a_corner_is_kept(picture: Image.Image) -> None:
     wish = GraphicWish("qr", ADDRESS, (100.0, 500.0, 300.0, 700.0))
     (code,) = typeset(picture, PosterBrief(texts=["JAZZ"]), graphics=[wish]).graphics
@@ -143,6 +153,8 @@ def test_what_cannot_be_placed_is_one_line(
     assert "too many for a QR code" in why(GraphicWish("qr", "x" * 5000))
     assert "needs words" in why(GraphicWish("qr", " "))
     assert "none.png" in why(GraphicWish("logo", str(tmp_path / "none.png")))
+    Image.new("RGBA", (60, 30)).save(tmp_path / "clear.png")
+    assert "clear.png: a logo of which nothing is seen" in why(GraphicWish("logo", str(tmp_path / "clear.png")))
     assert "place 'middle' is unknown" in why(GraphicWish("qr", ADDRESS, "middle"))
     assert "is not x0,y0,x1,y1 in the 624x912 poster" in why(GraphicWish("qr", ADDRESS, (0.0, 0.0, 700.0, 300.0)))
     assert "larger box" in why(GraphicWish("qr", ADDRESS, (0.0, 0.0, 40.0, 40.0)))
