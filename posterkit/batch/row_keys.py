@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from posterkit.lettering import LETTERING_VALUES
+from posterkit.lettering import LETTERING_VALUES, ROLES
 from posterkit.messages import one_line
 from posterkit.paper import DPI, parse_length, parse_size
 from posterkit.schema import REQUEST_VALUES, ValueCheck, is_strings, is_text, is_whole, value_faults
@@ -30,8 +30,10 @@ def row_faults(row: Mapping[str, Any]) -> list[str]:
 
 def unknown_key(key: str) -> str:
     """That a key is unknown, and which one may be meant."""
-    near = difflib.get_close_matches(key, ROW_KEYS, 1)
+    near = difflib.get_close_matches(key, (*ROW_KEYS, *ROLES), 1)
     meant = f' (did you mean "{near[0]}"?)' if near else f"; the keys are {', '.join(ROW_KEYS)}"
+    if near and near[0] in ROLES:
+        meant = f' (did you mean the text "@{near[0]}:..." in texts? In spreadsheets the column is "{near[0]}")'
     return f'unknown key "{one_line(key, 40)}"{meant}'
 
 

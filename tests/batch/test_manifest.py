@@ -100,6 +100,12 @@ def test_a_fault_is_named_with_what_was_found_and_what_is_accepted(row: Any, sai
     assert said in fault(row)
 
 
+@pytest.mark.parametrize("key", ["title", "titel", "Title"])
+def test_a_role_is_no_key_and_the_fault_says_where_it_belongs(key: str) -> None:
+    said = fault({"prompt": "a lake", key: "LAKE"})
+    assert 'the text "@title:..." in texts' in said and 'the column is "title"' in said
+
+
 def test_several_faults_of_a_row_come_together() -> None:
     why = fault({"prompt": 3, "widht": 3, "steps": 0})
     assert "prompt" in why and "widht" in why and "steps" in why
