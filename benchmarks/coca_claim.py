@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,8 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
 from scipy import stats
 from transformers import LogitsProcessorList, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
@@ -55,6 +58,7 @@ SIDE, TEST_PICTURES, ALPHAS = 56, 8, (-1.0, 0.0, 1.0, 2.0, 4.0)
 TESTED = [(c, i) for c in range(CATEGORIES) for i in range(c % 4, ITEMS, 4)]
 TAUGHT = [(c, i) for c in range(CATEGORIES) for i in range(ITEMS) if (c, i) not in TESTED]
 CLAIMS = 6
+RATE = 3e-3  # of learning
 
 
 @dataclass(frozen=True)
@@ -142,19 +146,15 @@ def taught(rng: Random, rows: int, count: int) -> tuple[list[Row], list[list[int
 
 
 def train(seed: int, steps: int, out: Path) -> Any:
-    """The model of a seed, from its file where it is there already."""
-    from safetensors.torch import load_file, save_file
-
+    """The model of a seed; a call that was stopped goes on from the last hundred steps, to the same bits."""
     model, path = new_model(seed), out / f"model-{seed}-{steps}.safetensors"
-    if path.is_file():
-        model.load_state_dict(load_file(path), strict=False)
-        model.tie_weights()
-        return model.eval()
-    bank, rng, loss = Bank(seed, 64), Random(f"{seed} coca"), torch.zeros(())
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps, pct_start=0.1)
-    for step in range(steps):
-        rows, answers = taught(rng, 32, 64)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.01)
+    done = _restore(path, model, optimizer)
+    bank, loss = Bank(seed, 64), torch.zeros(())
+    for step in range(done, steps):
+        for group in optimizer.param_groups:
+            group["lr"] = RATE * min(1.0, (step + 1) / 50) * (0.02 + 0.98 * (1 + math.cos(math.pi * step / steps)) / 2)
+        rows, answers = taught(Random(f"{seed} coca {step}"), 32, 64)
         given, said = bank.inputs(rows), torch.tensor(answers)
         before = given["input_ids"].shape[1]
         for name, more in (("input_ids", said), ("attention_mask", torch.ones_like(said)),
@@ -166,13 +166,35 @@ def train(seed: int, steps: int, out: Path) -> Any:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        schedule.step()
-        if step % 200 == 199:
+        if step % 100 == 99 or step + 1 == steps:
             print(f"seed {seed}, step {step + 1}: loss {loss.item():.3f}", flush=True)
-    with written_whole(path) as temporary:
-        save_file({name: value.contiguous() for name, value in model.state_dict().items() if name != "lm_head.weight"},
-                  temporary)  # fmt: skip
+            _keep(path, model, optimizer, step + 1)
     return model.eval()
+
+
+def _keep(path: Path, model: Any, optimizer: torch.optim.Optimizer, step: int) -> None:
+    held = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    for name, weight in model.named_parameters():
+        if state := optimizer.state.get(weight):
+            held |= {f"first {name}": state["exp_avg"], f"second {name}": state["exp_avg_sq"]}
+    with written_whole(path) as temporary:
+        save_file(held, temporary, {"step": str(step)})
+
+
+def _restore(path: Path, model: Any, optimizer: torch.optim.Optimizer) -> int:
+    """How many steps are done."""
+    if not path.is_file():
+        return 0
+    with safe_open(path, "pt") as file:
+        done, names = int(file.metadata()["step"]), set(file.keys())
+        for name, weight in model.named_parameters():
+            weight.data.copy_(file.get_tensor(name))
+            if f"first {name}" in names:
+                optimizer.state[weight] = {
+                    "step": torch.tensor(float(done)), "exp_avg": file.get_tensor(f"first {name}"),
+                    "exp_avg_sq": file.get_tensor(f"second {name}"),
+                }  # fmt: skip
+    return done
 
 
 def lines() -> list[list[str]]:
@@ -278,7 +300,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--out", type=Path, default=Path("runs/coca_claim"))
     options.add_argument("--seeds", type=int, default=5)
-    options.add_argument("--steps", type=int, default=1600)
+    options.add_argument("--steps", type=int, default=600)
     options.add_argument("--only", type=int, metavar="SEED", help="train and measure this seed alone, print no table")
     given = options.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)

@@ -190,7 +190,8 @@ def _licence_lines(record: dict[str, Any]) -> list[tuple[str, str]]:
     from posterkit.generate.licences import Licence, verdict
 
     found = [Licence(**{"where": "", **row}) for row in rows]
-    return [("may I sell it", verdict(found)), *(("licence", one.line()) for one in found)]
+    own = "; whose your pictures are is not known here" if record["row"]["images"] else ""
+    return [("may I sell it", verdict(found) + own), *(("licence", one.line()) for one in found)]
 
 
 def _credential_lines(path: Path) -> list[tuple[str, str]]:
