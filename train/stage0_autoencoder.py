@@ -20,7 +20,7 @@ from PIL import Image
 from posterkit.datasets import SyntheticPosters
 from posterkit.pipelines.registry import resolve_folder
 from posterkit.training.adapters.autoencoder import Autoencoder, images_to_tensor
-from posterkit.training.config import RunConfig, parse_config
+from posterkit.training.config import Count, CountOr0, NotNegative, RunConfig, parse_config
 from posterkit.training.loading.synthetic import drawing_pool
 from posterkit.training.losses import color_anchor, reconstruction_loss
 from posterkit.training.run import Run
@@ -45,12 +45,12 @@ class AutoencoderConfig(RunConfig):
 
     family: Literal["flux", "qwen"] = "flux"
     model: dict = field(default_factory=dict)
-    crop: int = 96
-    noise: float = 0.1
-    pull: float = 1e-3
-    stretch: float = 0.25
-    anchor: float = 0.5
-    workers: int = 0
+    crop: Count = 96
+    noise: NotNegative = 0.1
+    pull: NotNegative = 1e-3
+    stretch: NotNegative = 0.25
+    anchor: NotNegative = 0.5
+    workers: CountOr0 = 0
 
     def check(self) -> None:
         super().check()

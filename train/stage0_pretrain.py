@@ -20,7 +20,7 @@ from posterkit.pipelines.registry import family_named, resolve_folder
 from posterkit.synthetic import caption_vocabulary, short_vocabulary
 from posterkit.tasks import TASKS, TEXT
 from posterkit.training.adapters.autoencoder import Autoencoder
-from posterkit.training.config import RunConfig, parse_config
+from posterkit.training.config import NotNegative, Positive, RunConfig, Share, parse_config
 from posterkit.training.errors import setting_up
 from posterkit.training.loading.synthetic import DataConfig, encoded_posters, open_posters
 from posterkit.training.losses import flow_matching_loss, guided_velocity, sample_time
@@ -50,12 +50,12 @@ class PretrainConfig(RunConfig):
     model: dict = field(default_factory=dict)
     autoencoder: str | None = None
     data: DataConfig = field(default_factory=DataConfig)
-    drop_prompt: float = 0.1
+    drop_prompt: Share = 0.1
     time: Literal["uniform", "logit_normal"] = "uniform"
-    time_shift: float = 1.0
-    large_time: float = 0.5
+    time_shift: Positive = 1.0
+    large_time: Share = 0.5
     compile: bool = False
-    kept: float = 1.0
+    kept: NotNegative = 1.0
     guidance: list[float] | None = None
 
     def check(self) -> None:

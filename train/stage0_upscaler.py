@@ -21,7 +21,7 @@ from posterkit.pipelines.registry import resolve_folder
 from posterkit.pipelines.upscaler import CompactUpscaler, Upscaler
 from posterkit.synthetic import SyntheticPosters
 from posterkit.training.adapters.autoencoder import Autoencoder, AutoencoderKind, images_to_tensor
-from posterkit.training.config import RunConfig, parse_config
+from posterkit.training.config import Count, NotNegative, RunConfig, parse_config
 from posterkit.training.losses import reconstruction_loss
 from posterkit.training.run import Run
 
@@ -40,12 +40,12 @@ class UpscalerConfig(RunConfig):
 
     autoencoders: dict[AutoencoderKind, str] = field(default_factory=dict)
     sizes: list[list] = field(default_factory=lambda: [[128, 192]])
-    features: int = 24
-    depth: int = 6
-    scale: int = 4
-    crop: int = 48
-    count: int = 512
-    sharp: float = 0.25
+    features: Count = 24
+    depth: Count = 6
+    scale: Count = 4
+    crop: Count = 48
+    count: Count = 512
+    sharp: NotNegative = 0.25
 
 
 class Pairs:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import torch
 
-from posterkit.training.config import parse_config
+from posterkit.training.config import NotNegative, parse_config
 from posterkit.training.errors import setting_up
 from posterkit.training.loading.batches import encoded_batches
 from posterkit.training.loading.sets import TextOnArt, open_set
@@ -35,7 +35,7 @@ class TextRenderConfig(StageConfig):
             plain one.
     """
 
-    guidance: float = 1.0
+    guidance: NotNegative = 1.0
 
 
 def main() -> None:

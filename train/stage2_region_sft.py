@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import torch
 
-from posterkit.training.config import parse_config
+from posterkit.training.config import NotNegative, parse_config
 from posterkit.training.errors import setting_up
 from posterkit.training.loading.batches import encoded_batches
 from posterkit.training.loading.regions import region_weights
@@ -38,7 +38,7 @@ class RegionSFTConfig(StageConfig):
         power: 2 as the paper writes it, the weight within the norm; 1 weighs the squared error itself.
     """
 
-    guidance: float = 1.0
+    guidance: NotNegative = 1.0
     major: float = 0.6
     minor: float = 0.2
     power: int = 2

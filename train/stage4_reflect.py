@@ -31,7 +31,7 @@ from posterkit.schema import DrawnText, PosterSample
 from posterkit.sizing import Size
 from posterkit.training.adapters import Adapter
 from posterkit.training.adapters.flux import FluxAdapter
-from posterkit.training.config import Share, parse_config
+from posterkit.training.config import NotNegative, Share, parse_config
 from posterkit.training.errors import setting_up
 from posterkit.training.loading.fitting import fit_sample, target_size
 from posterkit.training.loading.paired import open_reflected, reflection_batches
@@ -57,7 +57,7 @@ class ReflectConfig(StageConfig):
             classifier-free guidance has it; apart from `drop_prompt`.
     """
 
-    guidance: float = 1.0
+    guidance: NotNegative = 1.0
     drop_feedback: Share = 0.0
     trainable: Trainable = field(default_factory=lambda: Trainable("lora", rank=128))
 

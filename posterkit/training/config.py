@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import difflib
 import importlib.util
@@ -38,6 +39,7 @@ Several = Annotated[int, (lambda number: number >= 2, "be at least 2")]
 CountOr0 = Annotated[int, (lambda number: number >= 0, "be at least 0")]
 Positive = Annotated[float, (lambda number: number > 0, "be above 0")]
 NotNegative = Annotated[float, (lambda number: number >= 0, "be at least 0")]
+Seed = Annotated[int, (lambda number: 0 <= number < 2**63, "lie in [0, 2^63)")]
 Share = Annotated[float, (lambda number: 0 <= number <= 1, "lie in [0, 1]")]
 ShareBelow1 = Annotated[float, (lambda number: 0 <= number < 1, "lie in [0, 1)")]
 
@@ -84,10 +86,10 @@ class RunConfig:
     """
 
     run_dir: str = "runs/run"
-    seed: int = 0
+    seed: Seed = 0
     max_steps: Count = 1000
     stop_at: int | None = None
-    minutes: float | None = None
+    minutes: Positive | None = None
     init_from: str | None = None
     resume: Literal["auto", "never"] = "auto"
     resume_at: Count | None = None
@@ -96,7 +98,7 @@ class RunConfig:
     accumulation: Count = 1
     optimizer: Literal["adamw", "muon", "adamw8bit", "paged_adamw8bit", "adafactor"] = "adamw"
     learning_rate: Positive = 1e-4
-    adamw_rate: float = 1e-3
+    adamw_rate: Positive = 1e-3
     weight_decay: NotNegative = 0.0
     betas: list[float] = field(default_factory=lambda: [0.9, 0.99])
     schedule: Literal["constant", "cosine"] = "constant"
@@ -108,7 +110,7 @@ class RunConfig:
     save_every: Count = 500
     keep_last: Count = 1
     best: str | None = None
-    sample_every: int = 0
+    sample_every: CountOr0 = 0
     tracker: Literal["auto", "tensorboard", "none"] = "auto"
     processes: Count | None = None
     timeout: Positive = 180.0
@@ -118,6 +120,10 @@ class RunConfig:
     def check(self) -> None:
         """Raise ValueError for values that cannot work, alone or together, in the parts too; stages add their own."""
         check_ranges(self)
+        if empty := next((key for key in ("run_dir", "init_from") if getattr(self, key) == ""), None):
+            raise ValueError(f"{empty} is empty; it takes a folder")
+        if Path(self.run_dir).is_file():
+            raise ValueError(f"run_dir: {self.run_dir} is a file; it takes a folder")
         if self.stop_at is not None and not 0 < self.stop_at <= self.max_steps:
             raise ValueError(f"stop_at must lie in 1..max_steps ({self.max_steps}), got {self.stop_at}")
         if self.best is not None and not self.sample_every:
@@ -313,10 +319,10 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
             raise ValueError(f"{where} takes a mapping, got {value!r}")
         return value
     if hint is float and isinstance(value, (int, str)) and not isinstance(value, bool):
-        try:  # YAML reads 1e-4 as a string
-            return float(value)
-        except ValueError:
-            pass
+        with contextlib.suppress(ValueError):  # YAML reads 1e-4 as a string
+            value = float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise ValueError(f"{where} takes {hint.__name__}, got {value!r}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{where} takes a finite number, got {value}")
     return value

@@ -17,7 +17,7 @@ from posterkit.pipelines.lora_weights import base_of, note_fused
 from posterkit.pipelines.presets import hardware, use_attention
 from posterkit.pipelines.registry import family_named, family_of, is_hub_id, resolve_folder, start_of
 from posterkit.training.adapters import Adapter
-from posterkit.training.config import Positive, Share, ShareBelow1
+from posterkit.training.config import Count, NotNegative, Positive, Share, ShareBelow1
 from posterkit.training.loading.batches import encoded_batches
 from posterkit.training.loading.prefetch import Mixture
 from posterkit.training.loading.sets import Posters, PosterSet, SetConfig, TextOnArt, open_set
@@ -57,8 +57,8 @@ class StageConfig(StrategyConfig):
     drop_prompt: Share = 0.0
     time: Literal["uniform", "logit_normal"] = "uniform"
     time_shift: Positive | None = 1.0
-    sample_steps: int | None = None
-    sample_guidance: float | None = None
+    sample_steps: Count | None = None
+    sample_guidance: NotNegative | None = None
 
     @property
     def base_family(self) -> str:

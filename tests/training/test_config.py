@@ -54,6 +54,8 @@ def test_an_unknown_key_names_the_nearest_known_one(tmp_path):
         ("batch_size=0", "batch_size must be at least 1"),
         ("stop_at=2000", "stop_at must lie in"),
         ("seed", "is not key=value"),
+        ("learning_rate=.inf", 'learning_rate" takes a finite number, got inf'),
+        ("decay=nan", 'decay" takes a finite number, got nan'),
     ],
 )
 def test_a_wrong_value_is_one_clear_line(tmp_path, override, message):

@@ -196,7 +196,11 @@ def test_a_picture_that_fails_loses_no_step(tmp_path):
     assert state is not None and json.loads((state / "state.json").read_text())["step"] == 2
 
 
-@pytest.mark.parametrize("setting", [{"clip": 0.0}, {"warmup_steps": -1}, {"ema_decay": 1.0}, {"max_steps": 0}])
+@pytest.mark.parametrize(
+    "setting",
+    [{"clip": 0.0}, {"warmup_steps": -1}, {"ema_decay": 1.0}, {"max_steps": 0}, {"minutes": -1.0}, {"seed": -1},
+     {"sample_every": -1}, {"run_dir": ""}, {"init_from": ""}],
+)  # fmt: skip
 def test_settings_that_cannot_work_are_named(setting):
     with pytest.raises(ValueError, match=next(iter(setting))):
         RunConfig(**setting).check()

@@ -18,7 +18,7 @@ from posterkit.layout.planners.retrieval_planner import shipped_index
 from posterkit.layout.retrieval import ExemplarIndex
 from posterkit.layout.types import Element, Layout
 from posterkit.training.adapters.language import LanguageAdapter
-from posterkit.training.config import Count, Share
+from posterkit.training.config import Count, Seed, Share
 from posterkit.training.loading.batches import Batch
 from posterkit.training.protocols import RunView
 from posterkit.typeset.template import template_picture
@@ -39,7 +39,7 @@ class PlansConfig:
 
     path: str | None = None
     count: Count = 6000
-    seed: int = 0
+    seed: Seed = 0
     heldout: Share = 0.05
     coarse: Share = 0.4
     exemplars: Count = 2

@@ -26,7 +26,7 @@ from posterkit.datasets.dataset import INDEX, read_rows
 from posterkit.datasets.sample_files import Row
 from posterkit.image_io import read_image
 from posterkit.sizing import Size
-from posterkit.training.config import Count
+from posterkit.training.config import Count, Seed
 from posterkit.training.loading.batches import Batch
 from posterkit.training.loading.prefetch import PrefetchLoader
 from posterkit.training.protocols import RunView
@@ -45,7 +45,7 @@ class PairsConfig:
 
     path: str | None = None
     count: Count = 1000
-    seed: int = 0
+    seed: Seed = 0
     size: tuple[int, int] = (192, 288)
     kinds: list[str] | None = None
 

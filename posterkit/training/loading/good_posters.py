@@ -16,6 +16,7 @@ from posterkit.metrics.ocr import TextReader
 from posterkit.prompts import quoted_texts
 from posterkit.schema import DrawnLine, PosterSample
 from posterkit.tasks import TASKS
+from posterkit.training.config import Seed
 from posterkit.training.loading.sets import Posters, SetConfig, open_set
 from posterkit.training.protocols import RunView
 
@@ -37,13 +38,13 @@ class JudgementConfig:
     path: str | None = None
     tasks: list[str] | None = None
     count: int = 1024
-    seed: int = 0
+    seed: Seed = 0
     sizes: list[list[int]] = field(default_factory=lambda: [[128, 192], [192, 128], [160, 160]])
     heldout: int = 128
 
     def check(self) -> None:
         """Raise ValueError for values that cannot work."""
-        SetConfig(count=self.count, heldout=self.heldout, sizes=self.sizes).check()
+        SetConfig(count=self.count, seed=self.seed, heldout=self.heldout, sizes=self.sizes).check()
         if self.heldout < 2:
             raise ValueError(f"data.heldout must be at least 2: the scores are held against them; got {self.heldout}")
 

@@ -18,6 +18,7 @@ from posterkit.synthetic import SyntheticPosters, title_words
 from posterkit.synthetic.synthetic_poster import draw_art
 from posterkit.tasks import TASKS
 from posterkit.training.adapters import Keep
+from posterkit.training.config import Count, Seed, check_ranges
 from posterkit.training.loading.regions import ROLES
 from posterkit.training.protocols import RunView
 
@@ -43,17 +44,18 @@ class SetConfig:
 
     path: str | None = None
     tasks: list[str] | None = None
-    area: int | None = None
+    area: Count | None = None
     cache: str | None = None
     keep: Keep = "states"
     count: int = 1024
-    seed: int = 0
+    seed: Seed = 0
     sizes: list[list[int]] = field(default_factory=lambda: [[128, 192], [192, 128], [160, 160]])
     heldout: int = 8
     words: str = TITLES
 
     def check(self) -> None:
         """Raise ValueError for values that cannot work."""
+        check_ranges(self, "data.")
         if self.words != TITLES and self.words not in SCRIPTS:
             raise ValueError(f"data.words is {self.words!r}; accepted: {TITLES}, {', '.join(SCRIPTS)}")
         if self.count < 1 or self.heldout < 0 or not self.sizes or any(len(size) != 2 for size in self.sizes):

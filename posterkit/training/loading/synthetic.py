@@ -18,6 +18,7 @@ from posterkit.datasets.processes import begin_worker
 from posterkit.schema import PosterSample
 from posterkit.synthetic import SyntheticPosters
 from posterkit.training.adapters import Adapter, Encoded
+from posterkit.training.config import Count, CountOr0, Seed
 from posterkit.training.protocols import RunView
 
 APART = 10_000_000  # large synthetic posters are numbered from here on, so that none is a small one too
@@ -40,16 +41,16 @@ class DataConfig:
     """
 
     path: str | None = None
-    count: int = 20000
-    seed: int = 0
+    count: Count = 20000
+    seed: Seed = 0
     tasks: list[str] = field(default_factory=lambda: ["text"])
     sizes: list[list] = field(default_factory=lambda: [[128, 192]])
     lettering: bool = True
     captions: Literal["long", "short"] = "long"
-    large: int = 0
+    large: CountOr0 = 0
     large_sizes: list[list] = field(default_factory=lambda: [[256, 384]])
     cache: str = "runs/cache"
-    workers: int = 0
+    workers: CountOr0 = 0
 
 
 def open_posters(data: DataConfig, split: str) -> PosterDataset | SyntheticPosters:

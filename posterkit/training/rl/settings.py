@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -85,11 +86,11 @@ class RolloutConfig:
     draws: Count = 4
     updates: Count = 1
     steps: Several = 6
-    guidance: float | None = None
+    guidance: NotNegative | None = None
     decay: Literal[0, 1, 2] = 1
     global_std: bool = True
-    least_std: float = 0.05
-    most_mean: float = 0.9
+    least_std: NotNegative = 0.05
+    most_mean: NotNegative = 0.9
     strict: bool = False
 
     def check(self) -> None:
@@ -143,3 +144,9 @@ class RewardSource:
     limit: Positive = 60.0
     tolerated: Share = 0.1
     judge: JudgeBound = field(default_factory=JudgeBound)
+
+    def check(self) -> None:
+        """Raise ValueError for values that cannot work."""
+        check_ranges(self, "reward.")
+        if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", self.device):
+            raise ValueError(f"reward.device is {self.device!r}; accepted: cpu, cuda, cuda:1, mps")

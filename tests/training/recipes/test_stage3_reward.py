@@ -217,6 +217,7 @@ def test_diversity_is_the_mean_distance_of_pairs():
         ({"dpo": {"beta": -3.0}}, "dpo.beta must be above 0, got -3.0"),
         ({"nft": {"kl": -1.0}}, "nft.kl must be at least 0, got -1.0"),
         ({"grpo": {"clip": -1.0}}, "grpo.clip must be above 0, got -1.0"),
+        ({"reward": {"source": "aesthetics", "device": "moon"}}, "reward.device is 'moon'"),
     ],
 )
 def test_what_cannot_work_is_refused_in_a_line(base, posters, run_recipe, tmp_path, change, said, capsys):
