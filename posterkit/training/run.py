@@ -48,6 +48,7 @@ from posterkit.training.state import (
     load_state,
     newest_state,
     random_state,
+    record_of,
     save_state,
     set_random_state,
 )  # fmt: skip
@@ -87,8 +88,10 @@ class Run:
         with setting_up():
             if self._main:  # for all processes of the run
                 hold_folder(self.folder)
-                if config.resume_at is not None and not config.dry_run:
-                    go_back(self.folder / "last", config.resume_at)
+            if config.resume == "auto" and not config.dry_run:
+                self._check_record()
+            if self._main and config.resume_at is not None and not config.dry_run:
+                go_back(self.folder / "last", config.resume_at)
             self.accelerator.wait_for_everyone()
         if config.resume == "never" and not config.dry_run and newest_state(self.folder / "last") is not None:
             raise WrongCall(f"{self.folder}: holds a run already; take another run_dir, or resume=auto", self._main)
@@ -343,11 +346,18 @@ class Run:
             save_state(folder, self.model.module, self.optimizer, self.ema, record, self._main, self.config.keep_last)
         self.accelerator.wait_for_everyone()
 
+    def _check_record(self) -> None:
+        """Raise WrongCall where the checkpoint to go on from is that of another run, by its record alone."""
+        last, step = self.folder / "last", self.config.resume_at
+        state = newest_state(last) if step is None else kept_steps(last).get(step)
+        if state is not None:
+            check_same_run(self.folder, record_of(state), self.config, self.accelerator.num_processes)
+        self.accelerator.wait_for_everyone()  # before one of them moves checkpoints
+
     def _resume(self) -> None:
         state = newest_state(self.folder / "last")
         if state is not None:
             record = load_state(state, self.model.module, self.optimizer, self.ema)
-            check_same_run(self.folder, record, self.config, self.accelerator.num_processes)
             if said := extension_line(record, self.config):
                 self.print(said)
             self._divergence.load_state_dict(record.get("losses", {}))

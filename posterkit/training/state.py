@@ -119,7 +119,7 @@ def _retire(previous: Path, keep: int) -> None:
     steps = previous.parent / STEPS
     if keep > 1 and previous.exists() and _whole(previous):
         steps.mkdir(exist_ok=True)
-        place = steps / f"{json.loads((previous / 'state.json').read_text())['step']:07d}"
+        place = steps / f"{record_of(previous)['step']:07d}"
         shutil.rmtree(place, ignore_errors=True)
         previous.rename(place)
     shutil.rmtree(previous, ignore_errors=True)
@@ -144,7 +144,7 @@ def kept_steps(folder: Path) -> dict[int, Path]:
     earlier = steps.iterdir() if steps.is_dir() else ()
     found = {int(path.name): path for path in earlier if path.name.isdigit() and _whole(path)}
     if (newest := newest_state(folder)) is not None:
-        found[json.loads((newest / "state.json").read_text())["step"]] = newest
+        found[record_of(newest)["step"]] = newest
     return dict(sorted(found.items()))
 
 
@@ -179,14 +179,19 @@ def _whole(folder: Path) -> bool:
     return all((folder / n).is_file() and (folder / n).stat().st_size == s for n, s in sizes.items())
 
 
+def record_of(state: Path) -> dict[str, Any]:
+    """The record of a checkpoint: step, config, generators, position in the data."""
+    return json.loads((state / "state.json").read_text())
+
+
 def load_state(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, ema: EMA | None) -> dict[str, Any]:
     """Restore a checkpoint; returns the record.
 
     Raises:
         ValueError: the checkpoint has other weights or another optimiser than the run, or lacks the run's EMA.
     """
+    record = record_of(folder)
     _fill(folder / "weights.safetensors", dict(_changing(module)))
-    record = json.loads((folder / "state.json").read_text())
     _unflatten_optimizer(folder, module, optimizer, record["optimizer"])
     if ema is not None:
         if not (folder / "ema.safetensors").is_file():
@@ -202,11 +207,15 @@ def _fill(file: Path, live: dict[str, Tensor]) -> None:
     """Copy a file's tensors, one after the other, and of sharded ones this process's part."""
     with safe_open(file, framework="pt") as saved:
         names = set(saved.keys())
-        if names != live.keys():
-            odd = sorted(names ^ live.keys())[0]
+        shapes = {name: tuple(saved.get_slice(name).get_shape()) for name in names}
+        if odd := next((n for n in sorted(names | live.keys()) if shapes.get(n) != _shape(live.get(n))), None):
             raise ValueError(f"{file.parent}: the checkpoint does not fit the model (first difference: {odd})")
         for name in names:
             live[name].copy_(like(saved.get_tensor(name), live[name]))
+
+
+def _shape(tensor: Tensor | None) -> tuple[int, ...] | None:
+    return None if tensor is None else tuple(tensor.shape)
 
 
 def _put_together(tensors: dict[str, Tensor], main: bool) -> dict[str, Tensor]:

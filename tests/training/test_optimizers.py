@@ -118,6 +118,13 @@ def test_a_checkpoint_of_another_optimiser_is_refused_in_one_line(tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_a_checkpoint_of_other_shapes_is_refused_by_name(tmp_path):
+    module, wider = nn.Linear(2, 2), nn.Linear(3, 2)
+    save_state(tmp_path / "last", module, optimizer_for(module), None, {"step": 1})
+    with pytest.raises(ValueError, match="does not fit the model .first difference: weight"):
+        load_state(tmp_path / "last", wider, optimizer_for(wider), None)
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", ["adamw8bit", "paged_adamw8bit"])
 def test_on_a_card_8_bit_states_follow_adamw_take_a_quarter_and_go_on_from_a_checkpoint(tmp_path, name):

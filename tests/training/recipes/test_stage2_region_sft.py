@@ -229,6 +229,15 @@ def test_a_second_run_in_a_folder_is_refused_and_changes_nothing(base, run_recip
     assert (tmp_path / "run" / "last" / "weights.safetensors").read_bytes() == kept
 
 
+def test_another_rank_is_refused_before_the_base_is_read(base, posters, run_recipe, tmp_path):
+    start = shutil.copytree(base, tmp_path / "base")
+    config = write_stage(tmp_path, "run", start, posters, max_steps=2, trainable=LORA)
+    run_recipe(RECIPE, config, "stop_at=1")
+    shutil.rmtree(start)
+    with pytest.raises(SystemExit, match=rf"begun with trainable.rank={LORA['rank']}, now 7"):
+        run_recipe(RECIPE, config, "trainable.rank=7")
+
+
 def test_a_loss_that_is_not_finite_stops_and_names_the_batch(base, posters, run_recipe, tmp_path):
     broken = shutil.copytree(base, tmp_path / "broken")
     (file,) = (broken / "text_encoder_2").glob("*.safetensors")
