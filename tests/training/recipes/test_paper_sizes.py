@@ -141,7 +141,7 @@ LANGUAGE = {  # recipe: config, base, its layers, fewer and own samples
         "kinds.candidates=0", "heldout_pairs=1", "batch_size=1",
     )),
     "critic_dpo": (CONFIGS / "critic" / "critic_dpo.yaml", save_narrow_critic, 28, (
-        "data.path=null", "data.count=8", f"data.size=[{SIZE.width}, {SIZE.height}]", "heldout_pairs=1",
+        "data.path=null", "data.count=24", f"data.size=[{SIZE.width}, {SIZE.height}]", "heldout_pairs=1",
         "batch_size=1",
     )),
     "planner_sft": (CONFIGS / "planner" / "planner_sft.yaml", save_narrow_planner, 28, (
