@@ -15,7 +15,7 @@ from press_profile import write_press_profile
 
 from posterkit.cli.main import main
 from posterkit.generate.metadata import read_record
-from posterkit.generate.obstacles import find_obstacles
+from posterkit.generate.obstacles import find_obstacles, find_subject
 
 
 def run(*argv: object) -> int:
@@ -135,6 +135,20 @@ def test_a_face_and_lettering_of_the_picture_are_found() -> None:
     page = Image.fromarray(skimage.data.page()).convert("RGB")
     assert sum(thing.kind == "lettering" for thing in find_obstacles(page)) >= 5
     assert not find_obstacles(Image.fromarray(skimage.data.chelsea()))
+
+
+def test_texts_keep_off_the_subject_of_a_photograph(tmp_path: Path) -> None:
+    picture = Image.fromarray(skimage.data.rocket())
+    picture.save(tmp_path / "rocket.png")
+    argv = ["--text", "LIFT-OFF", "--text", "Watch the launch with us", "--text", "11 February, 6:03 pm"]
+    assert run("typeset", tmp_path / "rocket.png", *argv, "-o", tmp_path / "p.png") == 0
+    (subject,) = (thing.box for thing in find_subject(picture))
+    covered = 0.0
+    for text in read_record(tmp_path / "p.png")["typeset"]:
+        x0, y0, x1, y1 = text["box"]
+        wide, high = min(x1, subject.x1) - max(x0, subject.x0), min(y1, subject.y1) - max(y0, subject.y0)
+        covered += max(0.0, wide) * max(0.0, high)
+    assert covered < 3000  # pixels; 26,000 where nobody looks for the rocket
 
 
 def test_a_sheet_for_a_press_is_written_in_several_forms_and_made_again(
