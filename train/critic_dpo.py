@@ -132,7 +132,7 @@ def held_out(model: TrainedCritic, pairs: CriticPairs, run: Run) -> dict[str, di
 def blank_patches(model: TrainedCritic, poster: Image.Image, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """The patches of a canvas of the poster's mean colour, for both answers."""
     blank = poster.resize((1, 1), Image.Resampling.BOX).resize(poster.size)
-    patches = model.read("", "", blank, "")["patches"].to(batch["patches"])
+    patches = model.read("", [blank])["patches"].to(batch["patches"])
     return torch.cat([patches, patches])
 
 

@@ -1,4 +1,4 @@
-"""`posterkit bench`: how far pictures, captions and grounds move a judge; `bench layout` and `bench safety`."""
+"""`posterkit bench`: how far pictures, captions and grounds move a judge; the other benches have files of their own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from posterkit.arguments import LineParser, whole
-from posterkit.cli import bench_layout, bench_safety
+from posterkit.cli import bench_identity, bench_layout, bench_posters, bench_safety
+from posterkit.cli.bench_identity import folder_name
 
 TRACKS = ("pictures", "captions", "grounds")
 SPLITS = ("all", "train", "heldout")
@@ -35,12 +36,16 @@ def add_options(command: argparse.ArgumentParser) -> None:
     bench_layout.add_options(benches.add_parser("layout", help=what, description=what))
     what = "Harm detectors on held-out lines; or how far a principle may steer a model (CoCA)."
     bench_safety.add_options(benches.add_parser("safety", help=what, description=what))
+    bench_posters.add_options(benches)
+    what = "Does a critic know what it was shown, and say so where that is not on the poster? (P-Bench)"
+    bench_identity.add_options(benches.add_parser("identity", help=what, description=what))
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the bench, print its figures; exit code 1 where a row has no answer."""
     if args.bench != "judge":
-        return {"layout": bench_layout, "safety": bench_safety}[args.bench].run(args)
+        others = {"layout": bench_layout, "safety": bench_safety, "identity": bench_identity}
+        return others.get(args.bench, bench_posters).run(args)
     from posterkit.cli.progress import Counting
     from posterkit.evaluation.judge_bench import JudgeBench
     from posterkit.evaluation.judges import open_judge
@@ -49,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     from posterkit.rewards.reliability import judge_faults
 
     quiet_bars()
-    out = args.output or Path("runs/judges") / "".join(c if c.isalnum() or c in "._-" else "_" for c in args.judge)
+    out = args.output or Path("runs/judges") / folder_name(args.judge)
     judge = open_judge(args.judge, args.model, str(hardware(args.device).device))
     with Counting() as progress:
         if args.original:

@@ -29,7 +29,7 @@ COMMANDS = {
     "lora-info": "What a LoRA file changes, how strongly, and on which base.",
     "merge": "Several LoRAs of one base as one file.",
     "export": "A folder as the hub takes it, from a checkpoint, a run folder or a LoRA.",
-    "bench": "What a benchmark measures: of a judge, or of planners.",
+    "bench": "What a benchmark measures: of a judge, of planners, of posters.",
     "doctor": "Versions, devices, what fits, broken pairs and their cure.",
     "train": "A training recipe, as `python train/RECIPE.py` runs it.",
     "data": "A tool that builds a data set, as `python data_tools/TOOL.py` runs it.",

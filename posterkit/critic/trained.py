@@ -80,20 +80,33 @@ class TrainedCritic:
         if self.lora is None:
             self._reference = copy.deepcopy(self.module["backbone"]).eval().requires_grad_(False).to(device)
 
-    def read(self, system: str, question: str, picture: Image.Image, answer: str) -> dict[str, Tensor]:
-        """One conversation: ids `(L,)`, which of them are the `answer` `(L,)`, patches `(P, D)`, grid `(1, 3)`."""
+    def read(self, system: str, content: Sequence[str | Image.Image], answer: str = "") -> dict[str, Tensor]:
+        """One conversation: ids `(L,)`, which are the `answer` and its end `(L,)`, patches `(P, D)`, grid `(N, 3)`.
+
+        Args:
+            content: words and pictures of the question in their order, at least one picture.
+            answer: empty for a question that is to be answered.
+        """
         look = self.processor.image_processor
-        size = fit_area(picture.size, self.area, look.patch_size * look.merge_size)
-        picture = picture.convert("RGB").resize(size, Image.Resampling.BICUBIC)
+        said: list[dict[str, str]] = []
+        pictures = []
+        for part in content:
+            if isinstance(part, str):
+                said.append({"type": "text", "text": part.replace("<|", "< |")})
+            else:
+                said.append({"type": "image"})
+                size = fit_area(part.size, self.area, look.patch_size * look.merge_size)
+                pictures.append(part.convert("RGB").resize(size, Image.Resampling.BICUBIC))
         messages = [
             {"role": "system", "content": [{"type": "text", "text": system}]},
-            {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question.replace("<|", "< |")}]},
+            {"role": "user", "content": said},
         ]
         asked = self.processor.apply_chat_template(messages, add_generation_prompt=True)
-        found = self.processor(text=[asked], images=[picture], return_tensors="pt")
-        said = self.processor.tokenizer.encode(answer.replace("<|", "< |") + END, add_special_tokens=False)
-        ids = torch.cat([found["input_ids"][0], torch.tensor(said)])
-        said_from = torch.arange(len(ids)) >= len(ids) - len(said)
+        found = self.processor(text=[asked], images=pictures, return_tensors="pt")
+        end = answer.replace("<|", "< |") + END if answer else ""
+        tokens = self.processor.tokenizer.encode(end, add_special_tokens=False)
+        ids = torch.cat([found["input_ids"][0], torch.tensor(tokens, dtype=torch.long)])
+        said_from = torch.arange(len(ids)) >= len(ids) - len(tokens)
         return {"ids": ids, "answer": said_from, "patches": found["pixel_values"], "grid": found["image_grid_thw"]}
 
     def collate(self, rows: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -120,6 +133,31 @@ class TrainedCritic:
             return _log_probs(backbone, batch, padding)
         finally:
             backbone.enable_adapters()
+
+    @torch.no_grad()
+    def answers(self, questions: Sequence[dict[str, Tensor]], most: int, temperature: float = 0.0) -> list[str]:
+        """What the model says to questions as `read` makes them, in one batch; the greedy answers by default.
+
+        Args:
+            most: tokens of an answer.
+        """
+        tokenizer, longest = self.processor.tokenizer, max(len(one["ids"]) for one in questions)
+        padding = tokenizer.pad_token_id or 0
+        ids = torch.full((len(questions), longest), padding)
+        known = torch.zeros_like(ids)
+        for row, one in enumerate(questions):
+            ids[row, longest - len(one["ids"]) :], known[row, longest - len(one["ids"]) :] = one["ids"], 1
+        backbone = self.module["backbone"]
+        drawing = {"do_sample": True, "temperature": temperature, "top_k": 0} if temperature else {"do_sample": False}
+        device = backbone.device
+        made = backbone.generate(
+            input_ids=ids.to(device), attention_mask=known.to(device), max_new_tokens=most,
+            pixel_values=torch.cat([one["patches"] for one in questions]).to(device, backbone.dtype),
+            image_grid_thw=torch.cat([one["grid"] for one in questions]).to(device),
+            mm_token_type_ids=((ids == backbone.config.image_token_id) & (known > 0)).int().to(device),
+            eos_token_id=tokenizer.convert_tokens_to_ids(END), pad_token_id=padding, **drawing,
+        )  # fmt: skip
+        return [words.strip() for words in tokenizer.batch_decode(made[:, longest:], skip_special_tokens=True)]
 
     def save(self, folder: str | Path) -> None:
         """Write a transformers folder with the LoRA merged, which `posterkit.llm.local.LocalModel` opens."""

@@ -14,6 +14,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
+from string import digits
 from typing import NamedTuple
 
 import numpy as np
@@ -250,4 +251,4 @@ def _words(text: str) -> list[str]:
     return re.findall(r"\w+", text.casefold())
 
 
-_LETTERS = weakening.letters_of([title for titles in captions.TITLES.values() for title in titles])
+_LETTERS = weakening.letters_of([*(title for titles in captions.TITLES.values() for title in titles), digits])

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -173,9 +173,9 @@ def outcome_of(query: Query, row: dict[str, Any]) -> Outcome:
 
 
 def ask_rows(
-    rows: dict[str, Callable[[], str | float]], kept: Path, threads: int, progress: Progress
+    rows: Mapping[str, Callable[[], str | float | dict[str, float]]], kept: Path, threads: int, progress: Progress
 ) -> dict[str, dict[str, Any]]:
-    """Call for each row that has no reply yet; a reply, a value or a fault for each, by its name.
+    """Call for each row that has no reply yet; a reply, a value, scores or a fault for each, by its name.
 
     Replies are appended to a file of JSON lines. After `_GIVE_UP` failures in a row nothing more is asked.
     """
@@ -189,7 +189,8 @@ def ask_rows(
                 return
             try:
                 answer = rows[name]()
-                row: dict[str, Any] = {"value": answer} if isinstance(answer, float) else {"reply": answer}
+                kind = "reply" if isinstance(answer, str) else "value" if isinstance(answer, float) else "scores"
+                row: dict[str, Any] = {kind: answer}
             except (OSError, ValueError) as error:  # no answer, no score, a damaged picture
                 row = {"fault": error_line(error)}
             with lock:

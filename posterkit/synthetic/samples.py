@@ -189,7 +189,7 @@ def id_driven(request: Request) -> Draft:
     count = 1 + int(4 * rng.random() ** 1.5)
     # of one shape, as a batch must be: four references of any shape would make hundreds of geometries
     aspect = (2 / 3, 1.0, 1.0, 1.5)[int(rng.random() * 4)]
-    references = [_portrait(request, poster, aspect) for _ in range(count)]
+    references = [draw_portrait(rng, poster, _reference_size(request, aspect)) for _ in range(count)]
     kind = poster.plan["slots"]["kind"]
     if theme == "food":
         kind = captions.FOOD_NAMES[kind].removeprefix("an ").removeprefix("a ")
@@ -201,9 +201,8 @@ def id_driven(request: Request) -> Draft:
     return Draft(poster, target, words, references)
 
 
-def _portrait(request: Request, poster: SyntheticPoster, aspect: float) -> np.ndarray:
-    rng = request.rng
-    size = _reference_size(request, aspect)
+def draw_portrait(rng: Random, poster: SyntheticPoster, size: Size) -> np.ndarray:
+    """A poster's subject by itself on a plain ground, `(H, W, 3)` uint8, in a pose of its own."""
     body = next(v for k, v in poster.plan.items() if k in ("body", "main"))
     pool = [q for q in (*NEUTRALS, poster.palette.bg) if distance(q, body) > 25]
     ground = pick(rng, pool)

@@ -39,6 +39,7 @@ class Studio:
     shadows: Image.Image  # that they throw on it, mode RGBA
     things: Image.Image  # at their places, mode RGBA
     enlarged: float = 1.0  # how many times their own pixels the things are, the most enlarged of them
+    boxes: tuple[Box, ...] = ()  # of the things, in their order
 
     def picture(self) -> Image.Image:
         """The whole, mode RGB."""
@@ -78,7 +79,8 @@ def studio_scene(
             shadow.putalpha(mask)
             shadows.alpha_composite(shadow)
     enlarged = max(thing.height / own.height for (thing, _), own in zip(placed, things, strict=True))
-    return Studio(ground, shadows, whole, enlarged)
+    boxes = tuple((x, y, x + thing.width, y + thing.height) for thing, (x, y) in placed)
+    return Studio(ground, shadows, whole, enlarged, boxes)
 
 
 def _area(scene: Scene, lettered: bool, size: tuple[int, int]) -> Rect:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from random import Random
 
 import numpy as np
@@ -13,8 +15,8 @@ from posterkit.datagen.omni.posters import SourcePoster
 from posterkit.metrics.color import border_color, lab_to_srgb, srgb_to_lab
 from posterkit.metrics.color import palette as main_colors
 from posterkit.schema import Box
-from posterkit.synthetic.canvas import Axes, Canvas, draw_pose
-from posterkit.synthetic.palettes import ColorScheme, distance, mix
+from posterkit.synthetic.canvas import Axes, Canvas, Pose, draw_pose
+from posterkit.synthetic.palettes import RGB, ColorScheme, distance, mix
 from posterkit.synthetic.synthetic_poster import SUBJECTS, SUPERSAMPLE
 
 FLAT = 0.55  # share of pixels without a gradient from which a poster counts as flat art
@@ -24,20 +26,29 @@ def draw_motif(rng: Random, colors: ColorScheme, style: str, side: int) -> Cutou
     """A product, a dish or a mascot in a palette: RGBA, cropped to itself, at most `side` pixels a side."""
     theme = rng.choice(sorted(SUBJECTS))
     plan, pose = SUBJECTS[theme].plan(rng, colors), draw_pose(rng)
+    cut = drawn_cutout(partial(SUBJECTS[theme].draw, plan=plan, pose=pose), pose, style, colors.ink, side)
+    return Cutout(cut, (0, 0, *cut.size))
+
+
+def drawn_cutout(draw: Callable[..., None], pose: Pose, style: str, ink: RGB, side: int) -> Image.Image:
+    """A drawing as RGBA, cropped to itself, at most `side` pixels a side.
+
+    Args:
+        draw: gets the canvas `c` and the axes `f`.
+    """
     # drawn on black and on white: where the two differ the ground shows through
     shown = []
     for ground in ((0, 0, 0), (255, 255, 255)):
-        canvas = Canvas(side * SUPERSAMPLE, side * SUPERSAMPLE, ground, style, colors.ink)
+        canvas = Canvas(side * SUPERSAMPLE, side * SUPERSAMPLE, ground, style, ink)
         half = side * SUPERSAMPLE / 2
-        SUBJECTS[theme].draw(canvas, plan, Axes(half, half, 0.8 * half, pose.turn, pose.flip), pose)
+        draw(c=canvas, f=Axes(half, half, 0.8 * half, pose.turn, pose.flip))
         shown.append(canvas.finish(SUPERSAMPLE).astype(np.float32))
     dark, light = shown
     alpha = (1 - (light - dark).mean(2) / 255).clip(0, 1)
     pixels = (dark / np.maximum(alpha, 1e-3)[..., None]).clip(0, 255).astype(np.uint8)
     cut = Image.fromarray(pixels).convert("RGBA")
     cut.putalpha(Image.fromarray((alpha * 255).round().astype(np.uint8)))
-    cut = cut.crop(cut.getchannel("A").getbbox())
-    return Cutout(cut, (0, 0, *cut.size))
+    return cut.crop(cut.getchannel("A").getbbox())
 
 
 def palette_of(poster: SourcePoster) -> ColorScheme:

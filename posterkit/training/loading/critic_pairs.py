@@ -105,12 +105,13 @@ class CriticBatch(Batch):
 def critic_batch(pairs: CriticPairs, rows: list[Row], model: TrainedCritic, weakened: bool) -> CriticBatch:
     """Some pairs as one batch; `tasks` are their kinds."""
     clean = [pairs.picture(row, "target") for row in rows]
-    sides = [(row["prompt"], picture, row[side]) for side in ("chosen", "rejected")
+    sides = [(row.get("system", SYSTEM), [picture, row["prompt"]], row[side]) for side in ("chosen", "rejected")
              for row, picture in zip(rows, clean, strict=True)]  # fmt: skip
     weak = [pairs.picture(row, "weakened") for row in rows] if weakened else []
-    sides += [(row["prompt"], picture, row["chosen"]) for row, picture in zip(rows, weak, strict=bool(weak))]
+    sides += [(row.get("system", SYSTEM), [picture, row["prompt"]], row["chosen"])
+              for row, picture in zip(rows, weak, strict=bool(weak))]  # fmt: skip
     batch = CriticBatch(
-        model.collate([model.read(SYSTEM, *side) for side in sides]), [row["id"] for row in rows],
+        model.collate([model.read(*side) for side in sides]), [row["id"] for row in rows],
         [row["kind"] for row in rows],
     )  # fmt: skip
     batch.pictures = [list(some) for some in (zip(clean, weak, strict=True) if weak else zip(clean))]

@@ -43,7 +43,7 @@ def write(folder: Path, run: str, base: Path, **overrides) -> Path:
 
 
 def batch_of(critic: TrainedCritic, *answers: str):
-    return critic.collate([critic.read("Be strict.", "What is it?", POSTER, one) for one in answers])
+    return critic.collate([critic.read("Be strict.", [POSTER, "What is it?"], one) for one in answers])
 
 
 def test_likelihoods_are_those_of_the_stock_models_own_loss(base):
@@ -63,7 +63,7 @@ def test_likelihoods_are_those_of_the_stock_models_own_loss(base):
 def test_the_conversation_is_the_one_that_the_model_is_asked_in(base):
     critic, local = TrainedCritic(str(base), area=AREA), LocalModel(str(base))
     asked = local._inputs("Be strict.", "What is it?", [POSTER])["input_ids"][0].tolist()
-    ids = critic.read("Be strict.", "What is it?", POSTER, "A fox.")["ids"].tolist()
+    ids = critic.read("Be strict.", [POSTER, "What is it?"], "A fox.")["ids"].tolist()
     assert ids[: len(asked)] == asked
     assert critic.processor.tokenizer.decode(ids[len(asked) :]) == "A fox.<|im_end|>"
 

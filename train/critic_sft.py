@@ -1,0 +1,148 @@
+"""Supervised fine-tuning of a critic: questions about posters whose answers are exact, and verdicts as JSON.
+
+    accelerate launch train/critic_sft.py --config configs/mini/critic_sft.yaml
+
+The posters are synthetic, so that title, places, colours, what is drawn and what is misspelt are known. The critic is
+a Qwen2.5-VL or Qwen3-VL; with `init_from` null a small Qwen2.5-VL over the set's own words is made. Answers count:
+
+    L = - E mean_t log p(answer_t | pictures, question, answer_<t)
+
+At the end held-out questions are answered: `heldout.json` has the share that is right letter for letter by kind, and
+the same of the most frequent answer, which needs no picture. `model/` is a folder that `--critic` opens.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Literal
+
+from posterkit.critic.trained import TrainedCritic
+from posterkit.datagen.critique_pairs import SYSTEM
+from posterkit.datagen.engine import Flow
+from posterkit.datagen.poster_questions import ASKED, PosterQuestions, encode_poster_question
+from posterkit.image_io import written_whole
+from posterkit.pipelines.loading import quiet_bars
+from posterkit.sizing import Size
+from posterkit.training.config import Count, RunConfig, parse_config
+from posterkit.training.errors import WrongCall, setting_up
+from posterkit.training.loading.critic_answers import (
+    CriticQuestions,
+    answer_batches,
+    answers_to,
+    open_critic_questions,
+)
+from posterkit.training.lora import Trainable
+from posterkit.training.run import Run
+from posterkit.training.small_critic import SmallCritic, make_small_critic
+from posterkit.training.stages import DTYPES
+
+
+@dataclass
+class QuestionsConfig:
+    """
+    Attributes:
+        path: a folder of questions; null draws them into `run_dir/set`.
+        count, seed, size: of a drawn set: how many questions, which ones, and the posters' width and height in pixels.
+    """
+
+    path: str | None = None
+    count: Count = 4000
+    seed: int = 0
+    size: tuple[int, int] = (192, 288)
+
+
+@dataclass
+class CriticSFTConfig(RunConfig):
+    """
+    Attributes:
+        data: the questions.
+        small: the size of a critic that is made here, where `init_from` is null.
+        area: pixels that a picture is brought to before the model reads it.
+        base: dtype of weights that are frozen under a LoRA; what trains is float32.
+        trainable: all weights, or a LoRA.
+        heldout_questions: answered at the end; `answer_tokens` at most in each answer.
+    """
+
+    data: QuestionsConfig = field(default_factory=QuestionsConfig)
+    small: SmallCritic = field(default_factory=SmallCritic)
+    area: Count = 28 * 28 * 24
+    base: Literal["fp32", "bf16"] = "fp32"
+    trainable: Trainable = field(default_factory=lambda: Trainable(targets=["q_proj", "k_proj", "v_proj", "o_proj"]))
+    heldout_questions: Count = 300
+    answer_tokens: Count = 64
+
+    def check(self) -> None:
+        super().check()
+        if self.base == "bf16" and self.trainable.weights == "full":
+            raise ValueError("base is bf16, which is frozen; it takes trainable.weights=lora or dora, not full")
+        if self.init_from is None and self.trainable.weights != "full":
+            raise ValueError("init_from is null; a LoRA needs a vision-language model to stand on")
+
+
+def main() -> None:
+    config = parse_config(CriticSFTConfig)
+    run = Run(config)
+    with setting_up():
+        if run.sharded:
+            raise WrongCall("the critic's weights are not sharded; train a LoRA with configs/accelerate/ddp.yaml")
+        data = config.data
+        settings = {"tool": "poster_questions", "seed": data.seed, "size": list(data.size)}
+        flow = Flow(PosterQuestions(data.seed, Size(*data.size)), data.count, (), encode_poster_question, settings,
+                    paths=("images",))  # fmt: skip
+        train, heldout = open_critic_questions(data.path, flow, run, "train/critic_sft.py")
+        model = open_trained(config, run, train)
+
+    for batch in run.steps(model, answer_batches(train, model, SYSTEM, run)):
+        with run.autocast():
+            loss = (-model.log_probs(batch) / batch["answer"].sum(1)).mean()
+        run.backward(loss)
+
+    if run.accelerator.is_main_process and run.step == config.max_steps:
+        with run.averaged(model), written_whole(run.folder / "heldout.json") as file:
+            file.write_text(json.dumps(held_out(model, train, heldout, config), indent=1) + "\n", encoding="utf-8")
+    run.finish(model)
+
+
+def open_trained(config: CriticSFTConfig, run: Run, train: CriticQuestions) -> TrainedCritic:
+    """The critic and what trains in it; a fresh one knows the words of the set."""
+    quiet_bars()
+    source, trainable = config.init_from, config.trainable
+    if source is None:
+        fresh = run.folder / "fresh"
+        if run.accelerator.is_main_process and not (fresh / "config.json").is_file():
+            words = sorted({row[key] for row in train.rows for key in ("prompt", "answer")})
+            make_small_critic(fresh, [SYSTEM, *ASKED.values(), *words], config.small, config.seed)
+        run.accelerator.wait_for_everyone()
+        source = str(fresh)
+    model = TrainedCritic(source, area=config.area, dtype=DTYPES[config.base])
+    if trainable.weights != "full":
+        dora = trainable.weights == "dora"
+        model.add_lora(trainable.rank, trainable.alpha or trainable.rank, trainable.targets, dora)
+    if trainable.gradient_checkpointing:
+        model.module["backbone"].gradient_checkpointing_enable({"use_reentrant": False})
+    return model
+
+
+def held_out(
+    model: TrainedCritic, train: CriticQuestions, heldout: CriticQuestions, config: CriticSFTConfig
+) -> dict[str, dict[str, float]]:
+    """By kind: questions, the share that is answered rightly, and what the most frequent answer has."""
+    rows = heldout.rows[: config.heldout_questions]
+    said = answers_to(model, heldout, rows, SYSTEM, config.answer_tokens)
+    found = {}
+    for kind in (*dict.fromkeys(row["question"] for row in rows), "all"):
+        some = [
+            (row["answer"], answer) for row, answer in zip(rows, said, strict=True) if kind in (row["question"], "all")
+        ]
+        counts = {one: Counter(row["answer"] for row in train.rows if row["question"] == one).most_common(1)[0][0]
+                  for one in {row["question"] for row in train.rows}}  # fmt: skip
+        constant = [counts.get(row["question"]) == row["answer"] for row in rows if kind in (row["question"], "all")]
+        found[kind] = {"questions": len(some), "right": sum(a == b for a, b in some) / len(some),
+                       "constant": sum(constant) / len(some)}  # fmt: skip
+    return found
+
+
+if __name__ == "__main__":
+    main()
