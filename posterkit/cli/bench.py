@@ -1,4 +1,4 @@
-"""`posterkit bench`: how far pictures, captions and grounds move a judge; the other benches have files of their own."""
+"""`posterkit bench`: how far pictures, captions and grounds move a judge; the other benches have their own files."""
 
 from __future__ import annotations
 
