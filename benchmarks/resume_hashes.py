@@ -1,6 +1,7 @@
 """Whether a run that was stopped, or killed, and gone on with equals one that never stopped, for every recipe.
 
     OMP_NUM_THREADS=1 python benchmarks/resume_hashes.py
+    OMP_NUM_THREADS=1 python benchmarks/resume_hashes.py --mini CHECKOUT/posterkit/mini    # from another checkout's
 
 Each recipe runs by its mini config, scaled down to a few posters and four steps, with two micro-batches a step and
 averages (so experts and student with LoRA), on a CPU:
@@ -11,6 +12,8 @@ averages (so experts and student with LoRA), on a CPU:
   of the third step; started again, to the end.
 
 The table shows what `last/` holds then, as the first digits of its files' SHA-256. Exit code 1 if anything differs.
+With --mini the recipes begin from the checkpoints in that folder, so that the table can be laid beside that of the
+checkout which they come from: what is equal there trains as it did then.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import argparse
 import hashlib
 import multiprocessing
 import os
+import re
 import resource
 import runpy
 import signal
@@ -127,10 +131,13 @@ def hashes(run: Path) -> dict[str, str]:
     return {name: hashlib.sha256(path.read_bytes()).hexdigest()[:12] for name, path in files.items()}
 
 
-def compare(row: str, overrides: Sequence[str], folder: Path) -> list[dict[str, str]]:
+def compare(row: str, overrides: Sequence[str], folder: Path, mini: Path | None) -> list[dict[str, str]]:
     """The hashes of one recipe: in one go, stopped, killed."""
     recipe = row.split()[0]
     given = [*COMMON, *(override.format(folder=folder) for override in overrides)]
+    config = (ROOT / f"configs/mini/{recipe}.yaml").read_text(encoding="utf-8")
+    if mini and (shipped := re.search(r"^(init_from|autoencoder): mini:(\S+)", config, re.MULTILINE)):
+        given.append(f"{shipped[1]}={mini / shipped[2]}")
     place = folder / row.replace(" ", "_").replace("=", "_")
     place.mkdir()
 
@@ -157,6 +164,7 @@ def compare(row: str, overrides: Sequence[str], folder: Path) -> list[dict[str, 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=list(ROWS), metavar="ROW")
+    parser.add_argument("--mini", type=Path, metavar="FOLDER", help="checkpoints to begin from; else the shipped ones")
     parser.add_argument("--child", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
@@ -169,7 +177,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as name:
         for row in given.rows:
-            found = compare(row, ROWS[row], Path(name))
+            found = compare(row, ROWS[row], Path(name), given.mini)
             for kind in FILES:
                 digests = [hashed[kind] for hashed in found]
                 equal = len(set(digests)) == 1
