@@ -27,7 +27,8 @@ def saliency(image: Image.Image) -> np.ndarray:
     opponents = np.stack([light, rgb[..., 0] - rgb[..., 1], (rgb[..., 0] + rgb[..., 1]) / 2 - rgb[..., 2]], -1)
     edges = ndimage.gaussian_filter(ndimage.gaussian_gradient_magnitude(light, 0.7), 2)
     blurred = [ndimage.gaussian_filter(opponents, (sigma, sigma, 0)) for sigma in (1, 2, 4, 8, 16)]
-    surround = np.mean([np.abs(blurred[fine] - blurred[fine + 2]).max(-1) for fine in range(3)], axis=0)
+    gaps = [np.abs(blurred[fine] - blurred[fine + 2]) for fine in range(3)]
+    surround = np.mean([np.maximum(np.maximum(gap[..., 0], gap[..., 1]), gap[..., 2]) for gap in gaps], axis=0)
     cues = (_spectral_residual(light), surround, edges)
     # a cue that hardly varies over the picture says nothing: it is scaled by a floor, not blown up to [0, 1]
     scaled = [

@@ -80,9 +80,17 @@ class Appearance:
         return srgb_to_lab(self.pixels)
 
     @cached_property
+    def _medium_pixels(self) -> NDArray[np.uint8]:
+        return _reduced(self.poster, MEDIUM)
+
+    @cached_property
+    def _medium_lab(self) -> Array:
+        return srgb_to_lab(self._medium_pixels)
+
+    @cached_property
     def _edges(self) -> Array:
         """Gradient of lightness at 256 px, Lab units a pixel."""
-        dy, dx = np.gradient(srgb_to_lab(_reduced(self.poster, MEDIUM))[..., 0])
+        dy, dx = np.gradient(self._medium_lab[..., 0])
         return np.hypot(dx, dy)
 
     @cached_property
@@ -211,9 +219,8 @@ class Appearance:
     @cached_property
     def picture_share(self) -> float:
         """The share of it that stands out from its border and is not text."""
-        pixels = _reduced(self.poster, MEDIUM)
-        shown = np.linalg.norm(srgb_to_lab(pixels) - border_color(pixels), axis=2) > OTHER
-        scale = pixels.shape[1] / self.poster.width
+        shown = np.linalg.norm(self._medium_lab - border_color(self._medium_pixels), axis=2) > OTHER
+        scale = shown.shape[1] / self.poster.width
         for x0, y0, x1, y1 in (text.box for text in self._texts):
             shown[int(y0 * scale) : math.ceil(y1 * scale) + 1, int(x0 * scale) : math.ceil(x1 * scale) + 1] = False
         return float(shown.mean())

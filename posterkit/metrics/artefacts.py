@@ -54,7 +54,7 @@ def seams(picture: Picture) -> float:
     """Straight lines from side to side, each one pixel wide: of tiles, bands, bars and stray borders."""
     count = 0
     for values in (picture, picture.swapaxes(0, 1)):
-        steps = np.abs(np.diff(values[:, ::THIN].astype(np.int16), axis=0)).max(2)
+        steps = _over_channels(np.maximum, np.abs(np.diff(values[:, ::THIN].astype(np.int16), axis=0)))
         for line in np.flatnonzero((steps < 3).mean(1) < 0.12):
             near = [line, *(n for n in (line - 2, line + 2) if 0 <= n < len(steps))]
             least, *beside = np.percentile(steps[near], 8, axis=1)
@@ -65,7 +65,7 @@ def seams(picture: Picture) -> float:
 def clipping(picture: Picture) -> float:
     """Colours at the end of the range: burnt out beside white, or without any grey in them; from 8 % on."""
     thin = picture[::2, ::2]
-    high, low = thin.max(2).astype(np.int16), thin.min(2)
+    high, low = _over_channels(np.maximum, thin).astype(np.int16), _over_channels(np.minimum, thin)
     burnt = (high >= 254) & (low < 254)
     garish = (high > 100) & (high - low > 0.92 * high)
     return 1 - 0.6 * _ramp(float((burnt | garish).mean()), 0.08, 0.6)
@@ -94,6 +94,11 @@ _MEASURES = {
     "blocks": (blocks, True), "grain": (grain, True), "seams": (seams, False), "clipping": (clipping, False),
     "levels": (levels, True), "smears": (smears, True),
 }  # fmt: skip
+
+
+def _over_channels(extreme: np.ufunc, values: np.ndarray) -> np.ndarray:
+    """The extreme of three channels; far quicker than a reduction of so short an axis."""
+    return extreme(extreme(values[..., 0], values[..., 1]), values[..., 2])
 
 
 def _ramp(value: float, low: float, high: float) -> float:
