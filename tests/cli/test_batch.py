@@ -212,6 +212,7 @@ def test_a_ledger_of_something_else_stops_the_call(
     assert (tmp_path / "ledger.jsonl").read_text() == theirs and not contents(tmp_path)
 
 
+@pytest.mark.slow
 def test_two_batches_in_one_folder_share_its_rows(tmp_path: Path, craft: str) -> None:
     path = manifest(tmp_path, [{"prompt": f"poster {n}"} for n in range(6)])
     argv = ["batch", str(path), "--model", craft, "--steps", "6", *SMALL]

@@ -38,7 +38,7 @@ def layouts(draw):
     return Layout(width, height, tuple(elements), tuple(draw(st.lists(box, max_size=3))))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(layouts())
 def test_a_layout_comes_back_from_json(layout):
     traced = replace(layout, archetype="swiss", score=0.25, notes={"title": 0.5}, planner="cot", trace=(
@@ -47,13 +47,13 @@ def test_a_layout_comes_back_from_json(layout):
     assert layout_from_json(layout_to_json(traced)) == traced
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(layouts())
 def test_a_layout_comes_back_from_svg(layout):
     assert layout_from_svg(layout_to_svg(layout)) == layout
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(layouts())
 def test_a_layout_comes_back_from_html_to_half_a_cell(layout):
     grid = grid_of(layout.size)
@@ -76,7 +76,7 @@ def test_the_html_is_layoutprompters():
     )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(layouts(), st.data())
 def test_a_request_comes_back_from_json(layout, data):
     elements = [ElementRequest(one.role, one.text, one.box) for one in layout]
