@@ -45,14 +45,7 @@ def recipe_names(kind: Kind) -> list[str]:
 
 
 def find_recipe(kind: Kind, name: str) -> Path:
-    """The file of a recipe, to be run as a program.
-
-    Args:
-        name: such as "stage3_reward" or "render_text"; ".py" may follow.
-
-    Raises:
-        ValueError: there is none of that name.
-    """
+    """The file of a recipe such as "stage3_reward" or "render_text", ".py" or not; ValueError where there is none."""
     names, stem = recipe_names(kind), name.removesuffix(".py")
     if stem not in names:
         near = difflib.get_close_matches(stem, names, 1)

@@ -34,10 +34,8 @@ _OTHER_PICTURE = re.compile(
 class ModelCritic:
     """Asks a vision-language model one question a method and reads its JSON answer.
 
-    After an answer that is not usable the question is asked once more, with the fault; then it is an AnswerError.
-
-    Args:
-        model: as many threads may use the critic as may use the model.
+    After an answer that is not usable the question is asked once more, with the fault; then it is an AnswerError. As
+    many threads may use the critic as may use the model.
     """
 
     def __init__(self, model: LanguageModel) -> None:

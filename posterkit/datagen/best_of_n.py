@@ -58,9 +58,7 @@ class FilteredCandidates:
     def sift(self, verdicts: Iterable[Candidate | str], **judged: dict[str, Any]) -> FilteredCandidates | Drop:
         """What is left; where nothing is, the commonest reason, with the last candidate as thumbnail.
 
-        Args:
-            verdicts: for each candidate itself, or in a word why it goes no further.
-            judged: what is added to `judged`.
+        A verdict is the candidate itself, or in a word why it goes no further; `judged` is added to the result's.
         """
         found = list(verdicts)
         lost = self.lost + Counter(verdict for verdict in found if isinstance(verdict, str))

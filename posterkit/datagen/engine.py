@@ -244,12 +244,9 @@ def _through(flow: Flow, number: int) -> tuple[Any, list[str]]:
 
 
 def claim_folder(out: Path, settings: dict[str, Any], shard: int, layout: ShardFormat) -> None:
-    """Make a set's folder, or see that it was made with the same settings.
+    """Make a set's folder, or see that it was made with the same settings; ValueError where it holds anything else.
 
     `run_flow` begins with it; a tool that works before its flow does so too.
-
-    Raises:
-        ValueError: the folder holds a set made with other settings, or something else.
     """
     path = out / ".flow" / "settings.json"
     now = json.loads(json.dumps({**settings, "shard": shard, "layout": layout}))

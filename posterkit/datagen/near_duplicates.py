@@ -131,14 +131,8 @@ def find_near_duplicates(
 
 
 def near_pairs(hashes: Hashes, distance: int) -> NDArray[np.int64]:
-    """All pairs of different hashes that differ by at most `distance` bits.
-
-    Args:
-        hashes: `(N,)`, all different.
-        distance: at least 0.
-
-    Returns:
-        `(P, 2)` indices, the smaller first, sorted, each pair once.
+    """All pairs of `(N,)` different hashes that differ by at most `distance` bits: `(P, 2)` indices, sorted, smaller
+    first.
     """
     found = [np.zeros((0, 2), np.int64)]
     edges = np.linspace(0, BITS, distance + 2).round().astype(int)

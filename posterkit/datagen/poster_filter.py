@@ -189,12 +189,7 @@ class ScannedPosters:
 def drop_from_scan(
     poster: ScannedPoster, dropped: Mapping[int, Drop], critics: frozenset[str] = frozenset()
 ) -> ScannedPoster | Drop:
-    """Drop what the scan has decided to drop.
-
-    Args:
-        dropped: the reasons, by a poster's number.
-        critics: names of those that looked for blemishes; empty for the other steps.
-    """
+    """Drop what the scan has decided to drop; `critics` are those that looked for blemishes, none in other steps."""
     if why := dropped.get(poster.number):
         return replace(why, picture=poster.image)
     return poster.with_answer("blemishes", ", ".join(sorted(critics)), []) if critics else poster

@@ -23,12 +23,7 @@ _SAVE_EVERY = 60.0  # seconds
 
 
 class Facts(NamedTuple):
-    """What a row's pictures hold.
-
-    Attributes:
-        content: `content_name` of the row.
-        size: of the target, as it is seen.
-    """
+    """What a row's pictures hold: `content_name` of the row, and the target's size as it is seen."""
 
     content: str
     size: Size

@@ -95,12 +95,7 @@ def write_sample(sample: PosterSample, folder: str | Path) -> Row:
 
 
 def read_sample(line: str, folder: str | Path) -> PosterSample:
-    """Read one JSON line as `write_sample` writes it, with its pictures.
-
-    Raises:
-        ValueError: see `sample_from_row`.
-        FileNotFoundError: a picture that the line names is not there.
-    """
+    """Read one JSON line as `write_sample` writes it, with its pictures; raises as `sample_from_row`."""
     return sample_from_row(read_json(line), lambda name: (Path(folder) / name).read_bytes())
 
 

@@ -69,13 +69,8 @@ def finish(poster: PreparedPoster, drawing: Image.Image, parameters: dict[str, A
 def paste_kept(drawn: Image.Image, canvas: Image.Image, region: Image.Image) -> Image.Image:
     """Put the kept pixels back exactly at full resolution, the seam hidden on the made side.
 
-    Args:
-        drawn: mode RGB, the drawing at full size, also where pixels are kept (there it shows what the model thought).
-        canvas: mode RGB, same size, the original where pixels are kept.
-        region: mode L, same size; 255 = made, 0 = kept.
-
-    Raises:
-        ValueError: the three differ in size.
+    `drawn` shows what the model thought also where pixels are kept, `canvas` has the original there; `region` is 255 =
+    made, 0 = kept. ValueError where the three differ in size.
     """
     if not drawn.size == canvas.size == region.size:
         raise ValueError(f"drawing {drawn.size}, canvas {canvas.size} and region {region.size} must be of one size")

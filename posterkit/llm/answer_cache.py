@@ -68,14 +68,10 @@ def code_version(*folders: Path) -> str:
 
 
 class CachedClient:
-    """A language model whose answers are kept in a folder.
+    """A language model whose answers are kept in the folder of a `FolderCache`.
 
     A question is everything that decides the answer: the model's name and temperature, both prompts, the pictures'
     pixels and the schema. Errors are not kept, nor are answers that do not fit their schema.
-
-    Args:
-        model: answers what is not in the folder yet.
-        folder: of a `FolderCache`.
     """
 
     def __init__(self, model: LanguageModel, folder: str | Path) -> None:

@@ -206,10 +206,8 @@ def _load(source: str) -> tuple[bool, Any, Any]:
 def open_tokenizer(source: str) -> Any:
     """The tokenizer of a language model's folder or hub id, as its `tokenizer.json` has it where the folder says so.
 
-    AutoTokenizer alone takes Qwen2's own rules for every Qwen2, whatever the folder says.
-
-    Raises:
-        OSError, ValueError: there is none.
+    AutoTokenizer alone takes Qwen2's own rules for every Qwen2, whatever the folder says. OSError or ValueError where
+    there is none.
     """
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
     from transformers.models.auto.tokenization_auto import get_tokenizer_config

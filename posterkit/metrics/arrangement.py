@@ -98,12 +98,7 @@ def subject_presence(subject: ColorSignature, poster: ColorSignature) -> float:
 def color_edges(lab: Array, mask: NDArray[np.bool_] | None = None) -> Array:
     """Which named colours lie beside which: a colour co-occurrence histogram without its diagonal.
 
-    Args:
-        lab: `(H, W, 3)`.
-        mask: `(H, W)`; pairs with both pixels inside count.
-
-    Returns:
-        `(14, 14)`, symmetric, per pixel that counts.
+    Of `(H, W, 3)` Lab, where pairs with both pixels inside `(H, W)` mask count: `(14, 14)`, symmetric, per pixel.
     """
     step = max(1, round(max(lab.shape[:2]) * REACH))
     inside = np.ones(lab.shape[:2], dtype=bool) if mask is None else mask

@@ -142,11 +142,7 @@ def palette_distance(a: Palette, b: Palette) -> float:
 def color_histogram(lab: NDArray) -> Array:
     """A three-dimensional Lab histogram with trilinear bins, so that a small shift of colour is a small change.
 
-    Args:
-        lab: `(..., 3)`.
-
-    Returns:
-        `(6, 11, 11)`, sum 1; the nodes lie 20 units apart (L from 0, a and b from -100).
+    Of `(..., 3)`: `(6, 11, 11)`, sum 1; the nodes lie 20 units apart (L from 0, a and b from -100).
     """
     shape = (6, 11, 11)
     points = (_three(lab).reshape(-1, 3) - [0, -100, -100]) / HISTOGRAM_STEP

@@ -40,10 +40,8 @@ def psnr(a: Picture, b: Picture) -> float:
 def ssim(a: Picture, b: Picture) -> float:
     """Structural similarity, mean over channels, Gaussian window (Wang, Bovik, Sheikh and Simoncelli 2004).
 
-    The window has sigma 1.5 px and is cut at 3.5 sigma; that border is left out of the mean.
-
-    Raises:
-        ValueError: the sizes differ, or a side is shorter than the window.
+    The window has sigma 1.5 px and is cut at 3.5 sigma; that border is left out of the mean. ValueError where the
+    sizes differ, or a side is shorter than the window.
     """
     _check_sizes(a, b)
     sigma, border = 1.5, 5

@@ -24,10 +24,7 @@ def check_prompts(
 ) -> None:
     """Raise a ValueError where a prompt is given twice or missing, or embeddings are not one for each poster.
 
-    Args:
-        prompt: a text, a list of texts, or None.
-        embeds, mask: `(B, L, D)` and `(B, L)` instead of it.
-        required: without a task there is no default wording.
+    Embeddings are `(B, L, D)` with masks `(B, L)`. Without a task there is no default wording: a prompt is `required`.
     """
     if prompt is not None and embeds is not None:
         raise ValueError(f"give {name} or {name}_embeds, not both")

@@ -38,13 +38,9 @@ def _statistics(config: Any, like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def encode_pixels(vae: Any, pixels: Tensor) -> Tensor:
-    """Pixels to the latents that the transformer works on: the posterior's mode, normalised channel by channel.
+    """Pixels `(B, 3, H, W)` in [-1, 1] to the latents `(B, C, h, w)` that the transformer works on.
 
-    Args:
-        pixels: `(B, 3, H, W)` in [-1, 1].
-
-    Returns:
-        `(B, C, h, w)` in the autoencoder's dtype.
+    These are the posterior's mode, normalised channel by channel, in the autoencoder's dtype.
     """
     pixels = pixels.to(get_module_execution_device(vae), vae.dtype)
     latents = vae.encode(pixels.unsqueeze(2)).latent_dist.mode()

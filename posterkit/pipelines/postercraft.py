@@ -118,13 +118,9 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
     def predict_velocity(
         self, latents: torch.Tensor, timestep: torch.Tensor, condition: Condition, context: str = "cond"
     ) -> torch.Tensor:
-        """One forward of the transformer: the velocity `(B, S, 4 C)` of the noise tokens.
+        """One forward of the transformer: the velocity `(B, S, 4 C)` of the noise tokens `latents`, of the same shape.
 
-        Args:
-            latents: `(B, S, 4 C)`.
-            timestep: scalar in [0, 1000].
-            condition: for B posters.
-            context: which of its states a cache hook uses.
+        `timestep` is a scalar in [0, 1000]; `context` says which of its states a cache hook uses.
         """
         tokens = latents if condition.draft is None else torch.cat([latents, condition.draft], dim=1)
         guidance = condition.guidance

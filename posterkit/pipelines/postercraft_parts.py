@@ -254,10 +254,8 @@ class PosterCraftParts(PosterPipeline, TextualInversionLoaderMixin):
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Position ids of all image tokens, and the drafts' tokens where there are drafts.
 
-        Every draft is brought to exactly the target's size, so that cell lies on cell.
-
-        Returns:
-            `(S, 3)` and None, or `(2 S, 3)` and `(B, S, 4 C)`, in the dtype and on the device of `latents`.
+        Every draft is brought to exactly the target's size, so that cell lies on cell. Shapes are `(S, 3)` and None,
+        or `(2 S, 3)` and `(B, S, 4 C)`, in the dtype and on the device of `latents`.
         """
         cells = size.height // self.patch, size.width // self.patch
         image_ids = position_ids(*cells).to(latents)

@@ -181,12 +181,9 @@ class PosterOmniParts(PosterPipeline):
                 raise ValueError(f"the prompt holds {found}, which the text encoder reads as a command; leave it out")
 
     def encode_references(self, posters: Sequence[Poster], device: torch.device | str | None = None) -> list[Tensor]:
-        """The packed latents of each poster's references, one behind the other.
+        """The packed latents of each poster's references, one behind the other: `(S_references, 4 C)` tensors.
 
         Every distinct picture is encoded once.
-
-        Returns:
-            One `(S_references, 4 C)` tensor per poster, in the autoencoder's dtype.
         """
         device = device or self._execution_device
         sizes: dict[tuple[int, int], dict[int, Image.Image]] = defaultdict(dict)

@@ -289,9 +289,6 @@ def group_offload(pipe: Any, device: torch.device, transformer: bool = True) -> 
 
     A text encoder has no blocks that diffusers knows, so that T5 (9.5 GB) and Qwen2.5-VL (16.6 GB) would be one group
     each. An autoencoder's `encode` and `decode` go round `forward`, where the hooks that move it stand.
-
-    Args:
-        transformer: whether its blocks take turns, too.
     """
     from diffusers.hooks import apply_group_offloading
 

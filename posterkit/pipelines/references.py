@@ -124,13 +124,9 @@ def _as_bytes(pixels: Any, what: str) -> np.ndarray:
 
 
 def read_images(image: Any) -> list[list[Image.Image]]:
-    """The references of each poster.
+    """The references of each poster: of one image, a list of them for one poster, or a list of such lists.
 
-    Args:
-        image: one image, a list of images (the references of one poster), or a list of such lists.
-
-    Raises:
-        ValueError: no image, or a list that mixes images and lists.
+    ValueError where there is none, or a list mixes images and lists.
     """
     if image is None or (isinstance(image, Sequence) and not image):
         raise ValueError("image is missing: every task and every edit starts from at least one image")

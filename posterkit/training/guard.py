@@ -146,11 +146,8 @@ def write_bad_batch(
 ) -> str:
     """Write `bad_batch.json`; returns the line that says what happened and how to continue.
 
-    A resumed run takes the same steps and meets the batch again, unless `skip` leaves it out.
-
-    Args:
-        position: of the loader before the step.
-        saved: a clause about the saved state.
+    A resumed run takes the same steps and meets the batch again, unless `skip` leaves it out. `position` is the
+    loader's before the step, `saved` a clause about the saved state.
     """
     ids = [name for fault in faults for name in fault.ids]
     if main:

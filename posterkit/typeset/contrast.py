@@ -85,13 +85,9 @@ class Ink:
 def choose_ink(image: Image.Image, areas: Sequence[Sequence[Box]], wanted: Sequence[str]) -> list[Ink]:
     """One ink per group of texts: off-white or near black, whichever needs the lighter underlay.
 
-    Args:
-        image: RGB picture without any text.
-        areas: per group, the boxes of its texts.
-        wanted: colours that the brief names; the first that reads well on the ground colours the title.
-
-    Returns:
-        One Ink per group; `alpha` in [0, 1] is how strongly the tint must cover the picture.
+    `areas` are, per group, the boxes of its texts on a picture without any text; the first of the `wanted` colours
+    that reads well on the ground colours the title. An ink's `alpha` in [0, 1] is how strongly the tint must cover the
+    picture.
     """
     pixels = [[sample(image, box) for box in group] for group in areas]
     light, dark = _neutrals(image)
@@ -116,9 +112,8 @@ def brand_ink(
 ) -> Ink:
     """An ink of given colours, under whichever tint has to cover the picture less.
 
-    Args:
-        titles, others: the boxes of the group's title and of its other texts.
-        text: of the other texts; None for off-white or near black.
+    `titles` and `others` are boxes of the group's title and its other texts; with no colour, these are off-white or
+    near black.
     """
     light, dark = neutrals = _neutrals(image)
     large, small = ([sample(image, box) for box in boxes] for boxes in (titles, others))

@@ -169,10 +169,8 @@ _LONGEST_WORD = 8  # characters; a longer run of kana or Hangul may break anywhe
 def _kept_words(units: list[str], numbers: bool) -> list[str]:
     """Join units so that no line breaks inside a katakana or Korean word, nor before a hiragana ending or a particle.
 
-    UAX #14 allows a break between almost any two East Asian characters; a headline must not make use of it.
-
-    Args:
-        numbers: nor inside a telephone number, a price, a time or a date.
+    UAX #14 allows a break between almost any two East Asian characters; a headline must not make use of it. With
+    `numbers` none breaks inside a telephone number, a price, a time or a date either.
     """
     joined: list[str] = []
     for unit in units:

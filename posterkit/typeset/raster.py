@@ -33,11 +33,9 @@ def draw(canvas: Image.Image, placed: PlacedText) -> None:
 
 
 def draw_over(ground: Image.Image, poster: Composition, color: Callable[[tuple[int, int, int]], Any]) -> Image.Image:
-    """A background with the poster's rules, buttons and texts on it, and its codes; logos are pictures.
+    """The poster's rules, buttons, texts and codes on `ground`, of any mode, which changes; logos are pictures.
 
-    Args:
-        ground: the background in any mode; it is changed.
-        color: an RGB colour in that mode.
+    `color` gives an RGB colour in that mode.
     """
     for graphic in poster.graphics:
         if graphic.panel:

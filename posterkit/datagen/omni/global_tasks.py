@@ -125,10 +125,7 @@ def _filled(
 def _lettered(canvas: Image.Image, poster: SourcePoster, rng: Random) -> Image.Image:
     """Other texts in the boxes of the poster's, each about as long as the one that it stands for.
 
-    Small print whose box holds nothing at a legible size is left out.
-
-    Raises:
-        CannotBuild: no text fits a title's box.
+    Small print whose box holds nothing at a legible size is left out; CannotBuild where no text fits a title's box.
     """
     for text in poster.texts or ():
         role = "title" if text.role == "major" else "subtitle"

@@ -101,13 +101,9 @@ def _ground(posed: Image.Image, size: Size, rng: Random) -> Image.Image:
 
 
 def copied_share(picture: np.ndarray, other: np.ndarray) -> float:
-    """The share of a picture's windows that stand in another one, pixel by pixel, at whatever place.
+    """The share of a picture's windows that stand in another one, pixel by pixel, at whatever place; in [0, 1].
 
-    Args:
-        picture, other: `(H, W, 3)` uint8.
-
-    Returns:
-        In [0, 1]; windows of nearly one colour do not count; 0 where none counts.
+    Windows of nearly one colour do not count; 0 where none counts.
     """
     (own, counts), (theirs, count_too) = _windows(picture), _windows(other)
     return float(np.isin(own[counts], theirs[count_too]).mean()) if counts.any() else 0.0

@@ -69,9 +69,7 @@ class IdentityReward(PosterReward):
 def best_window(subject: Picture, mask: NDArray[np.bool_], poster: Picture) -> float:
     """The similarity of a subject and the most similar window of a poster, cell by cell, in [0, 1].
 
-    Args:
-        mask: `(h, w)`, True where the subject is.
-        poster: `(H, W, 3)`.
+    `mask` is True where the subject is.
     """
     x0, y0, x1, y1 = box_of(mask)
     cut, inside = subject[y0:y1, x0:x1], mask[y0:y1, x0:x1]

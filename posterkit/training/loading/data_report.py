@@ -33,9 +33,7 @@ class Left(NamedTuple):
 class Overlong(NamedTuple):
     """A row with more words than the checkpoint takes.
 
-    Attributes:
-        rest: the end that is beyond the limit.
-        texts: those of the poster that are then missing from the words, or cut.
+    `rest` is the end beyond the limit; `texts` are those of the poster that are then missing from the words, or cut.
     """
 
     id: str

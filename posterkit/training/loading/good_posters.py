@@ -52,9 +52,7 @@ class JudgementConfig:
 class GoodPosters:
     """Flawless posters by number, and for some the one that was judged worse.
 
-    Args:
-        rows: as the set's index has them.
-        read: poster `number`, and the rejected one or None.
+    `rows` are as the set's index has them; `read` gives poster `number`, and the rejected one or None.
     """
 
     def __init__(self, rows: Sequence[Row], read: Read) -> None:

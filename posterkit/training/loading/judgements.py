@@ -77,11 +77,9 @@ class Side(NamedTuple):
 
 @dataclass(frozen=True)
 class Judgement:
-    """One of two sides is better.
+    """One of two sides is better; `why` says what is wrong with the rejected one.
 
-    Attributes:
-        kind: one of `KINDS`; "candidates" were judged, the others are free.
-        why: what is wrong with the rejected side.
+    `kind` is one of `KINDS`; "candidates" were judged, the others are free.
     """
 
     id: str

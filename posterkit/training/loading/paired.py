@@ -25,10 +25,7 @@ class PairedPosters(PosterDataset):
     """The two posters of each pair of candidates as samples of their own: chosen, rejected, chosen, and so on.
 
     Pairs whose rejected side is the unedited input are for reward models; they are no two posters of one size.
-
-    Raises:
-        FileNotFoundError: there is no set.
-        ValueError: it holds a row that is no preference pair.
+    ValueError where a row is no preference pair.
     """
 
     def __init__(self, config: SetConfig, split: str) -> None:
@@ -49,11 +46,8 @@ class ReflectedPosters(PosterDataset):
     """Both posters of each reflection as samples of their own: target, draft, target, and so on.
 
     A target's caption is the prompt, a draft's its feedback, which T5 reads apart from the prompt: so what the
-    encoders say of either is kept once, and the drafts of one prompt share their target.
-
-    Raises:
-        FileNotFoundError: there is no set.
-        ValueError: it holds a row that is no reflection, or one without an id or a prompt.
+    encoders say of either is kept once, and the drafts of one prompt share their target. ValueError where a row is no
+    reflection, or has no id or prompt.
     """
 
     def __init__(self, path: str | Path, tasks: Sequence[str] | None, split: str) -> None:
@@ -134,11 +128,9 @@ def _two_sided_batches(
     dataset: PosterDataset, model: Adapter, run: RunView, config: SetConfig,
     collate: Callable[[Sequence[list[EncodedPoster]]], Batch], what: str, same: str, sizes: str,
 ) -> PrefetchLoader:  # fmt: skip
-    """Batches of samples whose two posters are rows 2n and 2n + 1 of a set.
+    """Batches of samples, called `what`, whose two posters are rows 2n and 2n + 1 of a set.
 
-    Args:
-        what: the samples are called.
-        same, sizes: why a sample is left out whose pictures are equal, or of two sizes.
+    A sample is left out as `same` whose pictures are equal, as `sizes` where they are of two.
     """
     encoded, lost = encode_posters(dataset, model, run, config, sides=2)
     shapes = [model.bucket(row) for row in encoded.cache.shapes()]

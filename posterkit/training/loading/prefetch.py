@@ -82,10 +82,8 @@ class PrefetchLoader:
 class Mixture:
     """Batches of a second loader between those of the first, evenly spread: text rendering beside the tasks.
 
-    Which loader a step takes depends on its number alone, so that all processes take the same one.
-
-    Args:
-        share: of steps that take the second loader, in [0, 1].
+    Which loader a step takes depends on its number alone, so that all processes take the same one; a `share` of steps
+    takes the second.
     """
 
     def __init__(self, first: Loader, second: Loader, share: float) -> None:

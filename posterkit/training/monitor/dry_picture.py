@@ -30,9 +30,7 @@ _COLORS = ((230, 30, 30), (30, 80, 240))  # of major and minor regions
 def picture_of_batch(batch: Any, model: Any, config: RunConfig, run_folder: Path) -> Image.Image:
     """A column for each sample: target, weights where the batch has any, references, id, task, first words, feedback.
 
-    Args:
-        batch: tensors by name, or pictures `(B, 3, H, W)` in [-1, 1].
-        model: the adapter whose autoencoder made the latents.
+    A batch holds tensors by name, or is pictures `(B, 3, H, W)` in [-1, 1].
     """
     tile = (_TILE, _TILE)
     columns = [

@@ -35,9 +35,8 @@ _ROOM = 0.95  # of a card's memory; the rest is the driver's, and lost between t
 class SavedForBackward:
     """Measures what autograd holds for the backward pass, while entered.
 
-    Attributes:
-        peak: the largest number of bytes held at one time: storages counted once, weights not at all. A tensor that a
-            gradient checkpoint or LoPT gives up during the forward pass counts while it is held.
+    `peak` is the largest number of bytes held at one time: storages counted once, weights not at all. A tensor that a
+    gradient checkpoint or LoPT gives up during the forward pass counts while it is held.
     """
 
     def __init__(self, weights: Iterable[Tensor]) -> None:
@@ -135,10 +134,8 @@ def memory_needs(
 ) -> dict[str, int]:
     """Bytes that one process needs on its device while it trains, by part; sharded weights count with their own share.
 
-    Args:
-        optimizer: over what trains; it need not have taken a step.
-        activations: bytes that a forward pass holds for the backward pass.
-        device: its type; blocks that only visit it do not count.
+    The optimiser need not have taken a step; blocks that only visit the device do not count. `activations` are the
+    bytes that a forward pass holds for the backward pass.
     """
     here = [p for p in module.parameters() if p.device.type == device]
     trained = [_local(p) for group in optimizer.param_groups for p in group["params"] if p.device.type == device]

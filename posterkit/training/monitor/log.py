@@ -161,14 +161,7 @@ class Curves:
     """TensorBoard's curves and pictures of a run, in one event file that is written at once and in this thread.
 
     torch's SummaryWriter, and so accelerate's tracker, writes in a thread of its own, whose fault on a full disk comes
-    late and as a traceback.
-
-    Args:
-        folder: TensorBoard's; it may hold files of earlier starts.
-        step: the run continues from here; later steps of earlier files are hidden.
-
-    Raises:
-        OSError: nothing can be written there.
+    late and as a traceback. The folder may hold files of earlier starts; their steps after `step` are hidden.
     """
 
     def __init__(self, folder: Path, step: int) -> None:

@@ -40,15 +40,10 @@ BLOCKS = {
 
 
 class Halves:
-    """The cut of an adapter's transformer.
+    """The cut of an adapter's transformer: its `blocks` in the forward pass's order, `boundary` of them in the first
+    half.
 
-    Attributes:
-        blocks: all of them, in the order of the forward pass.
-        boundary: how many of them stand in the first half.
-
-    Raises:
-        TypeError: another transformer than the two families', or one that is wrapped (DDP, peft) or sharded.
-        ValueError: it cannot be cut there.
+    TypeError for another transformer than the two families', or one that is wrapped (DDP, peft) or sharded.
     """
 
     def __init__(self, model: Adapter, config: HalvesConfig) -> None:
