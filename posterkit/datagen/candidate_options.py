@@ -24,10 +24,8 @@ share = typed(float, "a number from 0 to 1", lambda value: 0 <= value <= 1)
 class CandidateOptions(ToolParser):
     """The options of a tool that draws candidates and has them judged.
 
-    Args:
-        candidates: default number for each prompt.
-        gates: default of the least scores that the best one's text and content must reach; None for a tool without
-            gates.
+    `candidates` is the default number for each prompt; `gates` those of the least scores that the best one's text and
+    content must reach, None for a tool without gates.
     """
 
     def __init__(self, description: str | None, *, candidates: int, gates: tuple[float, float] | None = None) -> None:
@@ -87,13 +85,9 @@ def requests_of(given: argparse.Namespace, turns: int) -> SetRequests:
 
 
 def draw_step(given: argparse.Namespace, requests: SetRequests, finish: Size | None = None) -> Draw:
-    """The step that draws; the model is loaded here, so that a wrong one shows before any work.
+    """The step that draws; the model is loaded here, so that a wrong one shows before any work. `finish`: see `Draw`.
 
-    Args:
-        finish: see `Draw`.
-
-    Raises:
-        ValueError: it cannot be loaded, does not draw the task, or the size is off its grid.
+    ValueError where the model cannot be loaded, does not draw the task, or the size is off its grid.
     """
     family = family_for(requests.tasks[0])
     source = given.model or family.mini

@@ -36,11 +36,8 @@ class NoneScored(Exception):
 class Scorer:
     """The reward that chooses between posters; where it fails for one, that one alone has no score.
 
-    A judge that `posterkit bench judge` measured and found over its bounds is a warning.
-
-    Raises:
-        ValueError, OSError: there is no such reward, it weighs nothing for one of the tasks, or nobody answers where
-            it is served.
+    A judge that `posterkit bench judge` measured and found over its bounds is a warning. ValueError or OSError where
+    there is no such reward, it weighs nothing for one of the tasks, or nobody answers where it is served.
     """
 
     def __init__(self, settings: Settings, tasks: Collection[str]) -> None:

@@ -15,12 +15,9 @@ from posterkit.llm.client import AnswerError, Images, LanguageModel, Schema
 
 
 class FolderCache:
-    """Answers in a folder, one file each: of language models, of OCR, of rewards.
+    """Answers in a folder, one file each: of language models, of OCR, of rewards; the first answer makes the folder.
 
     Safe for any number of threads and processes on one folder; a damaged file counts as missing.
-
-    Args:
-        folder: made at the first answer.
     """
 
     def __init__(self, folder: str | Path) -> None:

@@ -81,10 +81,7 @@ class Endpoint:
     ) -> list[list[float]]:
         """The probability of each choice among all of them, by the `logprobs` of the first token.
 
-        Where the endpoint gives none, the choice that it answers has probability 1.
-
-        Raises:
-            AnswerError: there is no answer, or it is none of the choices.
+        Where the endpoint gives none, the choice that it answers has probability 1. Raises as the protocol's.
         """
         bodies = [self._body(system, question, images) | {"max_tokens": 1} for question in questions]
         return [self._probabilities(body, choices) for body in bodies]

@@ -38,14 +38,9 @@ def glyph(letter: str) -> NDArray[np.float64]:
 
 
 def read_glyphs(picture: NDArray[np.uint8], places: Sequence[tuple[int, int, int, int]]) -> str:
-    """The letter at each place, or "?" where none is like enough.
+    """The letter at each place of a picture `(H, W, 3)` uint8, or "?" where none is like enough.
 
-    Args:
-        picture: `(H, W, 3)` uint8.
-        places: boxes of 20x28 pixels on it; a letter up to two pixels beside its box is found.
-
-    Raises:
-        ValueError: a box of another size.
+    Places are boxes of 20x28 pixels (else ValueError); a letter up to two pixels beside its box is found.
     """
     light = np.pad(picture.astype(np.float64).mean(2), _SHIFT, mode="edge")
     read = ""

@@ -25,10 +25,8 @@ _REMEMBERED = 32  # posters; several measures ask about one
 class PosterReader:
     """Reads the texts of posters; several threads may share one, it reads one poster at a time.
 
-    Args:
-        fast: the detector sees a smaller picture: three times as fast, and about three characters in a hundred are
-            lost.
-        cache: a folder that keeps what was read, see `posterkit.llm.answer_cache.FolderCache`.
+    `fast` shows the detector a smaller picture: three times as fast, and about three characters in a hundred are lost.
+    `cache` is the folder of a `FolderCache` that keeps what was read.
     """
 
     def __init__(self, fast: bool = False, cache: str | Path | None = None) -> None:

@@ -52,13 +52,10 @@ def confident_lines(lines: Sequence[Line]) -> list[Line]:
 
 
 def find_texts(lines: Sequence[Line], size: tuple[int, int]) -> tuple[DetectedText, ...]:
-    """Lines merged into texts, top to bottom.
+    """Lines merged into texts, top to bottom, of a poster of `size` pixels.
 
     Lines of like height that stand in one row, or closely over each other, are one text. A text is major where its
     letters are at least 0.6 times as high as the tallest and it covers 0.4 % of the poster; the tallest always is.
-
-    Args:
-        size: the poster's width and height in pixels.
     """
     groups = [_in_reading_order(group) for group in _joined(lines, _same_text)]
     heights = [median(_height(line) for line in group) for group in groups]

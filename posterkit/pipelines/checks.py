@@ -78,11 +78,7 @@ class Sampling:
 def check_strength(picture: object, strength: float | None, name: str) -> float:
     """How much of the run paints over a picture, 0.6 where nobody says; 1 where there is none.
 
-    Args:
-        name: what errors call the picture's argument.
-
-    Raises:
-        ValueError: there is a strength and nothing to paint over, or it is out of (0, 1].
+    ValueError where there is a strength and nothing to paint over, or it is out of (0, 1]; `name` is the picture's.
     """
     if picture is None:
         if strength is not None:

@@ -75,13 +75,10 @@ def check_tiles(vae: Any) -> None:
 
 
 def guided(cond: Tensor, uncond: Tensor, scale: float) -> Tensor:
-    """True classifier-free guidance with each token's velocity rescaled to the conditional one's length.
+    """True classifier-free guidance with each token's velocity `(B, S, C)` rescaled to the conditional one's length.
 
-    v = v_u + s (v_c - v_u), then v * |v_c| / |v| (Qwen-Image-Edit; PosterOmni inherits it).
-
-    Args:
-        cond, uncond: velocities `(B, S, C)`.
-        scale: s; 1 returns `cond` up to rounding.
+    v = v_u + s (v_c - v_u), then v * |v_c| / |v| (Qwen-Image-Edit; PosterOmni inherits it). With scale s = 1 it is
+    v_c, up to rounding.
     """
     joined = uncond + scale * (cond - uncond)
     return joined * (torch.norm(cond, dim=-1, keepdim=True) / torch.norm(joined, dim=-1, keepdim=True))

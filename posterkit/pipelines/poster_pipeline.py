@@ -120,13 +120,10 @@ class PosterPipeline(DiffusionPipeline):
         callback_on_step_end: Callable[..., dict[str, Any]] | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
     ) -> Tensor:
-        """Follow the velocity from noise `(B, S, 4 C)` to a picture's latents of the same shape.
+        """Follow the velocity of tokens, a timestep and the prompt's embeddings from noise `(B, S, 4 C)` to latents.
 
         The callback gets the pipeline, the step, the timestep and the tensors that it asked for, and returns what to
         put in their place.
-
-        Args:
-            velocity: of tokens, a timestep and the prompt's embeddings.
         """
         self._num_timesteps = len(timesteps)
         for step, timestep in enumerate(timesteps):

@@ -28,9 +28,7 @@ def rearranged(old: Size, new: Size, subjects: Sequence[Box], texts: Sequence[Bo
 
     On a wide canvas they stand side by side; on a tall one the texts above the subject's middle go to the top, the
     others to the bottom. Subjects keep their places to each other, and what ran off a side runs off that side again.
-
-    Raises:
-        CannotBuild: a subject runs off two opposite sides, or a text would become too small.
+    CannotBuild where a subject runs off two opposite sides, or a text would become too small.
     """
     around = (min(b[0] for b in subjects), min(b[1] for b in subjects),
               max(b[2] for b in subjects), max(b[3] for b in subjects))  # fmt: skip

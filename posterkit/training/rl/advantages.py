@@ -106,14 +106,10 @@ def compare_groups(run: Run, rewards: Tensor, config: RolloutConfig, pairs: Pair
 
 
 def best_and_worst(rewards: Tensor, kept: Tensor, gap: float) -> Tensor:
-    """The best and the worst poster of each group, where they lie further apart than `gap`.
+    """The best and the worst poster of each group, where they lie further apart than `gap`: `(2, G, K)` bool.
 
-    Args:
-        rewards: `(G, K)`, nan where there is none.
-        kept: `(G, K)` bool; of groups that are left out no pair is made.
-
-    Returns:
-        `(2, G, K)` bool: the best ones, the worst ones; of equals the first.
+    Of `(G, K)` rewards, nan where there is none, and `(G, K)` bool kept; of groups that are left out no pair is made,
+    of equals the first counts.
     """
     best, worst = rewards.nan_to_num(-torch.inf).argmax(1), rewards.nan_to_num(torch.inf).argmin(1)
     rows = torch.arange(len(rewards))
@@ -172,12 +168,10 @@ def _passes(
 
 
 class Epoch(NamedTuple):
-    """An epoch to draw.
+    """An epoch to draw, with the generator of all its random numbers in this process.
 
-    Attributes:
-        begins: the run comes from the epoch before; false for the first one, one that is drawn again after a resume,
-            and further tries of the same one.
-        generator: of all its random numbers, in this process.
+    `begins`: the run comes from the epoch before; false for the first one, one that is drawn again after a resume, and
+    further tries of the same one.
     """
 
     number: int

@@ -135,10 +135,7 @@ class Policy(Generic[ConditioningT]):
 
     Velocities are `(B, S, C)`, of noisy tokens `x` `(B, S, C)` at times `t` `(B,)`; only the policy's own has a
     gradient. The reference is the base without a LoRA: the stage before this one. The old policy draws the posters
-    that the policy learns from.
-
-    Args:
-        guidance: the scale given to a guidance-distilled transformer; None for others.
+    that the policy learns from. A guidance-distilled transformer gets `guidance`, others None.
     """
 
     def __init__(self, model: Adapter[ConditioningT], strategy: Strategy, guidance: float | None = None) -> None:

@@ -79,13 +79,9 @@ def requests_of(posters: PosterSet) -> Requests:
 
 
 def collect_rewards(run: Run, rollouts: Sequence[Rollout], epoch: int) -> Tensor:
-    """Wait for the rewards of an epoch's posters.
+    """Wait for the rewards of an epoch's posters: `(B,)` of this process; nan where one failed, which is printed.
 
-    Returns:
-        `(B,)` of this process; nan where the reward failed, which is printed.
-
-    Raises:
-        RunFailed: in some process more posters failed than are tolerated; the run is saved.
+    RunFailed where in some process more posters failed than are tolerated; the run is saved.
     """
     error = ""
     try:
