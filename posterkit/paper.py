@@ -36,17 +36,11 @@ _MOST_EDGE = 50.0  # millimetres of bleed or of safe area
 
 @dataclass(frozen=True)
 class Sheet:
-    """How a poster is printed and cut. Its picture reaches beyond the cut edge by the bleed.
+    """How a poster is printed and cut. Its picture reaches beyond the cut edge by the bleed."""
 
-    Attributes:
-        dpi: pixels an inch.
-        bleed: millimetres of picture beyond the cut edge, on each side.
-        safe: millimetres inside the cut edge that texts, logos and codes leave free.
-    """
-
-    dpi: int
-    bleed: float = 0.0
-    safe: float = 0.0
+    dpi: int  # pixels an inch
+    bleed: float = 0.0  # millimetres of picture beyond the cut edge, on each side
+    safe: float = 0.0  # millimetres inside the cut edge that texts, logos and codes leave free
 
     @property
     def bleed_pixels(self) -> int:

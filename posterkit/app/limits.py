@@ -10,31 +10,18 @@ from posterkit.schema import PosterRequest
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request, and all of them together, may cost.
+    """What one request, and all of them together, may cost."""
 
-    Attributes:
-        body: bytes of a request, uploads and all.
-        body_seconds: for a whole body, and for each piece of a reply.
-        pixels: of one uploaded picture, and of a poster.
-        queue: posters that wait, those whose requests are still being read among them.
-        prompt: letters of a request's words, texts and all.
-        steps: denoising steps of a request, all its candidates together.
-        posters: of one request.
-        kept: finished jobs whose results can be fetched.
-        kept_seconds: for so long at most.
-        connections: at once.
-    """
-
-    body: int = 64 * 2**20
-    body_seconds: float = 120.0
-    pixels: int = 64 * 2**20
-    queue: int = 32
-    prompt: int = 8000
-    steps: int = 400
-    posters: int = 10
-    kept: int = 100
-    kept_seconds: float = 3600.0
-    connections: int = 512
+    body: int = 64 * 2**20  # bytes of a request, uploads and all
+    body_seconds: float = 120.0  # for a whole body, and for each piece of a reply
+    pixels: int = 64 * 2**20  # of one uploaded picture, and of a poster
+    queue: int = 32  # posters that wait, those whose requests are still being read among them
+    prompt: int = 8000  # letters of a request's words, texts and all
+    steps: int = 400  # denoising steps of a request, all its candidates together
+    posters: int = 10  # of one request
+    kept: int = 100  # finished jobs whose results can be fetched
+    kept_seconds: float = 3600.0  # for so long at most
+    connections: int = 512  # at once
 
     def check(self, request: PosterRequest) -> None:
         """ServiceError where a request's words are too long or its poster too large."""

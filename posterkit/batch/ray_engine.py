@@ -36,19 +36,12 @@ _BLOCKS = 1000  # a row each, or a thousandth of the rows
 
 @dataclass(frozen=True)
 class RayPool:
-    """The pool that makes a batch's rows.
+    """The pool that makes a batch's rows."""
 
-    Attributes:
-        actors: how many, each with its own model; fixed, since pools with cards do not grow and shrink well.
-        cards: of each, may be a part of one.
-        cores: of each. One of the cluster's has to stay free, or Ray has none to read rows with.
-        address: of a running cluster; None starts one on this machine.
-    """
-
-    actors: int = 2
-    cards: float = 0.0
-    cores: float = 1.0
-    address: str | None = None
+    actors: int = 2  # how many, each with its own model; fixed, since pools with cards do not grow and shrink well
+    cards: float = 0.0  # of each, may be a part of one
+    cores: float = 1.0  # of each. One of the cluster's has to stay free, or Ray has none to read rows with
+    address: str | None = None  # of a running cluster; None starts one on this machine
 
 
 def run_ray(

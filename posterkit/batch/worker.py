@@ -59,19 +59,12 @@ PNG_ALONE = Files()
 
 @dataclass(frozen=True)
 class Job:
-    """A row that is to be made.
+    """A row that is to be made."""
 
-    Attributes:
-        number: of the row, counted from 0.
-        plan: its request's `out` is the name that its poster takes.
-        taken: files beside it that are results of other rows.
-        inputs: its files, their sizes and times when it was planned.
-    """
-
-    number: int
-    plan: PosterPlan
-    taken: frozenset[Path] = frozenset()
-    inputs: tuple[tuple[Path, int, int], ...] = ()
+    number: int  # of the row, counted from 0
+    plan: PosterPlan  # its request's `out` is the name that its poster takes
+    taken: frozenset[Path] = frozenset()  # files beside it that are results of other rows
+    inputs: tuple[tuple[Path, int, int], ...] = ()  # its files, their sizes and times when it was planned
 
     @property
     def out(self) -> str:

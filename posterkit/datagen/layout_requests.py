@@ -36,16 +36,11 @@ _CHINESE = (
 
 @dataclass(frozen=True)
 class DrawnRequest:
-    """A request and what is known of its picture.
-
-    Attributes:
-        subject: its true box, in pixels; None where nobody knows.
-        language: "en" or "zh".
-    """
+    """A request and what is known of its picture."""
 
     request: LayoutRequest
-    subject: Box | None
-    language: str
+    subject: Box | None  # its true box, in pixels; None where nobody knows
+    language: str  # "en" or "zh"
 
 
 def draw_request(

@@ -29,17 +29,12 @@ _AS_SHOWN = 0.7  # of coarse answers are the good layout that is most like the e
 
 @dataclass(frozen=True)
 class Conversation:
-    """A question about a layout and its answer.
+    """A question about a layout and its answer."""
 
-    Attributes:
-        kind: one of `KINDS`.
-        request: what the question is of, to read answers by.
-    """
-
-    kind: str
+    kind: str  # one of `KINDS`
     question: str
     answer: str
-    request: LayoutRequest
+    request: LayoutRequest  # what the question is of, to read answers by
 
 
 def conversation(

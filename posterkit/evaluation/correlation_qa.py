@@ -35,20 +35,14 @@ COLUMNS = ("image_path", "category", "question", "true_answer")
 
 @dataclass(frozen=True)
 class OriginalRow:
-    """A row of the set.
+    """A row of the set."""
 
-    Attributes:
-        id: its file and number.
-        path: as the set gives it.
-        open: reads the picture.
-    """
-
-    id: str
-    path: str
+    id: str  # its file and number
+    path: str  # as the set gives it
     category: str
     question: str
     answer: str
-    open: Callable[[], Image.Image]
+    open: Callable[[], Image.Image]  # reads the picture
 
     @property
     def suggested(self) -> str:

@@ -44,19 +44,13 @@ _UNANSWERED = 0.05  # of the rows; a report with more missing is incomplete
 
 @dataclass(frozen=True)
 class Query:
-    """One question to a judge, under one condition.
+    """One question to a judge, under one condition."""
 
-    Attributes:
-        id: track, question and condition.
-        condition: "none" (nothing beside the brief), "neutral", "factual" (the answer is suggested) or "misleading".
-        suggested: the answer that the picture or the caption suggests; None where neither does.
-    """
-
-    id: str
+    id: str  # track, question and condition
     track: Track
-    condition: str
+    condition: str  # "none" (nothing beside the brief), "neutral", "factual" (the answer is suggested) or "misleading"
     question: JudgeQuestion
-    suggested: str | None
+    suggested: str | None  # the answer that the picture or the caption suggests; None where neither does
 
     def words(self) -> str:
         caption = ""

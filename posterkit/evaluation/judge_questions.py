@@ -26,26 +26,16 @@ _EVENTS = ("Summer Fair", "Open Evening", "Harbor Days", "Winter Gala", "Street 
 
 @dataclass(frozen=True)
 class JudgeQuestion:
-    """A question that the brief answers.
+    """A question that the brief answers."""
 
-    Attributes:
-        id: the same for the same seed and number.
-        category: one of `categories()`.
-        brief: what the poster is for; one of its sentences answers the question.
-        answer: the true one.
-        misleading: five others of its kind.
-        shows: what a picture shows of an answer, where that is not the answer's own word.
-        split: "train" or "heldout"; a judge that learns from one half is measured on the other.
-    """
-
-    id: str
-    category: str
-    brief: str
+    id: str  # the same for the same seed and number
+    category: str  # one of `categories()`
+    brief: str  # what the poster is for; one of its sentences answers the question
     text: str
-    answer: str
-    misleading: tuple[str, ...]
-    shows: tuple[tuple[str, str], ...]
-    split: str
+    answer: str  # the true one
+    misleading: tuple[str, ...]  # five others of its kind
+    shows: tuple[tuple[str, str], ...]  # what a picture shows of an answer, where that is not the answer's own word
+    split: str  # "train" or "heldout"; a judge that learns from one half is measured on the other
 
     def shown(self, answer: str) -> str:
         """The letters that a picture shows for an answer."""

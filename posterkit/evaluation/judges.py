@@ -21,21 +21,13 @@ _WORD = re.compile(r"\b(?!which|what|where|does)[^\W_]{3,}")  # the others stand
 
 @dataclass(frozen=True)
 class Judge:
-    """What a bench asks.
+    """What a bench asks."""
 
-    Attributes:
-        name: in the report.
-        spec: what it was opened by, as `--reward` takes it.
-        fingerprint: of its weights; empty where they are not on this machine.
-        answers: answers questions in words; None where it gives numbers alone.
-        reward: scores the texts of a poster; None where it gives none.
-    """
-
-    name: str
-    spec: str
-    fingerprint: str
-    answers: LanguageModel | None
-    reward: Reward | None
+    name: str  # in the report
+    spec: str  # what it was opened by, as `--reward` takes it
+    fingerprint: str  # of its weights; empty where they are not on this machine
+    answers: LanguageModel | None  # answers questions in words; None where it gives numbers alone
+    reward: Reward | None  # scores the texts of a poster; None where it gives none
 
 
 class BriefReader:

@@ -49,17 +49,11 @@ PNG = ".png"
 
 @dataclass(frozen=True)
 class EditedPoster:
-    """A poster with other words.
+    """A poster with other words."""
 
-    Attributes:
-        id: of its record; another than that of the poster it was.
-        found: the texts that it had.
-        save: writes a file; of a form that is edited in place the very form, of a PNG any.
-    """
-
-    id: str
-    found: Sequence[FoundText]
-    save: Callable[[Path], Any]
+    id: str  # of its record; another than that of the poster it was
+    found: Sequence[FoundText]  # the texts that it had
+    save: Callable[[Path], Any]  # writes a file; of a form that is edited in place the very form, of a PNG any
 
 
 def edit_poster(

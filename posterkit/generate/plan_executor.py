@@ -34,26 +34,16 @@ _CHOICES = 3  # layouts that the seed chooses from
 
 @dataclass(frozen=True)
 class PlanTask:
-    """A brief and what is true of it, which a verifier knows and an executor does not.
-
-    Attributes:
-        brief: the request in words, texts and all.
-        size: of the canvas in pixels.
-        texts: in no order.
-        reasoning: what a good planner says of it.
-        picture: RGB, of any size in the canvas's shape.
-        subject: its true box on the canvas.
-        logo: one is asked for.
-    """
+    """A brief and what is true of it, which a verifier knows and an executor does not."""
 
     id: str
-    brief: str
-    size: tuple[int, int]
-    texts: tuple[str, ...]
-    reasoning: Reasoning
-    picture: Image.Image
-    subject: Box
-    logo: bool
+    brief: str  # the request in words, texts and all
+    size: tuple[int, int]  # of the canvas in pixels
+    texts: tuple[str, ...]  # in no order
+    reasoning: Reasoning  # what a good planner says of it
+    picture: Image.Image  # RGB, of any size in the canvas's shape
+    subject: Box  # its true box on the canvas
+    logo: bool  # one is asked for
 
 
 @dataclass(frozen=True)

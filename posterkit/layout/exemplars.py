@@ -24,23 +24,14 @@ SHIPPED = Path(__file__).with_name("exemplars.jsonl")
 
 @dataclass(frozen=True)
 class Exemplar:
-    """A layout that others are planned after.
+    """A layout that others are planned after."""
 
-    Attributes:
-        id: unique in its file.
-        layout: its elements have roles and boxes; no texts.
-        content: boxes of what is worth seeing on its picture, in pixels.
-        caption: the poster in words.
-        source: where it comes from; layouts of one source are kept from each other in evaluations.
-        licence: SPDX name.
-    """
-
-    id: str
-    layout: Layout
-    content: tuple[Box, ...] = ()
-    caption: str = ""
-    source: str = ""
-    licence: str = "CC0-1.0"
+    id: str  # unique in its file
+    layout: Layout  # its elements have roles and boxes; no texts
+    content: tuple[Box, ...] = ()  # boxes of what is worth seeing on its picture, in pixels
+    caption: str = ""  # the poster in words
+    source: str = ""  # where it comes from; layouts of one source are kept from each other in evaluations
+    licence: str = "CC0-1.0"  # SPDX name
 
 
 @lru_cache(maxsize=4)

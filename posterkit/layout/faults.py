@@ -24,19 +24,12 @@ _BEHIND = ("subject", "underlay", "decoration")  # what texts may stand on
 
 @dataclass(frozen=True)
 class LayoutFault:
-    """One fault.
+    """One fault."""
 
-    Attributes:
-        kind: one of `HARD`, or "margin", "order", "occlusion", "hierarchy", "underlay".
-        elements: indices of the elements that have it.
-        amount: how bad it is, as a share.
-        words: one line for people and models.
-    """
-
-    kind: str
-    elements: tuple[int, ...]
-    amount: float
-    words: str
+    kind: str  # one of `HARD`, or "margin", "order", "occlusion", "hierarchy", "underlay"
+    elements: tuple[int, ...]  # indices of the elements that have it
+    amount: float  # how bad it is, as a share
+    words: str  # one line for people and models
 
     @property
     def hard(self) -> bool:

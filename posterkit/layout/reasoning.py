@@ -36,23 +36,14 @@ _COORDINATE = re.compile(
 
 @dataclass(frozen=True)
 class Reasoning:
-    """What a planner says; what it does not say is empty.
+    """What a planner says; what it does not say is empty."""
 
-    Attributes:
-        audience: for whom the poster is, in words.
-        roles: role by the text's index.
-        order: indices of texts in reading order.
-        letters: light or dark.
-        subject: zones of `ZONES` that the subject takes.
-        logo: the zone that is kept for a logo.
-    """
-
-    audience: str = ""
-    roles: tuple[tuple[int, Role], ...] = ()
-    order: tuple[int, ...] = ()
-    letters: Letters | None = None
-    subject: tuple[str, ...] = ()
-    logo: str | None = None
+    audience: str = ""  # for whom the poster is, in words
+    roles: tuple[tuple[int, Role], ...] = ()  # role by the text's index
+    order: tuple[int, ...] = ()  # indices of texts in reading order
+    letters: Letters | None = None  # light or dark
+    subject: tuple[str, ...] = ()  # zones of `ZONES` that the subject takes
+    logo: str | None = None  # the zone that is kept for a logo
 
     def __str__(self) -> str:
         by_role = {role: [at for at, own in self.roles if own == role] for role in ROLES}

@@ -17,15 +17,10 @@ _FAR = 3  # elements more or fewer, from which DocSim is 0
 
 
 class LabelledBoxes(NamedTuple):
-    """Boxes with labels: what similarities and measures read of a layout.
+    """Boxes with labels: what similarities and measures read of a layout."""
 
-    Attributes:
-        labels: `(N,)` of str.
-        boxes: `(N, 4)` float64, x0, y0, x1, y1 as shares of the canvas.
-    """
-
-    labels: np.ndarray
-    boxes: np.ndarray
+    labels: np.ndarray  # `(N,)` of str
+    boxes: np.ndarray  # `(N, 4)` float64, x0, y0, x1, y1 as shares of the canvas
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -111,48 +111,29 @@ class Obstacle:
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of a planner that plans in steps.
+    """One step of a planner that plans in steps."""
 
-    Attributes:
-        name: of the step.
-        kept: its result was taken; else the layout before it stayed.
-        score: of its result, in [0, 1].
-        faults: what was wrong with its result, a line each.
-        boxes: of its result, one per element; empty where there was none.
-        words: what the model said of it, or why there is no result.
-    """
-
-    name: str
-    kept: bool
-    score: float = 0.0
-    faults: tuple[str, ...] = ()
-    boxes: tuple[Box, ...] = ()
-    words: str = ""
+    name: str  # of the step
+    kept: bool  # its result was taken; else the layout before it stayed
+    score: float = 0.0  # of its result, in [0, 1]
+    faults: tuple[str, ...] = ()  # what was wrong with its result, a line each
+    boxes: tuple[Box, ...] = ()  # of its result, one per element; empty where there was none
+    words: str = ""  # what the model said of it, or why there is no result
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where everything stands on a canvas of `width` x `height` pixels.
-
-    Attributes:
-        elements: one per text and thing, texts in reading order.
-        rules: thin filled rectangles, drawn in the text's colour.
-        archetype: which arrangement it follows.
-        score: in [0, 1], larger is better; comparable between layouts of one planner for one picture.
-        notes: the score's terms.
-        planner: who made it.
-        trace: the planner's steps.
-    """
+    """Where everything stands on a canvas of `width` x `height` pixels."""
 
     width: int
     height: int
-    elements: tuple[Element, ...]
-    rules: tuple[Box, ...] = ()
-    archetype: str = "boxes"
-    score: float = 0.0
-    notes: dict[str, float] = field(default_factory=dict)
-    planner: str = ""
-    trace: tuple[Stage, ...] = ()
+    elements: tuple[Element, ...]  # one per text and thing, texts in reading order
+    rules: tuple[Box, ...] = ()  # thin filled rectangles, drawn in the text's colour
+    archetype: str = "boxes"  # which arrangement it follows
+    score: float = 0.0  # in [0, 1], larger is better; comparable between layouts of one planner for one picture
+    notes: dict[str, float] = field(default_factory=dict)  # the score's terms
+    planner: str = ""  # who made it
+    trace: tuple[Stage, ...] = ()  # the planner's steps
 
     def __iter__(self) -> Iterator[Element]:
         return iter(self.elements)

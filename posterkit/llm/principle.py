@@ -17,18 +17,14 @@ MOST = 8000  # letters of a principle
 class Principle:
     """What a model shall heed, in plain words: a safety rule, or a brand's style guide.
 
-    Attributes:
-        words: they stand before the question, in the same turn.
-        alpha: how far their effect is amplified; 0 states them alone, -1 takes them away.
-        first_n: only so many tokens are steered; None for all.
 
     Raises:
         ValueError: there are no words or too many, or alpha lies below -1.
     """
 
-    words: str
-    alpha: float = DEFAULT_ALPHA
-    first_n: int | None = None
+    words: str  # they stand before the question, in the same turn
+    alpha: float = DEFAULT_ALPHA  # how far their effect is amplified; 0 states them alone, -1 takes them away
+    first_n: int | None = None  # only so many tokens are steered; None for all
 
     def __post_init__(self) -> None:
         if not self.words.strip() or len(self.words) > MOST:

@@ -26,15 +26,10 @@ FRAME = 0.06  # the border of a poster: this part of each side
 
 
 class Palette(NamedTuple):
-    """Colours with their shares, the largest share first.
+    """Colours with their shares, the largest share first."""
 
-    Attributes:
-        colors: `(K, 3)` Lab.
-        weights: `(K,)`, positive, sum 1.
-    """
-
-    colors: Array
-    weights: Array
+    colors: Array  # `(K, 3)` Lab
+    weights: Array  # `(K,)`, positive, sum 1
 
 
 def srgb_to_lab(rgb: NDArray) -> Array:

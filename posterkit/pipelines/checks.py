@@ -41,25 +41,18 @@ def check_prompts(
 class Sampling:
     """How to sample: what one call uses for every poster.
 
-    Attributes:
-        sigmas: noise levels instead of even spacing.
-        scale: of true guidance; at most 1 switches it off.
-        guidance_scale: for guidance-distilled transformers.
-        count: images for each prompt.
-        join: run both instructions of true guidance through the transformer in one forward.
-        strength: how much of the run is made; below 1 it begins from a noised picture.
 
     Raises:
         ValueError: a number is out of its range.
     """
 
     steps: int
-    sigmas: list[float] | None
-    scale: float
-    guidance_scale: float | None
-    count: int
-    join: bool
-    strength: float = 1.0
+    sigmas: list[float] | None  # noise levels instead of even spacing
+    scale: float  # of true guidance; at most 1 switches it off
+    guidance_scale: float | None  # for guidance-distilled transformers
+    count: int  # images for each prompt
+    join: bool  # run both instructions of true guidance through the transformer in one forward
+    strength: float = 1.0  # how much of the run is made; below 1 it begins from a noised picture
 
     @property
     def skipped(self) -> int:

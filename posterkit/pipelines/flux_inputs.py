@@ -30,23 +30,14 @@ def feedback_text(suggestions: Sequence[str]) -> str:
 
 @dataclass
 class Condition:
-    """What the transformer is told beside the noise tokens.
+    """What the transformer is told beside the noise tokens."""
 
-    Attributes:
-        prompt_embeds: `(B, L, D)`, with feedback `(B, 2 L, D)`.
-        pooled: `(B, P)`.
-        text_ids: `(L, 3)`, zeros.
-        image_ids: `(S, 3)`, with a draft `(2 S, 3)`.
-        guidance: `(1,)` for guidance-distilled transformers, else None.
-        draft: `(B, S, 4 C)` or None.
-    """
-
-    prompt_embeds: torch.Tensor
-    pooled: torch.Tensor
-    text_ids: torch.Tensor
-    image_ids: torch.Tensor
-    guidance: torch.Tensor | None = None
-    draft: torch.Tensor | None = None
+    prompt_embeds: torch.Tensor  # `(B, L, D)`, with feedback `(B, 2 L, D)`
+    pooled: torch.Tensor  # `(B, P)`
+    text_ids: torch.Tensor  # `(L, 3)`, zeros
+    image_ids: torch.Tensor  # `(S, 3)`, with a draft `(2 S, 3)`
+    guidance: torch.Tensor | None = None  # `(1,)` for guidance-distilled transformers, else None
+    draft: torch.Tensor | None = None  # `(B, S, 4 C)` or None
 
     def joined(self, other: Condition) -> Condition:
         """Both as one batch, self first."""

@@ -39,17 +39,11 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True)
 class LoraKey:
-    """What a tensor of a LoRA file is.
+    """What a tensor of a LoRA file is."""
 
-    Attributes:
-        part: "A", "B", "magnitude" or "alpha".
-        layer: as the file names it, without what all its names begin with.
-        encoder: it changes a text encoder, not the transformer.
-    """
-
-    part: str
-    layer: str
-    encoder: bool = False
+    part: str  # "A", "B", "magnitude" or "alpha"
+    layer: str  # as the file names it, without what all its names begin with
+    encoder: bool = False  # it changes a text encoder, not the transformer
 
 
 def read_key(key: str) -> LoraKey | None:

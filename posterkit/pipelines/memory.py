@@ -69,25 +69,15 @@ class Preset:
 
 @dataclass(frozen=True)
 class Part:
-    """Sizes of one model of a pipeline.
+    """Sizes of one model of a pipeline."""
 
-    Attributes:
-        parameters: of all.
-        linear: of the linear layers in its blocks, less those of the modulation.
-        modulation: of the layers that make a block's scales and shifts from the time.
-        group: bytes in bfloat16 that visit the card together where it is offloaded by groups.
-        layer: bytes of its largest linear layer in bfloat16, which a quantised one is for a moment.
-        scale: of files whose parameters are fewer or more than the table's.
-        fixed: bytes of a file that is quantised already.
-    """
-
-    parameters: int
-    linear: int = 0
-    modulation: int = 0
-    group: int = 0
-    layer: int = 0
-    scale: float = 1.0
-    fixed: int | None = None
+    parameters: int  # of all
+    linear: int = 0  # of the linear layers in its blocks, less those of the modulation
+    modulation: int = 0  # of the layers that make a block's scales and shifts from the time
+    group: int = 0  # bytes in bfloat16 that visit the card together where it is offloaded by groups
+    layer: int = 0  # bytes of its largest linear layer in bfloat16, which a quantised one is for a moment
+    scale: float = 1.0  # of files whose parameters are fewer or more than the table's
+    fixed: int | None = None  # bytes of a file that is quantised already
 
     def stored(self, how: str | None = None, modulation: str | None = None, width: int = 2) -> float:
         """Bytes of its weights.

@@ -31,19 +31,12 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 @dataclass(frozen=True)
 class Hardware:
-    """Where models run.
+    """Where models run."""
 
-    Attributes:
-        device: such as `cuda:0`, `mps` or `cpu`.
-        name: of the card or the processor kind.
-        memory_gb: of the card; of main memory for the CPU.
-        ram_gb: main memory.
-    """
-
-    device: torch.device
-    name: str
-    memory_gb: float
-    ram_gb: float
+    device: torch.device  # such as `cuda:0`, `mps` or `cpu`
+    name: str  # of the card or the processor kind
+    memory_gb: float  # of the card; of main memory for the CPU
+    ram_gb: float  # main memory
 
 
 def hardware(device: str | torch.device | None = None) -> Hardware:

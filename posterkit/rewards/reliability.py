@@ -47,17 +47,11 @@ class JudgeBound:
 
 @dataclass(frozen=True)
 class JudgeCheck:
-    """What is known of the judges in a reward.
+    """What is known of the judges in a reward."""
 
-    Attributes:
-        faults: why some may not be trusted, a line each.
-        unmeasured: those without a report.
-        reports: of the measured ones, by their specs.
-    """
-
-    faults: list[str]
-    unmeasured: list[str]
-    reports: dict[str, dict[str, Any]]
+    faults: list[str]  # why some may not be trusted, a line each
+    unmeasured: list[str]  # those without a report
+    reports: dict[str, dict[str, Any]]  # of the measured ones, by their specs
 
 
 def check_judges(judges: Iterable[str], bound: JudgeBound) -> JudgeCheck:

@@ -15,31 +15,18 @@ ACTIONS = ("allow", "warn", "rewrite", "block")
 
 @dataclass(frozen=True)
 class GateDecision:
-    """A decision about one text.
+    """A decision about one text."""
 
-    Attributes:
-        surface: one of `SURFACES`.
-        action: one of `ACTIONS`: what was done.
-        p_harm: the probability that the original is harmful, in [0, 1].
-        category: the policy that it breaks; None where it breaks none.
-        reason: one line.
-        by: the detector that says so; empty where nothing was found.
-        original: the text that was checked.
-        rewritten: what stands in its place; None where it stays.
-        rounds: how often it was rewritten.
-        unchecked: what should have been looked at and was not, since there is no detector for it.
-    """
-
-    surface: str
-    action: str
-    p_harm: float
-    category: str | None
-    reason: str
-    by: str
-    original: str
-    rewritten: str | None = None
-    rounds: int = 0
-    unchecked: tuple[str, ...] = ()
+    surface: str  # one of `SURFACES`
+    action: str  # one of `ACTIONS`: what was done
+    p_harm: float  # the probability that the original is harmful, in [0, 1]
+    category: str | None  # the policy that it breaks; None where it breaks none
+    reason: str  # one line
+    by: str  # the detector that says so; empty where nothing was found
+    original: str  # the text that was checked
+    rewritten: str | None = None  # what stands in its place; None where it stays
+    rounds: int = 0  # how often it was rewritten
+    unchecked: tuple[str, ...] = ()  # what should have been looked at and was not, since there is no detector for it
 
     @property
     def text(self) -> str:

@@ -43,19 +43,12 @@ _CREDENTIALS = re.compile(rb"jumb[\s\S]{0,64}c2pa")
 
 @dataclass(frozen=True)
 class Marks:
-    """What a file says of its origin.
+    """What a file says of its origin."""
 
-    Attributes:
-        source_type: IPTC's term; None where a picture is nobody's machine's.
-        label: the same in words; "" where there is nothing to say.
-        alt: what the poster shows and says, for those who do not see it.
-        inputs: source types of the pictures that it was made from, as far as they were marked.
-    """
-
-    source_type: str | None
-    label: str = ""
-    alt: str = ""
-    inputs: tuple[str, ...] = ()
+    source_type: str | None  # IPTC's term; None where a picture is nobody's machine's
+    label: str = ""  # the same in words; "" where there is nothing to say
+    alt: str = ""  # what the poster shows and says, for those who do not see it
+    inputs: tuple[str, ...] = ()  # source types of the pictures that it was made from, as far as they were marked
 
     def properties(self, creator: str) -> str:
         """XMP properties as RDF/XML elements, with their namespaces.

@@ -17,17 +17,11 @@ _PREVIEW = (400, 600)  # pixels
 
 @dataclass(frozen=True)
 class FileNotes:
-    """What a poster's file says beside its picture; false where it is nothing.
+    """What a poster's file says beside its picture; false where it is nothing."""
 
-    Attributes:
-        record: kept as it is; `posterkit.generate.metadata.read_record` finds it.
-        properties: XMP properties as RDF/XML elements, with their namespaces.
-        alt: what the poster shows and says, for those who do not see it.
-    """
-
-    record: str = ""
-    properties: str = ""
-    alt: str = ""
+    record: str = ""  # kept as it is; `posterkit.generate.metadata.read_record` finds it
+    properties: str = ""  # XMP properties as RDF/XML elements, with their namespaces
+    alt: str = ""  # what the poster shows and says, for those who do not see it
 
     def __bool__(self) -> bool:
         return bool(self.record or self.properties or self.alt)

@@ -23,15 +23,10 @@ DRAWS_FROM = 256 * 256  # native pixels; a model that paints fewer draws nothing
 
 
 class Painter(Protocol):
-    """Fills holes; what lies outside a hole stays as it is, byte for byte.
+    """Fills holes; what lies outside a hole stays as it is, byte for byte."""
 
-    Attributes:
-        name: what records call it.
-        draws: it is a model that can draw what a prompt describes, and not only continue its surroundings.
-    """
-
-    name: str
-    draws: bool
+    name: str  # what records call it
+    draws: bool  # it is a model that can draw what a prompt describes, and not only continue its surroundings
 
     def __call__(self, picture: Image.Image, hole: np.ndarray, prompt: str, seed: int) -> Image.Image:
         """The picture with its hole filled.

@@ -28,19 +28,12 @@ from posterkit.training.tokenizers import clip_tokenizer, t5_tokenizer
 
 @dataclass
 class FluxCondition:
-    """What the transformer reads beside the noisy tokens.
+    """What the transformer reads beside the noisy tokens."""
 
-    Attributes:
-        prompt: T5 states, `(B, L, D)`; with feedback `(B, 2 L, D)`, the feedback's behind the prompt's.
-        pooled: CLIP's pooled state of the prompt, `(B, P)`.
-        image_ids: `(S, 3)` positions of the image tokens; with a draft `(2 S, 3)`.
-        draft: clean tokens of the poster to be improved, `(B, S, C)`, or None.
-    """
-
-    prompt: Tensor
-    pooled: Tensor
-    image_ids: Tensor
-    draft: Tensor | None = None
+    prompt: Tensor  # T5 states, `(B, L, D)`; with feedback `(B, 2 L, D)`, the feedback's behind the prompt's
+    pooled: Tensor  # CLIP's pooled state of the prompt, `(B, P)`
+    image_ids: Tensor  # `(S, 3)` positions of the image tokens; with a draft `(2 S, 3)`
+    draft: Tensor | None = None  # clean tokens of the poster to be improved, `(B, S, C)`, or None
 
     def take(self, rows: Tensor) -> FluxCondition:
         draft = None if self.draft is None else self.draft[rows]

@@ -39,19 +39,12 @@ _ENERGY = {"frame": (0.24,), "row": (0.28, 0.10), "column": (0.28, 0.10)}  # by 
 
 @dataclass
 class QwenCondition:
-    """What the transformer reads beside the noisy tokens.
+    """What the transformer reads beside the noisy tokens."""
 
-    Attributes:
-        prompt: Qwen2.5-VL states, `(B, L, D)`, padded on the right.
-        mask: `(B, L)` bool, False on padding.
-        references: clean tokens of all references, `(B, S_ref, C)`.
-        shapes: (frames, rows, columns) in tokens of the target and each reference.
-    """
-
-    prompt: Tensor
-    mask: Tensor
-    references: Tensor
-    shapes: list[tuple[int, int, int]]
+    prompt: Tensor  # Qwen2.5-VL states, `(B, L, D)`, padded on the right
+    mask: Tensor  # `(B, L)` bool, False on padding
+    references: Tensor  # clean tokens of all references, `(B, S_ref, C)`
+    shapes: list[tuple[int, int, int]]  # (frames, rows, columns) in tokens of the target and each reference
 
     def take(self, rows: Tensor) -> QwenCondition:
         return QwenCondition(self.prompt[rows], self.mask[rows], self.references[rows], self.shapes)

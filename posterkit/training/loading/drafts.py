@@ -48,11 +48,7 @@ _LETTERS = letters_of(title_words())
 
 @dataclass(frozen=True)
 class Drafted:
-    """A draft and its target, uint8 `(H, W, 3)` of one size, the prompt of both, and what to change.
-
-    Attributes:
-        flaws: what is wrong with the draft, names of `REDRAWN` and `WEAKENED`.
-    """
+    """A draft and its target, uint8 `(H, W, 3)` of one size, the prompt of both, and what to change."""
 
     id: str
     split: str
@@ -61,7 +57,7 @@ class Drafted:
     draft: np.ndarray
     target: np.ndarray
     said: Suggestions
-    flaws: tuple[str, ...]
+    flaws: tuple[str, ...]  # what is wrong with the draft, names of `REDRAWN` and `WEAKENED`
 
 
 @dataclass(frozen=True)

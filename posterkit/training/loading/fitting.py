@@ -28,17 +28,11 @@ _REACH = 4  # pixels that scaling mixes at an edge; so far around what is made n
 
 
 class Plan(NamedTuple):
-    """How one row is encoded.
+    """How one row is encoded."""
 
-    Attributes:
-        name: of its entry in the encoder cache.
-        size: of the target that is encoded.
-        original: of the target on disk.
-    """
-
-    name: str
-    size: Size
-    original: Size
+    name: str  # of its entry in the encoder cache
+    size: Size  # of the target that is encoded
+    original: Size  # of the target on disk
 
 
 def check_area(area: int, native: int, key: str = "data.area") -> int:

@@ -28,16 +28,12 @@ _ROWS, _WORDS = 4, 24  # a box with more of them is left alone
 
 
 class Word(NamedTuple):
-    """A word on a poster: its letters, its rows of pixels, and their columns, each with half of the gaps beside it.
-
-    Attributes:
-        known: whether a span is the letter at the same place; else it may be several letters, or a part of one.
-    """
+    """A word on a poster: its letters, its rows of pixels, and their columns, each with half of the gaps beside it."""
 
     text: Sequence[str]
     rows: Span
     spans: list[Span]
-    known: bool
+    known: bool  # whether a span is the letter at the same place; else it may be several letters, or a part of one
 
 
 def misspelt(rng: Random, poster: Picture, lines: Sequence[DrawnLine]) -> tuple[Picture, str] | None:

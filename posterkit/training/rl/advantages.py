@@ -27,17 +27,11 @@ Pairs = Callable[[Tensor, Tensor], Tensor]  # of rewards and of what is kept, (G
 
 @dataclass(frozen=True)
 class Advantages:
-    """The advantages of an epoch's posters.
+    """The advantages of an epoch's posters."""
 
-    Attributes:
-        values: `(B,)` of this process's posters; groups and spread are taken over all processes.
-        sides: `(1, B)` bool, posters to learn from; of pairs `(2, B)`, the chosen ones and the rejected ones.
-        per_batch: how many posters are learnt from, mean over the rollouts of all processes.
-    """
-
-    values: Tensor
-    sides: Tensor
-    per_batch: float
+    values: Tensor  # `(B,)` of this process's posters; groups and spread are taken over all processes
+    sides: Tensor  # `(1, B)` bool, posters to learn from; of pairs `(2, B)`, the chosen ones and the rejected ones
+    per_batch: float  # how many posters are learnt from, mean over the rollouts of all processes
 
 
 class PolicyBatch(Batch):

@@ -51,15 +51,11 @@ class StrategyConfig(RunConfig):
 
 
 class Group(NamedTuple):
-    """Parameters that are clipped together.
-
-    Attributes:
-        rate: learning rate, as a multiple of the run's.
-    """
+    """Parameters that are clipped together."""
 
     name: str
     parameters: list[nn.Parameter]
-    rate: float = 1.0
+    rate: float = 1.0  # learning rate, as a multiple of the run's
 
 
 class Strategy(Protocol):
