@@ -155,7 +155,7 @@ class PosterMaker:
         """
         with self._making:
             ready = [one for one in prepared if isinstance(one, PreparedPoster)]
-            at_once = at_once or (posters_at_once(ready[0].plan) if ready else 1)
+            at_once = at_once or (_AT_ONCE if ready and ready[0].plan.native.area <= _SMALL else 1)
             drawn = iter(self._draw(ready, at_once, progress) if ready else ())
             return [next(drawn) if isinstance(one, PreparedPoster) else partial(_as_it_is, one) for one in prepared]
 
@@ -293,8 +293,3 @@ def together(plan: PosterPlan) -> tuple[Any, ...]:
     strength = plan.draft and plan.draft.strength
     return (one.task, plan.native, one.steps, one.guidance, steers, one.lora, plan.best_of, one.refine, one.feedback,
             strength, plan.preserve)  # fmt: skip
-
-
-def posters_at_once(plan: PosterPlan) -> int:
-    """How many posters of a plan's size one call of the pipeline draws."""
-    return _AT_ONCE if plan.native.area <= _SMALL else 1
