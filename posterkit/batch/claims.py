@@ -29,7 +29,7 @@ _CUT = 40  # letters of the name that stand in it
 
 
 class FolderClaims:
-    """A lock a result, in one file: a byte that its name gives is locked, and the file stays empty.
+    """Locks on results, all in one empty file: a result's name gives the byte that is locked.
 
     Locks of bytes end with their process, however it ends, and hold over NFS where its locks work. On Linux two
     handles of one process exclude each other too.

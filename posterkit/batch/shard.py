@@ -45,7 +45,7 @@ def parse_shard(text: str, variables: Mapping[str, str] = os.environ) -> Shard:
 
 
 def local_card(variables: Mapping[str, str] = os.environ) -> str | None:
-    """What CUDA_VISIBLE_DEVICES shall be for this process of a machine; None where it is right, or nobody says."""
+    """The value that CUDA_VISIBLE_DEVICES needs for this process; None to leave it as it is."""
     own, seen = variables.get("LOCAL_RANK") or variables.get("SLURM_LOCALID"), variables.get("CUDA_VISIBLE_DEVICES")
     if not own or not own.isdigit():
         return None

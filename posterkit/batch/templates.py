@@ -42,7 +42,7 @@ class Template:
         return {key: _without_empty(value) if key == "texts" else value for key, value in row.items()}
 
     def filled_common(self, common: PosterRequest) -> dict[str, Any]:
-        """What becomes other in what holds for all rows; ValueError where a template names what is no column."""
+        """The values common to all rows that this row's columns change; ValueError for an unknown column."""
         prompt = self._fill(common.prompt)
         texts = None if common.texts is None else [self._fill(text) for text in common.texts]
         changed: dict[str, Any] = {"prompt": prompt} if prompt != common.prompt else {}
@@ -52,9 +52,9 @@ class Template:
         return changed
 
     def unknown(self) -> dict[str, Any]:
-        """Columns that are no keys and that nothing names.
+        """Columns that are neither keys nor named by a template.
 
-        Beside columns that are named others of the same table may stand, but for one that is nearly a key: a slip.
+        Where some columns are named, only those count that are nearly a key: they look misspelt.
         """
         others = [key for key in self.row if key not in ROW_KEYS and key.lower() not in self.named]
         slips = [key for key in others if difflib.get_close_matches(key, ROW_KEYS, 1, _NEAR)]
@@ -78,7 +78,7 @@ class Template:
 
 
 def with_filled(common: PosterRequest, filled: Mapping[str, Any]) -> PosterRequest:
-    """What holds for all rows, as `Template.filled_common` says it for one of them."""
+    """The request common to all rows, with one row's values from `Template.filled_common` in it."""
     if not filled:
         return common
     lettering = replace(common.lettering, marks=tuple(map(tuple, filled.get("marks", common.lettering.marks))))

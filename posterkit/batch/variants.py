@@ -16,7 +16,7 @@ _UNSAFE = re.compile(r"[^\w.-]")  # in a file's name
 
 @dataclass(frozen=True)
 class Variants:
-    """What every row is made in that does not say it itself.
+    """The seeds and sizes that a row is made in where it names none.
 
     Attributes:
         seeds: how many, one after the other.
@@ -31,7 +31,7 @@ class Variants:
     sheet: Mapping[str, Any] = field(default_factory=dict)
 
     def of(self, row: Mapping[str, Any], stem: str) -> Iterator[tuple[dict[str, Any], str]]:
-        """Each variant's own keys, and what stands behind its name; nothing where there is but one."""
+        """For each variant its own keys and the end of its name; both empty where there is only one."""
         seeds, sizes = row.get("seeds") or self.seeds, row.get("sizes") or self.sizes
         if seeds == 1 and not sizes:
             yield {}, ""

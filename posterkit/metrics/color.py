@@ -41,12 +41,16 @@ def srgb_to_lab(rgb: NDArray) -> Array:
     Raises:
         ValueError: the last axis is not 3.
     """
-    linear = _LINEAR[rgb] if rgb.dtype == np.uint8 else _linear(np.asarray(rgb, np.float64))
-    xyz = _three(linear) @ RGB_TO_XYZ.T / WHITE
-    f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz * (29 / 6) ** 2 / 3 + 4 / 29)
+    linear = _three(_LINEAR[rgb] if rgb.dtype == np.uint8 else _linear(np.asarray(rgb, np.float64)))
+    lab = linear @ RGB_TO_XYZ.T  # XYZ first; both arrays are filled anew, since fresh memory costs most here
+    lab /= WHITE
+    dark = lab <= (6 / 29) ** 3
+    f = np.cbrt(lab, out=linear)
+    np.copyto(f, lab * (29 / 6) ** 2 / 3 + 4 / 29, where=dark)
     x, y, z = np.moveaxis(f, -1, 0)
-    lab = np.empty_like(f)  # filled in place: stacking three arrays takes longer than all the rest
-    lab[..., 0], lab[..., 1], lab[..., 2] = 116 * y - 16, 500 * (x - y), 200 * (y - z)
+    lab[..., 0] = 116 * y - 16
+    lab[..., 1] = 500 * (x - y)
+    lab[..., 2] = 200 * (y - z)
     return lab
 
 

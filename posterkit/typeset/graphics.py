@@ -127,7 +127,7 @@ def check_wishes(wishes: Sequence[GraphicWish], size: tuple[int, int] | None) ->
 
 @lru_cache(maxsize=32)
 def qr_modules(words: str) -> tuple[tuple[bool, ...], ...]:
-    """A QR code's rows, true where it is dark, at error correction M or better; ValueError where the words are many.
+    """A QR code's rows, true where it is dark, at error correction M or better.
 
     Raises:
         ValueError: no words, too many, or segno is not installed.
@@ -146,11 +146,7 @@ def qr_modules(words: str) -> tuple[tuple[bool, ...], ...]:
 
 
 def spots(wish: GraphicWish, picture: Image.Image, safe: float, taken: Sequence[Box] = ()) -> Iterator[PlacedGraphic]:
-    """Where a graphic may stand on an RGB picture, best first; what is taken does not count yet.
-
-    Args:
-        safe: pixels from every edge that stay free.
-    """
+    """Where a graphic may stand on an RGB picture, best first; `safe` pixels from every edge stay free."""
     size = picture.size
     if wish.at is not None and not isinstance(wish.at, str):
         yield _placed(wish, picture, _inside(wish, size))
