@@ -25,8 +25,8 @@ class PreferencePair:
 
     Attributes:
         id: unique within a set.
-        chosen, rejected: as samples; task, prompt (`caption`), instruction, references and mask are the same in both.
-        kind: "candidates": two drawings of one model; "unedited": rejected is the input as it was, of its own size.
+        chosen: as a sample; task, prompt (`caption`), instruction, references and mask are those of `rejected`.
+        kind: "candidates": two drawings of one model; "unedited": rejected is the input as it was.
         gap: chosen's score less rejected's; None where nothing was compared.
     """
 
@@ -39,18 +39,12 @@ class PreferencePair:
 
 @dataclass(frozen=True)
 class Reflection:
-    """A draft, what to change in it, and a better poster for the same prompt.
+    """A draft, what to change in it, and a better poster for the same prompt."""
 
-    Attributes:
-        id: unique within a set.
-        draft, target: as samples; all but the picture is the same in both.
-        content, style: the two suggestions; together the pipeline's `feedback=[content, style]`.
-    """
-
-    id: str
-    draft: PosterSample
+    id: str  # unique within a set
+    draft: PosterSample  # as a sample; all but the picture is the same in `target`
     target: PosterSample
-    content: str
+    content: str  # one suggestion, `style` the other; together the pipeline's `feedback=[content, style]`
     style: str
 
 

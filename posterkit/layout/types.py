@@ -78,23 +78,15 @@ class Measurer(Protocol):
 
 @dataclass(frozen=True)
 class Element:
-    """One text or thing with its place.
+    """One text or thing with its place."""
 
-    Attributes:
-        index: which of the request's elements it is; a brief's texts come first, in their order.
-        text: empty for things.
-        role: one of `posterkit.lettering.ROLES` for a text, else one of `THINGS` or a data set's own label.
-        size: the largest font size in pixels; the text is set at the largest size up to it that fits the box.
-        group: texts of one group stand together and share a colour.
-    """
-
-    index: int
-    text: str
-    role: str
+    index: int  # which of the request's elements it is; a brief's texts come first, in their order
+    text: str  # empty for things
+    role: str  # one of `posterkit.lettering.ROLES` for a text, else one of `THINGS` or a data set's own label
     box: Box
     align: Align = "center"
-    size: float = float("inf")
-    group: int = 0
+    size: float = float("inf")  # the largest font size in pixels, if the box is large enough for it
+    group: int = 0  # texts of one group stand together and share a colour
 
     @property
     def is_text(self) -> bool:

@@ -47,21 +47,15 @@ _SLOPE = 0.05  # share of the areas' insides where colour changes slowly
 
 @dataclass(frozen=True)
 class TextAppearance:
-    """How one text stands on its ground.
-
-    Attributes:
-        contrast: WCAG contrast of its ink against the ground around it, 1 to 21; a tenth of the ground may lie below.
-        busy: how much edge there is around it, in [0, 1].
-        margin: from the nearest edge of the poster, as a part of the shorter side.
-    """
+    """How one text stands on its ground."""
 
     text: str
     box: tuple[int, int, int, int]
     role: str
     color: str
-    contrast: float
-    busy: float
-    margin: float
+    contrast: float  # WCAG's of ink and ground, 1 to 21; a tenth of the ground around it may lie below
+    busy: float  # how much edge there is around it, in [0, 1]
+    margin: float  # from the nearest edge of the poster, as a part of the shorter side
 
 
 class Appearance:

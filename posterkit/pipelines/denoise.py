@@ -24,24 +24,15 @@ class Text:
 
 @dataclass
 class DenoisingInputs:
-    """What stays the same over the steps of one batch of equal geometry.
+    """What stays the same over the steps of one batch of equal geometry."""
 
-    Attributes:
-        references: packed latents `(B, S_references, 4 C)`, appended behind the noise tokens.
-        shapes: for each sample the `(frames, rows, columns)` of the target and then of each reference.
-        negative: the negative instruction; None draws without true guidance.
-        scale: of true guidance.
-        guidance: `(B,)` for guidance-distilled transformers, else None.
-        join: run both instructions through the transformer in one forward.
-    """
-
-    references: Tensor
-    shapes: list[list[tuple[int, int, int]]]
-    negative: Text | None
-    scale: float
-    guidance: Tensor | None
+    references: Tensor  # packed latents `(B, S_references, 4 C)`, appended behind the noise tokens
+    shapes: list[list[tuple[int, int, int]]]  # (frames, rows, columns) of each target and of its references
+    negative: Text | None  # the negative instruction; None draws without true guidance
+    scale: float  # of true guidance
+    guidance: Tensor | None  # `(B,)` for guidance-distilled transformers, else None
     attention_kwargs: dict[str, Any]
-    join: bool = False
+    join: bool = False  # run both instructions through the transformer in one forward
 
 
 def velocity(transformer: Any, inputs: DenoisingInputs, latents: Tensor, timestep: Tensor, text: Text) -> Tensor:

@@ -26,34 +26,21 @@ class PlacedLine:
 
 @dataclass(frozen=True)
 class PlacedText:
-    """One text of a brief as it stands on the poster.
+    """One text of a brief as it stands on the poster."""
 
-    Attributes:
-        text: as the brief says it.
-        role: title, subtitle, body or cta.
-        box: `x0, y0, x1, y1` of its ink in pixels from the top left.
-        font: family of the face that sets most of it.
-        size: font size in pixels.
-        color: sRGB 0..255.
-        lines: the text as it is broken.
-        contrast: WCAG contrast against the worst of the pixels behind it (1st percentile).
-        button: the filled shape under a call to action, and its colour.
-        align: which side of its lines stands in one line.
-    """
-
-    text: str
-    role: Role
-    box: Box
-    font: str
-    size: float
-    color: tuple[int, int, int]
-    lines: tuple[str, ...]
-    contrast: float
+    text: str  # as the brief says it
+    role: Role  # title, subtitle, body or cta
+    box: Box  # `x0, y0, x1, y1` of its ink in pixels from the top left
+    font: str  # family of the face that sets most of it
+    size: float  # font size in pixels
+    color: tuple[int, int, int]  # sRGB 0..255
+    lines: tuple[str, ...]  # the text as it is broken
+    contrast: float  # WCAG contrast against the worst of the pixels behind it (1st percentile)
     placed_lines: tuple[PlacedLine, ...]
-    button: Box | None = None
+    button: Box | None = None  # the filled shape under a call to action, and its colour
     button_color: tuple[int, int, int] = (0, 0, 0)
     group: int = 0
-    align: Align = "center"
+    align: Align = "center"  # which side of its lines stands in one line
 
     def moved(self, x: float, y: float) -> PlacedText:
         """The same text elsewhere."""
@@ -76,45 +63,25 @@ class PlacedText:
 
 @dataclass(frozen=True)
 class PictureParts:
-    """What a picture is made of; laid over each other its parts are the picture.
+    """What a picture is made of; laid over each other its parts are the picture."""
 
-    Attributes:
-        ground: RGB, what lies under the cut-outs.
-        cutouts: a name, and RGBA of the picture's size, bottom first.
-        kept: mode L, 255 where a photograph's own pixels stand; None where none do.
-    """
-
-    ground: Image.Image
-    cutouts: tuple[tuple[str, Image.Image], ...] = ()
-    kept: Image.Image | None = None
+    ground: Image.Image  # RGB, what lies under the cut-outs
+    cutouts: tuple[tuple[str, Image.Image], ...] = ()  # a name, and RGBA of the picture's size, bottom first
+    kept: Image.Image | None = None  # mode L, 255 where a photograph's own pixels stand; None where none do
 
 
 @dataclass(frozen=True)
 class Composition:
-    """A picture with its texts set.
+    """A picture with its texts set."""
 
-    Attributes:
-        image: RGB, the size of the picture that came in.
-        background: the same without texts, buttons and rules, but with any underlay.
-        boxes: the texts in the brief's order.
-        rules: thin rectangles with their colours.
-        layout: what the planner decided, on the poster once it is cut.
-        style: the typographic pairing.
-        picture: the picture alone; `background` where there is no underlay.
-        underlays: what lies between `picture` and `background`, bottom first.
-        sheet: how it is printed and cut; None for a poster of the screen.
-        parts: what the picture is made of; None where it is one piece.
-        graphics: logos and codes on the background, under the texts.
-    """
-
-    image: Image.Image
-    background: Image.Image
-    boxes: list[PlacedText]
-    rules: list[tuple[Box, tuple[int, int, int]]]
-    layout: Layout
-    style: str
-    picture: Image.Image
-    underlays: list[Underlay]
-    sheet: Sheet | None = None
-    parts: PictureParts | None = None
-    graphics: tuple[PlacedGraphic, ...] = ()
+    image: Image.Image  # RGB, the size of the picture that came in
+    background: Image.Image  # the same without texts, buttons and rules, but with any underlay
+    boxes: list[PlacedText]  # the texts in the brief's order
+    rules: list[tuple[Box, tuple[int, int, int]]]  # thin rectangles with their colours
+    layout: Layout  # what the planner decided, on the poster once it is cut
+    style: str  # the typographic pairing
+    picture: Image.Image  # the picture alone; `background` where there is no underlay
+    underlays: list[Underlay]  # what lies between `picture` and `background`, bottom first
+    sheet: Sheet | None = None  # how it is printed and cut; None for a poster of the screen
+    parts: PictureParts | None = None  # what the picture is made of; None where it is one piece
+    graphics: tuple[PlacedGraphic, ...] = ()  # logos and codes on the background, under the texts

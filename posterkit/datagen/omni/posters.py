@@ -90,16 +90,12 @@ def seed_of(name: str) -> int:
 
 @dataclass(frozen=True)
 class PosterTask:
-    """A sample to be made: its number in the set, its task, and the poster that it is made from.
-
-    Attributes:
-        other: another poster of the same split, whose scene a reference may show; None where there is none.
-    """
+    """A sample to be made: its number in the set, its task, and the poster that it is made from."""
 
     number: int
     task: str
     poster: SourcePoster
-    other: SourcePoster | None = None
+    other: SourcePoster | None = None  # of the same split, whose scene a reference may show; None where there is none
 
 
 @dataclass(frozen=True)

@@ -41,21 +41,13 @@ _FIGURES = ("step", "loss", "grad_norm", "lr", "images_per_s", "tokens_per_s", "
 
 
 class Origin(NamedTuple):
-    """The base of a run's weights.
+    """The base of a run's weights."""
 
-    Attributes:
-        base: a hub id, `mini:<name>`, the last part of a folder's path, or None for weights that were made here.
-        stages: names of the run folders between the base and this run, the oldest first.
-        licence: of the base, in the hub's keys; `{"license": "unknown"}` where nothing states it.
-        scripts: that the base can draw, where its card lists them.
-        loras: how many of the last stages trained a LoRA, which is added before this run's weights.
-    """
-
-    base: str | None
-    stages: list[str]
-    licence: dict[str, str]
-    scripts: list[str] | None
-    loras: int = 0
+    base: str | None  # a hub id, `mini:<name>`, the last part of a path; None where the weights were made here
+    stages: list[str]  # names of the run folders between the base and this run, the oldest first
+    licence: dict[str, str]  # of the base, in the hub's keys; "unknown" where nothing states it
+    scripts: list[str] | None  # that the base can draw, where its card lists them
+    loras: int = 0  # how many of the last stages trained a LoRA, which is added before this run's weights
 
 
 def origin_of(config: RunConfig) -> Origin:

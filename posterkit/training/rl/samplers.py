@@ -34,15 +34,10 @@ Velocity = Callable[[Tensor, Tensor, Any], Tensor]  # of noisy tokens (B, S, C),
 
 @dataclass(frozen=True)
 class Trajectory:
-    """Sampled posters and the states on the way.
+    """Sampled posters and the states on the way."""
 
-    Attributes:
-        states: `(T + 1, B, S, C)`, noise first, posters last; of an ODE the posters alone.
-        log_probs: `(T, B)`, log-likelihood of each random step under the policy that took it; None for an ODE.
-    """
-
-    states: Tensor
-    log_probs: Tensor | None = None
+    states: Tensor  # `(T + 1, B, S, C)`, noise first, posters last; of an ODE the posters alone
+    log_probs: Tensor | None = None  # `(T, B)`, of each random step under the policy that took it; None for an ODE
 
 
 @dataclass
