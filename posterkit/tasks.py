@@ -29,27 +29,16 @@ SLIVER = 0.06  # share of the poster; a border thinner than that is no extension
 
 @dataclass(frozen=True)
 class Task:
-    """One image-to-poster task.
+    """One image-to-poster task."""
 
-    Attributes:
-        name: as users write it.
-        group: which PosterOmni expert it belongs to.
-        references: how many reference images it takes.
-        needs_mask: a mask (white = make this) must come with the image.
-        shape: the poster's shape (only the ratio matters) when no size is asked for, from reference 0's size.
-        canvas: where reference 0 lies on a target of a given size; None when it does not lie on it at all.
-        frame: the instruction around the user's words.
-        default: the words that stand in when the user gives none.
-    """
-
-    name: str
-    group: Literal["local", "global"]
-    references: range
-    needs_mask: bool
-    shape: Callable[[Size], Size]
-    canvas: Callable[[Size, Size, Anchor], Box] | None
-    frame: str
-    default: str
+    name: str  # as users write it
+    group: Literal["local", "global"]  # which PosterOmni expert it belongs to
+    references: range  # how many reference images it takes
+    needs_mask: bool  # a mask (white = make this) must come with the image
+    shape: Callable[[Size], Size]  # the poster's, where no size is asked for, from reference 0's
+    canvas: Callable[[Size, Size, Anchor], Box] | None  # where reference 0 lies on the target; None: not on it
+    frame: str  # the instruction around the user's words
+    default: str  # the words that stand in when the user gives none
 
     @property
     def keeps_pixels(self) -> bool:

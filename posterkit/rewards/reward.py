@@ -34,17 +34,11 @@ class RewardError(OSError):
 
 @dataclass(frozen=True)
 class RewardResult:
-    """The reward of one poster; larger is better.
+    """The reward of one poster; larger is better."""
 
-    Attributes:
-        value: in [0, 1].
-        parts: the measures that it is made of, by name; each in [0, 1].
-        why: one line for people: what is wrong with the poster.
-    """
-
-    value: float
-    parts: dict[str, float] = field(default_factory=dict)
-    why: str = ""
+    value: float  # in [0, 1]
+    parts: dict[str, float] = field(default_factory=dict)  # the measures that it is made of, by name; each in [0, 1]
+    why: str = ""  # one line for people: what is wrong with the poster
 
 
 class Reward(Protocol):
@@ -90,9 +84,7 @@ class PosterReward(ABC):
 class ReadingReward(PosterReward):
     """A reward that reads what stands on posters; its name says how it reads.
 
-    Args:
-        reader: OCR; None shares the process's own.
-        read_text: without OCR it is much faster, and sees no texts.
+    With no `reader` it shares the process's own; without `read_text` it is much faster, and sees no texts.
     """
 
     part: ClassVar[str]

@@ -103,9 +103,7 @@ def add_adapter(transformer: Transformer, name: str, trainable: Trainable) -> No
 def load_adapter(transformer: Transformer, name: str, source: str | Path) -> None:
     """Put a saved LoRA on the transformer, frozen; it is in use only if it is the first one.
 
-    Raises:
-        FileNotFoundError: there is none at `source`.
-        ValueError: it cannot be read, or it was trained on another base.
+    FileNotFoundError where there is none; ValueError where it cannot be read, or was trained on another base.
     """
     lora = read_lora(source)
     check_base(transformer, lora, source)

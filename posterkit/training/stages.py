@@ -191,9 +191,8 @@ def open_start(
 def omni_batches(config: OmniConfig, tasks: Sequence[str], model: Adapter, run: RunView) -> tuple[PosterSet, Loader]:
     """The posters of some tasks, all drawn alike often, and batches of them with rendered text between.
 
-    Raises:
-        FileNotFoundError: there is no set.
-        ValueError: it holds nothing of a task, or no batch can be filled; or `config.data.tasks` names another task.
+    ValueError where the set holds nothing of a task, no batch can be filled, or `config.data.tasks` names another
+    task.
     """
     chosen = config.data.tasks or list(tasks)
     if foreign := [task for task in chosen if task not in tasks]:

@@ -205,10 +205,8 @@ def frozen_forward(device: torch.device) -> Iterator[None]:
 def check_model(model: dict[str, Any], classes: dict[str, type]) -> None:
     """Raise ValueError for a key that a part's class does not know; the libraries drop or keep it silently.
 
-    Args:
-        model: config values of each part.
-        classes: for each part (`text_encoder.text_config` for a part's part) its diffusers class, or its transformers
-            config class.
+    `classes` has for each part (`text_encoder.text_config` for a part's part) its diffusers class, or its transformers
+    config class.
     """
     for path, cls in classes.items():
         values = model

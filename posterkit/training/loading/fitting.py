@@ -36,11 +36,8 @@ class Plan(NamedTuple):
 
 
 def check_area(area: int, native: int, key: str = "data.area") -> int:
-    """The area, if it can be one; ValueError where it is more likely the side of a square.
-
-    Args:
-        native: the checkpoint's own.
-        key: of the area in messages.
+    """The area, if it can be one beside the checkpoint's `native`; ValueError where it is more likely a square's
+    side.
     """
     if not 1 / OTHER_AREA <= area / native <= OTHER_AREA:
         meant = f"; {area}x{area} is {key}={area * area}" if area < native else ""

@@ -20,11 +20,8 @@ _AHEAD = 2  # batches
 class PrefetchLoader:
     """A loader whose next batches a thread reads and moves to the device while the model works on this one.
 
-    Its position is that of the batches which were handed out, not of those which were read.
-
-    Args:
-        loader: batches of CPU tensors.
-        content: of the set; positions of another set are refused.
+    Its position is that of the batches which were handed out, not of those which were read; positions of a set with
+    another `content` are refused.
     """
 
     def __init__(self, loader: Loader, device: torch.device, content: str) -> None:

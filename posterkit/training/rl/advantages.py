@@ -79,9 +79,8 @@ class Step:
 def compare_groups(run: Run, rewards: Tensor, config: RolloutConfig, pairs: Pairs | None = None) -> Advantages:
     """Advantages within groups, and which posters are learnt from.
 
-    Args:
-        rewards: `(B,)` of this process, K of a prompt in a row; nan where there is none.
-        pairs: makes pairs of the kept posters, as `best_and_worst` does; all of them are learnt from where None.
+    Of `(B,)` rewards of this process, K of a prompt in a row, nan where there is none. `pairs` makes pairs of the kept
+    posters, as `best_and_worst` does; all of them are learnt from where it is None.
     """
     gathered = [torch.tensor(values) for values in gather_object([rewards.tolist()])]
     everywhere = torch.cat(gathered)
