@@ -21,20 +21,13 @@ _COMMON = (
 
 @dataclass(frozen=True)
 class PreferencePair:
-    """Which of two posters is better.
+    """Which of two posters is better."""
 
-    Attributes:
-        id: unique within a set.
-        chosen: as a sample; task, prompt (`caption`), instruction, references and mask are those of `rejected`.
-        kind: "candidates": two drawings of one model; "unedited": rejected is the input as it was.
-        gap: chosen's score less rejected's; None where nothing was compared.
-    """
-
-    id: str
-    chosen: PosterSample
+    id: str  # unique within a set
+    chosen: PosterSample  # as a sample; `rejected` is one of the same request, so that all but the picture is equal
     rejected: PosterSample
-    kind: str
-    gap: float | None
+    kind: str  # "candidates": two drawings of one model; "unedited": rejected is the input as it was
+    gap: float | None  # chosen's score less rejected's; None where nothing was compared
 
 
 @dataclass(frozen=True)

@@ -56,29 +56,17 @@ _PARTS = ("torch", "diffusers", "transformers", "peft", "pillow", "numpy", "scip
 
 @dataclass(frozen=True)
 class FinishedPoster:
-    """A finished poster.
+    """A finished poster."""
 
-    Attributes:
-        request: what makes it again with the same maker: size, seed, steps and guidance are settled in it.
-        image: RGB at the finished size, texts and all.
-        record: what its file says about it.
-        drawing: what the model drew, at its own size.
-        seed: what it was drawn from; the kept one of several.
-        typeset: the poster with its texts, for SVG, PDF and PSD; None where none were set.
-        notes: warnings that came up.
-        metadata: what its files say: the whole record (full), only the marks of its origin (label), nothing (none).
-        parts: what its picture is made of, without the texts; None where it is one piece.
-    """
-
-    request: PosterRequest
-    image: Image.Image
-    record: dict[str, Any]
-    drawing: Image.Image
-    seed: int
-    typeset: TypesetPoster | None
-    notes: list[str]
-    metadata: str = "full"
-    parts: PictureParts | None = None
+    request: PosterRequest  # makes it again with the same maker: size, seed, steps and guidance are settled
+    image: Image.Image  # RGB at the finished size, texts and all
+    record: dict[str, Any]  # what its file says about it
+    drawing: Image.Image  # what the model drew, at its own size
+    seed: int  # what it was drawn from; the kept one of several
+    typeset: TypesetPoster | None  # the poster with its texts, for SVG, PDF and PSD; None where none were set
+    notes: list[str]  # warnings that came up
+    metadata: str = "full"  # what its files say: the record (full), marks of its origin (label), nothing (none)
+    parts: PictureParts | None = None  # what its picture is made of, without the texts; None where it is one piece
 
     def save(self, path: str | Path, dpi: int | None = None, how: ExportOptions = DEFAULTS) -> None:
         """Write a PNG, SVG, PDF or PSD with its record, by the name's ending; whole or not at all.
