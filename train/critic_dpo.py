@@ -37,7 +37,7 @@ from posterkit.training.loading.critic_pairs import (
     critic_batches,
     open_critic_pairs,
 )
-from posterkit.training.lora import Trainable
+from posterkit.training.lora import Trainable, check_language_model, train_language_model
 from posterkit.training.losses import answer_dpo_loss
 from posterkit.training.run import Run
 from posterkit.training.stages import DTYPES
@@ -70,8 +70,7 @@ class CriticConfig(RunConfig):
         super().check()
         if self.init_from is None:
             raise ValueError("init_from is null; a critic starts from a vision-language model")
-        if self.base == "bf16" and self.trainable.weights == "full":
-            raise ValueError("base is bf16, which is frozen; it takes trainable.weights=lora or dora, not full")
+        check_language_model(self.base, self.trainable, self.init_from)
 
 
 def main() -> None:
@@ -100,13 +99,9 @@ def open_trained(config: CriticConfig, run: Run) -> TrainedCritic:
     """The critic, what trains in it, and its reference."""
     assert config.init_from is not None
     quiet_bars()
-    model, trainable = TrainedCritic(config.init_from, area=config.area, dtype=DTYPES[config.base]), config.trainable
-    if trainable.weights != "full":
-        dora = trainable.weights == "dora"
-        model.add_lora(trainable.rank, trainable.alpha or trainable.rank, trainable.targets, dora)
+    model = TrainedCritic(config.init_from, area=config.area, dtype=DTYPES[config.base])
+    train_language_model(model, model.module["backbone"], config.trainable)
     model.keep_reference(run.device)
-    if trainable.gradient_checkpointing:
-        model.module["backbone"].gradient_checkpointing_enable({"use_reentrant": False})
     return model
 
 

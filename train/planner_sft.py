@@ -43,7 +43,7 @@ from posterkit.training.loading.conversations import (
     conversation_batches,
     open_plans,
 )
-from posterkit.training.lora import Trainable
+from posterkit.training.lora import Trainable, check_language_model, train_language_model
 from posterkit.training.run import Run
 from posterkit.training.stages import DTYPES
 
@@ -67,10 +67,7 @@ class PlannerConfig(RunConfig):
 
     def check(self) -> None:
         super().check()
-        if self.base == "bf16" and self.trainable.weights == "full":
-            raise ValueError("base is bf16, which is frozen; it takes trainable.weights=lora or dora, not full")
-        if self.init_from is None and self.trainable.weights != "full":
-            raise ValueError("init_from is null; a LoRA needs a language model to stand on")
+        check_language_model(self.base, self.trainable, self.init_from)
 
 
 def main() -> None:
@@ -102,12 +99,8 @@ def open_model(config: PlannerConfig) -> LanguageAdapter:
     if config.init_from is None:
         return LanguageAdapter.from_config(config.model)
     quiet_bars()
-    model, trainable = LanguageAdapter.from_folder(config.init_from, DTYPES[config.base]), config.trainable
-    if trainable.weights != "full":
-        dora = trainable.weights == "dora"
-        model.add_lora(trainable.rank, trainable.alpha or trainable.rank, trainable.targets, dora)
-    if trainable.gradient_checkpointing:
-        model.module.gradient_checkpointing_enable({"use_reentrant": False})
+    model = LanguageAdapter.from_folder(config.init_from, DTYPES[config.base])
+    train_language_model(model, model.module, config.trainable)
     return model
 
 

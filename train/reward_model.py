@@ -26,7 +26,7 @@ from posterkit.training.config import Count, RunConfig, parse_config
 from posterkit.training.errors import WrongCall, setting_up
 from posterkit.training.loading.good_posters import JudgementConfig, open_good_posters
 from posterkit.training.loading.judgements import KINDS, Judgements, Kinds, judged_batches
-from posterkit.training.lora import Trainable
+from posterkit.training.lora import Trainable, check_language_model, train_language_model
 from posterkit.training.losses import bradley_terry_loss
 from posterkit.training.monitor.held_out import report_held_out
 from posterkit.training.run import Run
@@ -60,8 +60,7 @@ class RewardModelConfig(RunConfig):
             raise ValueError("init_from is null; a reward model starts from a vision-language model")
         if self.area < 56 * 56:
             raise ValueError(f"area is {self.area} pixels, width times height; at least 56x56 = {56 * 56}")
-        if self.base == "bf16" and self.trainable.weights == "full":
-            raise ValueError("base is bf16, which is frozen; it takes trainable.weights=lora or dora, not full")
+        check_language_model(self.base, self.trainable, self.init_from)
 
 
 def main() -> None:
@@ -97,12 +96,7 @@ def open_scorer(config: RewardModelConfig) -> RewardModel:
     assert config.init_from is not None
     quiet_bars()
     model = RewardModel(config.init_from, area=config.area, prompt=config.prompt, dtype=DTYPES[config.base])
-    trainable = config.trainable
-    if trainable.weights != "full":
-        dora = trainable.weights == "dora"
-        model.add_lora(trainable.rank, trainable.alpha or trainable.rank, trainable.targets, dora)
-    if trainable.gradient_checkpointing:
-        model.module["backbone"].gradient_checkpointing_enable({"use_reentrant": False})
+    train_language_model(model, model.module["backbone"], config.trainable)
     return model
 
 

@@ -22,11 +22,10 @@ from posterkit.documents import read_json, read_lines
 from posterkit.generate.plan_executor import INKS, PlanTask, execute, verify
 from posterkit.layout import Box
 from posterkit.layout.reasoning import ZONES, Letters, Reasoning, coordinates_in, zone_box, zones_of
+from posterkit.rewards.plan_rewards import BEST, DIMENSIONS
 from posterkit.typeset.contrast import contrast
 
 VERSION = 1
-DIMENSIONS = ("brief_understanding", "hierarchy_quality", "step_coherence", "layout_support", "non_leakage")
-BEST = 4  # of a label, from 0
 NEGATIVES = 5
 _SCALE = 0.25  # of the pictures
 _LOGO_ZONES = ("top-left", "top-right", "bottom-left", "bottom-right")

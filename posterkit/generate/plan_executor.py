@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from itertools import pairwise
 
 from PIL import Image
@@ -19,7 +19,7 @@ from posterkit.layout.faults import find_faults, footprint
 from posterkit.layout.planners.grammar import GrammarPlanner
 from posterkit.layout.reasoning import Letters, Reasoning, read_reasoning, zone_box
 from posterkit.layout.roles import infer_roles
-from posterkit.layout.types import Element, margin_of
+from posterkit.layout.types import Element, Measurer, margin_of
 from posterkit.lettering import Role
 from posterkit.rewards.plan_rewards import Execution
 from posterkit.typeset.contrast import contrast, sample
@@ -64,6 +64,26 @@ def execute(task: PlanTask, reasoning: str | None, seed: int = 0) -> Artifact:
         ValueError: the texts do not fit.
     """
     said = read_reasoning(reasoning) if reasoning is not None else Reasoning()
+    made = _best(told_request(task, said, 0 if said.subject else seed))  # the seed decides on empty ground alone
+    return Artifact(made[seed % len(made)], said.letters or "dark")
+
+
+@lru_cache(4096)  # a reasoning is run on several seeds, and a planner that learns repeats itself
+def _best(request: LayoutRequest) -> list[Layout]:
+    return GrammarPlanner().candidates(request, measurer_of(request.size), _CHOICES)
+
+
+def measurer_of(size: tuple[int, int]) -> Measurer:
+    """How executors measure texts."""
+    return partial(measure, style="modern", least=legible_size(*size))
+
+
+def told_request(task: PlanTask, said: Reasoning, seed: int) -> LayoutRequest:
+    """What a planner of layouts is asked for after a reasoning; it sees no picture.
+
+    Raises:
+        ValueError: the reasoning places no text.
+    """
     said_of = [at for at in range(len(task.texts)) if not said.roles or at in dict(said.roles)]
     shown = [at for at in said.order if at in said_of] + [at for at in said_of if at not in said.order]
     if not shown:
@@ -74,10 +94,7 @@ def execute(task: PlanTask, reasoning: str | None, seed: int = 0) -> Artifact:
     kept = tuple(zone_box(zone, task.size) for zone in said.subject)
     fixed = _logo_place(said.logo, task.size) if said.logo else None
     logo = (ElementRequest("logo", box=fixed, fixed=True),) if fixed else ()
-    request = LayoutRequest(*task.size, (*elements, *logo), content=kept, seed=seed)
-    measurer = partial(measure, style="modern", least=legible_size(*task.size))
-    made = GrammarPlanner().candidates(request, measurer, _CHOICES)
-    return Artifact(made[seed % len(made)], said.letters or "dark")
+    return LayoutRequest(*task.size, (*elements, *logo), content=kept, seed=seed)
 
 
 def _one_title(elements: Sequence[ElementRequest]) -> list[ElementRequest]:

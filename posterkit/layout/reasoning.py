@@ -23,6 +23,14 @@ from posterkit.lettering import ROLES, Role
 ROWS, COLUMNS = ("top", "middle", "bottom"), ("left", "center", "right")
 ZONES = tuple(f"{row}-{column}" for row in ROWS for column in COLUMNS)
 LONGEST = 4000  # characters that are read
+SYSTEM = (
+    "You are an art director. You read a brief and say how its poster should be planned, to somebody who places the "
+    "elements and has not read it. Answer in these tags alone: <reasoning><audience>who reads it</audience>"
+    "<hierarchy>title: text N; subtitle: text N; body: text N; cta: text N</hierarchy><order>text N, text N</order>"
+    "<palette>light letters on a dark ground, or dark letters on a light ground</palette><safe>subject: top-left and "
+    "the like; logo: top-right and the like, where one is asked for</safe></reasoning>. Name texts by their numbers; "
+    "give no coordinates and no sizes."
+)
 Letters = Literal["light", "dark"]
 _TAG = re.compile(r"<(audience|hierarchy|order|palette|safe)>(.*?)</\1>", re.DOTALL | re.IGNORECASE)
 _TEXT = re.compile(r"\btext\s+(\d{1,3})\b", re.IGNORECASE)

@@ -12,7 +12,11 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from posterkit.layout.reasoning import coordinates_in, read_reasoning
+
 Mode = Literal["exec_only", "reason_only", "tracelift", "tracelift_code"]
+DIMENSIONS = ("brief_understanding", "hierarchy_quality", "step_coherence", "layout_support", "non_leakage")
+BEST = 4  # of a rubric's label, from 0
 SEEDS = 3  # of the executor's runs with and without the reasoning
 NO_RUBRIC = 0.5  # where the rubric's model fails
 TIES = {0: 0.0, 1: 0.5, 2: 2 / 3, 3: 1.0}  # the coefficient where as many runs pass with as without
@@ -82,6 +86,19 @@ def tracelift_code(first: Execution, passed_with: int, passed_without: int, rubr
     return _clip(execution_score(first) + 0.2 * _clip(rubric) * pass_coefficient(passed_with, passed_without))
 
 
+def rule_rubric(brief: str, reasoning: str) -> float:
+    """A rubric without a model: a fifth for each rule that a reasoning keeps, in the order of `DIMENSIONS`.
+
+    It says who reads; it has one title; its order is that of the texts that it places; it says which letters, and what
+    is kept free; it gives no coordinates. How it can be hacked: nothing is compared with the brief.
+    """
+    said = read_reasoning(reasoning)
+    titles = [at for at, role in said.roles if role == "title"]
+    rules = (bool(said.audience), len(titles) == 1, bool(said.order) and set(said.order) == set(dict(said.roles)),
+             bool(said.letters and said.subject), not coordinates_in(reasoning))  # fmt: skip
+    return sum(rules) / len(DIMENSIONS)
+
+
 def _clip(value: float) -> float:
     return min(1.0, max(0.0, value))
 
@@ -108,10 +125,18 @@ class PlanScorer:
 
     def __call__(self, request: object, reasonings: Sequence[str]) -> list[PlanReward]:
         """A reward for each reasoning about a request."""
+        without = self._runs_without(request)
+        return [self._reward(request, one, without) for one in reasonings]
+
+    def base_rate(self, request: object) -> float:
+        """The share of checks that pass without a reasoning."""
+        return sum(one.rate for one in self._runs_without(request)) / SEEDS
+
+    def _runs_without(self, request: object) -> list[Execution]:
         known = self.key(request)
         if known not in self._without:
             self._without[known] = [self._run(request, None, seed) for seed in range(SEEDS)]
-        return [self._reward(request, one, self._without[known]) for one in reasonings]
+        return self._without[known]
 
     def _reward(self, request: object, reasoning: str, without: Sequence[Execution]) -> PlanReward:
         first = self._run(request, reasoning, SEEDS)

@@ -1,13 +1,15 @@
-"""A word-level tokenizer of the plan language, for models too small to read prose.
+"""Word-level tokenizers for models too small to read prose: of the plan language, and of briefs.
 
-It reads a planner's question in the form that every language model gets, and keeps what a plan is made of: roles,
-numbers, faults, and which question it is. Of the examples it keeps the first two, of a text its length and whether
-its letters are wide. An answer is written in whole pieces of its JSON, so that what is decoded can be read.
+That of the plan language reads a planner's question in the form that every language model gets, and keeps what a plan
+is made of: roles, numbers, faults, and which question it is. Of the examples it keeps the first two, of a text its
+length and whether its letters are wide. An answer is written in whole pieces of its JSON, so that what is decoded can
+be read.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
@@ -40,6 +42,7 @@ _FAULTS = (
 )  # fmt: skip
 _WORDS = tuple(dict.fromkeys((*ROLES, *THINGS, *_QUESTION, *_FAULTS, *ALIGNS, *_ARRANGEMENTS, *_ZONES)))
 _NUMBER = r"(?<![\d.])(?:[12]\d\d|3[01]\d|[1-9]?\d)(?![\d.]*\d)"
+_PIECE = r"\n?</?\w+>| ?“[^”]*”| ?text \d+| ?[\w'’-]+|."  # of a brief or a reasoning
 _WIDE = r"[\u1100-\u11ff\u2e80-\u9fff\uac00-\ud7af\uff00-\uffef]"
 # from a question in prose to the plan language, in this order
 _RULES = (
@@ -56,7 +59,7 @@ _RULES = (
 
 
 def plan_tokenizer() -> Any:
-    """The tokenizer, with its chat template: system prompts are not read."""
+    """The tokenizer of the plan language."""
     words = "|".join(rf"(?<![\w-]){re.escape(word)}(?![\w-])" for word in sorted(_WORDS, key=len, reverse=True))
     pieces = "|".join(re.escape(piece) for piece in sorted(PIECES, key=len, reverse=True))
     tokens = dict.fromkeys((*SPECIAL, *PIECES, *_WORDS, *map(str, range(NUMBERS))))
@@ -68,6 +71,25 @@ def plan_tokenizer() -> Any:
     tokenizer.pre_tokenizer = pre_tokenizers.Split(  # pyright: ignore[reportAttributeAccessIssue]
         Regex(f"{pieces}|{words}|{_NUMBER}"), "removed", invert=True
     )
+    return _chatting(tokenizer)
+
+
+def brief_tokenizer(texts: Iterable[str]) -> Any:
+    """A word-level tokenizer of briefs and of reasonings about them, for models too small to spell.
+
+    Every word of `texts`, every number of a text and every quoted text is one token; others are unknown. What is
+    decoded can be read.
+    """
+    cut = pre_tokenizers.Split(Regex(_PIECE), "isolated")
+    pieces = sorted({piece for text in texts for piece, _ in cut.pre_tokenize_str(text)})
+    tokens = dict.fromkeys((*SPECIAL, *pieces))
+    tokenizer = Tokenizer(models.WordLevel({token: at for at, token in enumerate(tokens)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = cut  # pyright: ignore[reportAttributeAccessIssue]
+    return _chatting(tokenizer)
+
+
+def _chatting(tokenizer: Tokenizer) -> Any:
+    """The tokenizer with its chat template: system prompts are not read."""
     tokenizer.decoder = decoders.Fuse()  # pyright: ignore[reportAttributeAccessIssue]
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", eos_token="<end>",

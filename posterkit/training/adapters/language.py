@@ -91,6 +91,10 @@ class LanguageAdapter:
 
     def answer_loss(self, batch: dict[str, Tensor]) -> Tensor:
         """The mean negative log-likelihood of the answers' tokens, their ends included, for each sample: `(B,)`."""
+        return -self.log_probs(batch).sum(1) / batch["answer"][:, 1:].sum(1)
+
+    def log_probs(self, batch: dict[str, Tensor], temperature: float = 1.0) -> Tensor:
+        """The log-likelihood of each token of the answers, `(B, L - 1)` float32; 0 at other tokens."""
         ids, known = batch["ids"], batch["ids"] >= 0
         states = self.module.model(input_ids=ids.masked_fill(~known, 0), attention_mask=known.long(), use_cache=False)[
             0
@@ -98,9 +102,57 @@ class LanguageAdapter:
         said = batch["answer"][:, 1:]  # a state predicts the token behind it
         logits = self.module.lm_head(states[:, :-1][said])
         with torch.autocast(ids.device.type, enabled=False):
-            each = F.cross_entropy(logits.float(), ids[:, 1:][said], reduction="none")
-            rows = said.nonzero()[:, 0]
-            return torch.zeros(len(ids), device=ids.device).index_add(0, rows, each) / said.sum(1)
+            each = -F.cross_entropy(logits.float() / temperature, ids[:, 1:][said], reduction="none")
+            return torch.zeros(said.shape, device=ids.device).masked_scatter(said, each)
+
+    @torch.no_grad()
+    def sample(
+        self, system: str, questions: Sequence[str], each: int, generator: torch.Generator, *,
+        temperature: float = 1.0, top_p: float = 1.0, most: int = 512,
+    ) -> list[dict[str, Tensor]]:  # fmt: skip
+        """Answers as rows of `read`, `each` of them for a question, in a row; questions are read once.
+
+        Args:
+            generator: on the CPU; the same state gives the same answers.
+            temperature: above 0; divides the logits.
+            top_p: only the likeliest tokens, which together have so much probability.
+            most: tokens; an answer that is cut there has no end.
+        """
+        device, end = self.module.device, self.tokenizer.eos_token_id
+        asked = [row["ids"][~row["answer"]] for row in (self.read(system, one, "") for one in questions)]
+        longest = max(map(len, asked))
+        ids = torch.stack([F.pad(one, (longest - len(one), 0), value=-1) for one in asked]).to(device)
+        known = (ids >= 0).long()
+        places = (known.cumsum(1) - 1).clamp(min=0)
+        made = self.module(
+            input_ids=ids.clamp(min=0), attention_mask=known, position_ids=places, use_cache=True, logits_to_keep=1
+        )
+        cache, logits = made.past_key_values, made.logits[:, -1].repeat_interleave(each, 0)
+        cache.batch_repeat_interleave(each)
+        known, place = known.repeat_interleave(each, 0), places[:, -1:].repeat_interleave(each, 0)
+        said, done = [], torch.zeros(len(known), dtype=torch.bool, device=device)
+        while True:
+            token = drawn_tokens(logits.float() / temperature, top_p, generator).masked_fill(done, -1)
+            said.append(token)
+            done |= token == end
+            if done.all() or len(said) == most:
+                break
+            known, place = F.pad(known, (0, 1), value=1), place + 1
+            logits = self.module(
+                input_ids=token.clamp(min=0)[:, None], attention_mask=known, position_ids=place, past_key_values=cache,
+                use_cache=True,
+            ).logits[:, -1]  # fmt: skip
+        answers = torch.stack(said, 1).cpu()
+        rows = []
+        for at, answer in enumerate(answers):
+            question, answer = asked[at // each], answer[answer >= 0]
+            ids = torch.cat([question, answer])
+            rows.append({"ids": ids, "answer": torch.arange(len(ids)) >= len(question)})
+        return rows
+
+    def words(self, row: dict[str, Tensor]) -> str:
+        """What the answer of a row says."""
+        return self.tokenizer.decode(row["ids"][row["answer"]].tolist(), skip_special_tokens=True)
 
     def save(self, folder: str | Path) -> None:
         """Write a transformers folder with the LoRA merged, which `posterkit.llm.local.LocalModel` opens.
@@ -118,3 +170,17 @@ class LanguageAdapter:
             config = {**json.loads(path.read_text(encoding="utf-8")), "dtype": "float32"}
             path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         self.tokenizer.save_pretrained(folder)
+
+
+def drawn_tokens(logits: Tensor, top_p: float, generator: torch.Generator) -> Tensor:
+    """A token of each row `(B,)`, by the inverse of its distribution function at one random number of the generator.
+
+    Args:
+        logits: `(B, V)` float32.
+        top_p: only the likeliest tokens, which together have so much probability, are drawn.
+    """
+    chances, tokens = logits.softmax(-1).sort(descending=True)
+    below = chances.cumsum(-1)
+    last = (below < top_p).sum(-1, keepdim=True).clamp(max=logits.shape[1] - 1)
+    at = torch.rand(len(logits), 1, generator=generator).to(logits) * below.gather(1, last)
+    return tokens.gather(1, torch.searchsorted(below, at, right=True).minimum(last))[:, 0]

@@ -81,12 +81,42 @@ def policy_loss(
     """
     if not log_prob.shape == old_log_prob.shape == advantages.shape:
         raise ValueError(f"shapes differ: {[*log_prob.shape]}, {[*old_log_prob.shape]} and {[*advantages.shape]}")
+    loss, ratio = _clipped(log_prob, old_log_prob, advantages, clip)
+    return loss.mean(), {"ratio": ratio.mean().item(), "clipped": ((ratio - 1).abs() > clip).float().mean().item()}
+
+
+def token_policy_loss(
+    log_probs: Tensor, old_log_probs: Tensor, advantages: Tensor, answer: Tensor, clip: float = 0.2
+) -> tuple[Tensor, dict[str, float]]:
+    """The same for the tokens of answers, each with a ratio of its own (GRPO, arXiv 2402.03300, without its KL term).
+
+    Args:
+        log_probs, old_log_probs: of the tokens under the model and under the one that drew them, `(B, L)`.
+        advantages: `(B,)`, of the answers.
+        answer: `(B, L)` bool, which tokens are the answers'; each has one at least.
+
+    Returns:
+        Scalar, mean over an answer's tokens, then over answers; and figures as of `policy_loss`, over tokens.
+
+    Raises:
+        ValueError: shapes differ, or clip is not positive.
+    """
+    if not log_probs.shape == old_log_probs.shape == answer.shape or advantages.shape != answer.shape[:1]:
+        shapes = ", ".join(str([*one.shape]) for one in (log_probs, old_log_probs, advantages, answer))
+        raise ValueError(f"shapes differ: {shapes}")
+    loss, ratio = _clipped(log_probs, old_log_probs, advantages[:, None], clip)
+    count, ratio = answer.sum(1), ratio[answer]
+    figures = {"ratio": ratio.mean().item(), "clipped": ((ratio - 1).abs() > clip).float().mean().item()}
+    return ((loss * answer).sum(1) / count).mean(), figures
+
+
+def _clipped(log_prob: Tensor, old_log_prob: Tensor, advantages: Tensor, clip: float) -> tuple[Tensor, Tensor]:
+    """PPO's surrogate and its ratio, element by element."""
     if clip <= 0:
         raise ValueError(f"clip must be positive, got {clip}")
     advantages = advantages.detach().float()
     ratio = (log_prob.float() - old_log_prob.detach().float()).exp()
-    loss = -torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages).mean()
-    return loss, {"ratio": ratio.mean().item(), "clipped": ((ratio - 1).abs() > clip).float().mean().item()}
+    return -torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages), ratio
 
 
 def step_kl(mean: Tensor, reference: Tensor, std: Tensor) -> Tensor:

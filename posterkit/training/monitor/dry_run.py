@@ -24,6 +24,7 @@ from posterkit.pipelines.presets import hardware
 from posterkit.training.config import RunConfig, flat
 from posterkit.training.errors import WrongCall
 from posterkit.training.monitor.dry_picture import picture_of_batch
+from posterkit.training.monitor.language_plan import language_plan_lines
 from posterkit.training.monitor.log import GIB, memory_bytes
 from posterkit.training.monitor.memory_plan import plan_lines
 from posterkit.training.optimizers import optimizer_bytes
@@ -169,7 +170,7 @@ def check_on_disk(config: RunConfig) -> None:
         missing.append(f"{key}={value}{hint}")
     if missing:
         if os.environ.get("RANK", "0") == "0":
-            for line in plan_lines(config):
+            for line in plan_lines(config) or language_plan_lines(config):
                 print(line, flush=True)
         raise WrongCall(f"a dry run needs what the run starts from, and not on this machine: {'; '.join(missing)}")
 

@@ -117,6 +117,29 @@ class RolloutConfig:
 
 
 @dataclass
+class AnswerConfig:
+    """How a language model's answers are drawn while it learns.
+
+    Attributes:
+        each: K, answers to each question.
+        tokens: of an answer at the most; one that is cut has no end.
+        temperature: divides the logits, in drawing and in learning.
+        top_p: only the likeliest tokens, which together have so much probability, are drawn.
+        micro_batch: answers that a forward pass of learning holds at the most; null for all of a step.
+    """
+
+    each: Several = 8
+    tokens: Count = 256
+    temperature: Positive = 1.0
+    top_p: Share = 1.0
+    micro_batch: Count | None = None
+
+    def check(self) -> None:
+        """Raise ValueError for values that cannot work."""
+        check_ranges(self, "answers.")
+
+
+@dataclass
 class RewardSource:
     """
     Attributes:
