@@ -3,13 +3,14 @@ from random import Random
 import pytest
 from transformers import AutoTokenizer
 
+from posterkit.datagen.plan_groups import PlanGroups
 from posterkit.datagen.planned_requests import planned_requests
 from posterkit.datagen.planner_conversations import KINDS, conversation
 from posterkit.layout import LayoutRequest
 from posterkit.layout.ground import Ground
 from posterkit.layout.planners.questions import SYSTEM, coarse_question
 from posterkit.layout.planners.retrieval_planner import shipped_index
-from posterkit.training.plan_tokenizer import EXAMPLES, plan_tokenizer
+from posterkit.training.plan_tokenizer import EXAMPLES, brief_tokenizer, plan_tokenizer
 
 PLANNED, INDEX, TOKENIZER = list(planned_requests(10)), shipped_index(), plan_tokenizer()
 
@@ -55,3 +56,20 @@ def test_a_saved_tokenizer_opens_as_any_other_and_its_template_ends_the_question
         "input_ids"
     ]
     assert opened.convert_ids_to_tokens(ids) == ["<question>", "coarse", "<answer>"]
+
+
+def test_briefs_and_reasonings_come_back_letter_for_letter_and_texts_are_one_token_each():
+    groups = [PlanGroups(0)[number][1] for number in range(6)]
+    said = [text for one in groups for text in (one.brief, *(r.reasoning for r in (*one.positives, *one.negatives)))]
+    tokenizer = brief_tokenizer(said)
+    for text in said:
+        ids = tokenizer.encode(text, add_special_tokens=False)
+        assert tokenizer.decode(ids) == text and tokenizer.unk_token_id not in ids
+    title = groups[0].brief.partition("“")[2].partition("”")[0]
+    assert len(tokenizer.encode(f" “{title}”", add_special_tokens=False)) == 1
+    assert tokenizer.encode(" text 2", add_special_tokens=False) != tokenizer.encode(
+        " text 3", add_special_tokens=False
+    )
+    assert tokenizer.unk_token_id in tokenizer.encode(
+        "A word that nobody said: sesquipedalian", add_special_tokens=False
+    )

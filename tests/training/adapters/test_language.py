@@ -10,7 +10,7 @@ from posterkit.datagen.planner_conversations import conversation
 from posterkit.layout.planners.questions import SYSTEM
 from posterkit.layout.planners.retrieval_planner import shipped_index
 from posterkit.llm.local import LocalModel
-from posterkit.training.adapters.language import LanguageAdapter
+from posterkit.training.adapters.language import LanguageAdapter, drawn_tokens
 
 SMALL = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
          "num_key_value_heads": 1, "max_position_embeddings": 512}  # fmt: skip
@@ -102,3 +102,43 @@ def test_another_question_is_another_draw_and_the_same_one_the_same(chatty):
     local = LocalModel(chatty, temperature=1.0, max_new_tokens=12)
     first, again, other = (local.ask("", one.question) for one in (SAID[0], SAID[0], SAID[1]))
     assert first == again != other
+
+
+def test_likelihoods_are_those_of_the_stock_model_and_zero_off_the_answer(model):
+    batch = model.collate(rows(model))
+    found = model.log_probs(batch, temperature=0.7)
+    for at, row in enumerate(rows(model)):
+        with torch.no_grad():
+            stock = (model.module(input_ids=row["ids"][None]).logits[0, :-1] / 0.7).log_softmax(-1)
+        each = stock.gather(1, row["ids"][1:, None])[:, 0] * row["answer"][1:]
+        assert torch.allclose(found[at, : len(each)], each, atol=1e-4) and not found[at, len(each) :].any()
+
+
+def test_the_likeliest_answers_are_those_of_stock_generation(chatty):
+    model, questions = LanguageAdapter.from_folder(chatty), [one.question for one in SAID]
+    found = model.sample(SYSTEM, questions, 2, torch.Generator().manual_seed(0), temperature=1e-4, most=12)
+    assert len(found) == 2 * len(SAID)
+    for at, row in enumerate(found):
+        asked = row["ids"][~row["answer"]][None]
+        with torch.no_grad():
+            stock = model.module.generate(input_ids=asked, attention_mask=torch.ones_like(asked), do_sample=False,
+                                          max_new_tokens=12)[0, asked.shape[1] :]  # fmt: skip
+        assert row["ids"][row["answer"]].tolist() == stock.tolist(), at
+        assert model.words(row) == model.tokenizer.decode(stock, skip_special_tokens=True)
+
+
+def test_the_same_random_numbers_give_the_same_answers_and_others_other_ones(model):
+    def drawn(seed: int):
+        return [row["ids"].tolist() for row in model.sample(SYSTEM, [SAID[0].question], 3,
+                                                             torch.Generator().manual_seed(seed), most=8)]  # fmt: skip
+
+    assert drawn(1) == drawn(1) != drawn(2)
+    assert len({tuple(one) for one in drawn(1)}) > 1
+
+
+def test_tokens_are_drawn_as_often_as_they_are_likely():
+    logits = torch.tensor([[0.5, 0.2, 0.3]]).log().repeat(20_000, 1)
+    drawn = drawn_tokens(logits, 1.0, torch.Generator().manual_seed(0)).bincount(minlength=3) / 20_000
+    assert torch.allclose(drawn, torch.tensor([0.5, 0.2, 0.3]), atol=0.012)
+    cut = drawn_tokens(logits, 0.6, torch.Generator().manual_seed(0)).bincount(minlength=3) / 20_000
+    assert cut[1] == 0 and cut[0].item() == pytest.approx(0.5 / 0.8, abs=0.012)  # two tokens reach six tenths

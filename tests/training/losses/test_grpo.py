@@ -8,7 +8,14 @@ from itertools import pairwise
 import pytest
 import torch
 
-from posterkit.training.losses import group_advantages, policy_loss, sde_step, step_kl, step_log_prob
+from posterkit.training.losses import (
+    group_advantages,
+    policy_loss,
+    sde_step,
+    step_kl,
+    step_log_prob,
+    token_policy_loss,
+)
 
 MEAN, SPREAD = 1.5, 0.4  # of the data
 
@@ -159,3 +166,25 @@ def test_the_policy_climbs_towards_what_is_rewarded():
 def test_a_ratio_needs_likelihoods_of_the_same_steps():
     with pytest.raises(ValueError, match="shapes differ"):
         policy_loss(torch.zeros(3), torch.zeros(1), torch.zeros(3))
+
+
+def test_the_loss_of_tokens_is_a_mean_over_an_answer_then_over_answers():
+    log_probs = torch.zeros(2, 3, requires_grad=True)
+    answer = torch.tensor([[True, True, True], [True, False, False]])
+    loss, figures = token_policy_loss(log_probs, torch.zeros(2, 3), torch.tensor([3.0, -1.0]), answer, 0.2)
+    loss.backward()
+    assert loss.item() == pytest.approx(-(3.0 - 1.0) / 2) and figures["ratio"] == 1.0
+    assert torch.allclose(log_probs.grad, torch.tensor([[-0.5, -0.5, -0.5], [0.5, 0.0, 0.0]]))
+
+
+def test_a_token_that_has_moved_far_enough_has_no_gradient_and_the_others_keep_theirs():
+    log_probs = torch.tensor([[0.5, 0.1]], requires_grad=True)
+    loss, figures = token_policy_loss(log_probs, torch.zeros(1, 2), torch.tensor([1.0]), torch.ones(1, 2).bool(), 0.2)
+    loss.backward()
+    assert loss.item() == pytest.approx(-(1.2 + math.exp(0.1)) / 2) and figures["clipped"] == 0.5
+    assert log_probs.grad[0, 0] == 0 and log_probs.grad[0, 1].item() == pytest.approx(-math.exp(0.1) / 2)
+
+
+def test_tokens_and_answers_must_fit():
+    with pytest.raises(ValueError, match="shapes differ"):
+        token_policy_loss(torch.zeros(2, 3), torch.zeros(2, 3), torch.zeros(3), torch.ones(2, 3).bool())
