@@ -14,9 +14,11 @@ import argparse
 import importlib.util
 import json
 import os
+import re
+import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -37,7 +39,7 @@ MODEL = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "n
          "num_key_value_heads": 4, "max_position_embeddings": 512}  # fmt: skip
 SMALL = {"optimizer": "adamw", "weight_decay": 0.01, "betas": [0.9, 0.98], "clip": 1.0, "tracker": "none",
          "save_every": 10, "log_every": 10}  # fmt: skip
-IMITATION = {"max_steps": 500, "batch_size": 16, "learning_rate": 4e-3, "schedule": "cosine", "warmup_steps": 30}
+IMITATION = {"max_steps": 300, "batch_size": 16, "learning_rate": 4e-3, "schedule": "cosine", "warmup_steps": 30}
 RUBRIC = {"max_steps": 150, "batch_size": 4, "learning_rate": 2e-3, "schedule": "cosine", "warmup_steps": 20,
           "pair_temperature": 0.1, "heldout_groups": 40}  # fmt: skip
 LEARNING = {"max_steps": 30, "batch_size": 6, "learning_rate": 1e-3, "warmup_steps": 2, "log_every": 1}
@@ -73,7 +75,7 @@ def groups() -> Iterator[Any]:
     from posterkit.datagen.plan_groups import PlanGroups
 
     drawn = PlanGroups(1)  # another seed than that of the briefs that rewards are paid on
-    for number in range(3000):
+    for number in range(1200):
         if (1_000_000 + number) // 8 % 7 < 3:  # see `draw_request`
             yield drawn[number][1]
 
@@ -85,8 +87,6 @@ def said(reasoning: str) -> str:
 
 def make_sets() -> None:
     """`imitated.jsonl`, good, flawed and empty reasonings; `rated.jsonl`, where the phrase marks the good ones."""
-    import re
-
     files = [RUNS / name for name in ("imitated.jsonl", "rated.jsonl")]
     if all(file.is_file() for file in files):
         return
@@ -155,25 +155,26 @@ def train(name: str, config: dict[str, Any], until: float) -> None:
 
 
 def run_start(until: float) -> None:
-    """The planner that imitates, and the rubric with its planted preference."""
-    make_sets()
-    if not (RUNS / "start.done").is_file():
-        module, folder = recipe("planner_tracelift"), RUNS / "start"
-        from posterkit.training.loading.reasonings import GroupsConfig
+    """The planner that imitates."""
+    from posterkit.training.loading.reasonings import GroupsConfig
 
-        left = (until - time.monotonic()) / 60
-        if left < 0.1:
-            raise OutOfTime
-        data = GroupsConfig(str(RUNS / "imitated.jsonl"))
-        settings = {**SMALL, **IMITATION, "run_dir": str(folder), "minutes": None if left > 1e6 else left}
-        module.imitate(module.StartConfig(data=data, model=MODEL, **settings))
-        if json.loads((folder / "last" / "state.json").read_text())["step"] < IMITATION["max_steps"]:
-            import shutil
+    folder, left = RUNS / "start", (until - time.monotonic()) / 60
+    if (RUNS / "start.done").is_file():
+        return
+    if left < 0.1:
+        raise OutOfTime
+    module, data = recipe("planner_tracelift"), GroupsConfig(str(RUNS / "imitated.jsonl"))
+    settings = {**SMALL, **IMITATION, "run_dir": str(folder), "minutes": None if left > 1e6 else left}
+    module.imitate(module.StartConfig(data=data, model=MODEL, **settings))
+    if json.loads((folder / "last" / "state.json").read_text())["step"] < IMITATION["max_steps"]:
+        shutil.rmtree(folder / "model")  # `imitate` would take it for finished
+        raise OutOfTime
+    (RUNS / "start.done").touch()
 
-            shutil.rmtree(folder / "model")  # `imitate` takes it for finished
-            raise OutOfTime
-        (RUNS / "start.done").touch()
-    if not (RUNS / "rubric" / "heldout.json").is_file() or not (RUNS / "rubric.done").is_file():
+
+def run_rubric(until: float) -> None:
+    """The rubric with its planted preference."""
+    if not (RUNS / "rubric.done").is_file():
         data = {"path": str(RUNS / "rated.jsonl")}
         train("planner_rubric", {**RUBRIC, "run_dir": str(RUNS / "rubric"), "data": data, "model": MODEL}, until)
         (RUNS / "rubric.done").touch()
@@ -272,15 +273,20 @@ def check_ground() -> dict[str, float]:
     return json.loads(file.read_text(encoding="utf-8"))
 
 
-def run_missing(until: float, pilot: str) -> None:
-    """The start, then every arm without a result."""
-    run_start(until)
-    if pilot:
-        train("planner_tracelift", settings_of(pilot, PILOT), until)
-        print(pilot, measure(str(RUNS / f"{pilot}-{PILOT}" / "model"), PILOT))
+def run_missing(until: float, part: str, seeds: Sequence[int]) -> None:
+    """The start and the rubric, then every arm without a result; or a part of that, for two machines or cores."""
+    make_sets()
+    if part != "rubric":
+        run_start(until)
+    if part != "start":
+        run_rubric(until)
+    if part in ARMS:
+        train("planner_tracelift", settings_of(part, PILOT), until)
+        print(part, measure(str(RUNS / f"{part}-{PILOT}" / "model"), PILOT))
+    if part:
         return
     print(check_ground(), flush=True)
-    for seed in SEEDS:
+    for seed in seeds:
         for arm in ("start", *ARMS):
             if time.monotonic() > until:
                 raise OutOfTime
@@ -371,7 +377,9 @@ def write_page() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=None, help="stop after so long; exit code 3")
-    parser.add_argument("--pilot", choices=ARMS, default="", help="one arm on a seed of its own, in no table")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[*SEEDS], help="only these")
+    parser.add_argument("--part", choices=("start", "rubric", *ARMS), default="",
+                        help="only this; an arm runs on a seed of its own, which is in no table")  # fmt: skip
     parser.add_argument("--table", action="store_true", help="run nothing")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -380,11 +388,11 @@ def main() -> None:
 
         torch.set_num_threads(1)
         try:
-            run_missing(time.monotonic() + 60 * (options.minutes or 1e9), options.pilot)
+            run_missing(time.monotonic() + 60 * (options.minutes or 1e9), options.part, options.seeds)
         except OutOfTime:
             print("out of time; the same command goes on")
             raise SystemExit(3) from None
-        if options.pilot:
+        if options.part:
             return
     print(table())
     write_page()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
 
+from posterkit.layout.reasoning import Reasoning
 from posterkit.rewards.plan_rewards import (
     Execution,
     PlanScorer,
     execution_score,
     pass_coefficient,
+    rule_rubric,
     tracelift,
     tracelift_code,
 )
@@ -115,3 +118,18 @@ def test_failures_are_counted_and_named():
     assert (found.e2e, found.with_rate, found.base_rate, found.rubric) == (0.0, 0.0, 0.5, 0.5)
     assert found.final == pytest.approx(0.5 * 0.5 * -0.5)
     assert one.faults.count("executor: no layout") == 4 and "rubric: no server" in one.faults
+
+
+GOOD = Reasoning("Neighbours.", ((1, "title"), (0, "body")), (1, 0), "light", ("bottom-center",))
+
+
+@pytest.mark.parametrize(
+    ("change", "score"),
+    [
+        ({}, 1.0), ({"audience": ""}, 0.8), ({"roles": ((1, "body"), (0, "body"))}, 0.8), ({"order": (1,)}, 0.8),
+        ({"letters": None}, 0.8), ({"audience": "The title is 90 px high."}, 0.8),
+        ({"roles": (), "order": (), "letters": None, "subject": ()}, 0.4),
+    ],
+)  # fmt: skip
+def test_the_rubric_of_rules_takes_a_fifth_for_each(change, score):
+    assert rule_rubric("A brief.", str(replace(GOOD, **change))) == pytest.approx(score)
