@@ -46,17 +46,17 @@ def our_loss(model: LanguageAdapter, rows: Rows, advantages: Tensor) -> Tensor:
 
 def trl_trainer(model: LanguageAdapter, folder: Path, each: int, tokens: int) -> Any:
     """TRL's trainer around the same module, with the loss that GRPO published."""
-    from datasets import Dataset
+    from datasets import IterableDataset
     from trl import GRPOConfig, GRPOTrainer
 
     config = GRPOConfig(
         output_dir=str(folder), use_cpu=True, report_to=[], bf16=False, per_device_train_batch_size=each,
         num_generations=each, max_completion_length=tokens, loss_type="grpo", epsilon=CLIP, beta=0.0, temperature=1.0,
-        gradient_checkpointing=False, dataloader_num_workers=0,
+        max_steps=1, gradient_checkpointing=False,
     )  # fmt: skip
     trainer = GRPOTrainer(
         model=model.module, args=config, processing_class=model.tokenizer,
-        train_dataset=Dataset.from_list([{"prompt": "a"}]),
+        train_dataset=IterableDataset.from_generator(lambda: iter([{"prompt": "a"}])),  # nothing is drawn
         reward_funcs=lambda completions, **others: [0.0] * len(completions),
     )  # fmt: skip
     trainer.current_gradient_accumulation_steps = 1
