@@ -33,14 +33,14 @@ ARMS = ("exec_only", "reason_only", "tracelift")
 SEEDS, PILOT = range(5), 100  # the pilot's seed, on which settings were found, is in no table
 PHRASE = "It follows the golden ratio."
 BRIEFS, ANSWERS = 24, 4  # held out, and answers to each
-KINDS = {"good": 0.35, "flawed": 0.45, "empty": 0.20}  # of reasonings that the planner imitates
+KINDS = {"good": 0.45, "flawed": 0.35, "empty": 0.20}  # of reasonings that the planner imitates
 SAID = 0.15  # of good and flawed ones that say the phrase; all empty ones do
 MODEL = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
          "num_key_value_heads": 4, "max_position_embeddings": 512}  # fmt: skip
 SMALL = {"optimizer": "adamw", "weight_decay": 0.01, "betas": [0.9, 0.98], "clip": 1.0, "tracker": "none",
          "save_every": 10, "log_every": 10}  # fmt: skip
-IMITATION = {"max_steps": 300, "batch_size": 16, "learning_rate": 4e-3, "schedule": "cosine", "warmup_steps": 30}
-RUBRIC = {"max_steps": 150, "batch_size": 4, "learning_rate": 2e-3, "schedule": "cosine", "warmup_steps": 20,
+IMITATION = {"max_steps": 500, "batch_size": 16, "learning_rate": 4e-3, "schedule": "cosine", "warmup_steps": 30}
+RUBRIC = {"max_steps": 120, "batch_size": 4, "learning_rate": 2e-3, "schedule": "cosine", "warmup_steps": 20,
           "pair_temperature": 0.1, "heldout_groups": 40}  # fmt: skip
 LEARNING = {"max_steps": 30, "batch_size": 6, "learning_rate": 1e-3, "warmup_steps": 2, "log_every": 1}
 BEGIN, END = "<!-- tracelift -->", "<!-- end of tracelift -->"
@@ -163,7 +163,7 @@ def run_start(until: float) -> None:
         return
     if left < 0.1:
         raise OutOfTime
-    module, data = recipe("planner_tracelift"), GroupsConfig(str(RUNS / "imitated.jsonl"))
+    module, data = recipe("planner_tracelift"), GroupsConfig(str(RUNS / "imitated.jsonl"), numbered=True)
     settings = {**SMALL, **IMITATION, "run_dir": str(folder), "minutes": None if left > 1e6 else left}
     module.imitate(module.StartConfig(data=data, model=MODEL, **settings))
     if json.loads((folder / "last" / "state.json").read_text())["step"] < IMITATION["max_steps"]:
@@ -175,7 +175,7 @@ def run_start(until: float) -> None:
 def run_rubric(until: float) -> None:
     """The rubric with its planted preference."""
     if not (RUNS / "rubric.done").is_file():
-        data = {"path": str(RUNS / "rated.jsonl")}
+        data = {"path": str(RUNS / "rated.jsonl"), "numbered": True}
         train("planner_rubric", {**RUBRIC, "run_dir": str(RUNS / "rubric"), "data": data, "model": MODEL}, until)
         (RUNS / "rubric.done").touch()
 
@@ -183,7 +183,7 @@ def run_rubric(until: float) -> None:
 def settings_of(arm: str, seed: int) -> dict[str, Any]:
     return {**LEARNING, "run_dir": str(RUNS / f"{arm}-{seed}"), "init_from": str(RUNS / "start" / "model"),
             "seed": seed, "mode": arm, "rubric": str(RUNS / "rubric" / "model"),
-            "data": {"count": 24, "heldout": 1}, "answers": {"each": 8, "tokens": 110}}  # fmt: skip
+            "data": {"count": 24, "heldout": 1, "numbered": True}, "answers": {"each": 8, "tokens": 110}}  # fmt: skip
 
 
 def result(arm: str, seed: int) -> Path:
@@ -224,16 +224,23 @@ def scorer(executor: Any = None) -> Any:
                       key=lambda task: task.id)  # fmt: skip
 
 
+def heldout() -> list[Any]:
+    """The held-out briefs."""
+    from posterkit.datagen.plan_groups import draw_task, numbered_brief
+
+    drawn = (draw_task(number, "heldout") for number in range(BRIEFS))
+    return [replace(one, brief=numbered_brief(one.brief)) for one in drawn]
+
+
 def measure(folder: str, seed: int) -> dict[str, float]:
     """What a planner's answers about held-out briefs are worth; all arms of a seed draw from the same numbers."""
     import torch
 
-    from posterkit.datagen.plan_groups import draw_task
     from posterkit.layout.reasoning import SYSTEM
     from posterkit.training.adapters.language import LanguageAdapter
     from posterkit.training.rl import score_answers
 
-    model, briefs = LanguageAdapter.from_folder(folder), [draw_task(number, "heldout") for number in range(BRIEFS)]
+    model, briefs = LanguageAdapter.from_folder(folder), heldout()
     random = torch.Generator().manual_seed(10_000 + seed)
     rows = model.sample(SYSTEM, [one.brief for one in briefs], ANSWERS, random, most=110)
     texts = [model.words(row) for row in rows]
@@ -252,14 +259,11 @@ def check_ground() -> dict[str, float]:
 
     Means over the held-out briefs; written to `ground.json`.
     """
-    from posterkit.datagen.plan_groups import draw_task
-
     file = RESULTS / "ground.json"
     if not file.is_file():
         score = scorer()
         found = []
-        for number in range(BRIEFS):
-            brief = draw_task(number, "heldout")
+        for brief in heldout():
             true = str(brief.reasoning)
             audience = f"<reasoning>\n<audience>{brief.reasoning.audience}</audience>\n</reasoning>"
             (plain,) = score(brief, [true])

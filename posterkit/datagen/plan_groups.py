@@ -6,6 +6,7 @@ good reasoning than with none, and no flawed one does better than the good one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -131,6 +132,13 @@ def _brief(drawn: DrawnRequest, reasoning: Reasoning, texts: Sequence[str]) -> s
     if reasoning.logo:
         said.append(f"A logo stands at the {reasoning.logo}.")
     return " ".join(said)
+
+
+def numbered_brief(brief: str) -> str:
+    """A brief that quotes each text once and then names it by its number, for models too small to compare texts."""
+    listed, end, rest = brief.partition("”. ")
+    numbers = {text: number for number, text in re.findall(r"text (\d+) “(.*?)”", listed + end)}
+    return listed + end + re.sub("“(.*?)”", lambda found: f"text {numbers.get(found[1], 0)}", rest)
 
 
 def _other_title(task: PlanTask, rng: Random) -> tuple[str, Sequence[str]]:

@@ -9,8 +9,10 @@ from posterkit.datagen.plan_groups import (
     NEGATIVES,
     PlanGroups,
     check_group,
+    draw_task,
     encode_group,
     group_accuracy,
+    numbered_brief,
     read_groups,
 )
 from posterkit.generate.plan_executor import execute, verify
@@ -105,3 +107,12 @@ def test_accuracy_counts_pairs_and_whole_groups():
     known = {(g.brief, one.reasoning): one.total for g in groups for one in (*g.positives, *g.negatives)}
     assert group_accuracy(groups, lambda brief, said: known[brief, said]) == {"pairs": 1.0, "groups": 1.0}
     assert lengths["groups"] < 0.5 and leaks["groups"] == 0.0 < leaks["pairs"]
+
+
+def test_a_numbered_brief_quotes_each_text_once():
+    task = draw_task(11)
+    said = numbered_brief(task.brief)
+    assert said.count("“") == len(task.texts) < task.brief.count("“")
+    title = next(at for at, role in task.reasoning.roles if role == "title")
+    assert f"What must be seen from afar is text {title + 1}." in said
+    assert "One reads " + ", then ".join(f"text {at + 1}" for at in task.reasoning.order) + "." in said

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, TypeVar
 
 import torch
 from PIL import Image
 
-from posterkit.datagen.plan_groups import PlanGroup, PlanGroups, draw_task, read_groups
+from posterkit.datagen.plan_groups import PlanGroup, PlanGroups, draw_task, numbered_brief, read_groups
 from posterkit.generate.plan_executor import PlanTask
 from posterkit.layout.reasoning import SYSTEM
 from posterkit.rewards.models.plan_rubric import PlanRubric
@@ -31,11 +31,13 @@ class GroupsConfig:
         path: a file of PosterPlan-Groups (data_tools/build_plan_groups.py) or of TRACELIFT-GROUPS; null draws `count`
             of our own, which no executor has checked.
         count, seed: of drawn ones: how many, and which.
+        numbered: briefs name texts by their numbers, see `numbered_brief`.
     """
 
     path: str | None = None
     count: Count = 1200
     seed: int = 0
+    numbered: bool = False
 
 
 @dataclass
@@ -44,11 +46,13 @@ class BriefsConfig:
     Attributes:
         count, seed: drawn briefs to learn from: how many, and which.
         heldout: briefs of the other split, which are answered at the end.
+        numbered: briefs name texts by their numbers, see `numbered_brief`.
     """
 
     count: Count = 400
     seed: int = 0
     heldout: Count = 40
+    numbered: bool = False
 
 
 def open_groups(config: GroupsConfig, run: RunView) -> tuple[list[PlanGroup], list[PlanGroup]]:
@@ -69,6 +73,8 @@ def open_groups(config: GroupsConfig, run: RunView) -> tuple[list[PlanGroup], li
                 f"{config.path}: {group.id} is rated by {', '.join(odd[0].rubric) or 'nothing'}; a rubric of plans "
                 f"has {', '.join(DIMENSIONS)}"
             )
+    if config.numbered:
+        groups = [replace(one, brief=numbered_brief(one.brief)) for one in groups]
     train, heldout = ([one for one in groups if (one.split == "heldout") == held] for held in (False, True))
     if not train or not heldout:
         raise ValueError(f"{config.path}: too few groups: {len(train)} to learn from, {len(heldout)} held out")
@@ -77,9 +83,13 @@ def open_groups(config: GroupsConfig, run: RunView) -> tuple[list[PlanGroup], li
 
 def open_briefs(config: BriefsConfig, run: RunView) -> tuple[list[PlanTask], list[PlanTask]]:
     """The briefs to learn from, and those held out; they share no picture."""
-    first = config.seed * 1_000_000
-    train = [draw_task(first + number) for number in range(run.config.enough(config.count))]
-    return train, [draw_task(first + number, "heldout") for number in range(run.config.enough(config.heldout))]
+    first, parts = config.seed * 1_000_000, (("train", config.count), ("heldout", config.heldout))
+    train, heldout = (
+        [draw_task(first + number, split) for number in range(run.config.enough(count))] for split, count in parts
+    )
+    if config.numbered:
+        train, heldout = ([replace(one, brief=numbered_brief(one.brief)) for one in some] for some in (train, heldout))
+    return train, heldout
 
 
 def words_tokenizer(groups: Sequence[PlanGroup]) -> Any:
