@@ -73,9 +73,10 @@ def _best(request: LayoutRequest) -> list[Layout]:
     return GrammarPlanner().candidates(request, measurer_of(request.size), _CHOICES)
 
 
+@lru_cache(64)
 def measurer_of(size: tuple[int, int]) -> Measurer:
-    """How executors measure texts."""
-    return partial(measure, style="modern", least=legible_size(*size))
+    """How executors measure texts; the same ones come again and again."""
+    return lru_cache(20_000)(partial(measure, style="modern", least=legible_size(*size)))
 
 
 def told_request(task: PlanTask, said: Reasoning, seed: int) -> LayoutRequest:

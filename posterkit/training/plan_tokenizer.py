@@ -42,7 +42,7 @@ _FAULTS = (
 )  # fmt: skip
 _WORDS = tuple(dict.fromkeys((*ROLES, *THINGS, *_QUESTION, *_FAULTS, *ALIGNS, *_ARRANGEMENTS, *_ZONES)))
 _NUMBER = r"(?<![\d.])(?:[12]\d\d|3[01]\d|[1-9]?\d)(?![\d.]*\d)"
-_PIECE = r"\n?</?\w+>| ?“[^”]*”| ?text \d+| ?[\w'’-]+|."  # of a brief or a reasoning
+_PIECE = r"\n?</?\w+>| ?“”| ?text \d+| ?[\w'’-]+|."  # of a brief or a reasoning
 _WIDE = r"[\u1100-\u11ff\u2e80-\u9fff\uac00-\ud7af\uff00-\uffef]"
 # from a question in prose to the plan language, in this order
 _RULES = (
@@ -77,13 +77,15 @@ def plan_tokenizer() -> Any:
 def brief_tokenizer(texts: Iterable[str]) -> Any:
     """A word-level tokenizer of briefs and of reasonings about them, for models too small to spell.
 
-    Every word of `texts`, every number of a text and every quoted text is one token; others are unknown. What is
-    decoded can be read.
+    Every word of `texts` and every number of a text is one token; others are unknown. Of a quoted text it reads that
+    there is one: briefs have to name texts by their numbers. A reasoning comes back letter for letter.
     """
+    quotes = normalizers.Replace(Regex("“[^”]*”"), "“”")
     cut = pre_tokenizers.Split(Regex(_PIECE), "isolated")
-    pieces = sorted({piece for text in texts for piece, _ in cut.pre_tokenize_str(text)})
+    pieces = sorted({piece for text in texts for piece, _ in cut.pre_tokenize_str(quotes.normalize_str(text))})
     tokens = dict.fromkeys((*SPECIAL, *pieces))
     tokenizer = Tokenizer(models.WordLevel({token: at for at, token in enumerate(tokens)}, unk_token="<unk>"))
+    tokenizer.normalizer = quotes  # pyright: ignore[reportAttributeAccessIssue]
     tokenizer.pre_tokenizer = cut  # pyright: ignore[reportAttributeAccessIssue]
     return _chatting(tokenizer)
 

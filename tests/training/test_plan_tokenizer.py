@@ -1,3 +1,4 @@
+from functools import partial
 from random import Random
 
 import pytest
@@ -58,18 +59,13 @@ def test_a_saved_tokenizer_opens_as_any_other_and_its_template_ends_the_question
     assert opened.convert_ids_to_tokens(ids) == ["<question>", "coarse", "<answer>"]
 
 
-def test_briefs_and_reasonings_come_back_letter_for_letter_and_texts_are_one_token_each():
+def test_a_reasoning_comes_back_letter_for_letter_and_a_quoted_text_is_one_token():
     groups = [PlanGroups(0)[number][1] for number in range(6)]
-    said = [text for one in groups for text in (one.brief, *(r.reasoning for r in (*one.positives, *one.negatives)))]
-    tokenizer = brief_tokenizer(said)
+    said = [one.reasoning for group in groups for one in (*group.positives, *group.negatives)]
+    tokenizer = brief_tokenizer((*said, *(group.brief for group in groups)))
+    ids_of = partial(tokenizer.encode, add_special_tokens=False)
     for text in said:
-        ids = tokenizer.encode(text, add_special_tokens=False)
-        assert tokenizer.decode(ids) == text and tokenizer.unk_token_id not in ids
-    title = groups[0].brief.partition("“")[2].partition("”")[0]
-    assert len(tokenizer.encode(f" “{title}”", add_special_tokens=False)) == 1
-    assert tokenizer.encode(" text 2", add_special_tokens=False) != tokenizer.encode(
-        " text 3", add_special_tokens=False
-    )
-    assert tokenizer.unk_token_id in tokenizer.encode(
-        "A word that nobody said: sesquipedalian", add_special_tokens=False
-    )
+        assert tokenizer.decode(ids_of(text)) == text and tokenizer.unk_token_id not in ids_of(text)
+    assert ids_of(" “Wild Flowers”") == ids_of(" “Never said before”") and len(ids_of(" “Wild Flowers”")) == 1
+    assert ids_of(" text 2") != ids_of(" text 3") and len(ids_of(" text 2")) == 1
+    assert tokenizer.unk_token_id in ids_of("A word that nobody said: sesquipedalian")
