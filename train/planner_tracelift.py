@@ -38,34 +38,11 @@ from posterkit.training import rl
 from posterkit.training.adapters.language import LanguageAdapter
 from posterkit.training.config import Positive, RunConfig, Share, parse_config
 from posterkit.training.errors import WrongCall, setting_up
-from posterkit.training.loading.reasonings import (
-    BriefsConfig,
-    GroupsConfig,
-    brief_batches,
-    imitation_batches,
-    open_briefs,
-    open_groups,
-    words_tokenizer,
-)
+from posterkit.training.loading import reasonings
 from posterkit.training.lora import Trainable, check_language_model, train_language_model
 from posterkit.training.losses import group_advantages, token_policy_loss
 from posterkit.training.run import Run
 from posterkit.training.stages import DTYPES
-
-
-@dataclass
-class StartConfig(RunConfig):
-    """Imitation, before the rewards; `run_dir` is `start/` in that of the run.
-
-    Attributes:
-        data: the groups whose reasonings are imitated.
-        good: how often it is a good one; flawed ones share the rest.
-        model: fields of transformers' Qwen2Config.
-    """
-
-    data: GroupsConfig = field(default_factory=GroupsConfig)
-    good: Share = 1.0
-    model: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -83,8 +60,8 @@ class TraceliftConfig(RunConfig):
         trainable: all weights, or a LoRA.
     """
 
-    data: BriefsConfig = field(default_factory=BriefsConfig)
-    start: StartConfig = field(default_factory=StartConfig)
+    data: reasonings.BriefsConfig = field(default_factory=reasonings.BriefsConfig)
+    start: StartConfig = field(default_factory=lambda: StartConfig())
     mode: Mode = "tracelift"
     executor: str = "e0"
     rubric: str = "rules"
@@ -100,6 +77,21 @@ class TraceliftConfig(RunConfig):
         check_language_model(self.base, self.trainable, self.init_from)
 
 
+@dataclass
+class StartConfig(RunConfig):
+    """Imitation, before the rewards; `run_dir` is `start/` in that of the run.
+
+    Attributes:
+        data: the groups whose reasonings are imitated.
+        good: how often it is a good one; flawed ones share the rest.
+        model: fields of transformers' Qwen2Config.
+    """
+
+    data: reasonings.GroupsConfig = field(default_factory=reasonings.GroupsConfig)
+    good: Share = 1.0
+    model: dict[str, Any] = field(default_factory=dict)
+
+
 def imitate(config: StartConfig) -> str:
     """Make a small planner and have it imitate reasonings; the folder of its weights."""
     folder = Path(config.run_dir) / "model"
@@ -107,10 +99,10 @@ def imitate(config: StartConfig) -> str:
         return str(folder)
     run = Run(config)
     with setting_up():
-        groups, _ = open_groups(config.data, run)
-        model = LanguageAdapter.from_config(config.model, words_tokenizer(groups))
+        groups, _ = reasonings.open_groups(config.data, run)
+        model = LanguageAdapter.from_config(config.model, reasonings.words_tokenizer(groups))
 
-    for batch in run.steps(model, imitation_batches(groups, config.good, model, run)):
+    for batch in run.steps(model, reasonings.imitation_batches(groups, config.good, model, run)):
         run.backward(model.answer_loss(batch).mean())
 
     run.finish(model)
@@ -126,11 +118,11 @@ def main() -> None:
         if run.sharded:
             raise WrongCall("a planner's weights are not sharded; train a LoRA with configs/accelerate/ddp.yaml")
         model, scorer = open_model(config, run), open_scorer(config, run)
-        briefs, heldout = open_briefs(config.data, run)
+        briefs, heldout = reasonings.open_briefs(config.data, run)
         rl.check_uplift(scorer, briefs[:32])
     log = rl.AnswerLog(run, scorer)
 
-    for batch in run.steps(model, brief_batches(briefs, run)):
+    for batch in run.steps(model, reasonings.brief_batches(briefs, run)):
         with run.log.working(), run.autocast():
             rows = draw(model, batch.briefs, config.answers, run.generator)
         said = [model.words(row) for row in rows]
@@ -195,7 +187,9 @@ def open_model(config: TraceliftConfig, run: Run) -> LanguageAdapter:
     """The planner, and in it what trains; in a dry run one that has not imitated anything yet."""
     quiet_bars()
     if config.init_from is None:
-        return LanguageAdapter.from_config(config.start.model, words_tokenizer(open_groups(config.start.data, run)[0]))
+        return LanguageAdapter.from_config(
+            config.start.model, reasonings.words_tokenizer(reasonings.open_groups(config.start.data, run)[0])
+        )
     model = LanguageAdapter.from_folder(config.init_from, DTYPES[config.base])
     train_language_model(model, model.module, config.trainable)
     return model
