@@ -32,17 +32,17 @@ RUNS, RESULTS = ROOT / "runs" / "tracelift", ROOT / "benchmarks" / "tracelift"
 ARMS = ("exec_only", "reason_only", "tracelift")
 SEEDS, PILOT = range(5), 100  # the pilot's seed, on which settings were found, is in no table
 PHRASE = "It follows the golden ratio."
-BRIEFS, ANSWERS = 24, 2  # held out, and answers to each
+BRIEFS, ANSWERS = 24, 3  # held out, and answers to each
 KINDS = {"good": 0.45, "flawed": 0.35, "empty": 0.20}  # of reasonings that the planner imitates
 SAID = 0.15  # of good and flawed ones that say the phrase; all empty ones do
 MODEL = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
          "num_key_value_heads": 4, "max_position_embeddings": 512}  # fmt: skip
 SMALL = {"optimizer": "adamw", "weight_decay": 0.01, "betas": [0.9, 0.98], "clip": 1.0, "tracker": "none",
          "save_every": 10, "log_every": 10}  # fmt: skip
-IMITATION = {"max_steps": 260, "batch_size": 16, "learning_rate": 5e-3, "schedule": "cosine", "warmup_steps": 30}
+IMITATION = {"max_steps": 400, "batch_size": 16, "learning_rate": 5e-3, "schedule": "cosine", "warmup_steps": 30}
 RUBRIC = {"max_steps": 80, "batch_size": 3, "learning_rate": 2e-3, "schedule": "cosine", "warmup_steps": 20,
           "pair_temperature": 0.1, "heldout_groups": 40}  # fmt: skip
-LEARNING = {"max_steps": 16, "batch_size": 4, "learning_rate": 1e-3, "warmup_steps": 2, "log_every": 1}
+LEARNING = {"max_steps": 24, "batch_size": 4, "learning_rate": 1e-3, "warmup_steps": 2, "log_every": 1}
 BEGIN, END = "<!-- tracelift -->", "<!-- end of tracelift -->"
 
 
@@ -183,7 +183,7 @@ def run_rubric(until: float) -> None:
 def settings_of(arm: str, seed: int) -> dict[str, Any]:
     return {**LEARNING, "run_dir": str(RUNS / f"{arm}-{seed}"), "init_from": str(RUNS / "start" / "model"),
             "seed": seed, "mode": arm, "rubric": str(RUNS / "rubric" / "model"),
-            "data": {"count": 24, "heldout": 1, "numbered": True}, "answers": {"each": 6, "tokens": 110}}  # fmt: skip
+            "data": {"count": 24, "heldout": 1, "numbered": True}, "answers": {"each": 8, "tokens": 110}}  # fmt: skip
 
 
 def result(arm: str, seed: int) -> Path:
