@@ -33,13 +33,13 @@ ARMS = ("exec_only", "reason_only", "tracelift")
 SEEDS, PILOT = range(5), 100  # the pilot's seed, on which settings were found, is in no table
 PHRASE = "It follows the golden ratio."
 BRIEFS, ANSWERS = 24, 3  # held out, and answers to each
-KINDS = {"good": 0.45, "flawed": 0.35, "empty": 0.20}  # of reasonings that the planner imitates
+KINDS = {"good": 0.55, "flawed": 0.40, "empty": 0.05}  # of reasonings that the planner imitates
 SAID = 0.15  # of good and flawed ones that say the phrase; all empty ones do
 MODEL = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
          "num_key_value_heads": 4, "max_position_embeddings": 512}  # fmt: skip
 SMALL = {"optimizer": "adamw", "weight_decay": 0.01, "betas": [0.9, 0.98], "clip": 1.0, "tracker": "none",
-         "save_every": 10, "log_every": 10}  # fmt: skip
-IMITATION = {"max_steps": 400, "batch_size": 16, "learning_rate": 5e-3, "schedule": "cosine", "warmup_steps": 30}
+         "save_every": 20, "log_every": 20}  # fmt: skip
+IMITATION = {"max_steps": 1200, "batch_size": 24, "learning_rate": 3e-3, "schedule": "cosine", "warmup_steps": 30}
 RUBRIC = {"max_steps": 80, "batch_size": 3, "learning_rate": 2e-3, "schedule": "cosine", "warmup_steps": 20,
           "pair_temperature": 0.1, "heldout_groups": 40}  # fmt: skip
 LEARNING = {"max_steps": 24, "batch_size": 4, "learning_rate": 1e-3, "warmup_steps": 2, "log_every": 1}
@@ -165,7 +165,14 @@ def run_start(until: float) -> None:
         raise OutOfTime
     module, data = recipe("planner_tracelift"), GroupsConfig(str(RUNS / "imitated.jsonl"), numbered=True)
     settings = {**SMALL, **IMITATION, "run_dir": str(folder), "minutes": None if left > 1e6 else left}
-    module.imitate(module.StartConfig(data=data, model=MODEL, **settings))
+    while True:
+        try:
+            module.imitate(module.StartConfig(data=data, model=MODEL, **settings))
+            break
+        except SystemExit as stop:
+            if "another run is at work" not in str(stop) or time.monotonic() > until:
+                raise
+            time.sleep(5)
     if json.loads((folder / "last" / "state.json").read_text())["step"] < IMITATION["max_steps"]:
         shutil.rmtree(folder / "model")  # `imitate` would take it for finished
         raise OutOfTime

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from random import Random
 from typing import Any, TypeVar
 
@@ -142,11 +143,12 @@ def imitation_batches(
     Args:
         good: how often it is a good one; flawed ones share the rest.
     """
+    read = lru_cache(20_000)(partial(model.read, SYSTEM))
 
     def batch_of(chosen: Sequence[PlanGroup], rng: Random) -> AnswerBatch:
         pools = [group.positives if rng.random() < good else group.negatives for group in chosen]
         said = [rng.choice(pool).reasoning for pool in pools]
-        rows = [model.read(SYSTEM, group.brief, one) for group, one in zip(chosen, said, strict=True)]
+        rows = [read(group.brief, one) for group, one in zip(chosen, said, strict=True)]
         tensors = {name: tensor.to(run.device) for name, tensor in model.collate(rows).items()}
         batch = AnswerBatch(tensors, [one.id for one in chosen], ["reasoning"] * len(chosen))
         batch.pictures = _blank(len(chosen))
