@@ -33,7 +33,7 @@ from posterkit.training.adapters.language import LanguageAdapter
 from posterkit.training.config import Count, RunConfig, parse_config
 from posterkit.training.errors import WrongCall, setting_up
 from posterkit.training.loading.detox_lines import DetoxLine, detox_batches, detox_lines, line_tokenizer
-from posterkit.training.lora import Trainable
+from posterkit.training.lora import Trainable, check_language_model, train_language_model
 from posterkit.training.run import Run
 from posterkit.training.stages import DTYPES
 
@@ -69,10 +69,7 @@ class DetoxifierConfig(RunConfig):
 
     def check(self) -> None:
         super().check()
-        if self.base == "bf16" and self.trainable.weights == "full":
-            raise ValueError("base is bf16, which is frozen; it takes trainable.weights=lora or dora, not full")
-        if self.init_from is None and self.trainable.weights != "full":
-            raise ValueError("init_from is null; a LoRA needs a language model to stand on")
+        check_language_model(self.base, self.trainable, self.init_from)
 
 
 def main() -> None:
@@ -116,12 +113,8 @@ def open_model(config: DetoxifierConfig, lines: Sequence[DetoxLine]) -> Language
         model = LanguageAdapter.from_config(config.model, line_tokenizer(lines))
     else:
         quiet_bars()
-        model, trainable = LanguageAdapter.from_folder(config.init_from, DTYPES[config.base]), config.trainable
-        if trainable.weights != "full":
-            dora = trainable.weights == "dora"
-            model.add_lora(trainable.rank, trainable.alpha or trainable.rank, trainable.targets, dora)
-        if trainable.gradient_checkpointing:
-            model.module.gradient_checkpointing_enable({"use_reentrant": False})
+        model = LanguageAdapter.from_folder(config.init_from, DTYPES[config.base])
+        train_language_model(model, model.module, config.trainable)
     model.kind = "detoxifier"
     model.use = (
         'from posterkit.safety.gate import open_gate\n\ngate = open_gate("rewrite", rewriter="path/to/this/folder")'
