@@ -28,6 +28,12 @@ READERS = ("designer", "developer", "researcher")
 HEIGHT, QUALITY = 360, 82
 # a page's pictures: the files that stand side by side in each
 PICTURES: dict[str, dict[str, Sequence[str]]] = {
+    "designer": {
+        "first_hour_demo.jpg": ("demo/1_lighthouse.png", "demo/2_fox.png", "demo/3_planet.png"),
+        "first_hour_words.jpg": ("jazz.png", "jazz_fr.png", "jazz_4.png", "elegant.png"),
+        "first_hour_picture.jpg": ("demo/picture.png", "story.png", "style.png"),
+        "first_hour_batch.jpg": ("events/contact_sheet.png",),
+    },
     "developer": {"first_hour_code.jpg": ("poster.png", "plan.png", "planned.png")},
     "researcher": {
         "first_hour_set.jpg": ("runs/dry/dry_run.png",),
@@ -104,7 +110,7 @@ def main() -> None:
         folder = given.out / reader
         run_page(reader, folder)
         print(f"{reader}: {folder}")
-        for name, files in PICTURES.get(reader, {}).items() if given.pictures else ():
+        for name, files in PICTURES[reader].items() if given.pictures else ():
             row([folder / file for file in files]).save(given.pictures / name, quality=QUALITY, optimize=True)
             print(f"  {given.pictures / name}")
 

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
 Try next:
   posterkit generate "a jazz concert on an orange background" --text "JAZZ IM PARK" -o jazz.png -o jazz.pdf
-  posterkit transform extending {here}/picture.png --text "AHOY" --anchor bottom -o ahoy.png
+  posterkit transform rescaling {here}/picture.png --size instagram-story --text "AHOY" -o ahoy.png
   posterkit info {here}/1_lighthouse.png
   posterkit batch {here}/posters.jsonl -o {here}    (after a change in that file)""")
     return code

@@ -40,10 +40,9 @@ def test_the_exact_run_is_at_distance_nought_and_a_cache_is_left_off_behind_it(p
 
 
 def test_each_way_has_the_row_of_the_same_time(pipe) -> None:
-    ways = [Way("exact", pipe, 4), Way("half the steps", pipe, 2), Way("a quarter", pipe, 1)]
-    ways.append(Way("cache", pipe, 4, FirstBlockCacheConfig(0.1)))
+    ways = [Way("exact", pipe, 8), Way("fewer steps", pipe, 4), Way("cache", pipe, 8, FirstBlockCacheConfig(0.1))]
     table = report(ways, requests_of(True, Size(64, 96), 1), 1).splitlines()
     assert [line.split("|")[1].strip() for line in table[2:]] == [
-        "exact", "half the steps", "a quarter", "cache", "- the same time, fewer steps"
+        "exact", "fewer steps", "cache", "- the same time, fewer steps"
     ]  # fmt: skip
-    assert 1 <= int(table[-1].split("|")[2]) <= 4
+    assert int(table[-1].split("|")[2]) in (4, 8)

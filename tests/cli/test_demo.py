@@ -17,7 +17,7 @@ def test_the_demo_makes_three_posters_and_says_where_they_are_and_leaves_them_al
     folder = tmp_path / "my posters"
     assert main(["demo", "-o", str(folder)]) == 0
     said = capsys.readouterr().out
-    posters = [folder / name for name in ("1_lighthouse.png", "2_fox.png", "3_sailing.png")]
+    posters = [folder / name for name in ("1_lighthouse.png", "2_fox.png", "3_planet.png")]
     for poster in (*posters, folder / "contact_sheet.png"):
         assert str(poster) in said.splitlines() or f"all on one sheet: {poster}" in said
         Image.open(poster).verify()

@@ -84,7 +84,7 @@ print(*recipe_names("train"))
 @pytest.mark.slow
 def test_the_first_command_of_an_installed_wheel_makes_posters_outside_a_checkout(installed, tmp_path):
     said = run(installed.parent / "posterkit", "demo", "-o", "demo", folder=tmp_path)
-    posters = [tmp_path / "demo" / name for name in ("1_lighthouse.png", "2_fox.png", "3_sailing.png")]
+    posters = [tmp_path / "demo" / name for name in ("1_lighthouse.png", "2_fox.png", "3_planet.png")]
     for poster in (*posters, tmp_path / "demo" / "contact_sheet.png"):
         assert str(poster.relative_to(tmp_path)) in said
         with Image.open(poster) as picture:
