@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from statistics import mean, median
 from typing import Any
 
@@ -45,8 +46,6 @@ BRIEFS = (
     ("white mountains under a blue sky", "HIGH TRAILS"),
     ("a yellow planet among stars, purple background", "NEW WORLDS"),
 )
-STRENGTH = 0.25  # of the drafts that a model without spelling paints over
-UNIT = 4  # steps there are multiples of it, so that every run begins at the same time
 Picture = np.ndarray[Any, Any]
 
 
@@ -79,21 +78,22 @@ class Way:
             ]
 
 
-def requests_of(spells: bool, size: Size, count: int, scenes: bool = False) -> list[PosterRequest]:
-    """Posters with one title each; over drafts that bear it where the model cannot spell.
+def requests_of(strength: float | None, size: Size, count: int, scenes: bool = False) -> list[PosterRequest]:
+    """Posters with one title each.
 
     Args:
+        strength: of drafts that bear the title, for a model that cannot spell; None asks for the title in the prompt.
         scenes: the model reads captions of scenes, as mini does.
     """
     made = []
     for number, (prompt, title) in enumerate(BRIEFS[:count]):
         request = PosterRequest(prompt, texts=[title], size=size, seed=number)
-        if spells:
+        if strength is None:
             made.append(replace(request, prompt=f'{prompt}, with the title "{title}"'))
         else:
             lettered = typeset(draft(request, size), PosterBrief(texts=[title])).image
             words = read_scene(prompt).caption() if scenes else prompt
-            made.append(replace(request, prompt=words, draft=lettered, strength=STRENGTH))
+            made.append(replace(request, prompt=words, draft=lettered, strength=strength))
     return made
 
 
@@ -132,12 +132,17 @@ def looked_at(
     return pictures, figures
 
 
-def ways_of(given: argparse.Namespace) -> list[Way]:
+def unit_of(requests: Sequence[PosterRequest]) -> int:
+    """What numbers of steps are multiples of, so that every run over a draft begins at the same time."""
+    return Fraction(requests[0].strength or 1).limit_denominator(20).denominator
+
+
+def ways_of(given: argparse.Namespace, unit: int) -> list[Way]:
     """The exact run first; what this machine cannot do is left out with a line."""
     pipe = load_pipeline(given.model, device=given.device)
     steps = given.steps or int(pipe.config["num_inference_steps"])
-    steps -= steps % UNIT
-    fewer = (max(UNIT, UNIT * round(steps * share / UNIT)) for share in (0.5, 0.25))
+    steps -= steps % unit
+    fewer = (max(unit, unit * round(steps * share / unit)) for share in (0.5, 0.25))
     ways = [Way("exact", pipe, steps), *(Way("fewer steps", pipe, number) for number in fewer)]
     for threshold in given.thresholds:
         ways.append(Way(f"first-block cache {threshold:g}", pipe, steps, FirstBlockCacheConfig(threshold)))
@@ -164,6 +169,7 @@ def ways_of(given: argparse.Namespace) -> list[Way]:
 
 def report(ways: Sequence[Way], requests: Sequence[PosterRequest], rounds: int) -> str:
     """A Markdown table: each faster way, and below it the exact run in the same time."""
+    unit = unit_of(requests)
     reader, exact = TextReader(limit=480, enlarge_to=480), ways[0]
     truth, first = looked_at(exact, requests, None, reader)
     found = [first, *(looked_at(way, requests, truth, reader)[1] for way in ways[1:])]
@@ -184,7 +190,7 @@ def report(ways: Sequence[Way], requests: Sequence[PosterRequest], rounds: int) 
         row(way.name, way.steps, f"{took:.2f}", figures)
         if way.cache is None and way.pipe is exact.pipe:
             continue
-        fewer = min(exact.steps, max(UNIT, UNIT * round(exact.steps * took / seconds[0] / UNIT)))
+        fewer = min(exact.steps, max(unit, unit * round(exact.steps * took / seconds[0] / unit)))
         if fewer not in known:
             known[fewer] = looked_at(replace(exact, steps=fewer), requests, truth, reader)[1]
         row("- the same time, fewer steps", fewer, "", known[fewer])
@@ -208,9 +214,10 @@ def main() -> None:
     options.add_argument("--device")
     given = options.parse_args()
     width, height = map(int, given.size.split("x"))
-    spells, scenes = card_scripts(resolve(given.model)) != (), card_prompts(resolve(given.model)) == "scene"
-    requests = requests_of(spells, Size(width, height), given.count, scenes)
-    print(report(ways_of(given), requests, given.rounds))
+    strength = given.strength if card_scripts(resolve(given.model)) == () else None
+    scenes = card_prompts(resolve(given.model)) == "scene"
+    requests = requests_of(strength, Size(width, height), given.count, scenes)
+    print(report(ways_of(given, unit_of(requests)), requests, given.rounds))
 
 
 if __name__ == "__main__":

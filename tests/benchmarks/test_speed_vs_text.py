@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny_flux
 from diffusers.hooks import FirstBlockCacheConfig
-from speed_vs_text import Way, looked_at, report, requests_of
+from speed_vs_text import Way, looked_at, report, requests_of, unit_of
 
 from posterkit import PosterCraftPipeline
 from posterkit.metrics.ocr import TextReader
@@ -21,15 +21,16 @@ def pipe() -> PosterCraftPipeline:
 
 
 def test_a_model_that_cannot_spell_gets_drafts_that_bear_the_words() -> None:
-    (request,) = requests_of(False, Size(208, 320), 1)
+    (request,) = requests_of(0.25, Size(208, 320), 1)
     read = [line.text for line in TextReader(enlarge_to=480)(np.asarray(request.draft))]
     assert " ".join(read) == "NORTH LIGHT" and request.strength
-    (spelt,) = requests_of(True, Size(208, 320), 1)
+    assert [unit_of(requests_of(strength, Size(208, 320), 1)) for strength in (0.25, 0.4, 1.0)] == [4, 5, 1]
+    (spelt,) = requests_of(None, Size(208, 320), 1)
     assert spelt.draft is None and '"NORTH LIGHT"' in spelt.prompt
 
 
 def test_the_exact_run_is_at_distance_nought_and_a_cache_is_left_off_behind_it(pipe) -> None:
-    requests = requests_of(True, Size(64, 96), 2)
+    requests = requests_of(None, Size(64, 96), 2)
     exact = Way("exact", pipe, 4)
     truth, _ = looked_at(exact, requests, None, lambda picture: [])
     cached = Way("cache", pipe, 4, FirstBlockCacheConfig(1e9))
@@ -41,8 +42,8 @@ def test_the_exact_run_is_at_distance_nought_and_a_cache_is_left_off_behind_it(p
 
 def test_each_way_has_the_row_of_the_same_time(pipe) -> None:
     ways = [Way("exact", pipe, 8), Way("fewer steps", pipe, 4), Way("cache", pipe, 8, FirstBlockCacheConfig(0.1))]
-    table = report(ways, requests_of(True, Size(64, 96), 1), 1).splitlines()
+    table = report(ways, requests_of(None, Size(64, 96), 1), 1).splitlines()
     assert [line.split("|")[1].strip() for line in table[2:]] == [
         "exact", "fewer steps", "cache", "- the same time, fewer steps"
     ]  # fmt: skip
-    assert int(table[-1].split("|")[2]) in (4, 8)
+    assert 1 <= int(table[-1].split("|")[2]) <= 8
