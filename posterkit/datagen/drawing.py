@@ -99,24 +99,17 @@ class Draw:
 
     A poster follows from the seed, the row's id and its own number alone, not from workers or from other rows.
     Posters that are drawn together differ from those drawn alone by rounding (`batch` is part of a set's settings).
-
-    Attributes:
-        size: that the model draws; None takes the checkpoint's own area in the shape of what the row shows.
-        steps, guidance: see `PosterRequest`.
-        typeset: the model draws no text, and the request's texts are set over its posters.
-        batch: posters in one call of the model.
-        finish: posters of text prompts are enlarged to it before texts are set; None leaves them as they were drawn.
     """
 
     model: ModelAt
     count: int
     seed: int
-    size: Size | None = None
+    size: Size | None = None  # that the model draws; None: its own area in the shape of what the row shows
     steps: int | None = None
     guidance: float | None = None
-    typeset: bool = False
-    batch: int = 8
-    finish: Size | None = None
+    typeset: bool = False  # the request's texts are set over posters that are drawn without
+    batch: int = 8  # posters in one call of the model
+    finish: Size | None = None  # posters of text prompts are enlarged to it before texts are set
     once: Once = field(default_factory=Once, compare=False, repr=False)
 
     def __call__(self, request: SetRequest) -> DrawnPosters | Drop:

@@ -69,31 +69,21 @@ class _Scene(NamedTuple):
 
 @dataclass(frozen=True)
 class IdentityQuestion:
-    """A question about a name, its pictures in the prompt's order, and the true answer.
-
-    Attributes:
-        images: references, then the poster.
-        question: one of `QUESTIONS`.
-        negative: one of `NEGATIVES`, or None where the question can be answered.
-        names: that were introduced, and the one asked about last.
-        identity: number of the one that is asked about; `kind` and `consent` are its own.
-        box: where it stands on the poster; None where it does not.
-        caption: what the poster shows, with `<name>` in the identity's place; empty for negatives.
-    """
+    """A question about a name, its pictures in the prompt's order, and the true answer."""
 
     id: str
-    images: tuple[Image.Image, ...]
+    images: tuple[Image.Image, ...]  # references, then the poster
     prompt: str
     answer: str
-    question: str
-    negative: str | None
-    names: tuple[str, ...]
-    identity: int
+    question: str  # one of `QUESTIONS`
+    negative: str | None  # one of `NEGATIVES`, or None where the question can be answered
+    names: tuple[str, ...]  # that were introduced, and the one asked about last
+    identity: int  # number of the one that is asked about; `kind` and `consent` are its own
     kind: str
     consent: str
     split: str
-    box: Box | None
-    caption: str
+    box: Box | None  # where it stands on the poster; None where it does not
+    caption: str  # what the poster shows, with `<name>` in the identity's place; empty for negatives
     noun: str
 
     @property

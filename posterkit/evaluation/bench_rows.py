@@ -50,20 +50,13 @@ _TEXTS = ('Title "{}", below it "{}".', "标题“{}”，下方小字“{}”�
 
 @dataclass(frozen=True)
 class BenchRow:
-    """One row of a bench.
+    """One row of a bench."""
 
-    Attributes:
-        id: the same for the same seed and number; a finished poster is the file of this name.
-        group: what a figure is a mean over: a task, or a prompt's length.
-        language: "en" or "zh".
-        request: makes the request, with its references.
-    """
-
-    id: str
-    group: str
+    id: str  # the same for the same seed and number; a finished poster is the file of this name
+    group: str  # what a figure is a mean over: a task, or a prompt's length
     theme: str
-    language: str
-    request: Callable[[], PosterRequest]
+    language: str  # "en" or "zh"
+    request: Callable[[], PosterRequest]  # makes the request, with its references
 
 
 def bench_rows(name: str, count: int, seed: int, size: Size) -> list[BenchRow]:

@@ -47,15 +47,10 @@ Draw = Callable[[PosterRequest], Any]  # makes a poster with an `image`, as `Pos
 
 @dataclass(frozen=True)
 class PosterJudge:
-    """Who says how well the task was done and how good a poster looks.
+    """Who says how well the task was done and how good a poster looks."""
 
-    Attributes:
-        name: stands in every table.
-        fingerprint: of its weights; empty where there are none on this machine.
-    """
-
-    name: str
-    fingerprint: str
+    name: str  # stands in every table
+    fingerprint: str  # of its weights; empty where there are none on this machine
     completion: Reward
     aesthetics: Reward
 

@@ -29,16 +29,12 @@ _CJK = "\u2e80"
 
 @dataclass(frozen=True)
 class DetectedText:
-    """A text that is seen on a poster: its box `x0, y0, x1, y1` in pixels, half open, and its rank.
-
-    Attributes:
-        sure: confidence that it is read right, of its least sure line, in [0, 1].
-    """
+    """A text that is seen on a poster: its box `x0, y0, x1, y1` in pixels, half open, and its rank."""
 
     text: str
     box: tuple[int, int, int, int]
     role: Rank
-    sure: float = field(default=1.0, compare=False)
+    sure: float = field(default=1.0, compare=False)  # that it is read right, by its least sure line, in [0, 1]
 
 
 def confident_lines(lines: Sequence[Line]) -> list[Line]:

@@ -33,14 +33,10 @@ _held: dict[Path, IO[str]] = {}  # kept open as long as the process lives: closi
 
 
 def hold_folder(folder: Path) -> None:
-    """Make and hold a run's folder until this process ends, however it ends.
+    """Make and hold a run's folder until this process ends, however it ends; WrongCall where another process holds it.
 
     A record lock on `<folder>/.lock`, not flock: a process that this one has forked does not inherit it and so cannot
     hold it after a `kill -9`. The same process may hold a folder again.
-
-    Raises:
-        WrongCall: another process holds it.
-        OSError: the folder cannot be made.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = (folder / LOCK).resolve()

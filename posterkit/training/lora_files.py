@@ -65,11 +65,9 @@ def write_lora(lora: LoraFile, folder: str | Path) -> None:
 
 
 def read_lora(source: str | Path) -> LoraFile:
-    """Read a LoRA from its file or folder.
+    """Read a LoRA from its file or folder; FileNotFoundError where there is none.
 
-    Raises:
-        FileNotFoundError: there is none.
-        ValueError: it is no safetensors file, cut short, or holds no LoRA of a transformer or one with parts missing.
+    ValueError where it is no safetensors file, cut short, or holds no LoRA of a transformer or one with parts missing.
     """
     path = Path(source)
     path = path / LORA_WEIGHT_NAME_SAFE if path.is_dir() else path

@@ -18,10 +18,8 @@ def quantise_base(model: Adapter, device: torch.device) -> None:
     """Bring an adapter's frozen transformer and its large text encoders to 4 bits, layer by layer on the device.
 
     A LoRA of the stage before has been added by then, in bfloat16, and the one that trains comes after. CLIP, which is
-    small, and Qwen's eyes stay as they are. The transformer stays on the device, the text encoders go back.
-
-    Raises:
-        ValueError: bitsandbytes cannot be imported, or has no kernels for this machine.
+    small, and Qwen's eyes stay as they are. The transformer stays on the device, the text encoders go back. ValueError
+    where bitsandbytes cannot be imported, or has no kernels for this machine.
     """
     transformer = model.parts["transformer"]
     setattr(transformer, UNQUANTISED, base_of(transformer))

@@ -83,9 +83,7 @@ class RewardModel:
     def from_folder(cls, folder: str | Path, dtype: torch.dtype = torch.float32) -> RewardModel:
         """A model that `save` wrote, ready to score; `dtype` is of the backbone.
 
-        Raises:
-            FileNotFoundError: there is no such folder, or it holds no model.
-            ValueError: its weights do not fit.
+        FileNotFoundError where there is no model; ValueError where its weights do not fit.
         """
         folder = Path(folder)
         for name in (CONFIG, WEIGHTS):

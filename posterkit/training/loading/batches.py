@@ -113,12 +113,8 @@ def encode_posters(
 ) -> tuple[EncodedPosters, Lost]:  # fmt: skip
     """The encoded posters of a set, and the rows that are left out; see `encoded_batches`.
 
-    Args:
-        sides: posters that make one sample of a batch: two of a pair.
-
-    Raises:
-        ValueError: the model's family does not know a task of the set, or nothing is left to train on.
-        OSError: the disk is too small for the encoders' outputs.
+    `sides` posters make one sample of a batch: two of a pair. ValueError where the model's family does not know a task
+    of the set, or nothing is left to train on; OSError where the disk is too small for the encoders' outputs.
     """
     check_tasks(dataset, model)
     part = run.accelerator.process_index, run.accelerator.num_processes

@@ -90,16 +90,10 @@ class Judgement:
 
 
 class Judgements:
-    """Judgement n of good posters.
+    """Judgement n of good posters; ValueError where no kind is left.
 
-    Attributes:
-        shares: of the kinds, those alone that something can be made of; the others are `missing`.
-
-    Args:
-        evenly: the kinds in turn, whatever their shares, as for posters that are held out.
-
-    Raises:
-        ValueError: no kind is left.
+    `shares` are of the kinds that something can be made of; the others are `missing`. `evenly` takes the kinds in
+    turn, whatever their shares, as for posters that are held out.
     """
 
     def __init__(self, good: GoodPosters, kinds: Kinds, seed: int, evenly: bool = False) -> None:

@@ -64,14 +64,10 @@ class SetConfig:
 
 @dataclass(frozen=True)
 class Posters:
-    """Finished posters of some tasks in turn, with texts, regions and references; those from `count` on are held out.
-
-    Attributes:
-        tasks: "text" and the names in `posterkit.tasks.TASKS`.
-    """
+    """Finished posters of some tasks in turn, with texts and references; those from `count` on are held out."""
 
     config: SetConfig
-    tasks: tuple[str, ...] = ("text",)
+    tasks: tuple[str, ...] = ("text",)  # "text" and the names in `posterkit.tasks.TASKS`
 
     def __getitem__(self, number: int) -> PosterSample:
         split = "train" if number < self.config.count else "heldout"
