@@ -63,13 +63,8 @@ class PosterPrompts:
     """Prompts by number; prompt i follows from the arguments and i, and no two are equal.
 
     Languages take turns, then themes; within a theme each pair of entity and style comes once before any comes again.
-
-    Args:
-        languages: of `LANGUAGES`.
-        heldout: about one in so many pairs of entity and style is held out; 0 for none.
-
-    Raises:
-        ValueError: an unknown language or theme.
+    About one in `heldout` pairs of entity and style is held out, none for 0. ValueError for an unknown language or
+    theme.
     """
 
     seed: int

@@ -24,30 +24,19 @@ PILL = (1.15, 0.72)  # a call to action stands in a button: padding left and rig
 
 @dataclass(frozen=True)
 class Archetype:
-    """One arrangement.
-
-    Attributes:
-        column: the part of the width between the margins that text may take, from 0 to 1.
-        rows: the part of the height, likewise.
-        head, foot: where title and details stand, 0 at the top to 1 at the bottom; foot None puts all in one stack.
-        rule: a hairline over the details, a short accent between title and details, or a frame round the poster.
-        title_height: the largest part of the poster's height that the title takes.
-        side_by_side: details stand in columns where they are few and short.
-        prior: how readily it is taken when the picture does not decide.
-        landscape: also (or rather) for pictures wider than high.
-    """
+    """One arrangement."""
 
     name: str
     align: Align
-    head: float
-    foot: float | None
-    column: tuple[float, float] = (0.0, 1.0)
-    rows: tuple[float, float] = (0.0, 1.0)
-    rule: Literal["none", "hairline", "accent", "frame"] = "none"
-    title_height: float = 0.30
-    side_by_side: bool = False
-    prior: float = 0.0
-    landscape: float = 0.0
+    head: float  # where the title stands, 0 at the top to 1 at the bottom
+    foot: float | None  # where details stand; None puts all in one stack
+    column: tuple[float, float] = (0.0, 1.0)  # the part of the width between the margins that text may take
+    rows: tuple[float, float] = (0.0, 1.0)  # the part of the height, likewise
+    rule: Literal["none", "hairline", "accent", "frame"] = "none"  # over details, under the title, around all
+    title_height: float = 0.30  # the largest part of the poster's height that the title takes
+    side_by_side: bool = False  # details stand in columns where they are few and short
+    prior: float = 0.0  # how readily it is taken when the picture does not decide
+    landscape: float = 0.0  # also (or rather) for pictures wider than high
 
     def mirrored(self) -> Archetype:
         """For scripts that run from right to left."""

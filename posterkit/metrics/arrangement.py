@@ -79,15 +79,11 @@ def color_signature(image: Picture, mask: NDArray[np.bool_] | None = None) -> Co
 
 
 def subject_presence(subject: ColorSignature, poster: ColorSignature) -> float:
-    """How much of a subject a poster shows, in [0, 1].
+    """How much of a subject, given without its ground, a poster shows; in [0, 1].
 
     The mean of two shares: of the subject's Lab colour histogram, and of its edges between named colours. A tenth of
     the poster in the subject's make-up is enough for a full share, so that neither the size of the subject nor what
     else is on the poster counts.
-
-    Args:
-        subject: of the subject alone, without its ground: `color_signature(picture, subject_mask(picture))`.
-        poster: of the whole poster.
     """
     colors = np.minimum(subject.colors, poster.colors / ENOUGH).sum()
     total = subject.edges.sum()

@@ -84,11 +84,9 @@ def save_state(
 ) -> None:
     """Write `folder` whole or not at all: to a temporary name, sealed, then renamed; the one before stays until then.
 
-    Args:
-        record: JSON values: step, sampler position, random state.
-        main: this process writes. Sharded tensors are put together in its main memory, file after file, and all the
-            others have to call this too.
-        keep: checkpoints that stay, this one among them; the others move to `steps/` beside it.
+    The record's JSON values are step, sampler position and random state. The `main` process writes: sharded tensors
+    are put together in its main memory, file after file, and all the others have to call this too. `keep` checkpoints
+    stay, this one among them; the others move to `steps/` beside it.
     """
     previous = folder.with_name(folder.name + ".previous")
     tensors, scalars = _flatten_optimizer(module, optimizer)

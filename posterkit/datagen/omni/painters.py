@@ -43,14 +43,9 @@ class Painter(Protocol):
 def open_painter(source: str, steps: int | None = None, device: str | None = None) -> Painter:
     """A painter by its name: "none", "mini", or a folder or hub id; opened once a process.
 
-    Args:
-        source: a Qwen-Image-Edit(-Plus) or PosterOmni checkpoint fills by its task "filling"; any other diffusers
-            checkpoint has to be one that inpaints.
-        steps: denoising steps; None takes the checkpoint's own.
-        device: None takes the best there is.
-
-    Raises:
-        ValueError: it cannot be loaded, or does not inpaint.
+    A Qwen-Image-Edit(-Plus) or PosterOmni checkpoint fills by its task "filling"; any other diffusers checkpoint has
+    to be one that inpaints. Steps and device that are None are the checkpoint's own, and the best there is. ValueError
+    where it cannot be loaded, or does not inpaint.
     """
     if source == "none":
         return RulePainter()
