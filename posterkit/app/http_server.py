@@ -1,4 +1,4 @@
-"""Runs the HTTP API until SIGTERM or Ctrl-C; needs posterkit[serve]."""
+"""Runs the HTTP API, or the page, until SIGTERM or Ctrl-C; needs posterkit[serve]."""
 
 # pyright: standard
 from __future__ import annotations
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from posterkit.app.api import PosterApi
 from posterkit.app.intake import Intake
@@ -27,9 +28,15 @@ def check_host(host: str) -> str:
     return key
 
 
+def api_app(queue: JobQueue, intake: Intake, key: str) -> Any:
+    """The HTTP API."""
+    return PosterApi(queue, intake, key).app()
+
+
 def serve(
     maker: PosterMaker, host: str, port: int, limits: Limits, *, allowed: Path | None = None,
     how: ExportOptions = DEFAULTS, grace: float = 30.0, debug: bool = False, announce: Callable[[str], None] = print,
+    build: Callable[[JobQueue, Intake, str], Any] = api_app,
 ) -> None:  # fmt: skip
     """Serve a maker's posters; returns after SIGTERM or Ctrl-C, when the running job is over.
 
@@ -38,6 +45,7 @@ def serve(
         how: files are written.
         grace: seconds that the running job may take after the signal, before it fails.
         announce: is told the server's address.
+        build: makes the web application from a queue, what reads requests, and the key that clients must send.
 
     Raises:
         OSError, OverflowError: the port is taken, or there is no such host or port.
@@ -45,7 +53,7 @@ def serve(
     key = check_host(host)
     with listen(host, port) as listener, TemporaryDirectory(prefix="posterkit-") as folder:
         queue = JobQueue(maker, Path(folder), limits, how)
-        app = PosterApi(queue, Intake(maker, limits, allowed), key).app()
+        app = build(queue, Intake(maker, limits, allowed), key)
         server = Server(
             app, most_connections=limits.connections, grace=grace + 10, on_signal=lambda: queue.stop(grace),
             log_level="error" if debug else "critical",

@@ -20,6 +20,7 @@ from posterkit.generate.poster_plan import PosterPlan
 from posterkit.image_io import SUFFIXES, read_image
 from posterkit.messages import caught_warnings, one_line
 from posterkit.schema import PosterRequest
+from posterkit.typeset.brand_kit import BrandKit
 from posterkit.typeset.exporters import LAYERED, check_export
 from posterkit.typeset.fonts import shipped_face
 
@@ -70,8 +71,11 @@ class Intake:
     def __init__(self, maker: PosterMaker, limits: Limits, allowed: Path | None = None) -> None:
         self.maker, self.limits, self.allowed = maker, limits, allowed and allowed.resolve()
 
-    def plans(self, sent: Sent) -> tuple[list[PosterPlan], list[str]]:
+    def plans(self, sent: Sent, kit: BrandKit | None = None) -> tuple[list[PosterPlan], list[str]]:
         """The plans of a row, one for each of its `seeds`, and notes on it; reads every upload.
+
+        Args:
+            kit: the brand that the poster keeps to.
 
         Raises:
             ServiceError, ValueError: the row or a picture is wrong, or it asks for too much.
@@ -80,6 +84,7 @@ class Intake:
         row = {key: self._resolved(sent, key, value) for key, value in sent.row.items()}
         with caught_warnings() as notes:
             request = self._request(row, sent.folder)
+            request = kit.applied(request) if kit else request
             count = row.get("seeds") or 1
             if count > self.limits.posters:
                 raise ServiceError(400, f"{count} posters; the limit is {self.limits.posters}", "invalid_request")

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -74,6 +74,7 @@ def run_local(
     at_once: int = 1,
     files: Files = PNG_ALONE,
     shard: Shard = WHOLE,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> BatchResult:
     """Make every row that is not made yet; one that fails costs only itself, and no file of the user's is replaced.
 
@@ -86,6 +87,7 @@ def run_local(
         at_once: rows drawn in one call of the pipeline. Last bits may then depend on which rows these are.
         files: what is written of each poster.
         shard: the part of the rows that is made here.
+        stopped: whether to stop after the current posters, as Ctrl-C does.
 
     Raises:
         ValueError: the model or the reward cannot be found or loaded, nothing can be written in the folder, or the
@@ -94,7 +96,7 @@ def run_local(
     """
     index = rows if isinstance(rows, RowIndex) else RowIndex.of(rows)
     with open_folder(index, maker, out) as claims:
-        return BatchRun(index, maker, out, reporter, claims, seed, at_once, files, shard).finished()
+        return BatchRun(index, maker, out, reporter, claims, seed, at_once, files, shard).finished(stopped)
 
 
 @contextmanager
@@ -144,10 +146,10 @@ class BatchRun:
         self.result = BatchResult()
         self.busy: list[int] = []  # rows that another batch makes
 
-    def finished(self) -> BatchResult:
+    def finished(self, stopped: Callable[[], bool] = lambda: False) -> BatchResult:
         """Make what is to be made, put the ledger in order, lay out the sheet."""
         self.reporter.start(self.rows)
-        with self._until_full(), routed_warnings(), _until_interrupted(self.reporter) as interrupted:
+        with self._until_full(), routed_warnings(), _until_interrupted(self.reporter, stopped) as interrupted:
             for window in self.index.windows(self.shard):
                 self.make(self._planned(window), interrupted)
             self.flush(interrupted)
@@ -319,7 +321,7 @@ def _thread() -> Iterator[ThreadPoolExecutor]:
 
 
 @contextmanager
-def _until_interrupted(reporter: Reporter) -> Iterator[Any]:
+def _until_interrupted(reporter: Reporter, stopped: Callable[[], bool]) -> Iterator[Any]:
     """The first Ctrl-C, or SIGTERM, asks to stop after the current posters, the second stops at once."""
     stopping = False
 
@@ -331,11 +333,11 @@ def _until_interrupted(reporter: Reporter) -> Iterator[Any]:
         reporter.stopping()
 
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
+        yield stopped
         return
     previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: stopping
+        yield lambda: stopping or stopped()
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -18,11 +18,15 @@ def add_options(command: argparse.ArgumentParser) -> None:
     out = "where to (default: NAME-edited beside it); a PNG may become any form; repeat for more"
     command.add_argument("-o", "--output", type=Path, action="append", metavar="FILE", help=out)
     options.add_print_options(command)
+    options.add_gate_options(command)
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the poster with its new words, or list the ones it has."""
+    from posterkit.cli.progress import note
     from posterkit.generate.edit_finished import PNG, edit_poster
+    from posterkit.generate.poster_plan import Settings
+    from posterkit.generate.safety_checks import gate_of
     from posterkit.typeset.exporters import check_export
 
     own = ending_of(args.poster)
@@ -38,7 +42,11 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError(f"{path}: -o names the poster itself; choose another name")
         if args.output:
             check_export(path, options.export_options(args))
-    edited = edit_poster(args.poster, args.text, args.font or (), options.export_options(args))
+    gate = gate_of(Settings(safety=args.safety, policies=tuple(args.policy or ()), detector=args.detector,
+                            rewriter=args.rewriter)) if args.text else None  # fmt: skip
+    edited = edit_poster(args.poster, args.text, args.font or (), options.export_options(args), gate)
+    for line in edited.notes:
+        note(line)
     if args.text is None and args.output is None:
         for one in edited.found:
             print(printable(f"@{one.role}: {' / '.join(one.text.splitlines())}"))

@@ -23,6 +23,7 @@ COMMANDS = {
     "edit": "Other words in a finished PNG, SVG, PSD or PPTX poster; what a designer has moved stays there.",
     "plan": "Where the texts and the subject of a poster stand, as a file that generate and typeset take.",
     "batch": "A folder of images or a manifest of rows; what is made already stays, and so does every file of yours.",
+    "ui": "The same in the browser: a page for posters, batches and brand kits.",
     "serve": "An HTTP API for posters, as OpenAI's clients speak it and as jobs.",
     "mcp": "The same for agents: an MCP server on stdin and stdout.",
     "info": "What a poster's record says.",

@@ -7,10 +7,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from posterkit.cli import options
-from posterkit.cli.serve import add_service_options, allowed_folder, check_model, limits_of
+from posterkit.cli.serve import add_folder, add_service_options, allowed_folder, check_model, limits_of
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
+    add_folder(command)
     add_service_options(command)
 
 

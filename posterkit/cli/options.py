@@ -171,7 +171,19 @@ def add_lettering_options(options: argparse.ArgumentParser) -> None:
 
 
 def add_safety_options(options: argparse.ArgumentParser) -> None:
-    """What the gate does about harmful words."""
+    """What the gate does about harmful words, and what files say of themselves."""
+    add = add_gate_options(options)
+    # fmt: off
+    add("--brand", action="append", metavar="KIT_OR_NAME",
+        help="a brand kit (.yaml: palette, fonts, logo, margin, voice), or a name that the rewriter keeps; repeat")
+    add("--metadata", choices=("none", "label", "full"),
+        help="what a poster's file says of itself: all that makes it again (full, the default), only that a model "
+             "made it (label), or nothing (none)")
+    # fmt: on
+
+
+def add_gate_options(options: argparse.ArgumentParser) -> Callable[..., Any]:
+    """What the gate does about harmful words; adds further options to their group."""
     add = options.add_argument_group("safety").add_argument
     # fmt: off
     add("--safety", metavar="MODE",
@@ -183,12 +195,8 @@ def add_safety_options(options: argparse.ArgumentParser) -> None:
         help="what finds harm: rules, tiny, hf:FOLDER, an endpoint's URL, several with + (default: rules+tiny)")
     add("--rewriter", metavar="SPEC",
         help="who writes harmful words anew: template (default), an endpoint's URL, or a model's folder or hub id")
-    add("--brand", action="append", metavar="KIT_OR_NAME",
-        help="a brand kit (.yaml: palette, fonts, logo, margin, voice), or a name that the rewriter keeps; repeat")
-    add("--metadata", choices=("none", "label", "full"),
-        help="what a poster's file says of itself: all that makes it again (full, the default), only that a model "
-             "made it (label), or nothing (none)")
     # fmt: on
+    return add
 
 
 def lettering_of(args: argparse.Namespace) -> Lettering:

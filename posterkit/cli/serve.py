@@ -14,17 +14,21 @@ _megapixels = typed(float, "a number from 0.01 to 100", lambda value: 0.01 <= va
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
+    add_server_options(command, port=8080, grace=30.0)
+    add_folder(command)
+    add_service_options(command)
+
+
+def add_server_options(command: argparse.ArgumentParser, port: int, grace: float) -> None:
+    """Where a server listens, and what all its clients together may cost."""
     add = command.add_argument_group("the server").add_argument
     # fmt: off
     add("--host", default="127.0.0.1",
         help="0.0.0.0 lets other machines in, which needs a key in the variable POSTERKIT_API_KEY")
-    add("--port", type=whole(0, 65535), default=8080, metavar="N", help="0 takes any free one (default 8080)")
-    add("--grace", type=_seconds, default=30.0, metavar="S",
-        help="seconds that a running job may take after SIGTERM or Ctrl-C (default 30)")
-    # fmt: on
-    add_service_options(command)
+    add("--port", type=whole(0, 65535), default=port, metavar="N", help=f"0 takes any free one (default {port})")
+    add("--grace", type=_seconds, default=grace, metavar="S",
+        help=f"seconds that a running job may take after SIGTERM or Ctrl-C (default {grace:g})")
     add = command.add_argument_group("limits of the server").add_argument
-    # fmt: off
     add("--max-body", type=whole(1, 2**20), metavar="KIB", help="of a request, uploads and all (default 65536)")
     add("--body-seconds", type=_seconds, metavar="S", help="for a whole request to arrive (default 120)")
     add("--queue", type=whole(1, 100_000), metavar="N", help="posters that wait; further ones get 429 (default 32)")
@@ -33,11 +37,15 @@ def add_options(command: argparse.ArgumentParser) -> None:
     # fmt: on
 
 
+def add_folder(command: argparse.ArgumentParser) -> None:
+    """A folder of the server's that requests may name files of."""
+    folder = "requests may name files of this folder by their paths"
+    command.add_argument("--allow-folder", type=Path, metavar="FOLDER", help=folder)
+
+
 def add_service_options(command: argparse.ArgumentParser) -> None:
     """What every way of asking for posters shares: the model, the gate, limits of a request."""
-    add = command.add_argument
     # fmt: off
-    add("--allow-folder", type=Path, metavar="FOLDER", help="requests may name files of this folder by their paths")
     add = command.add_argument_group("limits of a request").add_argument
     add("--max-pixels", type=_megapixels, metavar="MP", help="of a picture and of a poster, in 2^20 (default 64)")
     add("--max-prompt", type=whole(1, 10**6), metavar="N", help="letters of prompt and texts (default 8000)")

@@ -12,14 +12,20 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 import posterkit
 from posterkit.documents import read_json
 from posterkit.generate.metadata import content_id, read_record
 from posterkit.generate.record import write_poster
+from posterkit.generate.safety_checks import note_on
 from posterkit.image_io import MAX_BYTES, open_image, written_whole
 from posterkit.layout import Box, Layout
+from posterkit.lettering import unmarked
 from posterkit.messages import error_line
-from posterkit.paper import sheet_from
+from posterkit.paper import Sheet, sheet_from
+from posterkit.safety.decision import GateDecision, Refused
+from posterkit.safety.gate import SafetyGate
 from posterkit.typeset.editing import FoundText, chosen_texts, found_text, reset
 from posterkit.typeset.export_options import DEFAULTS, ExportOptions
 from posterkit.typeset.exporters import ending_of
@@ -54,19 +60,24 @@ class EditedPoster:
     id: str  # of its record; another than that of the poster it was
     found: Sequence[FoundText]  # the texts that it had
     save: Callable[[Path], Any]  # writes a file; of a form that is edited in place the very form, of a PNG any
+    notes: Sequence[str] = ()  # what the safety gate found in the words
+    image: Image.Image | None = None  # its picture, RGB; None for a form that is edited in place
 
 
 def edit_poster(
-    path: Path, texts: Sequence[str] | None, fonts: Sequence[str | Path] = (), how: ExportOptions = DEFAULTS
-) -> EditedPoster:
+    path: Path, texts: Sequence[str] | None, fonts: Sequence[str | Path] = (), how: ExportOptions = DEFAULTS,
+    gate: SafetyGate | None = None,
+) -> EditedPoster:  # fmt: skip
     """Open a finished poster and give it other words; what stands where stays.
 
     Args:
         texts: see `posterkit.typeset.editing.chosen_texts`; None changes nothing.
         fonts: the user's own, for posters that are set in them.
         how: the files that a PNG becomes are written.
+        gate: looks at the words; the poster's record says what it decided.
 
     Raises:
+        Refused: the gate blocks the words (a ValueError too).
         ValueError: one line with the file's name: another form, damaged, a package that it needs is not installed,
             or the words do not fit.
     """
@@ -78,16 +89,40 @@ def edit_poster(
     extra = tuple(load_face(font) for font in fonts)
     try:
         if ending == PNG:
-            return _edit_png(path, texts, how)
-        return _edit_in_place(path, EDITORS[ending], texts, extra, how)
+            return open_png(path).edited(texts, how, gate)
+        texts, decisions = _checked(texts, gate)
+        edited = _edit_in_place(path, EDITORS[ending], texts, extra, how, decisions)
+    except Refused:
+        raise
     except ValueError as error:
         said = str(error)
         raise ValueError(said if said.startswith(str(path)) else f"{path}: {said}") from None
+    return replace(edited, notes=_notes(decisions))
+
+
+def _checked(texts: Sequence[str] | None, gate: SafetyGate | None) -> tuple[Sequence[str] | None, list[GateDecision]]:
+    """New words as they may be set, with their roles' marks, and what was decided about them."""
+    if gate is None or texts is None:
+        return texts, []
+    plain, _ = unmarked(texts)
+    decisions = [gate.check(words, "copy") for words in plain]
+    if any(one.action == "block" for one in decisions):
+        raise Refused(decisions)
+    allowed = [
+        text if one.text == words else text.rstrip().removesuffix(words) + one.text
+        for text, words, one in zip(texts, plain, decisions, strict=True)
+    ]
+    return allowed, decisions
+
+
+def _notes(decisions: Sequence[GateDecision]) -> list[str]:
+    return [note for one in decisions if (note := note_on(one))]
 
 
 def _edit_in_place(
-    path: Path, editor: Editor, texts: Sequence[str] | None, extra: Sequence[Face], how: ExportOptions
-) -> EditedPoster:
+    path: Path, editor: Editor, texts: Sequence[str] | None, extra: Sequence[Face], how: ExportOptions,
+    decisions: Sequence[GateDecision],
+) -> EditedPoster:  # fmt: skip
     module, package = editor.needs
     if find_spec(module) is None:
         raise ValueError(f"editing it needs {package}; pip install posterkit[print]")
@@ -103,7 +138,7 @@ def _edit_in_place(
         return [None] * len(found) if texts is None else chosen_texts(texts, found)
 
     def revise(said: str) -> str:
-        record = _revised(read_json(said), texts or ())
+        record = _revised(read_json(said), texts or (), decisions)
         records.append(record)
         return json.dumps(record)
 
@@ -127,7 +162,52 @@ def _edit_in_place(
     return EditedPoster(records[0]["id"] if records else "", seen, save)
 
 
-def _edit_png(path: Path, texts: Sequence[str] | None, how: ExportOptions) -> EditedPoster:
+@dataclass(frozen=True)
+class OpenedPng:
+    """A finished PNG, read: its ground, and where its texts stand."""
+
+    path: Path
+    record: dict[str, Any]
+    placed: Sequence[PlacedText]
+    ground: Image.Image
+    style: str
+    sheet: Sheet | None
+
+    def edited(
+        self, texts: Sequence[str] | None, how: ExportOptions = DEFAULTS, gate: SafetyGate | None = None
+    ) -> EditedPoster:
+        """The poster with other words; ValueError as `edit_poster`."""
+        texts, decisions = _checked(texts, gate)
+        return replace(self._reset(texts, how, decisions), notes=_notes(decisions))
+
+    def _reset(
+        self, texts: Sequence[str] | None, how: ExportOptions, decisions: Sequence[GateDecision]
+    ) -> EditedPoster:
+        record, ground = self.record, self.ground
+        found = [found_text(one) for one in self.placed]
+        taken = [*(one.box for one in found), *(Box(*map(float, one["box"])) for one in record.get("graphics", ()))]
+        boxes = []
+        chosen = [None] * len(found) if texts is None else chosen_texts(texts, found)
+        for one, was, new in zip(self.placed, found, chosen, strict=True):
+            if new is not None:
+                made = reset(was, new, taken, ground.size)
+                one = replace(made, button=one.button, button_color=one.button_color, contrast=one.contrast)
+            boxes.append(one)
+        canvas = ground.copy()
+        for one in boxes:
+            draw(canvas, one)
+        layout = Layout(*ground.size, (), archetype="edited")
+        poster = TypesetPoster(canvas, ground, boxes, [], layout, self.style, ground, [], self.sheet)
+        if texts is not None:
+            record = _revised(record, [one.text for one in boxes], decisions) | {
+                "typeset": json.loads(json.dumps(boxes, default=_plain))
+            }
+        save = partial(write_poster, poster, record=record, how=how, parent=self.path)
+        return EditedPoster(record["id"], found, save, image=canvas)
+
+
+def open_png(path: Path) -> OpenedPng:
+    """A finished PNG that keeps what lies under its texts; ValueError where it is none."""
     record = read_record(path)
     with open_image(path, formats=("PNG",)) as image:
         image.load()
@@ -141,38 +221,19 @@ def _edit_png(path: Path, texts: Sequence[str] | None, how: ExportOptions) -> Ed
         sheet = sheet_from(record["row"]["sheet"]) if "sheet" in record["row"] else None
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise ValueError(f"its record is damaged ({error!r})") from None
-    ground = without_texts(picture, under, str(path))
-    found = [found_text(one) for one in placed]
-    taken = [*(one.box for one in found), *(Box(*map(float, one["box"])) for one in record.get("graphics", ()))]
-    boxes = []
-    for one, was, new in zip(
-        placed, found, [None] * len(found) if texts is None else chosen_texts(texts, found), strict=True
-    ):
-        if new is not None:
-            made = reset(was, new, taken, ground.size)
-            one = replace(made, button=one.button, button_color=one.button_color, contrast=one.contrast)
-        boxes.append(one)
-    canvas = ground.copy()
-    for one in boxes:
-        draw(canvas, one)
-    layout = Layout(*ground.size, (), archetype="edited")
-    poster = TypesetPoster(canvas, ground, boxes, [], layout, style, ground, [], sheet)
-    if texts is not None:
-        record = _revised(record, [one.text for one in boxes]) | {
-            "typeset": json.loads(json.dumps(boxes, default=_plain))
-        }
-    return EditedPoster(record["id"], found, partial(write_poster, poster, record=record, how=how, parent=path))
+    return OpenedPng(path, record, placed, without_texts(picture, under, str(path)), style, sheet)
 
 
 def _plain(value: Any) -> Any:
     return asdict(value) if hasattr(value, "__dataclass_fields__") else str(value)
 
 
-def _revised(record: dict[str, Any], texts: Sequence[str]) -> dict[str, Any]:
+def _revised(record: dict[str, Any], texts: Sequence[str], decisions: Sequence[GateDecision]) -> dict[str, Any]:
     """A record that says what a poster was edited from; it still makes that one again."""
     was = record.get("id", "")
-    said = {"from": was, "texts": list(texts)}
-    return {**record, "id": content_id({"edited": said}, was, posterkit.__version__), "edited": said}
+    said: dict[str, Any] = {"from": was, "texts": list(texts)}
+    name = content_id({"edited": said}, was, posterkit.__version__)
+    return {**record, "id": name, "edited": said | ({"safety": [one.row() for one in decisions]} if decisions else {})}
 
 
 def _placed(said: dict[str, Any]) -> PlacedText:

@@ -44,7 +44,13 @@ def edit_psd(content: bytes, choose: Choose, revise: Callable[[str], str], extra
             continue
         placed = reset(one, new, taken, document.size)
         *_, part = text_parts(placed, document.size)
+        role, _, words = layer.name.partition(": ")
         _exchange(layer, part, document)
+        if role in ROLES:  # as posterkit names them; a designer's own names stay
+            layer.name = part.name
+            for button in document.descendants():
+                if button.name == f"button: {words}":
+                    button.name = f"button: {part.name.partition(': ')[2]}"
     if xmp := document.image_resources.get(Resource.XMP_METADATA):
         xmp.data = revised(xmp.data, revise)
     document.mark_updated()  # so that its merged picture is drawn anew

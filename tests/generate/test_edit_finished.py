@@ -124,10 +124,37 @@ def test_a_layer_moved_in_a_psd_stays_there_and_the_merged_picture_follows(folde
     old, new = (next(layer for layer in one if layer.kind == "type" and layer.name.startswith("body: "))
                 for one in (psd_tools.PSDImage.open(tmp_path / "moved.psd"), found))  # fmt: skip
     assert new.text == "Samstag" and new.opacity == 128 and new.transform[5] == pytest.approx(old.transform[5])
-    assert abs(new.top - old.top) < 0.3 * old.height and [a.name for a in found] == [b.name for b in document]
+    assert abs(new.top - old.top) < 0.3 * old.height and [a.name for a in found] == [
+        "body: Samstag" if b is body else b.name for b in document
+    ]
     merged = np.asarray(found.topil().convert("RGB"), np.int16)
     laid = np.asarray(found.composite(force=True, ignore_preview=True).convert("RGB"), np.int16)
     assert np.abs(merged - laid).max() <= 1
+
+
+def test_a_layer_is_named_after_its_new_words_unless_a_designer_has_named_it(folder: Path, tmp_path: Path) -> None:
+    document = psd_tools.PSDImage.open(folder / "p.psd")
+    next(layer for layer in document if layer.name.startswith("title: ")).name = "Headline"
+    document.save(tmp_path / "named.psd")
+    edit_poster(tmp_path / "named.psd", NEW).save(tmp_path / "q.psd")
+    names = [layer.name for layer in psd_tools.PSDImage.open(tmp_path / "q.psd")]
+    assert names[-4:] == ["Headline", "body: Samstag 20 Uhr am Fluss", "button: Karten", "cta: Karten"]
+    again = edit_poster(tmp_path / "q.psd", None).found[2]
+    assert again.button is not None and again.button == edit_poster(folder / "p.psd", None).found[2].button
+
+
+def test_the_gate_is_asked_about_new_words(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for form in FORMS:
+        out = tmp_path / f"q.{form}"
+        argv = ["edit", str(folder / f"p.{form}"), "-o", str(out), "--detector", "rules"]
+        assert main([*argv, "--text", "@title:Guaranteed profit", "--safety", "copy=block"]) == 2, form
+        assert "blocked (copy): " in capsys.readouterr().err and not out.exists()
+        house = ["--policy", "superlatives", "--safety", "copy=rewrite"]
+        assert main([*argv, "--text", "@title:The best pizza", *house]) == 0, form
+        assert '"The best pizza" is now "Good pizza"' in " ".join(capsys.readouterr().err.split())
+        assert edit_poster(out, None).found[0].text == "Good pizza"
+        (decision,) = read_record(out)["edited"]["safety"]
+        assert decision["action"] == "rewrite" and decision["original"] == "The best pizza"
 
 
 def test_a_box_moved_in_powerpoint_stays_there(folder: Path, tmp_path: Path) -> None:

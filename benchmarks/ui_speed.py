@@ -1,0 +1,120 @@
+"""How soon the page answers while a model draws, and how soon other words stand on a finished poster.
+
+    OMP_NUM_THREADS=1 python benchmarks/ui_speed.py [--rounds 20] [--steps 400]
+
+Starts `posterkit ui` with mini and opens it in headless Chromium (needs playwright and /usr/bin/chromium). While a
+poster of 832x1216 is drawn, the page, its settings and a font are fetched, and the stage changes from the poster to
+its layout and back: each time is that of a whole answer. Then the title of a finished poster is changed: from the
+keystroke until the browser has the new picture on the stage. That is the form sent, the safety gate asked, the text
+set, and the picture sent back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from typing import Any
+
+import httpx
+from playwright.sync_api import sync_playwright
+
+CHROMIUM = "/usr/bin/chromium"
+# types a title, waits until the stage has another picture, says how many milliseconds that took
+_TYPE = """async (title) => {
+  const field = document.querySelector("#pk-title textarea, #pk-title input");
+  const old = document.querySelector("#pk-stage img").src;
+  const began = performance.now();
+  Object.getOwnPropertyDescriptor(Object.getPrototypeOf(field), "value").set.call(field, title);
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+  await new Promise((done) => {
+    const look = () => (document.querySelector("#pk-stage img")?.src ?? old) !== old ? done() : setTimeout(look, 2);
+    look();
+  });
+  return performance.now() - began;
+}"""
+_VIEW = """async (name) => {
+  const old = document.querySelector("#pk-stage").innerHTML;
+  const began = performance.now();
+  [...document.querySelectorAll("#pk-view label")].find((one) => one.textContent.trim() === name).click();
+  await new Promise((done) => {
+    const look = () => document.querySelector("#pk-stage").innerHTML !== old ? done() : setTimeout(look, 2);
+    look();
+  });
+  return performance.now() - began;
+}"""
+
+
+def row(what: str, times: list[float]) -> str:
+    """A line of the table: median, 95th percentile and longest, in milliseconds."""
+    ordered = sorted(times)
+    late = ordered[min(len(ordered) - 1, round(0.95 * len(ordered)))]
+    return f"| {what} | {statistics.median(times):.0f} | {late:.0f} | {ordered[-1]:.0f} |"
+
+
+def fetched(client: httpx.Client, path: str) -> float:
+    began = time.perf_counter()
+    client.get(path).raise_for_status()
+    return 1000 * (time.perf_counter() - began)
+
+
+def draw(page: Any, steps: int) -> None:
+    page.locator("#pk-steps input").fill(str(steps))
+    page.wait_for_timeout(3000)  # the plan
+    page.click("#pk-draw")
+
+
+def measure(page: Any, client: httpx.Client, rounds: int, steps: int) -> None:
+    page.get_by_role("button", name="Paper and drawing").click()
+    for name, words in (("prompt", "a lighthouse at night"), ("title", "NORTH LIGHT"), ("cta", "Book now")):
+        page.locator(f"#pk-{name} textarea, #pk-{name} input").first.fill(words)
+    draw(page, 2)  # the model is loaded
+    page.wait_for_selector("#pk-files a[data-form='PDF']")
+    draw(page, steps)
+    page.wait_for_selector("#pk-line progress")
+    page.wait_for_timeout(2000)
+    print("| while a poster is drawn | median, ms | 95th percentile, ms | longest, ms |\n|---|---|---|---|")
+    for what, path in (("the page", "/"), ("its settings", "/config"), ("a font", "/fonts/medium.ttf")):
+        print(row(what, [fetched(client, path) for _ in range(rounds)]))
+    print(row("another view of the stage", [page.evaluate(_VIEW, ("Layout", "Poster")[n % 2]) for n in range(rounds)]))
+    state = "still" if page.locator("#pk-line progress").count() else "no longer"
+    print(f"\nThe poster was {state} being drawn.\n")
+    page.click("#pk-stop")
+    page.wait_for_selector("#pk-line >> text=Stopped")
+    draw(page, 2)
+    page.wait_for_selector("#pk-files a[data-form='PDF']")
+    page.wait_for_timeout(1000)
+    print("| nothing is drawn | median, ms | 95th percentile, ms | longest, ms |\n|---|---|---|---|")
+    print(row("other words on the poster", [page.evaluate(_TYPE, f"LIGHT {n}") for n in range(rounds)]))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=20, help="answers of each kind")
+    parser.add_argument("--steps", type=int, default=400, help="denoising steps of the poster that is drawn meanwhile")
+    args = parser.parse_args()
+    command = [sys.executable, "-m", "posterkit", "ui", "--port", "0", "--device", "cpu", "--grace", "1"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        url = server.stdout.readline().split()[-1]
+        with sync_playwright() as driver, httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+            browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            page = browser.new_page(viewport={"width": 1440, "height": 900})
+            page.set_default_timeout(180_000)
+            page.goto(url)
+            page.wait_for_selector("#pk-draw")
+            page.wait_for_timeout(10_000)  # the server warms up
+            measure(page, client, args.rounds, args.steps)
+            browser.close()
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(60)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
