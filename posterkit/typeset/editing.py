@@ -66,13 +66,13 @@ def chosen_texts(asked: Sequence[str], found: Sequence[FoundText]) -> list[str |
              for text, new in zip(asked, plain, strict=True)]  # fmt: skip
     has = ", ".join(f"@{one.role}:{' '.join(one.text.split())[:30]}" for one in found)
     if None not in roles:
-        chosen: list[str | None] = [None] * len(found)
+        chosen: dict[int, str] = {}
         for role, new in zip(roles, plain, strict=True):
-            at = next((at for at, one in enumerate(found) if one.role == role and chosen[at] is None), None)
+            at = next((at for at, one in enumerate(found) if one.role == role and at not in chosen), None)
             if at is None:
                 raise ValueError(f"the poster has no further text of the role {role!r}; it has {has or 'none'}")
             chosen[at] = clean_texts([new])[0]
-        return chosen
+        return [None if chosen.get(at) == one.text else chosen.get(at) for at, one in enumerate(found)]
     if len(plain) != len(found):
         raise ValueError(
             f"{len(plain)} texts for {len(found)}; give one for each, or say which is meant as in @title:NEW. "

@@ -152,7 +152,8 @@ class Desk:
         words = poster.words_of(form) if poster else None
         if poster is None or words is None:
             return self.plan(session, form)
-        was, poster.texts = poster.texts, words
+        own = [f"@{one['role']}:{one['text']}" for one in poster.record["typeset"]]
+        was, poster.texts = poster.texts, None if words == own else words
         try:
             edited = poster.edited(self.maker.gate)
         except (ValueError, OSError) as error:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Mapping
@@ -60,13 +61,13 @@ class BatchBoard:
     def stopping(self) -> None:
         pass
 
-    def html(self) -> str:
+    def html(self, session: Session) -> str:
         """The ledger as a table."""
         if not self.entries:
             return ""
         lines = "".join(
-            f'<tr class="pk-{one.status}"><td>{escape(one.row)}</td><td>{one.status}</td>'
-            f"<td>{escape(one.out or '')}</td><td>{escape(one.why or '; '.join(one.notes))}</td></tr>"
+            f'<tr class="pk-{one.status}"><td>{escape(one.row)}</td><td>{one.status}</td><td>{escape(one.out or "")}'
+            f"</td><td>{escape(_plain(session, one.why or '; '.join(one.notes)))}</td></tr>"
             for one in self.entries
         )
         return (
@@ -90,7 +91,7 @@ class BatchDesk:
             lines = list(explain(index, self.maker, out, 0))
         except (ServiceError, ValueError, OSError) as error:
             return self._refused(session, error), ""
-        rows = escape("\n".join(lines).replace(f"{session.folder}/", ""))
+        rows = escape(_plain(session, "\n".join(lines)))
         return status_html(f"{len(index)} rows"), f'<pre class="pk-explain" tabindex="0">{rows}</pre>'
 
     async def run(
@@ -104,7 +105,7 @@ class BatchDesk:
             while not ended.is_set():
                 made = len(board.entries)
                 words = f"{made} of {board.rows} rows" if board.rows else "Waiting for the batch before it"
-                yield status_html(words, made, board.rows), board.html(), self._pictures(session, board), ""
+                yield status_html(words, made, board.rows), board.html(session), self._pictures(session, board), ""
                 try:
                     await asyncio.wait_for(ended.wait(), _EVERY)
                 except TimeoutError:
@@ -112,7 +113,7 @@ class BatchDesk:
             line, links = task.result() if task.done() else await task
         finally:
             session.stopping = True
-        yield line, board.html(), self._pictures(session, board), links
+        yield line, board.html(session), self._pictures(session, board), links
 
     async def _run(
         self, session: Session, said: Mapping[str, Any], board: BatchBoard, ended: asyncio.Event
@@ -191,8 +192,12 @@ class BatchDesk:
         return [(str(path), name) for path, name in found if path.is_file()]
 
     def _refused(self, session: Session, error: Exception) -> str:
-        line = str(service_error(error))
-        return error_html(line.replace(f"{session.folder}/", "") if session.folder else line)
+        return error_html(_plain(session, str(service_error(error))))
+
+
+def _plain(session: Session, text: str) -> str:
+    """A text without the folders of the server."""
+    return re.sub(rf"({re.escape(str(session.folder))}/)?(batch-\d+/(uploads|posters)/)?", "", text)
 
 
 def pack(folder: Path, target: Path) -> None:

@@ -53,20 +53,19 @@ class Page:
         c: dict[str, Any] = {}
         with gr.Column(elem_classes="pk-brief"):
             _brief(c)
-            with gr.Row(elem_classes="pk-actions"):
-                draw = gr.Button("Draw the poster", variant="primary", elem_id="pk-draw", scale=3)
-                stop = gr.Button("Stop", elem_id="pk-stop", scale=1, min_width=80, interactive=False)
         with gr.Column(elem_classes="pk-desk"):
-            view = gr.Radio(
-                ["Poster", "Layout", "Compare"], value="Poster", show_label=False, label="View", container=False,
-                elem_classes="pk-view", elem_id="pk-view",
-            )  # fmt: skip
-            stage = gr.HTML(stage_html(None), elem_id="pk-stage", elem_classes="pk-stage")
+            with gr.Row(elem_classes="pk-bar"):
+                view = gr.Radio(
+                    ["Poster", "Layout", "Compare"], value="Poster", show_label=False, label="View", container=False,
+                    elem_classes="pk-view", elem_id="pk-view",
+                )  # fmt: skip
+                stop = gr.Button("Stop", elem_id="pk-stop", min_width=80, interactive=False)
+                draw = gr.Button("Draw the poster", variant="primary", elem_id="pk-draw", min_width=180)
+            stage = gr.HTML(stage_html(None), elem_id="pk-stage")
             status = gr.HTML(status_html(""), elem_id="pk-line")
         with gr.Column(elem_classes="pk-side"):
-            gr.HTML("<h2>Posters</h2>")
             gallery = gr.Gallery(
-                label="Posters by seed", show_label=False, columns=2, allow_preview=False, object_fit="contain",
+                label="Posters by seed", columns=2, allow_preview=False, object_fit="contain",
                 buttons=[], elem_classes="pk-gallery", elem_id="pk-gallery", visible=False,
             )  # fmt: skip
             gr.HTML("<h2>Files</h2>")
@@ -101,7 +100,7 @@ class Page:
         )  # fmt: skip
 
         async def drawing(session: Session, view: str, *values: Any) -> AsyncIterator[tuple[Any, ...]]:
-            form, drawn = dict(zip(FIELDS, values, strict=True)), None
+            form, drawn, line = dict(zip(FIELDS, values, strict=True)), None, ""
             busy = gr.Button(interactive=False), gr.Button(interactive=True)
             async for line in self.desk.draw(session, form):
                 here = self.desk.stage(session, view) if session.view is not drawn else gr.skip()
@@ -145,8 +144,7 @@ class Page:
                                    file_count="multiple", height=170, elem_id="pk-uploads")  # fmt: skip
             c["task"] = gr.Dropdown([(TITLES[name], name) for name in TASKS], value="extending", label="What is made")
             c["prompt"] = gr.Textbox(label="Prompt; {name} is a column, or the picture's name", lines=2)
-            with gr.Group():
-                _texts(c, "pk-batch")
+            _texts(c, "pk-batch")
             with gr.Row():
                 c["style"] = gr.Dropdown([("by the texts", None), *((one, one) for one in STYLES)], label="Faces")
                 c["seeds"] = gr.Number(1, label="Posters of each", precision=0, minimum=1, maximum=16, min_width=90)
@@ -244,11 +242,10 @@ def _brief(c: dict[str, Any]) -> None:
                              visible=False, elem_id="pk-mask-file")  # fmt: skip
     c["prompt"] = gr.Textbox(label="What it shows", lines=3, placeholder="a lighthouse at night, heavy sea",
                              elem_id="pk-prompt")  # fmt: skip
-    with gr.Group():
-        _texts(c)
+    _texts(c)
     with gr.Row():
         c["size"] = gr.Dropdown(FORMATS, value=FORMATS[0], label="Format", allow_custom_value=True, elem_id="pk-size")
-        c["seeds"] = gr.Slider(1, 8, 1, step=1, label="Posters", elem_id="pk-seeds")
+        c["seeds"] = gr.Number(1, label="Posters", precision=0, minimum=1, maximum=8, min_width=90, elem_id="pk-seeds")
     with gr.Accordion("Type and colour", open=False):
         for name, label, choices in (("style", "Faces", STYLES), ("layout", "Arrangement", LAYOUTS),
                                      ("align", "Aligned", ALIGNS)):  # fmt: skip

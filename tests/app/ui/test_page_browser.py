@@ -84,7 +84,7 @@ def test_words_become_a_plan_a_poster_other_words_and_files(page, tmp_path: Path
     page.locator("#pk-view label", has_text="Layout").click()
     assert "title" in page.wait_for_selector(".pk-boxes").get_attribute("aria-label")
     page.locator("#pk-view label", has_text="Poster").click()
-    page.locator("#pk-seeds input[type=number]").fill("2")
+    field(page, "seeds").fill("2")
     drawn(page)
     assert page.locator("#pk-gallery .thumbnail-item").count() == 2
     page.locator("#pk-gallery .thumbnail-item").nth(1).click()
