@@ -19,7 +19,7 @@ from posterkit.app.job_queue import JobQueue
 from posterkit.app.poster_job import CANCELLED, QUEUED, PosterJob
 from posterkit.app.service_errors import ServiceError, service_error
 from posterkit.app.ui.form import TEXTS, form_from, sent_from
-from posterkit.app.ui.preview import StageView, error_html, plan_view, stage_html, status_html
+from posterkit.app.ui.preview import StageView, error_html, plan_view, shown, stage_html, status_html
 from posterkit.app.ui.session import Session, ShownPoster
 from posterkit.generate.poster_plan import PosterPlan
 from posterkit.image_io import read_image
@@ -138,6 +138,8 @@ class Desk:
             session.view = poster.view()
         except (ValueError, OSError) as error:
             return error_html(f"the poster has been let go, draw it again ({error_line(error)})")
+        if session.shown not in (None, poster):
+            session.shown.forget()
         session.shown, session.outdated = poster, False
         with self._lock:
             self.posters[poster.key] = poster, session
@@ -165,8 +167,7 @@ class Desk:
         return status_html("Set again, without drawing", notes=list(edited.notes))
 
     def stop(self, session: Session) -> None:
-        """End the visitor's job, or their batch."""
-        session.stopping = True
+        """End the visitor's job."""
         if session.job is not None:
             self.queue.cancel(session.job)
 
@@ -223,8 +224,7 @@ def _before(plan: PosterPlan) -> Image.Image | None:
         pictures = [plan.draft.picture(plan.request, plan.native)]
     else:
         return None
-    scale = min(plan.finished.width / pictures[0].width, 1.0)
-    return pictures[0].resize((round(pictures[0].width * scale), round(pictures[0].height * scale)))
+    return shown(pictures[0])
 
 
 def _written_here(ending: str) -> bool:

@@ -115,6 +115,10 @@ class BatchDesk:
             session.stopping = True
         yield line, board.html(session), self._pictures(session, board), links
 
+    def stop(self, session: Session) -> None:
+        """Stop the visitor's batch after its current poster."""
+        session.stopping = True
+
     async def _run(
         self, session: Session, said: Mapping[str, Any], board: BatchBoard, ended: asyncio.Event
     ) -> tuple[str, str]:

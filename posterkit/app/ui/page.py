@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-import gradio as gr
+import gradio as gr  # pyright: ignore[reportMissingImports]
 
 from posterkit.app.ui.actions import Desk
 from posterkit.app.ui.batch_desk import BATCH, BATCH_FIELDS, BatchDesk
@@ -38,7 +38,7 @@ class Page:
     def blocks(self) -> gr.Blocks:
         """The page as Gradio has it."""
         with gr.Blocks(title="posterkit", analytics_enabled=False, fill_width=True) as blocks:
-            session = gr.State(Session(how=self.desk.queue.how))
+            session = gr.State(Session(how=self.desk.queue.how), delete_callback=Session.leave)
             gr.HTML(_HEAD.format(model=self.desk.maker.settings.model or "mini"), elem_id="pk-head")
             with gr.Tabs():
                 with gr.Tab("Poster", id="poster"), gr.Row(elem_classes="pk-columns"):
@@ -175,7 +175,7 @@ class Page:
             lambda session, *values: self.batches.explain(session, _batch_form(values)),
             inputs, [status, ledger], **_QUIET,
         )  # fmt: skip
-        stop.click(self.desk.stop, session, None, concurrency_limit=None, **_QUIET)
+        stop.click(self.batches.stop, session, None, concurrency_limit=None, **_QUIET)
 
     def _brand(self, session: gr.State) -> None:
         c: dict[str, Any] = {}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import gradio as gr
+import gradio as gr  # pyright: ignore[reportMissingImports]
 from anyio import to_thread
 from fastapi import FastAPI
 from starlette.background import BackgroundTask

@@ -71,6 +71,10 @@ class ShownPoster:
             self._opened = open_png(self.files["png"])
         return self._opened.edited(self.texts, gate=gate)
 
+    def forget(self) -> None:
+        """Let go what `edited` holds in memory."""
+        self._opened = None
+
     def words_of(self, form: Mapping[str, Any]) -> list[str] | None:
         """The form's texts, one for each that the poster has; None where it has others, or cannot be edited."""
         asked = {role: [text for text in texts_of(form) if text.startswith(f"@{role}:")] for role in TEXTS}
@@ -145,6 +149,11 @@ class Session:
     kit: BrandKit | None = None
     how: ExportOptions = DEFAULTS
     stopping: bool = False
+
+    def leave(self) -> None:
+        """The visitor has gone: their uploads go too."""
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def place(self, parent: Path) -> Path:
         """The visitor's folder."""

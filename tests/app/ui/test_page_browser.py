@@ -58,12 +58,18 @@ def field(page: Any, name: str) -> Any:
     return page.locator(f"#pk-{name} textarea, #pk-{name} input:not([type=range])").first
 
 
-def small(page: Any, size: str = "192x288") -> None:
-    """Ask for a small poster in two steps."""
+def write(page: Any, name: str, words: str) -> None:
+    """Type words into a field, in place of what it says; Gradio hears keys, not `fill`."""
+    field(page, name).press("Control+a")
+    field(page, name).press_sequentially(words)
+
+
+def small(page: Any, steps: int = 2) -> None:
+    """Ask for a small poster."""
     page.get_by_role("button", name="Paper and drawing").click()
-    field(page, "steps").fill("2")
-    field(page, "seed").fill("3")
-    field(page, "size").fill(size)
+    write(page, "steps", str(steps))
+    write(page, "seed", "3")
+    write(page, "size", "192x288")
     field(page, "size").press("Enter")
 
 
@@ -78,18 +84,18 @@ def drawn(page: Any) -> None:
 
 def test_words_become_a_plan_a_poster_other_words_and_files(page, tmp_path: Path):
     small(page)
-    field(page, "prompt").fill("a lighthouse at night")
-    field(page, "title").fill("NORTH LIGHT")
+    write(page, "prompt", "a lighthouse at night")
+    write(page, "title", "NORTH LIGHT")
     page.wait_for_selector("#pk-stage img[alt='The plan']")
     page.locator("#pk-view label", has_text="Layout").click()
     assert "title" in page.wait_for_selector(".pk-boxes").get_attribute("aria-label")
     page.locator("#pk-view label", has_text="Poster").click()
-    field(page, "seeds").fill("2")
+    write(page, "seeds", "2")
     drawn(page)
     assert page.locator("#pk-gallery .thumbnail-item").count() == 2
     page.locator("#pk-gallery .thumbnail-item").nth(1).click()
     page.wait_for_selector("#pk-stage img[alt='The poster, seed 4']")
-    field(page, "title").fill("SOUTH LIGHT")
+    write(page, "title", "SOUTH LIGHT")
     page.wait_for_selector("#pk-line >> text=Set again")
     page.locator("#pk-view label", has_text="Compare").click()
     page.wait_for_selector(".pk-compare input[type=range]")
@@ -120,7 +126,7 @@ def test_each_task_by_clicks(page, title, photo):
     small(page)
     begin(page, title)
     page.set_input_files("#pk-photo input[type=file]", PHOTOS / photo)
-    field(page, "title").fill("SUMMER")
+    write(page, "title", "SUMMER")
     if title == "Extend a photo":
         page.locator("#pk-anchor label", has_text="bottom").last.click()
     if title == "Fill a part":
@@ -149,9 +155,8 @@ def test_a_damaged_upload_is_one_line(page, tmp_path: Path):
 
 
 def test_a_job_is_stopped(page):
-    small(page)
-    field(page, "steps").fill("300")
-    field(page, "prompt").fill("waves")
+    small(page, steps=300)
+    write(page, "prompt", "waves")
     page.click("#pk-draw")
     page.wait_for_selector("#pk-line progress")
     page.click("#pk-stop")
@@ -163,8 +168,8 @@ def test_a_batch_with_its_ledger(page, tmp_path: Path):
     page.get_by_role("tab", name="Batch").click()
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
     page.set_input_files("#pk-uploads input[type=file]", [PHOTOS / "photos/coffee.jpg", tmp_path / "broken.jpg"])
-    page.get_by_label("Sizes of each").fill("192x288")
-    page.get_by_role("tabpanel").get_by_label("Steps").last.fill("2")
+    page.get_by_label("Sizes of each").press_sequentially("192x288")
+    page.get_by_label("Steps").last.press_sequentially("2")
     page.click("#pk-explain")
     page.wait_for_selector("pre.pk-explain")
     page.click("#pk-make")
@@ -177,12 +182,12 @@ def test_a_batch_with_its_ledger(page, tmp_path: Path):
 
 def test_a_brand_kit_is_kept_to(page):
     page.get_by_role("tab", name="Brand").click()
-    page.get_by_label("Name", exact=True).fill("Acme")
-    page.get_by_label("Words to avoid").fill("cheap")
+    page.get_by_label("Name", exact=True).press_sequentially("Acme")
+    page.get_by_label("Words to avoid").press_sequentially("cheap")
     page.click("#pk-use-kit")
     page.wait_for_selector("#pk-kit >> text=Acme")
     page.get_by_role("tab", name="Poster").click()
-    field(page, "title").fill("CHEAP LIGHT")
+    write(page, "title", "CHEAP LIGHT")
     assert "which it avoids" in page.wait_for_selector("#pk-line [role=alert]").inner_text()
 
 
