@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import gradio as gr  # pyright: ignore[reportMissingImports]
@@ -16,7 +18,6 @@ from posterkit.app.ui.preview import stage_html, status_html
 from posterkit.app.ui.session import Session
 from posterkit.lettering import ALIGNS, LAYOUTS, PLACES, STYLES
 from posterkit.tasks import TASKS, TEXT
-from posterkit.typeset.export_options import ExportOptions
 from posterkit.typeset.fonts import FACES
 
 _PICTURES = [".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif", ".bmp", ".gif"]
@@ -123,7 +124,7 @@ class Page:
         gallery.select(chosen, [session, view], [*told, c["seed"]], **_QUIET)
 
         def printed(session: Session, profile: str | None, marks: bool) -> str:
-            session.how = ExportOptions(profile=profile, marks=marks)  # type: ignore[arg-type]
+            session.how = replace(session.how, profile=profile and Path(profile), marks=marks)
             return self.desk.exports(session)
 
         gr.on([profile.upload, profile.clear, marks.input], printed, [session, profile, marks], exports, **_QUIET)

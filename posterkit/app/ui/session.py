@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,7 @@ class ShownPoster:
     def export(self, name: str, target: Path, how: ExportOptions, gate: SafetyGate | None) -> None:
         """Write the poster as one of `EXPORTS`; ValueError where it cannot be."""
         ending = target.suffix.lstrip(".")
-        how = ExportOptions(how.dpi, how.profile if name == _X4 else None, how.marks and ending == "pdf")
+        how = replace(how, profile=how.profile if name == _X4 else None, marks=how.marks and ending == "pdf")
         check_export(target, how)
         if ending in self.files and self.texts is None:
             shutil.copyfile(self.files[ending], target)
