@@ -37,7 +37,7 @@ _EVERY = 0.5  # seconds between two looks at a batch
 _SHOWN = 60  # posters in the gallery
 BATCH: dict[str, Any] = {
     "uploads": None, "task": "extending", "prompt": "", "title": "", "subtitle": "", "body": "", "cta": "",
-    "style": None, "sizes": "", "seeds": 1, "steps": None,
+    "style": "", "sizes": "", "seeds": 1, "steps": None,
 }  # fmt: skip
 BATCH_FIELDS = tuple(BATCH)
 

@@ -17,7 +17,7 @@ from posterkit.typeset.brand_kit import BrandKit, read_brand_kit
 
 KIT = "brand.yaml"
 BRAND: dict[str, Any] = {
-    "name": "", "palette": "", "families": [], "font_files": None, "logo": None, "logo_at": None, "clear_space": None,
+    "name": "", "palette": "", "families": [], "font_files": None, "logo": None, "logo_at": "", "clear_space": None,
     "margin": "", "avoid": "", "keep": "", "look": "",
 }  # fmt: skip
 BRAND_FIELDS = tuple(BRAND)
@@ -93,7 +93,7 @@ def _fields(kit: BrandKit) -> dict[str, Any]:
     return {
         "name": kit.name, "palette": ", ".join(kit.palette),
         "families": [font for font in kit.fonts if font not in files], "font_files": files or None, "logo": kit.logo,
-        "logo_at": kit.logo_at, "clear_space": kit.clear_space, "margin": kit.margin or "",
+        "logo_at": kit.logo_at or "", "clear_space": kit.clear_space, "margin": kit.margin or "",
         "avoid": ", ".join(kit.avoid), "keep": ", ".join(kit.keep), "look": kit.look,
     }  # fmt: skip
 

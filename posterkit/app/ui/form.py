@@ -30,7 +30,7 @@ _PLAIN = ("prompt", "size", "seed", "seeds", "steps", "guidance", "negative_prom
 START: dict[str, Any] = {
     "task": TEXT, "prompt": "", "title": "", "subtitle": "", "body": "", "cta": "", "files": None, "mask": None,
     "mask_file": None, "anchor": "center", "size": FORMATS[0], "bleed": "", "safe": "", "seed": None, "seeds": 1,
-    "steps": None, "guidance": None, "negative_prompt": "", "style": None, "align": None, "layout": None,
+    "steps": None, "guidance": None, "negative_prompt": "", "style": "", "align": "", "layout": "",
     "colors": "", "logo": None, "qr": "",
 }  # fmt: skip
 FIELDS = tuple(START)
@@ -109,7 +109,7 @@ def form_from(record: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
             "qr": lettering.get("qr") or "",
         }
         form |= {key: row.get(key) for key in ("steps", "guidance")}
-        form |= {key: lettering.get(key) for key in ("style", "align", "layout")}
+        form |= {key: lettering.get(key) or "" for key in ("style", "align", "layout")}
         form["negative_prompt"] = row.get("negative_prompt") or ""
         if isinstance(row.get("anchor"), str):
             form["anchor"] = row["anchor"]

@@ -147,9 +147,9 @@ class Page:
             c["prompt"] = gr.Textbox(label="Prompt; {name} is a column, or the picture's name", lines=2)
             _texts(c, "pk-batch")
             with gr.Row():
-                c["style"] = gr.Dropdown([("by the texts", None), *((one, one) for one in STYLES)], label="Faces")
+                c["style"] = gr.Dropdown([("by the texts", ""), *((one, one) for one in STYLES)], label="Faces")
                 c["seeds"] = gr.Number(1, label="Posters of each", precision=0, minimum=1, maximum=16, min_width=90)
-                c["steps"] = gr.Number(None, label="Steps", precision=0, minimum=1, min_width=90)
+                c["steps"] = gr.Number(None, label="Steps", precision=0, min_width=90)
             c["sizes"] = gr.Textbox(label="Sizes of each, such as instagram-story, a3")
             with gr.Row(elem_classes="pk-actions"):
                 make = gr.Button("Make the posters", variant="primary", elem_id="pk-make", scale=2)
@@ -190,9 +190,9 @@ class Page:
                                       file_types=[".ttf", ".otf"])  # fmt: skip
             c["logo"] = gr.File(label="Logo", file_types=_PICTURES, height=96)
             with gr.Row():
-                c["logo_at"] = gr.Dropdown([("calmest place", None), *((one, one) for one in PLACES)],
+                c["logo_at"] = gr.Dropdown([("calmest place", ""), *((one, one) for one in PLACES)],
                                            label="Logo stands")  # fmt: skip
-                c["clear_space"] = gr.Number(None, label="Clear space, of its height", minimum=0, maximum=2)
+                c["clear_space"] = gr.Number(None, label="Clear space, of its height")
             c["margin"] = gr.Textbox(label="Margin", placeholder="6%")
             c["avoid"] = gr.Textbox(label="Words to avoid", placeholder="cheap, bargain")
             c["keep"] = gr.Textbox(label="Names to keep")
@@ -250,7 +250,7 @@ def _brief(c: dict[str, Any]) -> None:
     with gr.Accordion("Type and colour", open=False):
         for name, label, choices in (("style", "Faces", STYLES), ("layout", "Arrangement", LAYOUTS),
                                      ("align", "Aligned", ALIGNS)):  # fmt: skip
-            c[name] = gr.Dropdown([("chosen for you", None), *((one, one) for one in choices)], label=label)
+            c[name] = gr.Dropdown([("chosen for you", ""), *((one, one) for one in choices)], label=label)
         c["colors"] = gr.Textbox(label="Colours: title, other texts, button", placeholder="#ffd400, white")
         c["logo"] = gr.File(label="Logo", file_types=_PICTURES, height=96)
         c["qr"] = gr.Textbox(label="QR code for", placeholder="https://example.org")
@@ -259,9 +259,9 @@ def _brief(c: dict[str, Any]) -> None:
             c["bleed"] = gr.Textbox(label="Bleed", placeholder="3mm")
             c["safe"] = gr.Textbox(label="Safe area", placeholder="5mm")
         with gr.Row():
-            c["seed"] = gr.Number(None, label="Seed", precision=0, minimum=0, min_width=90, elem_id="pk-seed")
-            c["steps"] = gr.Number(None, label="Steps", precision=0, minimum=1, min_width=90, elem_id="pk-steps")
-            c["guidance"] = gr.Number(None, label="Guidance", minimum=0, min_width=90)
+            c["seed"] = gr.Number(None, label="Seed", precision=0, min_width=90, elem_id="pk-seed")
+            c["steps"] = gr.Number(None, label="Steps", precision=0, min_width=90, elem_id="pk-steps")
+            c["guidance"] = gr.Number(None, label="Guidance", min_width=90)
         c["negative_prompt"] = gr.Textbox(label="Stay away from")
 
 
