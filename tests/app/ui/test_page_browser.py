@@ -92,7 +92,7 @@ def test_words_become_a_plan_a_poster_other_words_and_files(page, tmp_path: Path
     page.locator("#pk-view label", has_text="Poster").click()
     write(page, "seeds", "2")
     drawn(page)
-    assert page.locator("#pk-gallery .thumbnail-item").count() == 2
+    page.locator("#pk-gallery .thumbnail-item").nth(1).wait_for()
     page.locator("#pk-gallery .thumbnail-item").nth(1).click()
     page.wait_for_selector("#pk-stage img[alt='The poster, seed 4']")
     write(page, "title", "SOUTH LIGHT")
