@@ -9,7 +9,7 @@ from posterkit.training.rl.advantages import (
     compare_groups,
     policy_batches,
 )  # fmt: skip
-from posterkit.training.rl.answers import AnswerLog, check_uplift, reward_figures, score_answers
+from posterkit.training.rl.answer_rewards import AnswerLog, check_uplift, reward_figures, score_answers
 from posterkit.training.rl.samplers import Policy, Rollout, Trajectory, decode, sample_ode, sample_sde, start_rollout
 from posterkit.training.rl.scoring import (
     Requests,
