@@ -18,7 +18,7 @@ from posterkit.app.intake import Intake
 from posterkit.app.job_queue import JobQueue
 from posterkit.app.poster_job import CANCELLED, QUEUED, PosterJob
 from posterkit.app.service_errors import ServiceError, service_error
-from posterkit.app.ui.form import TEXTS, form_from, sent_from
+from posterkit.app.ui.form import TEXTS, brushed_mask, form_from, sent_from
 from posterkit.app.ui.preview import StageView, error_html, plan_view, shown, stage_html, status_html
 from posterkit.app.ui.session import Session, ShownPoster
 from posterkit.generate.poster_plan import PosterPlan
@@ -54,6 +54,9 @@ class Desk:
         if not (form["files"] if form["task"] in TASKS else words):
             session.view = None
             return status_html("")
+        if form["task"] == "filling" and not form["mask_file"] and brushed_mask(form["mask"]) is None:
+            session.view = None
+            return status_html("Paint over what shall be made anew, or give a mask")
         folder = session.place(self.queue.folder)
         with tempfile.TemporaryDirectory(dir=folder) as place:
             try:
