@@ -300,7 +300,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--out", type=Path, default=Path("runs/coca_claim"))
     options.add_argument("--seeds", type=int, default=5)
-    options.add_argument("--steps", type=int, default=600)
+    options.add_argument("--steps", type=int, default=300)
     options.add_argument("--only", type=int, metavar="SEED", help="train and measure this seed alone, print no table")
     given = options.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
