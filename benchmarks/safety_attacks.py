@@ -29,6 +29,7 @@ from posterkit.typeset.poster import typeset
 
 LOOKALIKES = str.maketrans("aceiopxyAEHKMOPTX", "асеіорхуАЕНКМОРТХ")
 LEET = str.maketrans("aeiostAEIOST", "4310$74310$7")
+_GROUND = Image.new("RGB", (640, 896), (232, 226, 210))
 CONTEXT = "a bright poster of a garden in spring"
 
 
@@ -128,10 +129,15 @@ def picture_attacks(gate: SafetyGate) -> Iterator[tuple[str, str, bool]]:
 
 
 def print_union(detector: str) -> None:
-    """What a gate on words alone and one on all surfaces find, where the same lines stand in the copy or a picture."""
+    """What a gate on words alone and one on all surfaces find, where the same lines stand in the copy or a picture.
+
+    A line of each category, English and Chinese in turn.
+    """
     gates = {"text only": open_gate("off,prompt=warn,copy=warn", detector=detector),
              "union": open_gate("warn", detector=detector)}  # fmt: skip
-    harmful, harmless = [line for _, line in lines()], list(dict.fromkeys(line for _, line in lines(harmful=False)))
+    harmful, harmless = (
+        [line for number, (_, line) in enumerate(lines(side)) if number % 4 in (0, 3)] for side in (True, False)
+    )
     print("\n| the lines stand in | gate | harmful ones found | false alarms |\n|---|---|---|---|")
     for place in ("the copy", "a reference"):
         for name, gate in gates.items():
@@ -139,18 +145,20 @@ def print_union(detector: str) -> None:
             found = [
                 sum(
                     _found(gate, PosterRequest(CONTEXT, texts=[line])) if place == "the copy"
-                    else gate.check_picture(pictures(line)["large"], "references").action != "allow"
+                    else gate.check_picture(_large(line), "references").action != "allow"
                     for line in some
                 ) for some in (harmful, harmless)
             ]  # fmt: skip
             print(f"| {place} | {name} | {found[0]} of {len(harmful)} | {found[1]} of {len(harmless)} |", flush=True)
 
 
+def _large(line: str) -> Image.Image:
+    return typeset(_GROUND, PosterBrief.from_prompt("", [line])).image.convert("RGB")
+
+
 def pictures(line: str) -> dict[str, Image.Image]:
     """A picture for each kind."""
-    ground = Image.new("RGB", (640, 896), (232, 226, 210))
-    brief = PosterBrief.from_prompt("", [line])
-    large = typeset(ground, brief).image.convert("RGB")
+    ground, large, brief = _GROUND, _large(line), PosterBrief.from_prompt("", [line])
     small = typeset(ground, brief, boxes=[(40, 850, 600, 874)]).image.convert("RGB")
     pale = typeset(ground, brief, colors=["#b9b19b"]).image.convert("RGB")
     return {
