@@ -131,16 +131,16 @@ def held_out(
     """By kind: questions, the share that is answered rightly, and what the most frequent answer has."""
     rows = heldout.rows[: config.heldout_questions]
     said = answers_to(model, heldout, rows, SYSTEM, config.answer_tokens)
+    counts: dict[str, Counter[str]] = {}
+    for row in train.rows:
+        counts.setdefault(row["question"], Counter())[row["answer"]] += 1
+    likely = {kind: answers.most_common(1)[0][0] for kind, answers in counts.items()}
     found = {}
     for kind in (*dict.fromkeys(row["question"] for row in rows), "all"):
-        some = [
-            (row["answer"], answer) for row, answer in zip(rows, said, strict=True) if kind in (row["question"], "all")
-        ]
-        counts = {one: Counter(row["answer"] for row in train.rows if row["question"] == one).most_common(1)[0][0]
-                  for one in {row["question"] for row in train.rows}}  # fmt: skip
-        constant = [counts.get(row["question"]) == row["answer"] for row in rows if kind in (row["question"], "all")]
-        found[kind] = {"questions": len(some), "right": sum(a == b for a, b in some) / len(some),
-                       "constant": sum(constant) / len(some)}  # fmt: skip
+        some = [(row, answer) for row, answer in zip(rows, said, strict=True) if kind in (row["question"], "all")]
+        right = sum(answer == row["answer"] for row, answer in some)
+        constant = sum(likely.get(row["question"]) == row["answer"] for row, _ in some)
+        found[kind] = {"questions": len(some), "right": right / len(some), "constant": constant / len(some)}
     return found
 
 

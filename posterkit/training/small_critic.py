@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
@@ -45,7 +46,7 @@ def make_small_critic(folder: str | Path, texts: Iterable[str], size: SmallCriti
     words = qwen_tokenizer(texts)
     words.chat_template = TEMPLATE
     quarter = size.width // size.heads // 8
-    ids = {name: words.convert_tokens_to_ids(f"<|{name}|>")
+    ids: dict[str, Any] = {name: words.convert_tokens_to_ids(f"<|{name}|>")
            for name in ("vision_start", "vision_end", "image_pad", "video_pad")}  # fmt: skip
     config = Qwen2_5_VLConfig(
         text_config={

@@ -52,7 +52,10 @@ def test_a_fresh_critic_learns_and_reports_by_kind(run_recipe, tmp_path):
     found = json.loads((tmp_path / "run" / "heldout.json").read_text())
     assert found["all"]["questions"] == sum(one["questions"] for kind, one in found.items() if kind != "all") == 9
     assert all(0 <= one["constant"] <= 1 for one in found.values())
-    assert TrainedCritic(str(tmp_path / "run" / "model"), area=AREA).module["backbone"].config.hidden_size == 64
+    assert (
+        TrainedCritic(str(tmp_path / "run" / "model"), area=AREA).module["backbone"].config.text_config.hidden_size
+        == 64
+    )
 
 
 @pytest.mark.slow
