@@ -48,9 +48,11 @@ def make_small_critic(folder: str | Path, texts: Iterable[str], size: SmallCriti
     quarter = size.width // size.heads // 8
     ids: dict[str, Any] = {name: words.convert_tokens_to_ids(f"<|{name}|>")
            for name in ("vision_start", "vision_end", "image_pad", "video_pad")}  # fmt: skip
+    end = words.convert_tokens_to_ids(END)
     config = Qwen2_5_VLConfig(
         text_config={
-            "vocab_size": len(words), "hidden_size": size.width, "intermediate_size": 3 * size.width,
+            "vocab_size": len(words), "bos_token_id": None, "eos_token_id": end, "pad_token_id": words.pad_token_id,
+            "hidden_size": size.width, "intermediate_size": 3 * size.width,
             "num_hidden_layers": size.layers, "num_attention_heads": size.heads, "num_key_value_heads": size.heads,
             "max_position_embeddings": 1024, "tie_word_embeddings": True,
             "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0,
@@ -68,7 +70,6 @@ def make_small_critic(folder: str | Path, texts: Iterable[str], size: SmallCriti
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Qwen2_5_VLForConditionalGeneration(config)
-    end = words.convert_tokens_to_ids(END)
     model.config.eos_token_id = model.generation_config.eos_token_id = end
     model.generation_config.bos_token_id = model.generation_config.pad_token_id = words.pad_token_id
     model.save_pretrained(folder)
