@@ -29,7 +29,7 @@ $(VENV)/.torch: | $(BIN)/python
 	@touch $@
 
 $(VENV)/.posterkit: pyproject.toml constraints.txt $(VENV)/.torch
-	@echo "installing posterkit into $(VENV) ..."
+	@echo "installing posterkit into $(VENV) (1.8 GB; some minutes) ..."
 	@$(BIN)/pip install -q -c constraints.txt -e .
 	@touch $@
 
@@ -38,7 +38,7 @@ $(VENV)/.dev: pyproject.toml constraints.txt $(VENV)/.posterkit
 	@$(BIN)/pip install -q -c constraints.txt -e ".[dev,data]"
 	@touch $@
 
-poster: $(VENV)/.posterkit  ## install, make a poster from text and one for each task, print where they are
+poster: $(VENV)/.posterkit  ## install, make six posters from text and one for each task, print where they are
 	@$(BIN)/python examples/make_posters.py --out posters
 
 test: $(VENV)/.dev  ## the fast tests (under 4 minutes on 2 cores)
