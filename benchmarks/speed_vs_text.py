@@ -204,6 +204,8 @@ def main() -> None:
     options.add_argument("--count", type=int, default=len(BRIEFS), help="posters (at most 8)")
     options.add_argument("--rounds", type=int, default=7, help="of timing")
     options.add_argument("--steps", type=int, help="of the exact run (default: the checkpoint's)")
+    painted = "of the drafts that a model without spelling paints over (default 0.4)"
+    options.add_argument("--strength", type=float, default=0.4, help=painted)
     options.add_argument(
         "--thresholds", type=float, nargs="*", default=[0.05, 0.1, 0.2], help="of the first-block cache"
     )
