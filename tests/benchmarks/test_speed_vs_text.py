@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny_flux
 from diffusers.hooks import FirstBlockCacheConfig
-from speed_vs_text import Way, looked_at, report, requests_of, unit_of
+from speed_vs_text import Way, looked_at, main, report, requests_of, unit_of
 
 from posterkit import PosterCraftPipeline
 from posterkit.metrics.ocr import TextReader
@@ -47,3 +47,15 @@ def test_each_way_has_the_row_of_the_same_time(pipe) -> None:
         "exact", "fewer steps", "cache", "- the same time, fewer steps"
     ]  # fmt: skip
     assert 1 <= int(table[-1].split("|")[2]) <= 8
+
+
+def test_a_call_on_a_model_that_cannot_spell_prints_the_table(pipe, tmp_path, monkeypatch, capsys) -> None:
+    pipe.save_pretrained(tmp_path / "model")
+    (tmp_path / "model" / "README.md").write_text("---\nposterkit: {scripts: []}\n---\n# tiny\n")
+    call = "--size 128x192 --count 1 --rounds 1 --steps 11 --strength 0.5 --thresholds 0.1 --device cpu"
+    monkeypatch.setattr("sys.argv", ["speed_vs_text.py", "--model", str(tmp_path / "model"), *call.split()])
+    main()
+    rows = [line.split("|")[1:3] for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert [(name.strip(), steps.strip()) for name, steps in rows[2:5]] == [
+        ("exact", "10"), ("fewer steps", "4"), ("fewer steps", "2")
+    ]  # fmt: skip
