@@ -36,7 +36,7 @@ from posterkit.training.loading.critic_answers import (
     answers_to,
     open_critic_questions,
 )
-from posterkit.training.lora import Trainable
+from posterkit.training.lora import Trainable, check_language_model, train_language_model
 from posterkit.training.run import Run
 from posterkit.training.stages import DTYPES
 
@@ -82,8 +82,7 @@ class IdentityConfig(RunConfig):
         super().check()
         if self.init_from is None:
             raise ValueError("init_from is null; a critic starts from a vision-language model")
-        if self.base == "bf16" and self.trainable.weights == "full":
-            raise ValueError("base is bf16, which is frozen; it takes trainable.weights=lora or dora, not full")
+        check_language_model(self.base, self.trainable, self.init_from)
 
 
 def main() -> None:
@@ -123,12 +122,8 @@ def open_trained(config: IdentityConfig) -> TrainedCritic:
     """The critic, and what trains in it."""
     assert config.init_from is not None
     quiet_bars()
-    model, trainable = TrainedCritic(config.init_from, area=config.area, dtype=DTYPES[config.base]), config.trainable
-    if trainable.weights != "full":
-        dora = trainable.weights == "dora"
-        model.add_lora(trainable.rank, trainable.alpha or trainable.rank, trainable.targets, dora)
-    if trainable.gradient_checkpointing:
-        model.module["backbone"].gradient_checkpointing_enable({"use_reentrant": False})
+    model = TrainedCritic(config.init_from, area=config.area, dtype=DTYPES[config.base])
+    train_language_model(model, model.module["backbone"], config.trainable)
     return model
 
 

@@ -33,7 +33,7 @@ from posterkit.training.loading.critic_answers import (
     answers_to,
     open_critic_questions,
 )
-from posterkit.training.lora import Trainable
+from posterkit.training.lora import Trainable, check_language_model, train_language_model
 from posterkit.training.run import Run
 from posterkit.training.small_critic import SmallCritic, make_small_critic
 from posterkit.training.stages import DTYPES
@@ -75,10 +75,7 @@ class CriticSFTConfig(RunConfig):
 
     def check(self) -> None:
         super().check()
-        if self.base == "bf16" and self.trainable.weights == "full":
-            raise ValueError("base is bf16, which is frozen; it takes trainable.weights=lora or dora, not full")
-        if self.init_from is None and self.trainable.weights != "full":
-            raise ValueError("init_from is null; a LoRA needs a vision-language model to stand on")
+        check_language_model(self.base, self.trainable, self.init_from)
 
 
 def main() -> None:
@@ -108,7 +105,7 @@ def main() -> None:
 def open_trained(config: CriticSFTConfig, run: Run, train: CriticQuestions) -> TrainedCritic:
     """The critic and what trains in it; a fresh one knows the words of the set."""
     quiet_bars()
-    source, trainable = config.init_from, config.trainable
+    source = config.init_from
     if source is None:
         fresh = run.folder / "fresh"
         if run.accelerator.is_main_process and not (fresh / "config.json").is_file():
@@ -117,11 +114,7 @@ def open_trained(config: CriticSFTConfig, run: Run, train: CriticQuestions) -> T
         run.accelerator.wait_for_everyone()
         source = str(fresh)
     model = TrainedCritic(source, area=config.area, dtype=DTYPES[config.base])
-    if trainable.weights != "full":
-        dora = trainable.weights == "dora"
-        model.add_lora(trainable.rank, trainable.alpha or trainable.rank, trainable.targets, dora)
-    if trainable.gradient_checkpointing:
-        model.module["backbone"].gradient_checkpointing_enable({"use_reentrant": False})
+    train_language_model(model, model.module["backbone"], config.trainable)
     return model
 
 
