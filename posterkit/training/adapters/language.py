@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,10 +118,34 @@ class LanguageAdapter:
             top_p: only the likeliest tokens, which together have so much probability.
             most: tokens; an answer that is cut there has no end.
         """
-        device, end = self.module.device, self.tokenizer.eos_token_id
         asked = [row["ids"][~row["answer"]] for row in (self.read(system, one, "") for one in questions)]
         longest = max(map(len, asked))
-        ids = torch.stack([F.pad(one, (longest - len(one), 0), value=-1) for one in asked]).to(device)
+        ids = torch.stack([F.pad(one, (longest - len(one), 0), value=-1) for one in asked])
+        training = self.module.training
+        self.module.eval()  # blocks that keep no activations in training keep no keys and values either
+        try:
+            answers = self._continued(
+                ids.to(self.module.device),
+                each,
+                lambda logits: drawn_tokens(logits / temperature, top_p, generator),
+                most,
+            )
+        finally:
+            self.module.train(training)
+        rows = []
+        for at, answer in enumerate(answers):
+            question, answer = asked[at // each], answer[answer >= 0]
+            ids = torch.cat([question, answer])
+            rows.append({"ids": ids, "answer": torch.arange(len(ids)) >= len(question)})
+        return rows
+
+    def _continued(self, ids: Tensor, each: int, choose: Callable[[Tensor], Tensor], most: int) -> Tensor:
+        """Answers `(B each, T)` on the CPU; -1 behind their ends.
+
+        Args:
+            ids: questions `(B, L)`, padded on the left with -1.
+            choose: a token of each row `(B,)` for its logits `(B, V)`, float32.
+        """
         known = (ids >= 0).long()
         places = (known.cumsum(1) - 1).clamp(min=0)
         made = self.module(
@@ -130,25 +154,18 @@ class LanguageAdapter:
         cache, logits = made.past_key_values, made.logits[:, -1].repeat_interleave(each, 0)
         cache.batch_repeat_interleave(each)
         known, place = known.repeat_interleave(each, 0), places[:, -1:].repeat_interleave(each, 0)
-        said, done = [], torch.zeros(len(known), dtype=torch.bool, device=device)
+        said, done = [], torch.zeros(len(known), dtype=torch.bool, device=ids.device)
         while True:
-            token = drawn_tokens(logits.float() / temperature, top_p, generator).masked_fill(done, -1)
+            token = choose(logits.float()).masked_fill(done, -1)
             said.append(token)
-            done |= token == end
+            done |= token == self.tokenizer.eos_token_id
             if done.all() or len(said) == most:
-                break
+                return torch.stack(said, 1).cpu()
             known, place = F.pad(known, (0, 1), value=1), place + 1
             logits = self.module(
                 input_ids=token.clamp(min=0)[:, None], attention_mask=known, position_ids=place, past_key_values=cache,
                 use_cache=True,
             ).logits[:, -1]  # fmt: skip
-        answers = torch.stack(said, 1).cpu()
-        rows = []
-        for at, answer in enumerate(answers):
-            question, answer = asked[at // each], answer[answer >= 0]
-            ids = torch.cat([question, answer])
-            rows.append({"ids": ids, "answer": torch.arange(len(ids)) >= len(question)})
-        return rows
 
     def words(self, row: dict[str, Tensor]) -> str:
         """What the answer of a row says."""

@@ -136,6 +136,20 @@ def test_the_same_random_numbers_give_the_same_answers_and_others_other_ones(mod
     assert len({tuple(one) for one in drawn(1)}) > 1
 
 
+def test_a_model_that_trains_with_checkpoints_draws_what_it_would_draw_else(chatty):
+    model = LanguageAdapter.from_folder(chatty)
+
+    def drawn():
+        rows = model.sample(SYSTEM, [SAID[0].question], 2, torch.Generator().manual_seed(0), most=8)
+        return [row["ids"].tolist() for row in rows]
+
+    model.module.eval()
+    before = drawn()
+    model.module.gradient_checkpointing_enable({"use_reentrant": False})
+    model.module.train()
+    assert drawn() == before and model.module.training
+
+
 def test_tokens_are_drawn_as_often_as_they_are_likely():
     logits = torch.tensor([[0.5, 0.2, 0.3]]).log().repeat(20_000, 1)
     drawn = drawn_tokens(logits, 1.0, torch.Generator().manual_seed(0)).bincount(minlength=3) / 20_000
