@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from posterkit.layout.reasoning import coordinates_in, read_reasoning
 
@@ -116,29 +116,29 @@ class PlanScorer:
         key: what tells requests apart.
     """
 
-    execute: Callable[[object, str | None, int], Execution]
-    rubric: Callable[[object, str], float]
+    execute: Callable[[Any, str | None, int], Execution]
+    rubric: Callable[[Any, str], float]
     mode: Mode = "tracelift"
-    key: Callable[[object], Hashable] = lambda request: request
+    key: Callable[[Any], Hashable] = lambda request: request
     faults: list[str] = field(default_factory=list)
     _without: dict[Hashable, list[Execution]] = field(default_factory=dict)
 
-    def __call__(self, request: object, reasonings: Sequence[str]) -> list[PlanReward]:
+    def __call__(self, request: Any, reasonings: Sequence[str]) -> list[PlanReward]:
         """A reward for each reasoning about a request."""
         without = self._runs_without(request)
         return [self._reward(request, one, without) for one in reasonings]
 
-    def base_rate(self, request: object) -> float:
+    def base_rate(self, request: Any) -> float:
         """The share of checks that pass without a reasoning."""
         return sum(one.rate for one in self._runs_without(request)) / SEEDS
 
-    def _runs_without(self, request: object) -> list[Execution]:
+    def _runs_without(self, request: Any) -> list[Execution]:
         known = self.key(request)
         if known not in self._without:
             self._without[known] = [self._run(request, None, seed) for seed in range(SEEDS)]
         return self._without[known]
 
-    def _reward(self, request: object, reasoning: str, without: Sequence[Execution]) -> PlanReward:
+    def _reward(self, request: Any, reasoning: str, without: Sequence[Execution]) -> PlanReward:
         first = self._run(request, reasoning, SEEDS)
         runs = [self._run(request, reasoning, seed) for seed in range(SEEDS)]
         with_rate, base_rate = (sum(one.rate for one in some) / SEEDS for some in (runs, without))
@@ -158,7 +158,7 @@ class PlanScorer:
             final = tracelift_code(first, whole, base_whole, rubric)
         return PlanReward(final, first.rate, with_rate, base_rate, rubric)
 
-    def _run(self, request: object, reasoning: str | None, seed: int) -> Execution:
+    def _run(self, request: Any, reasoning: str | None, seed: int) -> Execution:
         try:
             return self.execute(request, reasoning, seed)
         except Exception as fault:  # an executor may be a model
