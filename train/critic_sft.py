@@ -75,6 +75,8 @@ class CriticSFTConfig(RunConfig):
 
     def check(self) -> None:
         super().check()
+        if self.init_from is None and self.trainable.weights != "full":
+            raise ValueError("init_from is null; a LoRA needs a vision-language model to stand on")
         check_language_model(self.base, self.trainable, self.init_from)
 
 
