@@ -141,7 +141,10 @@ def rewriting_question(text: str, policy: str | None, kept: Sequence[str]) -> tu
 
 
 class ModelRewriter:
-    """Asks a language model; an answer that loses what must be kept, or changes the script, is none."""
+    """Asks a language model. What must be kept and is not in its answer is put behind it, as the template does.
+
+    An answer that has no room for it, or changes the script, is none.
+    """
 
     def __init__(self, model: LanguageModel, brands: Sequence[str] = ()) -> None:
         self.model, self.brands = model, tuple(brands)
@@ -155,6 +158,8 @@ class ModelRewriter:
         said = policy.title if policy else verdict.category
         answer = self.model.ask(*rewriting_question(text, said, kept)).strip()
         answer = re.sub(r"^<text>|</text>$", "", answer).strip().strip('"“”').strip()
+        whole = " · ".join([answer, *(part for part in kept if part not in answer)])
+        answer = whole if answer and len(whole) <= most else answer
         for fault in _faults(text, answer, kept, most):
             raise CannotRewrite(f"{self.name}: the new line {fault}")
         return answer

@@ -13,8 +13,9 @@ from small_stages import log_of
 
 from posterkit.datagen.safety_lines import HarmPairs
 from posterkit.safety.detectors import open_detector
+from posterkit.safety.detectors.detector import Verdict
 from posterkit.safety.policies import open_policies
-from posterkit.safety.rewriting import ModelRewriter, kept_parts, longest, open_rewriter
+from posterkit.safety.rewriting import CannotRewrite, ModelRewriter, kept_parts, longest, open_rewriter
 from posterkit.training.config import load_config
 from posterkit.training.loading.detox_lines import REFUSAL, detox_lines, line_tokenizer
 
@@ -91,18 +92,29 @@ def test_a_stopped_run_goes_on_bit_for_bit(run_recipe, tmp_path):
     assert all((one[name] == other[name]).all() for name in one)
 
 
+class Said:
+    """A language model that has these answers alone."""
+
+    name = "said"
+
+    def __init__(self, *answers: str) -> None:
+        self._answers = list(answers)
+
+    def ask(self, system: str, user: str, images=(), schema=None) -> str:
+        return self._answers.pop(0)
+
+
+def test_what_a_model_leaves_out_is_put_behind_its_answer_where_there_is_room():
+    finance = next(policy for policy in open_policies() if policy.name == "finance")
+    verdict = Verdict(True, 1.0, "finance", "", "rules")
+    rewriter = ModelRewriter(Said("Capital at risk", "Capital at risk, and read all of the terms first"))
+    line = "Guaranteed profit from $99 for {NAME}"
+    assert rewriter(line, verdict, finance, 1) == "Capital at risk · $99 · {NAME}"
+    with pytest.raises(CannotRewrite, match=r"lacks .*\$99"):
+        rewriter(line, verdict, finance, 1)
+
+
 def test_worth_counts_what_is_kept_and_harmless():
-    class Said:
-        """A language model that has these answers alone."""
-
-        name = "said"
-
-        def __init__(self, *answers: str) -> None:
-            self._answers = list(answers)
-
-        def ask(self, system: str, user: str, images=(), schema=None) -> str:
-            return self._answers.pop(0)
-
     some = [one for one in lines("heldout") if one.language == "en"][:3]
     rewriter = ModelRewriter(Said(some[0].harmless, "Double your money", "价格"))
     found = recipe.worth(rewriter, some)
