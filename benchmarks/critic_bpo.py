@@ -4,8 +4,9 @@
     python benchmarks/critic_bpo.py --seeds 0 1 2 3 4  # every arm of every seed; goes on where it was stopped
     python benchmarks/critic_bpo.py --table
 
-A small Qwen2.5-VL with a closed vocabulary is taught critiques of posters of which nine in ten say "SALE 50%". Then,
-from the same weights, on the same new posters of the same prior, each arm takes as many steps of as many posters:
+A small Qwen2.5-VL with a closed vocabulary is taught to read posters on which every offer comes alike often, then
+fine-tuned on posters of which nine in ten say "SALE 50%". From these weights, on the same new posters of the same
+prior, each arm takes as many steps of as many posters:
 
     sft         fine-tuning on true critiques
     sft_chosen  fine-tuning on the true critiques of `bpo`'s own pairs, in the same batches
@@ -67,7 +68,8 @@ GROUNDS = {"navy": "white", "red": "white", "green": "white", "purple": "yellow"
 THINGS = ("sun", "box", "rings")
 RUNS = Path("runs/critic_bpo")
 POOL, NEW, MEASURED, BATCH = 3000, 1000, 240, 16  # posters to teach by, for the arms, to measure on; of a step
-SFT_STEPS, SFT_RATE, STEPS, SFT_AGAIN, DPO_RATE, BETA = 1000, 1e-3, 100, 3e-4, 1e-4, 0.1
+READ_STEPS, READ_RATE, SFT_STEPS, SFT_RATE = 1000, 2e-3, 300, 5e-4
+STEPS, SFT_AGAIN, DPO_RATE, BETA = 100, 3e-4, 1e-4, 0.1
 ANSWER = 32  # tokens, of which a critique has at most 28
 SMALL = SmallCritic(width=64, layers=2, heads=4, vision_width=64, vision_layers=2)
 INJECTED = ("wrong_text", "wrong_position", "wrong_colour")  # errors of what a short critique says
@@ -231,18 +233,19 @@ def fine_tune(model: TrainedCritic, patches: Tensor, critiques: Sequence[str], s
 
 
 def base_of(seed: int) -> Path:
-    """The critic that was taught by posters of the prior; kept."""
+    """The critic that can read and was then taught by posters of the prior; kept."""
     folder = RUNS / f"seed{seed}" / "base"
     if not folder.is_dir():
-        pool = posters(f"{seed} pool", POOL)
-        critiques = [critique(one) for one in pool]
-        words = [SYSTEM, QUESTION, *critiques, *COLORS, "pass fail title misspelt none"]
+        pools = [posters(f"{seed} read", POOL, 1 / (1 + len(OFFERS))), posters(f"{seed} pool", POOL)]
+        words = [SYSTEM, QUESTION, *(critique(one) for one in pools[0]), *COLORS]
         start = time.perf_counter()
         made = make_small_critic(RUNS / f"seed{seed}" / "fresh", words, SMALL, seed)
         model = TrainedCritic(str(made), area=WIDTH * HEIGHT)
-        patches = Reader(model).see([one.picture for one in pool])
-        losses = fine_tune(model, patches, critiques, SFT_STEPS, SFT_RATE, f"{seed} sft")
-        print(f"seed {seed}: {SFT_STEPS} steps, loss {np.mean(losses[-50:]):.3f}, {time.perf_counter() - start:.0f} s")
+        for pool, steps, rate in zip(pools, (READ_STEPS, SFT_STEPS), (READ_RATE, SFT_RATE), strict=True):
+            patches, critiques = Reader(model).see([one.picture for one in pool]), [critique(one) for one in pool]
+            losses = fine_tune(model, patches, critiques, steps, rate, f"{seed} {steps}")
+            spent = time.perf_counter() - start
+            print(f"seed {seed}: {steps} steps, loss {np.mean(losses[-50:]):.3f}, {spent:.0f} s", flush=True)
         model.save(folder)
     return folder
 
