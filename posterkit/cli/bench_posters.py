@@ -111,10 +111,12 @@ def _export(rows: list[BenchRow], out: Path) -> int:
     """A manifest for `posterkit batch`, and the references as files, for any other system too."""
     from PIL import Image
 
+    from posterkit.evaluation.bench_rows import as_typed
+
     (out / "references").mkdir(parents=True, exist_ok=True)
     lines = []
     for row in rows:
-        request = row.request()
+        request = as_typed(row.request())
         assert request.size is not None
         line: dict[str, Any] = {"task": request.task, "prompt": request.prompt, "texts": list(request.texts or ()),
                                 "width": request.size.width, "height": request.size.height, "seed": request.seed,

@@ -11,7 +11,7 @@ follow from word lists, and references are drawn, so that a row is the same ever
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import numpy as np
@@ -68,6 +68,11 @@ def bench_rows(name: str, count: int, seed: int, size: Size) -> list[BenchRow]:
     if not 1 <= count <= PUBLISHED_ROWS[name]:
         raise ValueError(f"bench {name} has {PUBLISHED_ROWS[name]} rows, asked for {count}")
     return (posteromni_rows if name == OMNI else postercraft_rows)(count, seed, size)
+
+
+def as_typed(request: PosterRequest) -> PosterRequest:
+    """A row's request as somebody types it: what a poster bears that is to be rearranged is not typed again."""
+    return replace(request, texts=None) if request.task == "rescaling" else request
 
 
 def postercraft_rows(count: int, seed: int = 0, size: Size = SIZE) -> list[BenchRow]:

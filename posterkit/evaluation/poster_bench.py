@@ -22,7 +22,7 @@ from PIL import Image
 
 import posterkit
 from posterkit.documents import read_json, read_text
-from posterkit.evaluation.bench_rows import LENGTHS, OMNI, SIZE, BenchRow, bench_rows
+from posterkit.evaluation.bench_rows import LENGTHS, OMNI, SIZE, BenchRow, as_typed, bench_rows
 from posterkit.evaluation.judge_bench import Progress, ask_rows, claim
 from posterkit.evaluation.statistics import bootstrap, cluster_bootstrap
 from posterkit.image_io import SUFFIXES, read_image, written_whole
@@ -164,7 +164,7 @@ class PosterBench:
         request = row.request()
         if file is None:
             assert draw is not None
-            image = draw(request).image
+            image = draw(as_typed(request)).image
             with written_whole(folder / f"{row.id}.png") as temporary:
                 image.save(temporary, "PNG")
         else:

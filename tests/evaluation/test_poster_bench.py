@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from posterkit.datagen.prompts import THEMES
-from posterkit.evaluation.bench_rows import CRAFT, OMNI, bench_rows, postercraft_rows, posteromni_rows
+from posterkit.evaluation.bench_rows import CRAFT, OMNI, as_typed, bench_rows, postercraft_rows, posteromni_rows
 from posterkit.evaluation.poster_bench import PosterBench, PosterJudge, compare, open_poster_judge, read_report
 from posterkit.evaluation.poster_tables import as_markdown, differences_as_markdown, published
 from posterkit.evaluation.study_page import count_votes, write_study
@@ -80,6 +80,13 @@ def test_every_task_gets_the_references_that_it_takes():
         if row.group == "id_driven":
             counts.add(len(request.images))
     assert 1 in counts and len(counts) > 1
+
+
+def test_what_a_poster_bears_is_expected_of_its_rearrangement_and_not_typed_again():
+    row = next(row for row in posteromni_rows(12, size=SMALL) if row.group == "rescaling")
+    assert row.request().texts and as_typed(row.request()).texts is None
+    other = next(row for row in posteromni_rows(12, size=SMALL) if row.group == "id_driven")
+    assert as_typed(other.request()).texts == other.request().texts
 
 
 def test_a_row_is_drawn_the_same_twice():
