@@ -128,7 +128,7 @@ def worth(rewriter: ModelRewriter, lines: Sequence[DetoxLine]) -> dict[str, Any]
     by_name, detector = {policy.name: policy for policy in policies}, open_detector(DEFAULT, policies)
     rows = []
     for one in lines:
-        verdict = Verdict(True, 1.0, one.category, "", "heldout")
+        verdict = Verdict(1.0, True, one.category, "", "heldout")
         try:
             answer, fault = rewriter(one.harmful, verdict, by_name.get(one.category or ""), 1), ""
         except (CannotRewrite, AnswerError) as error:

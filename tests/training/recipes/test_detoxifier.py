@@ -106,7 +106,7 @@ class Said:
 
 def test_what_a_model_leaves_out_is_put_behind_its_answer_where_there_is_room():
     finance = next(policy for policy in open_policies() if policy.name == "finance")
-    verdict = Verdict(True, 1.0, "finance", "", "rules")
+    verdict = Verdict(1.0, True, "finance", "", "rules")
     rewriter = ModelRewriter(Said("Capital at risk", "Capital at risk, and read all of the terms first"))
     line = "Guaranteed profit from $99 for {NAME}"
     assert rewriter(line, verdict, finance, 1) == "Capital at risk · $99 · {NAME}"
