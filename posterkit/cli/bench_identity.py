@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     if report["failed"]:
         print(f"{report['failed']} of {report['rows']} rows have no answer ({'; '.join(report['faults'])})")
     if (threshold := report.get("threshold")) is not None:
-        print(f"it is there from {threshold:.3f} on, by every second question; the others are reported")
+        print(f"it is there from {threshold:.3f} on, by one half of the questions; the other half is reported")
     print(f"{out}/identity.json")
     return 1 if report["failed"] else 0
 

@@ -85,6 +85,7 @@ class IdentityQuestion:
     box: Box | None  # where it stands on the poster; None where it does not
     caption: str  # what the poster shows, with `<name>` in the identity's place; empty for negatives
     noun: str
+    own: tuple[int, ...] = ()  # numbers of the pictures that show it; none where it was not introduced
 
     @property
     def references(self) -> int:
@@ -143,7 +144,7 @@ class IdentityQuestions:
         if negative == "unknown":
             known = known[1:] or others[:1] or known
         names = dict(zip([asked, *others], rng.sample(names_of(split), 1 + len(others)), strict=True))
-        images, said = self._introduce(rng, known, names, references)
+        images, said, owners = self._introduce(rng, known, names, references)
         scene, box, where = self._scene(rng, asked, others, known, negative)
         kind = rng.choice(self.questions)
         name = names[asked]
@@ -158,7 +159,7 @@ class IdentityQuestions:
         return IdentityQuestion(
             f"identity-{self.seed}-{number:06d}", (*images, scene.picture), prompt,
             answer, kind, negative, (*(names[n] for n in known if n != asked), name), asked, self.pool.kind(asked),
-            self.pool.consent, split, box, caption, noun,
+            self.pool.consent, split, box, caption, noun, tuple(n for n, one in enumerate(owners) if one == asked),
         )  # fmt: skip
 
     def _numbers(self, split: str) -> list[int]:
@@ -169,20 +170,22 @@ class IdentityQuestions:
 
     def _introduce(
         self, rng: Random, known: Sequence[int], names: dict[int, str], references: int
-    ) -> tuple[list[Image.Image], str]:
-        """Pictures of those that are known, in an order of their own, and the words that name them."""
+    ) -> tuple[list[Image.Image], str, list[int]]:
+        """Pictures of those that are known, in an order of their own, the words that name them, and whose each is."""
         counts = dict.fromkeys(known, 1)
         for _ in range(references - len(known)):
             counts[rng.choice(list(known))] += 1
         images: list[Image.Image] = []
+        owners: list[int] = []
         said = []
         for one in rng.sample(list(known), len(known)):
             first = len(images) + 1
             images += self.pool.references(one, counts[one], rng)
+            owners += [one] * counts[one]
             numbers = [str(number) for number in range(first, len(images) + 1)]
             listed = numbers[0] if len(numbers) == 1 else f"{', '.join(numbers[:-1])} and {numbers[-1]}"
             said.append(f"Picture{'s' * (len(numbers) > 1)} {listed} show{'s' * (len(numbers) == 1)} {names[one]}.")
-        return images, " ".join(said)
+        return images, " ".join(said), owners
 
     def _scene(
         self, rng: Random, asked: int, others: Sequence[int], known: Sequence[int], negative: str | None

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any, Literal
 
 import numpy as np
@@ -83,8 +84,9 @@ class IdentityBench:
     ) -> dict[str, Any]:
         """Ask what is not answered yet, then write and return the report.
 
-        A reward gives values in place of words: the threshold that tells presence best on every second question is its
-        calibration, and the other half of the questions is reported.
+        A reward gives values in place of words, for the pictures of the one that is asked about. Names are nothing to
+        it, so questions about unknown ones are left out. The threshold that tells presence best on one half of the
+        questions is its calibration; the other half is reported.
 
         Raises:
             ValueError: `out` holds a bench of another judge or with other settings.
@@ -92,9 +94,10 @@ class IdentityBench:
         out.mkdir(parents=True, exist_ok=True)
         claim(out, {**self.settings, "judge": judge.name, "fingerprint": judge.fingerprint})
         ask = partial(_ask if judge.answers is not None else _score, judge)
-        rows: dict[str, Callable[[], Any]] = {one.id: partial(ask, one) for one in self.questions}
+        asked = self.questions if judge.answers is not None else [one for one in self.questions if one.own]
+        rows: dict[str, Callable[[], Any]] = {one.id: partial(ask, one) for one in asked}
         found = ask_rows(rows, out / REPLIES, threads, progress)
-        replies = [found.get(one.id, {"fault": "not asked"}) for one in self.questions]
+        replies = [found.get(one.id, {"fault": "not asked"}) for one in asked]
         faults = [row["fault"] for row in replies if "fault" in row]
         report: dict[str, Any] = {
             "version": 1, "judge": judge.name, "spec": judge.spec, "fingerprint": judge.fingerprint,
@@ -102,18 +105,16 @@ class IdentityBench:
         }  # fmt: skip
         if judge.answers is not None:
             outcomes: list[Outcome] = [read_answer(row["reply"], one) if "reply" in row else "failed"
-                        for one, row in zip(self.questions, replies, strict=True)]  # fmt: skip
-            report |= identity_figures(self.questions, outcomes)
+                        for one, row in zip(asked, replies, strict=True)]  # fmt: skip
+            report |= identity_figures(asked, outcomes)
         else:
             values = [row.get("value") for row in replies]
-            report["threshold"] = threshold = best_threshold(
-                [(value, one.negative is None) for one, value in zip(self.questions[::2], values[::2], strict=True)
-                 if value is not None]
-            )  # fmt: skip
-            outcomes = ["failed" if value is None else "right" if value >= threshold and one.negative is None
-                        else "wrong" if value >= threshold else "refused"
-                        for one, value in zip(self.questions, values, strict=True)]  # fmt: skip
-            report |= identity_figures(self.questions[1::2], outcomes[1::2])
+            known = [(one, value) for one, value in zip(asked, values, strict=True) if value is not None]
+            halves = [[pair for pair in known if Random(pair[0].id).randrange(2) == half] for half in (0, 1)]
+            threshold = best_threshold([(value, one.negative is None) for one, value in halves[0]])
+            outcomes = ["right" if value >= threshold and one.negative is None else
+                        "wrong" if value >= threshold else "refused" for one, value in halves[1]]  # fmt: skip
+            report |= {"threshold": threshold, **identity_figures([one for one, _ in halves[1]], outcomes)}
         with written_whole(out / REPORT) as temporary:
             temporary.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         return report
@@ -201,7 +202,8 @@ def _ask(judge: Judge, one: IdentityQuestion) -> str:
 def _score(judge: Judge, one: IdentityQuestion) -> float:
     """How much of the asked one's pictures a reward finds on the poster."""
     assert judge.reward is not None
-    *references, poster = (image.convert("RGB") for image in one.images)
+    references = [one.images[number].convert("RGB") for number in one.own]
+    poster = one.images[-1].convert("RGB")
     request = PosterRequest(task="id_driven", images=references, size=Size(*poster.size), id=one.id)
     (result,) = judge.reward([poster], [request])
     return float(result.value)
