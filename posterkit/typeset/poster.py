@@ -167,7 +167,7 @@ def typeset(
     canvas, ground, texts, rules, underlays = painted(picture, placed, shown, job.brief.colors, colors, avoid)
     draw_graphics(canvas, laid)
     poster = TypesetPoster(canvas, ground, texts, rules, layout, job.style, picture, underlays, sheet, graphics=laid)
-    return with_mark(poster, *clean_texts([visible_mark]), area) if visible_mark else poster
+    return with_mark(poster, clean_texts([visible_mark])[0], area) if visible_mark else poster
 
 
 def trimmed(size: tuple[int, int], sheet: Sheet | None) -> Box:

@@ -79,7 +79,7 @@ def settle(
     for text, role in zip(texts, assigned, strict=True):
         text_style(text, role, chosen, extra)
     if visible_mark:
-        check_mark(*clean_texts([visible_mark]), chosen, size or (10**6, 10**6))
+        check_mark(clean_texts([visible_mark])[0], chosen, size or (10**6, 10**6))
     if align not in (None, *ALIGNS):
         raise ValueError(f"unknown align {align!r}; use {', '.join(ALIGNS)}")
     for word in colors:
