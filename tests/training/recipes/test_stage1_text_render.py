@@ -174,7 +174,7 @@ def test_another_set_than_the_one_drawn_is_refused(base, run_recipe, tmp_path, c
     run_recipe(RECIPE, config)
     with pytest.raises(SystemExit) as ended:
         run_recipe(RECIPE, config, "data.count=9")
-    assert ended.value.code == 2 and "holds a set made with count=6, now 9" in capsys.readouterr().err
+    assert ended.value.code == 2 and "begun with data.count=6, now 9" in capsys.readouterr().err
 
 
 @pytest.mark.slow
