@@ -26,20 +26,28 @@ Send = Callable[[Any], Any]
 
 
 def server_key() -> str:
-    """The key that clients must send, from the environment variable `POSTERKIT_API_KEY`; "" where there is none."""
-    return os.environ.get(API_KEY, "").strip()
+    """The key that clients must send, from the environment variable `POSTERKIT_API_KEY`; "" where there is none.
+
+    The variable may hold several, one for each client, separated by commas.
+    """
+    return ",".join(key.strip() for key in os.environ.get(API_KEY, "").split(",") if key.strip())
 
 
-def key_fits(authorization: str, key: str) -> bool:
-    """Whether an Authorization header carries the key; takes as long for every wrong one."""
-    return hmac.compare_digest(authorization.encode(), f"Bearer {key}".encode())
+def key_fits(given: str, key: str) -> bool:
+    """Whether a key is the server's, or one of its several; takes as long for every wrong one."""
+    return sum(hmac.compare_digest(given.encode(), one.encode()) for one in key.split(",")) > 0
+
+
+def header_fits(authorization: str, key: str) -> bool:
+    """Whether an Authorization header carries a key of the server's."""
+    return authorization.startswith("Bearer ") and key_fits(authorization.removeprefix("Bearer "), key)
 
 
 def authorizer(key: str) -> Callable[..., None]:
     """The dependency of routes that only clients with the key may call; all may where there is no key."""
 
     def authorize(authorization: Annotated[str, Header()] = "") -> None:
-        if key and not key_fits(authorization, key):
+        if key and not header_fits(authorization, key):
             raise HTTPException(401, f"wrong key; set {API_KEY}", {"WWW-Authenticate": "Bearer"})
 
     return authorize

@@ -27,7 +27,7 @@ from posterkit.app.openai_images import ImageCall, server_event
 from posterkit.app.poster_job import PosterJob
 from posterkit.app.service_errors import ServiceError, service_error
 from posterkit.messages import error_line
-from posterkit.serving import LOOPBACK, LimitedBody, key_fits
+from posterkit.serving import LOOPBACK, LimitedBody, header_fits
 
 _log = logging.getLogger("posterkit.app")
 _AT_ONCE = 2  # requests that are read and planned at the same time
@@ -39,7 +39,7 @@ class PosterApi:
     """The routes over one queue.
 
     Args:
-        key: that clients must send; "" lets all in.
+        key: that clients must send, or several, separated by commas; "" lets all in.
     """
 
     def __init__(self, queue: JobQueue, intake: Intake, key: str = "") -> None:
@@ -85,14 +85,14 @@ class PosterApi:
         accept: Annotated[str, Header()] = "",
     ) -> Response:  # fmt: skip
         """A job for a row; with `format` or an Accept header, the poster itself when it is done."""
-        with self.queue.reserved() as folder:
+        with self.queue.reserved(self._client(request)) as folder:
             sent = await read_sent(request, folder)
             direct = wanted_formats([format])[0] if format else _accepted(accept, tuple(FORMATS))
             named = sent.row.pop("formats", None) or [direct or Path(str(sent.row.get("out") or "")).suffix or "png"]
             if not isinstance(named, list) or not all(isinstance(one, str) for one in named):
                 raise ServiceError(400, 'formats is a list such as ["png", "pdf"]', "invalid_request")
             formats = wanted_formats([*named, *([direct] if direct else [])])
-            job = await self._submitted(sent, formats)
+            job = await self._submitted(request, sent, formats)
         if direct is None:
             until = time.monotonic() + wait
             async for _ in job.changes():
@@ -148,10 +148,10 @@ class PosterApi:
         return self._file(job, number, wanted_formats([format])[0] if format else None, accept)
 
     async def _images(self, request: Request, edit: bool) -> Response:
-        with self.queue.reserved() as folder:
+        with self.queue.reserved(self._client(request)) as folder:
             sent = await read_sent(request, folder)
             call = await self._threaded(sent, lambda: ImageCall(sent, edit))
-            job = await self._submitted(sent, call.formats)
+            job = await self._submitted(request, sent, call.formats)
         if call.stream:
             return StreamingResponse(self._streamed(call, job), media_type="text/event-stream")
         if not await self._finished(job, request):
@@ -171,9 +171,13 @@ class PosterApi:
         finally:
             self._leave(job)
 
-    async def _submitted(self, sent: Sent, formats: tuple[str, ...]) -> PosterJob:
+    async def _submitted(self, request: Request, sent: Sent, formats: tuple[str, ...]) -> PosterJob:
         plans, notes = await self._threaded(sent, lambda: self.intake.plans(sent))
-        return self.queue.submit(PosterJob(plans, formats, sent.folder, notes))
+        return self.queue.submit(PosterJob(plans, formats, sent.folder, notes, client=self._client(request)))
+
+    def _client(self, request: Request) -> tuple[str, str]:
+        """Who asks: the key that they sent, and their machine."""
+        return request.headers["authorization"] if self.key else "", request.client.host if request.client else ""
 
     async def _threaded(self, sent: Sent, work: Any) -> Any:
         try:
@@ -217,7 +221,7 @@ class PosterApi:
 
     def _authorize(self, request: Request, authorization: Annotated[str, Header()] = "") -> None:
         if self.key:
-            if not key_fits(authorization, self.key):
+            if not header_fits(authorization, self.key):
                 raise ServiceError(401, "wrong or missing key; send Authorization: Bearer KEY", "invalid_api_key")
             return
         # without a key only programs of this machine are served, and no page that a browser has open

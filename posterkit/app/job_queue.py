@@ -7,8 +7,8 @@ import secrets
 import shutil
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Iterator
+from collections import Counter, OrderedDict, deque
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,7 +34,7 @@ _STOPPING = "the server is stopping"
 
 
 class JobQueue:
-    """Draws jobs one after the other in a thread of its own.
+    """Draws jobs one after the other in a thread of its own, the clients' by turns.
 
     Args:
         folder: where each job has a folder of its own.
@@ -49,9 +49,10 @@ class JobQueue:
         self.drawing_seconds = 0.0
         self.stopping = False
         self.jobs: dict[str, PosterJob] = {}
-        self._queued: deque[PosterJob] = deque()
+        self._queued: OrderedDict[Hashable, deque[PosterJob]] = OrderedDict()  # by client, who is next first
         self._current: PosterJob | None = None
-        self._reserved, self._pace = 0, 1.0  # seconds of a poster
+        self._reserved: Counter[Hashable] = Counter()  # places of requests that are read, by client
+        self._pace = 1.0  # seconds of a poster
         self._change = threading.Condition()
         self._worker = threading.Thread(target=self._work, name="drawing", daemon=True)
         self._worker.start()
@@ -59,7 +60,7 @@ class JobQueue:
     @property
     def waiting(self) -> int:
         """Posters that wait."""
-        return sum(len(job.plans) for job in list(self._queued))
+        return sum(len(job.plans) for jobs in list(self._queued.values()) for job in list(jobs))
 
     @property
     def drawing(self) -> bool:
@@ -71,8 +72,8 @@ class JobQueue:
         return self._worker.is_alive() and not self.stopping
 
     @contextmanager
-    def reserved(self) -> Iterator[Path]:
-        """A place in the queue while a request is read, and a folder for what it brings.
+    def reserved(self, client: Hashable) -> Iterator[Path]:
+        """A place in the queue while a client's request is read, and a folder for what it brings.
 
         The folder goes again unless a job has taken it.
 
@@ -80,15 +81,15 @@ class JobQueue:
             ServiceError: the queue is full, or the server is stopping.
         """
         with self._change:
-            self._check_room(1)
-            self._reserved += 1
+            self._check_room(1, client)
+            self._reserved[client] += 1
         folder = self.folder / secrets.token_hex(8)
         try:
             folder.mkdir(mode=0o700)
             yield folder
         finally:
             with self._change:
-                self._reserved -= 1
+                self._reserved -= Counter([client])
                 taken = any(job.folder == folder for job in self.jobs.values())
             if not taken:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -96,9 +97,9 @@ class JobQueue:
     def submit(self, job: PosterJob) -> PosterJob:
         """Put a job into the queue, from within `reserved`; ServiceError as there."""
         with self._change:
-            self._check_room(len(job.plans), own=1)
+            self._check_room(len(job.plans), job.client, own=1)
             self.jobs[job.id] = job
-            self._queued.append(job)
+            self._queued.setdefault(job.client, deque()).append(job)
             self._change.notify_all()
         return job
 
@@ -113,8 +114,10 @@ class JobQueue:
         """End a job: at once where it waits, at its next denoising step where it is drawn."""
         with self._change:
             job.stopped = job.stopped or why
-            if job in self._queued:
-                self._queued.remove(job)
+            if job in (jobs := self._queued.get(job.client, ())):
+                jobs.remove(job)
+                if not jobs:
+                    del self._queued[job.client]
                 self._end(job, CANCELLED)
 
     def discard(self, job: PosterJob) -> None:
@@ -139,22 +142,22 @@ class JobQueue:
         """Seconds until there may be room."""
         return max(1, min(_LONGEST_WAIT, math.ceil(self._pace)))
 
-    def _check_room(self, posters: int, own: int = 0) -> None:
+    def _check_room(self, posters: int, client: Hashable, own: int = 0) -> None:
         if self.stopping:
             raise ServiceError(503, _STOPPING, "stopping", retry=_LONGEST_WAIT)
-        waiting = self.waiting
-        if waiting + self._reserved - own + posters > self.limits.queue:
-            raise ServiceError(
-                429, f"{waiting} posters wait; the queue holds {self.limits.queue}", "queue_full",
-                retry=self.retry_after(),
-            )  # fmt: skip
+        waiting, most = self.waiting, self.limits.queue
+        kept = most // 4 if client in self._queued or self._reserved[client] > own else 0
+        if waiting + self._reserved.total() - own + posters > most - kept:
+            why = f"{waiting} posters wait; the queue holds {most}"
+            why += f" and keeps {kept} places for other clients" if kept else ""
+            raise ServiceError(429, why, "queue_full", retry=self.retry_after())
 
     def _stop(self, grace: float) -> None:
         with self._change:
-            while self._queued:
-                job = self._queued.popleft()
+            for job in [job for jobs in self._queued.values() for job in jobs]:
                 job.error = ServiceError(503, _STOPPING, "stopping")
                 self._end(job, FAILED)
+            self._queued.clear()
             self._change.notify_all()
         self._worker.join(grace)
         if (job := self._current) is not None:
@@ -179,7 +182,10 @@ class JobQueue:
                 if self.stopping:
                     return None
                 self._change.wait(1.0)
-            self._current = job = self._queued.popleft()
+            client, jobs = self._queued.popitem(last=False)
+            self._current = job = jobs.popleft()
+            if jobs:  # the client's next turn comes after the others'
+                self._queued[client] = jobs
             job.state, job.step = DRAWING, ("preparing", 0, 0)
         job.changed()
         return job

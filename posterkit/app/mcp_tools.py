@@ -121,7 +121,7 @@ class PosterTools:
     ) -> CallToolResult:  # fmt: skip
         """Says what a poster is worth, from 0 to 1 in parts, what is wrong with it, and what would make it better."""
         try:
-            with self.queue.reserved() as folder:
+            with self.queue.reserved(None) as folder:
                 return _answer(
                     *await _threaded(lambda: self._judged(Sent({"images": [image]}, folder), prompt, texts), folder)
                 )
@@ -151,7 +151,7 @@ class PosterTools:
             raise ToolError("seeds: a call makes one poster; call again with another seed")
         try:
             target = self._target(save_as)
-            with self.queue.reserved() as folder:
+            with self.queue.reserved(None) as folder:
                 sent = Sent(row, folder)
                 plans, notes = await _threaded(lambda: self.intake.plans(sent), folder)
                 job = self.queue.submit(PosterJob(plans, ("png",), folder, notes, target))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ class PosterJob:
         formats: endings of the files that are written of each poster, such as "png".
         folder: holds the uploads while it is drawn, and the results.
         notes: what of the request was left out.
+        client: who asked for it; clients are drawn for by turns.
         key: lets who has it fetch the results without the server's own.
         save_as: a file of the user's that the first poster is written to, or to a free name beside it.
         state: queued, drawing, done, failed or cancelled.
@@ -53,6 +54,7 @@ class PosterJob:
     folder: Path
     notes: list[str] = field(default_factory=list)
     save_as: Path | None = None
+    client: Hashable = None
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     key: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     state: str = QUEUED

@@ -80,7 +80,7 @@ def test_a_body_without_an_announced_end_is_cut_off_at_the_limit(strict, kind):
                 sent += 1024
         except (BrokenPipeError, ConnectionResetError):
             pass
-    until(lambda: strict.queue._reserved == 0)
+    until(lambda: strict.queue._reserved.total() == 0)
     assert strict.client.get("/healthz").status_code == 200 and not list(strict.queue.folder.iterdir())
     assert 'status="413"' in strict.client.get("/metrics").text
 
@@ -89,7 +89,7 @@ def test_a_slow_body_is_given_up_and_its_place_in_the_queue_is_free_again(strict
     with connected(strict) as client:
         client.sendall(head("POST", "/v1/posters", "Content-Type: application/json", "Content-Length: 1000"))
         client.sendall(b"{")
-        until(lambda: strict.queue._reserved == 1)
+        until(lambda: strict.queue._reserved.total() == 1)
         busy = strict.client.post("/v1/posters", json=TINY)
         assert busy.status_code == 429  # while it is read, it takes a place
         said = received(client)
@@ -100,8 +100,8 @@ def test_a_slow_body_is_given_up_and_its_place_in_the_queue_is_free_again(strict
 def test_a_client_that_goes_away_while_it_sends_leaves_nothing(strict):
     with connected(strict) as client:
         client.sendall(head("POST", "/v1/posters", "Content-Type: application/json", "Content-Length: 1000") + b"{")
-        until(lambda: strict.queue._reserved == 1)
-    until(lambda: strict.queue._reserved == 0)
+        until(lambda: strict.queue._reserved.total() == 1)
+    until(lambda: strict.queue._reserved.total() == 0)
     assert not [path for path in strict.queue.folder.iterdir() if not list(path.glob("_*"))]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import json
 
@@ -239,6 +240,26 @@ def test_a_full_queue_says_when_to_come_again_and_takes_what_has_room():
     assert 'posterkit_posters_total{result="done"} 3' in text
     assert 'posterkit_posters_total{result="cancelled"} 1' in text
     assert 'posterkit_http_requests_total{status="429"} 2' in text and "posterkit_queue_posters 0" in text
+
+
+def test_a_client_with_many_jobs_keeps_nobody_waiting():
+    keys = [{"Authorization": f"Bearer {key}"} for key in ("many", "one")]
+    with HeldMaker(device="cpu") as maker, running(maker, key="many,one") as server:
+        post = functools.partial(server.client.post, "/v1/posters", json=TINY)
+        first = [post(headers=keys[0]) for _ in range(200)]
+        taken = [got.json()["id"] for got in first if got.status_code == 202]
+        # one is drawn, three quarters of the queue wait, the rest of it is for others
+        assert len(taken) in (24, 25) and first[-1].status_code == 429
+        assert "keeps 8 places for other clients" in first[-1].json()["error"]["message"]
+        server.client.headers.update(keys[1])
+        single = post()
+        assert single.status_code == 202
+        maker.go.set()
+        assert server.finished(single.json())["state"] == "done"
+        ended = [job.ended for job in server.queue.jobs.values() if job.ended and job.id in taken]
+        before = [one for one in ended if one < server.queue.jobs[single.json()["id"]].ended]
+        assert len(before) <= 2
+        assert post(headers={"Authorization": "Bearer many,one"}).status_code == 401
 
 
 def test_a_job_that_is_drawn_ends_at_its_next_step_when_it_is_cancelled_and_the_next_is_drawn():

@@ -81,10 +81,11 @@ class Desk:
             return
         session.shown = None
         try:
-            with self.queue.reserved() as folder:
+            client = session.place(self.queue.folder)
+            with self.queue.reserved(client) as folder:
                 plans, notes = await to_thread.run_sync(self._plans, form, folder, session)
                 before = await to_thread.run_sync(_before, plans[0])
-                job = session.job = self.queue.submit(PosterJob(plans, self.formats, folder, notes))
+                job = session.job = self.queue.submit(PosterJob(plans, self.formats, folder, notes, client=client))
         except (ServiceError, ValueError, OSError) as error:
             yield error_html(str(error))
             return
@@ -114,7 +115,7 @@ class Desk:
         words, done, total = job.step
         if job.state == QUEUED:
             waiting = max(0, self.queue.waiting - len(job.plans))
-            return status_html(f"Waiting; {waiting} before it" if waiting else "Waiting")
+            return status_html(f"Waiting, as {waiting} other posters do" if waiting else "Waiting")
         step = f", step {done} of {total}" if total else ""
         return status_html(words.capitalize() + step, done, total)
 

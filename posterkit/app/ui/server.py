@@ -30,7 +30,7 @@ from posterkit.app.ui.page import Page
 from posterkit.app.ui.session import EXPORTS, Session
 from posterkit.app.ui.theme import FONT_FILES, page_head, page_theme
 from posterkit.messages import error_line
-from posterkit.serving import LOOPBACK, LimitedBody, key_fits
+from posterkit.serving import LOOPBACK, LimitedBody, header_fits, key_fits
 
 _COOKIE = "posterkit"
 _MOST_KEY = 4096  # bytes of a form that signs in
@@ -86,7 +86,7 @@ class PageGuard:
             why = "another page asks" if foreign else "a page without a key is for this machine alone"
             return PlainTextResponse(f"{why}\n", 403)
         signed = hmac.compare_digest(request.cookies.get(_COOKIE, ""), self.mark)
-        if not self.key or signed or key_fits(request.headers.get("authorization", ""), self.key):
+        if not self.key or signed or header_fits(request.headers.get("authorization", ""), self.key):
             return None
         if request.url.path.startswith(_OPEN):
             return None
@@ -101,7 +101,7 @@ class PageGuard:
             if len(body) > _MOST_KEY:
                 return PlainTextResponse("too long\n", 413)
         given = parse_qs(body.decode("utf-8", "replace")).get("key", [""])[0].strip()
-        if not hmac.compare_digest(given.encode(), self.key.encode()):
+        if not key_fits(given, self.key):
             said = '<p class="pk-error" role="alert">This is not the key.</p>'
             return HTMLResponse(_SIGN_IN.format(head=page_head(), said=said), 401)
         answer = RedirectResponse("/", 303)
