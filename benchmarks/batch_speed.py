@@ -1,11 +1,18 @@
 """What a batch costs beside the posters themselves, as ratios in one run.
 
-    python benchmarks/batch_speed.py --rows 64 --pairs 7
-    python benchmarks/batch_speed.py --shards --rows 16
+    python benchmarks/batch_speed.py loop --keep runs/batch_speed.jsonl        # once a pair; the pairs add up
+    python benchmarks/batch_speed.py start memory shards ray --keep runs/batch_speed.jsonl
 
-The first compares `run_local` with a loop that plans, makes and saves the same rows with the same maker, in pairs one
-after the other, and says which share of a batch goes into its ledger, its claims and the posters' metadata. The second
-runs one process over all rows, then two processes over half of them each; it needs a core for each of them.
+| part | what is compared |
+|---|---|
+| loop | `run_local` with a loop that plans, makes and saves as many rows; the share of ledger, claims and metadata |
+| start | `posterkit batch` until its first poster is there, with a script that loads the model and makes one poster |
+| memory | nothing: the slope of the resident memory while one batch makes 200 rows, with its 95 % interval |
+| shards | two processes over half of the rows each, with one process over all of them; needs two idle cores |
+| ray | a cluster of two workers (`posterkit[batch]`), with two shards; needs two idle cores |
+
+Every round is a line of `--keep`, and what is printed is the median of all its rounds of the same rows and size. A
+round of `loop` makes twice the rows. Processes have one thread each.
 """
 
 from __future__ import annotations
@@ -18,10 +25,15 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import psutil
+from serve_load import slope
 
 from posterkit import PosterMaker, PosterRequest
 from posterkit.batch.claims import FolderClaims
@@ -30,120 +42,240 @@ from posterkit.batch.ledger import Ledger
 from posterkit.generate import record
 from posterkit.sizing import Size
 
+ALONE = {**os.environ, "OMP_NUM_THREADS": "1"}
+BOOKS = (
+    (Ledger, "add"),
+    (Ledger, "news"),
+    (FolderClaims, "take"),
+    (FolderClaims, "give_back"),
+    (record, "file_notes"),
+)
+# what `start` is measured against: the same poster, with nothing around it
+_ALONE = """
+import sys
+from posterkit import PosterMaker, PosterRequest
+from posterkit.sizing import Size
+size = Size(*map(int, sys.argv[2].split("x")))
+with PosterMaker(model=sys.argv[3]) as maker:
+    maker(PosterRequest("a lighthouse, number 0", texts=["NIGHT 0"], size=size, seed=0)).save(sys.argv[1])
+"""
 
-class Silent:
+
+class MemoryReporter:
+    """Notes the resident memory after each row; `posterkit.batch.engines.Reporter`."""
+
+    def __init__(self) -> None:
+        self.memory: list[float] = []  # MiB
+        self._process = psutil.Process()
+
     def start(self, rows: int) -> None: ...
     def found(self, before: int) -> None: ...
-    def row(self, entry: Any) -> None: ...
     def stopping(self) -> None: ...
 
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=64)
-    parser.add_argument("--pairs", type=int, default=7)
-    parser.add_argument("--shards", action="store_true", help="two processes against one")
-    parser.add_argument("--model", default="mini")
-    parser.add_argument("--size", default="832x1216", help="of the posters")
-    args = parser.parse_args()
-    print(shard_ratio(args) if args.shards else loop_ratio(args))
+    def row(self, entry: Any) -> None:
+        self.memory.append(self._process.memory_info().rss / 2**20)
 
 
-def requests(count: int, size: str) -> list[PosterRequest]:
+def requests(count: int, size: str, first: int = 0) -> list[PosterRequest]:
     sides = Size(*map(int, size.split("x")))
     return [
         PosterRequest(
             f"a lighthouse, number {n}", texts=[f"NIGHT {n}"], size=sides, seed=n, id=f"r{n}", out=f"{n}.png"
         )
-        for n in range(count)
+        for n in range(first, first + count)
     ]
 
 
-def loop_ratio(args: argparse.Namespace) -> str:
-    """A tight loop's time over the batch's, and the share of the batch's bookkeeping."""
-    rows = requests(args.rows, args.size)
-    ratios, shares = [], []
-    with PosterMaker(model=args.model) as maker, tempfile.TemporaryDirectory() as folder:
-        maker(rows[0])  # loads the model
-        for pair in range(args.pairs):
-            began = time.perf_counter()
-            for row in rows:
-                (poster,) = maker.make([maker.plan(row)])
-                poster.save(Path(folder, f"loop-{pair}", str(row.out)))
-            looped = time.perf_counter() - began
-            spent: list[float] = []
-            with timed(spent, (Ledger, "add"), (Ledger, "news"), (FolderClaims, "take"), (FolderClaims, "give_back"),
-                       (record, "file_notes")):  # fmt: skip
+def loop(args: argparse.Namespace, folder: Path, number: int) -> dict[str, float]:
+    """Seconds of a tight loop and of a batch, each over rows that the maker has not seen, and those of the books."""
+    seconds: dict[str, float] = {}
+
+    def looped() -> None:
+        for row in requests(args.rows, args.size, 1000):
+            (poster,) = maker.make([maker.plan(row)])
+            poster.save(folder / "loop" / str(row.out))
+
+    def batched() -> None:
+        rows = requests(args.rows, args.size, 2000)
+        assert run_local(rows, maker, folder / "batch", MemoryReporter()).made == args.rows
+
+    with PosterMaker(model=args.model) as maker:
+        for row in requests(2, args.size):
+            maker(row).save(folder / "first.png")  # loads what there is to load
+        with timed(*BOOKS) as books:
+            for work in (looped, batched) if number % 2 else (batched, looped):
+                books.clear()
                 began = time.perf_counter()
-                result = run_local(rows, maker, Path(folder, f"batch-{pair}"), Silent())
-                batched = time.perf_counter() - began
-            assert result.made == len(rows)
-            ratios.append(looped / batched)
-            shares.append(sum(spent) / batched)
-    low, middle, high = quartiles(ratios)
-    return (
-        f"{args.rows} rows, {args.pairs} pairs: the batch runs at {middle:.3f} of the loop's speed "
-        f"({low:.3f} to {high:.3f}); ledger, claims and metadata {100 * statistics.median(shares):.2f} % of its time"
-    )
+                work()
+                seconds[work.__name__] = time.perf_counter() - began
+                if work is batched:
+                    seconds["books"] = sum(books)
+    return seconds
 
 
-class timed:
-    """Adds up the time spent in functions while the block lasts."""
+@contextmanager
+def timed(*functions: tuple[Any, str]) -> Iterator[list[float]]:
+    """The seconds that functions take: on the main thread as they pass, on others those of the processor.
 
-    def __init__(self, spent: list[float], *functions: tuple[Any, str]) -> None:
-        self.spent, self.functions = spent, functions
+    A thread beside the one that draws spends most of its time waiting for its turn, which costs nothing.
+    """
+    spent: list[float] = []
 
-    def __enter__(self) -> None:
-        self.before = [getattr(owner, name) for owner, name in self.functions]
-        for (owner, name), function in zip(self.functions, self.before, strict=True):
-            setattr(owner, name, self._watched(function))
-
-    def __exit__(self, *error: object) -> None:
-        for (owner, name), function in zip(self.functions, self.before, strict=True):
-            setattr(owner, name, function)
-
-    def _watched(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def watched(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
-        def watched(*args: Any, **more: Any) -> Any:
-            began = time.perf_counter()
+        def call(*args: Any, **more: Any) -> Any:
+            clock = time.perf_counter if threading.current_thread() is threading.main_thread() else time.thread_time
+            began = clock()
             try:
                 return function(*args, **more)
             finally:
-                self.spent.append(time.perf_counter() - began)
+                spent.append(clock() - began)
 
-        return watched
+        return call
 
-
-def shard_ratio(args: argparse.Namespace) -> str:
-    """One process over two, start-up and all."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with tempfile.TemporaryDirectory() as folder:
-        manifest = Path(folder, "jobs.jsonl")
-        with manifest.open("w") as file:
-            for row in requests(args.rows, args.size):
-                file.write(json.dumps({"prompt": row.prompt, "texts": list(row.texts or ()), "seed": row.seed}) + "\n")
-        width, height = args.size.split("x")
-        command = [sys.executable, "-m", "posterkit", "batch", str(manifest), "--model", args.model,
-                   "--width", width, "--height", height]  # fmt: skip
-        seconds = []
-        for shards in (["1/1"], ["1/2", "2/2"]):
-            began = time.perf_counter()
-            out = str(Path(folder, f"out-{len(shards)}"))
-            running = [
-                subprocess.Popen([*command, "-o", out, "--shard", shard], stdout=subprocess.DEVNULL)
-                for shard in shards
-            ]
-            if any(process.wait() for process in running):
-                raise SystemExit("a shard failed")
-            seconds.append(time.perf_counter() - began)
-    return f"{args.rows} rows on {cores} cores: two shards run at {seconds[0] / seconds[1]:.2f} times the speed of one"
+    before = [getattr(owner, name) for owner, name in functions]
+    try:
+        for (owner, name), function in zip(functions, before, strict=True):
+            setattr(owner, name, watched(function))
+        yield spent
+    finally:
+        for (owner, name), function in zip(functions, before, strict=True):
+            setattr(owner, name, function)
 
 
-def quartiles(values: list[float]) -> tuple[float, float, float]:
-    if len(values) < 2:
-        return values[0], values[0], values[0]
-    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
-    return low, middle, high
+def start(args: argparse.Namespace, folder: Path, number: int) -> dict[str, float]:
+    """Seconds until a batch's first poster is there, and those of a script for the same poster."""
+    script = [sys.executable, "-c", _ALONE, str(folder / "alone.png"), args.size, args.model]
+    seconds: dict[str, float] = {}
+
+    def alone() -> None:
+        subprocess.run(script, env=ALONE, check=True)
+
+    def batch() -> None:
+        with subprocess.Popen(_command(args, folder, "out"), stdout=subprocess.DEVNULL, env=ALONE) as process:
+            while not (folder / "out" / "0.png").exists():
+                assert process.poll() is None, "the batch has ended without its first poster"
+                time.sleep(0.005)
+            process.kill()
+
+    alone()  # what files the system has to read from the disk
+    for work in (alone, batch) if number % 2 else (batch, alone):
+        began = time.perf_counter()
+        work()
+        seconds[work.__name__] = time.perf_counter() - began
+    return seconds
+
+
+def memory(args: argparse.Namespace, folder: Path, number: int) -> dict[str, float]:
+    """MiB at first and at last, and the slope over the second half of the rows."""
+    reporter = MemoryReporter()
+    with PosterMaker(model=args.model) as maker:
+        run_local(requests(args.images, args.size), maker, folder, reporter)
+    per, half = slope(reporter.memory)
+    return {"first": reporter.memory[0], "last": reporter.memory[-1], "slope": per, "half": half}
+
+
+def shards(args: argparse.Namespace, folder: Path, number: int) -> dict[str, float]:
+    """Seconds of one process and of two, start-up and all."""
+    runs = {"one": (["--shard", "1/1"],), "two": (["--shard", "1/2"], ["--shard", "2/2"])}
+    return _seconds(args, folder, runs)
+
+
+def ray(args: argparse.Namespace, folder: Path, number: int) -> dict[str, float]:
+    """Seconds of two shards and of a cluster of two workers, start-up and all."""
+    runs = {"two": (["--shard", "1/2"], ["--shard", "2/2"]), "cluster": (["--engine", "ray", "--workers", "2"],)}
+    return _seconds(args, folder, runs)
+
+
+def _command(args: argparse.Namespace, folder: Path, out: str) -> list[str]:
+    manifest = folder / "jobs.jsonl"
+    with manifest.open("w") as file:
+        for row in requests(args.rows, args.size):
+            said = {"prompt": row.prompt, "texts": list(row.texts or ()), "seed": row.seed, "out": row.out}
+            file.write(json.dumps(said) + "\n")
+    return [sys.executable, "-m", "posterkit", "batch", str(manifest), "--model", args.model, "--size", args.size,
+            "--device", "cpu", "-o", str(folder / out)]  # fmt: skip
+
+
+def _seconds(args: argparse.Namespace, folder: Path, runs: dict[str, tuple[list[str], ...]]) -> dict[str, float]:
+    """Of each run, start-up and all; and, as NAME_running, from its first poster to its last."""
+    seconds: dict[str, float] = {}
+    for name, processes in runs.items():
+        command = _command(args, folder, name)
+        began = time.perf_counter()
+        running = [subprocess.Popen([*command, *more], stdout=subprocess.DEVNULL, env=ALONE) for more in processes]
+        codes = [process.wait() for process in running]
+        if any(codes):
+            raise SystemExit(f"{name}: a process failed")
+        seconds[name] = time.perf_counter() - began
+        times = [path.stat().st_mtime for path in (folder / name).glob("[0-9]*.png")]
+        assert len(times) == args.rows
+        seconds[f"{name}_running"] = max(times) - min(times)
+    return seconds
+
+
+PARTS: dict[str, Callable[..., dict[str, float]]] = {
+    "loop": loop, "start": start, "memory": memory, "shards": shards, "ray": ray,
+}  # fmt: skip
+
+
+def line(part: str, rounds: list[dict[str, Any]]) -> str:
+    """What the rounds of a part come to."""
+
+    def ratio(over: str, under: str) -> str:
+        values = sorted(one[over] / one[under] for one in rounds)
+        between = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
+        return f"{between[1]:.3f} ({between[0]:.3f} to {between[2]:.3f})"
+
+    said = f"{part}, {rounds[0]['rows']} rows of {rounds[0]['size']}, {len(rounds)} rounds: "
+    match part:
+        case "loop":
+            books = statistics.median(one["books"] / one["batched"] for one in rounds)
+            return said + (
+                f"the batch runs at {ratio('looped', 'batched')} of the loop's speed; ledger, claims and metadata "
+                f"are {100 * books:.2f} % of its time"
+            )
+        case "start":
+            return said + f"the first poster of a batch takes {ratio('batch', 'alone')} of load and one poster"
+        case "memory":
+            last = rounds[-1]
+            return said + (
+                f"{last['first']:.0f} MiB after the first, {last['last']:.0f} after the last; second half "
+                f"{last['slope']:+.2f} +- {last['half']:.2f} MiB per 1000 rows"
+            )
+        case "shards":
+            return said + (
+                f"two shards run at {ratio('one', 'two')} times the speed of one, "
+                f"{ratio('one_running', 'two_running')} from the first poster to the last"
+            )
+    return said + (
+        f"two workers of Ray run at {ratio('two', 'cluster')} of two shards' speed, "
+        f"{ratio('two_running', 'cluster_running')} from the first poster to the last"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="+", choices=tuple(PARTS))
+    parser.add_argument("--rounds", type=int, default=1, help="of each part")
+    parser.add_argument("--rows", type=int, default=64)
+    parser.add_argument("--images", type=int, default=200, help="rows of the part memory")
+    parser.add_argument("--size", default="832x1216", help="of the posters")
+    parser.add_argument("--model", default="mini")
+    parser.add_argument("--keep", type=Path, help="a file that gets a line a round; those that it has are counted too")
+    args = parser.parse_args()
+    for part in args.parts:
+        told = {"part": part, "rows": args.images if part == "memory" else args.rows, "size": args.size}
+        known = args.keep.read_text().splitlines() if args.keep and args.keep.exists() else []
+        rounds = [one for one in map(json.loads, known) if told.items() <= one.items()]
+        for _ in range(args.rounds):
+            with tempfile.TemporaryDirectory() as folder:
+                rounds.append(told | PARTS[part](args, Path(folder), len(rounds)))
+            if args.keep:
+                args.keep.parent.mkdir(parents=True, exist_ok=True)
+                with args.keep.open("a") as file:
+                    file.write(json.dumps(rounds[-1]) + "\n")
+        print(line(part, rounds), flush=True)
 
 
 if __name__ == "__main__":
