@@ -41,6 +41,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from replication import paired
+from replication_claims import Claim
 from torch import Tensor
 
 from posterkit.critic.trained import TrainedCritic
@@ -78,23 +79,15 @@ INJECTED = ("wrong_text", "wrong_position", "wrong_colour")  # errors of what a 
 ARMS = ("sft", "sft_chosen", "text_only", "weakened", "bpo", "bpo_image")
 
 
-@dataclass(frozen=True)
-class Claim:
-    text: str
-    measure: str
-    arm: str
-    than: str
-
-
 CLAIMS = (
-    Claim("BPO above more fine-tuning on posters that break the prior", "breaking", "bpo", "sft"),
-    Claim("above fine-tuning on the same true critiques", "breaking", "bpo", "sft_chosen"),
-    Claim("above DPO with text-only negatives", "breaking", "bpo", "text_only"),
-    Claim("on both kinds of posters, above more fine-tuning", "balanced", "bpo", "sft"),
-    Claim("above fine-tuning on the same true critiques", "balanced", "bpo", "sft_chosen"),
-    Claim("above DPO with text-only negatives", "balanced", "bpo", "text_only"),
-    Claim("clean against blank, a larger gap than more fine-tuning", "gap", "bpo", "sft"),
-    Claim("a larger gap than DPO with text-only negatives", "gap", "bpo", "text_only"),
+    Claim("BPO above more fine-tuning on posters that break the prior", "BPO", "breaking", "bpo", "sft", 1),
+    Claim("above fine-tuning on the same true critiques", "BPO", "breaking", "bpo", "sft_chosen", 1),
+    Claim("above DPO with text-only negatives", "BPO", "breaking", "bpo", "text_only", 1),
+    Claim("on both kinds of posters, above more fine-tuning", "BPO", "balanced", "bpo", "sft", 1),
+    Claim("above fine-tuning on the same true critiques", "BPO", "balanced", "bpo", "sft_chosen", 1),
+    Claim("above DPO with text-only negatives", "BPO", "balanced", "bpo", "text_only", 1),
+    Claim("clean against blank, a larger gap than more fine-tuning", "BPO", "gap", "bpo", "sft", 1),
+    Claim("a larger gap than DPO with text-only negatives", "BPO", "gap", "bpo", "text_only", 1),
 )
 
 
@@ -383,7 +376,7 @@ def table() -> str:
         arm, than = ([row[claim.measure] for row in found[name]] for name in (claim.arm, claim.than))
         one = paired(arm, than, len(CLAIMS))
         interval = f"{one.mean:+.3f} ({one.low:+.3f} to {one.high:+.3f})"
-        lines.append(f"| {claim.text} | {claim.measure} | {interval} | {one.verdict(1)} |")
+        lines.append(f"| {claim.text} | {claim.measure} | {interval} | {one.verdict(claim.sign)} |")
     return "\n".join(lines)
 
 

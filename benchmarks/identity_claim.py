@@ -11,7 +11,7 @@ out, with one to four references; posters have one thing or two. Two arms of equ
 
 Measured on held-out identities and names by the table of `posterkit bench identity`. The claim, as the paper's 99.8 to
 1.1 on the unanswerable: the arm with negatives is above 0.5 on answerable and on unanswerable questions, and the other
-one below 0.05 on absent ones. The rows of `CLAIMS` are means over five seeds with Student's t intervals that hold at
+one below 0.05 on absent ones. The rows of `BOUNDS` are means over five seeds with Student's t intervals that hold at
 95 % for all rows together; a bound holds where all of the interval does.
 """
 
@@ -55,20 +55,20 @@ ARMS = {"with": 0.4, "without": 0.0}
 
 
 @dataclass(frozen=True)
-class Claim:
-    """A figure of an arm, and the bound that it lies above (1) or below (-1)."""
+class Bound:
+    """What an arm's figure is claimed to lie above (1) or below (-1)."""
 
     arm: str
     figure: str
-    bound: float
+    value: float
     sign: int
 
 
-CLAIMS = (
-    Claim("with", "answerable", 0.5, 1),
-    Claim("with", "unanswerable", 0.5, 1),
-    Claim("without", "answerable", 0.5, 1),
-    Claim("without", "absent", 0.05, -1),
+BOUNDS = (
+    Bound("with", "answerable", 0.5, 1),
+    Bound("with", "unanswerable", 0.5, 1),
+    Bound("without", "answerable", 0.5, 1),
+    Bound("without", "absent", 0.05, -1),
 )
 
 
@@ -148,14 +148,14 @@ def table() -> str:
         shown = [f"{np.mean(cell):.3f} ± {np.std(cell):.3f}" for cell in cells]
         lines.append(f"| {arm} negatives | {' | '.join(shown)} |")
     lines += ["", "| arm | figure | claimed | mean, corrected interval | verdict |", "|---|---|---|---|---|"]
-    for claim in CLAIMS:
-        values = [value(row, claim.figure) for row in found[claim.arm]]
-        one = paired(values, [claim.bound] * len(values), len(CLAIMS))
-        low, high = one.low + claim.bound, one.high + claim.bound
-        claimed = f"{'above' if claim.sign > 0 else 'below'} {claim.bound:g}"
-        interval = f"{one.mean + claim.bound:.3f} ({low:.3f} to {high:.3f})"
+    for bound in BOUNDS:
+        values = [value(row, bound.figure) for row in found[bound.arm]]
+        one = paired(values, [bound.value] * len(values), len(BOUNDS))
+        low, high = one.low + bound.value, one.high + bound.value
+        claimed = f"{'above' if bound.sign > 0 else 'below'} {bound.value:g}"
+        interval = f"{one.mean + bound.value:.3f} ({low:.3f} to {high:.3f})"
         lines.append(
-            f"| {claim.arm} negatives | {claim.figure} | {claimed} | {interval} | {one.verdict(claim.sign)} |"
+            f"| {bound.arm} negatives | {bound.figure} | {claimed} | {interval} | {one.verdict(bound.sign)} |"
         )
     return "\n".join(lines)
 

@@ -19,13 +19,14 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from statistics import fmean, pstdev
 from typing import Any
 
 from replication import Finding, paired
+from replication_claims import Claim
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNS, RESULTS = ROOT / "runs" / "tracelift", ROOT / "benchmarks" / "tracelift"
@@ -46,24 +47,15 @@ LEARNING = {"max_steps": 24, "batch_size": 4, "learning_rate": 1e-3, "warmup_ste
 BEGIN, END = "<!-- tracelift -->", "<!-- end of tracelift -->"
 
 
-@dataclass(frozen=True)
-class Claim:
-    """The first arm's measure less the second's, and the sign that the claim says it has."""
-
-    text: str
-    measure: str
-    arm: str
-    than: str
-    sign: int
-
-
 CLAIMS = (
-    Claim("tracelift passes more checks than imitation", "pass", "tracelift", "start", 1),
-    Claim("tracelift passes more checks than exec_only", "pass", "tracelift", "exec_only", 1),
-    Claim("tracelift passes more checks than reason_only", "pass", "tracelift", "reason_only", 1),
-    Claim("reason_only falls for the phrase: empty plans", "empty", "reason_only", "start", 1),
-    Claim("tracelift does not: empty plans become fewer", "empty", "tracelift", "start", -1),
-    Claim("tracelift says the phrase less often than reason_only", "phrase", "tracelift", "reason_only", -1),
+    Claim("tracelift passes more checks than imitation", "TraceLift", "pass", "tracelift", "start", 1),
+    Claim("tracelift passes more checks than exec_only", "TraceLift", "pass", "tracelift", "exec_only", 1),
+    Claim("tracelift passes more checks than reason_only", "TraceLift", "pass", "tracelift", "reason_only", 1),
+    Claim("reason_only falls for the phrase: empty plans", "TraceLift", "empty", "reason_only", "start", 1),
+    Claim("tracelift does not: empty plans become fewer", "TraceLift", "empty", "tracelift", "start", -1),
+    Claim(
+        "tracelift says the phrase less often than reason_only", "TraceLift", "phrase", "tracelift", "reason_only", -1
+    ),
 )
 
 

@@ -20,16 +20,15 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from PIL import Image
 
 from posterkit.critic.trained import TrainedCritic
 from posterkit.image_io import written_whole
-from posterkit.pipelines.loading import quiet_bars
-from posterkit.training.config import Count, Positive, RunConfig, Share, parse_config
-from posterkit.training.errors import WrongCall, setting_up
+from posterkit.training.config import Count, Positive, Share, parse_config
+from posterkit.training.errors import setting_up
+from posterkit.training.language_model import LanguageModelConfig, open_trainable
 from posterkit.training.loading.critic_pairs import (
     CriticPairs,
     PairsConfig,
@@ -37,14 +36,12 @@ from posterkit.training.loading.critic_pairs import (
     critic_batches,
     open_critic_pairs,
 )
-from posterkit.training.lora import Trainable, check_language_model, train_language_model
 from posterkit.training.losses import answer_dpo_loss
 from posterkit.training.run import Run
-from posterkit.training.stages import DTYPES
 
 
 @dataclass
-class CriticConfig(RunConfig):
+class CriticConfig(LanguageModelConfig):
     """
     Attributes:
         data: the pairs.
@@ -52,8 +49,6 @@ class CriticConfig(RunConfig):
         image_weight: of the image-conditional term, 0 to 1.
         by_length: log-ratios are divided by the answers' tokens.
         area: pixels that a poster is brought to before the model reads it.
-        base: dtype of a backbone that is frozen under a LoRA; one that trains is float32.
-        trainable: all weights of the backbone, or a LoRA on it.
         heldout_pairs: scored at the end.
     """
 
@@ -62,24 +57,20 @@ class CriticConfig(RunConfig):
     image_weight: Share = 0.0
     by_length: bool = False
     area: Count = 28 * 28 * 24
-    base: Literal["fp32", "bf16"] = "fp32"
-    trainable: Trainable = field(default_factory=lambda: Trainable(targets=["q_proj", "k_proj", "v_proj", "o_proj"]))
     heldout_pairs: Count = 200
 
     def check(self) -> None:
         super().check()
         if self.init_from is None:
             raise ValueError("init_from is null; a critic starts from a vision-language model")
-        check_language_model(self.base, self.trainable, self.init_from)
 
 
 def main() -> None:
     config = parse_config(CriticConfig)
     run = Run(config)
     with setting_up():
-        if run.sharded:
-            raise WrongCall("the critic's weights are not sharded; train a LoRA with configs/accelerate/ddp.yaml")
-        model = open_trained(config, run)
+        model = open_trainable(TrainedCritic, config, area=config.area)
+        model.keep_reference(run.device)
         train, heldout = open_critic_pairs(config.data, run)
 
     for batch in run.steps(model, critic_batches(train, model, run, weakened=config.image_weight > 0)):
@@ -93,16 +84,6 @@ def main() -> None:
         with run.averaged(model), written_whole(run.folder / "heldout.json") as file:
             file.write_text(json.dumps(held_out(model, heldout, run), indent=1) + "\n", encoding="utf-8")
     run.finish(model)
-
-
-def open_trained(config: CriticConfig, run: Run) -> TrainedCritic:
-    """The critic, what trains in it, and its reference."""
-    assert config.init_from is not None
-    quiet_bars()
-    model = TrainedCritic(config.init_from, area=config.area, dtype=DTYPES[config.base])
-    train_language_model(model, model.module["backbone"], config.trainable)
-    model.keep_reference(run.device)
-    return model
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from PIL import Image
 
@@ -26,19 +26,17 @@ from posterkit.datagen.identities import SyntheticIdentities
 from posterkit.datagen.identity_questions import SYSTEM, IdentityQuestion, IdentityQuestions, encode_question
 from posterkit.evaluation.identity_bench import as_markdown, identity_figures, read_answer
 from posterkit.image_io import written_whole
-from posterkit.pipelines.loading import quiet_bars
 from posterkit.sizing import Size
-from posterkit.training.config import Count, RunConfig, Share, parse_config
-from posterkit.training.errors import WrongCall, setting_up
+from posterkit.training.config import Count, Share, parse_config
+from posterkit.training.errors import setting_up
+from posterkit.training.language_model import LanguageModelConfig, open_trainable
 from posterkit.training.loading.critic_answers import (
     CriticQuestions,
     answer_batches,
     answers_to,
     open_critic_questions,
 )
-from posterkit.training.lora import Trainable, check_language_model, train_language_model
 from posterkit.training.run import Run
-from posterkit.training.stages import DTYPES
 
 
 @dataclass
@@ -62,38 +60,31 @@ class IdentitiesConfig:
 
 
 @dataclass
-class IdentityConfig(RunConfig):
+class IdentityConfig(LanguageModelConfig):
     """
     Attributes:
         data: the questions.
         area: pixels that each picture is brought to before the model reads it.
-        base: dtype of weights that are frozen under a LoRA; what trains is float32.
-        trainable: all weights, or a LoRA.
         heldout_questions: of choice and about places, answered at the end.
     """
 
     data: IdentitiesConfig = field(default_factory=IdentitiesConfig)
     area: Count = 28 * 28 * 12
-    base: Literal["fp32", "bf16"] = "fp32"
-    trainable: Trainable = field(default_factory=lambda: Trainable(targets=["q_proj", "k_proj", "v_proj", "o_proj"]))
     heldout_questions: Count = 200
 
     def check(self) -> None:
         super().check()
         if self.init_from is None:
             raise ValueError("init_from is null; a critic starts from a vision-language model")
-        check_language_model(self.base, self.trainable, self.init_from)
 
 
 def main() -> None:
     config = parse_config(IdentityConfig)
     run = Run(config)
     with setting_up():
-        if run.sharded:
-            raise WrongCall("the critic's weights are not sharded; train a LoRA with configs/accelerate/ddp.yaml")
         train, heldout = open_critic_questions(config.data.path, flow_of(config.data), run,
                                                "data_tools/build_identities.py")  # fmt: skip
-        model = open_trained(config)
+        model = open_trainable(TrainedCritic, config, area=config.area)
 
     for batch in run.steps(model, answer_batches(train, model, SYSTEM, run)):
         with run.autocast():
@@ -116,15 +107,6 @@ def flow_of(data: IdentitiesConfig) -> Flow:
     settings = {"tool": "build_identities", "seed": data.seed, "size": list(data.size), "negatives": data.negatives,
                 "identities": data.identities}  # fmt: skip
     return Flow(source, data.count, (), encode_question, settings, paths=("images",))
-
-
-def open_trained(config: IdentityConfig) -> TrainedCritic:
-    """The critic, and what trains in it."""
-    assert config.init_from is not None
-    quiet_bars()
-    model = TrainedCritic(config.init_from, area=config.area, dtype=DTYPES[config.base])
-    train_language_model(model, model.module["backbone"], config.trainable)
-    return model
 
 
 def held_out(model: TrainedCritic, heldout: CriticQuestions, config: IdentityConfig) -> dict[str, Any]:

@@ -16,27 +16,24 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Literal
 
 from posterkit.critic.trained import TrainedCritic
 from posterkit.datagen.critique_pairs import SYSTEM
 from posterkit.datagen.engine import Flow
 from posterkit.datagen.poster_questions import ASKED, PosterQuestions, encode_poster_question
 from posterkit.image_io import written_whole
-from posterkit.pipelines.loading import quiet_bars
 from posterkit.sizing import Size
-from posterkit.training.config import Count, RunConfig, parse_config
-from posterkit.training.errors import WrongCall, setting_up
+from posterkit.training.config import Count, parse_config
+from posterkit.training.errors import setting_up
+from posterkit.training.language_model import LanguageModelConfig, open_trainable
 from posterkit.training.loading.critic_answers import (
     CriticQuestions,
     answer_batches,
     answers_to,
     open_critic_questions,
 )
-from posterkit.training.lora import Trainable, check_language_model, train_language_model
 from posterkit.training.run import Run
 from posterkit.training.small_critic import SmallCritic, make_small_critic
-from posterkit.training.stages import DTYPES
 
 
 @dataclass
@@ -54,38 +51,26 @@ class QuestionsConfig:
 
 
 @dataclass
-class CriticSFTConfig(RunConfig):
+class CriticSFTConfig(LanguageModelConfig):
     """
     Attributes:
         data: the questions.
         small: the size of a critic that is made here, where `init_from` is null.
         area: pixels that a picture is brought to before the model reads it.
-        base: dtype of weights that are frozen under a LoRA; what trains is float32.
-        trainable: all weights, or a LoRA.
         heldout_questions: answered at the end; `answer_tokens` at most in each answer.
     """
 
     data: QuestionsConfig = field(default_factory=QuestionsConfig)
     small: SmallCritic = field(default_factory=SmallCritic)
     area: Count = 28 * 28 * 24
-    base: Literal["fp32", "bf16"] = "fp32"
-    trainable: Trainable = field(default_factory=lambda: Trainable(targets=["q_proj", "k_proj", "v_proj", "o_proj"]))
     heldout_questions: Count = 300
     answer_tokens: Count = 64
-
-    def check(self) -> None:
-        super().check()
-        if self.init_from is None and self.trainable.weights != "full":
-            raise ValueError("init_from is null; a LoRA needs a vision-language model to stand on")
-        check_language_model(self.base, self.trainable, self.init_from)
 
 
 def main() -> None:
     config = parse_config(CriticSFTConfig)
     run = Run(config)
     with setting_up():
-        if run.sharded:
-            raise WrongCall("the critic's weights are not sharded; train a LoRA with configs/accelerate/ddp.yaml")
         data = config.data
         settings = {"tool": "poster_questions", "seed": data.seed, "size": list(data.size)}
         flow = Flow(PosterQuestions(data.seed, Size(*data.size)), data.count, (), encode_poster_question, settings,
@@ -106,7 +91,6 @@ def main() -> None:
 
 def open_trained(config: CriticSFTConfig, run: Run, train: CriticQuestions) -> TrainedCritic:
     """The critic and what trains in it; a fresh one knows the words of the set."""
-    quiet_bars()
     source = config.init_from
     if source is None:
         fresh = run.folder / "fresh"
@@ -115,9 +99,7 @@ def open_trained(config: CriticSFTConfig, run: Run, train: CriticQuestions) -> T
             make_small_critic(fresh, [SYSTEM, *ASKED.values(), *words], config.small, config.seed)
         run.accelerator.wait_for_everyone()
         source = str(fresh)
-    model = TrainedCritic(source, area=config.area, dtype=DTYPES[config.base])
-    train_language_model(model, model.module["backbone"], config.trainable)
-    return model
+    return open_trainable(TrainedCritic, config, source, area=config.area)
 
 
 def held_out(

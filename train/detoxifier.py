@@ -18,24 +18,22 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from posterkit.datagen.safety_lines import HarmPairs, read_pairs
 from posterkit.image_io import written_whole
 from posterkit.llm.client import AnswerError
 from posterkit.llm.local import LocalModel
-from posterkit.pipelines.loading import quiet_bars
 from posterkit.safety.detectors import DEFAULT, open_detector
 from posterkit.safety.detectors.detector import Verdict
 from posterkit.safety.policies import open_policies
 from posterkit.safety.rewriting import CannotRewrite, ModelRewriter
 from posterkit.training.adapters.language import LanguageAdapter
-from posterkit.training.config import Count, RunConfig, parse_config
-from posterkit.training.errors import WrongCall, setting_up
+from posterkit.training.config import Count, parse_config
+from posterkit.training.errors import setting_up
+from posterkit.training.language_model import LanguageModelConfig, open_trainable
 from posterkit.training.loading.detox_lines import DetoxLine, detox_batches, detox_lines, line_tokenizer
-from posterkit.training.lora import Trainable, check_language_model, train_language_model
 from posterkit.training.run import Run
-from posterkit.training.stages import DTYPES
 
 
 @dataclass
@@ -51,33 +49,23 @@ class PairsConfig:
 
 
 @dataclass
-class DetoxifierConfig(RunConfig):
+class DetoxifierConfig(LanguageModelConfig):
     """
     Attributes:
         pairs: what it learns from.
         model: of a model made here: fields of transformers' Qwen2Config.
-        base: dtype of weights that are frozen under a LoRA; what trains is float32.
-        trainable: all weights, or a LoRA.
         heldout_lines: that are written anew at the end.
     """
 
     pairs: PairsConfig = field(default_factory=PairsConfig)
     model: dict[str, Any] = field(default_factory=dict)
-    base: Literal["fp32", "bf16"] = "fp32"
-    trainable: Trainable = field(default_factory=lambda: Trainable(targets=["q_proj", "k_proj", "v_proj", "o_proj"]))
     heldout_lines: Count = 60
-
-    def check(self) -> None:
-        super().check()
-        check_language_model(self.base, self.trainable, self.init_from)
 
 
 def main() -> None:
     config = parse_config(DetoxifierConfig)
     run = Run(config)
     with setting_up():
-        if run.sharded:
-            raise WrongCall("a detoxifier's weights are not sharded; train a LoRA with configs/accelerate/ddp.yaml")
         train, heldout = open_lines(config)
         model = open_model(config, train)
 
@@ -112,9 +100,7 @@ def open_model(config: DetoxifierConfig, lines: Sequence[DetoxLine]) -> Language
     if config.init_from is None:
         model = LanguageAdapter.from_config(config.model, line_tokenizer(lines))
     else:
-        quiet_bars()
-        model = LanguageAdapter.from_folder(config.init_from, DTYPES[config.base])
-        train_language_model(model, model.module, config.trainable)
+        model = open_trainable(LanguageAdapter.from_folder, config)
     model.kind = "detoxifier"
     model.use = (
         'from posterkit.safety.gate import open_gate\n\ngate = open_gate("rewrite", rewriter="path/to/this/folder")'

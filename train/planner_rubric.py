@@ -18,34 +18,30 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from posterkit.datagen.plan_groups import PlanGroup, group_accuracy
 from posterkit.image_io import written_whole
-from posterkit.pipelines.loading import quiet_bars
 from posterkit.rewards.models.plan_rubric import PlanRubric
 from posterkit.training.adapters.language import LanguageAdapter
-from posterkit.training.config import Count, Positive, RunConfig, parse_config
-from posterkit.training.errors import WrongCall, setting_up
+from posterkit.training.config import Count, Positive, parse_config
+from posterkit.training.errors import setting_up
+from posterkit.training.language_model import LanguageModelConfig, open_trainable
 from posterkit.training.loading.reasonings import GroupsConfig, all_of, open_groups, rubric_batches, words_tokenizer
-from posterkit.training.lora import Trainable, check_language_model, train_language_model
 from posterkit.training.losses import rubric_loss
 from posterkit.training.run import Run
-from posterkit.training.stages import DTYPES
 
 
 @dataclass
-class RubricConfig(RunConfig):
+class RubricConfig(LanguageModelConfig):
     """
     Attributes:
         data: the groups; `batch_size` of them go through in one pass.
         negatives: flawed reasonings of a group that are drawn for a step.
         pair_temperature: T; 1 as published.
         model: of a model made here: fields of transformers' Qwen2Config.
-        base: dtype of weights that are frozen under a LoRA; what trains is float32.
-        trainable: all weights, or a LoRA; the heads train in any case.
         heldout_groups: scored at the end.
     """
 
@@ -53,21 +49,13 @@ class RubricConfig(RunConfig):
     negatives: Count = 4
     pair_temperature: Positive = 1.0
     model: dict[str, Any] = field(default_factory=dict)
-    base: Literal["fp32", "bf16"] = "fp32"
-    trainable: Trainable = field(default_factory=lambda: Trainable(targets=["q_proj", "k_proj", "v_proj", "o_proj"]))
     heldout_groups: Count = 200
-
-    def check(self) -> None:
-        super().check()
-        check_language_model(self.base, self.trainable, self.init_from)
 
 
 def main() -> None:
     config = parse_config(RubricConfig)
     run = Run(config)
     with setting_up():
-        if run.sharded:
-            raise WrongCall("a rubric's weights are not sharded; train a LoRA with configs/accelerate/ddp.yaml")
         train, heldout = open_groups(config.data, run)
         model = open_rubric(config, train)
 
@@ -92,10 +80,7 @@ def open_rubric(config: RubricConfig, groups: list[PlanGroup]) -> PlanRubric:
     if config.init_from is None:
         fresh = LanguageAdapter.from_config(config.model, words_tokenizer(groups))
         return PlanRubric(fresh.tokenizer, fresh.module.model)
-    quiet_bars()
-    model = PlanRubric.from_language_model(config.init_from, DTYPES[config.base])
-    train_language_model(model, model.module["backbone"], config.trainable)
-    return model
+    return open_trainable(PlanRubric.from_language_model, config)
 
 
 def held_out(model: PlanRubric, groups: list[PlanGroup]) -> dict[str, float]:

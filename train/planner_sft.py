@@ -21,7 +21,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -33,49 +33,37 @@ from posterkit.layout.planners.questions import SYSTEM, read_boxes
 from posterkit.layout.planners.retrieval_planner import shipped_index
 from posterkit.llm.client import AnswerError
 from posterkit.llm.local import LocalModel
-from posterkit.pipelines.loading import quiet_bars
 from posterkit.training.adapters.language import LanguageAdapter
-from posterkit.training.config import Count, RunConfig, parse_config
-from posterkit.training.errors import WrongCall, setting_up
+from posterkit.training.config import Count, parse_config
+from posterkit.training.errors import setting_up
+from posterkit.training.language_model import LanguageModelConfig, open_trainable
 from posterkit.training.loading.conversations import (
     PlansConfig,
     conversation_batch,
     conversation_batches,
     open_plans,
 )
-from posterkit.training.lora import Trainable, check_language_model, train_language_model
 from posterkit.training.run import Run
-from posterkit.training.stages import DTYPES
 
 
 @dataclass
-class PlannerConfig(RunConfig):
+class PlannerConfig(LanguageModelConfig):
     """
     Attributes:
         data: the planned requests, and what is asked about them.
         model: of a model made here: fields of transformers' Qwen2Config.
-        base: dtype of weights that are frozen under a LoRA; what trains is float32.
-        trainable: all weights, or a LoRA.
         heldout_questions: of each kind, answered at the end.
     """
 
     data: PlansConfig = field(default_factory=PlansConfig)
     model: dict[str, Any] = field(default_factory=dict)
-    base: Literal["fp32", "bf16"] = "fp32"
-    trainable: Trainable = field(default_factory=lambda: Trainable(targets=["q_proj", "k_proj", "v_proj", "o_proj"]))
     heldout_questions: Count = 50
-
-    def check(self) -> None:
-        super().check()
-        check_language_model(self.base, self.trainable, self.init_from)
 
 
 def main() -> None:
     config = parse_config(PlannerConfig)
     run = Run(config)
     with setting_up():
-        if run.sharded:
-            raise WrongCall("a planner's weights are not sharded; train a LoRA with configs/accelerate/ddp.yaml")
         model = open_model(config)
         train, heldout = open_plans(config.data, run)
 
@@ -98,10 +86,7 @@ def open_model(config: PlannerConfig) -> LanguageAdapter:
     """The model, and in it what trains."""
     if config.init_from is None:
         return LanguageAdapter.from_config(config.model)
-    quiet_bars()
-    model = LanguageAdapter.from_folder(config.init_from, DTYPES[config.base])
-    train_language_model(model, model.module, config.trainable)
-    return model
+    return open_trainable(LanguageAdapter.from_folder, config)
 
 
 @torch.no_grad()

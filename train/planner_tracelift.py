@@ -22,7 +22,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,22 +31,21 @@ from posterkit.generate.model_executors import open_executor
 from posterkit.generate.plan_executor import PlanTask
 from posterkit.image_io import written_whole
 from posterkit.layout.reasoning import SYSTEM
-from posterkit.pipelines.loading import quiet_bars
 from posterkit.rewards.models.plan_rubric import PlanRubric
 from posterkit.rewards.plan_rewards import Mode, PlanScorer, rule_rubric
 from posterkit.training import rl
 from posterkit.training.adapters.language import LanguageAdapter
 from posterkit.training.config import Positive, RunConfig, Share, parse_config
-from posterkit.training.errors import WrongCall, setting_up
+from posterkit.training.errors import setting_up
+from posterkit.training.language_model import LanguageModelConfig, open_trainable
 from posterkit.training.loading import reasonings
-from posterkit.training.lora import Trainable, check_language_model, train_language_model
 from posterkit.training.losses import group_advantages, token_policy_loss
 from posterkit.training.run import Run
 from posterkit.training.stages import DTYPES
 
 
 @dataclass
-class TraceliftConfig(RunConfig):
+class TraceliftConfig(LanguageModelConfig):
     """
     Attributes:
         data: the briefs; `batch_size` of them in one step of one process.
@@ -56,8 +55,6 @@ class TraceliftConfig(RunConfig):
         rubric: the run folder of train/planner_rubric.py, or rules: a fifth each for five of `rule_rubric`.
         answers: how reasonings are drawn.
         ratio_clip: c.
-        base: dtype of weights that are frozen under a LoRA; what trains is float32.
-        trainable: all weights, or a LoRA.
     """
 
     data: reasonings.BriefsConfig = field(default_factory=reasonings.BriefsConfig)
@@ -67,14 +64,11 @@ class TraceliftConfig(RunConfig):
     rubric: str = "rules"
     answers: rl.AnswerConfig = field(default_factory=rl.AnswerConfig)
     ratio_clip: Positive = 0.2
-    base: Literal["fp32", "bf16"] = "fp32"
-    trainable: Trainable = field(default_factory=lambda: Trainable(targets=["q_proj", "k_proj", "v_proj", "o_proj"]))
 
     def check(self) -> None:
         super().check()
         if self.accumulation != 1:
             raise ValueError("accumulation is 1 here; a step's answers go through in parts of answers.micro_batch")
-        check_language_model(self.base, self.trainable, self.init_from)
 
 
 @dataclass
@@ -115,8 +109,6 @@ def main() -> None:
         config.init_from = imitate(replace(config.start, run_dir=f"{config.run_dir}/start", seed=config.seed))
     run = Run(config)
     with setting_up():
-        if run.sharded:
-            raise WrongCall("a planner's weights are not sharded; train a LoRA with configs/accelerate/ddp.yaml")
         model, scorer = open_model(config, run), open_scorer(config, run)
         briefs, heldout = reasonings.open_briefs(config.data, run)
         rl.check_uplift(scorer, briefs[:32])
@@ -185,14 +177,11 @@ def open_scorer(config: TraceliftConfig, run: Run) -> PlanScorer:
 
 def open_model(config: TraceliftConfig, run: Run) -> LanguageAdapter:
     """The planner, and in it what trains; in a dry run one that has not imitated anything yet."""
-    quiet_bars()
     if config.init_from is None:
         return LanguageAdapter.from_config(
             config.start.model, reasonings.words_tokenizer(reasonings.open_groups(config.start.data, run)[0])
         )
-    model = LanguageAdapter.from_folder(config.init_from, DTYPES[config.base])
-    train_language_model(model, model.module, config.trainable)
-    return model
+    return open_trainable(LanguageAdapter.from_folder, config)
 
 
 if __name__ == "__main__":

@@ -18,31 +18,26 @@ held-out pairs of every kind are scored: `heldout.json`, `heldout.jsonl` (each p
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
-from posterkit.pipelines.loading import quiet_bars
 from posterkit.rewards.models.reward_model import RewardModel
-from posterkit.training.config import Count, RunConfig, parse_config
-from posterkit.training.errors import WrongCall, setting_up
+from posterkit.training.config import Count, parse_config
+from posterkit.training.errors import setting_up
+from posterkit.training.language_model import LanguageModelConfig, open_trainable
 from posterkit.training.loading.good_posters import JudgementConfig, open_good_posters
 from posterkit.training.loading.judgements import KINDS, Judgements, Kinds, judged_batches
-from posterkit.training.lora import Trainable, check_language_model, train_language_model
 from posterkit.training.losses import bradley_terry_loss
 from posterkit.training.monitor.held_out import report_held_out
 from posterkit.training.run import Run
-from posterkit.training.stages import DTYPES
 
 
 @dataclass
-class RewardModelConfig(RunConfig):
+class RewardModelConfig(LanguageModelConfig):
     """
     Attributes:
         data: pairs, or posters of which free pairs are made.
         kinds: how often each kind of pair is drawn; one that is not named is not.
         prompt: whether the words are part of the input.
         area: pixels that each picture is brought to before the model reads it.
-        base: dtype of a backbone that is frozen under a LoRA; one that trains is float32.
-        trainable: all weights of the backbone, or a LoRA on it; the head trains in any case.
         heldout_pairs: of each kind, scored at the end.
     """
 
@@ -50,8 +45,6 @@ class RewardModelConfig(RunConfig):
     kinds: Kinds = field(default_factory=Kinds)
     prompt: bool = True
     area: Count = 28 * 28 * 24
-    base: Literal["fp32", "bf16"] = "fp32"
-    trainable: Trainable = field(default_factory=lambda: Trainable(targets=["q_proj", "k_proj", "v_proj", "o_proj"]))
     heldout_pairs: Count = 40
 
     def check(self) -> None:
@@ -60,18 +53,13 @@ class RewardModelConfig(RunConfig):
             raise ValueError("init_from is null; a reward model starts from a vision-language model")
         if self.area < 56 * 56:
             raise ValueError(f"area is {self.area} pixels, width times height; at least 56x56 = {56 * 56}")
-        check_language_model(self.base, self.trainable, self.init_from)
 
 
 def main() -> None:
     config = parse_config(RewardModelConfig)
     run = Run(config)
     with setting_up():
-        if run.sharded:
-            raise WrongCall(
-                "the reward model's weights are not sharded; train a LoRA with configs/accelerate/ddp.yaml"
-            )
-        model = open_scorer(config)
+        model = open_trainable(RewardModel, config, area=config.area, prompt=config.prompt)
         train, heldout = open_good_posters(config.data, run)
         judgements = Judgements(train, config.kinds, config.seed)
         checks = Judgements(heldout, Kinds(*[1.0] * len(KINDS)), config.seed + 1, evenly=True)
@@ -89,15 +77,6 @@ def main() -> None:
         with run.averaged(model):
             report_held_out(model, pairs, run)
     run.finish(model)
-
-
-def open_scorer(config: RewardModelConfig) -> RewardModel:
-    """The backbone with a fresh head, and in it what trains."""
-    assert config.init_from is not None
-    quiet_bars()
-    model = RewardModel(config.init_from, area=config.area, prompt=config.prompt, dtype=DTYPES[config.base])
-    train_language_model(model, model.module["backbone"], config.trainable)
-    return model
 
 
 if __name__ == "__main__":

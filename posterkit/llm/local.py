@@ -58,12 +58,11 @@ class LocalModel:
         self.temperature, self.max_new_tokens, self.seed = temperature, max_new_tokens, seed
         self._lock = threading.Lock()
         try:
-            self.sees, self._processor, model = _load(source)
+            self.sees, processor, model = _load(source)
             self._model = model.to(device).eval()
         except Exception as fault:  # a foreign folder and a device fail in their own ways
             raise AnswerError(f"{source}: cannot load this language model: {error_line(fault)}") from None
-        if not self._processor.chat_template:
-            raise AnswerError(f"{source}: its tokenizer has no chat template; take an instruction-tuned model")
+        self._processor = with_chat_template(processor, source)
 
     def steered(self, principle: Principle | None) -> LocalModel:
         """The same weights under another principle, or under none."""
@@ -201,6 +200,13 @@ def _load(source: str) -> tuple[bool, Any, Any]:
     if loaded["missing_keys"]:  # what is made up in their place would answer at random
         raise ValueError(f"its files lack {sorted(loaded['missing_keys'])[0]}")
     return sees, processor.from_pretrained(source, trust_remote_code=False) if sees else open_tokenizer(source), model
+
+
+def with_chat_template(processor: Any, source: str) -> Any:
+    """A model's processor or tokenizer, as it is; AnswerError where it cannot word a conversation."""
+    if not processor.chat_template:
+        raise AnswerError(f"{source}: its tokenizer has no chat template; take an instruction-tuned model")
+    return processor
 
 
 def open_tokenizer(source: str) -> Any:

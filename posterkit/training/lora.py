@@ -57,30 +57,6 @@ class Trainable:
             raise ValueError("trainable.swap needs trainable.weights=full and trainable.gradient_checkpointing=true")
 
 
-def check_language_model(base: str, trainable: Trainable, init_from: str | None) -> None:
-    """Raise ValueError for a language model of a recipe that cannot train so."""
-    if base == "bf16" and trainable.weights == "full":
-        raise ValueError("base is bf16, which is frozen; it takes trainable.weights=lora or dora, not full")
-    if init_from is None and trainable.weights != "full":
-        raise ValueError("init_from is null; a LoRA needs a language model to stand on")
-
-
-def train_language_model(model: Any, backbone: Any, trainable: Trainable) -> None:
-    """Train what the config names in a model that has a language model as its backbone: all weights, or a LoRA.
-
-    Args:
-        model: has `add_lora`.
-
-    Raises:
-        ValueError: a target fits no layer.
-    """
-    if trainable.weights != "full":
-        dora = trainable.weights == "dora"
-        model.add_lora(trainable.rank, trainable.alpha or trainable.rank, trainable.targets, dora)
-    if trainable.gradient_checkpointing:
-        backbone.gradient_checkpointing_enable({"use_reentrant": False})
-
-
 def set_trainable(module: nn.ModuleDict, trainable: Trainable, name: str = "default") -> None:
     """Train the weights that the config names, in an adapter's `module`; with a LoRA all others are frozen.
 

@@ -57,6 +57,9 @@ def asks_for_sharding(config: RunConfig) -> bool:
     trainable, strategy = getattr(config, "trainable", None), getattr(config, "strategy", "end_to_end")
     if trainable is None:
         raise _wrong(f"{type(config).__name__}: stage 0 is small and is not sharded; {_ACCEPTED}")
+    if not config.can_be_sharded:
+        raise _wrong(f"{type(config).__name__}: a language model is not sharded; train a LoRA with "
+                     "configs/accelerate/ddp.yaml")  # fmt: skip
     if trainable.weights != "full":
         raise _wrong(
             f"trainable.weights={trainable.weights} is not sharded, only full is; train it with "

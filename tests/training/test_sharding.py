@@ -24,6 +24,7 @@ from small_halves import adapter, inputs, task_loss
 from small_stages import save_tiny_flux, write_posters, write_stage
 
 from posterkit.training.config import RunConfig
+from posterkit.training.language_model import LanguageModelConfig
 from posterkit.training.lora import Trainable
 from posterkit.training.run import Run
 from posterkit.training.sharding import asks_for_sharding
@@ -250,6 +251,8 @@ def test_only_fsdp2_asks_for_sharding(monkeypatch):
     assert asks_for_sharding(StageConfig())
     with pytest.raises(SystemExit, match="stage 0 is small"):
         asks_for_sharding(RunConfig())
+    with pytest.raises(SystemExit, match="a language model is not sharded; train a LoRA"):
+        asks_for_sharding(LanguageModelConfig())
 
 
 @pytest.mark.parametrize("name", ["ddp", "fsdp2", "zero2"])

@@ -20,7 +20,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModel
 
 from posterkit.documents import read_json, read_text
-from posterkit.llm.local import open_tokenizer
+from posterkit.llm.local import open_tokenizer, with_chat_template
 from posterkit.pipelines.registry import resolve
 from posterkit.rewards.models.reward_model import merged_lora, put_lora
 from posterkit.rewards.plan_rewards import BEST, DIMENSIONS
@@ -60,9 +60,7 @@ class PlanRubric:
         Raises:
             OSError, ValueError: there is no such model, or its tokenizer has no chat template.
         """
-        tokenizer = open_tokenizer(source)
-        if not tokenizer.chat_template:
-            raise ValueError(f"{source}: its tokenizer has no chat template; take an instruction-tuned model")
+        tokenizer = with_chat_template(open_tokenizer(source), source)
         backbone = AutoModel.from_pretrained(source, dtype=dtype, use_safetensors=True, trust_remote_code=False)
         return cls(tokenizer, backbone)
 

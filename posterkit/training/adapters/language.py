@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from posterkit.llm.local import open_tokenizer
+from posterkit.llm.local import open_tokenizer, with_chat_template
 from posterkit.rewards.models.reward_model import merged_lora, put_lora
 from posterkit.training.plan_tokenizer import plan_tokenizer
 
@@ -57,9 +57,7 @@ class LanguageAdapter:
         Raises:
             OSError, ValueError: there is no such model, or its tokenizer has no chat template.
         """
-        tokenizer = open_tokenizer(source)
-        if not tokenizer.chat_template:
-            raise ValueError(f"{source}: its tokenizer has no chat template; take an instruction-tuned model")
+        tokenizer = with_chat_template(open_tokenizer(source), source)
         return cls(tokenizer, AutoModelForCausalLM.from_pretrained(
             source, dtype=dtype, use_safetensors=True, trust_remote_code=False))  # fmt: skip
 
