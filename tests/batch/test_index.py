@@ -53,4 +53,4 @@ def test_a_long_manifest_takes_no_more_memory_than_a_short_one(tmp_path: Path) -
         tracemalloc.stop()
         return found
 
-    assert peak(6000) < peak(600) + 2**20  # 6000 rows in memory are more than 10 MB
+    assert peak(3000) < peak(300) + 2**20  # 3000 rows in memory are more than 5 MB

@@ -12,6 +12,7 @@ from posterkit.cli.main import main
 SMALL = ["--size", "128x192"]
 
 
+@pytest.mark.slow
 def test_rows_go_out_for_another_system_and_its_posters_come_back_scored(tmp_path, capsys):
     assert main(["bench", "posteromni", "--rows", "6", *SMALL, "--export", str(tmp_path / "rows")]) == 0
     rows = [json.loads(line) for line in (tmp_path / "rows" / "rows.jsonl").read_text().splitlines()]
@@ -71,6 +72,7 @@ def test_a_wrong_call_is_one_line(call, said, capsys, tmp_path, monkeypatch):
     assert said in lines[-1]
 
 
+@pytest.mark.slow
 def test_the_identity_reward_is_calibrated(tmp_path, capsys):
     call = ["bench", "identity", "identity", "--questions", "24", "--identities", "12", "-o", str(tmp_path)]
     assert main(call) == 0

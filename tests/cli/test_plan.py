@@ -79,7 +79,7 @@ def test_a_plan_follows_a_poster_of_another_size(tmp_path):
         (["plan", "--text", "A", "--planner", "cot:/nowhere"], "cannot load this language model"),
         (["plan", "--text", "A", "--logo", "50"], "from 0.1 to 10"),
         (["plan", "--text", "A", "--exemplars", "none.jsonl", "--planner", "retrieval"], "none.jsonl"),
-        (["plan", "--text", "A", "--text", "word " * 4000], "does not fit"),
+        (["plan", "--text", "A", "--text", "word " * 500], "does not fit"),
         (["typeset", "{picture}", "--plan", "{plan}", "--text", "Jazz"], "has no place for 'Jazz'"),
         (["typeset", "{picture}", "--plan", "{plan}", "--text", "NORTH LIGHT"], "a place for 'An evening by the sea'"),
         (["typeset", "{picture}", "--plan", "{picture}"], "carries no posterkit record"),

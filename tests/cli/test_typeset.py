@@ -42,7 +42,9 @@ def test_texts_are_set_on_a_picture_and_written_in_every_format(
     assert "Noto Serif Display" in svg and 'fill="#ffd400"' in svg and svg.index("-70%") < svg.index("Winter sale")
 
 
-@pytest.mark.parametrize("ending", ["png", "svg", "pdf", "psd", "pptx"])
+@pytest.mark.parametrize(
+    "ending", ["png", "pdf", "psd", *(pytest.param(one, marks=pytest.mark.slow) for one in ("svg", "pptx"))]
+)
 def test_info_says_what_was_set_and_the_command_that_sets_it_again(
     tmp_path: Path, cup: Path, capsys: pytest.CaptureFixture[str], ending: str
 ) -> None:
@@ -93,7 +95,7 @@ def test_a_text_may_begin_with_a_dash_and_an_option_stays_one(
         (["--text", "A", "--font", "Bebas Neu"], "(did you mean 'Bebas Neue'?)"),
         (["--text", "A", "--brand", "none.yaml"], "posterkit: none.yaml: no such file or directory"),
         (["--text", "A", "--svg", "/etc/hostname/p.svg"], "cannot be written; /etc/hostname is no folder"),
-        (["--text", "word " * 2000], "does not fit on a 600x400 poster"),
+        (["--text", "word " * 500], "does not fit on a 600x400 poster"),
     ],
 )
 def test_a_wrong_call_is_one_line(
@@ -151,6 +153,7 @@ def test_texts_keep_off_the_subject_of_a_photograph(tmp_path: Path) -> None:
     assert covered < 3000  # pixels; 26,000 where nobody looks for the rocket
 
 
+@pytest.mark.slow
 def test_a_sheet_for_a_press_is_written_in_several_forms_and_made_again(
     tmp_path: Path, cup: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

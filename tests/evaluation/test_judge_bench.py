@@ -17,7 +17,7 @@ from posterkit.llm.client import AnswerError
 from posterkit.rewards.reliability import judge_faults
 from posterkit.rewards.reward import RewardResult
 
-FEW = 4
+FEW = 2
 
 
 class Fixture:
@@ -87,6 +87,9 @@ def test_the_oracle_and_the_follower_are_measured_as_what_they_are(bench, tmp_pa
     assert report["rows"] == FEW * 8 and report["complete"]
     assert bool(judge_faults(report)) == (p > 0)
     assert json.loads((tmp_path / "judge.json").read_text()) == report
+    misled = bench.misled(tmp_path)  # the replies that gave what was shown
+    assert len(misled) == FEW * 5 * p
+    assert all(query.suggested in reply and query.condition == "misleading" for query, reply in misled)
 
 
 @pytest.mark.slow
@@ -183,15 +186,8 @@ def test_judges_that_refuse_or_always_say_yes_are_named_and_do_not_pass(bench, t
 
 def test_a_folder_of_another_bench_is_refused(bench, tmp_path):
     bench.run(judge(BriefReader()), tmp_path)
-    with pytest.raises(ValueError, match="holds a bench with questions 4, now it is 5; take another folder"):
-        JudgeBench(questions=5, tracks=("pictures",)).run(judge(BriefReader()), tmp_path)
-
-
-def test_misled_replies_are_those_that_gave_what_was_shown(bench, tmp_path):
-    bench.run(judge(Fixture(bench, 1.0)), tmp_path)
-    misled = bench.misled(tmp_path)
-    assert len(misled) == FEW * 5
-    assert all(query.suggested in reply and query.condition == "misleading" for query, reply in misled)
+    with pytest.raises(ValueError, match="holds a bench with questions 2, now it is 3; take another folder"):
+        JudgeBench(questions=3, tracks=("pictures",)).run(judge(BriefReader()), tmp_path)
 
 
 def test_halves_share_no_question():

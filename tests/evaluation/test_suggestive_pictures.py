@@ -27,7 +27,7 @@ def of_rendering(kind: str, count: int = 1):
 @pytest.mark.parametrize("kind", ["lettering", "badge", "brand"])
 def test_letters_of_a_picture_read_as_the_answer_that_it_suggests(kind):
     (question,) = of_rendering(kind)
-    for answer in question.misleading[:2]:
+    for answer in question.misleading[:1]:
         read = " ".join(text.text for text in open_poster_reader().texts(suggestive_picture(question, answer)))
         assert asserted(read, (question.answer, *question.misleading)) == {answer}, read
     read = " ".join(text.text for text in open_poster_reader().texts(suggestive_picture(question, None)))

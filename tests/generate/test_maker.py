@@ -75,6 +75,7 @@ def test_threads_share_a_maker_and_get_what_each_would_alone(craft: str, omni: s
     assert together == alone * 2
 
 
+@pytest.mark.slow
 def test_one_maker_makes_both_kinds_with_mini_and_lets_models_go(photo: Path) -> None:
     with PosterMaker(native=True) as maker:
         text = maker(PosterRequest("a red sun", steps=2, seed=1))

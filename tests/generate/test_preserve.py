@@ -35,6 +35,7 @@ def poster():
         yield maker(PosterRequest("on a teal background", task="id_driven", images=[bottle()], size=SIZE, seed=1))
 
 
+@pytest.mark.slow
 def test_the_subjects_colours_stand_on_the_poster_exactly(poster):
     pixels = np.asarray(poster.image).reshape(-1, 3)
     for color in (RED, BLUE):
@@ -42,6 +43,7 @@ def test_the_subjects_colours_stand_on_the_poster_exactly(poster):
         assert (pixels == color).all(1).sum() > 0.5 * 60 * 30
 
 
+@pytest.mark.slow
 def test_the_ground_is_painted_in_the_named_colour(poster):
     border = np.asarray(poster.image)[:8].reshape(-1, 3).mean(0)
     assert border[0] < 90 and border[1] > 90 and border[2] > 90

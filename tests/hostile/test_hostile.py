@@ -24,7 +24,8 @@ def listed(folder: Path) -> set[str]:
     return {str(path) for path in folder.rglob("*")}
 
 
-SLOW = {"large", "servers", "loras", "weights", "folders"}  # the last three import torch
+# those with many inputs, and those that import torch
+SLOW = {"images", "large", "manifests", "servers", "sets", "shards", "loras", "weights", "folders"}
 
 
 @pytest.mark.parametrize(

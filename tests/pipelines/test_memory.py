@@ -49,6 +49,7 @@ def test_the_table_counts_the_published_models(family):
             assert part.group == max(own)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_table_counts_the_live_tensors_of_every_moment(family):
     sizes, models = sizes_of(family), full_size.models(family)
@@ -65,6 +66,7 @@ def test_the_table_counts_the_live_tensors_of_every_moment(family):
     assert tiles == pytest.approx(sizes.activations["tiles"], rel=0.01)
 
 
+@pytest.mark.slow
 def test_each_further_reference_takes_as_much_as_the_table_says():
     sizes, transformer = sizes_of("posteromni"), full_size.models("posteromni")["transformer"]
     peaks = [full_size.peak(full_size.forward_passes("posteromni", references=n)["denoising"], transformer)

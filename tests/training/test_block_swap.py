@@ -51,7 +51,10 @@ def train(folder: Path, swap: int, **settings) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for _, p in sorted(model.module.named_parameters())])
 
 
-@pytest.mark.parametrize("settings", [{}, {"optimizer": "adafactor"}, {"precision": "bf16"}])
+OTHERS = [pytest.param(one, marks=pytest.mark.slow) for one in ({"optimizer": "adafactor"}, {"precision": "bf16"})]
+
+
+@pytest.mark.parametrize("settings", [{}, *OTHERS])
 def test_swapped_blocks_train_to_the_same_weights_bit_for_bit(tmp_path, settings):
     resident = train(tmp_path / "resident", 0, **settings)
     assert torch.equal(train(tmp_path / "swapped", 3, **settings), resident)

@@ -49,6 +49,7 @@ def test_the_plan_of_extending_has_the_photograph_in_its_place(desk: Desk, small
     assert role == "photo" and (box.x0, box.y1) == (0, 288) and box.width == 192
 
 
+@pytest.mark.slow
 def test_a_form_becomes_posters_that_can_be_had_in_every_form(desk: Desk, small, tmp_path: Path):
     session = Session(how=ExportOptions(profile=write_press_profile(tmp_path / "press.icc")))
     lines = drawn(desk, session, small | {"seeds": 2})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import full_size
 import full_size_step
@@ -43,18 +44,36 @@ def stage(monkeypatch):
     return opened
 
 
+@pytest.fixture(scope="module")
+def plans() -> dict[Path, Any]:
+    """The plans of stages as they are published, once they were asked for."""
+    return {}
+
+
+@pytest.fixture
+def plan(stage, plans):
+    """`plan(path)`: the memory of a paper's stage on its cards."""
+
+    def planned(path: Path):
+        if path not in plans:
+            plans[path] = memory_plan(stage(path))
+        return plans[path]
+
+    return planned
+
+
 @pytest.mark.parametrize("path", [path for path in STAGES if path.stem != "reward_model"], ids=lambda path: path.stem)
-def test_every_stage_of_the_papers_fits_eight_cards_of_80_gb(stage, path):
-    card, ram = memory_plan(stage(path))
+def test_every_stage_of_the_papers_fits_eight_cards_of_80_gb(plan, path):
+    card, ram = plan(path)
     assert {"encoding", "learning", "samples"} <= set(card)
     for moment in card.values():
         assert sum(moment.values()) < 0.97 * 80 * GB
     assert max(sum(moment.values()) for moment in ram.values()) * 8 < 1000 * GB
 
 
-def test_stage_3_of_posteromni_has_its_rollouts_and_its_reward_in_the_plan(stage):
+def test_stage_3_of_posteromni_has_its_rollouts_and_its_reward_in_the_plan(stage, plan):
     config = stage(ROOT / "configs" / "posteromni" / "stage3_reward.yaml")
-    card, _ = memory_plan(config)
+    card, _ = plan(ROOT / "configs" / "posteromni" / "stage3_reward.yaml")
     assert list(card) == ["encoding", "drawing", "learning", "samples", "words"]
     sizes = family_sizes("posteromni")
     assert sizes is not None
@@ -100,12 +119,12 @@ def test_full_fine_tuning_of_flux_fits_one_card_where_sixteen_blocks_are_swapped
     assert plan_lines(stage(path, **{"trainable.swap": 8}))[-1].startswith("  does NOT fit a card of 80 GB; ")
 
 
-def test_a_sheet_beside_a_reward_has_its_words_read_while_the_transformer_waits(stage):
-    config = stage(ROOT / "configs" / "posteromni" / "stage3_reward.yaml")
-    card, ram = memory_plan(config)
+def test_a_sheet_beside_a_reward_has_its_words_read_while_the_transformer_waits(stage, plan):
+    path = ROOT / "configs" / "posteromni" / "stage3_reward.yaml"
+    card, ram = plan(path)
     assert card["words"]["transformer"] == 0 and card["words"]["reward"] == card["learning"]["reward"] > 16 * GB
     assert "text encoders" not in card["samples"] and card["samples"]["transformer"] == ram["words"]["transformer"]
-    roomy, _ = memory_plan(config, card_gb=141)
+    roomy, _ = memory_plan(stage(path), card_gb=141)
     assert "words" not in roomy and roomy["samples"]["text encoders"] > 16 * GB
 
 

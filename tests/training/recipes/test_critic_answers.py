@@ -45,6 +45,7 @@ def test_a_small_critic_is_a_stock_folder_whose_answers_in_a_batch_are_those_one
     assert LocalModel(str(small), max_new_tokens=2).sees
 
 
+@pytest.mark.slow
 def test_a_fresh_critic_learns_and_reports_by_kind(run_recipe, tmp_path):
     small = {**TINY, "width": 64, "vision_width": 64}
     run_recipe("critic_sft", write(tmp_path, "run", small=small, answer_tokens=4))

@@ -36,6 +36,7 @@ def write(folder: Path, run: str, groups: Path, **overrides) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_it_learns_and_scores_again_what_it_scored(run_recipe, groups, tmp_path):
     run_recipe("planner_rubric", write(tmp_path, "run", groups, max_steps=25, batch_size=4))
     rows = log_of(tmp_path / "run")

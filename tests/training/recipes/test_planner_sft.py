@@ -35,6 +35,7 @@ def write(folder: Path, run: str, plans: Path, **overrides) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_it_learns_and_says_what_its_answers_are_worth(run_recipe, plans, tmp_path):
     run_recipe("planner_sft", write(tmp_path, "run", plans, max_steps=30, batch_size=8))
     losses = [row["loss"] for row in log_of(tmp_path / "run")]

@@ -153,6 +153,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(base, run_recipe, tmp_path, settings)
     assert a == b
 
 
+@pytest.mark.slow
 def test_the_reward_is_the_calibrated_score_of_the_finished_run(base, run_recipe, tmp_path):
     pairs = write_pairs(tmp_path / "pairs", 4)
     run_recipe(RECIPE, write_scorer(tmp_path, "run", base, data={"path": str(pairs)}, kinds={"candidates": 1}))
@@ -182,6 +183,7 @@ def test_the_name_of_a_reward_changes_with_its_weights(base, tmp_path):
     assert LearnedReward(tmp_path).name != names[2]
 
 
+@pytest.mark.slow
 def test_averaged_weights_are_the_reward_where_a_run_keeps_any(base, run_recipe, tmp_path):
     run_recipe(RECIPE, write_scorer(tmp_path, "run", base, ema_decay=0.9, max_steps=2))
     assert LearnedReward(tmp_path / "run").folder == tmp_path / "run" / "ema"

@@ -88,6 +88,7 @@ def test_times_shift_with_the_posters_size_where_the_config_leaves_it_to_the_sch
     assert found["null"] == found["same"] != found["plain"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", [float("inf"), 0.0])
 def test_words_of_a_sheet_are_read_once_and_alike_where_the_transformer_waits(
     base, run_recipe, tmp_path, monkeypatch, room
@@ -127,6 +128,7 @@ def test_compiled_blocks_train_to_about_the_same_weights(base, run_recipe, tmp_p
         torch.testing.assert_close(found[1][name], value, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_next_stage_starts_from_the_averaged_weights(base, run_recipe, tmp_path):
     run_recipe(RECIPE, write_stage(tmp_path, "first", base, None, max_steps=2, ema_decay=0.9))
     run_recipe("stage2_region_sft", write_stage(

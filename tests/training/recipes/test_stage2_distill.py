@@ -97,6 +97,7 @@ def test_text_has_no_expert_and_only_its_share_of_the_batches(stage, run_recipe,
     assert [number for number, kind in enumerate(kinds) if kind == "loss_text"] == [3, 7]
 
 
+@pytest.mark.slow
 def test_the_student_comes_to_its_experts(stage, run_recipe, tmp_path):
     settings = {"max_steps": 60, "learning_rate": 0.01, "text_share": 0.0, "batch_size": 2}
     run_recipe(RECIPE, stage("run", trainable={**LORA, "rank": 8}, **settings), TASKS)
@@ -183,6 +184,7 @@ def test_two_processes_train_what_is_missing_and_distil_alike(stage, tmp_path):
     assert read_lora(tmp_path / "run" / "model").name == "student"
 
 
+@pytest.mark.slow
 def test_a_next_stage_starts_from_the_run_folder_with_the_student_in_the_weights(base, stage, run_recipe, tmp_path):
     from posterkit.training.lora import Trainable
     from posterkit.training.stages import StageConfig

@@ -127,6 +127,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(base, posters, texts, run_recipe, tmp
     assert [row["loss"] for row in log_of(tmp_path / "whole")] == [row["loss"] for row in log_of(tmp_path / "halves")]
 
 
+@pytest.mark.slow
 def test_what_is_written_is_a_lora_that_knows_its_group_and_stock_pipelines_load(
     base, posters, texts, run_recipe, tmp_path
 ):
@@ -176,6 +177,7 @@ def test_a_call_that_cannot_work_ends_with_one_line_and_code_2(
     assert not (tmp_path / "run" / "last").exists()
 
 
+@pytest.mark.slow
 def test_a_base_in_bfloat16_under_a_lora_in_float32_draws_its_samples(base, posters, texts, run_recipe, tmp_path):
     settings = {"precision": "bf16", "sample_every": 1, "max_steps": 1}
     run_recipe(RECIPE, stage(tmp_path, "run", base, posters, texts, **settings), "base=bf16")

@@ -118,6 +118,7 @@ def test_what_a_frozen_half_and_frozen_encoders_hold_does_not_move(base, posters
             assert torch.equal(value, getattr(before, part).get_parameter(name).to(torch.bfloat16).float())
 
 
+@pytest.mark.slow
 def test_after_a_stage_of_lora_comes_one_of_all_weights_with_the_lora_in_them(
     base, posters, run_recipe, tmp_path, capsys
 ):
@@ -249,6 +250,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_batch(base, posters, run_
     assert (tmp_path / "run" / "bad_batch.json").is_file() and newest_state(tmp_path / "run" / "last")
 
 
+@pytest.mark.slow
 def test_the_sheet_shows_held_out_posters_and_counts_their_words(base, posters, run_recipe, tmp_path):
     run_recipe(RECIPE, write_stage(tmp_path, "run", base, posters, max_steps=1, sample_every=1))
     with Image.open(tmp_path / "run" / "samples" / "0000001.png") as sheet:

@@ -128,6 +128,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(base, reflections, run_recipe, tmp_pa
     assert [row["loss"] for row in log_of(tmp_path / "whole")] == [row["loss"] for row in log_of(tmp_path / "halves")]
 
 
+@pytest.mark.slow
 def test_the_lora_of_a_run_says_its_stage_draws_and_opens_in_stock_pipelines(base, reflections, run_recipe, tmp_path):
     run_recipe(RECIPE, stage(tmp_path, "run", base, reflections, learning_rate=0.05, sample_every=4))
     folder = tmp_path / "run" / "model"
@@ -151,6 +152,7 @@ def test_the_lora_of_a_run_says_its_stage_draws_and_opens_in_stock_pipelines(bas
     assert shown["nearer"] == [float(redraw < draft) for draft, redraw in pairs] and len(shown["nearer"]) == 2
 
 
+@pytest.mark.slow
 def test_stage_four_learns_on_what_stage_three_left(base, reflections, run_recipe, tmp_path):
     """The former LoRA is part of the base: a run from it sees another loss than one from the bare base."""
     run_recipe(RECIPE, stage(tmp_path, "former", base, reflections, learning_rate=0.05))

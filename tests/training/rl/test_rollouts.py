@@ -157,7 +157,9 @@ def test_a_group_without_spread_teaches_nothing(epoch, bright, tmp_path, objecti
     assert log_of(tmp_path / "run")[0]["kept"] == (0.5 if objective != "dpo" else 0.25)
 
 
-@pytest.mark.parametrize(("objective", "see"), [("nft", "least_std, and"), ("dpo", "dpo.gap, and")])
+@pytest.mark.parametrize(("objective", "see"), [
+    ("nft", "least_std, and"), pytest.param("dpo", "dpo.gap, and", marks=pytest.mark.slow),
+])  # fmt: skip
 def test_a_reward_that_tells_nothing_apart_ends_the_run_in_a_line(epoch, bright, capsys, objective, see):
     bright[0].dull = 99
     with pytest.raises(SystemExit) as ended:
