@@ -89,7 +89,7 @@ def test_every_epoch_has_other_names_of_the_training_split_in_prompt_and_answer_
 @pytest.mark.parametrize(
     ("recipe", "changes", "said"),
     [
-        ("critic_sft", ["trainable.weights=lora"], "a LoRA needs a vision-language model"),
+        ("critic_sft", ["trainable.weights=lora"], "a LoRA needs a language model"),
         ("critic_sft", ["small.width=33"], "must be a multiple of 8 times its heads"),
         ("critic_sft", ["data.path=nowhere"], "nowhere: there is no set here"),
         ("critic_identity", ["init_from=null"], "starts from a vision-language model"),
