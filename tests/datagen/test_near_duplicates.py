@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from pathlib import Path
 from random import Random
@@ -130,6 +131,7 @@ def photo(name: str, size: tuple[int, int] = (416, 608)) -> Image.Image:
         return ImageOps.fit(picture.convert("RGB"), size)
 
 
+@functools.cache
 def poster(name: str, *texts: str) -> Image.Image:
     return typeset(photo(name), PosterBrief(texts=list(texts))).image
 

@@ -201,10 +201,12 @@ def distil(folder: Path, build: Any, files: dict[str, Path], trainable: Trainabl
     ("build", "trainable", "settings"),
     [
         (flux, Trainable("lora", rank=2), {"accumulation": 2, "ema_decay": 0.9}),
-        (flux, Trainable("dora", rank=2), {"optimizer": "adafactor", "accumulation": 3}),
-        (qwen, Trainable("lora", rank=2, gradient_checkpointing=True), {"ema_decay": 0.9, "schedule": "cosine"}),
+        pytest.param(flux, Trainable("dora", rank=2), {"optimizer": "adafactor", "accumulation": 3},
+                     marks=pytest.mark.slow),
+        pytest.param(qwen, Trainable("lora", rank=2, gradient_checkpointing=True),
+                     {"ema_decay": 0.9, "schedule": "cosine"}, marks=pytest.mark.slow),
     ],
-)
+)  # fmt: skip
 def test_a_distillation_run_goes_on_bit_for_bit_and_writes_the_student_alone(build, trainable, settings, tmp_path):
     files = expert_files(build(), tmp_path / "experts")
     distil(tmp_path / "whole", build, files, trainable, max_steps=4, **settings)

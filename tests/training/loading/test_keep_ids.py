@@ -48,14 +48,23 @@ def kept(folder: Path) -> list[set[str]]:
     return found
 
 
-@pytest.mark.parametrize("settings", [{}, {"base": "bf16", "precision": "bf16"}], ids=["fp32", "bf16"])
+SETTINGS = pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({}, id="fp32"),
+        pytest.param({"base": "bf16", "precision": "bf16"}, id="bf16", marks=pytest.mark.slow),
+    ],
+)
+
+
+@SETTINGS
 def test_postercraft_learns_the_same_to_the_bit(flux, run_recipe, tmp_path, settings):
     both(run_recipe, tmp_path, "stage1_text_render", flux, write_posters(tmp_path / "set", 5), **settings)
     smaller, larger = kept(tmp_path)
     assert smaller == {"latents", "t5", "clip"} and larger == {"latents", "prompt", "pooled"}
 
 
-@pytest.mark.parametrize("settings", [{}, {"base": "bf16", "precision": "bf16"}], ids=["fp32", "bf16"])
+@SETTINGS
 def test_posteromni_learns_the_same_to_the_bit(omni, run_recipe, tmp_path, settings):
     posters = write_posters(tmp_path / "set", 6, ("extending", "filling", "rescaling", "id_driven"))
     both(

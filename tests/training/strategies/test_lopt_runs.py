@@ -64,10 +64,11 @@ def train(folder, family: str, lora: tuple[str, ...] = (), checkpointing: bool =
     [
         ("flux", (), {"accumulation": 2, "ema_decay": 0.9}),
         ("qwen", ("to_q",), {"halves": {"target": "anchor"}, "ema_decay": 0.9}),
-        ("flux", ("to_q",), {"halves": {"target": "anchor", "early_rate": 0.5}, "clip": 0.01}),
-        ("qwen", (), {"strategy": "frozen_half", "precision": "bf16"}),
+        pytest.param("flux", ("to_q",), {"halves": {"target": "anchor", "early_rate": 0.5}, "clip": 0.01},
+                     marks=pytest.mark.slow),
+        pytest.param("qwen", (), {"strategy": "frozen_half", "precision": "bf16"}, marks=pytest.mark.slow),
     ],
-)
+)  # fmt: skip
 def test_stopping_and_going_on_equals_never_stopping_bit_for_bit(tmp_path, family, lora, settings):
     train(tmp_path / "whole", family, lora, **copy.deepcopy(settings))
     train(tmp_path / "halves", family, lora, stop_at=2, **copy.deepcopy(settings))
@@ -78,7 +79,7 @@ def test_stopping_and_going_on_equals_never_stopping_bit_for_bit(tmp_path, famil
 
 
 @pytest.mark.parametrize("strategy", ["end_to_end", "lopt", "frozen_half"])
-@pytest.mark.parametrize("lora", [(), ("to_q",)])
+@pytest.mark.parametrize("lora", [(), pytest.param(("to_q",), marks=pytest.mark.slow)])
 def test_a_run_that_checkpoints_ends_where_one_that_does_not_ends(tmp_path, strategy, lora):
     for checkpointing in (False, True):
         train(tmp_path / str(checkpointing), "flux", lora, checkpointing, strategy=strategy, precision="bf16")
