@@ -68,3 +68,14 @@ def test_every_page_stands_in_the_sites_navigation():
     named = set(re.findall(r"[\w/]+\.md", (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]))
     docs = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}
     assert named - {"contributing.md", "changelog.md"} == docs, "mkdocs.yml lists the pages of docs/"
+
+
+def test_every_module_that_the_rename_map_leads_to_is_there():
+    text = (ROOT / "docs" / "renames.md").read_text(encoding="utf-8")
+    found = re.findall(
+        r"^\| [^|]+ \| ([^|]+) \|$", text.partition("## Modules")[2].partition("\n## ")[0], re.MULTILINE
+    )
+    assert len(found) > 100
+    for name in (name for cell in found[1:] for name in cell.split(", ")):
+        path = name if "/" in name else f"posterkit/{name.replace('.', '/')}"
+        assert any((ROOT / one).exists() for one in (path, f"{path}.py", f"posterkit/{path}")), name

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from posterkit import image_io
+from posterkit import image_io, srgb
 from posterkit.image_io import as_rgb, open_image, read_image, read_mask, read_size, remove_unfinished, written_whole
 from posterkit.messages import error_line
 
@@ -287,7 +287,7 @@ def test_what_is_converted_in_bands_equals_what_is_converted_at_once(monkeypatch
     glass = Image.fromarray(noise.integers(0, 256, (50, 40, 4), np.uint8), "RGBA")
     deep = Image.fromarray(noise.integers(0, 2**16, (50, 40), np.uint16))
     whole = [as_rgb(glass).tobytes(), as_rgb(deep).tobytes()]
-    monkeypatch.setattr(image_io, "_BAND", 40 * 7)
+    monkeypatch.setattr(srgb, "_BAND", 40 * 7)
     assert [as_rgb(glass).tobytes(), as_rgb(deep).tobytes()] == whole
     on_white = Image.alpha_composite(Image.new("RGBA", glass.size, "white"), glass).convert("RGB")
     assert whole[0] == on_white.tobytes()

@@ -24,8 +24,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the poster with its new words, or list the ones it has."""
     from posterkit.cli.progress import note
+    from posterkit.generate.checkpoint import Settings
     from posterkit.generate.edit_finished import PNG, edit_poster
-    from posterkit.generate.poster_plan import Settings
     from posterkit.generate.safety_checks import gate_of
     from posterkit.typeset.exporters import check_export
 

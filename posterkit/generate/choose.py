@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from posterkit.generate.checkpoint import Settings
 from posterkit.generate.draw import PreparedPoster
-from posterkit.generate.poster_plan import RULES, Settings
+from posterkit.generate.poster_plan import RULES
 from posterkit.generate.record import FinishedPoster
 from posterkit.messages import error_line
 from posterkit.prompts import in_quotes, quoted_texts

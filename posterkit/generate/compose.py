@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
+from posterkit.generate.checkpoint import SPELLS_FROM
 from posterkit.generate.draw import PreparedPoster
 from posterkit.generate.enlarge import enlarge
 from posterkit.generate.obstacles import find_obstacles, find_subject
-from posterkit.generate.poster_plan import SPELLS_FROM
 from posterkit.generate.preserve import cut_out_in_place
 from posterkit.generate.record import FinishedPoster, graphics_of, record_of
 from posterkit.generate.relay import relaid

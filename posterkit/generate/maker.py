@@ -14,10 +14,11 @@ from typing import Any, Protocol
 from PIL.Image import Image
 
 from posterkit.critic import Critic
+from posterkit.generate.checkpoint import Checkpoint, Settings, find_checkpoint
 from posterkit.generate.choose import DrawPosters, Made, Scorer, draw_best
 from posterkit.generate.compose import finish
 from posterkit.generate.draw import PreparedPoster, draw_prepared, prepare
-from posterkit.generate.poster_plan import RULES, Checkpoint, PosterPlan, Settings, find_checkpoint
+from posterkit.generate.poster_plan import RULES, PosterPlan
 from posterkit.generate.record import FinishedPoster
 from posterkit.generate.refine import redraw, refine, untaught
 from posterkit.generate.relay import plan_of
@@ -62,7 +63,7 @@ class PosterMaker:
     models rarely fit. Safe from several threads: they plan at the same time, one of them draws.
 
     Args:
-        settings: see `posterkit.generate.poster_plan.Settings`: `model`, `transformer`, `lora`, `preset`, `device`,
+        settings: see `posterkit.generate.checkpoint.Settings`: `model`, `transformer`, `lora`, `preset`, `device`,
             `dtype`, `native`, `draw_text`, `reward`, `critic`, `segmenter`, `upscaler`, `safety`, `policies`,
             `detector`, `rewriter`, `brands`, `principle`, `metadata`. A recipe's run folder stands for its averaged
             weights.

@@ -17,9 +17,10 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 import posterkit
+from posterkit.generate.checkpoint import Settings
 from posterkit.generate.licences import faces_of, licences_of
 from posterkit.generate.metadata import FORMAT, content_id, file_hash, from_anywhere, read_record, source_depth
-from posterkit.generate.poster_plan import PosterPlan, Settings, resolved_row
+from posterkit.generate.poster_plan import PosterPlan, resolved_row
 from posterkit.image_io import MAX_BYTES, written_whole
 from posterkit.layout import Layout
 from posterkit.lettering import LETTERING_VALUES, ROLES, Lettering

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from PIL import Image
 
+from posterkit.generate.checkpoint import Checkpoint, Settings
 from posterkit.generate.obstacles import find_obstacles, find_subject
-from posterkit.generate.poster_plan import Checkpoint, PosterPlan, Settings, id_of, make_plan, resolved_row
+from posterkit.generate.poster_plan import PosterPlan, id_of, make_plan, resolved_row
 from posterkit.generate.reshape import continued, window_of
 from posterkit.schema import PosterRequest
 from posterkit.sizing import Size

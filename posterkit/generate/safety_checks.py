@@ -10,7 +10,8 @@ from typing import Any
 from PIL import Image
 
 from posterkit.critic import Critic, Suggestions
-from posterkit.generate.poster_plan import PosterPlan, Settings
+from posterkit.generate.checkpoint import Settings
+from posterkit.generate.poster_plan import PosterPlan
 from posterkit.generate.record import FinishedPoster
 from posterkit.messages import one_line
 from posterkit.metrics.text_regions import DetectedText

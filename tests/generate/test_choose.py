@@ -14,11 +14,11 @@ from served_rewards import Marks, reward_servers
 
 from posterkit.cli.main import main
 from posterkit.generate import maker
+from posterkit.generate.checkpoint import Settings
 from posterkit.generate.choose import Scorer, scored_request
 from posterkit.generate.draw import prepare
 from posterkit.generate.maker import PosterMaker
 from posterkit.generate.metadata import read_record
-from posterkit.generate.poster_plan import Settings
 from posterkit.rewards.parts.preservation import canvas_of
 from posterkit.schema import PosterRequest
 from posterkit.sizing import Size

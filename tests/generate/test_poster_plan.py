@@ -7,14 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from posterkit.generate.poster_plan import (
-    Checkpoint,
-    Settings,
-    find_checkpoint,
-    finished_size,
-    make_plan,
-    native_box,
-)
+from posterkit.generate.checkpoint import Checkpoint, Settings, find_checkpoint
+from posterkit.generate.poster_plan import finished_size, make_plan, native_box
 from posterkit.pipelines.registry import FAMILIES
 from posterkit.prompts import without_texts, words_for
 from posterkit.schema import PosterRequest, sides

@@ -12,8 +12,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from poster_records import RECORD
 
+from posterkit.generate.checkpoint import Settings
 from posterkit.generate.metadata import CHUNK, FORMAT
-from posterkit.generate.poster_plan import Settings
 from posterkit.generate.record import check_models, request_from_poster
 
 

@@ -219,7 +219,7 @@ def weights(path: Path) -> str:
 
 
 def folders(path: Path) -> str:
-    from posterkit.generate.poster_plan import Settings, find_checkpoint
+    from posterkit.generate.checkpoint import Settings, find_checkpoint
     from posterkit.pipelines.presets import load_pipeline
 
     find_checkpoint(Settings(model=str(path)), "text")

@@ -14,7 +14,7 @@ from diffusers import DiffusionPipeline, FluxPipeline
 from safetensors.torch import load_file
 
 from posterkit import PosterCraftPipeline, compatibility
-from posterkit.generate.poster_plan import Settings, find_checkpoint
+from posterkit.generate.checkpoint import Settings, find_checkpoint
 from posterkit.pipelines.loading import add_loras
 
 SMALL = {"width": 32, "height": 48, "num_inference_steps": 2, "max_sequence_length": 24, "output_type": "latent"}

@@ -9,7 +9,7 @@ import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
-from posterkit.generate.poster_plan import Settings, find_checkpoint
+from posterkit.generate.checkpoint import Settings, find_checkpoint
 from posterkit.pipelines.poster_pipeline import set_timesteps
 from posterkit.pipelines.registry import FAMILIES
 from posterkit.pipelines.sampling_presets import sampler_named, samplers, shift_times

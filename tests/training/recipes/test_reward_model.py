@@ -189,6 +189,7 @@ def test_averaged_weights_are_the_reward_where_a_run_keeps_any(base, run_recipe,
     assert LearnedReward(tmp_path / "run").folder == tmp_path / "run" / "ema"
 
 
+@pytest.mark.slow
 def test_a_run_leaves_what_it_made_of_held_out_pairs(base, run_recipe, tmp_path):
     run_recipe(RECIPE, write_scorer(tmp_path, "run", base, max_steps=1, kinds={"blank": 1}))
     found = json.loads((tmp_path / "run" / "heldout.json").read_text())

@@ -80,6 +80,7 @@ def test_a_stopped_run_that_draws_its_own_set_goes_on_bit_for_bit(base, run_reci
     ).read_text()
 
 
+@pytest.mark.slow
 def test_times_shift_with_the_posters_size_where_the_config_leaves_it_to_the_scheduler(base, run_recipe, tmp_path):
     for run, setting in (("null", None), ("same", None), ("plain", 1.0)):
         config = write_stage(tmp_path, run, base, None, max_steps=2, time_shift=setting)
