@@ -55,10 +55,12 @@ def seams(picture: Picture) -> float:
     count = 0
     for values in (picture, picture.swapaxes(0, 1)):
         steps = _over_channels(np.maximum, np.abs(np.diff(values[:, ::THIN].astype(np.int16), axis=0)))
-        for line in np.flatnonzero((steps < 3).mean(1) < 0.12):
-            near = [line, *(n for n in (line - 2, line + 2) if 0 <= n < len(steps))]
-            least, *beside = np.percentile(steps[near], 8, axis=1)
-            count += bool(least >= 3 and least > 2 * max(beside) + 1)
+        lines = np.flatnonzero((steps < 3).mean(1) < 0.12)
+        near = np.unique(np.concatenate([lines - 2, lines, lines + 2]).clip(0, len(steps) - 1))
+        least = np.zeros(len(steps) + 4)  # two lines on either side that are not there
+        least[near + 2] = np.percentile(steps[near], 8, axis=1)
+        here, beside = least[lines + 2], np.maximum(least[lines], least[lines + 4])
+        count += int(((here >= 3) & (here > 2 * beside + 1)).sum())
     return SEAM ** min(count, 8)
 
 

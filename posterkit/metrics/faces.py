@@ -45,7 +45,7 @@ def _windows(pixels: NDArray[np.int64]) -> NDArray[np.intp]:
     height, width = pixels.shape[0] - _WINDOW + 1, pixels.shape[1] - _WINDOW + 1
     if height < 1 or width < 1:
         return np.zeros((0, 2), np.intp)
-    sums = np.pad(pixels.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    sums = np.pad(pixels.cumsum(0).cumsum(1), ((1, 0), (1, 0))).astype(np.int32)
     y, x = (axis.ravel() for axis in np.mgrid[0:height:_STEP, 0:width:_STEP])
     first = 0
     for count, threshold in zip(cascade["counts"], cascade["thresholds"], strict=True):
@@ -62,17 +62,16 @@ def _windows(pixels: NDArray[np.int64]) -> NDArray[np.intp]:
 
 
 def _pattern(
-    sums: NDArray[np.int64], y: NDArray[np.intp], x: NDArray[np.intp], feature: NDArray[np.uint8]
+    sums: NDArray[np.int32], y: NDArray[np.intp], x: NDArray[np.intp], feature: NDArray[np.uint8]
 ) -> NDArray[np.uint32]:
     """Which of the eight blocks around the middle one are at least as bright, from the top left; 0 to 255."""
     left, top, wide, high = (int(side) for side in feature)
-    corners = np.stack(
-        [[sums[y + top + j * high, x + left + i * wide] for i in range(4)] for j in range(4)]  # type: ignore[list-item]
-    )
-    blocks = corners[1:, 1:] - corners[:-1, 1:] - corners[1:, :-1] + corners[:-1, :-1]
-    ring = ((0, 0), (0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0))
-    bits = [(blocks[j, i] >= blocks[1, 1]).astype(np.uint32) << (7 - n) for n, (j, i) in enumerate(ring)]
-    return np.bitwise_or.reduce(bits)
+    j, i, width = np.arange(4)[:, None], np.arange(4), sums.shape[1]
+    offsets = (top + j * high) * width + left + i * wide
+    corners = sums.ravel()[offsets[..., None] + (y * width + x)]
+    blocks = np.diff(np.diff(corners, axis=0), axis=1)
+    ring = blocks[(0, 0, 0, 1, 2, 2, 2, 1), (0, 1, 2, 2, 2, 1, 0, 0)]
+    return np.packbits(ring >= blocks[1, 1], axis=0)[0].astype(np.uint32)
 
 
 def _grouped(found: list[_Box]) -> list[_Box]:
