@@ -2,6 +2,7 @@
 
     git worktree add --detach /tmp/before 663e1ac
     OMP_NUM_THREADS=1 python benchmarks/house_speed.py --before /tmp/before
+    OMP_NUM_THREADS=1 python benchmarks/house_speed.py --before /tmp/before --kept rows.json  # can be stopped
 
 - `help` is the whole process of `posterkit --help`; `generate` that of one poster by the other checkout's mini
   postercraft on both sides, with equal seed, size and steps.
@@ -15,6 +16,7 @@ ratio is this checkout's time over the other's: the mean over the pairs and its 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import resource
@@ -120,7 +122,20 @@ def time_steps(row: str, before: Path, folder: Path, pairs: int, steps: int) -> 
             trainer.end()
 
 
-def main() -> None:
+def time_row(row: str, before: Path, pairs: int, steps: int) -> list[Pair]:
+    """Seconds of a row of the table in both checkouts."""
+    if row == "help":
+        return take_turns(
+            *(partial(seconds_of, [*command_of(root), "--help"], root) for root in (ROOT, before)), pairs
+        )
+    if row == "generate":
+        weights = before / "posterkit/mini/postercraft"
+        return take_turns(*(partial(time_generate, root, weights) for root in (ROOT, before)), pairs)
+    with tempfile.TemporaryDirectory() as folder:
+        return time_steps(row, before, Path(folder), pairs, steps)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--before", type=Path, required=True, metavar="CHECKOUT", help="what this one is compared with"
@@ -129,20 +144,16 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", default=rows, choices=rows, metavar="ROW")
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--steps", type=int, default=4, help="of a recipe in one turn")
-    given = parser.parse_args()
-    before = given.before.resolve()
+    parser.add_argument("--kept", type=Path, metavar="FILE", help="JSON; rows that stand there are not timed again")
+    given = parser.parse_args(argv)
+    kept = json.loads(given.kept.read_text("utf-8")) if given.kept and given.kept.is_file() else {}
     print("| what | the other, s | this one, s | ratio (95 %) |\n|---|---|---|---|", flush=True)
     for row in given.rows:
-        if row == "help":
-            runs = [partial(seconds_of, [*command_of(root), "--help"], root) for root in (ROOT, before)]
-            pairs = take_turns(*runs, given.pairs)
-        elif row == "generate":
-            weights = before / "posterkit/mini/postercraft"
-            pairs = take_turns(*(partial(time_generate, root, weights) for root in (ROOT, before)), given.pairs)
-        else:
-            with tempfile.TemporaryDirectory() as folder:
-                pairs = time_steps(row, before, Path(folder), given.pairs, given.steps)
-        print(table_row(row, pairs), flush=True)
+        if row not in kept:
+            kept[row] = time_row(row, given.before.resolve(), given.pairs, given.steps)
+            if given.kept:
+                given.kept.write_text(json.dumps(kept) + "\n", "utf-8")
+        print(table_row(row, kept[row]), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -39,3 +40,14 @@ def test_the_command_of_a_checkout_is_the_one_that_its_project_file_names(tmp_pa
 def test_a_process_that_fails_is_an_error_with_what_it_said():
     with pytest.raises(RuntimeError, match="no such poster"):
         house_speed.seconds_of([sys.executable, "-c", "raise SystemExit('no such poster')"], ROOT)
+
+
+def test_rows_that_were_kept_are_not_timed_again_and_new_ones_are_kept(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(house_speed, "time_row", lambda row, before, pairs, steps: [(1.0, 2.0)] * pairs)
+    call = ["--before", str(ROOT), "--pairs", "2", "--kept", str(tmp_path / "rows.json")]
+    house_speed.main([*call, "--rows", "help"])
+    monkeypatch.setattr(house_speed, "time_row", lambda row, before, pairs, steps: [(3.0, 2.0)] * pairs)
+    house_speed.main([*call, "--rows", "help", "generate"])
+    lines = [line.split(" | ")[2:] for line in capsys.readouterr().out.splitlines() if line.startswith("| help")]
+    assert lines == [["1.000", "0.50 (0.50 to 0.50) |"]] * 2
+    assert json.loads((tmp_path / "rows.json").read_text()) == {"help": [[1, 2]] * 2, "generate": [[3, 2]] * 2}
