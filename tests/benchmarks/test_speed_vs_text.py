@@ -49,6 +49,7 @@ def test_each_way_has_the_row_of_the_same_time(pipe) -> None:
     assert 1 <= int(table[-1].split("|")[2]) <= 8
 
 
+@pytest.mark.slow
 def test_a_call_on_a_model_that_cannot_spell_prints_the_table(pipe, tmp_path, monkeypatch, capsys) -> None:
     pipe.save_pretrained(tmp_path / "model")
     (tmp_path / "model" / "README.md").write_text("---\nposterkit: {scripts: []}\n---\n# tiny\n")

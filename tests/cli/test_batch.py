@@ -190,7 +190,7 @@ def test_no_file_of_the_users_is_replaced(tmp_path: Path, omni: str, capsys: pyt
     assert (tmp_path / "ours.png").read_bytes() == made and read_record(tmp_path / "next.png")["source_depth"] == 2
 
 
-@pytest.mark.parametrize("left", [0, 30, 200, -40])
+@pytest.mark.parametrize("left", [0, -40, *(pytest.param(size, marks=pytest.mark.slow) for size in (30, 200))])
 def test_a_poster_that_was_cut_off_is_made_again(tmp_path: Path, craft: str, left: int) -> None:
     out = tmp_path / "out"
     argv = ("batch", manifest(tmp_path, [{"prompt": "x"}]), "-o", out, "--native", "--model", craft)

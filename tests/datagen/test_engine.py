@@ -84,7 +84,7 @@ def test_a_text_that_happens_to_be_a_files_name_stays_as_it_is(tmp_path):
     assert rows(tmp_path / "set/samples.jsonl") == [{"id": "a", "target": "00000/a.png", "source": "a.png"}]
 
 
-@pytest.mark.parametrize("layout", ["folder", "webdataset"])
+@pytest.mark.parametrize("layout", ["folder", pytest.param("webdataset", marks=pytest.mark.slow)])
 def test_two_processes_make_the_same_bytes_as_one(tmp_path, layout):
     for name, workers in (("one", 1), ("two", 2)):
         run_flow(FLOW, tmp_path / name, shard=7, workers=workers, layout=layout)

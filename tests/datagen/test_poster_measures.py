@@ -21,6 +21,7 @@ def poster(title: str, photo: str = "coffee") -> tuple[Image.Image, tuple[int, i
     return made.image, made.boxes[0].box.pixels(ground.size)
 
 
+@pytest.mark.slow
 def test_a_set_says_recall_unnamed_texts_leaks_and_what_was_dropped(tmp_path):
     picture, box = poster("SLOW MORNING")
     pixels = np.asarray(picture)

@@ -73,6 +73,7 @@ def test_a_model_is_loaded_once_and_answers_as_one_that_was_opened_steered(tmp_p
         assert at(alpha)("You write.", "a fox") == alone.ask("You write.", "a fox")
 
 
+@pytest.mark.slow
 def test_the_bench_prints_its_tables_and_keeps_the_answers(tmp_path, capsys):
     folder = tiny_chat.save(tmp_path / "chat")
     (tmp_path / "p.txt").write_text("Be kind.")

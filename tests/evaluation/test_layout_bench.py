@@ -41,6 +41,7 @@ def test_a_paired_difference_is_tighter_than_its_two_means_and_wider_for_more_co
     assert of_ten.high - of_ten.low > alone.high - alone.low
 
 
+@pytest.mark.slow
 def test_a_stopped_bench_goes_on_and_another_one_is_refused(tmp_path, rows):
     kept = tmp_path / "results.jsonl"
     contenders = open_contenders(["random", "grammar"], [])

@@ -127,6 +127,7 @@ for number in range(20):
 """
 
 
+@pytest.mark.slow
 def test_two_processes_share_one_folder(tmp_path):
     counted = []
 

@@ -69,7 +69,7 @@ def test_training_sees_the_condition_that_the_flux_pipeline_makes(nano_recipe, r
     assert torch.allclose(condition.pooled, pooled, atol=1e-5)
 
 
-@pytest.mark.parametrize("replicate_edges", [False, True])
+@pytest.mark.parametrize("replicate_edges", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_training_sees_the_condition_that_the_qwen_pipeline_makes(
     nano_recipe, run_recipe, tmp_path, samples, replicate_edges
 ):
