@@ -140,7 +140,7 @@ def test_shifts_flips_and_orders_are_those_of_a_table_worked_out_by_hand():
 
 
 def test_a_score_that_an_award_lifts_shifts_by_that_much(tmp_path):
-    bench = JudgeBench(posters=3, tracks=("grounds",))
+    bench = JudgeBench(posters=2, tracks=("grounds",))
     lifted = Scores(bench, lambda number, ground: 0.2 * number + 0.5 * (ground == "award"))
     report = bench.run(judge(reward=lifted), tmp_path)
     found = report["tracks"]["grounds"]
