@@ -85,8 +85,6 @@ class RunConfig:
         dry_run: `--dry-run`; show what would train, what memory it takes, and one batch, and take no step.
     """
 
-    can_be_sharded: typing.ClassVar[bool] = True
-
     run_dir: str = "runs/run"
     seed: Seed = 0
     max_steps: Count = 1000

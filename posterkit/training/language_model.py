@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from torch import nn
 
@@ -23,8 +23,6 @@ class LanguageModelConfig(RunConfig):
         base: dtype of weights that are frozen under a LoRA; what trains is float32.
         trainable: all weights of the language model, or a LoRA on it; heads train in any case.
     """
-
-    can_be_sharded: ClassVar[bool] = False
 
     base: Literal["fp32", "bf16"] = "fp32"
     trainable: Trainable = field(default_factory=lambda: Trainable(targets=["q_proj", "k_proj", "v_proj", "o_proj"]))

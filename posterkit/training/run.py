@@ -253,10 +253,6 @@ class Run:
         if self.accelerator.is_main_process:
             print(text, flush=True)
 
-    def rate(self, step: int) -> float:
-        """The learning rate at a step (depends on `max_steps` only)."""
-        return rate_at(self.config, step)
-
     def _begin(self, last: int) -> None:
         """Restore the state, and log the run until `last`."""
         with setting_up():
@@ -304,7 +300,7 @@ class Run:
             self._note("the gradient is not finite")
             self._fail()
         for options, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
-            options["lr"] = rate * options.get("scale", 1.0) * self.rate(self.step)
+            options["lr"] = rate * options.get("scale", 1.0) * rate_at(self.config, self.step)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.ema is not None:
@@ -314,7 +310,7 @@ class Run:
     def _log_step(self, last: int) -> None:
         self.log.stepped(self.step)
         if self.step % self.config.log_every == 0 or self.step == last:
-            figures = {"grad_norm": math.hypot(*self.norms.values()), "lr": self.rate(self.step - 1)}
+            figures = {"grad_norm": math.hypot(*self.norms.values()), "lr": rate_at(self.config, self.step - 1)}
             norms = {f"grad_norm_{name}": norm for name, norm in self.norms.items()} if len(self.norms) > 1 else {}
             with writing(self.folder, "the log", self._main):
                 self.log.row(figures, {**norms, **self.strategy.report()})

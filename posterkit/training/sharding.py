@@ -54,12 +54,11 @@ def asks_for_sharding(config: RunConfig) -> bool:
     for option, instead in _PLACED.items():
         if _true(option.upper()):
             raise _wrong(f"the launcher sets {option}: true; {instead}")
-    trainable, strategy = getattr(config, "trainable", None), getattr(config, "strategy", "end_to_end")
+    trainable, strategy = getattr(config, "trainable", None), getattr(config, "strategy", None)
     if trainable is None:
         raise _wrong(f"{type(config).__name__}: stage 0 is small and is not sharded; {_ACCEPTED}")
-    if not config.can_be_sharded:
-        raise _wrong(f"{type(config).__name__}: a language model is not sharded; train a LoRA with "
-                     "configs/accelerate/ddp.yaml")  # fmt: skip
+    if strategy is None:
+        raise _wrong(f"{type(config).__name__}: it is not sharded; train a LoRA with configs/accelerate/ddp.yaml")
     if trainable.weights != "full":
         raise _wrong(
             f"trainable.weights={trainable.weights} is not sharded, only full is; train it with "

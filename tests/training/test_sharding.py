@@ -251,7 +251,7 @@ def test_only_fsdp2_asks_for_sharding(monkeypatch):
     assert asks_for_sharding(StageConfig())
     with pytest.raises(SystemExit, match="stage 0 is small"):
         asks_for_sharding(RunConfig())
-    with pytest.raises(SystemExit, match="a language model is not sharded; train a LoRA"):
+    with pytest.raises(SystemExit, match="LanguageModelConfig: it is not sharded; train a LoRA"):
         asks_for_sharding(LanguageModelConfig())
 
 
