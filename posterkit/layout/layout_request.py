@@ -175,7 +175,8 @@ class LayoutRequest:
             for box in filter(None, (one.box,)):
                 inside = 0 <= box.x0 < box.x1 <= self.width and 0 <= box.y0 < box.y1 <= self.height
                 if one.fixed and not inside:
-                    faults.append(f"element {number} is fixed at {box_words(box)}, which is not on the canvas")
+                    sides = ", ".join(f"{side:.0f}" for side in box)
+                    faults.append(f"element {number} is fixed at ({sides}), which is not on the canvas")
         for number, relation in enumerate(self.relations, 1):
             ends = [relation.first, *([] if relation.second is None else [relation.second])]
             if not all(0 <= end < len(self.elements) for end in ends) or len(set(ends)) < len(ends):
@@ -202,8 +203,3 @@ def _contradictions(relations: Sequence[Relation]) -> list[str]:
             faults.append(f"relations {seen[about][0]} and {number} contradict each other")
         seen.setdefault(about, (number, kind))
     return faults
-
-
-def box_words(box: Box) -> str:
-    """A box in whole pixels, for messages."""
-    return "({})".format(", ".join(f"{side:.0f}" for side in box))

@@ -171,10 +171,6 @@ def _of_another_subject(rng: Random, poster: SyntheticPoster) -> SyntheticPoster
     return replace(other, lettering=poster.lettering)
 
 
-def _blurred(rng: Random, picture: Image.Image, poster: SyntheticPoster) -> Image.Image:
-    return picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.012, 0.02) * min(picture.size)))
-
-
 def _with_faint_texts(rng: Random, picture: Image.Image, poster: SyntheticPoster) -> Image.Image:
     bare = Image.fromarray(render(replace(poster, lettering=None), picture.size).image)
     return Image.blend(bare, picture, rng.uniform(0.15, 0.3))
@@ -199,7 +195,10 @@ REDRAWN: dict[str, tuple[Redrawn, str]] = {
     "subject": (_of_another_subject, "Show"),
 }
 WEAKENED: dict[str, tuple[Weakened, str]] = {
-    "blurred": (_blurred, "Draw edges crisply"),
+    "blurred": (
+        lambda rng, picture, _: picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.012, 0.02) * min(picture.size))),
+        "Draw edges crisply",
+    ),
     "faded": (
         lambda rng, picture, _: ImageEnhance.Color(picture).enhance(rng.uniform(0, 0.3)),
         "Take stronger colours",
