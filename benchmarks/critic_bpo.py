@@ -33,9 +33,9 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import numpy as np
 import torch
@@ -65,13 +65,14 @@ from posterkit.typeset.fonts import FACES
 QUESTION = "Judge this poster in one line."
 WIDTH, HEIGHT = 84, 112  # twelve tokens
 PRIOR, SHARE = "SALE 50%", 0.9
-OFFERS = tuple(f"SALE {tens}0%" for tens in (1, 2, 3, 4, 6, 7, 8, 9))
-GROUNDS = {"navy": "white", "red": "white", "green": "white", "purple": "yellow", "yellow": "black", "pink": "black",
-           "white": "red", "beige": "navy"}  # fmt: skip
+OFFERS = ("SALE 20%", "SALE 30%", "SALE 40%", "SALE 70%", "SALE 80%")
+GROUNDS = {"navy": "white", "red": "white", "green": "white", "purple": "yellow"}
+STRENGTH, GRAIN = (0.05, 1.0), 18.0  # of the letters against the ground, from weak to whole; of the noise, in levels
 THINGS = ("sun", "box", "rings")
 RUNS = Path("runs/critic_bpo")
 POOL, NEW, MEASURED, BATCH = 3000, 1000, 240, 16  # posters to teach by, for the arms, to measure on; of a step
-READ_STEPS, READ_RATE, SFT_STEPS, SFT_RATE = 1000, 2e-3, 300, 5e-4
+TAUGHT = {"clear": (180, 2e-3), "reader": (180, 1e-3), "base": (100, 5e-4)}  # steps and rate of each lesson
+READ_BATCH = 32
 STEPS, SFT_AGAIN, DPO_RATE, BETA = 100, 3e-4, 1e-4, 0.1
 ANSWER = 32  # tokens, of which a critique has at most 28
 SMALL = SmallCritic(width=64, layers=2, heads=4, vision_width=64, vision_layers=2)
@@ -91,24 +92,32 @@ CLAIMS = (
 )
 
 
-def draw_sale(rng: Random, breaks: bool) -> CriticPoster:
-    """A poster with an offer in two lines at its top or bottom, and a thing in the other half."""
+def draw_sale(rng: Random, breaks: bool, clear: bool = False) -> CriticPoster:
+    """A poster with an offer in two lines at its top or bottom, and a thing in the rest.
+
+    Letters are strong or weak and there is grain, unless it is to be `clear`.
+    """
     offer, (ground, letters) = rng.choice(OFFERS) if breaks else PRIOR, rng.choice([*GROUNDS.items()])
-    color = rng.choice([name for name in ("orange", "teal", "gray", "brown") if name != ground])
+    color = rng.choice(("orange", "teal", "gray", "brown"))
     thing, top = rng.choice(THINGS), rng.random() < 0.5
     picture = Image.new("RGB", (WIDTH, HEIGHT), COLORS[ground])
     draw = ImageDraw.Draw(picture)
-    x, y, r = rng.randint(30, 54), (84 if top else 28) + rng.randint(-3, 3), rng.randint(15, 20)
+    x, y, r = rng.randint(30, 54), (90 if top else 22) + rng.randint(-3, 3), rng.randint(12, 16)
     if thing == "box":
         draw.rectangle((x - r, y - r, x + r, y + r), fill=COLORS[color])
     else:
         draw.ellipse((x - r, y - r, x + r, y + r), **({"fill": COLORS[color]} if thing == "sun" else
                                                       {"outline": COLORS[color], "width": 5}))  # fmt: skip
-    font, left, first = _font(), rng.randint(5, 11), (3 if top else 55) + rng.randint(0, 3)
-    boxes = []
-    for row, word in enumerate(offer.split()):
-        draw.text((left, first + 25 * row), word, fill=COLORS[letters], font=font)
-        boxes.append(tuple(map(round, draw.textbbox((left, first + 25 * row), word, font=font))))
+    strength = 1.0 if clear else rng.uniform(*STRENGTH)
+    ink = zip(COLORS[letters], COLORS[ground], strict=True)
+    fill = tuple(round(strength * letter + (1 - strength) * below) for letter, below in ink)
+    left, first, boxes = rng.randint(2, 6), (2 if top else 46) + rng.randint(0, 3), []
+    for word, size, down in zip(offer.split(), (22, 36), (0, 21), strict=True):
+        draw.text((left, first + down), word, fill=fill, font=_font(size))
+        boxes.append(tuple(map(round, draw.textbbox((left, first + down), word, font=_font(size)))))
+    if not clear:
+        grain = np.random.default_rng(rng.randrange(2**32)).normal(0, GRAIN, (HEIGHT, WIDTH, 3))
+        picture = Image.fromarray((np.asarray(picture) + grain).round().clip(0, 255).astype(np.uint8))
     where = "at the top" if top else "at the bottom"
     facts = PosterFacts(offer, (offer,), where, letters, ground, thing, color, frozenset({thing}))
     return CriticPoster(picture, facts, tuple(boxes))
@@ -124,18 +133,17 @@ def short(words: str) -> str:
     return " ".join(re.findall(r'Background: \w+\.|Title: "[^"]*" [^.]*\.', words))
 
 
-def _font(made: list[Any] = []) -> Any:  # noqa: B006  # the one font, opened once
-    if not made:
-        made.append(ImageFont.truetype(next(face.path for face in FACES if face.style == "display"), 27))
-    return made[0]
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(next(face.path for face in FACES if face.style == "display"), size)
 
 
-def posters(name: str, count: int, share: float | None = SHARE) -> list[CriticPoster]:
+def posters(name: str, count: int, share: float | None = SHARE, clear: bool = False) -> list[CriticPoster]:
     """The first posters of a series; half of them keep the prior, in turn, where there is no share."""
     made = []
     for number in range(count):
         rng = Random(f"{name} {number}")
-        made.append(draw_sale(rng, rng.random() >= share if share is not None else number % 2 == 0))
+        made.append(draw_sale(rng, rng.random() >= share if share is not None else number % 2 == 0, clear))
     return made
 
 
@@ -228,21 +236,26 @@ def fine_tune(model: TrainedCritic, patches: Tensor, critiques: Sequence[str], s
 
 
 def base_of(seed: int) -> Path:
-    """The critic that can read and was then taught by posters of the prior; kept."""
-    folder = RUNS / f"seed{seed}" / "base"
-    if not folder.is_dir():
-        pools = [posters(f"{seed} read", POOL, 1 / (1 + len(OFFERS))), posters(f"{seed} pool", POOL)]
-        words = [SYSTEM, QUESTION, *(critique(one) for one in pools[0]), *COLORS]
-        start = time.perf_counter()
-        made = make_small_critic(RUNS / f"seed{seed}" / "fresh", words, SMALL, seed)
-        model = TrainedCritic(str(made), area=WIDTH * HEIGHT)
-        for pool, steps, rate in zip(pools, (READ_STEPS, SFT_STEPS), (READ_RATE, SFT_RATE), strict=True):
-            patches, critiques = Reader(model).see([one.picture for one in pool]), [critique(one) for one in pool]
-            losses = fine_tune(model, patches, critiques, steps, rate, f"{seed} {steps}")
-            spent = time.perf_counter() - start
-            print(f"seed {seed}: {steps} steps, loss {np.mean(losses[-50:]):.3f}, {spent:.0f} s", flush=True)
-        model.save(folder)
-    return folder
+    """The critic that can read and was then taught by posters of the prior; each lesson's critic is kept."""
+    folder = RUNS / f"seed{seed}"
+    if not (folder / "base").is_dir():
+        even = 1 / (1 + len(OFFERS))
+        start, source = time.perf_counter(), folder / "fresh"
+        for name, (steps, rate) in TAUGHT.items():
+            if not (folder / name).is_dir():
+                share = SHARE if name == "base" else even
+                pool = posters(f"{seed} {name}", POOL, share, clear=name == "clear")
+                critiques = [critique(one) for one in pool]
+                if not source.is_dir():
+                    make_small_critic(source, [SYSTEM, QUESTION, *critiques, *COLORS], SMALL, seed)
+                model = TrainedCritic(str(source), area=WIDTH * HEIGHT)
+                patches, batches = Reader(model).see([one.picture for one in pool]), order(name, POOL, READ_BATCH)
+                losses = fine_tune(model, patches, critiques, steps, rate, "", batches)
+                spent = time.perf_counter() - start
+                print(f"seed {seed} {name}: loss {np.mean(losses[-50:]):.3f}, {spent:.0f} s", flush=True)
+                model.save(folder / name)
+            source = folder / name
+    return folder / "base"
 
 
 def offer_of(answer: str) -> str:
@@ -389,9 +402,11 @@ def main() -> None:
     args = parser.parse_args()
     quiet_bars()
     if args.check:
-        model = TrainedCritic(str(base_of(100)), area=WIDTH * HEIGHT)
-        model.module.eval()
-        print({name: round(value, 3) for name, value in measure(model, 100).items()})
+        base = base_of(100)
+        for folder in (base.with_name(name) for name in TAUGHT):
+            model = TrainedCritic(str(folder), area=WIDTH * HEIGHT)
+            model.module.eval()
+            print(folder.name, {name: round(value, 3) for name, value in measure(model, 100).items()}, flush=True)
     for seed in args.seeds:
         run_seed(seed, args.arms)
     if args.table:
