@@ -45,7 +45,6 @@ from replication_claims import Claim
 from torch import Tensor
 
 from posterkit.critic.trained import TrainedCritic
-from posterkit.datagen.critique_pairs import SYSTEM
 from posterkit.datagen.critiques import (
     WEAKENED,
     CriticPoster,
@@ -62,18 +61,18 @@ from posterkit.training.losses import answer_dpo_loss
 from posterkit.training.small_critic import SmallCritic, make_small_critic
 from posterkit.typeset.fonts import FACES
 
-QUESTION = "Judge this poster in one line."
-WIDTH, HEIGHT = 84, 112  # twelve tokens
+SYSTEM, QUESTION = "You judge posters.", "Judge it."
+WIDTH, HEIGHT = 56, 84  # six tokens
 PRIOR, SHARE = "SALE 50%", 0.9
 OFFERS = ("SALE 20%", "SALE 30%", "SALE 40%", "SALE 70%", "SALE 80%")
 GROUNDS = {"navy": "white", "red": "white", "green": "white", "purple": "yellow"}
 STRENGTH, GRAIN = (0.05, 1.0), 18.0  # of the letters against the ground, from weak to whole; of the noise, in levels
 THINGS = ("sun", "box", "rings")
 RUNS = Path("runs/critic_bpo")
-POOL, NEW, MEASURED, BATCH = 3000, 1000, 240, 16  # posters to teach by, for the arms, to measure on; of a step
-TAUGHT = {"clear": (180, 2e-3), "reader": (180, 1e-3), "base": (100, 5e-4)}  # steps and rate of each lesson
+POOL, NEW, MEASURED, BATCH = 2000, 800, 240, 16  # posters to teach by, for the arms, to measure on; of a step
+TAUGHT = {"clear": (220, 2e-3), "reader": (120, 1e-3), "base": (80, 5e-4)}  # steps and rate of each lesson
 READ_BATCH = 32
-STEPS, SFT_AGAIN, DPO_RATE, BETA = 100, 3e-4, 1e-4, 0.1
+STEPS, SFT_AGAIN, DPO_RATE, BETA = 60, 3e-4, 1e-4, 0.1
 ANSWER = 32  # tokens, of which a critique has at most 28
 SMALL = SmallCritic(width=64, layers=2, heads=4, vision_width=64, vision_layers=2)
 INJECTED = ("wrong_text", "wrong_position", "wrong_colour")  # errors of what a short critique says
@@ -102,19 +101,24 @@ def draw_sale(rng: Random, breaks: bool, clear: bool = False) -> CriticPoster:
     thing, top = rng.choice(THINGS), rng.random() < 0.5
     picture = Image.new("RGB", (WIDTH, HEIGHT), COLORS[ground])
     draw = ImageDraw.Draw(picture)
-    x, y, r = rng.randint(30, 54), (90 if top else 22) + rng.randint(-3, 3), rng.randint(12, 16)
+    x, y, r = rng.randint(20, 36), (68 if top else 15) + rng.randint(-2, 2), rng.randint(10, 13)
     if thing == "box":
         draw.rectangle((x - r, y - r, x + r, y + r), fill=COLORS[color])
     else:
         draw.ellipse((x - r, y - r, x + r, y + r), **({"fill": COLORS[color]} if thing == "sun" else
-                                                      {"outline": COLORS[color], "width": 5}))  # fmt: skip
+                                                      {"outline": COLORS[color], "width": 4}))  # fmt: skip
     strength = 1.0 if clear else rng.uniform(*STRENGTH)
     ink = zip(COLORS[letters], COLORS[ground], strict=True)
     fill = tuple(round(strength * letter + (1 - strength) * below) for letter, below in ink)
-    left, first, boxes = rng.randint(2, 6), (2 if top else 46) + rng.randint(0, 3), []
-    for word, size, down in zip(offer.split(), (22, 36), (0, 21), strict=True):
-        draw.text((left, first + down), word, fill=fill, font=_font(size))
-        boxes.append(tuple(map(round, draw.textbbox((left, first + down), word, font=_font(size)))))
+    word, number = offer.removesuffix("%").split()
+    left, first, boxes = rng.randint(1, 4), (0 if top else 33) + rng.randint(0, 3), []
+    for said, size, x0, y0 in (
+        (word, 15, left, first),
+        (number, 38, left, first + 9),
+        ("%", 15, left + 40, first + 17),
+    ):
+        draw.text((x0, y0), said, fill=fill, font=_font(size))
+        boxes.append(tuple(map(round, draw.textbbox((x0, y0), said, font=_font(size)))))
     if not clear:
         grain = np.random.default_rng(rng.randrange(2**32)).normal(0, GRAIN, (HEIGHT, WIDTH, 3))
         picture = Image.fromarray((np.asarray(picture) + grain).round().clip(0, 255).astype(np.uint8))

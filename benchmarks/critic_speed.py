@@ -4,7 +4,8 @@
 
 Pairs are built as `data_tools/build_critic_pairs.py` builds them, in one process; two cores take half the time. Rows
 of `posterkit bench posteromni` over finished posters are timed against calls of the same judge on the same posters and
-requests, read beforehand: medians of seven rounds, taken in turn, of bench time over judge time.
+requests, read beforehand: medians of seven rounds, taken in turn, of bench time over judge time. Times are the
+process's own CPU time: on a crowded core the clock on the wall says more of the others.
 """
 
 from __future__ import annotations
@@ -48,21 +49,21 @@ def by_judge(judge: PosterJudge, bench: PosterBench, posters: list[Image.Image])
     """The judge and OCR alone: everything is in memory."""
     requests = [row.request() for row in bench.rows]
     open_poster_reader().forget()
-    start = time.perf_counter()
+    start = time.process_time()
     for poster, request in zip(posters, requests, strict=True):
         if expected_texts(request):
             open_poster_reader().lines(poster)
         for name in JUDGED:
             getattr(judge, name)([poster], [request])
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def by_bench(judge: PosterJudge, bench: PosterBench, folder: Path) -> float:
     open_poster_reader().forget()
     with tempfile.TemporaryDirectory() as out:
-        start = time.perf_counter()
+        start = time.process_time()
         bench.run(judge, Path(out), posters=folder, threads=2)
-        return time.perf_counter() - start
+        return time.process_time() - start
 
 
 def main() -> None:

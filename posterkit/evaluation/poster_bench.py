@@ -227,7 +227,9 @@ def _mean_of_groups(rows: Sequence[BenchRow], scores: dict[str, dict[str, float]
     values = np.array([scores[row.id]["overall"] for row in rows])
 
     def mean(drawn: np.ndarray) -> float:
-        return float(np.mean([values[drawn][groups[drawn] == one].mean() for one in np.unique(groups[drawn])]))
+        counts = np.bincount(groups[drawn], minlength=len(TASKS))
+        sums = np.bincount(groups[drawn], values[drawn], len(TASKS))
+        return float((sums[counts > 0] / counts[counts > 0]).mean())
 
     found = cluster_bootstrap(len(rows), mean)
     assert found is not None

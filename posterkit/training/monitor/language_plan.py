@@ -5,7 +5,7 @@ Hours stand on a card of which kernels get 400 TFLOP/s and 2 TB/s, about what an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from posterkit.pipelines.memory import CONTEXT, GB, WORKSPACE
@@ -16,23 +16,51 @@ FLOPS, BANDWIDTH = 4e14, 2e12
 QUESTION = 400  # tokens of a brief with the system prompt, about
 CONVERSATION = 2400  # of a layout's question with four examples, and its answer
 ANSWER = 200  # of a layout by the executor
+JUDGED, CRITIQUE = 120, 60  # tokens of a question about a poster with the system prompt, and of its answer, about
+PICTURES = 3.5  # of a question about identities: one to four references, and the poster
 SERVED = 3000  # tokens a second that a served executor writes
 GRAMMAR = 0.08  # seconds of a run of E0 on one core
 Times = dict[str, float]
 
 
 @dataclass(frozen=True)
+class VisionSizes:
+    """The published sizes of a Qwen2.5-VL's vision transformer; four patches are a token of the language model."""
+
+    layers: int
+    width: int
+    inner: int
+    patch: int  # numbers of a patch
+    out: int
+
+    @property
+    def parameters(self) -> int:
+        w, i, merged = self.width, self.inner, 4 * self.width
+        block = 2 * w + (w * 3 * w + 3 * w) + (w * w + w) + 2 * (w * i + i) + (i * w + w)
+        merger = w + (merged * merged + merged) + (merged * self.out + self.out)
+        return self.patch * w + self.layers * block + merger
+
+    @property
+    def linear(self) -> dict[str, tuple[int, int]]:
+        """Input and output of those linear layers that have names as in the language model."""
+        w, i = self.width, self.inner
+        return {"gate_proj": (w, i), "up_proj": (w, i), "down_proj": (i, w)}
+
+
+@dataclass(frozen=True)
 class LanguageSizes:
-    """The published sizes of a Qwen2."""
+    """The published sizes of a Qwen2, and of what sees for it."""
 
     layers: int
     width: int
     inner: int
     keys: int  # width of keys and of values
     vocabulary: int
+    vision: VisionSizes | None = None
 
     @property
     def parameters(self) -> int:
+        """Of the language model."""
         of_layer = sum(a * b for a, b in self.linear.values()) + self.width + 2 * self.keys + 2 * self.width
         return self.layers * of_layer + 2 * self.vocabulary * self.width + self.width
 
@@ -45,7 +73,8 @@ class LanguageSizes:
 
 
 _QWEN = LanguageSizes(28, 3584, 18944, 512, 152064)
-SIZES = {"Qwen/Qwen2.5-7B": _QWEN, "Qwen/Qwen2.5-7B-Instruct": _QWEN}
+_SEEING = replace(_QWEN, vision=VisionSizes(32, 1280, 3420, 1176, 3584))
+SIZES = {"Qwen/Qwen2.5-7B": _QWEN, "Qwen/Qwen2.5-7B-Instruct": _QWEN, "Qwen/Qwen2.5-VL-7B-Instruct": _SEEING}
 
 
 def language_plan(config: Any, cards: int = 8) -> tuple[dict[str, dict[str, float]], Times]:
@@ -55,7 +84,9 @@ def language_plan(config: Any, cards: int = 8) -> tuple[dict[str, dict[str, floa
         config: of a recipe that puts a LoRA on a model of `SIZES`.
     """
     sizes, answers = SIZES[config.init_from], getattr(config, "answers", None)
-    trained = sizes.layers * sum(config.trainable.rank * sum(sizes.linear[name]) for name in config.trainable.targets)
+    trained = _trained(sizes, config)
+    if sizes.vision is not None:
+        return _critic_plan(sizes, sizes.vision, config)
     held = {"frozen weights": 2.0 * sizes.parameters, "LoRA and optimiser": 12.0 * trained, "CUDA": CONTEXT}
     if answers is None:
         rows = config.batch_size * (getattr(config, "negatives", 0) + 1)
@@ -81,6 +112,27 @@ def language_plan(config: Any, cards: int = 8) -> tuple[dict[str, dict[str, floa
         "learning": drawn * length * 6 * sizes.parameters / FLOPS,  # forward, again in backward, backward to inputs
     }
     return moments, times
+
+
+def _trained(sizes: LanguageSizes | VisionSizes, config: Any) -> int:
+    """Parameters of the LoRA."""
+    fit = [sizes.linear[name] for name in config.trainable.targets if name in sizes.linear]
+    return sizes.layers * config.trainable.rank * sum(map(sum, fit))
+
+
+def _critic_plan(sizes: LanguageSizes, vision: VisionSizes, config: Any) -> tuple[dict[str, dict[str, float]], Times]:
+    """Of a recipe that teaches a critic: answers about pictures, by likelihood or by DPO against its reference."""
+    pairs = hasattr(config, "beta")
+    copies = (3 if config.image_weight else 2) if pairs else 1
+    pictures = PICTURES if hasattr(config.data, "identities") else 1
+    rows, seen = config.batch_size * copies, pictures * config.area / 28**2
+    tokens, patches = rows * (seen + JUDGED + CRITIQUE), rows * 4 * seen
+    trained = _trained(sizes, config) + _trained(vision, config)
+    once = 2 * config.accumulation * (tokens * sizes.parameters + patches * vision.parameters) / FLOPS  # forward
+    times = {"learning": 3 * once, "reference": once if pairs else 0.0}
+    held = {"frozen weights": 2.0 * (sizes.parameters + vision.parameters), "LoRA and optimiser": 12.0 * trained,
+            "CUDA": CONTEXT, "pictures": 2.0 * vision.layers * patches * vision.width}  # fmt: skip
+    return {"learning": held | _learning(sizes, trained, round(tokens), rows * CRITIQUE)}, times
 
 
 def _learning(sizes: LanguageSizes, trained: int, tokens: int, said: int) -> dict[str, float]:
