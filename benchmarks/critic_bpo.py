@@ -4,9 +4,9 @@
     python benchmarks/critic_bpo.py --seeds 0 1 2 3 4  # every arm of every seed; goes on where it was stopped
     python benchmarks/critic_bpo.py --table
 
-A small Qwen2.5-VL with a closed vocabulary is taught to read posters on which every offer comes alike often, then
-fine-tuned on posters of which nine in ten say "SALE 50%". From these weights, on the same new posters of the same
-prior, each arm takes as many steps of as many posters:
+A small Qwen2.5-VL with a closed vocabulary is taught to read posters on which every offer comes alike often, clear
+ones first, then fine-tuned on posters of which nine in ten say "SALE 50%". From these weights, on the same new posters
+of the same prior, each arm takes as many steps of as many posters:
 
     sft         fine-tuning on true critiques
     sft_chosen  fine-tuning on the true critiques of `bpo`'s own pairs, in the same batches
@@ -20,9 +20,9 @@ Pairs whose rejected side is still true are dropped. Measured on new posters, ha
 `balanced` their mean, `gap` `balanced` less the same on blank canvases, `ground` the share of right backgrounds.
 
 The claims are rows of `CLAIMS`: paired differences over five seeds by Student's t, in intervals that hold at 95 % for
-all rows together. Rates are chosen on seed 100 by `--check`, which is none of the five. The arms mean something only
-where `--check` finds `breaking` clearly above 0 and below 1. With the values below it does not yet: after 1,000 steps
-of reading the loss is 0.110: ground and place are known, the offer is guessed. Letters must be larger, or steps more.
+all rows together. Rates, and how weak letters are, were chosen on seed 100 by `--check`, which is none of the five.
+The arms mean something only where `--check` finds that the critic before the prior (`reader`) reads over 0.8 of either
+kind of posters, and the one behind it (`base`) clearly less of those that break the prior.
 """
 
 from __future__ import annotations
@@ -66,13 +66,13 @@ WIDTH, HEIGHT = 56, 84  # six tokens
 PRIOR, SHARE = "SALE 50%", 0.9
 OFFERS = ("SALE 20%", "SALE 30%", "SALE 40%", "SALE 70%", "SALE 80%")
 GROUNDS = {"navy": "white", "red": "white", "green": "white", "purple": "yellow"}
-STRENGTH, GRAIN = (0.05, 1.0), 18.0  # of the letters against the ground, from weak to whole; of the noise, in levels
+STRENGTH, GRAIN = (0.02, 0.4), 18.0  # of the letters against the ground, from weak to whole; of the noise, in levels
 THINGS = ("sun", "box", "rings")
 RUNS = Path("runs/critic_bpo")
 POOL, NEW, MEASURED, BATCH = 2000, 800, 240, 16  # posters to teach by, for the arms, to measure on; of a step
-TAUGHT = {"clear": (220, 2e-3), "reader": (120, 1e-3), "base": (80, 5e-4)}  # steps and rate of each lesson
+TAUGHT = {"clear": (220, 2e-3), "reader": (200, 1e-3), "base": (160, 5e-4)}  # steps and rate of each lesson
 READ_BATCH = 32
-STEPS, SFT_AGAIN, DPO_RATE, BETA = 60, 3e-4, 1e-4, 0.1
+STEPS, SFT_AGAIN, DPO_RATE, BETA = 100, 3e-4, 3e-4, 0.1
 ANSWER = 32  # tokens, of which a critique has at most 28
 SMALL = SmallCritic(width=64, layers=2, heads=4, vision_width=64, vision_layers=2)
 INJECTED = ("wrong_text", "wrong_position", "wrong_colour")  # errors of what a short critique says
@@ -240,25 +240,28 @@ def fine_tune(model: TrainedCritic, patches: Tensor, critiques: Sequence[str], s
 
 
 def base_of(seed: int) -> Path:
-    """The critic that can read and was then taught by posters of the prior; each lesson's critic is kept."""
-    folder = RUNS / f"seed{seed}"
+    """The critic that can read and was then taught by posters of the prior; each lesson's critic is kept.
+
+    The first lesson, on clear posters, is one for all seeds.
+    """
+    folder, source = RUNS / f"seed{seed}", RUNS / "fresh"
     if not (folder / "base").is_dir():
-        even = 1 / (1 + len(OFFERS))
-        start, source = time.perf_counter(), folder / "fresh"
+        even, start = 1 / (1 + len(OFFERS)), time.perf_counter()
         for name, (steps, rate) in TAUGHT.items():
-            if not (folder / name).is_dir():
-                share = SHARE if name == "base" else even
-                pool = posters(f"{seed} {name}", POOL, share, clear=name == "clear")
+            place = folder / name if name != "clear" else RUNS / name
+            if not place.is_dir():
+                share, series = (SHARE if name == "base" else even), f"{seed if name != 'clear' else ''} {name}"
+                pool = posters(series, POOL, share, clear=name == "clear")
                 critiques = [critique(one) for one in pool]
                 if not source.is_dir():
-                    make_small_critic(source, [SYSTEM, QUESTION, *critiques, *COLORS], SMALL, seed)
+                    make_small_critic(source, [SYSTEM, QUESTION, *critiques, *COLORS], SMALL)
                 model = TrainedCritic(str(source), area=WIDTH * HEIGHT)
-                patches, batches = Reader(model).see([one.picture for one in pool]), order(name, POOL, READ_BATCH)
+                patches, batches = Reader(model).see([one.picture for one in pool]), order(series, POOL, READ_BATCH)
                 losses = fine_tune(model, patches, critiques, steps, rate, "", batches)
                 spent = time.perf_counter() - start
                 print(f"seed {seed} {name}: loss {np.mean(losses[-50:]):.3f}, {spent:.0f} s", flush=True)
-                model.save(folder / name)
-            source = folder / name
+                model.save(place)
+            source = place
     return folder / "base"
 
 
@@ -407,7 +410,7 @@ def main() -> None:
     quiet_bars()
     if args.check:
         base = base_of(100)
-        for folder in (base.with_name(name) for name in TAUGHT):
+        for folder in (base.with_name("reader"), base):
             model = TrainedCritic(str(folder), area=WIDTH * HEIGHT)
             model.module.eval()
             print(folder.name, {name: round(value, 3) for name, value in measure(model, 100).items()}, flush=True)

@@ -11,7 +11,9 @@ from critic_bpo import (
     HEIGHT,
     INJECTED,
     PRIOR,
+    QUESTION,
     SMALL,
+    SYSTEM,
     WIDTH,
     Pairs,
     Reader,
@@ -25,6 +27,7 @@ from critic_bpo import (
 
 from posterkit.critic.trained import TrainedCritic
 from posterkit.datagen.critiques import false_claims, inject_error
+from posterkit.prompts import COLORS
 from posterkit.training.small_critic import make_small_critic
 
 
@@ -45,12 +48,17 @@ def test_critiques_are_true_and_injected_errors_are_not():
     assert found > 40  # an error in what a short critique leaves out is none
 
 
-def test_the_picture_shows_the_offer_in_its_letters_colour():
-    for one in posters("d", 12):
+def test_the_picture_shows_the_offer_in_its_letters_colour_and_weak_letters_nearer_to_the_ground():
+    clear, weak = posters("d", 12, clear=True), posters("d", 12)
+    for one, other in zip(clear, weak, strict=True):
+        letters, ground = (np.array(COLORS[name]) for name in (one.facts.letters, one.facts.background))
         pixels = np.asarray(one.picture)
-        assert pixels.shape == (HEIGHT, WIDTH, 3)
-        for x0, y0, x1, y1 in one.boxes:
-            assert len(np.unique(pixels[y0:y1, x0:x1].reshape(-1, 3), axis=0)) > 2
+        assert pixels.shape == (HEIGHT, WIDTH, 3) and one.facts == other.facts
+        for x0, y0, x1, y1 in one.boxes[:2]:
+            assert (pixels[y0:y1, x0:x1] == letters).all(-1).mean() > 0.1
+        written = (pixels == letters).all(-1)
+        away = np.asarray(other.picture)[written].mean(0) - ground
+        assert np.linalg.norm(away) < 0.5 * np.linalg.norm(letters - ground)
 
 
 def test_batches_are_of_one_size_and_of_every_kind_in_equal_parts():
@@ -66,8 +74,7 @@ def test_a_reader_reads_as_the_critic_does(tmp_path):
     critics = make_small_critic(tmp_path, [critique(one) for one in some], SMALL)
     reader = Reader(TrainedCritic(str(critics), area=WIDTH * HEIGHT))
     batch = reader.batch(reader.see([one.picture for one in some]), [critique(one) for one in some])
-    row = reader.model.read("You judge posters strictly. Say only what you see.",
-                            [some[1].picture, "Judge this poster in one line."], critique(some[1]))  # fmt: skip
+    row = reader.model.read(SYSTEM, [some[1].picture, QUESTION], critique(some[1]))
     ids = batch["ids"][1]
     assert ids[ids >= 0].tolist() == row["ids"].tolist()
-    assert np.allclose(batch["patches"][48:96].numpy(), row["patches"].numpy(), atol=5e-3)
+    assert np.allclose(batch["patches"][24:48].numpy(), row["patches"].numpy(), atol=5e-3)
