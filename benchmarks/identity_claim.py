@@ -58,7 +58,8 @@ RUNS = Path("runs/identity_claim")
 SYSTEM = "You know what you were shown."
 IDENTITIES, SIZE, SIDE = 200, Size(84, 84), 56  # posters are drawn at SIZE; a picture of SIDE has four tokens
 TAUGHT, MEASURED, PIECE = 1200, 240, 240  # questions of an arm, of the measure (half are negatives), of a file
-SEEN = {"things": (250, 2e-3), "same": (250, 1e-3), "same again": (250, 1e-3)}  # steps and rate of each lesson
+LESSONS = (("things", 2e-3), ("things", 2e-3), ("same", 2e-3), ("same", 1e-3), ("same", 1e-3), ("same", 5e-4))
+SEEN = 100  # steps of each lesson
 STEPS, RATE, BATCH = 120, 5e-4, 16
 ARMS = ("with", "without")
 
@@ -105,11 +106,11 @@ def questions(heldout: bool, count: int) -> list[IdentityQuestion]:
     return found
 
 
-def lessons(name: str, asked: Sequence[IdentityQuestion]) -> list[tuple[IdentityQuestion, str, str]]:
+def lesson(name: str, asked: Sequence[IdentityQuestion], seed: str) -> list[tuple[IdentityQuestion, str, str]]:
     """What the start learns about pictures, without names: a question each, and its answer."""
     made = []
     for one in asked:
-        rng = Random(f"{name} {one.id}")
+        rng = Random(f"{seed} {one.id}")
         if not one.own:
             continue
         number = rng.choice(one.own) + 1
@@ -156,19 +157,19 @@ def answers(model: TrainedCritic, asked: Sequence[tuple[IdentityQuestion, str]])
 def start() -> Path:
     """The critic that was taught to see, from which every arm of every seed begins; each lesson's is kept."""
     source = RUNS / "fresh"
-    for name, (steps, rate) in SEEN.items():
-        folder = RUNS / name.replace(" ", "_")
+    for number, (name, rate) in enumerate(LESSONS):
+        folder = RUNS / f"lesson{number}"
         if not folder.is_dir():
             asked = questions(False, 2 * TAUGHT)
             if not source.is_dir():
-                words = [SYSTEM, *PLACES, ABSENT, UNKNOWN, "yes no", *(one.prompt for one in asked[:200]),
-                         *syllables(),
-                         *(text for lesson in SEEN for row in lessons(lesson, asked) for text in row[1:])]  # fmt: skip
+                seen = [text for name, _ in LESSONS for row in lesson(name, asked, name) for text in row[1:]]
+                words = [SYSTEM, *PLACES, ABSENT, UNKNOWN, *seen, *(one.prompt for one in asked[:200]), *syllables()]
                 make_small_critic(source, words, SmallCritic(), 0)
-            model = TrainedCritic(str(source), area=SIDE * SIDE)
-            began = time.perf_counter()
-            loss = teach(model, [read(model, *row) for row in lessons(name, asked)], steps, rate, name)
-            print(f"{name}: loss {loss:.3f}, {time.perf_counter() - began:.0f} s", flush=True)
+            model, began = TrainedCritic(str(source), area=SIDE * SIDE), time.perf_counter()
+            some = Random(number).sample(asked, len(asked))
+            rows = [read(model, *row) for row in lesson(name, some, str(number))[: SEEN * BATCH]]
+            loss = teach(model, rows, SEEN, rate, str(number))
+            print(f"lesson {number}, {name}: loss {loss:.3f}, {time.perf_counter() - began:.0f} s", flush=True)
             model.save(folder)
         source = folder
     return source
@@ -178,7 +179,7 @@ def check(folder: Path) -> None:
     """What the start sees of held-out identities: the share of right answers by kind of question."""
     model = TrainedCritic(str(folder), area=SIDE * SIDE)
     model.module.eval()
-    asked = lessons("same", questions(True, MEASURED))
+    asked = lesson("same", questions(True, MEASURED), "check")
     said = answers(model, [row[:2] for row in asked])
     right: dict[str, list[bool]] = {}
     for (_, prompt, answer), reply in zip(asked, said, strict=True):
