@@ -77,6 +77,8 @@ def routed_warnings() -> Iterator[None]:
             _before = warnings.catch_warnings()
             _before.__enter__()
             warnings.simplefilter("always")
+            for kind in (ResourceWarning, DeprecationWarning, PendingDeprecationWarning):  # for programmers
+                warnings.simplefilter("ignore", kind)
             warnings.showwarning = _routed(warnings.showwarning)
         _depth += 1
     try:

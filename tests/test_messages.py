@@ -42,3 +42,10 @@ def test_a_block_inside_another_catches_for_itself() -> None:
 def test_outside_of_a_block_warnings_go_where_they_went() -> None:
     with pytest.warns(UserWarning, match="heard"), routed_warnings():
         warnings.warn("heard", stacklevel=1)
+
+
+def test_what_only_a_programmer_can_mend_is_no_note():
+    with caught_warnings() as said:
+        for kind in (ResourceWarning, DeprecationWarning, UserWarning):
+            warnings.warn(kind.__name__, kind, stacklevel=1)
+    assert said == ["UserWarning"]

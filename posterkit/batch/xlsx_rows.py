@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +16,7 @@ from posterkit.messages import error_line
 
 _MOST = 2**30  # bytes of the workbook once it is unpacked
 _PACKED = 200  # times that its parts may be packed
+_SHOWN_AS = re.compile(r"[#,]*0(?:\.(0+))?(%?)")  # formats of numbers: 0, 0.00, #,##0.0, 0%
 
 
 def read_xlsx(path: Path) -> Iterator[tuple[str, dict[str, Any] | BadRow]]:
@@ -32,10 +35,13 @@ def read_xlsx(path: Path) -> Iterator[tuple[str, dict[str, Any] | BadRow]]:
         if sum(size for size, _ in sizes) > _MOST or any(size > 2**20 + _PACKED * small for size, small in sizes):
             raise ValueError("more than a workbook holds")
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        rows = enumerate(book.worksheets[0].iter_rows(values_only=True), start=1)
+        sheet = book.worksheets[0]
     except Exception as error:  # a damaged one fails in the reader's own ways
         raise ValueError(f"{path}: not an Excel workbook that can be read ({error_line(error)})") from None
-    return table_rows(((number, _texts(cells)) for number, cells in rows), path.name)
+    with contextlib.closing(book):
+        yield from table_rows(
+            ((number, _texts(cells)) for number, cells in enumerate(sheet.iter_rows(), 1)), path.name
+        )
 
 
 def _texts(cells: Sequence[Any]) -> list[str]:
@@ -46,14 +52,17 @@ def _texts(cells: Sequence[Any]) -> list[str]:
 
 
 def _text(cell: Any) -> str:
-    """A cell as its sheet shows it, about: whole numbers without a point, dates as 2026-07-04."""
-    if cell is None:
+    """A cell as its sheet shows it, about: decimals and per cent as there, dates as 2026-07-04."""
+    value = cell.value
+    if value is None:
         return ""
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
-    if isinstance(cell, datetime.datetime):
-        whole_day = cell.time() == datetime.time()
-        return cell.date().isoformat() if whole_day else cell.isoformat(" ", "minutes")
-    if isinstance(cell, datetime.time):
-        return cell.isoformat("minutes")
-    return str(cell)
+    if isinstance(value, int | float) and (shown := _SHOWN_AS.fullmatch(cell.number_format)):
+        return f"{value:.{len(shown[1] or '')}{shown[2] or 'f'}}"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, datetime.datetime):
+        whole_day = value.time() == datetime.time()
+        return value.date().isoformat() if whole_day else value.isoformat(" ", "minutes")
+    if isinstance(value, datetime.time):
+        return value.isoformat("minutes")
+    return str(value)
