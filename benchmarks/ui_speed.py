@@ -17,6 +17,8 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -98,30 +100,36 @@ def measure(page: Any, client: httpx.Client, rounds: int, steps: int) -> None:
     print(row("other words on the poster", [typed(page, number) for number in range(rounds)]))
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=20, help="answers of each kind")
-    parser.add_argument("--steps", type=int, default=400, help="denoising steps of the poster that is drawn meanwhile")
-    args = parser.parse_args()
+@contextmanager
+def opened(width: int = 1440, height: int = 900) -> Iterator[tuple[Any, str]]:
+    """`posterkit ui` with mini in a browser, and its address; the server goes with it."""
     command = [sys.executable, "-m", "posterkit", "ui", "--port", "0", "--device", "cpu", "--grace", "1"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
         url = server.stdout.readline().split()[-1]
-        with sync_playwright() as driver, httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+        with sync_playwright() as driver:
             browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-            page = browser.new_page(viewport={"width": 1440, "height": 900})
+            page = browser.new_page(viewport={"width": width, "height": height})
             page.set_default_timeout(180_000)
             page.goto(url)
             page.wait_for_selector("#pk-draw")
-            page.wait_for_timeout(10_000)  # the server warms up
-            measure(page, client, args.rounds, args.steps)
+            yield page, url
             browser.close()
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(60)
-    return 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=20, help="answers of each kind")
+    parser.add_argument("--steps", type=int, default=400, help="denoising steps of the poster that is drawn meanwhile")
+    args = parser.parse_args()
+    with opened() as (page, url), httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+        page.wait_for_timeout(10_000)  # the server warms up
+        measure(page, client, args.rounds, args.steps)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

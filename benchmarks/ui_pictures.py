@@ -1,0 +1,79 @@
+"""Pictures of the page as it is, for its docs: wide, dark, and on a telephone.
+
+    python benchmarks/ui_pictures.py --out docs
+
+Starts `posterkit ui` with mini, makes a poster by clicks in headless Chromium (needs playwright and
+/usr/bin/chromium), and writes ui.jpg, ui_dark.jpg and ui_narrow.jpg.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from ui_speed import opened
+
+from posterkit.image_io import read_image
+
+WORDS = {"prompt": "a lighthouse at night", "title": "NORTH LIGHT", "subtitle": "From 6 May", "cta": "Book now"}
+QUALITY = 86
+
+
+def seen(page: Any, folder: Path) -> Image.Image:
+    """What the window shows."""
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(600)
+    page.screenshot(path=folder / "window.png")
+    image = read_image(folder / "window.png")
+    (folder / "window.png").unlink()
+    return image
+
+
+def drawn(page: Any) -> None:
+    for name, words in WORDS.items():
+        page.locator(f"#pk-{name} textarea, #pk-{name} input").first.press_sequentially(words)
+    page.get_by_role("button", name="Paper and drawing").click()
+    page.locator("#pk-seed input").press_sequentially("3")
+    page.get_by_role("button", name="Paper and drawing").click()
+    page.wait_for_timeout(3000)
+    page.click("#pk-draw")
+    page.wait_for_selector("#pk-files a[data-form='PDF']")
+
+
+def switched(page: Any, view: str) -> None:
+    page.locator("#pk-view label", has_text=view).click()
+    page.wait_for_timeout(1500)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("docs"))
+    out = parser.parse_args().out
+    with opened() as (page, _):
+        drawn(page)
+        page.evaluate("scrollTo(0, 0)")
+        seen(page, out).save(out / "ui.jpg", quality=QUALITY, optimize=True)
+        switched(page, "Compare")
+        page.click("#pk-theme")
+        seen(page, out).save(out / "ui_dark.jpg", quality=QUALITY, optimize=True)
+        page.click("#pk-theme")
+        switched(page, "Poster")
+        page.set_viewport_size({"width": 390, "height": 844})
+        screens = []
+        for anchor in ("#pk-head", "#pk-task", "#pk-files"):
+            page.locator(anchor).evaluate("(e) => e.scrollIntoView()")
+            screens.append(seen(page, out))
+        for tab in ("Batch", "Brand"):
+            page.evaluate("scrollTo(0, 0)")
+            page.get_by_role("tab", name=tab).click()
+            screens.append(seen(page, out))
+    sheet = Image.new("RGB", (sum(one.width + 24 for one in screens) + 24, screens[0].height + 48), "#8d8a83")
+    for number, one in enumerate(screens):
+        sheet.paste(one, (24 + number * (one.width + 24), 24))
+    sheet.save(out / "ui_narrow.jpg", quality=QUALITY, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
