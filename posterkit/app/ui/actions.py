@@ -19,7 +19,7 @@ from posterkit.app.job_queue import JobQueue
 from posterkit.app.poster_job import CANCELLED, QUEUED, PosterJob
 from posterkit.app.service_errors import ServiceError, service_error
 from posterkit.app.ui.form import TEXTS, brushed_mask, form_from, sent_from
-from posterkit.app.ui.preview import StageView, error_html, plan_view, shown, stage_html, status_html
+from posterkit.app.ui.preview import error_html, plan_view, shown, stage_html, status_html
 from posterkit.app.ui.session import Session, ShownPoster
 from posterkit.generate.poster_plan import PosterPlan
 from posterkit.image_io import read_image
@@ -29,6 +29,7 @@ from posterkit.typeset.exporters import check_export
 
 _KEPT = 200  # posters whose addresses hold
 _EVERY = 0.3  # seconds between two looks at a job
+_PAINT = "Paint over what shall be made anew, or give a mask"
 _BRUSHED = 1024  # pixels of the longer side in which a mask is painted
 Form = Mapping[str, Any]
 
@@ -54,9 +55,9 @@ class Desk:
         if not (form["files"] if form["task"] in TASKS else words):
             session.view = None
             return status_html("")
-        if form["task"] == "filling" and not form["mask_file"] and brushed_mask(form["mask"]) is None:
+        if _lacks_mask(form):
             session.view = None
-            return status_html("Paint over what shall be made anew, or give a mask")
+            return status_html(_PAINT)
         folder = session.place(self.queue.folder)
         with tempfile.TemporaryDirectory(dir=folder) as place:
             try:
@@ -99,6 +100,8 @@ class Desk:
         yield await to_thread.run_sync(self._finished, session, job, before)
 
     def _plans(self, form: Form, folder: Path, session: Session) -> tuple[list[PosterPlan], list[str]]:
+        if _lacks_mask(form):
+            raise ServiceError(400, _PAINT)
         try:
             return self.intake.plans(sent_from(form, folder), session.kit)
         except (ServiceError, ValueError, OSError) as error:
@@ -166,8 +169,7 @@ class Desk:
             poster.texts = was
             return error_html(str(service_error(error)))
         session.shown = poster
-        image = edited.image or poster.view().image
-        session.view = StageView(image, f"The poster, seed {poster.seed}", before=poster.before)
+        session.view = poster.staged(edited.image) if edited.image else poster.view()
         return status_html("Set again, without drawing", notes=list(edited.notes))
 
     def stop(self, session: Session) -> None:
@@ -189,9 +191,14 @@ class Desk:
         session.posters = [poster, *session.posters]
         return form, self.show(session, 0, notes)
 
-    def stage(self, session: Session, how: str) -> str:
+    def look(self, session: Session, how: str) -> str:
+        """Show the stage in another way from now on: poster, layout or compare."""
+        session.look = how.lower()
+        return self.stage(session)
+
+    def stage(self, session: Session) -> str:
         """The stage as HTML."""
-        return stage_html(session.view, how.lower())
+        return stage_html(session.view, session.look)
 
     def exports(self, session: Session) -> str:
         """Links to the files of the poster on the stage."""
@@ -229,6 +236,10 @@ def _before(plan: PosterPlan) -> Image.Image | None:
     else:
         return None
     return shown(pictures[0])
+
+
+def _lacks_mask(form: Form) -> bool:
+    return form["task"] == "filling" and not form["mask_file"] and brushed_mask(form["mask"]) is None
 
 
 def _written_here(ending: str) -> bool:

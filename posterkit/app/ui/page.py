@@ -79,12 +79,12 @@ class Page:
                               file_types=[".png", ".svg", ".pdf", ".psd", ".pptx"])  # fmt: skip
         fields = [c[name] for name in FIELDS]
         told = [stage, status, exports]
-        inputs = [session, view, *fields]
+        inputs = [session, *fields]
 
         def live(act: Any) -> Any:
-            def run(session: Session, view: str, *values: Any) -> tuple[str, str, str]:
+            def run(session: Session, *values: Any) -> tuple[str, str, str]:
                 line = act(session, dict(zip(FIELDS, values, strict=True)))
-                return self.desk.stage(session, view), line, self.desk.exports(session)
+                return self.desk.stage(session), line, self.desk.exports(session)
 
             return run
 
@@ -100,28 +100,28 @@ class Page:
             [session, *fields], c["mask"], **_QUIET,
         )  # fmt: skip
 
-        async def drawing(session: Session, view: str, *values: Any) -> AsyncIterator[tuple[Any, ...]]:
+        async def drawing(session: Session, *values: Any) -> AsyncIterator[tuple[Any, ...]]:
             form, drawn, line = dict(zip(FIELDS, values, strict=True)), None, ""
             busy = gr.Button(interactive=False), gr.Button(interactive=True)
             async for line in self.desk.draw(session, form):
-                here = self.desk.stage(session, view) if session.view is not drawn else gr.skip()
+                here = self.desk.stage(session) if session.view is not drawn else gr.skip()
                 drawn = session.view
                 yield here, line, gr.skip(), gr.skip(), *busy
             pictures = gr.Gallery(self.desk.gallery(session), visible=bool(session.posters))
             rest = gr.Button(interactive=True), gr.Button(interactive=False)
-            yield self.desk.stage(session, view), line, self.desk.exports(session), pictures, *rest
+            yield self.desk.stage(session), line, self.desk.exports(session), pictures, *rest
 
         gr.on(draw.click, drawing, inputs, [*told, gallery, draw, stop], concurrency_limit=None, **_QUIET)
         stop.click(self.desk.stop, session, None, concurrency_limit=None, **_QUIET)
-        view.input(self.desk.stage, [session, view], stage, **_LIVE)
+        view.input(self.desk.look, [session, view], stage, **_LIVE)
 
-        def chosen(session: Session, view: str, event: gr.SelectData) -> tuple[Any, ...]:
+        def chosen(session: Session, event: gr.SelectData) -> tuple[Any, ...]:
             line = self.desk.show(session, event.index)
             record = session.shown.record if session.shown else None
             seed = record["row"].get("seed") if record else gr.skip()
-            return self.desk.stage(session, view), line, self.desk.exports(session), seed
+            return self.desk.stage(session), line, self.desk.exports(session), seed
 
-        gallery.select(chosen, [session, view], [*told, c["seed"]], **_QUIET)
+        gallery.select(chosen, session, [*told, c["seed"]], **_QUIET)
 
         def printed(session: Session, profile: str | None, marks: bool) -> str:
             session.how = replace(session.how, profile=profile and Path(profile), marks=marks)
@@ -129,13 +129,13 @@ class Page:
 
         gr.on([profile.upload, profile.clear, marks.input], printed, [session, profile, marks], exports, **_QUIET)
 
-        def opened(session: Session, view: str, path: str | None) -> list[Any]:
+        def opened(session: Session, path: str | None) -> list[Any]:
             form, line = self.desk.open_poster(session, path)
             values = [form[name] if form else gr.skip() for name in FIELDS]
             pictures = gr.Gallery(self.desk.gallery(session), visible=bool(self.desk.gallery(session)))
-            return [self.desk.stage(session, view), line, self.desk.exports(session), pictures, *values]
+            return [self.desk.stage(session), line, self.desk.exports(session), pictures, *values]
 
-        dropped.upload(opened, [session, view, dropped], [*told, gallery, *fields], **_QUIET)
+        dropped.upload(opened, [session, dropped], [*told, gallery, *fields], **_QUIET)
 
     def _batch(self, session: gr.State) -> None:
         c: dict[str, Any] = {}

@@ -62,6 +62,10 @@ class ShownPoster:
         edited = self.edited() if self.texts is not None else None
         path = next(iter(self.files.values()))
         image = edited.image if edited and edited.image else read_poster(path)
+        return self.staged(image)
+
+    def staged(self, image: Image.Image) -> StageView:
+        """A picture of the poster as the stage shows it."""
         boxes = [(one["role"], Box(*one.get("button") or one["box"])) for one in self.record.get("typeset") or ()]
         return StageView(image, f"The poster, seed {self.seed}", boxes, self.before)
 
@@ -136,6 +140,7 @@ class Session:
         shown: the one on the stage; None while a plan is there.
         outdated: the form asks for other posters than these.
         view: what is on the stage.
+        look: how the stage shows it: poster, layout or compare.
         how: files are written.
         stopping: the visitor's batch is to stop.
     """
@@ -146,6 +151,7 @@ class Session:
     shown: ShownPoster | None = None
     outdated: bool = False
     view: StageView | None = None
+    look: str = "poster"
     kit: BrandKit | None = None
     how: ExportOptions = DEFAULTS
     stopping: bool = False

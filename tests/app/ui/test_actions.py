@@ -37,7 +37,7 @@ def test_the_plan_shows_the_draft_with_its_texts_before_anything_is_drawn(desk: 
     view = session.view
     assert view is not None and view.image.size == (192, 288) and np.asarray(view.image).std() > 10
     assert {"title", "subtitle", "cta"} <= {role for role, _ in view.boxes}
-    assert desk.stage(session, "Layout").count("<rect") == len(view.boxes)
+    assert desk.look(session, "Layout").count("<rect") == len(view.boxes)
     assert not desk.queue.jobs
 
 
@@ -174,8 +174,27 @@ def test_a_layered_poster_can_be_dropped_too(desk: Desk, small, tmp_path: Path):
 @pytest.mark.parametrize("how", ["Poster", "Layout", "Compare"])
 def test_the_stage_names_what_it_shows(desk: Desk, small, how):
     session = Session()
-    assert "Its plan appears here" in desk.stage(session, how)
+    assert "Its plan appears here" in desk.look(session, how)
     desk.plan(session, small)
-    html = desk.stage(session, how)
+    html = desk.look(session, how)
     assert 'alt="The plan"' in html and ("aria-label" in html) == (how != "Poster")
     assert Image.MIME["JPEG"] in html
+
+
+def test_the_stage_goes_on_being_shown_as_it_was_chosen(desk: Desk, small):
+    session = Session()
+    desk.look(session, "Layout")
+    desk.plan(session, small)
+    assert "The layout: title" in desk.stage(session)
+    drawn(desk, session, small)
+    assert "The layout: title" in desk.stage(session)
+    assert "Set again" in desk.set_again(session, small | {"title": "SOUTH LIGHT"})
+    assert "The layout: title" in desk.stage(session)
+
+
+def test_what_lacks_its_mask_is_told_the_same_by_the_plan_and_by_the_drawing(desk: Desk, small, cup: Path):
+    form = small | {"task": "filling", "files": [str(cup)]}
+    session = Session()
+    assert "Paint over what shall be made anew" in desk.plan(session, form)
+    assert "Paint over what shall be made anew" in drawn(desk, session, form)[-1]
+    assert not desk.queue.jobs

@@ -88,7 +88,7 @@ def test_words_become_a_plan_a_poster_other_words_and_files(page, tmp_path: Path
     write(page, "title", "NORTH LIGHT")
     page.wait_for_selector("#pk-stage img[alt='The plan']")
     page.locator("#pk-view label", has_text="Layout").click()
-    assert "title" in page.wait_for_selector(".pk-boxes").get_attribute("aria-label")
+    page.wait_for_selector(".pk-boxes[aria-label*='title']")
     page.locator("#pk-view label", has_text="Poster").click()
     write(page, "seeds", "2")
     drawn(page)
@@ -131,6 +131,7 @@ def test_each_task_by_clicks(page, title, photo):
         page.locator("#pk-anchor label", has_text="bottom").last.click()
     if title == "Fill a part":
         canvas = page.wait_for_selector("#pk-mask canvas")
+        canvas.scroll_into_view_if_needed()
         page.wait_for_timeout(1500)  # the editor fits its canvas to the photograph
         box = canvas.bounding_box()
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
