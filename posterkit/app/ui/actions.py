@@ -29,7 +29,7 @@ from posterkit.typeset.exporters import check_export
 
 _KEPT = 200  # posters whose addresses hold
 _EVERY = 0.3  # seconds between two looks at a job
-_PAINT = "Paint over what shall be made anew, or give a mask"
+_PAINT = "Paint over what shall be made anew and press the tick, or give a mask"
 _BRUSHED = 1024  # pixels of the longer side in which a mask is painted
 Form = Mapping[str, Any]
 

@@ -64,6 +64,7 @@ def sent_from(form: Mapping[str, Any], folder: Path) -> Sent:
     if form["task"] == "extending":
         row["anchor"] = form["anchor"]
     if form["task"] == "filling":
+        row.pop("size", None)  # it keeps the picture's
         if form["mask_file"]:
             row["mask"] = _copied(form["mask_file"], sent)
         elif row["images"] and (brushed := brushed_mask(form["mask"])) is not None:

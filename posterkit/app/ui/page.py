@@ -275,7 +275,7 @@ def _texts(c: dict[str, Any], name: str = "pk") -> None:
 
 
 def _conditional(c: dict[str, Any]) -> list[Any]:
-    return [c[name] for name in ("files", "anchor", "mask", "mask_file")]
+    return [c[name] for name in ("files", "anchor", "mask", "mask_file", "size")]
 
 
 def _shown_for(task: str) -> list[Any]:
@@ -283,7 +283,8 @@ def _shown_for(task: str) -> list[Any]:
     several = task in TASKS and TASKS[task].references[-1] > 1
     label = "Pictures" if several else "Picture"
     return [gr.File(visible=task != TEXT, label=label), gr.Radio(visible=task == "extending"),
-            gr.ImageEditor(visible=task == "filling"), gr.File(visible=task == "filling")]  # fmt: skip
+            gr.ImageEditor(visible=task == "filling"), gr.File(visible=task == "filling"),
+            gr.Dropdown(visible=task != "filling")]  # fmt: skip
 
 
 def _batch_form(values: Any) -> dict[str, Any]:

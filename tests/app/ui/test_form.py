@@ -31,6 +31,7 @@ def test_what_was_painted_is_white_at_the_photographs_size(small, cup: Path, tmp
     sent = sent_from(small | {"task": "filling", "files": [str(cup)], "mask": editor}, tmp_path)
     mask = np.asarray(Image.open(tmp_path / sent.row["mask"]))
     assert mask.shape == (160, 240) and mask[45:75, 65:115].min() == 255 and mask[:30].max() == 0
+    assert "size" not in sent.row  # the poster has the photograph's
     assert brushed_mask({"layers": [Image.new("RGBA", (9, 9))]}) is None
 
 

@@ -139,6 +139,8 @@ def test_each_task_by_clicks(page, title, photo):
         page.mouse.down()
         page.mouse.move(x + 30, y + 20, steps=8)
         page.mouse.up()
+        page.get_by_role("button", name="Save changes").click()
+        page.wait_for_selector("#pk-stage img[alt='The plan']")
     drawn(page)
     assert page.locator("#pk-line .pk-status p").inner_text().startswith("Seed 3")
 
