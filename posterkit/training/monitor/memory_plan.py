@@ -122,12 +122,13 @@ def plan_lines(config: RunConfig, cards: int | None = None, card: float = 80) ->
 def _trained(config: Any, family: str) -> tuple[int, int, int]:
     """How many weights train, the bytes of their optimiser's states, and how many of them visit the card in blocks."""
     import diffusers
+    from diffusers.models.modeling_utils import no_init_weights
 
     entry = family_named(family)
     options = {"guidance_embeds": True} if entry.distilled_guidance else {}
-    with init_empty_weights():  # the classes' defaults are the published sizes
+    with init_empty_weights(), no_init_weights():  # the classes' defaults are the published sizes
         module = nn.ModuleDict({"transformer": getattr(diffusers, entry.transformer)(**options)})
-    with torch.device("meta"):
+    with torch.device("meta"), no_init_weights():
         set_trainable(module, config.trainable)
     trained = [p for p in module.parameters() if p.requires_grad]
     optimizer = choose_optimizer(config, torch.device("cpu"), lambda line: None)([{"params": trained}])
