@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from scipy.stats import kendalltau
 
 from posterkit.evaluation.judge_questions import JudgeQuestion
 from posterkit.evaluation.judge_replies import Outcome
@@ -116,7 +116,8 @@ def _tau(scores: np.ndarray) -> float:
     found = []
     for column in scores[:, 1:].T:
         known = ~np.isnan(column) & ~np.isnan(scores[:, 0])
-        if known.sum() > 1 and np.ptp(column[known]) and np.ptp(scores[known, 0]):
-            tau: Any = kendalltau(scores[known, 0], column[known])
-            found.append(float(tau.statistic))
+        # by all pairs: scipy's kendalltau takes several times as long, and a bootstrap asks a thousand times
+        x, y = (np.sign(np.subtract.outer(one, one)) for one in (scores[known, 0], column[known]))
+        if untied := np.count_nonzero(x) * np.count_nonzero(y):
+            found.append((x * y).sum() / math.sqrt(untied))
     return float(np.mean(found)) if found else float("nan")
