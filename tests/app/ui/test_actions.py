@@ -198,3 +198,16 @@ def test_what_lacks_its_mask_is_told_the_same_by_the_plan_and_by_the_drawing(des
     assert "Paint over what shall be made anew" in desk.plan(session, form)
     assert "Paint over what shall be made anew" in drawn(desk, session, form)[-1]
     assert not desk.queue.jobs
+
+
+def test_a_painted_part_is_filled_at_the_pictures_own_size(desk: Desk, small, cup: Path):
+    layer = np.zeros((160, 240, 4), np.uint8)
+    layer[40:90, 60:150] = (184, 50, 26, 204)
+    painted = {"background": None, "layers": [Image.fromarray(layer)], "composite": None}
+    session = Session()
+    form = small | {"task": "filling", "files": [str(cup)], "mask": painted, "subtitle": "", "cta": "", "title": ""}
+    assert "Seed 3" in drawn(desk, session, form)[-1] and session.view is not None
+    made, photo = np.asarray(session.view.image), np.asarray(Image.open(cup))
+    assert made.shape == photo.shape == (160, 240, 3)
+    changed = np.abs(made.astype(int) - photo).max(axis=2) > 12
+    assert changed[40:90, 60:150].mean() > 0.3 and changed[:30].mean() < 0.02
