@@ -58,9 +58,9 @@ RUNS = Path("runs/identity_claim")
 SYSTEM = "You know what you were shown."
 IDENTITIES, SIZE, SIDE = 200, Size(84, 84), 56  # posters are drawn at SIZE; a picture of SIDE has four tokens
 TAUGHT, MEASURED, PIECE = 1200, 240, 240  # questions of an arm, of the measure (half are negatives), of a file
-LESSONS = (("things", 2e-3), ("things", 2e-3), ("same", 2e-3), ("same", 1e-3), ("same", 1e-3), ("same", 5e-4))
+LESSONS = (("things", 2e-3), ("things", 2e-3), ("same", 2e-3), ("same", 1e-3))
 SEEN = 100  # steps of each lesson
-STEPS, RATE, BATCH = 120, 5e-4, 16
+STEPS, RATE, BATCH = 80, 1e-3, 16
 ARMS = ("with", "without")
 
 
@@ -189,21 +189,24 @@ def check(folder: Path) -> None:
     print(folder.name, {kind: f"{np.mean(some):.2f} of {len(some)}" for kind, some in right.items()})
 
 
-def run_seed(seed: int) -> None:
-    for arm in ARMS:
-        file = RUNS / f"seed{seed}" / f"{arm}.json"
-        if file.is_file():
-            continue
-        began = time.perf_counter()
-        model = TrainedCritic(str(start()), area=SIDE * SIDE)
-        asked = [one for one in questions(False, 2 * TAUGHT) if arm == "with" or one.negative is None]
-        rows = [read(model, one, one.prompt, one.answer) for one in Random(seed).sample(asked, TAUGHT)]
-        loss = teach(model, rows, STEPS, RATE, f"{seed} identities")
-        heldout = questions(True, MEASURED)
+def run_seeds(seeds: Sequence[int]) -> None:
+    """Both arms of each; what has run is not run again."""
+    waiting = [(seed, arm) for seed in seeds for arm in ARMS if not (RUNS / f"seed{seed}" / f"{arm}.json").is_file()]
+    if not waiting:
+        return
+    source, asked, heldout = str(start()), questions(False, 2 * TAUGHT), questions(True, MEASURED)
+    model = TrainedCritic(source, area=SIDE * SIDE)
+    rows = {one.id: read(model, one, one.prompt, one.answer) for one in asked}
+    for seed, arm in waiting:
+        began, model = time.perf_counter(), TrainedCritic(source, area=SIDE * SIDE)
+        fit = [one for one in asked if arm == "with" or one.negative is None]
+        taught = [rows[one.id] for one in Random(seed).sample(fit, TAUGHT)]
+        loss = teach(model, taught, STEPS, RATE, f"{seed} identities")
         said = answers(model, [(one, one.prompt) for one in heldout])
-        outcomes = [read_answer(reply, one) for reply, one in zip(said, heldout, strict=True)]
-        figures = identity_figures(heldout, outcomes)
-        with written_whole(file) as temporary:
+        figures = identity_figures(
+            heldout, [read_answer(reply, one) for reply, one in zip(said, heldout, strict=True)]
+        )
+        with written_whole(RUNS / f"seed{seed}" / f"{arm}.json") as temporary:
             temporary.write_text(json.dumps(figures | {"loss": loss}, indent=1) + "\n")
         print(f"seed {seed} {arm}: loss {loss:.3f}, {time.perf_counter() - began:.0f} s")
         print(as_markdown({"judge": f"{arm} negatives", **figures}), flush=True)
@@ -254,9 +257,8 @@ def main() -> None:
     torch.set_num_threads(1)
     if args.check:
         check(start())
-        run_seed(100)
-    for seed in args.seeds:
-        run_seed(seed)
+        run_seeds([100])
+    run_seeds(args.seeds)
     if args.table:
         print(table())
 
