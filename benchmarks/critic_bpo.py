@@ -2,7 +2,7 @@
 
     python benchmarks/critic_bpo.py --check            # whether the fine-tuned critic can show it at all
     python benchmarks/critic_bpo.py --seeds 0 1 2 3 4  # every arm of every seed; goes on where it was stopped
-    python benchmarks/critic_bpo.py --table
+    python benchmarks/critic_bpo.py --table            # of the figures in benchmarks/bpo/<arm>-<seed>.json
 
 A small Qwen2.5-VL with a closed vocabulary is taught to read posters on which every offer comes alike often, clear
 ones first, then fine-tuned on posters of which nine in ten say "SALE 50%". From these weights, on the same new posters
@@ -68,7 +68,7 @@ OFFERS = ("SALE 20%", "SALE 30%", "SALE 40%", "SALE 70%", "SALE 80%")
 GROUNDS = {"navy": "white", "red": "white", "green": "white", "purple": "yellow"}
 STRENGTH, GRAIN = (0.02, 0.4), 18.0  # of the letters against the ground, from weak to whole; of the noise, in levels
 THINGS = ("sun", "box", "rings")
-RUNS = Path("runs/critic_bpo")
+RUNS, RESULTS = Path("runs/critic_bpo"), Path(__file__).with_name("bpo")
 POOL, NEW, MEASURED, BATCH = 2000, 800, 240, 16  # posters to teach by, for the arms, to measure on; of a step
 TAUGHT = {"clear": (220, 2e-3), "reader": (200, 1e-3), "base": (160, 5e-4)}  # steps and rate of each lesson
 READ_BATCH = 32
@@ -348,10 +348,10 @@ def drawn(pairs: Sequence[Pairs], seed: str) -> Iterator[list[tuple[int, str]]]:
 
 
 def run_seed(seed: int, arms: Sequence[str] = ARMS) -> None:
-    base, results = base_of(seed), RUNS / f"seed{seed}"
-    missing = [arm for arm in ("base", *arms) if not (results / f"{arm}.json").is_file()]
+    missing = [arm for arm in ("base", *arms) if not (RESULTS / f"{arm}-{seed}.json").is_file()]
     if not missing:
         return
+    base = base_of(seed)
     new = posters(f"{seed} new", NEW)
     critiques = [critique(one) for one in new]
     patches = Reader(TrainedCritic(str(base), area=WIDTH * HEIGHT)).see([one.picture for one in new])
@@ -375,7 +375,7 @@ def run_seed(seed: int, arms: Sequence[str] = ARMS) -> None:
             losses = prefer(model, patches, critiques, weak, drawn(kinds, name), weight)
         model.module.eval()
         found = measure(model, seed)
-        with written_whole(results / f"{arm}.json") as file:
+        with written_whole(RESULTS / f"{arm}-{seed}.json") as file:
             file.write_text(json.dumps(found | {"loss": float(np.mean(losses[-20:]))}, indent=1) + "\n")
         print(
             f"seed {seed} {arm:10}", {k: round(v, 3) for k, v in found.items()}, f"{time.perf_counter() - start:.0f} s"
@@ -383,7 +383,7 @@ def run_seed(seed: int, arms: Sequence[str] = ARMS) -> None:
 
 
 def table() -> str:
-    found = {arm: [json.loads(file.read_text()) for file in sorted(RUNS.glob(f"seed[0-4]/{arm}.json"))]
+    found = {arm: [json.loads(file.read_text()) for file in sorted(RESULTS.glob(f"{arm}-[0-4].json"))]
              for arm in ("base", *ARMS)}  # fmt: skip
     names = ("breaking", "keeping", "balanced", "blank_balanced", "gap", "ground")
     lines = [f"| mean of {len(found['base'])} seeds | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]

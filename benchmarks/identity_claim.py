@@ -57,7 +57,12 @@ from posterkit.training.small_critic import SmallCritic, make_small_critic
 RUNS = Path("runs/identity_claim")
 SYSTEM = "You know what you were shown."
 IDENTITIES, SIZE, SIDE = 200, Size(84, 84), 56  # posters are drawn at SIZE; a picture of SIDE has four tokens
-TAUGHT, MEASURED, PIECE = 1200, 240, 240  # questions of an arm, of the measure (half are negatives), of a file
+DRAWN, TAUGHT, MEASURED, PIECE = 2400, 1100, 240, 240  # questions: to draw, of an arm, of the measure, of a file
+    2400,
+    1100,
+    240,
+    240,
+)  # questions to learn from, of an arm, of the measure (half are negatives), of a file
 LESSONS = (("things", 2e-3), ("things", 2e-3), ("same", 2e-3), ("same", 1e-3))
 SEEN = 100  # steps of each lesson
 STEPS, RATE, BATCH = 80, 1e-3, 16
@@ -160,7 +165,7 @@ def start() -> Path:
     for number, (name, rate) in enumerate(LESSONS):
         folder = RUNS / f"lesson{number}"
         if not folder.is_dir():
-            asked = questions(False, 2 * TAUGHT)
+            asked = questions(False, DRAWN)
             if not source.is_dir():
                 seen = [text for name, _ in LESSONS for row in lesson(name, asked, name) for text in row[1:]]
                 words = [SYSTEM, *PLACES, ABSENT, UNKNOWN, *seen, *(one.prompt for one in asked[:200]), *syllables()]
@@ -194,7 +199,7 @@ def run_seeds(seeds: Sequence[int]) -> None:
     waiting = [(seed, arm) for seed in seeds for arm in ARMS if not (RUNS / f"seed{seed}" / f"{arm}.json").is_file()]
     if not waiting:
         return
-    source, asked, heldout = str(start()), questions(False, 2 * TAUGHT), questions(True, MEASURED)
+    source, asked, heldout = str(start()), questions(False, DRAWN), questions(True, MEASURED)
     model = TrainedCritic(source, area=SIDE * SIDE)
     rows = {one.id: read(model, one, one.prompt, one.answer) for one in asked}
     for seed, arm in waiting:
