@@ -58,11 +58,6 @@ RUNS = Path("runs/identity_claim")
 SYSTEM = "You know what you were shown."
 IDENTITIES, SIZE, SIDE = 200, Size(84, 84), 56  # posters are drawn at SIZE; a picture of SIDE has four tokens
 DRAWN, TAUGHT, MEASURED, PIECE = 2400, 1100, 240, 240  # questions: to draw, of an arm, of the measure, of a file
-    2400,
-    1100,
-    240,
-    240,
-)  # questions to learn from, of an arm, of the measure (half are negatives), of a file
 LESSONS = (("things", 2e-3), ("things", 2e-3), ("same", 2e-3), ("same", 1e-3))
 SEEN = 100  # steps of each lesson
 STEPS, RATE, BATCH = 80, 1e-3, 16
