@@ -198,8 +198,8 @@ def _said(args: argparse.Namespace, outcome: BatchResult) -> int:
         print(written)
     goes_on = "the same command goes on from here"
     if outcome.full:
-        print(f"posterkit: {args.output}: the disk is full, {outcome.left} rows are left; free some space, "
-              f"and {goes_on}", file=sys.stderr)  # fmt: skip
+        lacks = f"{outcome.left} rows are left" if outcome.left else "the contact sheets are not whole"
+        print(f"posterkit: {args.output}: the disk is full, {lacks}; free some space, and {goes_on}", file=sys.stderr)
     elif outcome.lost:
         print(f"posterkit: {outcome.lost}, {outcome.left} rows are left; {goes_on}", file=sys.stderr)
     elif outcome.left:

@@ -273,6 +273,19 @@ def test_a_full_disk_ends_the_run_with_a_summary(
     assert run(*argv, "--model", craft) == 0 and len(contents(out)) == 5
 
 
+def test_a_disk_that_is_full_for_the_contact_sheet_alone_leaves_no_rows(
+    tmp_path: Path, craft: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*of_any: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("posterkit.batch.engines.write_sheet", full)
+    source = manifest(tmp_path, [{"prompt": "p"}])
+    assert run("batch", source, "-o", tmp_path / "out", "--native", "--model", craft) == 0
+    shown = capsys.readouterr()
+    assert "1 made" in shown.out and "the disk is full, the contact sheets are not whole; free some" in shown.err
+
+
 def test_a_ledger_torn_inside_a_letter_and_rows_that_moved_are_read(tmp_path: Path, craft: str) -> None:
     out = tmp_path / "out"
     options = ("-o", out, "--native", "--model", craft)
