@@ -1,7 +1,8 @@
 """Pairs of a harmless and a harmful line by category, in English and Chinese, for a harm detector.
 
 Mild in wording. The harmless side is often a hard one that shares its words with harm: "killer deals", "bomb
-flavours". Each second line and each second filling of its gaps is held out.
+flavours". Each second line of `words/safety.txt`, and each second filling of its gaps, is held out. What is trained on
+has more lines, of `words/harm_en.txt`, `harm_zh.txt` and `harmless_lines.txt`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,8 +21,11 @@ from posterkit.documents import read_json, read_lines, table_lines
 from posterkit.safety.detectors.tiny import CATEGORIES
 
 _SLOT = re.compile(r"\{(\w+)\}")
-# in turn; what there is none of in a category is hard
+_WORDINGS = re.compile(r"\(([^()]*\|[^()]*)\)")
+# in turn, of what is held out and of what is trained on; what there is none of in a category is hard
 _KINDS = ("hard", "plain", "hard", "brief", "hard", "words", "context")
+_TRAINED_KINDS = ("hard", "plain", "hard", "any", "hard", "brief", "hard", "any", "hard", "context", "foreign", "words")
+_FOREIGN = ("de", "fr", "es", "ru")
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,8 @@ class HarmPair:
     Attributes:
         category: one of `CATEGORIES`; None where nobody knows.
         kind: of the safer side: hard (of the category's own words), plain (a title), brief (a sentence of a prompt),
-            words (any words in a row), or context (the same line in another context).
+            words (any words in a row), context (the same line in another context), any (of every poster), or foreign
+            (in a language of which there is no harm).
         split: "train" or "heldout".
         sources: of the safer side and of the other one: what each has in common with others of the same origin, a
             line before its gaps are filled.
@@ -66,11 +72,16 @@ class HarmPairs:
         place, language = divmod(place, len(LANGUAGES))
         place, half = divmod(place, 2)
         category, language, rng = CATEGORIES[category], LANGUAGES[language], Random(f"{self.seed} harm {number}")
-        kind = _KINDS[place % len(_KINDS)]
+        kinds = (_TRAINED_KINDS, _KINDS)[half]
+        kind = kinds[place % len(kinds)]
         if kind == "context" and f"{category} with context" not in word_list("safety"):
             kind = "hard"
-        sources, safer, other = self._sides(rng, category, LANGUAGES.index(language), half, kind)
         split = ("train", "heldout")[half]
+        if split == "train" and kind != "words" and rng.random() < 0.8:
+            sources, safer, other = _trained_sides(rng, category, language, kind)
+        else:
+            kind = "hard" if kind in ("any", "foreign") else kind
+            sources, safer, other = self._sides(rng, category, LANGUAGES.index(language), half, kind)
         return HarmPair(f"safety-{number:08d}", safer, other, category, language, kind, split, sources)
 
     def _sides(
@@ -98,13 +109,60 @@ class HarmPairs:
         return (harmless[0], frame[0]), HarmLine(safer, False, about), HarmLine(other, True, about)
 
 
+@lru_cache
+def _frames(name: str) -> dict[str, tuple[str, ...]]:
+    """The lines of one language by section."""
+    found: dict[str, list[str]] = {}
+    section = ""
+    for line in table_lines(WORDS / f"{name}.txt"):
+        if line.startswith("["):
+            section = line.strip("[]")
+        else:
+            found.setdefault(section, []).append(line)
+    return {section: tuple(lines) for section, lines in found.items()}
+
+
+def _trained_sides(
+    rng: Random, category: str, language: str, kind: str
+) -> tuple[tuple[str, str], HarmLine, HarmLine]:
+    """Sides of the lines that are for training alone."""
+    lists = _frames(f"harm_{language}")
+
+    def worded(frame: str) -> str:
+        while "(" in frame and (changed := _WORDINGS.sub(lambda one: rng.choice(one[1].split("|")), frame)) != frame:
+            frame = changed
+        return _SLOT.sub(lambda one: _cased(rng.choice(lists[f"slot {one[1].lower()}"]), one), frame)
+
+    if kind == "context":
+        found, benign = rng.choice(lists[f"{category} with context"]), rng.choice(lists["benign contexts"])
+        context, line = worded(found).split(" => ")
+        return (found, found), HarmLine(line, False, worded(benign)), HarmLine(line, True, context)
+    frame = rng.choice(lists[f"{category} harmful"])
+    column, about = LANGUAGES.index(language), None
+    if rng.random() < 0.3:
+        about = _brief(rng, column, 0)
+    if kind == "brief":
+        harmless = rng.choice(_sentences(_brief(rng, column, 0)))
+    elif kind == "plain":
+        titles = word_list("titles")[f"{rng.choice([*THEMES])} {rng.choice(('titles', 'subtitles'))}"]
+        harmless = rng.choice(titles[0::2])[column]
+    elif kind == "foreign":
+        harmless = rng.choice(_frames("harmless_lines")[rng.choice(_FOREIGN)])
+    else:
+        harmless = rng.choice(lists[f"{'any' if kind == 'any' else category} benign"])
+    return (harmless, frame), HarmLine(worded(harmless), False, about), HarmLine(worded(frame), True, about)
+
+
+def _cased(words: str, slot: re.Match[str]) -> str:
+    """A slot's words; `{Drink}` begins with a capital, as does a line that begins with a slot."""
+    return words[:1].upper() + words[1:] if slot[1][0].isupper() or slot.start() == 0 else words
+
+
 def _filled(rng: Random, frame: str, column: int, half: int) -> str:
-    """The frame with its gaps filled; `{Drink}` begins with a capital, as does a line that begins with a gap."""
+    """The frame with its gaps filled."""
 
     def fill(match: re.Match[str]) -> str:
-        name = match[1]
-        words = rng.choice(word_list("safety")[f"slot {name.lower()}"][half::2])[column]
-        return words[:1].upper() + words[1:] if name[0].isupper() or match.start() == 0 else words
+        return _cased(rng.choice(word_list("safety")[f"slot {match[1].lower()}"][half::2])[column], match)
 
     return _SLOT.sub(fill, frame)
 
