@@ -24,7 +24,20 @@ _SLOT = re.compile(r"\{(\w+)\}")
 _WORDINGS = re.compile(r"\(([^()]*\|[^()]*)\)")
 # in turn, of what is held out and of what is trained on; what there is none of in a category is hard
 _KINDS = ("hard", "plain", "hard", "brief", "hard", "words", "context")
-_TRAINED_KINDS = ("hard", "plain", "hard", "any", "hard", "brief", "hard", "any", "hard", "context", "foreign", "words")
+_TRAINED_KINDS = (
+    "hard",
+    "plain",
+    "hard",
+    "any",
+    "hard",
+    "brief",
+    "hard",
+    "any",
+    "hard",
+    "context",
+    "foreign",
+    "words",
+)
 _FOREIGN = ("de", "fr", "es", "ru")
 
 
@@ -122,9 +135,7 @@ def _frames(name: str) -> dict[str, tuple[str, ...]]:
     return {section: tuple(lines) for section, lines in found.items()}
 
 
-def _trained_sides(
-    rng: Random, category: str, language: str, kind: str
-) -> tuple[tuple[str, str], HarmLine, HarmLine]:
+def _trained_sides(rng: Random, category: str, language: str, kind: str) -> tuple[tuple[str, str], HarmLine, HarmLine]:
     """Sides of the lines that are for training alone."""
     lists = _frames(f"harm_{language}")
 

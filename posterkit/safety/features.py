@@ -1,8 +1,9 @@
-"""A line and its context as hashed character and word n-grams: one template for training and for use."""
+"""A line and its context as hashed words and n-grams of letters: one template for training and for use."""
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from zlib import crc32
 
 import numpy as np
@@ -10,12 +11,14 @@ from numpy.typing import NDArray
 
 from posterkit.safety.text_variants import plain
 
-BITS = 14  # of the table: 16,384 rows
+BITS = 15  # of the table: 32,768 rows
 _ENDS = re.compile(r"(?<=[.!?;])\s+|[。！？；\n\"“”「」『』]+|(?<=\w)\s*[:：]\s+")
 _DIGITS = re.compile(r"\d+(?:[.,:]\d+)*")
 _LONGEST = 400  # letters of a segment; more is cut into pieces
-_FACTOR = np.uint64(0x9E3779B97F4A7C15)
-_SALTS = {"text": np.uint64(0), "context": np.uint64(0xD6E8FEB86659FD93)}
+_CJK = "\u2e80"  # a Chinese letter is a word
+_WORD = re.compile(rf"[{_CJK}-\U0003ffff]|[^\W{_CJK}-\U0003ffff]+|[?!:,]")
+_MOST = 80  # words that are read
+_SALTS = {"text": 0, "context": 0x6659FD93}
 
 
 def segments(text: str) -> list[tuple[int, int]]:
@@ -36,28 +39,35 @@ def segments(text: str) -> list[tuple[int, int]]:
     return found
 
 
-def hashed(text: str, part: str = "text") -> NDArray[np.int64]:
-    """Rows of the table for a line, or for its context: n-grams of 2 to 5 letters, words, and pairs of words.
+def hashed(text: str, part: str = "text") -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of the table for each word of a line, or of its context, and how many each word has.
+
+    A word has itself and its n-grams of 3 to 5 letters, a Chinese letter itself and those that follow it.
 
     Args:
         part: "text" or "context"; the two never share a row's meaning.
     """
-    text = _DIGITS.sub("0", plain(text))
-    if not text:
-        return np.empty(0, dtype=np.int64)
-    codes = np.frombuffer(f" {text} ".encode("utf-32-le"), dtype=np.uint32).astype(np.uint64)
-    found = [codes[codes > 0x2E80] * _FACTOR + np.uint64(1)]  # a Chinese letter is a word
-    rolling = codes
-    for size in range(2, 6):
-        if len(codes) < size:
-            break
-        rolling = rolling[:-1] * _FACTOR + codes[size - 1 :]
-        found.append(rolling * np.uint64(2 * size + 1))
-    words = [crc32(word.encode()) for word in re.findall(r"\w+", text)]
-    single = np.array(words, dtype=np.uint64)
-    found.append(single * _FACTOR + np.uint64(7))
-    for gap in (1, 2):
-        found.append((single[:-gap] * _FACTOR + single[gap:]) * np.uint64(11 + gap))
-    mixed = np.concatenate(found) ^ _SALTS[part]
-    mixed = (mixed ^ (mixed >> np.uint64(31))) * _FACTOR
-    return ((mixed ^ (mixed >> np.uint64(29))) * _FACTOR >> np.uint64(64 - BITS)).astype(np.int64)
+    words = _WORD.findall(_DIGITS.sub("0", plain(text)))[:_MOST]
+    rows: list[int] = []
+    lengths = []
+    for place, word in enumerate(words):
+        after = "".join(one for one in words[place + 1 : place + 3] if one >= _CJK) if word >= _CJK else ""
+        found = _rows(word, after, _SALTS[part])
+        rows += found
+        lengths.append(len(found))
+    return np.array(rows, dtype=np.int64), np.array(lengths, dtype=np.int64)
+
+
+@lru_cache(maxsize=65_536)
+def _rows(word: str, after: str, salt: int) -> list[int]:
+    """
+    Args:
+        after: what follows a Chinese letter, up to two of them.
+    """
+    if word >= _CJK:
+        grams = [word + after[:size] for size in range(len(after) + 1)]
+    else:
+        whole = f"<{word}>"
+        sizes = range(3, 6) if len(word) > 2 else ()
+        grams = [whole, *(whole[at : at + size] for size in sizes for at in range(len(whole) - size + 1))]
+    return [crc32(gram.encode(), salt) % 2**BITS for gram in grams]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
+from itertools import product
 
 import pytest
 
+from posterkit.datagen.prompts import WORDS, word_list
 from posterkit.datagen.safety_lines import HarmPairs, encode_pair, read_pairs
 from posterkit.safety.detectors.tiny import CATEGORIES
 
@@ -32,6 +36,53 @@ def test_no_line_of_the_held_out_half_is_trained_on():
     assert not train & heldout
     train, heldout = ({pair.other.text for pair in PAIRS if pair.split == split} for split in ("train", "heldout"))
     assert not train & heldout
+
+
+def test_the_held_out_half_is_that_of_the_first_published_figures():
+    """What is added for training leaves it alone; its digest was taken before anything was added."""
+    source, digest = HarmPairs(0), hashlib.sha256()
+    for number in range(9600):
+        if number // 24 % 2:
+            digest.update(json.dumps(encode_pair(source[number])[0], ensure_ascii=False, sort_keys=True).encode())
+    assert digest.hexdigest() == "5efa21b18025ae364ed8c48dacc30c67b76b07d558c7f0f5332a3a6e4fe4fa57"
+
+
+COMMON = set(
+    "the a an of in on to and for by at your you our we us is are be was with it this that do does not no all will can "
+    "or as if so its their they them his her he she i my me who what from out up off into over than then when more "
+    "every any one".split()
+)
+
+
+def content(line: str, language: str) -> set[str]:
+    """Stems of a line's words that are not common ones; pairs of letters in Chinese."""
+    line = re.sub(r"\{\w+\}", " ", line).lower()
+    if language == "zh":
+        runs = re.findall(r"[\u4e00-\u9fff]+", line)
+        return {run[at : at + 2] for run in runs for at in range(len(run) - 1)}
+    words = re.findall(r"[a-z]+", line)
+    return {re.sub(r"(ies|es|s|ed|ing)$", "", word) for word in words if word not in COMMON}
+
+
+@pytest.mark.parametrize(("language", "column", "least", "most"), [("en", 0, 2, 0.6), ("zh", 1, 3, 0.5)])
+def test_no_line_for_training_says_what_a_held_out_line_says_in_its_words(language, column, least, most):
+    lists = word_list("safety")
+    heldout = [
+        content(pair[column], language) for name, pairs in lists.items() if name.endswith(("harmful", "benign"))
+        for pair in pairs[1::2]
+    ]  # fmt: skip
+    section, checked = "", 0
+    for line in (WORDS / f"harm_{language}.txt").read_text(encoding="utf-8").splitlines():
+        section = line.strip("[]") if line.startswith("[") else section
+        if line.startswith(("#", "[")) or not section.endswith(("harmful", "benign")):
+            continue
+        parts = re.split(r"(\([^()]*\|[^()]*\))", line)
+        for wording in product(*(part[1:-1].split("|") if "|" in part else [part] for part in parts)):
+            words = content("".join(wording), language)
+            shared = max(heldout, key=lambda other: len(other & words) / max(1, len(other)))
+            checked += 1
+            assert len(shared & words) < least or len(shared & words) < most * len(shared), line
+    assert checked > 3000
 
 
 def test_a_line_in_context_is_harmless_in_another_one():

@@ -87,11 +87,19 @@ def test_a_language_model_is_asked_with_the_policies_and_the_text_is_no_instruct
 
 
 def test_a_line_and_its_context_share_no_rows_and_each_text_has_the_same_rows_every_time():
-    line = hashed("Bring your kids, under 12 free")
-    assert (line == hashed("bring  YOUR kids, under 15 free")).all()  # letters' size and numbers do not count
-    assert len(set(line) & set(hashed("Bring your kids, under 12 free", "context"))) < len(line) / 10
+    line, words = hashed("Bring your kids, under 12 free")
+    assert (line == hashed("bring  YOUR kids, under 15 free")[0]).all()  # letters' size and numbers do not count
+    assert len(set(line) & set(hashed("Bring your kids, under 12 free", "context")[0])) < len(line) / 10
     assert line.min() >= 0 and line.max() < 2**BITS
-    assert not len(hashed(" "))
+    assert len(words) == 7 and words.sum() == len(line)  # six words and a comma
+    assert not any(map(len, hashed(" ")))
+
+
+def test_a_word_has_its_letters_and_a_chinese_letter_those_that_follow_it():
+    rows, words = hashed("cats 喝到倒 !")
+    # <cats>, four of three letters, three of four, two of five; 喝 喝到 喝到倒, 到 到倒, 倒; a mark
+    assert [*words] == [1 + 4 + 3 + 2, 3, 2, 1, 1]
+    assert set(rows[10:13]) == set(hashed("喝到倒")[0][:3])
 
 
 def test_segments_are_sentences_and_quoted_parts():

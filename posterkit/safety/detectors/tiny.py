@@ -1,6 +1,6 @@
 """The shipped detector: hashed n-grams and a small network, in NumPy; trained by `train/harm_detector.py`.
 
-It knows English and Chinese. A line is judged by its worst sentence.
+It knows English and Chinese. A text of several lines, or a long one, is judged by its worst sentence.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ CATEGORIES: tuple[str, ...] = (
     "illegal", "adult", "injection",
 )  # fmt: skip
 _READINGS = 4  # of one sentence; more are no longer read
+_SHORT = 100  # letters of a text that is judged as a whole
 
 
 class TinyDetector:
@@ -42,16 +43,16 @@ class TinyDetector:
 
     def __init__(self, path: str | Path | None = None, threshold: float | None = None) -> None:
         weights, said = _read(str(path or SHIPPED))
-        self._table, self._hidden, self._hidden_bias = weights["table"], weights["hidden"], weights["hidden_bias"]
-        self._head, self._head_bias = weights["head"], weights["head_bias"]
+        self._weights = weights | {"table": weights["table"] * weights["scale"]}
         self.temperature: float = said["temperature"]
         own: dict[str, float] = said["thresholds"]
         self.thresholds = own if threshold is None else dict.fromkeys(own, threshold)
 
     def __call__(self, text: str, context: str | None = None) -> Verdict:
-        around = self._pool(hashed(context, "context")) if context else np.zeros(self._table.shape[1], np.float32)
+        around = self._around(context)
         worst, found, spans, threshold = 0.0, None, [], self.thresholds[language_of(text)]
-        for start, end in segments(text):
+        whole = len(text) <= _SHORT and "\n" not in text
+        for start, end in [(0, len(text))] if whole else segments(text):
             scores = max((self._scores(reading, around) for reading in _few(text[start:end])), key=lambda one: one[-1])
             if scores[-1] >= threshold:
                 spans.append((start, end))
@@ -67,13 +68,29 @@ class TinyDetector:
 
     def _scores(self, line: str, around: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities by category, and of any harm as the last."""
-        pooled = np.concatenate([self._pool(hashed(line)), around])
-        hidden = np.maximum(self._hidden @ pooled + self._hidden_bias, 0)
-        logits = (self._head @ hidden + self._head_bias) / self.temperature
+        own, (rows, lengths) = self._weights, hashed(line)
+        words = np.zeros(
+            (len(lengths) + 2, len(own["scale"])), np.float32
+        )  # nothing before the first and after the last
+        if len(lengths):
+            sums = np.add.reduceat(own["table"][rows], np.cumsum(lengths) - lengths)
+            words[1:-1] = sums / np.sqrt(lengths, dtype=np.float32)[:, None]
+        bag = words.sum(0) / np.float32(max(1, len(lengths))) ** np.float32(0.5)
+        threes = np.concatenate([words[:-2], words[1:-1], words[2:]], 1)
+        single = _strongest(words[1:-1] @ own["word"].T + own["word_bias"])
+        three = _strongest(threes @ own["three"].T + own["three_bias"])
+        hidden = np.maximum(own["hidden"] @ np.concatenate([bag, single, three, around]) + own["hidden_bias"], 0)
+        logits = (own["head"] @ hidden + own["head_bias"]) / self.temperature
         return (1 / (1 + np.exp(-np.clip(logits, -30, 30)))).astype(np.float32)
 
-    def _pool(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        return self._table[rows].sum(0) / np.float32(max(1, len(rows))) ** np.float32(0.5)
+    def _around(self, context: str | None) -> NDArray[np.float32]:
+        rows = hashed(context or "", "context")[0]
+        return self._weights["table"][rows].sum(0) / np.float32(max(1, len(rows))) ** np.float32(0.5)
+
+
+def _strongest(answers: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of each filter over all words, none below 0."""
+    return np.max(answers, 0, initial=0)
 
 
 def _few(line: str) -> list[str]:
@@ -88,7 +105,7 @@ def _read(path: str) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
             weights = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{path}: cannot be read as a harm detector ({error})") from None
-    missing = {"table", "hidden", "hidden_bias", "head", "head_bias"} - weights.keys()
+    missing = {"table", "scale", "word", "three", "hidden", "head"} - weights.keys()
     if missing or "thresholds" not in said or weights["table"].shape[0] != 2**BITS:
         raise ValueError(f"{path}: is no harm detector of train/harm_detector.py")
     return weights, said

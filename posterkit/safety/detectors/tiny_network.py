@@ -15,23 +15,39 @@ from posterkit.safety.detectors.tiny import CATEGORIES, metadata
 from posterkit.safety.features import BITS, hashed
 
 LANGUAGES = ("en", "zh")
-WIDTH, HIDDEN = 24, 32
+WIDTH, FILTERS, HIDDEN = 24, 48, 32
 FILE = "tiny.safetensors"
 
 
 class _Network(nn.Module):
+    """Each word is the sum of its rows. A line is the sum of its words, and the strongest answer of any word and of
+    any three words in a row to each of some filters; its context is the sum of its rows."""
+
     def __init__(self, drop: float) -> None:
         super().__init__()
         self.table = nn.Embedding(2**BITS, WIDTH)
-        nn.init.normal_(self.table.weight, std=1e-3)  # what was never seen says nothing
-        self.hidden, self.head = nn.Linear(2 * WIDTH, HIDDEN), nn.Linear(HIDDEN, len(CATEGORIES) + 1)
+        nn.init.normal_(self.table.weight, std=0.02)
+        self.word, self.three = nn.Linear(WIDTH, FILTERS), nn.Conv1d(WIDTH, FILTERS, 3, padding=1)
+        self.hidden = nn.Linear(2 * WIDTH + 2 * FILTERS, HIDDEN)
+        self.head = nn.Linear(HIDDEN, len(CATEGORIES) + 1)
         self.drop = drop
 
-    def forward(self, lines: tuple[Tensor, Tensor], contexts: tuple[Tensor, Tensor]) -> Tensor:
-        pooled = torch.cat([self._pool(*lines), self._pool(*contexts)], 1)
-        return self.head(F.relu(self.hidden(pooled)))
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        lengths, counts = batch["lines_lengths"], batch["lines_words"]
+        words = self._summed(batch["lines_rows"], lengths)
+        if self.training:  # whole words drop out as well
+            words = words * (torch.rand(len(words), 1, device=words.device) >= self.drop / 2)
+        lines = torch.nn.utils.rnn.pad_sequence([*words.split(counts.tolist())], batch_first=True)
+        there = (torch.arange(lines.shape[1], device=lines.device) < counts[:, None])[..., None]
+        bag = lines.sum(1) / counts.clamp(min=1).sqrt()[:, None]
+        single = (F.relu(self.word(lines)) * there).amax(1)
+        three = (F.relu(self.three(lines.transpose(1, 2)).transpose(1, 2)) * there).amax(1)
+        about = self._summed(batch["contexts_rows"], batch["contexts_lengths"])
+        hidden = F.relu(self.hidden(torch.cat([bag, single, three, about], 1)))
+        return self.head(F.dropout(hidden, self.drop / 2, self.training))
 
-    def _pool(self, rows: Tensor, lengths: Tensor) -> Tensor:
+    def _summed(self, rows: Tensor, lengths: Tensor) -> Tensor:
+        """Sums of the rows of each word, over the root of how many they are."""
         kept = torch.ones(len(rows), device=rows.device)
         if self.training:
             kept = F.dropout(kept, self.drop)
@@ -48,7 +64,7 @@ class HarmNetwork:
     """
 
     kind = "harm-detector"
-    what_trains = "a table of hashed n-grams and two layers"
+    what_trains = "a table of hashed n-grams and three layers"
     use = (
         "from posterkit.safety.detectors import open_detector\n\n"
         f'detector = open_detector("path/to/this/folder/{FILE}", policies=())\nprint(detector("Killer deals"))'
@@ -61,26 +77,36 @@ class HarmNetwork:
         self.rate: float | None = None
 
     def read(self, texts: Sequence[str], contexts: Sequence[str | None]) -> dict[str, Tensor]:
-        """The network's input: rows of the table for all texts in a row, and how many each has."""
-        found = {}
-        for name, part, words in (("lines", "text", texts), ("contexts", "context", contexts)):
-            rows = [hashed(word or "", part) for word in words]
-            found[f"{name}_rows"] = torch.from_numpy(np.concatenate(rows))
-            found[f"{name}_lengths"] = torch.tensor([len(row) for row in rows])
-        return found
+        """The network's input: rows of the table for all texts in a row, and how many each word has."""
+        lines = [hashed(text) for text in texts]
+        contexts = [hashed(context or "", "context")[0] for context in contexts]
+        empty = np.zeros(0, dtype=np.int64)
+        return {
+            "lines_rows": torch.from_numpy(np.concatenate([empty, *(rows for rows, _ in lines)])),
+            "lines_lengths": torch.from_numpy(np.concatenate([empty, *(lengths for _, lengths in lines)])),
+            "lines_words": torch.tensor([len(lengths) for _, lengths in lines]),
+            "contexts_rows": torch.from_numpy(np.concatenate([empty, *contexts])),
+            "contexts_lengths": torch.tensor([len(rows) for rows in contexts]),
+        }
 
     def logits(self, batch: dict[str, Tensor]) -> Tensor:
         """Logits of each category and of any harm, `(B, categories + 1)` float32."""
-        lines, contexts = ((batch[f"{name}_rows"], batch[f"{name}_lengths"]) for name in ("lines", "contexts"))
-        return self.module(lines, contexts)
+        return self.module(batch)
 
     def save(self, folder: str | Path) -> None:
-        """Write `tiny.safetensors` in half precision."""
+        """Write `tiny.safetensors`: the table in whole numbers of 8 bits with a scale for each column, the rest in half
+        precision."""
         Path(folder).mkdir(parents=True, exist_ok=True)
         module = self.module
+        table = module.table.weight.detach().float().cpu()
+        scale = table.abs().amax(0).clamp(min=1e-8) / 127
         weights = {
-            "table": module.table.weight, "hidden": module.hidden.weight, "hidden_bias": module.hidden.bias,
+            "scale": scale, "word": module.word.weight, "word_bias": module.word.bias,
+            "three": module.three.weight.transpose(1, 2).flatten(1), "three_bias": module.three.bias,
+            "hidden": module.hidden.weight, "hidden_bias": module.hidden.bias,
             "head": module.head.weight, "head_bias": module.head.bias,
         }  # fmt: skip
         halves = {name: weight.detach().half().cpu().contiguous() for name, weight in weights.items()}
+        halves["scale"] = scale  # too small for half precision
+        halves["table"] = (table / scale).round().to(torch.int8)
         save_file(halves, Path(folder) / FILE, metadata(self.temperature, self.thresholds, self.rate))
