@@ -2,8 +2,8 @@
 
     python train/harm_detector.py --config configs/mini/harm_detector.yaml
 
-A table of hashed words and n-grams and three layers read a line, with the brief that it belongs to or without it. It learns from
-pairs of a safer and another text:
+A table of hashed words and n-grams and three layers read a line, with the brief that it belongs to or without it. It
+learns from pairs of a safer and another text:
 
     L = BCE(safer) + BCE(other) - rank * log sigmoid(other - safer) + categories * BCE(categories)
 

@@ -94,8 +94,7 @@ class HarmNetwork:
         return self.module(batch)
 
     def save(self, folder: str | Path) -> None:
-        """Write `tiny.safetensors`: the table in whole numbers of 8 bits with a scale for each column, the rest in half
-        precision."""
+        """Write `tiny.safetensors`: the table in 8 bits with a scale for each column, the rest in half precision."""
         Path(folder).mkdir(parents=True, exist_ok=True)
         module = self.module
         table = module.table.weight.detach().float().cpu()
