@@ -25,19 +25,8 @@ _WORDINGS = re.compile(r"\(([^()]*\|[^()]*)\)")
 # in turn, of what is held out and of what is trained on; what there is none of in a category is hard
 _KINDS = ("hard", "plain", "hard", "brief", "hard", "words", "context")
 _TRAINED_KINDS = (
-    "hard",
-    "plain",
-    "hard",
-    "any",
-    "hard",
-    "brief",
-    "hard",
-    "any",
-    "hard",
-    "context",
-    "foreign",
-    "words",
-)
+    "hard", "plain", "hard", "any", "hard", "brief", "hard", "any", "hard", "context", "foreign", "words"
+)  # fmt: skip
 _FOREIGN = ("de", "fr", "es", "ru")
 
 
