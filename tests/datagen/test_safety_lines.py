@@ -53,6 +53,9 @@ if so its their they them his her he she i my me who what from out up off into o
 """
 
 
+CHOICE = re.compile(r"(\([^()]*\|[^()]*\))")
+
+
 def content(line: str, language: str) -> set[str]:
     """Stems of a line's words that are not common ones; pairs of letters in Chinese."""
     line = re.sub(r"\{\w+\}", " ", line).lower()
@@ -70,18 +73,28 @@ def test_no_line_for_training_says_what_a_held_out_line_says_in_its_words(langua
         content(pair[column], language) for name, pairs in lists.items() if name.endswith(("harmful", "benign"))
         for pair in pairs[1::2]
     ]  # fmt: skip
-    section, checked = "", 0
+    lines: dict[str, list[str]] = {}
     for line in (WORDS / f"harm_{language}.txt").read_text(encoding="utf-8").splitlines():
-        section = line.strip("[]") if line.startswith("[") else section
-        if line.startswith(("#", "[")) or not section.endswith(("harmful", "benign")):
-            continue
-        parts = re.split(r"(\([^()]*\|[^()]*\))", line)
-        for wording in product(*(part[1:-1].split("|") if "|" in part else [part] for part in parts)):
-            words = content("".join(wording), language)
-            shared = max(heldout, key=lambda other: len(other & words) / max(1, len(other)))
-            checked += 1
-            assert len(shared & words) < least or len(shared & words) < most * len(shared), line
-    assert checked > 3000
+        if line.startswith("["):
+            section = line.strip("[]")
+        elif not line.startswith("#"):
+            lines.setdefault(section, []).append(line)
+    wordings = [
+        "".join(one)
+        for name, found in lines.items() if name.endswith(("harmful", "benign"))
+        for line in found
+        for one in product(*(part[1:-1].split("|") if "|" in part else [part] for part in CHOICE.split(line)))
+    ]  # fmt: skip
+    topics = [name.removesuffix("topic") for name in lines if name.endswith("topic")]
+    wordings += [
+        f"{topic}: {said}" for name in topics for side in ("bad", "good")
+        for topic in lines[f"{name}topic"] for said in lines[f"{name}{side}"]
+    ]  # fmt: skip
+    for wording in wordings:
+        words = content(wording, language)
+        for other in heldout:
+            assert len(other & words) < least or len(other & words) < most * len(other), wording
+    assert len(topics) == 12 and len(wordings) > 10_000
 
 
 def test_a_line_in_context_is_harmless_in_another_one():

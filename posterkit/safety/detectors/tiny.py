@@ -69,9 +69,7 @@ class TinyDetector:
     def _scores(self, line: str, around: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities by category, and of any harm as the last."""
         own, (rows, lengths) = self._weights, hashed(line)
-        words = np.zeros(
-            (len(lengths) + 2, len(own["scale"])), np.float32
-        )  # nothing before the first and after the last
+        words = np.zeros((len(lengths) + 2, len(own["scale"])), np.float32)  # one more at either end
         if len(lengths):
             sums = np.add.reduceat(own["table"][rows], np.cumsum(lengths) - lengths)
             words[1:-1] = sums / np.sqrt(lengths, dtype=np.float32)[:, None]
