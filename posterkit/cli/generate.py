@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from posterkit import __version__
-from posterkit.arguments import typed, whole
+from posterkit.arguments import whole
 from posterkit.cli import options
 from posterkit.messages import printable
 from posterkit.sizing import Size
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from posterkit import PosterRequest
     from posterkit.llm.principle import Principle
 
-_alpha = typed(float, "a number of at least -1", lambda value: -1 <= value < float("inf"))
-
 
 def add_options(command: argparse.ArgumentParser) -> None:
     options.add_output_options(command)
@@ -31,11 +29,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--from-image", type=Path, metavar="POSTER", help="make this poster again from its record")
     how = 'enrich the prompt first: "rules", the URL of an OpenAI-compatible endpoint, or a local model folder'
     command.add_argument("--expand", metavar="HOW", help=how)
-    group = command.add_argument_group("steering")
-    heeded = "words that a local model of --expand or --critic shall heed: a safety rule, or a brand's style guide"
-    group.add_argument("--principle", type=Path, metavar="FILE", help=heeded)
-    how_far = "how far the principle's effect is amplified: 0 states it alone, 1 is the default, 4 is published"
-    group.add_argument("--alpha", type=_alpha, metavar="X", help=how_far)
+    options.add_steering_options(command, "a local model of --expand or --critic")
     group = command.add_argument_group("a second look")
     rounds = "redraw it by a critic's suggestions, at most N times, as long as the reward likes it better"
     group.add_argument("--refine", type=whole(1, MOST_CANDIDATES), metavar="N", help=rounds)
@@ -51,8 +45,7 @@ def run(args: argparse.Namespace) -> int:
     models = [spec for spec in (args.expand, args.critic) if spec and spec != "rules"]
     if args.principle and not models:
         raise ValueError("--principle steers a local model; name one with --expand or --critic")
-    if args.alpha is not None and not args.principle:
-        raise ValueError("--alpha says how far --principle FILE goes; give the file")
+    principle = options.principle_of(args)
     outputs = options.output_paths(args, [args.from_image])
 
     settings, changes = options.settings_of(args), options.request_of(args)
@@ -81,13 +74,8 @@ def run(args: argparse.Namespace) -> int:
     if record is None and not (request.prompt.strip() or request.texts):
         raise ValueError("generate needs a PROMPT, --text or --from-image")
     request.check()
-    principle = None
-    if args.principle:
-        from posterkit.llm.principle import DEFAULT_ALPHA, read_principle
-
-        principle = read_principle(args.principle, DEFAULT_ALPHA if args.alpha is None else args.alpha)
-        if args.critic not in (None, "rules"):
-            settings["principle"] = principle
+    if principle and args.critic not in (None, "rules"):
+        settings["principle"] = principle
     if args.expand:
         by = principle if args.expand != "rules" else None
         request = replace(request, expanded=_expanded(request.prompt, args.expand, settings.get("device"), by))

@@ -17,6 +17,7 @@ from posterkit.typeset.export_options import ExportOptions, SigningKey
 from posterkit.typeset.exporters import ENDINGS, EXPORTERS, LAYERED, check_export, ending_of
 
 if TYPE_CHECKING:
+    from posterkit.llm.principle import Principle
     from posterkit.typeset.brand_kit import BrandKit
 
 _DTYPES = ("float32", "bfloat16", "float16")
@@ -197,6 +198,32 @@ def add_gate_options(options: argparse.ArgumentParser) -> Callable[..., Any]:
         help="who writes harmful words anew: template (default), an endpoint's URL, or a model's folder or hub id")
     # fmt: on
     return add
+
+
+def add_steering_options(command: argparse.ArgumentParser, who: str) -> None:
+    """A principle, and how far it goes.
+
+    Args:
+        who: heeds it, in words.
+    """
+    add = command.add_argument_group("steering").add_argument
+    # fmt: off
+    add("--principle", type=Path, metavar="FILE",
+        help=f"words that {who} shall heed: a safety rule, or a brand's style guide")
+    add("--alpha", type=typed(float, "a number of at least -1", lambda value: -1 <= value < float("inf")), metavar="X",
+        help="how far the principle's effect is amplified: 0 states it alone, 1 is the default, 4 is published")
+    # fmt: on
+
+
+def principle_of(args: argparse.Namespace) -> Principle | None:
+    """The principle of a call; ValueError where its file holds none, or there is an alpha without it."""
+    if not args.principle:
+        if args.alpha is not None:
+            raise ValueError("--alpha says how far --principle FILE goes; give the file")
+        return None
+    from posterkit.llm.principle import DEFAULT_ALPHA, read_principle
+
+    return read_principle(args.principle, DEFAULT_ALPHA if args.alpha is None else args.alpha)
 
 
 def lettering_of(args: argparse.Namespace) -> Lettering:

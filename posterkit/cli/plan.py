@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from posterkit.arguments import whole
+from posterkit.cli import options
 from posterkit.lettering import ALIGNS, AUTO, PLANNERS, ROLES, STYLES, planner_fault
 from posterkit.messages import printable
 from posterkit.sizing import MAX_SIDE
@@ -36,6 +37,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     add("--seed", type=whole(0, 2**63 - 1), default=0, help="another seed, another plan")
     add("--device", default="cpu", help="where a local model runs")
     # fmt: on
+    options.add_steering_options(command, "the local model of the planner")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError(f"{args.picture}: -o names an input; choose another name")
     if fault := planner_fault(args.planner):
         raise ValueError(fault)
+    principle = options.principle_of(args)
     if args.logo is not None and not 0.1 <= args.logo <= 10:
         raise ValueError(f"--logo is a width through height from 0.1 to 10, found {args.logo:g}")
 
@@ -61,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
             args.prompt, args.text or (), planner=args.planner, width=args.width, height=args.height,
             picture=read_image(args.picture) if args.picture else None, roles=args.role, align=args.align,
             style=args.style, logo=args.logo, underlay=args.underlay, exemplars=args.exemplars, seed=args.seed,
-            device=args.device,
+            device=args.device, principle=principle,
         )  # fmt: skip
     for line in notes:
         note(line)

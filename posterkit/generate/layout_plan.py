@@ -15,6 +15,7 @@ from posterkit.layout.faults import find_faults
 from posterkit.layout.ground import Ground
 from posterkit.layout.planners.planner_names import open_planner
 from posterkit.lettering import AUTO, unmarked
+from posterkit.llm.principle import Principle
 from posterkit.prompts import PosterBrief, without_texts
 from posterkit.typeset.texts import settle
 
@@ -23,8 +24,8 @@ def plan_layout(
     prompt: str, texts: Sequence[str] = (), *, planner: str = "grammar", width: int | None = None,
     height: int | None = None, picture: Image.Image | None = None, roles: Sequence[str] | None = None,
     align: str | None = None, style: str | None = None, logo: float | None = None,
-    underlay: bool = False, exemplars: Path | None = None,
-    seed: int = 0, device: str = "cpu",
+    underlay: bool = False, exemplars: Path | None = None, seed: int = 0, device: str = "cpu",
+    principle: Principle | None = None,
 ) -> tuple[Layout, list[str]]:  # fmt: skip
     """A layout, and what is wrong with it, a line each.
 
@@ -39,9 +40,11 @@ def plan_layout(
         underlay: whether a ground under the texts is planned too.
         exemplars: layouts to plan after, in place of the shipped ones.
         device: where a planner's local model runs.
+        principle: what that model's answers are steered by.
 
     Raises:
-        ValueError: there are no texts, one of them cannot be set, or there is no such planner.
+        ValueError: there are no texts, one of them cannot be set, there is no such planner, or a principle that it
+            cannot heed.
         AnswerError: the planner's model gives no answer.
     """
     plain, marks = unmarked(texts)
@@ -62,5 +65,5 @@ def plan_layout(
         size, job.brief.texts, job.roles, things, picture=picture, avoid=avoid, align=align, seed=seed,
         description=without_texts(prompt),
     )  # fmt: skip
-    layout = open_planner(planner, device, exemplars).plan(request, job.measurer(size))
+    layout = open_planner(planner, device, exemplars, principle).plan(request, job.measurer(size))
     return layout, [fault.words for fault in find_faults(layout, request, job.measurer(size), Ground(request))]
