@@ -9,12 +9,14 @@ learns from pairs of a safer and another text:
 
 Logits are of harm. `reference_loss=true` counts the first two twice, as the published code does. A part of the
 training half is kept to choose the temperature, and a threshold for each language at a false-positive rate.
-`heldout.md` has AUROC, recall at 1 % false positives and ECE by category and language on the other half. Pairs come
-from `data_tools/build_safety.py`, or a folder of PKU-SafeRLHF; without one they are made here.
+`heldout.md` has AUROC, recall at 1 % false positives and ECE by category and language on the other half, and the
+first two on lines that were trained on, and on those that were kept to calibrate. Pairs come from
+`data_tools/build_safety.py`, or a folder of PKU-SafeRLHF; without one they are made here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
 
@@ -24,7 +26,7 @@ import torch.nn.functional as F
 from posterkit.datagen.safety_lines import HarmLine, HarmPair, HarmPairs, read_pairs
 from posterkit.evaluation.harm_detectors import detector_table, judge_pairs, table_lines
 from posterkit.image_io import written_whole
-from posterkit.safety.calibration import temperature_of, threshold_at
+from posterkit.safety.calibration import auroc, recall_at, temperature_of, threshold_at
 from posterkit.safety.detectors.tiny import TinyDetector, language_of
 from posterkit.safety.detectors.tiny_network import FILE, HarmNetwork
 from posterkit.training.config import Count, NotNegative, RunConfig, Share, ShareBelow1, parse_config
@@ -89,7 +91,9 @@ def main() -> None:
         calibrate(model, calibration, config.rate)
     run.finish(model)
     if run.accelerator.is_main_process and not config.dry_run:
-        lines = table_lines(detector_table(judge_pairs(TinyDetector(run.folder / "model" / FILE), heldout)))
+        detector = TinyDetector(run.folder / "model" / FILE)
+        rows = detector_table(judge_pairs(detector, heldout))
+        lines = [*table_lines(rows), "", *reach(detector, train, calibration)]
         with written_whole(run.folder / "heldout.md") as path:
             path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         run.print("\n".join(lines))
@@ -112,6 +116,16 @@ def split_pairs(config: HarmDetectorConfig) -> tuple[list[HarmPair], list[HarmLi
         if not part:
             raise ValueError(f"pairs.path {config.pairs.path}: there is nothing to {name}")
     return train, calibration, heldout
+
+
+def reach(detector: TinyDetector, train: list[HarmPair], calibration: list[HarmLine]) -> Iterator[str]:
+    """How far it goes from what it was trained on, in Markdown: up to 2000 of the lines of either part."""
+    yield from ("| lines | number | AUROC | recall at 1 % |", "|---|---|---|---|")
+    trained = list(dict.fromkeys(line for pair in train for line in (pair.safer, pair.other)))
+    for name, lines in (("trained on", trained), ("kept to calibrate", calibration)):
+        some = lines[:: max(1, len(lines) // 2000)]
+        p, harmful = [detector(one.text, one.context).p_harm for one in some], [one.harmful for one in some]
+        yield f"| {name} | {len(some)} | {auroc(p, harmful):.3f} | {recall_at(p, harmful):.2f} |"
 
 
 @torch.no_grad()
