@@ -90,7 +90,7 @@ def main() -> None:
     if run.accelerator.is_main_process:
         calibrate(model, calibration, config.rate)
     run.finish(model)
-    if run.accelerator.is_main_process and not config.dry_run:
+    if run.accelerator.is_main_process and not config.dry_run and run.step == config.max_steps:
         detector = TinyDetector(run.folder / "model" / FILE)
         rows = detector_table(judge_pairs(detector, heldout))
         lines = [*table_lines(rows), "", *reach(detector, train, calibration)]
