@@ -12,6 +12,7 @@ from torch import Tensor
 
 from posterkit.pipelines.instruction import pad, unpad
 from posterkit.pipelines.latents import guided
+from posterkit.pipelines.regions import RegionTexts
 
 
 @dataclass
@@ -33,9 +34,17 @@ class DenoisingInputs:
     guidance: Tensor | None  # `(B,)` for guidance-distilled transformers, else None
     attention_kwargs: dict[str, Any]
     join: bool = False  # run both instructions through the transformer in one forward
+    regions: RegionTexts | None = None  # of the instruction; with prompts of their own
 
 
-def velocity(transformer: Any, inputs: DenoisingInputs, latents: Tensor, timestep: Tensor, text: Text) -> Tensor:
+def velocity(
+    transformer: Any,
+    inputs: DenoisingInputs,
+    latents: Tensor,
+    timestep: Tensor,
+    text: Text,
+    regions: RegionTexts | None = None,
+) -> Tensor:
     """The velocity of the noise tokens: a forward over noise and references, the references' part cut off.
 
     Args:
@@ -43,6 +52,10 @@ def velocity(transformer: Any, inputs: DenoisingInputs, latents: Tensor, timeste
         timestep: scalar in [0, 1000].
     """
     repeats = len(latents) // len(inputs.references)
+    kwargs = inputs.attention_kwargs
+    if regions is not None:  # whose mask knows the padding too
+        text = Text(torch.cat([text.embeds, regions.embeds], dim=1), None)
+        kwargs = kwargs | {"regional": regions}
     return transformer(
         hidden_states=torch.cat([latents, inputs.references.repeat(repeats, 1, 1)], dim=1),
         timestep=timestep.expand(len(latents)).to(latents.dtype) / 1000,
@@ -50,7 +63,7 @@ def velocity(transformer: Any, inputs: DenoisingInputs, latents: Tensor, timeste
         encoder_hidden_states=text.embeds,
         encoder_hidden_states_mask=text.mask,
         img_shapes=inputs.shapes * repeats,
-        attention_kwargs=inputs.attention_kwargs,
+        attention_kwargs=kwargs,
         return_dict=False,
     )[0][:, : latents.shape[1]]
 
@@ -59,15 +72,17 @@ def guided_velocity(
     transformer: Any, inputs: DenoisingInputs, mask: Tensor | None, latents: Tensor, timestep: Tensor, embeds: Tensor
 ) -> Tensor:
     """The velocity under true guidance, in two forwards as cache hooks need them, or in one with `inputs.join`."""
-    text = Text(embeds, mask)
-    if inputs.join and inputs.negative is not None:
+    text, regions = Text(embeds, mask), inputs.regions
+    if regions is not None and not regions.count_at(timestep):
+        regions = None
+    if inputs.join and inputs.negative is not None and regions is None:
         rows = [row for one in (text, inputs.negative) for row in unpad(one.embeds, one.mask)]
         both = Text(*pad(rows))
         with transformer.cache_context("cond"):
             cond, uncond = velocity(transformer, inputs, torch.cat([latents, latents]), timestep, both).chunk(2)
         return guided(cond, uncond, inputs.scale)
     with transformer.cache_context("cond"):
-        cond = velocity(transformer, inputs, latents, timestep, text)
+        cond = velocity(transformer, inputs, latents, timestep, text, regions)
     if inputs.negative is None:
         return cond
     with transformer.cache_context("uncond"):

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from posterkit.pipelines.regions import RegionTexts
+
 
 def position_ids(rows: int, columns: int, image: int = 0) -> torch.Tensor:
     """Position ids `(rows * columns, 3)`, float32: which image (0 the target, 1 the draft), row, column."""
@@ -38,6 +40,12 @@ class Condition:
     image_ids: torch.Tensor  # `(S, 3)`, with a draft `(2 S, 3)`
     guidance: torch.Tensor | None = None  # `(1,)` for guidance-distilled transformers, else None
     draft: torch.Tensor | None = None  # `(B, S, 4 C)` or None
+    regions: RegionTexts | None = None  # with prompts of their own
+
+    def at(self, timestep: torch.Tensor) -> Condition:
+        """The same at a timestep in [0, 1000]: without the regions once they no longer count."""
+        gone = self.regions is not None and not self.regions.count_at(timestep)
+        return replace(self, regions=None) if gone else self
 
     def joined(self, other: Condition) -> Condition:
         """Both as one batch, self first."""

@@ -33,6 +33,7 @@ from posterkit.pipelines.flux_inputs import Condition, one_each
 from posterkit.pipelines.latents import unpack
 from posterkit.pipelines.poster_pipeline import PosterPipelineOutput, one_at_a_time
 from posterkit.pipelines.postercraft_parts import LONGEST_PROMPT, POSTER, PosterCraftParts
+from posterkit.pipelines.regions import UNTIL, Regions, check_until, described, match_regions, regional_attention
 from posterkit.pipelines.registry import OF_THE_HUB, distilled_defaults
 from posterkit.sizing import Size
 
@@ -123,17 +124,22 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
         `timestep` is a scalar in [0, 1000]; `context` says which of its states a cache hook uses.
         """
         tokens = latents if condition.draft is None else torch.cat([latents, condition.draft], dim=1)
-        guidance = condition.guidance
+        guidance, regions = condition.guidance, condition.regions
+        texts, text_ids, kwargs = condition.prompt_embeds, condition.text_ids, self.joint_attention_kwargs
+        if regions is not None:  # texts have no positions in FLUX.1: all of them are zero
+            texts = torch.cat([texts, regions.embeds], dim=1)
+            text_ids = text_ids.new_zeros(texts.shape[1], 3)
+            kwargs = kwargs | {"attention_mask": regions.mask}
         with self.transformer.cache_context(context):
             velocity = self.transformer(
                 hidden_states=tokens,
                 timestep=timestep.expand(len(latents)).to(latents.dtype) / 1000,
                 guidance=None if guidance is None else guidance.expand(len(latents)),
                 pooled_projections=condition.pooled,
-                encoder_hidden_states=condition.prompt_embeds,
-                txt_ids=condition.text_ids,
+                encoder_hidden_states=texts,
+                txt_ids=text_ids,
                 img_ids=condition.image_ids,
-                joint_attention_kwargs=self.joint_attention_kwargs,
+                joint_attention_kwargs=kwargs,
                 return_dict=False,
             )[0]
         return velocity[:, : latents.shape[1]]
@@ -151,13 +157,14 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
         Raises:
             ValueError: a cache that needs both texts in one forward meets texts of different lengths.
         """
+        condition = condition.at(timestep)
         if negative is None:
             return self.predict_velocity(latents, timestep, condition)
         alike = condition.prompt_embeds.shape == negative.prompt_embeds.shape
         if sampling.join and not alike and self.transformer.is_cache_enabled:
             lengths = condition.prompt_embeds.shape[1], negative.prompt_embeds.shape[1]
             raise ValueError(f"this cache needs prompt and negative prompt of one length, got {lengths} tokens")
-        if sampling.join and alike:
+        if sampling.join and alike and condition.regions is None:
             both = self.predict_velocity(torch.cat([latents, latents]), timestep, condition.joined(negative))
             toward, away = both.chunk(2)
         else:
@@ -212,6 +219,8 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
         draft_image: Image.Image | list[Image.Image] | None = None,
         feedback: list[str] | list[list[str]] | None = None,
         batch_cfg: bool = False,
+        regions: Regions | None = None,
+        regions_until: float = UNTIL,
     ) -> PosterPipelineOutput | tuple[Any]:
         """Make posters.
 
@@ -243,6 +252,8 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
             feedback: what to change, a list of suggestions for each prompt (a list of lists where `prompt` is a list).
                 T5 encodes it apart, behind the prompt's tokens; an empty text stands there in the negative forward.
             batch_cfg: join the two forwards of true CFG in one batch while no cache hook is on.
+            regions: parts of the picture with prompts of their own, one list for all prompts or one for each.
+            regions_until: the noise level, in [0, 1], from which on they no longer count.
 
         Returns:
             PosterPipelineOutput, or `(images,)` where `return_dict` is False.
@@ -270,6 +281,7 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
             (negative_prompt, negative_prompt_2, negative_prompt_embeds, negative_pooled_prompt_embeds),
             sampling, generator, length, canvas, drafts, suggestions, width, height, latents,
         )  # fmt: skip
+        parts, until = match_regions(regions, batch, self.transformer), check_until(regions_until)
         self._guidance_scale = guidance_scale
         self._joint_attention_kwargs = joint_attention_kwargs or {}
         self._current_timestep = None
@@ -294,7 +306,8 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
         guidance = None
         if self.transformer.config.guidance_embeds:
             guidance = torch.full([1], guidance_scale, device=device, dtype=torch.float32)
-        condition = Condition(prompt_embeds, pooled_prompt_embeds, text_ids, image_ids, guidance, draft)
+        own = self.encode_regions(parts, num_images_per_prompt, prompt_embeds, size, len(image_ids), length, until)
+        condition = Condition(prompt_embeds, pooled_prompt_embeds, text_ids, image_ids, guidance, draft, own)
         negative = None
         if true_cfg_scale > 1:
             embeds, pooled, text_ids = self.encode_prompt(
@@ -303,9 +316,10 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
                 prompt_embeds=negative_prompt_embeds, pooled_prompt_embeds=negative_pooled_prompt_embeds,
                 feedback=None if suggestions is None else [[]] * batch, **text_options,
             )  # fmt: skip
-            negative = replace(condition, prompt_embeds=embeds, pooled=pooled, text_ids=text_ids)
+            negative = replace(condition, prompt_embeds=embeds, pooled=pooled, text_ids=text_ids, regions=None)
 
-        with self.progress_bar(total=len(timesteps)) as progress:  # type: ignore[call-arg]
+        bar: Any = self.progress_bar(total=len(timesteps))  # type: ignore[call-arg]
+        with bar as progress, regional_attention(self.transformer, own is not None):
             tokens = self.denoise(
                 lambda tokens, t, embeds: self.guided_velocity(
                     tokens, t, replace(condition, prompt_embeds=embeds), negative, sampling
@@ -324,4 +338,5 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
             "strength": sampling.strength if canvas else None,
         }  # fmt: skip
         rows = [used | ({"feedback": list(suggestions[k])} if suggestions else {}) for k in range(batch)]
+        rows = [row | described(parts[k], until) if parts else row for k, row in enumerate(rows)]
         return PosterPipelineOutput(posters, [dict(row) for row in rows for _ in range(num_images_per_prompt)])

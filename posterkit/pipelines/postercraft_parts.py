@@ -17,6 +17,7 @@ from posterkit.pipelines.flux_inputs import check_texts, count_prompts, feedback
 from posterkit.pipelines.latents import pack
 from posterkit.pipelines.poster_pipeline import PosterPipeline
 from posterkit.pipelines.references import read_image
+from posterkit.pipelines.regions import LENGTH, RegionPrompt, RegionTexts, region_texts
 from posterkit.sizing import SHAPE_TOLERANCE, Size, check_on_grid, fit_area
 
 logger = logging.get_logger(__name__)
@@ -175,6 +176,34 @@ class PosterCraftParts(PosterPipeline, TextualInversionLoaderMixin):
         dtype = self.text_encoder.dtype if self.text_encoder is not None else self.transformer.dtype
         text_ids = torch.zeros(prompt_embeds.shape[1], 3, device=device, dtype=dtype)
         return prompt_embeds, pooled_prompt_embeds, text_ids  # type: ignore[return-value]
+
+    def encode_regions(
+        self,
+        regions: Sequence[Sequence[RegionPrompt]],
+        num_images_per_prompt: int,
+        prompt_embeds: torch.Tensor,
+        size: Size,
+        image_tokens: int,
+        max_sequence_length: int,
+        until: float,
+    ) -> RegionTexts | None:
+        """Encode the prompts of regions by T5; None where there are none.
+
+        Args:
+            prompt_embeds: `(B, L, D)` of the prompts.
+            image_tokens: of a picture of `size`, and of its draft.
+        """
+        if not any(regions):
+            return None
+        length = min(LENGTH, max_sequence_length)
+        embedded = [
+            list(self.encode_t5([one.prompt for one in row], length, prompt_embeds.device)) if row else []
+            for row in regions
+        ]
+        rows, texts = ([row for row in one for _ in range(num_images_per_prompt)] for one in (regions, embedded))
+        seen = torch.ones(prompt_embeds.shape[:2], dtype=torch.bool, device=prompt_embeds.device)
+        behind = image_tokens - size.area // self.patch**2
+        return region_texts(rows, texts, seen, size, self.patch, behind, until)
 
     def spell_inversions(self, prompts: list[str], tokenizer: Any) -> list[str]:
         """Write out words learned by textual inversion; where none was learned there is nothing to do."""

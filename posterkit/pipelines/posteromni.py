@@ -30,6 +30,15 @@ from posterkit.pipelines.poster_pipeline import PosterPipelineOutput, one_at_a_t
 from posterkit.pipelines.posteromni_parts import PosterOmniParts, chunks
 from posterkit.pipelines.processor import load_processor_if_needed
 from posterkit.pipelines.references import Poster, match_negatives
+from posterkit.pipelines.regions import (
+    UNTIL,
+    RegionPrompt,
+    Regions,
+    check_until,
+    described,
+    match_regions,
+    regional_attention,
+)
 from posterkit.pipelines.registry import OF_THE_HUB
 from posterkit.sizing import Size
 from posterkit.tasks import Anchor
@@ -127,6 +136,8 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
         callback_on_step_end: Callable[..., dict[str, Any]] | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         drafts: Sequence[Tensor] | None = None,
+        regions: Sequence[Sequence[tuple[RegionPrompt, Tensor]]] | None = None,
+        regions_until: float = UNTIL,
     ) -> list[Tensor]:
         """Denoise posters, those of equal geometry together.
 
@@ -135,6 +146,7 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
             references: `(S_references, 4 C)` for each poster.
             texts, negatives: `(L, D)` for each poster.
             drafts: `(S, 4 C)` for each poster, which are painted over as far as `sampling.strength` says.
+            regions: of each poster, with their prompts' tokens `(l, D)`; they count down to a noise level.
 
         Returns:
             The pictures' packed latents, as `noise`.
@@ -161,11 +173,15 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
                     attention_kwargs=self.attention_kwargs,
                     join=sampling.join,
                 )
+                text = text_of([texts[index] for index in members], count)
+                if regions is not None:
+                    inputs.regions = self.join_regions(
+                        [regions[index] for index in members for _ in range(count)], text, geometry, regions_until
+                    )
                 start = torch.cat([noise[index] for index in members])
                 if drafts is not None:
                     painted = torch.stack([drafts[index] for index in members]).repeat_interleave(count, dim=0)
                     start = self.scheduler.scale_noise(painted.to(start), timesteps[:1].repeat(len(start)), start)
-                text = text_of([texts[index] for index in members], count)
                 latents = self.denoise(
                     partial(guided_velocity, self.transformer, inputs, text.mask),
                     start, text.embeds, timesteps, progress_bar, callback_on_step_end,
@@ -260,6 +276,8 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
         reference_area: int | None = None,
         condition_area: int | None = None,
         batch_cfg: bool = False,
+        regions: Regions | None = None,
+        regions_until: float = UNTIL,
     ) -> PosterPipelineOutput | tuple:
         """Make posters.
 
@@ -294,6 +312,8 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
             reference_area, condition_area: pixels at which autoencoder and text encoder see references; None means the
                 checkpoint's own.
             batch_cfg: join the two forwards of true guidance in one batch while no cache hook is on.
+            regions: parts of the picture with prompts of their own, one list for all posters or one for each.
+            regions_until: the noise level, in [0, 1], from which on they no longer count.
 
         Raises:
             ValueError: anything that cannot work, before any model runs.
@@ -318,9 +338,13 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
             max_sequence_length,
         )  # fmt: skip
         drafts = self.read_drafts(draft, posters)
+        parts, until = match_regions(regions, len(posters), self.transformer), check_until(regions_until)
         keep = preserve is not False and output_type != "latent"
         encoded = prompt_embeds is not None, negative_prompt_embeds is not None
         record = self.describe(posters, sampling, negative_prompt, generator, keep, encoded)
+        if any(parts):
+            said = [described(parts[index // sampling.count], until) for index in range(len(record))]
+            record = [row | own for row, own in zip(record, said, strict=True)]
         device = self._execution_device
         self._guidance_scale, self._attention_kwargs = guidance_scale, attention_kwargs or {}
         self._current_timestep, self._interrupt = None, False
@@ -335,10 +359,12 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
         noise = self.prepare_latents(posters, sampling.count, texts[0].dtype, device, generator, latents)
         painted = self.encode_drafts(drafts, posters, device) if drafts else None
 
-        drawn = self.draw(
-            posters, noise, seen, texts, against, sampling, callback_on_step_end, callback_on_step_end_tensor_inputs,
-            painted,
-        )  # fmt: skip
+        own = self.encode_regions(parts, device)
+        with regional_attention(self.transformer, own is not None):
+            drawn = self.draw(
+                posters, noise, seen, texts, against, sampling, callback_on_step_end,
+                callback_on_step_end_tensor_inputs, painted, own, until,
+            )  # fmt: skip
         if output_type == "latent":
             images = [one for tokens in drawn for one in tokens]
         else:

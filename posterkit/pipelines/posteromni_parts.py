@@ -13,11 +13,13 @@ from torch import Tensor
 
 from posterkit.pipelines import references as refs
 from posterkit.pipelines.checks import Sampling, check_generators, check_latents, check_prompts
+from posterkit.pipelines.denoise import Text
 from posterkit.pipelines.instruction import encode_instructions, pad
 from posterkit.pipelines.latents import encode_pixels, pack
 from posterkit.pipelines.poster_pipeline import PosterPipeline
 from posterkit.pipelines.processor import Qwen2VLProcessor
 from posterkit.pipelines.references import Poster, match_negatives
+from posterkit.pipelines.regions import LENGTH, RegionPrompt, RegionTexts, region_texts
 from posterkit.sizing import SHAPE_TOLERANCE, Size
 from posterkit.tasks import Anchor, get_task
 
@@ -179,6 +181,36 @@ class PosterOmniParts(PosterPipeline):
             if control:
                 found = self.tokenizer.convert_ids_to_tokens(min(control))
                 raise ValueError(f"the prompt holds {found}, which the text encoder reads as a command; leave it out")
+
+    def encode_regions(
+        self, regions: Sequence[Sequence[RegionPrompt]], device: torch.device | str
+    ) -> list[list[tuple[RegionPrompt, Tensor]]] | None:
+        """Regions with their prompts' tokens `(l, D)`, read without any picture; None where there are none."""
+        if not any(regions):
+            return None
+        prompts = [one.prompt for row in regions for one in row]
+        self.check_instructions(prompts, LENGTH)
+        processor = self.processor or Qwen2VLProcessor.for_tokenizer(self.tokenizer)
+        made = iter(encode_instructions(self.text_encoder, processor, prompts, [[]] * len(prompts), device))
+        return [[(one, next(made)) for one in row] for row in regions]
+
+    def join_regions(
+        self,
+        regions: Sequence[Sequence[tuple[RegionPrompt, Tensor]]],
+        text: Text,
+        geometry: Sequence[Size],
+        until: float,
+    ) -> RegionTexts | None:
+        """The regions of posters of one geometry, as attention takes them."""
+        if not any(regions):
+            return None
+        mask = torch.ones(text.embeds.shape[:2], dtype=torch.bool) if text.mask is None else text.mask.bool()
+        return region_texts(
+            [[one for one, _ in row] for row in regions],
+            [[tokens for _, tokens in row] for row in regions],
+            mask.to(text.embeds.device), geometry[0], self.patch,
+            sum(size.area for size in geometry[1:]) // self.patch**2, until,
+        )  # fmt: skip
 
     def encode_references(self, posters: Sequence[Poster], device: torch.device | str | None = None) -> list[Tensor]:
         """The packed latents of each poster's references, one behind the other: `(S_references, 4 C)` tensors.
