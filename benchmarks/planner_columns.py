@@ -26,7 +26,7 @@ from posterkit.typeset.raster import draw_line
 from posterkit.typeset.shaping import shape
 from posterkit.typeset.texts import settle
 
-PLANNERS = ("archetypes", "grammar", "retrieval")
+PLANNERS = ("archetypes", "grammar", "retrieval", "cot")
 # seeds of `draw_request`, and whether an underlay is asked for
 REQUESTS = ((8, False), (16, True), (36, False), (25, False), (46, True), (50, False))
 HEIGHT, GAP = 360, 10  # pixels of a poster, and between two

@@ -144,6 +144,7 @@ class PosterRequest:
         strength: how much of the draft is painted anew, in (0, 1].
         preserve: the images' own pixels stand on the poster: for id_driven the subjects', cut out; extending and
             filling do so unless it is False. None leaves it to the task, for id_driven to the checkpoint.
+        regional: the model follows the plan while it draws: calm where texts stand, the subject in its box.
         feedback: suggestions by which the poster is redrawn, one round after the other.
         id: names the request in errors, ledgers and files.
         instruction: the whole instruction, where it is not the prompt in the task's frame.
@@ -176,6 +177,7 @@ class PosterRequest:
     draft: ImageSource | None = None
     strength: float | None = None
     preserve: bool | None = None
+    regional: bool | None = None
     feedback: Sequence[Sequence[str]] = ()
     id: str = ""
     instruction: str | None = None
@@ -273,6 +275,10 @@ class PosterRequest:
             faults.append(f"task {self.task!r} draws no draft of its own; give a picture, or none")
         if self.preserve and not (self.task == "id_driven" or (self.task in TASKS and TASKS[self.task].keeps_pixels)):
             faults.append(f"task {self.task!r} keeps no pixels; extending, filling and id_driven do")
+        if self.regional and not (self.lettering.planner or self.lettering.plan):
+            faults.append("regional follows a plan, and there is none; give a planner or a plan")
+        if self.regional and self.task in TASKS and TASKS[self.task].keeps_pixels:
+            faults.append(f"task {self.task!r} keeps pixels where they are; regional steers wholly new pictures")
         if self.design is not None and (self.best_of or 1) > 1:
             faults.append("best_of chooses a picture for one size; several sizes show one picture")
         if self.anchor is not None and self.task != "extending":

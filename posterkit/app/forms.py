@@ -17,8 +17,8 @@ from posterkit.messages import one_line
 
 _LISTS = ("images", "texts", "fonts", "colors", "roles", "boxes", "formats")
 _VALUES = (
-    "width", "height", "seed", "seeds", "steps", "guidance", "best_of", "strength", "preserve", "boxes", "dpi", "n",
-    "stream",
+    "width", "height", "seed", "seeds", "steps", "guidance", "best_of", "strength", "preserve", "regional", "boxes",
+    "dpi", "n", "stream",
 )  # fmt: skip
 _MOST_FILES, _MOST_FIELDS, _MOST_FIELD = 16, 200, 2**20
 

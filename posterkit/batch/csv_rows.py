@@ -98,7 +98,7 @@ def _row(columns: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
 
 
 def _value(column: str, cell: str) -> Any:
-    if column == "preserve":
+    if column in ("preserve", "regional"):
         word = cell.lower()
         return word in _TRUE if word in (*_TRUE, *_FALSE) else cell
     try:

@@ -17,7 +17,7 @@ from posterkit.typeset.exporters import LAYERED
 
 _SHOWN = 3  # unknown keys of a row that are named
 # taken as they stand in the row
-PLAIN_KEYS = ("seed", "steps", "guidance", "negative_prompt", "best_of", "strength", "preserve")
+PLAIN_KEYS = ("seed", "steps", "guidance", "negative_prompt", "best_of", "strength", "preserve", "regional")
 
 
 def row_faults(row: Mapping[str, Any]) -> list[str]:
@@ -86,7 +86,7 @@ ROW_KEYS: dict[str, ValueCheck] = {
     "anchor": (_is_anchor, f"one of {', '.join(ANCHORS)}, or [x, y]"),
     "lora": (is_text, "a file or folder name"),
     "draft": (is_text, '"auto", "none" or a file name'),
-    "preserve": (lambda value: isinstance(value, bool), "true or false"),
+    **dict.fromkeys(("preserve", "regional"), (lambda value: isinstance(value, bool), "true or false")),
     **LETTERING_VALUES,
     "seeds": (lambda value: is_whole(value) and 1 <= value <= MOST_SEEDS, f"a whole number from 1 to {MOST_SEEDS}"),
     "sizes": (_are_sizes, "a list of sizes such as instagram-story, a3, 1200x300"),

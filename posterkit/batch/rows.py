@@ -41,7 +41,7 @@ def checked(request: PosterRequest, common: PosterRequest) -> PosterRequest | Ba
         changes["anchor"] = common.anchor
     if request.preserve is None and request.task == "id_driven":
         changes["preserve"] = common.preserve
-    for name in ("steps", "guidance", "negative_prompt", "best_of", "draft", "strength"):
+    for name in ("steps", "guidance", "negative_prompt", "best_of", "draft", "strength", "regional"):
         if getattr(request, name) is None:
             changes[name] = getattr(common, name)
     changes["lettering"] = _with_common(request, common)

@@ -167,6 +167,8 @@ def add_lettering_options(options: argparse.ArgumentParser) -> None:
         help="a small line in a corner (default: Made with AI); the last option, or before another one")
     add("--planner", metavar="NAME",
         help=f"what places the texts: {', '.join(PLANNERS)}; llm and cot with their model: cot:URL_OR_FOLDER")
+    add("--regional", action="store_true", default=None,
+        help="the model follows the plan while it draws from noise: calm where texts stand, the subject in its box")
     add("--plan", type=Path, metavar="FILE", help="says where texts stand: a plan (.json, .svg), or a poster")
     # fmt: on
 
@@ -316,7 +318,7 @@ def _is_kit(name: str) -> bool:
 
 def request_of(args: argparse.Namespace) -> dict[str, Any]:
     """What the call says of a request, but for its size."""
-    names = ("seed", "steps", "guidance", "negative_prompt", "best_of", "strength", "preserve")
+    names = ("seed", "steps", "guidance", "negative_prompt", "best_of", "strength", "preserve", "regional")
     given = {name: getattr(args, name, None) for name in names} | {"texts": texts_of(args)}
     given["draft"] = args.draft if args.draft in (None, "auto", "none") else Path(args.draft)
     if lettering := lettering_of(args):

@@ -64,7 +64,8 @@ def plan_draft(
     """
     word = request.draft if isinstance(request.draft, str) else None  # an array cannot be compared with a word
     sketch = None if word in ("auto", "none") else request.draft
-    drawn = word == "auto" or (request.draft is None and default is not None and not lettered)
+    own = default is not None and not lettered and not request.regional  # regions steer what begins from noise
+    drawn = word == "auto" or (request.draft is None and own)
     if sketch is None and not (drawn and (preserved or request.task in DRAWN) and not request.feedback):
         if request.strength is not None:
             raise ValueError(f"strength {request.strength} paints over a draft, and there is none")

@@ -217,6 +217,10 @@ def draw_prepared(
     if first.draft is not None:
         options["draft_image"] = [poster.draft for poster in posters]
         options["feedback"] = [list(poster.request.feedback[-1]) for poster in posters]
+    if first.plan.regions:
+        from posterkit.pipelines.regions import RegionPrompt
+
+        options["regions"] = [RegionPrompt(*region) for region in first.plan.regions]
     if on_step is not None:
         options["callback_on_step_end"] = lambda _pipe, step, _time, tensors: on_step(step + 1) or tensors
     requests = [

@@ -293,4 +293,4 @@ def together(plan: PosterPlan) -> tuple[Any, ...]:
     steers = one.negative_prompt is None
     strength = plan.draft and plan.draft.strength
     return (one.task, plan.native, one.steps, one.guidance, steers, one.lora, plan.best_of, one.refine, one.feedback,
-            strength, plan.preserve)  # fmt: skip
+            strength, plan.preserve, plan.regions)  # fmt: skip

@@ -16,6 +16,7 @@ from posterkit.generate.checkpoint import Checkpoint, Settings, draws_texts
 from posterkit.generate.draft import DraftPlan, drawn_after, plan_draft
 from posterkit.generate.enlarge import OWN
 from posterkit.generate.metadata import content_id, file_hash, from_anywhere, picture_hash
+from posterkit.generate.plan_regions import Shares, plan_regions
 from posterkit.image_io import MAX_PIXELS, read_size
 from posterkit.layout import ElementRequest, Layout, LayoutRequest
 from posterkit.layout.planners.planner_names import open_planner
@@ -53,6 +54,7 @@ class PosterPlan:
     brief: PosterBrief | None  # what to set over the drawing; None where no text is, or the model draws it
     best_of: int = 1  # how many seeds are drawn, from the request's upwards
     draft: DraftPlan | None = None  # what the model paints over; None where it begins from noise
+    regions: tuple[tuple[Shares, str], ...] = ()  # with prompts of their own while it is drawn
     preserve: bool = False  # the subjects of id_driven are cut out and keep their pixels
     notes: tuple[str, ...] = ()  # what of the prompt the model cannot draw, and what the safety gate found in it
     type: dict[str, Any] = field(default_factory=dict)  # how it is set: the options of `posterkit.typeset`
@@ -129,28 +131,39 @@ def make_plan(request: PosterRequest, settings: Settings, checkpoint: Checkpoint
         row |= {"draft": _named(draft.sketch) if draft.sketch is not None else "auto", "strength": draft.strength}
     if preserve or request.preserve is False:
         row |= {"preserve": preserve}
+    if request.regional:
+        row |= {"regional": True}
     if preserve and settings.segmenter:
         row |= {"segmenter": from_anywhere(settings.segmenter)}
     if settings.upscaler:
         row |= {"upscaler": from_anywhere(settings.upscaler)}
     name = id_of(row, request, checkpoint)
     options = type_options(request.lettering, brief.texts, by_hand, trim)
+    regions: tuple[tuple[Shares, str], ...] = ()
     overlay = (
         replace(brief, texts=by_hand) if by_hand or options.get("graphics") or options.get("visible_mark") else None
     )
     if overlay is not None:  # what the typesetter would refuse once everything is drawn
         job = settle(overlay, trim, **options)
         check_safe_area(job, trim, request.sheet, free=options.get("boxes") is not None)
-        if draft is not None and draft.sketch is None and (planned := _planned(request, job, options, trim)):
+        follows = request.regional or (draft is not None and draft.sketch is None)
+        if follows and (planned := _planned(request, job, options, trim)):
             edge = (finished.width - trim.width) / 2
-            draft = replace(draft, layout=drawn_after(planned.scaled_to(*trim).framed(*finished, edge, edge)))
+            placed = planned.scaled_to(*trim).framed(*finished, edge, edge)
+            if draft is not None and draft.sketch is None:
+                draft = replace(draft, layout=drawn_after(placed))
+            if request.regional:
+                regions = plan_regions(placed, request.expanded or request.prompt, checkpoint.prompts)
             if planned.trace:  # a language model's plan: it is asked once
                 options |= {"plan": planned, "planner": None}
+    if request.regional and not regions:
+        why = "the model letters this poster itself" if drawn else "there are no texts to plan"
+        raise ValueError(f"regional keeps room for typeset texts, and {why}")
     if request.sheet:
         options |= {"sheet": request.sheet}
     return PosterPlan(
         request, name, row, checkpoint, settings, finished, native, box, words, overlay, request.best_of or 1,
-        draft, preserve, (*notes, *undrawn), options,
+        draft, regions, preserve, (*notes, *undrawn), options,
     )  # fmt: skip
 
 
@@ -163,8 +176,10 @@ def id_of(row: dict[str, Any], request: PosterRequest, checkpoint: Checkpoint) -
 
 def _planned(request: PosterRequest, job: TypeJob, options: dict[str, Any], trim: Size) -> Layout | None:
     """The plan that a draft is drawn after: the user's, or a planner's that has seen no picture yet."""
-    if options.get("plan") or not options.get("planner") or request.task != TEXT or not job.brief.texts:
+    if options.get("plan") or not options.get("planner") or not job.brief.texts:
         return options.get("plan")
+    if request.task != TEXT and not request.regional:
+        return None
     wanted = LayoutRequest.of_texts(
         trim, job.brief.texts, job.roles, [ElementRequest("subject")], align=job.align, seed=request.seed or 0,
         description=without_texts(request.prompt),

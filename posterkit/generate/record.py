@@ -287,7 +287,7 @@ def request_from_poster(poster: str | Path) -> tuple[PosterRequest, Settings, di
             sheet=sheet_from(row["sheet"]) if "sheet" in row else None,
             design=_design(row["design"]) if "design" in row else None,
             **{key: row[key] for key in ("task", "steps", "guidance", "negative_prompt", "lora", "expanded")},
-            **{key: row.get(key) for key in ("strength", "preserve")},
+            **{key: row.get(key) for key in ("strength", "preserve", "regional")},
             id=str(poster),
             seed=record["chosen"]["seed"] if "chosen" in record else row["seed"],
             draft=_source(row["draft"], poster) if isinstance(row.get("draft"), dict) else row.get("draft", "none"),
