@@ -13,7 +13,12 @@ from posterkit.layout.types import Box, Obstacle, margin_of
 SUBJECT = 0.4  # of the saliency map, from which a cell belongs to the subject
 _KNOWN = 0.8  # the saliency of content that is given as boxes
 _SHOWN = ("subject", "image")
-_HARM = {"face": 12.0, "subject": 3.0, "lettering": 1.0}  # of covering a thing: a face is worse than words
+_HARM = {
+    "face": 12.0,
+    "subject": 3.0,
+    "lettering": 1.0,
+    "graphic": 3.0,
+}  # of covering a thing: a face is worse than words
 _LETTERING = 0.01  # of the canvas, from which lettering counts in full
 
 

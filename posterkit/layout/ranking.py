@@ -22,8 +22,8 @@ from posterkit.layout.types import Layout, Measurer, side_of
 
 # how much of the score each term takes off at its worst; those that nothing is known of drop out
 WEIGHTS = {
-    "overlap": 0.12, "alignment": 0.08, "covered": 0.16, "subject": 0.2, "unrest": 0.14, "people": 0.1, "hidden": 0.2,
-    "sizes": 0.12, "title": 0.1, "relations": 0.05, "soft": 0.08,
+    "overlap": 0.12, "alignment": 0.08, "covered": 0.16, "subject": 0.2, "unrest": 0.14, "people": 0.1, "hidden": 0.7,
+    "sizes": 0.12, "title": 0.1, "timid": 0.3, "relations": 0.05, "soft": 0.08,
 }  # fmt: skip
 # where a term is at its worst
 _WORST = {
@@ -36,6 +36,7 @@ _WORST = {
     "hidden": 0.3,
 }
 _TITLE = 0.16  # a title of this part of the poster's side is seen from afar
+_TIMID = 0.1  # below this one it is a caption, however calm its place
 # the mean areas of roles on posters, as shares of the canvas, near those of the shipped exemplars
 USUAL = {"title": 0.09, "subtitle": 0.02, "body": 0.022, "cta": 0.008, "subject": 0.35, "logo": 0.012}
 _AS_USUAL = math.log(2.0)  # within a factor of two an area is as usual
@@ -83,6 +84,8 @@ def _quick_terms(layouts: Sequence[Layout], request: LayoutRequest, ground: Grou
         title = max((one.size for one in layout.texts if one.role == "title"), default=math.inf)
         if math.isfinite(title):
             terms["title"] = 1 - title / (_TITLE * side_of(layout.size))
+            if ground.known:
+                terms["timid"] = 1 - title / (_TIMID * side_of(layout.size))
         if ground.obstacles and layout.texts:
             terms["hidden"] = sum(ground.hidden(footprint(one)) for one in layout.texts)
         found.append(terms)

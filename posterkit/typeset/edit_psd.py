@@ -103,6 +103,8 @@ def _exchange(layer: Any, part: PixelPart, document: Any) -> None:
     from psd_tools.constants import ChannelID, Tag
 
     made = add_part(PSDImage.new("RGB", document.size), part)
+    if made is None:
+        raise ValueError(f"the type layer {layer.name!r} stands outside the picture; move it in first")
     record, own = layer._record, made._record
     old = list(zip(record.channel_info, layer._channels, strict=True))
     masks = [(info, data) for info, data in old if info.id in _masks(ChannelID)]

@@ -132,8 +132,8 @@ def typeset(
             button. Large type takes 3:1 of contrast, the rest 4.5:1; what does not read gets an underlay.
         avoid: what the texts must not cover, see `posterkit.generate.obstacles.find_obstacles`. Where nothing is
             free, a warning says so and the texts get a solid underlay.
-        planner: what places the texts, see `posterkit.layout.planners.planner_names.open_planner`; the archetypes
-            where not given.
+        planner: what places the texts, see `posterkit.layout.planners.planner_names.open_planner`; the grammar where
+            not given.
         plan: of these texts: they stand where it says, on a picture of any size.
         sheet: how it is printed: the picture reaches beyond the cut edge by the sheet's bleed, texts keep inside its
             safe area. Boxes and plan are those of the poster once it is cut.
@@ -281,9 +281,9 @@ def _reaches_out(box: Box, safe: int, size: tuple[int, int]) -> str:
 
 
 def _laid_out(picture: Image.Image, job: TypeJob, planner: str | None, avoid: Sequence[Obstacle]) -> Layout:
-    """Where a planner has the texts stand."""
+    """Where a planner has the texts stand; the grammar where none is named."""
     measurer = job.measurer(picture.size)
-    if planner is None:
+    if job.archetype or planner == "archetypes":
         return archetype_plan(
             picture, job.brief, measurer=measurer, roles=job.roles, archetype=job.archetype, align=job.align,
             avoid=avoid,
@@ -292,4 +292,4 @@ def _laid_out(picture: Image.Image, job: TypeJob, planner: str | None, avoid: Se
         picture.size, job.brief.texts, job.roles, picture=picture, avoid=tuple(avoid), align=job.align,
         description=" ".join(filter(None, (job.brief.theme, job.brief.style, *job.brief.mood))),
     )  # fmt: skip
-    return open_planner(planner).plan(request, measurer)
+    return open_planner(planner or "grammar").plan(request, measurer)

@@ -31,7 +31,8 @@ FORMS = ("png", "svg", "psd", "pptx")
 def poster() -> TypesetPoster:
     picture = Image.fromarray(skimage.data.coffee()).resize((500, 750))
     wishes = [GraphicWish("qr", "https://example.org", "bottom-right")]
-    return typeset(picture, PosterBrief(texts=TEXTS), roles=["title", "body", "cta"], graphics=wishes)
+    return typeset(picture, PosterBrief(texts=TEXTS), roles=["title", "body", "cta"], graphics=wishes,
+                   planner="archetypes")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +131,15 @@ def test_a_layer_moved_in_a_psd_stays_there_and_the_merged_picture_follows(folde
     merged = np.asarray(found.topil().convert("RGB"), np.int16)
     laid = np.asarray(found.composite(force=True, ignore_preview=True).convert("RGB"), np.int16)
     assert np.abs(merged - laid).max() <= 1
+
+
+def test_a_layer_that_was_moved_out_of_the_picture_is_named(folder: Path, tmp_path: Path) -> None:
+    document = psd_tools.PSDImage.open(folder / "p.psd")
+    setting = next(layer for layer in document if layer.name.startswith("body: "))._data
+    setting.transform = (*setting.transform[:5], -900.0)
+    document.save(tmp_path / "moved.psd")
+    with pytest.raises(ValueError, match=r"moved\.psd: the type layer 'body: .*' stands outside the picture"):
+        edit_poster(tmp_path / "moved.psd", ["@body:Samstag"])
 
 
 def test_a_layer_is_named_after_its_new_words_unless_a_designer_has_named_it(folder: Path, tmp_path: Path) -> None:

@@ -129,6 +129,14 @@ def test_texts_move_out_of_the_way_of_a_code_in_their_place(picture: Image.Image
     assert all(not moved.graphics[0].area.overlaps(line) for text in moved.boxes for line in text.line_boxes())
 
 
+@pytest.mark.parametrize("planner", ["archetypes", "grammar", "retrieval"])
+def test_every_planner_leaves_a_code_free(picture: Image.Image, planner: str) -> None:
+    wish = GraphicWish("qr", ADDRESS, (40.0, 40.0, 240.0, 240.0))
+    poster = typeset(picture, PosterBrief(texts=["JAZZ NIGHT", "Friday 8 pm"]), graphics=[wish], planner=planner)
+    area = poster.graphics[0].area
+    assert not any(area.overlaps(line) for text in poster.boxes for line in text.line_boxes())
+
+
 def test_a_code_keeps_inside_the_safe_area_of_a_sheet() -> None:
     flat = Image.new("RGB", (476, 651), "navy")
     poster = typeset(flat, PosterBrief(texts=["JAZZ"]), sheet=Sheet(72, 10, 20), graphics=[GraphicWish("qr", "x")])

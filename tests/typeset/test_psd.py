@@ -28,7 +28,7 @@ TEXTS = ["JAZZ 爵士", "Friday 8 pm\nby the river", "Book now"]
 @pytest.fixture(scope="module")
 def poster() -> TypesetPoster:
     picture = Image.fromarray(skimage.data.coffee())
-    return typeset(picture, PosterBrief(texts=TEXTS), roles=["title", "body", "cta"])
+    return typeset(picture, PosterBrief(texts=TEXTS), roles=["title", "body", "cta"], planner="archetypes")
 
 
 @pytest.fixture(scope="module")

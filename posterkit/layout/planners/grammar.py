@@ -30,7 +30,7 @@ _CHOICE = 0.05  # how much the seed may move a score on a canvas where nothing i
 
 @dataclass(frozen=True)
 class GrammarPlanner:
-    """The default where no model is named."""
+    """What places texts where nothing else is named."""
 
     name: str = "grammar"
 
