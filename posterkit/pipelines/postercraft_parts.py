@@ -200,7 +200,8 @@ class PosterCraftParts(PosterPipeline, TextualInversionLoaderMixin):
             list(self.encode_t5([one.prompt for one in row], length, prompt_embeds.device)) if row else []
             for row in regions
         ]
-        rows, texts = ([row for row in one for _ in range(num_images_per_prompt)] for one in (regions, embedded))
+        rows = [row for row in regions for _ in range(num_images_per_prompt)]
+        texts = [row for row in embedded for _ in range(num_images_per_prompt)]
         seen = torch.ones(prompt_embeds.shape[:2], dtype=torch.bool, device=prompt_embeds.device)
         behind = image_tokens - size.area // self.patch**2
         return region_texts(rows, texts, seen, size, self.patch, behind, until)

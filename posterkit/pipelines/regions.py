@@ -164,7 +164,7 @@ class RegionalQwenProcessor(QwenDoubleStreamAttnProcessor2_0):
     def __call__(  # Attention hands over only what is named here
         self,
         attn: Any,
-        hidden_states: Tensor,
+        hidden_states: Any,
         encoder_hidden_states: Any = None,
         encoder_hidden_states_mask: Any = None,
         attention_mask: Any = None,
@@ -216,7 +216,7 @@ def regional_attention(transformer: Any, wanted: bool) -> Iterator[None]:
     for one in before.values():
         if type(one) not in (FluxAttnProcessor, QwenDoubleStreamAttnProcessor2_0):
             raise ValueError(f"regions need the attention that FLUX.1 and Qwen-Image have, found {type(one).__name__}")
-    during = {
+    during: dict[str, Any] = {
         name: RegionalQwenProcessor() if isinstance(one, QwenDoubleStreamAttnProcessor2_0) else FluxAttnProcessor()
         for name, one in before.items()
     }

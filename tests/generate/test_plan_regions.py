@@ -9,10 +9,11 @@ import pytest
 
 from posterkit import PosterRequest
 from posterkit.cli.main import main
+from posterkit.generate.checkpoint import Settings, find_checkpoint
 from posterkit.generate.maker import together
 from posterkit.generate.metadata import read_record
 from posterkit.generate.plan_regions import CALM, plan_regions
-from posterkit.generate.poster_plan import Settings, find_checkpoint, make_plan
+from posterkit.generate.poster_plan import make_plan
 from posterkit.generate.record import request_from_poster
 from posterkit.layout import Box, Element, Layout
 from posterkit.lettering import Lettering
