@@ -99,3 +99,14 @@ def test_a_principle_steers_the_expansion_by_a_local_model(tmp_path: Path, craft
     said = " ".join(capsys.readouterr().err.split())  # an untrained model expands nothing
     assert re.search(r"the prompt stays as it is: .*\(principle [0-9a-f]{8}, alpha 2\)", said)
     assert read_record(tmp_path / "p.png")["row"]["expanded"] is None
+
+
+def test_a_principle_steers_a_planner_that_is_a_local_model(tmp_path: Path, capsys) -> None:
+    folder, principle = tiny_chat.save(tmp_path / "chat"), tmp_path / "p.txt"
+    principle.write_text("Be kind.")
+    argv = ("plan", "a fox", "--text", "FOX", "-o", tmp_path / "plan.json", "--principle", principle, "--alpha", "2")
+    assert run(*argv, "--planner", f"llm:{folder}") == 0
+    said = " ".join(capsys.readouterr().err.split())  # an untrained model plans nothing
+    assert re.search(r"\(principle [0-9a-f]{8}, alpha 2\)", said)
+    assert run(*argv, "--planner", "grammar") == 2
+    assert "the planner grammar is no language model" in capsys.readouterr().err
