@@ -73,10 +73,16 @@ class Ground:
             "people": total[4] / self._skin if self._skin else np.zeros(len(boxes)),
         }  # fmt: skip
 
-    def hidden(self, box: Box) -> float:
-        """How bad it is that a text covers what the request avoids: the parts covered, weighed."""
+    def hidden(self, box: Box, subject: bool = False) -> float:
+        """How bad it is that a text covers what the request avoids: the parts covered, weighed.
+
+        Args:
+            subject: of the picture's subject, which texts may touch; else of all that they must not lie on.
+        """
         return sum(
-            box.shared(thing.box) / max(1.0, thing.box.area) * harm(thing, self.size) for thing in self.obstacles
+            box.shared(thing.box) / max(1.0, thing.box.area) * harm(thing, self.size)
+            for thing in self.obstacles
+            if (thing.kind == "subject") is subject
         )
 
     @cached_property

@@ -23,7 +23,7 @@ from posterkit.layout.types import Layout, Measurer, side_of
 # how much of the score each term takes off at its worst; those that nothing is known of drop out
 WEIGHTS = {
     "overlap": 0.12, "alignment": 0.08, "covered": 0.16, "subject": 0.2, "unrest": 0.14, "people": 0.1, "hidden": 0.7,
-    "sizes": 0.12, "title": 0.1, "timid": 0.3, "relations": 0.05, "soft": 0.08,
+    "shown": 0.25, "sizes": 0.12, "title": 0.1, "timid": 0.3, "relations": 0.05, "soft": 0.08,
 }  # fmt: skip
 # where a term is at its worst
 _WORST = {
@@ -34,6 +34,7 @@ _WORST = {
     "unrest": 0.25,
     "people": 0.4,
     "hidden": 0.3,
+    "shown": 1.0,
 }
 _TITLE = 0.16  # a title of this part of the poster's side is seen from afar
 _TIMID = 0.1  # below this one it is a caption, however calm its place
@@ -88,6 +89,7 @@ def _quick_terms(layouts: Sequence[Layout], request: LayoutRequest, ground: Grou
                 terms["timid"] = 1 - title / (_TIMID * side_of(layout.size))
         if ground.obstacles and layout.texts:
             terms["hidden"] = sum(ground.hidden(footprint(one)) for one in layout.texts)
+            terms["shown"] = sum(ground.hidden(footprint(one), subject=True) for one in layout.texts)
         found.append(terms)
     areas = [footprint(one).grown(0.25 * min(one.size, one.box.height)) for layout in layouts for one in layout.texts]
     if areas and ground.known:
