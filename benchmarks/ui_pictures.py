@@ -37,7 +37,7 @@ def drawn(page: Any) -> None:
         field.fill(words[:-1])
         field.press_sequentially(words[-1])  # Gradio hears keys
     page.get_by_role("button", name="Paper and drawing").click()
-    page.locator("#pk-seed input").press_sequentially("3")
+    page.locator("#pk-seed textarea, #pk-seed input").first.press_sequentially("3")
     page.get_by_role("button", name="Paper and drawing").click()
     page.wait_for_timeout(3000)
     page.click("#pk-draw")

@@ -62,8 +62,8 @@ def fetched(client: httpx.Client, path: str) -> float:
 
 
 def draw(page: Any, steps: int) -> None:
-    page.locator("#pk-steps input").press("Control+a")
-    page.locator("#pk-steps input").press_sequentially(str(steps))
+    page.locator("#pk-steps textarea, #pk-steps input").first.press("Control+a")
+    page.locator("#pk-steps textarea, #pk-steps input").first.press_sequentially(str(steps))
     page.wait_for_timeout(3000)  # the plan
     page.click("#pk-draw")
 

@@ -17,7 +17,7 @@ from anyio import to_thread
 
 from posterkit.app.limits import Limits
 from posterkit.app.service_errors import ServiceError, service_error
-from posterkit.app.ui.form import texts_of
+from posterkit.app.ui.form import number, texts_of
 from posterkit.app.ui.preview import error_html, status_html
 from posterkit.app.ui.session import Session
 from posterkit.batch.engines import BatchResult, run_local
@@ -162,7 +162,7 @@ class BatchDesk:
             parse_size(size, None)
         common = PosterRequest(
             said["prompt"] or "", task="" if tables else said["task"], texts=texts_of(said) or None,
-            steps=said["steps"] and int(said["steps"]), lettering=Lettering(style=said["style"] or None),
+            steps=number(said["steps"]) if said["steps"] else None, lettering=Lettering(style=said["style"] or None),
         )  # fmt: skip
         variants = Variants(int(said["seeds"] or 1), sizes, 0, {})
         index = read_requests(source / tables[0] if tables else source, common, variants=variants, kit=session.kit)
@@ -173,8 +173,8 @@ class BatchDesk:
         """ServiceError where the rows are too many, ask for too much, or name files that were not uploaded."""
         if len(index) > _MOST_ROWS:
             raise ServiceError(400, f"{len(index)} posters; a batch on the page has at most {_MOST_ROWS}")
-        for number in range(len(index)):
-            row = index[number]
+        for at in range(len(index)):
+            row = index[at]
             if not isinstance(row, PosterRequest):
                 continue
             self.limits.check(row)

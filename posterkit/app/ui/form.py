@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ _MANY = "\n\n"  # a blank line parts texts of one role
 # fields that are a row's key as they stand, where they say anything
 _PLAIN = ("prompt", "size", "seed", "seeds", "steps", "guidance", "negative_prompt", "style", "align", "layout", "qr",
           "bleed", "safe")  # fmt: skip
+_NUMBERS = {"seed": int, "seeds": int, "steps": int, "guidance": float}
 # what the form has, in its order, and what it says at first
 START: dict[str, Any] = {
     "task": TEXT, "prompt": "", "title": "", "subtitle": "", "body": "", "cta": "", "files": None, "mask": None,
@@ -46,13 +47,21 @@ def texts_of(form: Mapping[str, Any]) -> list[str]:
     ]  # fmt: skip
 
 
+def number(words: object, kind: Callable[[str], Any] = int) -> Any:
+    """The number in a field; its words where it is none, so that the row's check names them."""
+    try:
+        return kind(str(words))
+    except ValueError:
+        return words
+
+
 def sent_from(form: Mapping[str, Any], folder: Path) -> Sent:
     """The form as a row, its uploads copied into a folder; ServiceError, ValueError or OSError for odd files."""
     sent = Sent({"task": form["task"]}, folder)
     row = sent.row
     for key in _PLAIN:
         if (value := form[key]) not in (None, ""):
-            row[key] = int(value) if key in ("seed", "seeds", "steps") else value
+            row[key] = number(value, _NUMBERS[key]) if key in _NUMBERS else value
     row["texts"] = texts_of(form)
     if colors := [color.strip() for color in str(form["colors"] or "").split(",") if color.strip()]:
         row["colors"] = colors

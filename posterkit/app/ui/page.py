@@ -149,7 +149,7 @@ class Page:
             with gr.Row():
                 c["style"] = gr.Dropdown([("by the texts", ""), *((one, one) for one in STYLES)], label="Faces")
                 c["seeds"] = gr.Number(1, label="Posters of each", precision=0, minimum=1, maximum=16, min_width=90)
-                c["steps"] = gr.Number(None, label="Steps", precision=0, min_width=90)
+                c["steps"] = gr.Textbox(label="Steps", placeholder="the model's", min_width=90)
             c["sizes"] = gr.Textbox(label="Sizes of each, such as instagram-story, a3")
             with gr.Row(elem_classes="pk-actions"):
                 make = gr.Button("Make the posters", variant="primary", elem_id="pk-make", scale=2)
@@ -259,9 +259,10 @@ def _brief(c: dict[str, Any]) -> None:
             c["bleed"] = gr.Textbox(label="Bleed", placeholder="3mm")
             c["safe"] = gr.Textbox(label="Safe area", placeholder="5mm")
         with gr.Row():
-            c["seed"] = gr.Number(None, label="Seed", precision=0, min_width=90, elem_id="pk-seed")
-            c["steps"] = gr.Number(None, label="Steps", precision=0, min_width=90, elem_id="pk-steps")
-            c["guidance"] = gr.Number(None, label="Guidance", min_width=90)
+            # an empty gr.Number says 0 once it has been on screen
+            c["seed"] = gr.Textbox(label="Seed", placeholder="any", min_width=90, elem_id="pk-seed")
+            c["steps"] = gr.Textbox(label="Steps", placeholder="the model's", min_width=90, elem_id="pk-steps")
+            c["guidance"] = gr.Textbox(label="Guidance", placeholder="the model's", min_width=90)
         c["negative_prompt"] = gr.Textbox(label="Stay away from")
 
 

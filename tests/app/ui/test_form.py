@@ -17,6 +17,16 @@ def test_each_field_is_a_text_of_its_role_and_a_blank_line_begins_another(small)
     assert texts_of(form) == said
 
 
+def test_what_is_written_as_a_number_is_one_and_an_empty_field_says_nothing(small, tmp_path: Path):
+    said = small | {"seed": "7", "steps": "12", "guidance": "2.5"}
+    assert {key: sent_from(said, tmp_path).row[key] for key in ("seed", "steps", "guidance")} == {
+        "seed": 7, "steps": 12, "guidance": 2.5,
+    }  # fmt: skip
+    empty = sent_from(small | {"seed": "", "steps": None, "guidance": ""}, tmp_path).row
+    assert not {"seed", "steps", "guidance"} & set(empty)
+    assert sent_from(small | {"steps": "many"}, tmp_path).row["steps"] == "many"  # the row's check names it
+
+
 def test_uploads_are_copied_and_named_in_the_row(small, cup: Path, tmp_path: Path):
     sent = sent_from(small | {"task": "extending", "files": [str(cup)], "anchor": "top"}, tmp_path)
     assert sent.row["images"] == ["cup.jpg"] and sent.row["anchor"] == "top" and sent.files == {"cup.jpg"}
