@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import argparse
 import copy
-import statistics
 import tempfile
-import time
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import torch
-from grpo_speed import step_of
+from grpo_speed import compare, step_of
 from torch import Tensor
 
 from posterkit.critic.trained import TrainedCritic
@@ -98,19 +96,7 @@ def main() -> None:
                 weight.add_(0.01 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)))
             ours, other = (float(loss()) for loss in losses.values())
         assert abs(ours - other) < 1e-4, f"two losses: {ours} and {other}"
-        steps = {name: step_of(backbone, loss) for name, loss in losses.items()}
-        found: dict[str, list[float]] = {name: [] for name in steps}
-        for number in range(options.pairs + 1):
-            for name in sorted(steps, reverse=number % 2 == 0):
-                began = time.process_time()
-                steps[name]()
-                if number:  # the first pair warms up
-                    found[name].append(time.process_time() - began)
-    ratios = sorted(a / b for a, b in zip(found["ours"], found["TRL"], strict=True))
-    quartiles = statistics.quantiles(ratios, n=4)
-    medians = {name: 1000 * statistics.median(times) for name, times in found.items()}
-    print(f"a step on {POSTERS} pairs: ours {medians['ours']:.0f} ms, TRL {medians['TRL']:.0f} ms of CPU time")
-    print(f"ratio {statistics.median(ratios):.3f} ({quartiles[0]:.3f} to {quartiles[2]:.3f}), {len(ratios)} pairs")
+        compare({name: step_of(backbone, loss) for name, loss in losses.items()}, options.pairs, f"{POSTERS} pairs")
 
 
 if __name__ == "__main__":

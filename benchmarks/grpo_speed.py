@@ -90,6 +90,22 @@ def step_of(module: Any, loss: Callable[[], Tensor]) -> Callable[[], None]:
     return step
 
 
+def compare(steps: dict[str, Callable[[], None]], pairs: int, what: str) -> None:
+    """Time the steps "ours" and "TRL" in interleaved pairs and print medians and the ratio."""
+    found: dict[str, list[float]] = {name: [] for name in steps}
+    for number in range(pairs + 1):
+        for name in sorted(steps, reverse=number % 2 == 0):
+            began = time.process_time()
+            steps[name]()
+            if number:  # the first pair warms up
+                found[name].append(time.process_time() - began)
+    ratios = sorted(a / b for a, b in zip(found["ours"], found["TRL"], strict=True))
+    quartiles = statistics.quantiles(ratios, n=4)
+    medians = {name: 1000 * statistics.median(times) for name, times in found.items()}
+    print(f"a step on {what}: ours {medians['ours']:.0f} ms, TRL {medians['TRL']:.0f} ms of CPU time")
+    print(f"ratio {statistics.median(ratios):.3f} ({quartiles[0]:.3f} to {quartiles[2]:.3f}), {len(ratios)} pairs")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=15, help="at least 7 (default 15)")
@@ -105,18 +121,7 @@ def main() -> None:
             "ours": step_of(model.module, lambda: our_loss(model, rows, advantages)),
             "TRL": step_of(model.module, lambda: trainer._compute_loss(model.module, trl_inputs(rows, advantages))),
         }
-        found: dict[str, list[float]] = {name: [] for name in steps}
-        for number in range(options.pairs + 1):
-            for name in sorted(steps, reverse=number % 2 == 0):
-                began = time.process_time()
-                steps[name]()
-                if number:  # the first pair warms up
-                    found[name].append(time.process_time() - began)
-    ratios = sorted(a / b for a, b in zip(found["ours"], found["TRL"], strict=True))
-    quartiles = statistics.quantiles(ratios, n=4)
-    medians = {name: 1000 * statistics.median(times) for name, times in found.items()}
-    print(f"a step on {len(rows)} answers: ours {medians['ours']:.0f} ms, TRL {medians['TRL']:.0f} ms of CPU time")
-    print(f"ratio {statistics.median(ratios):.3f} ({quartiles[0]:.3f} to {quartiles[2]:.3f}), {len(ratios)} pairs")
+        compare(steps, options.pairs, f"{len(rows)} answers")
 
 
 if __name__ == "__main__":
