@@ -114,7 +114,8 @@ class JobQueue:
         """End a job: at once where it waits, at its next denoising step where it is drawn."""
         with self._change:
             job.stopped = job.stopped or why
-            if job in (jobs := self._queued.get(job.client, ())):
+            jobs = self._queued.get(job.client)
+            if jobs and job in jobs:
                 jobs.remove(job)
                 if not jobs:
                     del self._queued[job.client]

@@ -214,16 +214,25 @@ def test_a_ledger_of_something_else_stops_the_call(
 
 @pytest.mark.slow
 def test_two_batches_in_one_folder_share_its_rows(tmp_path: Path, craft: str) -> None:
-    path = manifest(tmp_path, [{"prompt": f"poster {n}"} for n in range(6)])
+    """The first is halted once it has made a poster and goes on once the other has made one too."""
+    path = manifest(tmp_path, [{"prompt": f"poster {n}"} for n in range(24)])
     argv = ["batch", str(path), "--model", craft, "--steps", "6", *SMALL]
     out, whole = tmp_path / "out", tmp_path / "whole"
-    both = [_start([*argv, "-o", str(out)]) for _ in range(2)]
-    said = [process.communicate(timeout=120) for process in both]
+    first = _start([*argv, "-o", str(out)])
+    _wait_for_first(out, first)
+    first.send_signal(signal.SIGSTOP)
+    there, until = set(contents(out)), time.monotonic() + 120
+    second = _start([*argv, "-o", str(out)])
+    while set(contents(out)) == there and time.monotonic() < until:
+        time.sleep(0.02)
+    first.send_signal(signal.SIGCONT)
+    both = first, second
+    said = [process.communicate(timeout=240) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     made = [int(re.match(r"(\d+) made, ", shown)[1]) for shown, _ in said]  # type: ignore[index]
-    assert sum(made) == 6 and all(made), said
+    assert sum(made) == 24 and all(made), said
     assert main([*argv, "-o", str(whole)]) == 0
-    assert contents(out) == contents(whole) and len(ledger(out)) == 6
+    assert contents(out) == contents(whole) and len(ledger(out)) == 24
 
 
 def test_a_row_that_another_batch_makes_is_waited_for(

@@ -79,14 +79,14 @@ class HarmNetwork:
     def read(self, texts: Sequence[str], contexts: Sequence[str | None]) -> dict[str, Tensor]:
         """The network's input: rows of the table for all texts in a row, and how many each word has."""
         lines = [hashed(text) for text in texts]
-        contexts = [hashed(context or "", "context")[0] for context in contexts]
+        before = [hashed(context or "", "context")[0] for context in contexts]
         empty = np.zeros(0, dtype=np.int64)
         return {
             "lines_rows": torch.from_numpy(np.concatenate([empty, *(rows for rows, _ in lines)])),
             "lines_lengths": torch.from_numpy(np.concatenate([empty, *(lengths for _, lengths in lines)])),
             "lines_words": torch.tensor([len(lengths) for _, lengths in lines]),
-            "contexts_rows": torch.from_numpy(np.concatenate([empty, *contexts])),
-            "contexts_lengths": torch.tensor([len(rows) for rows in contexts]),
+            "contexts_rows": torch.from_numpy(np.concatenate([empty, *before])),
+            "contexts_lengths": torch.tensor([len(rows) for rows in before]),
         }
 
     def logits(self, batch: dict[str, Tensor]) -> Tensor:
