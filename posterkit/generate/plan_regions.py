@@ -9,7 +9,7 @@ from posterkit.prompts.scene import read_scene
 Shares = tuple[float, float, float, float]  # x0, y0, x1, y1 as shares of width and height
 
 CALM = "a plain, even, empty area, soft and uncluttered, without text"
-MOST = 8  # regions that a pipeline takes
+MOST = 8  # regions that a pipeline takes; said again here, since its own file loads torch
 
 
 def plan_regions(plan: Layout, prompt: str, language: str | None) -> tuple[tuple[Shares, str], ...]:

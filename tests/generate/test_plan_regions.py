@@ -12,11 +12,12 @@ from posterkit.cli.main import main
 from posterkit.generate.checkpoint import Settings, find_checkpoint
 from posterkit.generate.maker import together
 from posterkit.generate.metadata import read_record
-from posterkit.generate.plan_regions import CALM, plan_regions
+from posterkit.generate.plan_regions import CALM, MOST, plan_regions
 from posterkit.generate.poster_plan import make_plan
 from posterkit.generate.record import request_from_poster
 from posterkit.layout import Box, Element, Layout
 from posterkit.lettering import Lettering
+from posterkit.pipelines import regions
 
 PLAN = Layout(
     400, 600,
@@ -35,6 +36,11 @@ def test_texts_that_stand_together_share_a_calm_region_and_the_subject_has_the_p
     assert head[1] == foot[1] == CALM
     grown = PLAN.margin / 2
     assert head[0] == pytest.approx(((40 - grown) / 400, (40 - grown) / 600, (360 + grown) / 400, (140 + grown) / 600))
+
+
+def test_a_plan_has_no_more_regions_than_a_pipeline_takes():
+    texts = tuple(Element(n, f"Line {n}", "body", Box(40, 40 + 40 * n, 200, 60 + 40 * n), group=n) for n in range(12))
+    assert len(plan_regions(Layout(400, 600, texts), "a fox", None)) == regions.MOST == MOST
 
 
 def test_mini_reads_regions_in_its_own_language():
