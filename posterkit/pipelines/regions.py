@@ -129,11 +129,9 @@ def region_texts(
     """
     rows, columns = size.height // patch, size.width // patch
     length, image = prompt.shape[1], rows * columns + behind
-    joined = [torch.cat(list(own)) if own else prompt.new_zeros(0, 1) for own in embedded]
-    widest = max(len(own) for own in joined)
-    width = next(own.shape[1] for own in joined if len(own))
-    some = next(own for own in joined if len(own))
-    embeds = pad_sequence([own if len(own) else some.new_zeros(0, width) for own in joined], batch_first=True)
+    some = next(tokens for own in embedded for tokens in own)
+    embeds = pad_sequence([torch.cat([some[:0], *own]) for own in embedded], batch_first=True)
+    widest = embeds.shape[1]
     mask = torch.zeros(len(regions), length + widest + image, length + widest + image, dtype=torch.bool)
     positions = torch.zeros(len(regions), length + widest, dtype=torch.long)
     positions[:, :length] = torch.arange(length)
