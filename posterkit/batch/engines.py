@@ -23,7 +23,17 @@ from posterkit.batch.ledger import LEDGER, Ledger, LedgerEntry
 from posterkit.batch.results import ResultPlaces
 from posterkit.batch.rows import BadRow
 from posterkit.batch.shard import WHOLE, Shard
-from posterkit.batch.worker import FULL, PNG_ALONE, BatchWorker, Files, FolderLost, Job, chosen, entry_of
+from posterkit.batch.worker import (
+    FULL,
+    PNG_ALONE,
+    BatchWorker,
+    DrawnRows,
+    Files,
+    FolderLost,
+    Job,
+    chosen,
+    entry_of,
+)
 from posterkit.generate.maker import PosterMaker, Prepared, together
 from posterkit.generate.metadata import read_record
 from posterkit.generate.safety_checks import decisions_of
@@ -145,6 +155,7 @@ class BatchRun:
         self.ledger = Ledger(out / LEDGER, claims, index)
         self.result = BatchResult()
         self.busy: list[int] = []  # rows that another batch makes
+        self._ended: OSError | FolderLost | None = None  # what ended the writing
 
     def finished(self, stopped: Callable[[], bool] = lambda: False) -> BatchResult:
         """Make what is to be made, put the ledger in order, lay out the sheet."""
@@ -222,13 +233,22 @@ class BatchRun:
                     break
                 group, prepared = waiting.popleft()
                 for drawn in self.worker.draw(group, prepared.result()):
-                    writing.append(writer.submit(self.worker.finish, drawn))
+                    writing.append(writer.submit(self._written, drawn))
                 while writing and (writing[0].done() or len(writing) > _AHEAD):
                     self._settle_all(writing.popleft().result())
             for job in (job for group, _ in waiting for job in group):
                 self.claims.give_back(job.out)
             while writing:
                 self._settle_all(writing.popleft().result())
+
+    def _written(self, drawn: DrawnRows) -> list[tuple[Job, LedgerEntry]]:
+        """Rows finished and written; none once the disk was full or the folder gone."""
+        if self._ended is None:
+            try:
+                return self.worker.finish(drawn)
+            except (OSError, FolderLost) as error:
+                self._ended = error
+        raise self._ended
 
     def _claimed(self, jobs: Sequence[Job]) -> Iterator[list[Job]]:
         """Rows that go through the pipeline together and that no other batch makes; those of one picture are one."""
