@@ -84,7 +84,7 @@ def filling_canvas(photo: Size, target: Size, anchor: Anchor = "center") -> Box:
     return 0, 0, target.width, target.height
 
 
-_TABLE = (
+TASKS: dict[str, Task] = {task.name: task for task in (
     Task(
         "extending", "local", range(1, 2), False, lambda photo: POSTER, extending_canvas,
         frame="Extend the picture over the empty border into a complete poster. {prompt}",
@@ -116,9 +116,7 @@ _TABLE = (
         frame="Make a poster in the style of the reference with other content. {prompt}",
         default="Keep the colours and the style of the reference.",
     ),
-)  # fmt: skip
-
-TASKS: dict[str, Task] = {task.name: task for task in _TABLE}
+)}  # fmt: skip
 
 
 def parse_anchor(text: str) -> Anchor:

@@ -23,17 +23,7 @@ from posterkit.batch.ledger import LEDGER, Ledger, LedgerEntry
 from posterkit.batch.results import ResultPlaces
 from posterkit.batch.rows import BadRow
 from posterkit.batch.shard import WHOLE, Shard
-from posterkit.batch.worker import (
-    FULL,
-    PNG_ALONE,
-    BatchWorker,
-    DrawnRows,
-    Files,
-    FolderLost,
-    Job,
-    chosen,
-    entry_of,
-)
+from posterkit.batch.worker import FULL, PNG_ALONE, BatchWorker, DrawnRows, Files, FolderLost, Job, chosen, entry_of
 from posterkit.generate.maker import PosterMaker, Prepared, together
 from posterkit.generate.metadata import read_record
 from posterkit.generate.safety_checks import decisions_of

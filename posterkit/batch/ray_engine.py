@@ -16,17 +16,7 @@ from posterkit.batch.index import Parse, Row, RowIndex
 from posterkit.batch.ledger import LedgerEntry
 from posterkit.batch.rows import BadRow
 from posterkit.batch.shard import WHOLE, Shard
-from posterkit.batch.worker import (
-    FULL,
-    PNG_ALONE,
-    BatchWorker,
-    Files,
-    FolderLost,
-    Job,
-    chosen,
-    entry_of,
-    input_stamps,
-)
+from posterkit.batch.worker import FULL, PNG_ALONE, BatchWorker, Files, FolderLost, Job, chosen, entry_of, input_stamps
 from posterkit.generate.maker import PosterMaker
 from posterkit.generate.metadata import read_record, record_id
 

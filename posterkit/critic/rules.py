@@ -92,10 +92,7 @@ class RulesCritic:
 
 
 def remedies(
-    appearance: Appearance,
-    prompt: str,
-    texts: Sequence[DetectedText] | None,
-    goal: Mapping[str, float] | None = None,
+    appearance: Appearance, prompt: str, texts: Sequence[DetectedText] | None, goal: Mapping[str, float] | None = None
 ) -> tuple[list[str], list[str]]:
     """What to change in a poster, the most important first: of its content, and of its style.
 

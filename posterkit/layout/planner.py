@@ -167,12 +167,7 @@ def _shared(a: Sequence[int], b: Sequence[int]) -> float:
 
 
 def _scored(
-    kind: Archetype,
-    layout: Layout,
-    seen: np.ndarray,
-    skin: np.ndarray,
-    light: np.ndarray,
-    avoid: Sequence[Obstacle],
+    kind: Archetype, layout: Layout, seen: np.ndarray, skin: np.ndarray, light: np.ndarray, avoid: Sequence[Obstacle]
 ) -> Layout:
     """The layout with its score: less for a covered subject and unrest behind the texts, more for a large title."""
     size = (layout.width, layout.height)

@@ -89,7 +89,9 @@ def _set(
     x = {"left": slot.x0 + pad[0] * size, "right": slot.x1 - wide - pad[0] * size,
          "center": (slot.x0 + slot.x1 - wide) / 2}[align]  # fmt: skip
     y = (slot.y0 + slot.y1 - high) / 2
-    box = _clamped(Box(x, y, x + wide, y + high), _narrowed(inner, pad[0] * size, pad[1] * size))
+    aside, above = pad[0] * size, pad[1] * size
+    room = Box(inner.x0 + aside, inner.y0 + above, inner.x1 - aside, inner.y1 - above)
+    box = _clamped(Box(x, y, x + wide, y + high), room)
     return Element(index, one.text, role, box, align, size, index)
 
 
@@ -111,10 +113,6 @@ def _fitted(
 def _inner(request: LayoutRequest) -> Box:
     margin = margin_of(*request.size)
     return Box(margin, margin, request.width - margin, request.height - margin)
-
-
-def _narrowed(box: Box, x: float, y: float) -> Box:
-    return Box(box.x0 + x, box.y0 + y, box.x1 - x, box.y1 - y)
 
 
 def _clamped(box: Box, inner: Box) -> Box:

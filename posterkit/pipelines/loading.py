@@ -13,12 +13,7 @@ from safetensors import SafetensorError
 
 from posterkit.documents import read_json, read_yaml
 from posterkit.messages import error_line
-from posterkit.pipelines.registry import (
-    ModelFamily,
-    is_hub_id,
-    read_file,
-    resolve,
-)
+from posterkit.pipelines.registry import ModelFamily, is_hub_id, read_file, resolve
 from posterkit.pipelines.revision import each_source, path_and_weight
 
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")  # of a path on Windows

@@ -85,8 +85,10 @@ class RuleSegmenter:
         steps = sum(ndimage.gaussian_gradient_magnitude(lab[..., channel], 1) ** 2 for channel in range(3)) ** 0.5
         found: list[Subject] = []
         for spot in _spots(seen):
-            # where colours do not tell the thing from its surroundings, the salient spot itself has to do
-            for surely in (_grown_by_color(lab, seen, spot), _rounded(spot)):
+            # where colours do not tell the thing from its surroundings, the salient spot itself has to do, without
+            # holes and frays and 0.5 at its outline
+            rounded = ndimage.gaussian_filter(_whole(spot).astype(np.float64), 0.015 * max(spot.shape))
+            for surely in (_grown_by_color(lab, seen, spot), rounded):
                 smooth = Image.fromarray(surely.astype(np.float32)).resize(poster.size, Image.Resampling.BICUBIC)
                 subject = _fit_for_use(np.asarray(smooth) > 0.5, texts, found)
                 if subject and float(steps[_rim(surely > 0.5)].mean()) > OUTLINE:
@@ -191,11 +193,6 @@ def _whole(mask: np.ndarray) -> np.ndarray:
     labels, count = ndimage.label(mask)  # type: ignore[misc]
     sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     return np.isin(labels, 1 + np.flatnonzero(sizes >= 0.2 * sizes.max(initial=0)))
-
-
-def _rounded(spot: np.ndarray) -> np.ndarray:
-    """A spot without holes and frays, `(h, w)`, 0.5 at its outline."""
-    return ndimage.gaussian_filter(_whole(spot).astype(np.float64), 0.015 * max(spot.shape))
 
 
 def _rim(mask: np.ndarray) -> np.ndarray:

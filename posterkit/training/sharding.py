@@ -98,7 +98,9 @@ def shard(model: Any, device: torch.device, bf16: bool) -> None:
         "mp_policy": policy,
     }
     blocks = [part for part in transformer.modules() if type(part).__name__ in transformer._no_split_modules]
-    if not any(_everywhere(any(p.is_meta for p in transformer.parameters()))):
+    empty: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(empty, any(p.is_meta for p in transformer.parameters()))
+    if not any(empty):
         for part in (*blocks, transformer):
             fully_shard(part, **options)
         return
@@ -121,13 +123,6 @@ def shard(model: Any, device: torch.device, bf16: bool) -> None:
 def reads_nothing(config: RunConfig) -> bool:
     """Whether this process gets its transformer's weights from the first one, which alone reads them."""
     return asks_for_sharding(config) and os.environ.get("RANK", "0") != "0"
-
-
-def _everywhere(flag: bool) -> list[bool]:
-    """What every process says."""
-    said: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(said, flag)
-    return said
 
 
 @contextlib.contextmanager

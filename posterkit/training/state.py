@@ -206,14 +206,11 @@ def _fill(file: Path, live: dict[str, Tensor]) -> None:
     with safe_open(file, framework="pt") as saved:
         names = set(saved.keys())
         shapes = {name: tuple(saved.get_slice(name).get_shape()) for name in names}
-        if odd := next((n for n in sorted(names | live.keys()) if shapes.get(n) != _shape(live.get(n))), None):
+        wanted = {name: tuple(tensor.shape) for name, tensor in live.items()}
+        if odd := next((n for n in sorted(names | wanted.keys()) if shapes.get(n) != wanted.get(n)), None):
             raise ValueError(f"{file.parent}: the checkpoint does not fit the model (first difference: {odd})")
         for name in names:
             live[name].copy_(like(saved.get_tensor(name), live[name]))
-
-
-def _shape(tensor: Tensor | None) -> tuple[int, ...] | None:
-    return None if tensor is None else tuple(tensor.shape)
 
 
 def _put_together(tensors: dict[str, Tensor], main: bool) -> dict[str, Tensor]:

@@ -99,7 +99,10 @@ class Judgements:
     def __init__(self, good: GoodPosters, kinds: Kinds, seed: int, evenly: bool = False) -> None:
         self.good, self.seed, self.evenly = good, seed, evenly
         shares = {kind: share for kind, share in vars(kinds).items() if share > 0}
-        self.fit = {kind: numbers for kind in shares if (numbers := good.fit(kind)) and self._can_spoil(kind, numbers)}
+        self.fit = {kind: numbers for kind in shares if (numbers := good.fit(kind))}
+        for kind in self.fit.keys() & set(ON_LINES):
+            if not any(self._make(kind, number, Random(0)) for number in self.fit[kind][:_TRIES]):
+                del self.fit[kind]  # no poster bears lines that can be spoilt
         self.missing = [kind for kind in shares if kind not in self.fit]
         self.shares = {kind: shares[kind] for kind in self.fit}
         if not self.shares:
@@ -118,10 +121,6 @@ class Judgements:
             if made := self._make(kind, rng.choice(self.fit[kind]), rng):
                 return made
         raise ValueError(f"kinds.{kind}: none of {_TRIES} posters bears a text that could be spoilt; leave it out")
-
-    def _can_spoil(self, kind: str, numbers: list[int]) -> bool:
-        """Whether any of the first posters bears lines that can be spoilt, where the kind takes lines."""
-        return kind not in ON_LINES or any(self._make(kind, number, Random(0)) for number in numbers[:_TRIES])
 
     def _make(self, kind: str, number: int, rng: Random) -> Judgement | None:
         sample, worse = self.good.read(number)

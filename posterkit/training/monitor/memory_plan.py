@@ -8,7 +8,7 @@ import torch
 from accelerate import init_empty_weights
 from torch import nn
 
-from posterkit.pipelines.memory import CONTEXT, GB, PROCESS, WORKSPACE, Part, Sizes, family_sizes
+from posterkit.pipelines.memory import CONTEXT, GB, PROCESS, WORKSPACE, Sizes, family_sizes
 from posterkit.pipelines.registry import family_named
 from posterkit.training.block_swap import blocks_of
 from posterkit.training.config import RunConfig
@@ -41,7 +41,11 @@ def memory_plan(config: Any, cards: int = 8, card_gb: float = 80) -> tuple[Momen
     share = cards if full else 1
     quantised = "nf4" if config.base == "nf4" else None
     frozen = 0.0 if full else transformer.stored(quantised, quantised, 4 if config.base == "fp32" else 2)
-    encoders = sum(_encoder(part, config) for name, part in sizes.parts.items() if name.startswith("text_encoder"))
+    encoders = sum(
+        part.stored(quantised if part.linear > 10**9 else None, None, 4 if config.base == "fp32" else 2)
+        for name, part in sizes.parts.items()
+        if name.startswith("text_encoder")
+    )
     vae = 4.0 * sizes.parts["vae"].parameters
     kept = {"text encoders": encoders if config.data.keep == "ids" else 0.0}
     staying = 1 - swapped / trained  # the share of what trains that stays on the card
@@ -135,11 +139,6 @@ def _trained(config: Any, family: str) -> tuple[int, int, int]:
     visiting = blocks_of(module["transformer"])[: config.trainable.swap]
     swapped = sum(p.numel() for block in visiting for p in block.parameters())
     return sum(p.numel() for p in trained), optimizer_bytes(optimizer), swapped
-
-
-def _encoder(part: Part, config: Any) -> float:
-    quantised = "nf4" if config.base == "nf4" and part.linear > 10**9 else None
-    return part.stored(quantised, None, 4 if config.base == "fp32" else 2)
 
 
 def _tokens(config: Any, family: str) -> int:
