@@ -189,9 +189,6 @@ def shift_for(scheduler: Any, tokens: int) -> float:
 def _dynamic_shift(scheduler: Any, tokens: int) -> float:
     config = scheduler.config
     return calculate_shift(
-        tokens,
-        config.get("base_image_seq_len", 256),
-        config.get("max_image_seq_len", 4096),
-        config.get("base_shift", 0.5),
-        config.get("max_shift", 1.15),
-    )
+        tokens, config.get("base_image_seq_len", 256), config.get("max_image_seq_len", 4096),
+        config.get("base_shift", 0.5), config.get("max_shift", 1.15),
+    )  # fmt: skip

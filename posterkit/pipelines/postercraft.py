@@ -72,22 +72,14 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
     ):
         super().__init__()
         self.register_modules(
-            scheduler=scheduler,
-            vae=vae,
-            text_encoder=text_encoder,
-            tokenizer=tokenizer,
-            text_encoder_2=text_encoder_2,
-            tokenizer_2=tokenizer_2,
-            transformer=transformer,
-            image_encoder=image_encoder,
-            feature_extractor=feature_extractor,
-        )
+            scheduler=scheduler, vae=vae, text_encoder=text_encoder, tokenizer=tokenizer,
+            text_encoder_2=text_encoder_2, tokenizer_2=tokenizer_2, transformer=transformer,
+            image_encoder=image_encoder, feature_extractor=feature_extractor,
+        )  # fmt: skip
         self.register_to_config(
-            native_area=native_area,
-            num_inference_steps=num_inference_steps,
-            guidance_scale=guidance_scale,
+            native_area=native_area, num_inference_steps=num_inference_steps, guidance_scale=guidance_scale,
             max_sequence_length=max_sequence_length,
-        )
+        )  # fmt: skip
         self.vae_scale_factor = 2 ** (len(vae.config.block_out_channels) - 1) if vae is not None else 8  # type: ignore[attr-defined]
         self.patch = 2 * self.vae_scale_factor
         self.image_processor = VaeImageProcessor(vae_scale_factor=self.patch)

@@ -83,23 +83,14 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
     ) -> None:
         super().__init__()
         self.register_modules(
-            vae=vae,
-            text_encoder=text_encoder,
-            tokenizer=tokenizer,
-            processor=processor,
-            transformer=transformer,
+            vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, processor=processor, transformer=transformer,
             scheduler=scheduler,
-        )
+        )  # fmt: skip
         self.register_to_config(
-            native_area=native_area,
-            reference_area=reference_area,
-            condition_area=condition_area,
-            replicate_edges=replicate_edges,
-            num_inference_steps=num_inference_steps,
-            true_cfg_scale=true_cfg_scale,
-            max_sequence_length=max_sequence_length,
-            picture_labels=picture_labels,
-        )
+            native_area=native_area, reference_area=reference_area, condition_area=condition_area,
+            replicate_edges=replicate_edges, num_inference_steps=num_inference_steps, true_cfg_scale=true_cfg_scale,
+            max_sequence_length=max_sequence_length, picture_labels=picture_labels,
+        )  # fmt: skip
         self.vae_scale_factor = 2 ** len(vae.config["temperal_downsample"]) if vae is not None else 8
         self.latent_channels = vae.config["z_dim"] if vae is not None else 16
         self.patch = 2 * self.vae_scale_factor

@@ -14,8 +14,7 @@ from small_stages import log_of, save_tiny_flux, write_posters, write_stage
 from posterkit.pipelines.lora_weights import base_of
 from posterkit.training.lora import Trainable, add_adapter, fuse_adapter, load_adapter, save_adapter, set_trainable
 from posterkit.training.lora_files import read_lora
-from posterkit.training.quantised import quantise_base
-from posterkit.training.stages import StageConfig
+from posterkit.training.stages import StageConfig, quantise_base
 
 CPU = torch.device("cpu")
 needs_bitsandbytes = pytest.mark.skipif("not __import__('importlib').util.find_spec('bitsandbytes')")
