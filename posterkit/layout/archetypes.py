@@ -213,7 +213,8 @@ def _measure(
         elif role == "body" and len(texts[i]) > 60:
             room = min(room, 26 * wanted)  # a line of more than about 60 letters is hard to read
         found = measurer(texts[i], role, room, limit, wanted)
-        if i in foot and narrow < column.width and (found is None or not _reads_in_column(found, role, wanted)):
+        reads = found is not None and found.lines <= (1 if role == "cta" else 3) and found.size > 0.9 * wanted
+        if i in foot and narrow < column.width and not reads:
             return None
         if found is not None and role == "cta" and found.lines > 1 and kind.rows != (0.0, 1.0):
             return None
@@ -225,10 +226,6 @@ def _measure(
 
 def _gutter(column: Box) -> float:
     return 0.05 * column.width
-
-
-def _reads_in_column(found: Measured, role: Role, wanted: float) -> bool:
-    return found.lines <= (1 if role == "cta" else 3) and found.size > 0.9 * wanted
 
 
 def _gap(above: _Set, below: _Set, body: float, title: float) -> float:

@@ -76,7 +76,8 @@ def _set(
     """One text in its slot, in a wider one where it would be smaller than `wanted`."""
     one = request.elements[index]
     role, least = cast(Role, one.role), legible_size(*request.size)
-    inner = Box(0, 0, *request.size) if one.fixed else _inner(request)
+    margin = 0.0 if one.fixed else margin_of(*request.size)
+    inner = Box(margin, margin, request.width - margin, request.height - margin)
     slot = _clamped(slot, inner)
     pad = PILL if role == "cta" else (0.0, 0.0)
     found = _fitted(one.text, role, slot, cap, pad, measurer, least)
@@ -108,11 +109,6 @@ def _fitted(
             return None
         size = max(least, 0.88 * size)
     return None
-
-
-def _inner(request: LayoutRequest) -> Box:
-    margin = margin_of(*request.size)
-    return Box(margin, margin, request.width - margin, request.height - margin)
 
 
 def _clamped(box: Box, inner: Box) -> Box:

@@ -92,7 +92,6 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
             max_sequence_length=max_sequence_length, picture_labels=picture_labels,
         )  # fmt: skip
         self.vae_scale_factor = 2 ** len(vae.config["temperal_downsample"]) if vae is not None else 8
-        self.latent_channels = vae.config["z_dim"] if vae is not None else 16
         self.patch = 2 * self.vae_scale_factor
         self.image_processor = VaeImageProcessor(vae_scale_factor=self.patch)
 

@@ -73,7 +73,9 @@ class GoodPosters:
     def fit(self, kind: str) -> list[int]:
         """The numbers of posters that a judgement of a kind can be made of."""
         rules: dict[str, Callable[[int], bool]] = {
-            "candidates": self._was_compared,
+            "candidates": lambda number: (
+                "rejected" in self.rows[number] and self.rows[number].get("kind", "candidates") == "candidates"
+            ),
             "unedited": lambda number: self.rows[number]["task"] in TASKS,
             "wrong_task": lambda number: len(self.of_task) > 1,
             "wrong_text": lambda number: bool(self.quotes[number]) and len(self.titles) > 1,
@@ -99,10 +101,6 @@ class GoodPosters:
                     found.append(DrawnLine(text, (max(0, int(x0)), max(0, int(y0)), int(x1) + 1, int(y1) + 1)))
             self._lines[number] = [line for line in found if line.box[2] > line.box[0] and line.box[3] > line.box[1]]
         return self._lines[number]
-
-    def _was_compared(self, number: int) -> bool:
-        row = self.rows[number]
-        return "rejected" in row and row.get("kind", "candidates") == "candidates"
 
     def _has_lines(self, number: int) -> bool:
         row = self.rows[number]
