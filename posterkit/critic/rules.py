@@ -66,7 +66,8 @@ class RulesCritic:
         caption = f"A {words} poster" if words else "A poster"
         article = "an" if appearance.background[0] in "aeiou" else "a"
         caption += f" on {article} {appearance.background} background"
-        caption += f" with {_listed(others)}." if others else "."
+        listed = " and ".join(filter(None, (", ".join(others[:-1]), *others[-1:])))
+        caption += f" with {listed}." if others else "."
         if appearance.balance:
             caption += f" The main subject is {place(*appearance.subject)}."
         if self.read_text and not appearance.texts:
@@ -146,10 +147,6 @@ def _quoted(text: str) -> str:
 def _some(words: list[str], most: int = 6) -> str:
     more = f" and {len(words) - most} more" if len(words) > most else ""
     return _quoted(" ".join(words[:most])) + more
-
-
-def _listed(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _sentences(orders: Sequence[str]) -> str:
