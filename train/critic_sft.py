@@ -95,7 +95,7 @@ def open_trained(config: CriticSFTConfig, run: Run, train: CriticQuestions) -> T
     if source is None:
         fresh = run.folder / "fresh"
         if run.accelerator.is_main_process and not (fresh / "config.json").is_file():
-            words = sorted({row[key] for row in train.rows for key in ("prompt", "answer")})
+            words = sorted({row[key] for row in train.rows for key in ("prompt", "answer", "system") if key in row})
             make_small_critic(fresh, [SYSTEM, *ASKED.values(), *words], config.small, config.seed)
         run.accelerator.wait_for_everyone()
         source = str(fresh)

@@ -102,7 +102,7 @@ class TrainedCritic:
             {"role": "user", "content": said},
         ]
         asked = self.processor.apply_chat_template(messages, add_generation_prompt=True)
-        found = self.processor(text=[asked], images=pictures, return_tensors="pt")
+        found = self.processor(text=[asked], images=pictures, return_tensors="pt", do_resize=False)
         end = answer.replace("<|", "< |") + END if answer else ""
         tokens = self.processor.tokenizer.encode(end, add_special_tokens=False)
         ids = torch.cat([found["input_ids"][0], torch.tensor(tokens, dtype=torch.long)])
@@ -160,12 +160,20 @@ class TrainedCritic:
         return [words.strip() for words in tokenizer.batch_decode(made[:, longest:], skip_special_tokens=True)]
 
     def save(self, folder: str | Path) -> None:
-        """Write a transformers folder with the LoRA merged, which `posterkit.llm.local.LocalModel` opens."""
+        """Write a transformers folder with the LoRA merged, which `posterkit.llm.local.LocalModel` opens.
+
+        Its processor brings pictures to about `area`, since a critic that saw none of another size reads none.
+        """
         folder, backbone = Path(folder), self.module["backbone"]
         if self.lora:
             backbone = merged_lora(backbone)
         backbone.save_pretrained(folder)
+        look = self.processor.image_processor
+        side, half, before = self.area**0.5, look.patch_size * look.merge_size // 2, look.size
+        least, most = (round((side + by) ** 2) for by in (-half, half))
+        look.size = type(before)(shortest_edge=least, longest_edge=most)
         self.processor.save_pretrained(folder)
+        look.size = before
 
 
 def _log_probs(backbone: Any, batch: dict[str, Tensor], padding: int) -> Tensor:

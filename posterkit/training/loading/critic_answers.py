@@ -111,7 +111,8 @@ class _Batches:
                 row = self.questions.rows[order[place % count]]
                 prompt, answer = renamed(row, Random(f"{self.seed} names {place}"))
                 rows.append(row)
-                read.append(self.model.read(self.system, self.questions.content(row, prompt), answer))
+                system = row.get("system", self.system)
+                read.append(self.model.read(system, self.questions.content(row, prompt), answer))
             yield _batch(self.model, rows, read)
 
     def state_dict(self) -> dict[str, int]:
@@ -132,5 +133,6 @@ def answers_to(
     model.module.eval()
     said: list[str] = []
     for at in range(0, len(rows), at_once):
-        said += model.answers([model.read(system, questions.content(row)) for row in rows[at : at + at_once]], most)
+        some = [model.read(row.get("system", system), questions.content(row)) for row in rows[at : at + at_once]]
+        said += model.answers(some, most)
     return said

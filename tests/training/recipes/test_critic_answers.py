@@ -6,16 +6,20 @@ import json
 import re
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
+import torch
 import yaml
 from PIL import Image
 from small_stages import log_of
+from torch import Tensor
 
 from posterkit.critic.trained import TrainedCritic
 from posterkit.datagen.identity_questions import names_of
 from posterkit.llm.local import LocalModel
-from posterkit.training.loading.critic_answers import renamed
+from posterkit.pipelines.processor import load_processor
+from posterkit.training.loading.critic_answers import CriticQuestions, _Batches, renamed
 from posterkit.training.small_critic import SmallCritic, make_small_critic
 
 TINY = {"width": 32, "layers": 1, "heads": 2, "vision_width": 32, "vision_layers": 1}
@@ -46,6 +50,32 @@ def test_a_small_critic_is_a_stock_folder_whose_answers_in_a_batch_are_those_one
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("size", [(64, 96), (280, 420), (832, 1216)])
+def test_a_saved_critic_is_shown_pictures_of_the_area_that_it_was_taught_on(small, tmp_path, size):
+    area = 28 * 28 * 24
+    model = TrainedCritic(str(small), area=area)
+    model.save(tmp_path / "saved")
+    asked = load_processor(tmp_path / "saved")(text=["<|image_pad|>"], images=[Image.new("RGB", size)])
+    taught = model.read("", [Image.new("RGB", size)])["grid"].prod()
+    assert asked["image_grid_thw"].prod() == taught == 4 * 24  # of 14 x 14 pixels, four to a token
+    again = TrainedCritic(str(tmp_path / "saved"), area=28 * 28 * 6)  # goes on at an area of its own
+    assert again.read("", [Image.new("RGB", size)])["grid"].prod() == 4 * 6
+
+
+def test_a_row_that_names_its_system_prompt_is_asked_by_it(small, tmp_path):
+    Image.new("RGB", (56, 84)).save(tmp_path / "a.png")
+    row = {"id": "a", "images": ["a.png"], "prompt": "Where?", "answer": "left", "question": "free"}
+    model = TrainedCritic(str(small), area=AREA)
+
+    def first(row: dict[str, Any]) -> Tensor:
+        rows = CriticQuestions(tmp_path, [row])
+        return next(iter(_Batches(rows, model, "the other", 1, 0, 0, 1)))["ids"][0]
+
+    own, other = (model.read(system, [Image.new("RGB", (56, 84)), "Where?"], "left")["ids"]
+                  for system in ("on the left", "the other"))  # fmt: skip
+    assert torch.equal(first(row), other) and torch.equal(first({**row, "system": "on the left"}), own)
+
+
 def test_a_fresh_critic_learns_and_reports_by_kind(run_recipe, tmp_path):
     small = {**TINY, "width": 64, "vision_width": 64}
     run_recipe("critic_sft", write(tmp_path, "run", small=small, answer_tokens=4))
