@@ -4,10 +4,11 @@
     python benchmarks/identity_claim.py --seeds 0 1 2 3 4   # both arms of every seed; goes on where it was stopped
     python benchmarks/identity_claim.py --table
 
-A small Qwen2.5-VL is first taught to see, without names: what a picture shows, whether that is on the poster, and
-where. From these weights it learns where a thing stands that it was shown by name, of 200 drawn identities of which 50
-are held out, with one to four references; posters have one thing or two. Two arms of equal steps, as many questions,
-and one start; seeds draw their order:
+A small Qwen2.5-VL is first taught to see, on identities of its own: what pictures and a poster show, which of the
+pictures' things stand on the poster and where, by the pictures' numbers, and what is shown that has a name. From these
+weights it learns where a thing stands that it was shown by name, of 200 drawn identities of which 50 are held out,
+with one to four references; posters have one thing or two. Two arms of equal steps, as many questions, and one start;
+seeds draw their order:
 
     with      half of the questions have no answer: absent, unknown, look-alike, swapped
     without   none
@@ -22,9 +23,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -38,14 +42,16 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
 
+from posterkit.critic.rules import place
 from posterkit.critic.trained import TrainedCritic
-from posterkit.datagen.identities import SyntheticIdentities
+from posterkit.datagen.identities import SyntheticIdentities, split_of
 from posterkit.datagen.identity_questions import (
     ABSENT,
     PLACES,
     UNKNOWN,
     IdentityQuestion,
     IdentityQuestions,
+    draw_scene,
     names_of,
 )
 from posterkit.evaluation.identity_bench import as_markdown, identity_figures, read_answer
@@ -54,13 +60,15 @@ from posterkit.pipelines.loading import quiet_bars
 from posterkit.sizing import Size
 from posterkit.training.small_critic import SmallCritic, make_small_critic
 
+Drawn = tuple[Sequence[Image.Image], dict[str, Any]]  # pictures and what is known of them
 RUNS = Path("runs/identity_claim")
 SYSTEM = "You know what you were shown."
 IDENTITIES, SIZE, SIDE = 200, Size(84, 84), 56  # posters are drawn at SIZE; a picture of SIDE has four tokens
 DRAWN, TAUGHT, MEASURED, PIECE = 2400, 1100, 240, 240  # questions: to draw, of an arm, of the measure, of a file
-LESSONS = (("things", 2e-3), ("things", 2e-3), ("same", 2e-3), ("same", 1e-3))
-SEEN = 100  # steps of each lesson
-STEPS, RATE, BATCH = 80, 1e-3, 16
+LESSONS = ("listed", "matched", "named")
+RATES = {"listed": 2e-3, "matched": 1e-3, "named": 1e-3}
+SIGHTS, SEEN = 6000, 2000  # drawn for the lessons, and steps of each
+STEPS, RATE, BATCH = 200, 1e-3, 16
 ARMS = ("with", "without")
 
 
@@ -82,51 +90,98 @@ BOUNDS = (
 )
 
 
-def questions(heldout: bool, count: int) -> list[IdentityQuestion]:
-    """Free questions of a split, half of them negatives; the same for every seed. What was drawn is kept."""
-    source = IdentityQuestions(SyntheticIdentities(IDENTITIES), 0, SIZE, 0.5, careless=True, questions=("free",))
-    numbers = [n for n in range(4 * count) if (n % 4 == 3) == heldout][:count]
-    found: list[IdentityQuestion] = []
-    for at in range(0, count, PIECE):
-        file = RUNS / "drawn" / f"{'heldout' if heldout else 'train'}{at}.safetensors"
+def drawn(name: str, numbers: Sequence[int], draw: Callable[[int], Drawn]) -> list[Drawn]:
+    """What `draw` makes of each number: pictures, brought to SIDE, and a row. What was drawn is kept."""
+    found: list[Drawn] = []
+    for at in range(0, len(numbers), PIECE):
+        file = RUNS / "drawn" / f"{name}{at}.safetensors"
         if not file.is_file():
-            drawn = [source[number] for number in numbers[at : at + PIECE]]
+            made = [draw(number) for number in numbers[at : at + PIECE]]
             pictures = {f"{n} {k}": np.asarray(image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX))
-                        for n, one in enumerate(drawn) for k, image in enumerate(one.images)}  # fmt: skip
-            rows = [{field.name: getattr(one, field.name) for field in fields(one) if field.name != "images"}
-                    for one in drawn]  # fmt: skip
+                        for n, (images, _) in enumerate(made) for k, image in enumerate(images)}  # fmt: skip
             file.parent.mkdir(parents=True, exist_ok=True)
             with written_whole(file) as temporary:
-                save_file(pictures, temporary, {"rows": json.dumps(rows)})
+                save_file(pictures, temporary, {"rows": json.dumps([row for _, row in made])})
         with safe_open(file, "np") as kept:
+            counts = Counter(int(name.split()[0]) for name in kept.keys())  # noqa: SIM118  # no mapping
             for n, row in enumerate(json.loads(kept.metadata()["rows"])):
-                count_of = sum(name.startswith(f"{n} ") for name in kept.keys())  # noqa: SIM118  # no mapping
-                images = tuple(Image.fromarray(kept.get_tensor(f"{n} {k}")) for k in range(count_of))
-                found.append(IdentityQuestion(images=images, **row))
+                found.append(([Image.fromarray(kept.get_tensor(f"{n} {k}")) for k in range(counts[n])], row))
     return found
 
 
-def lesson(name: str, asked: Sequence[IdentityQuestion], seed: str) -> list[tuple[IdentityQuestion, str, str]]:
-    """What the start learns about pictures, without names: a question each, and its answer."""
-    made = []
-    for one in asked:
-        rng = Random(f"{seed} {one.id}")
-        if not one.own:
-            continue
-        number = rng.choice(one.own) + 1
-        if name == "things" or rng.random() < 0.2:
-            made.append((one, f"What does picture {number} show?", f"{one.noun}."))
-        elif one.negative is None and rng.random() < 0.5:
-            where = next(place for place in sorted(PLACES, key=len, reverse=True) if place in one.answer)
-            made.append((one, f"Where is what picture {number} shows?", f"{where}."))
+def questions(heldout: bool, count: int) -> list[IdentityQuestion]:
+    """Free questions of a split, half of them negatives; the same for every seed."""
+    source = IdentityQuestions(SyntheticIdentities(IDENTITIES), 0, SIZE, 0.5, careless=True, questions=("free",))
+
+    def draw(number: int) -> Drawn:
+        one = source[number]
+        return one.images, {field.name: getattr(one, field.name) for field in fields(one) if field.name != "images"}
+
+    numbers = [n for n in range(4 * count) if (n % 4 == 3) == heldout][:count]
+    made = drawn("heldout" if heldout else "train", numbers, draw)
+    return [IdentityQuestion(images=tuple(images), **row) for images, row in made]
+
+
+def sight(number: int, split: str = "train") -> Drawn:
+    """One to four pictures of one to three identities and a poster, with all that is true of them.
+
+    Those to learn from are of none of the arms' identities; held-out ones are.
+
+    Of the things on the poster about half were shown before, and a fifth are such a one in another colour.
+
+    Returns:
+        the pictures, and by kind of lesson the question and its answer; only `named` has names, and it asks for no
+        place.
+    """
+    taught, rng = split == "train", Random(f"{split} sight {number}")
+    pool = SyntheticIdentities(2**20, seed=1) if taught else SyntheticIdentities(IDENTITIES)
+    numbers = range(len(pool)) if taught else [n for n in range(IDENTITIES) if split_of(n) == split]
+    some: dict[str, int] = {}
+    while len(some) < 6:  # that differ in what there is to say of them
+        one = rng.choice(numbers)
+        some.setdefault(pool.noun(one), one)
+    nouns, known = [*some], [*some.values()][: rng.randint(1, 3)]
+    owners = sorted([*rng.choices(range(len(known)), k=rng.randint(0, 4 - len(known))), *range(len(known))])
+    things: list[tuple[int, Image.Image, bool]] = []
+    for other in range(4, 4 + rng.randint(1, 2)):
+        kind, owner = rng.choices(("shown", "lookalike", "other"), (5, 2, 3))[0], rng.randrange(len(known))
+        if kind == "other" or any(owner == one for one, _, _ in things):
+            things.append((other, pool.cutout([*some.values()][other], rng), True))
+        elif kind == "shown":
+            things.append((owner, pool.cutout(known[owner], rng), True))
         else:
-            made.append((one, f"Is what picture {number} shows on the poster?", "no." if one.negative else "yes."))
-    return made
+            things.append((owner, pool.lookalike(known[owner], rng), False))
+    scene = draw_scene(rng, [picture for _, picture, _ in things], SIZE)
+    places = [place((x0 + x1) / 2 / SIZE.width, (y0 + y1) / 2 / SIZE.height) for x0, y0, x1, y1 in scene.boxes]
+    there = {one: where for (one, _, true), where in zip(things, places, strict=True) if true}
+    names = rng.sample(names_of(split), len(known))
+    on_poster = ", ".join(f"{nouns[one]} {where}" for one, where in there.items())
+    introduced = " ".join(f"Picture {n} shows {names[owner]}." for n, owner in enumerate(owners, 1))
+    listed = " ".join(f"{n} {nouns[owner]}." for n, owner in enumerate(owners, 1))
+    lessons = {
+        "listed": ("What is there?", f"{listed} Poster: {on_poster}." if on_poster else listed),
+        "matched": ("Which are on the poster?",
+                    " ".join(f"{n} {there.get(owner, 'no')}." for n, owner in enumerate(owners, 1))),
+        "named": (f"{introduced} What are they?",
+                  " ".join(f"{name} {noun}." for name, noun in zip(names, nouns, strict=False))),
+    }  # fmt: skip
+    images = [pool.references(known[owner], 1, rng)[0] for owner in owners]
+    return [*images, scene.picture], lessons
 
 
-def read(model: TrainedCritic, one: IdentityQuestion, prompt: str, answer: str = "") -> dict[str, Tensor]:
+def lessons_of(name: str, split: str, count: int) -> list[tuple[Sequence[Image.Image], str, str]]:
+    """Pictures, question and answer of each sight: half of a lesson is of its own kind, the rest of those before."""
+    rows = []
+    for number, (images, kinds) in enumerate(drawn(f"{split} sight", range(count), partial(sight, split=split))):
+        rng = Random(f"{name} {number}")
+        before = LESSONS[: LESSONS.index(name)]
+        rows.append((images, *kinds[name if not before or rng.random() < 0.5 else rng.choice(before)]))
+    return rows
+
+
+def read(model: TrainedCritic, images: Sequence[Image.Image], prompt: str, answer: str = "") -> dict[str, Tensor]:
     """A question as tensors; of the two equal frames of each picture one is kept, in half precision."""
-    row = model.read(SYSTEM, [*one.images, prompt], answer)
+    row = model.read(SYSTEM, [*images, prompt], answer)
     return {**row, "patches": row["patches"].half().unflatten(1, (3, 2, -1))[:, :, 0]}
 
 
@@ -147,46 +202,47 @@ def teach(model: TrainedCritic, rows: Sequence[dict[str, Tensor]], steps: int, r
     return float(np.mean(train(model, steps, rate, loss_of)[-50:]))
 
 
-def answers(model: TrainedCritic, asked: Sequence[tuple[IdentityQuestion, str]]) -> list[str]:
+def answers(model: TrainedCritic, asked: Sequence[tuple[Sequence[Image.Image], str]], most: int = 16) -> list[str]:
     said: list[str] = []
     for at in range(0, len(asked), 40):
-        said += model.answers([whole(read(model, *one)) for one in asked[at : at + 40]], 16)
+        said += model.answers([whole(read(model, *one)) for one in asked[at : at + 40]], most)
     return said
 
 
 def start() -> Path:
     """The critic that was taught to see, from which every arm of every seed begins; each lesson's is kept."""
     source = RUNS / "fresh"
-    for number, (name, rate) in enumerate(LESSONS):
-        folder = RUNS / f"lesson{number}"
+    for name in LESSONS:
+        folder = RUNS / name
         if not folder.is_dir():
-            asked = questions(False, DRAWN)
+            taught = lessons_of(name, "train", SIGHTS)
             if not source.is_dir():
-                seen = [text for name, _ in LESSONS for row in lesson(name, asked, name) for text in row[1:]]
-                words = [SYSTEM, *PLACES, ABSENT, UNKNOWN, *seen, *(one.prompt for one in asked[:200]), *syllables()]
-                make_small_critic(source, words, SmallCritic(), 0)
+                every = [text for kind in LESSONS for row in lessons_of(kind, "train", SIGHTS) for text in row[1:]]
+                words = [SYSTEM, *PLACES, ABSENT, UNKNOWN, *every, *(one.prompt for one in questions(False, 200))]
+                make_small_critic(source, [*words, *syllables()], SmallCritic(), 0)
             model, began = TrainedCritic(str(source), area=SIDE * SIDE), time.perf_counter()
-            some = Random(number).sample(asked, len(asked))
-            rows = [read(model, *row) for row in lesson(name, some, str(number))[: SEEN * BATCH]]
-            loss = teach(model, rows, SEEN, rate, str(number))
-            print(f"lesson {number}, {name}: loss {loss:.3f}, {time.perf_counter() - began:.0f} s", flush=True)
+            loss = teach(model, [read(model, *row) for row in taught], SEEN, RATES[name], name)
+            print(f"lesson {name}: loss {loss:.3f}, {time.perf_counter() - began:.0f} s", flush=True)
             model.save(folder)
+            check(folder)
         source = folder
     return source
 
 
 def check(folder: Path) -> None:
-    """What the start sees of held-out identities: the share of right answers by kind of question."""
+    """What a start sees of held-out identities: the share of right parts of its answers, by lesson."""
     model = TrainedCritic(str(folder), area=SIDE * SIDE)
     model.module.eval()
-    asked = lesson("same", questions(True, MEASURED), "check")
-    said = answers(model, [row[:2] for row in asked])
-    right: dict[str, list[bool]] = {}
-    for (_, prompt, answer), reply in zip(asked, said, strict=True):
-        right.setdefault(f"{prompt.split()[0]} {answer if answer in ('yes.', 'no.') else ''}", []).append(
-            reply == answer
-        )
-    print(folder.name, {kind: f"{np.mean(some):.2f} of {len(some)}" for kind, some in right.items()})
+    for name in LESSONS[: LESSONS.index(folder.name) + 1]:
+        asked = [(images, *kinds[name]) for images, kinds in
+                 drawn("heldout sight", range(MEASURED), partial(sight, split="heldout"))]  # fmt: skip
+        right: dict[str, list[bool]] = {}
+        for (_, _, answer), said in zip(asked, answers(model, [row[:2] for row in asked], 48), strict=True):
+            given = re.split(r"[.,:] ?", said)
+            for at, part in enumerate(re.split(r"[.,:] ?", answer)[:-1]):
+                kind = "no" if part.endswith("no") else "there" if name == "matched" else name
+                right.setdefault(kind, []).append(at < len(given) and given[at] == part)
+        print(folder.name, {kind: f"{np.mean(some):.2f} of {len(some)}" for kind, some in right.items()}, flush=True)
 
 
 def run_seeds(seeds: Sequence[int]) -> None:
@@ -196,13 +252,13 @@ def run_seeds(seeds: Sequence[int]) -> None:
         return
     source, asked, heldout = str(start()), questions(False, DRAWN), questions(True, MEASURED)
     model = TrainedCritic(source, area=SIDE * SIDE)
-    rows = {one.id: read(model, one, one.prompt, one.answer) for one in asked}
+    rows = {one.id: read(model, one.images, one.prompt, one.answer) for one in asked}
     for seed, arm in waiting:
         began, model = time.perf_counter(), TrainedCritic(source, area=SIDE * SIDE)
         fit = [one for one in asked if arm == "with" or one.negative is None]
         taught = [rows[one.id] for one in Random(seed).sample(fit, TAUGHT)]
         loss = teach(model, taught, STEPS, RATE, f"{seed} identities")
-        said = answers(model, [(one, one.prompt) for one in heldout])
+        said = answers(model, [(one.images, one.prompt) for one in heldout])
         figures = identity_figures(
             heldout, [read_answer(reply, one) for reply, one in zip(said, heldout, strict=True)]
         )
@@ -256,7 +312,6 @@ def main() -> None:
     quiet_bars()
     torch.set_num_threads(1)
     if args.check:
-        check(start())
         run_seeds([100])
     run_seeds(args.seeds)
     if args.table:

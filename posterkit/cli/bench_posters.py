@@ -36,8 +36,8 @@ def add_options(benches: Any) -> None:
         add("-o", "--output", type=Path, metavar="DIR", help=f"posters, scores, report (default runs/{name})")
         add("--rows", type=whole(1), metavar="N", help="the first N (default: as many as the paper has)")
         add("--seed", type=whole(0), default=0, help="the same seed asks for the same (default 0)")
-        add("--size", type=typed(_size, "WIDTHxHEIGHT", lambda size: min(size) >= 64), default=Size(832, 1216),
-            metavar="WxH", help="of the posters (default 832x1216)")
+        add("--size", type=typed(_size, "WIDTHxHEIGHT of at least 64x64", lambda size: min(size) >= 64),
+            default=Size(832, 1216), metavar="WxH", help="of the posters (default 832x1216)")
         add("--posters", type=Path, metavar="FOLDER", help="score these, by any system; nothing is drawn")
         add("--by", metavar="NAME", help="what made them, for the tables (default: the folder's name)")
         add("--judge", default="rules", metavar="SPEC",
@@ -157,7 +157,7 @@ def _study(args: argparse.Namespace) -> int:
     rows = {row.id: row for row in bench_rows(settings["bench"], settings["rows"], settings["seed"], size)}
     pairs = {}
     for name in chosen:
-        posters = [first_poster(folder, name) for folder in (args.first, args.second)]
+        posters = [first_poster(*one, name) for one in ((args.first, first), (args.second, second))]
         if posters[0] is None or posters[1] is None:
             folder = args.first if posters[0] is None else args.second
             raise ValueError(f"{folder}: the poster {name} is gone; a study needs a bench's posters")

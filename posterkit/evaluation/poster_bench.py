@@ -125,6 +125,8 @@ class PosterBench:
             folder.mkdir(exist_ok=True)
         files = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES} \
             if folder.is_dir() else {}  # fmt: skip
+        if posters and not posters.is_dir():
+            raise ValueError(f"{posters}: there is no such folder; name one with posters")
         ready = [row for row in self.rows if draw is not None or row.id in files]
         if not ready:
             raise ValueError(f"{folder}: holds no poster of this bench; they are named {self.rows[0].id}.png, ...")
@@ -132,7 +134,7 @@ class PosterBench:
         found = ask_rows(made, out / SCORES, threads, progress)
         for row in self.rows:
             found.setdefault(row.id, {"fault": "not asked" if row.id in made else "no poster"})
-        report = self.report(judge, found, by)
+        report = self.report(judge, found, by) | {"posters": str(folder.resolve())}
         with written_whole(out / REPORT) as temporary:
             temporary.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         return report
@@ -185,7 +187,8 @@ def read_report(folder: Path) -> dict[str, Any]:
     """A finished report; ValueError where there is none."""
     file = folder / REPORT
     report = read_json(read_text(file), str(file)) if file.is_file() else None
-    if not isinstance(report, dict) or report.get("version") != 1 or not isinstance(report.get("scores"), dict):
+    kinds = {"version": int, "by": str, "bench": dict, "scores": dict}
+    if not isinstance(report, dict) or not all(isinstance(report.get(name), kind) for name, kind in kinds.items()):
         raise ValueError(f"{folder}: holds no report of posterkit bench posteromni or postercraft")
     return report
 
@@ -245,9 +248,9 @@ def _notes(scores: Sequence[dict[str, float]], judge: PosterJudge) -> list[str]:
     ]
 
 
-def first_poster(folder: Path, row: str) -> Image.Image | None:
-    """The poster of a row of a bench's folder, or of a folder of finished posters; None where there is none."""
-    for place in (folder / POSTERS, folder):
+def first_poster(folder: Path, report: dict[str, Any], row: str) -> Image.Image | None:
+    """The poster of a row, beside the report or where the report says that it was scored; None where it is gone."""
+    for place in (folder / POSTERS, folder, Path(report.get("posters") or folder)):
         for path in sorted(place.glob(f"{row}.*")) if place.is_dir() else ():
             if path.suffix.lower() in SUFFIXES:
                 return read_image(path)

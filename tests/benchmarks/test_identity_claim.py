@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import identity_claim
 import pytest
-from identity_claim import SIDE, lesson, questions
+from identity_claim import SIDE, questions, sight
 
 from posterkit.datagen.identities import SyntheticIdentities
+from posterkit.datagen.identity_questions import PLACES
 from posterkit.evaluation.identity_bench import read_answer
 
 
@@ -27,16 +30,29 @@ def test_kept_questions_are_the_drawn_ones(asked, monkeypatch):
         assert read_answer(other.answer, other) == ("refused" if other.negative else "right")
 
 
-def test_lessons_without_names_are_true(asked):
-    pool, found = SyntheticIdentities(identity_claim.IDENTITIES), set()
-    for one, prompt, answer in lesson("same", asked * 3, "a") + lesson("things", asked, "b"):
-        number = int(next(word for word in prompt.split() if word.isdigit()))
-        assert number - 1 in one.own and not any(name in prompt for name in one.names)
-        if prompt.startswith("Is"):
-            assert answer == ("yes." if one.negative is None else "no.")
-        elif prompt.startswith("Where"):
-            assert one.negative is None and f"stands {answer}" in one.answer
-        else:
-            assert answer == f"{pool.noun(one.identity)}."
-        found.add(prompt.split()[0])
-    assert found >= {"Is", "What"}
+@pytest.mark.parametrize("split", ["train", "heldout"])
+def test_lessons_are_true_and_name_nothing_that_is_not_there(split):
+    answers = set()
+    for number in range(30):
+        images, kinds = sight(number, split)
+        listed, _, on_poster = kinds["listed"][1].partition(" Poster: ")
+        nouns = re.findall(r"\d ([^.]+)\.", listed)
+        there = dict(re.fullmatch(r"(.+?) ((?:on|in|at) .+)", part).groups()
+                     for part in on_poster.rstrip(".").split(", ") if part)  # fmt: skip
+        assert len(nouns) == len(images) - 1 <= 4 and len(there) <= 2 and {*there.values()} <= {*PLACES}
+        matched = re.findall(r"\d ([^.]+)\.", kinds["matched"][1])
+        assert matched == [there.get(noun, "no") for noun in nouns]
+        asked, answer = kinds["named"]
+        names = re.findall(r"shows (\w+)\.", asked)
+        assert answer == " ".join(dict.fromkeys(f"{n} {noun}." for n, noun in zip(names, nouns, strict=True)))
+        assert not any(name in text for name in names for kind in ("listed", "matched") for text in kinds[kind])
+        answers.update(matched)
+    assert {"no", "in the middle"} < answers
+
+
+def test_lessons_show_none_of_the_identities_of_the_arms(monkeypatch):
+    made = []
+    monkeypatch.setattr(identity_claim, "SyntheticIdentities", lambda *of, **seed: made.append((of, seed)) or
+                        SyntheticIdentities(*of, **seed))  # fmt: skip
+    sight(0)
+    assert made == [((2**20,), {"seed": 1})]
