@@ -126,7 +126,7 @@ class PosterBench:
         files = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES} \
             if folder.is_dir() else {}  # fmt: skip
         if posters and not posters.is_dir():
-            raise ValueError(f"{posters}: there is no such folder; name one with posters")
+            raise ValueError(f"{posters}: there is no such folder, and it holds no poster of this bench")
         ready = [row for row in self.rows if draw is not None or row.id in files]
         if not ready:
             raise ValueError(f"{folder}: holds no poster of this bench; they are named {self.rows[0].id}.png, ...")
