@@ -237,7 +237,8 @@ def check(folder: Path) -> None:
         asked = [(images, *kinds[name]) for images, kinds in
                  drawn("heldout sight", range(MEASURED), partial(sight, split="heldout"))]  # fmt: skip
         right: dict[str, list[bool]] = {}
-        for (_, _, answer), said in zip(asked, answers(model, [row[:2] for row in asked], 48), strict=True):
+        replies = answers(model, [(images, prompt) for images, prompt, _ in asked], 48)
+        for (_, _, answer), said in zip(asked, replies, strict=True):
             given = re.split(r"[.,:] ?", said)
             for at, part in enumerate(re.split(r"[.,:] ?", answer)[:-1]):
                 kind = "no" if part.endswith("no") else "there" if name == "matched" else name
