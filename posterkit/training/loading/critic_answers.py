@@ -13,25 +13,22 @@ from PIL import Image
 from posterkit.critic.trained import TrainedCritic
 from posterkit.datagen.engine import Flow, run_flow
 from posterkit.datagen.identity_questions import names_of
-from posterkit.datasets.dataset import INDEX, read_rows
+from posterkit.datasets.dataset import INDEX
 from posterkit.datasets.sample_files import Row
-from posterkit.image_io import read_image
 from posterkit.training.loading.batches import Batch
+from posterkit.training.loading.critic_rows import CriticRows, open_critic_rows
 from posterkit.training.loading.prefetch import PrefetchLoader
 from posterkit.training.protocols import RunView
 
 _KEYS = ("id", "prompt", "answer", "question", "split")
 
 
-class CriticQuestions:
+class CriticQuestions(CriticRows):
     """The questions of a folder, of one split."""
-
-    def __init__(self, folder: Path, rows: list[Row]) -> None:
-        self.folder, self.rows = folder, rows
 
     def content(self, row: Row, prompt: str | None = None) -> list[str | Image.Image]:
         """The pictures in their order, then the words."""
-        return [*(read_image(self.folder / name) for name in row["images"]), prompt or row["prompt"]]
+        return [*(self.picture_named(row, name) for name in row["images"]), prompt or row["prompt"]]
 
 
 def open_critic_questions(
@@ -44,8 +41,7 @@ def open_critic_questions(
         tool: what makes such a folder, for errors.
 
     Raises:
-        FileNotFoundError: there is no set.
-        ValueError: a row lacks a key, or none is left to learn from or held out.
+        FileNotFoundError, ValueError: as `open_critic_rows`, or a row's names are none.
     """
     folder = Path(path) if path else run.folder / "set"
     if path is None and run.accelerator.is_main_process:
@@ -53,18 +49,12 @@ def open_critic_questions(
         made = run_flow(flow, folder)
         run.print(f"{folder}: {made.kept} questions drawn")
     run.accelerator.wait_for_everyone()
-    if not (folder / INDEX).is_file():
-        raise FileNotFoundError(f"{folder}: there is no set here; {tool} makes one")
-    rows = []
-    for number, row in read_rows(folder / INDEX):
-        missing = [key for key in _KEYS if not isinstance(row.get(key), str)]
-        missing += [] if row.get("images") and isinstance(row["images"], list) else ["images"]
-        if missing:
-            raise ValueError(f"{folder / INDEX} line {number}: lacks {', '.join(missing)}; no question of {tool}")
-        rows.append(row)
-    train, heldout = ([row for row in rows if row["split"] == split] for split in ("train", "heldout"))
-    if not train or not heldout:
-        raise ValueError(f"{folder}: too few questions: {len(train)} to learn from, {len(heldout)} held out")
+    train, heldout = open_critic_rows(folder, run, tool, "questions", _KEYS, lambda row: row.get("images"))
+    most = len(names_of("train"))
+    for row in train:
+        names = row.get("names") or []
+        if not isinstance(names, list) or not all(isinstance(one, str) for one in names) or len(names) > most:
+            raise ValueError(f"{folder / INDEX}: row {row['id']}: its names are no list of at most {most} names")
     return CriticQuestions(folder, train), CriticQuestions(folder, heldout)
 
 

@@ -22,12 +22,11 @@ from posterkit.datagen.critique_pairs import (
     match_lengths,
 )
 from posterkit.datagen.engine import Flow, run_flow
-from posterkit.datasets.dataset import INDEX, read_rows
 from posterkit.datasets.sample_files import Row
-from posterkit.image_io import read_image
 from posterkit.sizing import Size
 from posterkit.training.config import Count, Seed
 from posterkit.training.loading.batches import Batch
+from posterkit.training.loading.critic_rows import CriticRows, open_critic_rows
 from posterkit.training.loading.prefetch import PrefetchLoader
 from posterkit.training.protocols import RunView
 
@@ -50,23 +49,19 @@ class PairsConfig:
     kinds: list[str] | None = None
 
 
-class CriticPairs:
+class CriticPairs(CriticRows):
     """The pairs of a folder, of one split."""
-
-    def __init__(self, folder: Path, rows: list[Row]) -> None:
-        self.folder, self.rows = folder, rows
 
     def picture(self, row: Row, name: str) -> Image.Image:
         """One of a pair's pictures, "target" or "weakened"."""
-        return read_image(self.folder / row[name])
+        return self.picture_named(row, row[name])
 
 
 def open_critic_pairs(config: PairsConfig, run: RunView) -> tuple[CriticPairs, CriticPairs]:
     """The pairs to learn from, and those held out.
 
     Raises:
-        FileNotFoundError: there is no set.
-        ValueError: a row lacks a key, or no pair is left to learn from or held out.
+        FileNotFoundError, ValueError: as `open_critic_rows`.
     """
     folder = Path(config.path) if config.path else run.folder / "set"
     if config.path is None and run.accelerator.is_main_process:
@@ -77,17 +72,11 @@ def open_critic_pairs(config: PairsConfig, run: RunView) -> tuple[CriticPairs, C
         made = run_flow(Flow(source, config.count, steps, encode, settings, paths=PICTURES), folder)
         run.print(f"{folder}: {made.kept} pairs drawn, {made.dropped} dropped")
     run.accelerator.wait_for_everyone()
-    if not (folder / INDEX).is_file():
-        raise FileNotFoundError(f"{folder}: there is no set here; data_tools/build_critic_pairs.py makes one")
-    rows = []
-    for number, row in read_rows(folder / INDEX):
-        if missing := [key for key in _KEYS if not isinstance(row.get(key), str)]:
-            raise ValueError(f"{folder / INDEX} line {number}: lacks {', '.join(missing)}; no pair of a critic")
-        if config.kinds is None or row["kind"] in config.kinds:
-            rows.append(row)
-    train, heldout = ([row for row in rows if row["split"] == split] for split in ("train", "heldout"))
-    if not train or not heldout:
-        raise ValueError(f"{folder}: too few pairs: {len(train)} to learn from, {len(heldout)} held out")
+    train, heldout = open_critic_rows(
+        folder, run, "data_tools/build_critic_pairs.py", "pairs", _KEYS,
+        lambda row: [row.get(name) for name in PICTURES],
+        lambda row: config.kinds is None or row["kind"] in config.kinds,
+    )  # fmt: skip
     return CriticPairs(folder, train), CriticPairs(folder, heldout)
 
 
