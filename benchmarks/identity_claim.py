@@ -65,9 +65,8 @@ RUNS = Path("runs/identity_claim")
 SYSTEM = "You know what you were shown."
 IDENTITIES, SIZE, SIDE = 200, Size(84, 84), 56  # posters are drawn at SIZE; a picture of SIDE has four tokens
 DRAWN, TAUGHT, MEASURED, PIECE = 2400, 1100, 240, 240  # questions: to draw, of an arm, of the measure, of a file
-LESSONS = ("listed", "matched", "named")
-RATES = {"listed": 2e-3, "matched": 1e-3, "named": 1e-3}
-SIGHTS, SEEN = 6000, 2000  # drawn for the lessons, and steps of each
+LESSONS = (*[("listed", 2e-3)] * 3, *[("matched", 1e-3)] * 5, *[("named", 1e-3)] * 2)  # and the rate of each
+SIGHTS, SHOWN, SEEN = 6000, 3000, 500  # drawn for all lessons, shown in one, and steps of each
 STEPS, RATE, BATCH = 200, 1e-3, 16
 ARMS = ("with", "without")
 
@@ -169,13 +168,14 @@ def sight(number: int, split: str = "train") -> Drawn:
     return [*images, scene.picture], lessons
 
 
-def lessons_of(name: str, split: str, count: int) -> list[tuple[Sequence[Image.Image], str, str]]:
-    """Pictures, question and answer of each sight: half of a lesson is of its own kind, the rest of those before."""
-    rows = []
-    for number, (images, kinds) in enumerate(drawn(f"{split} sight", range(count), partial(sight, split=split))):
-        rng = Random(f"{name} {number}")
-        before = LESSONS[: LESSONS.index(name)]
-        rows.append((images, *kinds[name if not before or rng.random() < 0.5 else rng.choice(before)]))
+def lesson(number: int) -> list[tuple[Sequence[Image.Image], str, str]]:
+    """Pictures, question and answer of each row of a lesson: half of its own kind, the rest of the kinds before."""
+    kind, rows = LESSONS[number][0], []
+    before = sorted({name for name, _ in LESSONS[:number]} - {kind})
+    first = number * SHOWN % SIGHTS
+    for at, (images, kinds) in enumerate(drawn("train sight", range(SIGHTS), sight)[first : first + SHOWN]):
+        rng = Random(f"{number} {at}")
+        rows.append((images, *kinds[kind if not before or rng.random() < 0.5 else rng.choice(before)]))
     return rows
 
 
@@ -212,38 +212,33 @@ def answers(model: TrainedCritic, asked: Sequence[tuple[Sequence[Image.Image], s
 def start() -> Path:
     """The critic that was taught to see, from which every arm of every seed begins; each lesson's is kept."""
     source = RUNS / "fresh"
-    for name in LESSONS:
-        folder = RUNS / name
+    for number, (kind, rate) in enumerate(LESSONS):
+        folder = RUNS / f"lesson{number}"
         if not folder.is_dir():
-            taught = lessons_of(name, "train", SIGHTS)
             if not source.is_dir():
-                every = [text for kind in LESSONS for row in lessons_of(kind, "train", SIGHTS) for text in row[1:]]
+                every = [text for _, kinds in drawn("train sight", range(SIGHTS), sight) for row in kinds.values()
+                         for text in row]  # fmt: skip
                 words = [SYSTEM, *PLACES, ABSENT, UNKNOWN, *every, *(one.prompt for one in questions(False, 200))]
                 make_small_critic(source, [*words, *syllables()], SmallCritic(), 0)
             model, began = TrainedCritic(str(source), area=SIDE * SIDE), time.perf_counter()
-            loss = teach(model, [read(model, *row) for row in taught], SEEN, RATES[name], name)
-            print(f"lesson {name}: loss {loss:.3f}, {time.perf_counter() - began:.0f} s", flush=True)
+            loss = teach(model, [read(model, *row) for row in lesson(number)], SEEN, rate, str(number))
+            print(f"lesson {number}, {kind}: loss {loss:.3f}, {time.perf_counter() - began:.0f} s", flush=True)
             model.save(folder)
-            check(folder)
+            check(model, kind)
         source = folder
     return source
 
 
-def check(folder: Path) -> None:
-    """What a start sees of held-out identities: the share of right parts of its answers, by lesson."""
-    model = TrainedCritic(str(folder), area=SIDE * SIDE)
-    model.module.eval()
-    for name in LESSONS[: LESSONS.index(folder.name) + 1]:
-        asked = [(images, *kinds[name]) for images, kinds in
-                 drawn("heldout sight", range(MEASURED), partial(sight, split="heldout"))]  # fmt: skip
-        right: dict[str, list[bool]] = {}
-        replies = answers(model, [(images, prompt) for images, prompt, _ in asked], 48)
-        for (_, _, answer), said in zip(asked, replies, strict=True):
-            given = re.split(r"[.,:] ?", said)
-            for at, part in enumerate(re.split(r"[.,:] ?", answer)[:-1]):
-                kind = "no" if part.endswith("no") else "there" if name == "matched" else name
-                right.setdefault(kind, []).append(at < len(given) and given[at] == part)
-        print(folder.name, {kind: f"{np.mean(some):.2f} of {len(some)}" for kind, some in right.items()}, flush=True)
+def check(model: TrainedCritic, kind: str) -> None:
+    """Print what is seen of held-out identities: the share of right parts of the answers to a kind of lesson."""
+    seen = drawn("heldout sight", range(MEASURED), partial(sight, split="heldout"))
+    right: dict[str, list[bool]] = {}
+    for (_, kinds), said in zip(seen, answers(model, [(one[0], one[1][kind][0]) for one in seen], 48), strict=True):
+        given = re.split(r"[.,:] ?", said)
+        for at, part in enumerate(re.split(r"[.,:] ?", kinds[kind][1])[:-1]):
+            name = "not there" if part.endswith(" no") else "there" if kind == "matched" else kind
+            right.setdefault(name, []).append(at < len(given) and given[at] == part)
+    print({name: f"{np.mean(some):.2f} of {len(some)}" for name, some in right.items()}, flush=True)
 
 
 def run_seeds(seeds: Sequence[int]) -> None:

@@ -13,6 +13,7 @@ and what is not taken is named. `--as id_driven` writes the same records as trai
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,14 @@ from pathlib import Path
 from posterkit.datagen.candidate_options import share
 from posterkit.datagen.command_line import ToolParser, make_set, positive_int, run_tool, size
 from posterkit.datagen.engine import Drop, Flow, FlowResult
-from posterkit.datagen.identities import KINDS, PERSON, FolderIdentities, IdentityPool, SyntheticIdentities
+from posterkit.datagen.identities import (
+    HELD_OUT,
+    KINDS,
+    PERSON,
+    FolderIdentities,
+    IdentityPool,
+    SyntheticIdentities,
+)
 from posterkit.datagen.identity_questions import IdentityQuestion, IdentityQuestions, as_sample, encode_question
 from posterkit.datagen.picture_folder import check_outside, fingerprint, list_pictures
 from posterkit.datasets.sample_files import encode_sample
@@ -52,6 +60,9 @@ def main() -> FlowResult:
         pool = FolderIdentities(folder, ARGS.kind, ARGS.consent, ARGS.segmenter)
         settings |= {"kind": ARGS.kind, "consent": ARGS.consent, "segmenter": ARGS.segmenter,
                      "inputs": fingerprint(folder, list_pictures(folder))}  # fmt: skip
+    if len(pool) < HELD_OUT:
+        said = f"{len(pool)} identities: every {HELD_OUT}th is held out, so held-out questions are about the same ones"
+        warnings.warn(said, stacklevel=1)
     source = IdentityQuestions(pool, ARGS.seed, ARGS.size, ARGS.negatives, careless=ARGS.few_negatives)
     if ARGS.form == "id_driven":
         steps = (("sample", AsSample(ARGS.trigger)),)

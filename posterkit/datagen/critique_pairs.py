@@ -13,6 +13,7 @@ from posterkit.datagen.critiques import (
     QUESTION,
     WEAKENED,
     CriticPoster,
+    check_size,
     draw_critic_poster,
     false_claims,
     inject_error,
@@ -60,6 +61,9 @@ class CriticPosters:
     seed: int
     size: Size
     generated: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_size(self.size)
 
     def __getitem__(self, number: int) -> CriticPair:
         rng = Random(f"{self.seed} critic pair {number}")
@@ -116,11 +120,17 @@ def encode_pair(pair: CriticPair, *, seed: int) -> tuple[Row, dict[str, bytes]]:
 
 @opened_once()
 def open_answering_critic(source: str, model: str | None, device: str, temperature: float = 0.2) -> LanguageModel:
-    """The critic as BPO asks it, at temperature 0.2; ValueError or AnswerError as `open_language_model`."""
+    """The critic as BPO asks it, at temperature 0.2.
+
+    Raises:
+        ValueError, AnswerError: as `open_language_model`, or no server answers.
+    """
     if source.startswith(("http://", "https://")):
         from posterkit.llm.endpoint import Endpoint
 
-        return Endpoint(source, model, temperature=temperature, max_tokens=256)
+        endpoint = Endpoint(source, model, temperature=temperature, max_tokens=256)
+        endpoint.reach()
+        return endpoint
     from posterkit.llm.local import LocalModel
 
     return LocalModel(source, device=device, temperature=temperature, max_new_tokens=256)

@@ -48,6 +48,7 @@ _NEAR = {
     "brown": "orange red black", "pink": "red purple", "orange": "red yellow", "purple": "blue", "yellow": "white",
 }  # fmt: skip
 _NAMED = 18.0  # Lab distance of letters from the colour that their name stands for
+_LEAST = 64  # pixels of a poster's side
 _OPPOSITE = {"top": "bottom", "bottom": "top", "left": "right", "right": "left"}
 
 
@@ -120,6 +121,14 @@ def draw_critic_poster(rng: Random, size: Size) -> CriticPoster:
     texts = tuple(text.text for text in drawn.texts)
     facts = PosterFacts(asked, texts, where, letters, shows.background, shows.subject, shows.color, frozenset(things))
     return CriticPoster(Image.fromarray(drawn.image), facts, tuple(text.box for text in drawn.texts if text.box))
+
+
+def check_size(size: Size) -> None:
+    """ValueError where posters are so small that nobody could read them."""
+    if min(size) < _LEAST:
+        raise ValueError(
+            f"posters of {size} pixels: nobody reads their letters; at least {_LEAST}x{_LEAST} are needed"
+        )
 
 
 def weaken(poster: CriticPoster, kind: str, seed: int) -> Image.Image:

@@ -31,7 +31,7 @@ PERSON = "person"
 APART = 45.0  # Lab distance from which a colour makes another variant
 ONE_SUBJECT = 0.35  # of `likeness`; references of one name below it show two different things
 _SIDE, _PHOTO_SIDE = 96, 512
-_HELD_OUT = 4  # every so many-th identity
+HELD_OUT = 4  # every so many-th identity
 
 
 class IdentityPool(Protocol):
@@ -49,7 +49,7 @@ class IdentityPool(Protocol):
 
 def split_of(number: int) -> str:
     """The split of an identity; none is in both."""
-    return "heldout" if number % _HELD_OUT == _HELD_OUT - 1 else "train"
+    return "heldout" if number % HELD_OUT == HELD_OUT - 1 else "train"
 
 
 @dataclass(frozen=True)

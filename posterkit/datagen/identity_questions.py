@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from posterkit.critic.rules import place
+from posterkit.datagen.critiques import check_size
 from posterkit.datagen.identities import IdentityPool, SyntheticIdentities, split_of
 from posterkit.datagen.prompts import THEMES, draw_texts, with_article
 from posterkit.datasets.sample_files import Row, encoded
@@ -120,6 +121,7 @@ class IdentityQuestions:
     questions: tuple[str, ...] = QUESTIONS
 
     def __post_init__(self) -> None:
+        check_size(self.size)
         if not self.careless and not LEAST_NEGATIVE <= self.negatives < 1:
             raise ValueError(
                 f"negatives {self.negatives:g}: at least {LEAST_NEGATIVE:g} of the questions must have no answer, or "

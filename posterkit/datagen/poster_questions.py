@@ -8,7 +8,7 @@ from random import Random
 
 from PIL import Image
 
-from posterkit.datagen.critiques import PosterFacts, draw_critic_poster
+from posterkit.datagen.critiques import PosterFacts, check_size, draw_critic_poster
 from posterkit.datasets.sample_files import Row, encoded
 from posterkit.sizing import Size
 
@@ -39,6 +39,9 @@ class PosterQuestions:
 
     seed: int
     size: Size
+
+    def __post_init__(self) -> None:
+        check_size(self.size)
 
     def __getitem__(self, number: int) -> PosterQuestion:
         rng = Random(f"{self.seed} poster question {number}")

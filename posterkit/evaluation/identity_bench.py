@@ -23,7 +23,7 @@ from typing import Any, Literal
 import numpy as np
 
 import posterkit
-from posterkit.datagen.identities import IdentityPool
+from posterkit.datagen.identities import FolderIdentities, IdentityPool
 from posterkit.datagen.identity_questions import (
     MOST_REFERENCES,
     NEGATIVES,
@@ -32,6 +32,7 @@ from posterkit.datagen.identity_questions import (
     IdentityQuestion,
     IdentityQuestions,
 )
+from posterkit.datagen.picture_folder import fingerprint, list_pictures
 from posterkit.evaluation.judge_bench import REPLIES, Progress, ask_rows, claim
 from posterkit.evaluation.judge_replies import asserted
 from posterkit.evaluation.judges import Judge
@@ -78,6 +79,8 @@ class IdentityBench:
         self.questions = [source[4 * number + 3] for number in range(questions)]
         self.settings = {"identities": len(pool), "questions": questions, "seed": seed, "size": str(source.size),
                          "pool": type(pool).__name__, "posterkit": posterkit.__version__}  # fmt: skip
+        if isinstance(pool, FolderIdentities):
+            self.settings["pictures"] = fingerprint(pool.folder, list_pictures(pool.folder))
 
     def run(
         self, judge: Judge, out: Path, threads: int = 2, progress: Progress = lambda done, count: None

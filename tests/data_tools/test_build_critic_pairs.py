@@ -79,7 +79,8 @@ def test_true_answers_and_long_ones_and_none_are_dropped_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("call", "said"),
     [(["--weakened", "0.5"], "name it with --critic"), (["--critic", "nowhere/at all"], "cannot load this"),
-     (["--weakened", "2", "--critic", "x"], "from 0 to 1")],
+     (["--weakened", "2", "--critic", "x"], "from 0 to 1"), (["--size", "8x8"], "nobody reads their letters"),
+     (["--critic", "http://127.0.0.1:9/v1"], "Connection refused")],
 )  # fmt: skip
 def test_a_wrong_call_is_one_line(tmp_path, call, said):
     done = build("--out", tmp_path / "set", *call)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import partial
 from random import Random
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from posterkit.datagen.critique_pairs import CriticPosters
 from posterkit.datagen.identities import KINDS, FolderIdentities, SyntheticIdentities, likeness, split_of
 from posterkit.datagen.identity_questions import (
     NEGATIVES,
@@ -20,6 +22,8 @@ from posterkit.datagen.identity_questions import (
     encode_question,
     names_of,
 )
+from posterkit.datagen.poster_questions import PosterQuestions
+from posterkit.evaluation.identity_bench import IdentityBench
 from posterkit.sizing import Size
 
 SMALL = Size(96, 144)
@@ -78,6 +82,14 @@ def test_too_few_negatives_are_refused_without_a_word_of_the_users():
         IdentityQuestions(SyntheticIdentities(8), negatives=0)
     source = IdentityQuestions(SyntheticIdentities(8), 0, SMALL, 0, careless=True)
     assert all(source[number].negative is None for number in range(12))
+
+
+@pytest.mark.parametrize(
+    "source", [partial(IdentityQuestions, SyntheticIdentities(8)), PosterQuestions, CriticPosters]
+)
+def test_posters_that_nobody_can_read_are_refused(source):
+    with pytest.raises(ValueError, match="posters of 48x72 pixels: nobody reads their letters"):
+        source(0, Size(48, 72))
 
 
 def test_a_question_is_the_same_twice():
@@ -140,3 +152,13 @@ def test_persons_need_a_consent_and_a_folder_without_identities_is_refused(tmp_p
         FolderIdentities(tmp_path, "person")
     with pytest.raises(ValueError, match="holds no identity: ann/: 1 usable pictures of 1"):
         FolderIdentities(tmp_path, "person", "signed")
+
+
+def test_a_bench_of_other_photographs_is_another_bench(tmp_path):
+    made = []
+    for name, step in (("a", 6), ("b", 7)):
+        for number in range(3):
+            photo(tmp_path / name / "mug" / f"{number}.png", (190, 40, 40), at=(step * number, number))
+        made.append(IdentityBench(FolderIdentities(tmp_path / name), 1).settings)
+    assert made[0]["pictures"] != made[1]["pictures"]
+    assert made[0] == IdentityBench(FolderIdentities(tmp_path / "a"), 1).settings
