@@ -299,6 +299,8 @@ class PosterCraftPipeline(PosterCraftParts, FluxLoraLoaderMixin, FromSingleFileM
         if self.transformer.config.guidance_embeds:
             guidance = torch.full([1], guidance_scale, device=device, dtype=torch.float32)
         own = self.encode_regions(parts, num_images_per_prompt, prompt_embeds, size, len(image_ids), length, until)
+        if own is not None:
+            own.check_reach(timesteps)
         condition = Condition(prompt_embeds, pooled_prompt_embeds, text_ids, image_ids, guidance, draft, own)
         negative = None
         if true_cfg_scale > 1:

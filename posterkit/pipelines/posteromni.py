@@ -168,6 +168,8 @@ class PosterOmniPipeline(PosterOmniParts, QwenImageLoraLoaderMixin):
                     inputs.regions = self.join_regions(
                         [regions[index] for index in members for _ in range(count)], text, geometry, regions_until
                     )
+                    if inputs.regions is not None:
+                        inputs.regions.check_reach(timesteps)
                 start = torch.cat([noise[index] for index in members])
                 if drafts is not None:
                     painted = torch.stack([drafts[index] for index in members]).repeat_interleave(count, dim=0)

@@ -16,6 +16,7 @@ import torch
 from diffusers.models.attention_dispatch import dispatch_attention_fn
 from diffusers.models.transformers.transformer_flux import FluxAttnProcessor
 from diffusers.models.transformers.transformer_qwenimage import QwenDoubleStreamAttnProcessor2_0, apply_rotary_emb_qwen
+from diffusers.utils import logging
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -24,6 +25,7 @@ from posterkit.sizing import Size
 MOST = 8  # regions of one picture
 LENGTH = 64  # tokens of a region's prompt at most
 UNTIL = 0.6  # the noise level from which on they no longer count
+logger = logging.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,15 @@ class RegionTexts:
     def count_at(self, timestep: Tensor) -> bool:
         """Whether they count at a timestep in [0, 1000]."""
         return float(timestep) / 1000 > self.until
+
+    def check_reach(self, timesteps: Tensor) -> None:
+        """Say where they never count, since the run paints over a picture and begins below their noise level."""
+        level = float(timesteps[0]) / 1000
+        if level <= self.until:
+            logger.warning(
+                f"the regions change nothing: this run begins at noise level {level:.2f}, and they count down to "
+                f"{self.until:g}; raise strength, or lower regions_until"
+            )
 
 
 def region_texts(

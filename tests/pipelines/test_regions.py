@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -68,10 +69,13 @@ def test_the_order_of_regions_does_not_matter(pipes, family):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_regions_that_never_count_change_nothing(pipes, family):
+def test_regions_that_never_count_change_nothing_and_say_so(pipes, family, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("diffusers"), "propagate", True)
     plain = tokens(pipes[family])
-    assert torch.equal(plain, tokens(pipes[family], regions=[RegionPrompt(TOP, "plain sky")], regions_until=1.0))
     assert not torch.equal(plain, tokens(pipes[family], regions=[RegionPrompt(TOP, "plain sky")]))
+    assert not caplog.records
+    assert torch.equal(plain, tokens(pipes[family], regions=[RegionPrompt(TOP, "plain sky")], regions_until=1.0))
+    assert "this run begins at noise level 1.00, and they count down to 1; raise strength" in caplog.text
 
 
 @pytest.mark.parametrize("family", FAMILIES)
