@@ -257,11 +257,7 @@ class PosterRequest:
         Raises:
             ValueError: they contradict each other; everything that is wrong in one line.
         """
-        if self.task not in (TEXT, *TASKS):
-            near = difflib.get_close_matches(self.task, (TEXT, *TASKS), 1)
-            meant = f" (did you mean {near[0]!r}?)" if near else ""
-            found = f"unknown task {self.task!r}{meant}" if self.task else "no task given"
-            raise ValueError(f"{found}; the tasks are {TEXT}, {', '.join(TASKS)}")
+        check_task(self.task)
         faults = self._text_faults() if self.task == TEXT else self._image_faults()
         faults += self.lettering.faults() + mark_faults(self.texts or ())
         words = (self.prompt, self.negative_prompt or "", *(self.texts or ()))
@@ -310,6 +306,15 @@ class PosterRequest:
                 f"task {task.name!r} takes no mask here; filling does, and id_driven that cuts one image out"
             )
         return faults
+
+
+def check_task(name: str) -> None:
+    """ValueError where there is no such task; the nearest one is named."""
+    if name not in (TEXT, *TASKS):
+        near = difflib.get_close_matches(name, (TEXT, *TASKS), 1)
+        meant = f" (did you mean {near[0]!r}?)" if near else ""
+        found = f"unknown task {name!r}{meant}" if name else "no task given"
+        raise ValueError(f"{found}; the tasks are {TEXT}, {', '.join(TASKS)}")
 
 
 def sides(width: int | None, height: int | None) -> Size | None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -28,7 +28,7 @@ from posterkit.generate.layout_plan import plan_layout
 from posterkit.generate.metadata import read_record
 from posterkit.image_io import read_image, reduced
 from posterkit.layout.json_form import layout_to_json
-from posterkit.lettering import LAYOUTS, STYLES
+from posterkit.lettering import LAYOUTS, STYLES, unmarked
 from posterkit.llm.client import AnswerError
 from posterkit.schema import PosterRequest
 from posterkit.sizing import Size
@@ -63,7 +63,7 @@ class PosterTools:
         """The MCP server with every tool."""
         server: MCPServer[Any] = MCPServer("posterkit", version=__version__, log_level="WARNING")
         for tool in (self.make_poster, self.transform_poster, self.plan_layout, self.judge_poster):
-            server.add_tool(tool, structured_output=False)
+            server.add_tool(tool, description=" ".join((tool.__doc__ or "").split()), structured_output=False)
         return server
 
     async def make_poster(
@@ -136,7 +136,8 @@ class PosterTools:
         maker = self.queue.maker
         result = maker.scorer([request.task])(poster, request)
         critic = open_critic(maker.settings.critic or RULES)
-        said = critic.suggest(poster, prompt)
+        quoted = " ".join(f'"{text}"' for text in unmarked(texts or [])[0])
+        said = critic.suggest(poster, f"{prompt} {quoted}".strip())
         found = score_row(result) | {"content": said.content, "style": said.style, "shows": critic.caption(poster)}
         try:
             return poster, found | {"record": read_record(path)}
@@ -146,7 +147,10 @@ class PosterTools:
     async def _made(
         self, context: Context, given: dict[str, Any], more: dict[str, Any] | None, save_as: str | None
     ) -> CallToolResult:
-        row = {key: value for key, value in {**(more or {}), **given}.items() if value is not None}
+        row = {key: value for key, value in given.items() if value is not None}
+        if twice := sorted(row.keys() & (more or {}).keys()):
+            raise ToolError(f"more: {twice[0]} is an argument of its own; give it once")
+        row |= more or {}
         if "seeds" in row:
             raise ToolError("seeds: a call makes one poster; call again with another seed")
         try:
@@ -158,9 +162,8 @@ class PosterTools:
         except ServiceError as error:
             raise ToolError(str(error)) from None
         try:
-            async for _ in job.changes():
-                words, done, total = job.step
-                await context.report_progress(done, total or None, words)
+            async for done, total, words in _progress(job):
+                await context.report_progress(done, total, words)
             if job.error:
                 raise ToolError(str(job.error))
             return await to_thread.run_sync(_job_answer, job)
@@ -189,6 +192,21 @@ async def _threaded(work: Callable[[], T], folder: Path | None = None) -> T:
         return await to_thread.run_sync(work)
     except (ServiceError, ValueError, OSError, AnswerError) as error:
         raise ToolError(str(service_error(error, folder))) from None
+
+
+async def _progress(job: PosterJob) -> AsyncIterator[tuple[int, int | None, str]]:
+    """Steps done, of how many, and what is done now: only where the number rises, as MCP asks for."""
+    before, last, told, over = 0, job.step, -1, None
+    changes = job.changes()
+    while not over:
+        over = await anext(changes, True)
+        words, done, total = job.step
+        if words != last[0]:
+            before += last[1]
+        last = job.step
+        if before + done > told:
+            told = before + done
+            yield told, before + total if total else None, words
 
 
 def _job_answer(job: PosterJob) -> CallToolResult:

@@ -31,7 +31,7 @@ def read_csv(path: Path) -> Iterator[tuple[str, dict[str, Any] | BadRow]]:
     name: text, text, text. The columns title, subtitle, body and cta hold the texts of those roles.
 
     Raises:
-        ValueError: it is not UTF-8 text.
+        ValueError: it is not UTF-8 text, or two columns have one name.
     """
     lines, begin = _lines(path), []
     while (line := next(lines, None)) is not None:
@@ -47,7 +47,11 @@ def read_csv(path: Path) -> Iterator[tuple[str, dict[str, Any] | BadRow]]:
 def table_rows(
     rows: Iterable[tuple[int, Sequence[str] | csv.Error]], name: str
 ) -> Iterator[tuple[str, dict[str, Any] | BadRow]]:
-    """The rows of a table of texts, numbered, whose first row that is not blank names the columns."""
+    """The rows of a table of texts, numbered, whose first row that is not blank names the columns.
+
+    Raises:
+        ValueError: two columns have one name, and can hold no list.
+    """
     columns: list[str] = []
     for number, cells in rows:
         where = f"{name}:{number}"
@@ -57,6 +61,13 @@ def table_rows(
             continue
         elif not columns:
             columns = [cell.strip().lower() for cell in cells]
+            once = [
+                column
+                for column in columns
+                if column not in ROLES and _LISTS.get(column, column) not in _LISTS.values()
+            ]
+            if twice := next((column for column in once if column and once.count(column) > 1), None):
+                raise ValueError(f'{name}: two columns are named "{twice}"; give one of them another name')
         else:
             many = f"{len(cells)} cells under {len(columns)} columns; quote a cell with a comma"
             yield where, BadRow(where, many) if len(cells) > len(columns) else _row(columns, cells)

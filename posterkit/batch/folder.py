@@ -8,6 +8,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from posterkit.batch.claims import LOCK
+from posterkit.batch.index import PAGE, SHEET
+from posterkit.batch.ledger import LEDGER
 from posterkit.batch.row_keys import row_faults
 from posterkit.batch.rows import BadRow
 from posterkit.documents import MAX_NOTE, read_text, read_yaml
@@ -42,7 +45,8 @@ def read_folder(folder: Path, common: PosterRequest, skip: Path | None = None) -
 
     A row has a name, and keys as a manifest in the folder would have them: those of `posterkit.yaml` in its folders,
     over them those of `NAME.yaml`, over them `NAME.txt` and `NAME.mask.png`. For a task that takes one image, the
-    images of a sub-folder are rows of their own. A text file that belongs to no image is left out with a warning.
+    images of a sub-folder are rows of their own. A text file that belongs to no image is left out with a warning, and
+    so is the output folder of another batch.
 
     Args:
         skip: the output folder; it is no row when it lies in the folder.
@@ -107,8 +111,9 @@ class _Listing:
         self.within = above | {folder.resolve()}
         self.folder, self.prefix, self.keys, self.task, self.skip = folder, prefix, keys, task, skip
         self.entries = [
-            item for item in sorted(folder.iterdir()) if not _is_silent(item) and not _is_output(item, skip)
-        ]
+            item for item in sorted(folder.iterdir())
+            if not _is_silent(item) and not _is_output(item, skip) and not _is_of_a_batch(item)
+        ]  # fmt: skip
         self.images = {entry for entry in self.entries if entry.is_dir() or _is_picture(entry)}
         self.beside = {_companion(entry): entry for entry in self.entries if entry not in self.images}
         if (folder / FOLDER_FILE).is_file():
@@ -217,6 +222,8 @@ def _companion(path: Path) -> tuple[str, str]:
 
 
 def _stray(path: Path) -> str:
+    if not path.exists():
+        return f"a link to {path.readlink()}, which is not there" if path.is_symlink() else "is gone"
     if _companion(path)[1]:
         return "a mask without its image"
     return f"not an image that posterkit reads ({', '.join(sorted(SUFFIXES))})"
@@ -231,3 +238,13 @@ def _is_output(path: Path, out: Path | None) -> bool:
     if out is None or not out.resolve().is_relative_to(path.resolve()):
         return False
     return path.resolve() == out.resolve() or all(_is_silent(item) or _is_output(item, out) for item in path.iterdir())
+
+
+def _is_of_a_batch(path: Path) -> bool:
+    """The output folder of another batch, or what a batch writes beside its posters."""
+    if path.is_dir() and (path / LOCK).is_file():
+        warnings.warn(
+            f"{path}: holds the posters of a batch; it is left out (name it to make rows of them)", stacklevel=2
+        )
+        return True
+    return path.name in (LEDGER, SHEET, PAGE) and (path.parent / LOCK).is_file()

@@ -23,7 +23,7 @@ from posterkit.layout.json_form import layout_to_json
 from posterkit.lettering import Lettering
 from posterkit.paper import Sheet, parse_length, sized
 from posterkit.pipelines.registry import resolve
-from posterkit.schema import Design, PosterRequest, sides
+from posterkit.schema import Design, PosterRequest, check_task, sides
 from posterkit.sizing import Size
 from posterkit.tasks import TEXT, parse_anchor
 from posterkit.typeset.brand_kit import BrandKit
@@ -47,8 +47,11 @@ def read_requests(
         kit: the brand that all rows keep to.
 
     Raises:
-        ValueError: the source as a whole is unusable: missing, empty, or a folder without a task.
+        ValueError: the source as a whole is unusable: missing, empty, or a folder without a task; or the common task
+            is unknown.
     """
+    if common.task:
+        check_task(common.task)
     if source.is_dir():
         rows, base = read_folder(source, common, skip), source
     elif source.is_file() and source.suffix.lower() in SUFFIXES:
@@ -97,7 +100,7 @@ def _variants_of(
             continue
         stem = stem_of(own, name, number)
         own |= template.unknown()
-        if faults := row_faults(own):
+        if faults := row_faults(own, columns=True):
             yield name, BadRow(name, "; ".join(faults)), stem
             continue
         sources = row.sources if isinstance(row, FolderRow) else {}

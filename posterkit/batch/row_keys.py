@@ -20,21 +20,29 @@ _SHOWN = 3  # unknown keys of a row that are named
 PLAIN_KEYS = ("seed", "steps", "guidance", "negative_prompt", "best_of", "strength", "preserve", "regional")
 
 
-def row_faults(row: Mapping[str, Any]) -> list[str]:
-    """What is unknown or wrong in a row, each fault a line."""
+def row_faults(row: Mapping[str, Any], columns: bool = False) -> list[str]:
+    """What is unknown or wrong in a row, each fault a line.
+
+    Args:
+        columns: its keys may be a table's columns, which a template may name.
+    """
     unknown = [key for key in row if key not in ROW_KEYS]
-    faults = [unknown_key(key) for key in unknown[:_SHOWN]]
+    meant = {key: _meant(key) for key in unknown[:_SHOWN]}
+    faults = [f'unknown key "{one_line(key, 40)}"{near}' for key, near in meant.items() if near]
+    if strange := [key for key, near in meant.items() if not near]:
+        names = ", ".join(f'"{one_line(key, 40)}"' for key in strange)
+        used = f"; {{{one_line(strange[0], 40)}}} in a prompt or a text would use it" if columns else ""
+        faults.append(f"unknown key{'s' * (len(strange) > 1)} {names}{used}; the keys are {', '.join(ROW_KEYS)}")
     faults += [f"{len(unknown) - _SHOWN} more keys are unknown"] if len(unknown) > _SHOWN else []
     return faults + value_faults(row, ROW_KEYS)
 
 
-def unknown_key(key: str) -> str:
-    """That a key is unknown, and which one may be meant."""
+def _meant(key: str) -> str:
+    """Which key may be meant by an unknown one; empty where none is near."""
     near = difflib.get_close_matches(key, (*ROW_KEYS, *ROLES), 1)
-    meant = f' (did you mean "{near[0]}"?)' if near else f"; the keys are {', '.join(ROW_KEYS)}"
     if near and near[0] in ROLES:
-        meant = f' (did you mean the text "@{near[0]}:..." in texts? In spreadsheets the column is "{near[0]}")'
-    return f'unknown key "{one_line(key, 40)}"{meant}'
+        return f' (did you mean the text "@{near[0]}:..." in texts? In spreadsheets the column is "{near[0]}")'
+    return f' (did you mean "{near[0]}"?)' if near else ""
 
 
 def result_name(out: str) -> PurePosixPath:

@@ -23,7 +23,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "name": (is_text, "a text"),
     "palette": (is_strings, "a list of colours: of the title, of the other texts, of the button, and more"),
     "fonts": (is_strings, "a list of font files or shipped families"),
-    "logo": (lambda value: isinstance(value, dict), "file, at and clear_space"),
+    "logo": (lambda value: isinstance(value, dict | str), "an image file, or file, at and clear_space"),
     "margin": (is_margin, "pixels, or a per cent of the shorter side such as 6%"),
     "voice": (lambda value: isinstance(value, dict), "avoid, keep and look"),
 }
@@ -129,6 +129,7 @@ def read_brand_kit(path: str | Path) -> BrandKit:
         raise ValueError(f"{path}: a brand kit has the keys {', '.join(_CHECKS)}")
     _check(said, _CHECKS, str(path))
     logo, voice = said.get("logo") or {}, said.get("voice") or {}
+    logo = {"file": logo} if isinstance(logo, str) else logo
     _check(logo, _LOGO, f"{path}: logo")
     _check(voice, _VOICE, f"{path}: voice")
     if logo and "file" not in logo:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from posterkit.layout import PILL, Box, legible_size
-from posterkit.lettering import Align, Role, unmarked
+from posterkit.lettering import Align, Role, mark_faults, unmarked
 from posterkit.typeset.fonts import FACES, Face, for_text
 from posterkit.typeset.line_breaking import COLUMN, TextStyle, fit
 from posterkit.typeset.placed_text import PlacedLine, PlacedText
@@ -59,8 +59,10 @@ def chosen_texts(asked: Sequence[str], found: Sequence[FoundText]) -> list[str |
     """The new words of each text of a file, from a call's: in their order, or by their roles ("@title:...").
 
     Raises:
-        ValueError: there are more or fewer than the file has.
+        ValueError: there are more or fewer than the file has, or a mark is misspelt.
     """
+    if faults := mark_faults(asked):
+        raise ValueError("; ".join(faults))
     plain, _ = unmarked(asked)
     roles = [text.lstrip()[1:].partition(":")[0].lower() if new != text.strip() else None
              for text, new in zip(asked, plain, strict=True)]  # fmt: skip

@@ -18,6 +18,8 @@ from posterkit.app.job_queue import JobQueue
 from posterkit.app.limits import Limits
 from posterkit.app.mcp_tools import PosterTools
 from posterkit.generate.metadata import read_record
+from posterkit.schema import PosterRequest
+from posterkit.sizing import Size
 
 SMALL = {"prompt": "a red boat", "width": 64, "height": 96, "seed": 3, "steps": 2, "more": {"draft": "none"}}
 
@@ -62,7 +64,9 @@ def test_a_poster_comes_with_its_picture_and_its_record_and_is_saved_beside_othe
     assert again.structured_content["saved"].endswith("/boat-2.png")
     with Image.open(said["saved"]) as saved:
         assert saved.tobytes() == picture(first).tobytes()
-    assert told[-1][:2] == (2, 2) and not tools.queue.jobs and not list(tools.queue.folder.iterdir())
+    done = [one[0] for one in told]
+    assert told[-1][:2] == (2, 2) and done == sorted(set(done))  # MCP: the number rises with each notification
+    assert not tools.queue.jobs and not list(tools.queue.folder.iterdir())
 
 
 def test_pictures_are_transformed_from_the_allowed_folder(tools):
@@ -98,6 +102,28 @@ def test_a_layout_is_planned_and_a_wrong_one_refused(tools):
     assert wrong.is_error and asks.is_error and "planner" in asks.content[0].text
 
 
+def test_further_keys_are_those_of_a_request_and_say_nothing_twice(tools):
+    async def work(client):
+        steps = await client.call_tool("make_poster", {**SMALL, "more": {"steps": 3, "draft": "none"}})
+        alone = {key: value for key, value in SMALL.items() if key not in ("steps", "more")}
+        counted = await client.call_tool("make_poster", {**alone, "more": {"steps": 3, "draft": "none"}})
+        wrong = await client.call_tool("make_poster", {**alone, "more": {"steps": 1e9}})
+        return steps, counted, wrong
+
+    steps, counted, wrong = asked(tools.server(), work)
+    assert steps.is_error and "more: steps is an argument of its own; give it once" in steps.content[0].text
+    assert counted.structured_content["record"]["row"]["steps"] == 3
+    assert wrong.is_error and "steps" in wrong.content[0].text
+
+
+def test_descriptions_are_one_line(tools):
+    async def work(client):
+        return (await client.list_tools()).tools
+
+    said = [tool.description for tool in asked(tools.server(), work)]
+    assert all(said) and not any("\n" in one or "  " in one for one in said)
+
+
 def test_a_call_that_its_agent_cancels_ends_its_job(tmp_path):
     with HeldMaker(device="cpu") as maker:
         queue = JobQueue(maker, tmp_path, Limits())
@@ -130,6 +156,20 @@ def test_a_poster_is_judged(tools):
     judged = asked(tools.server(), work)
     said = judged.structured_content
     assert 0 <= said["value"] < 1 and said["content"] and said["style"] and said["record"] is None
+
+
+def test_texts_that_were_asked_for_are_none_too_many(tools, maker):
+    poster = maker(PosterRequest("a red boat", texts=["NORTH LIGHT"], size=Size(416, 608), seed=3, steps=2))
+    poster.save(tools.intake.allowed / "north.png")
+
+    async def work(client):
+        row = {"image": "north.png", "prompt": "a red boat"}
+        asks = await client.call_tool("judge_poster", {**row, "texts": ["@title:NORTH LIGHT"]})
+        return asks, await client.call_tool("judge_poster", row)
+
+    asks, unasked = asked(tools.server(), work)
+    assert "nobody asked for" in unasked.structured_content["content"]
+    assert "nobody asked for" not in asks.structured_content["content"]
 
 
 @pytest.mark.slow

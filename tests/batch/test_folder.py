@@ -84,3 +84,27 @@ def test_a_pattern_takes_pictures_with_what_lies_beside_them(tmp_path: Path) -> 
         rows(tmp_path / "in" / "*.tif", "style_driven")
     with pytest.raises(ValueError, match=r"images need --task"):
         rows(tmp_path / "in" / "*.jpg")
+
+
+def test_posters_of_other_batches_are_no_rows_unless_their_folder_is_named(tmp_path: Path) -> None:
+    picture(tmp_path / "a.jpg")
+    made = picture(tmp_path / "earlier" / "a.png").parent
+    for name in (".posterkit.lock", "ledger.jsonl", "contact_sheet.html"):
+        (made / name).write_text("")
+    picture(made / "contact_sheet.png")
+    with pytest.warns(UserWarning, match=r"earlier: holds the posters of a batch; it is left out"):
+        assert list(rows(tmp_path, "extending")) == ["a.jpg"]
+    assert list(rows(made, "extending")) == ["a.png"]
+
+
+def test_a_link_to_nothing_says_so(tmp_path: Path) -> None:
+    picture(tmp_path / "a.jpg")
+    (tmp_path / "b.jpg").symlink_to("gone.jpg")
+    bad = rows(tmp_path, "extending")["b.jpg"]
+    assert isinstance(bad, BadRow) and bad.why == "a link to gone.jpg, which is not there"
+
+
+def test_an_unknown_task_is_a_wrong_call_and_no_fault_of_rows(tmp_path: Path) -> None:
+    picture(tmp_path / "a.jpg")
+    with pytest.raises(ValueError, match=r"unknown task 'extnding' \(did you mean 'extending'"):
+        rows(tmp_path, "extnding")

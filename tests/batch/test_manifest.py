@@ -407,6 +407,12 @@ def test_a_quote_that_never_ends_swallows_no_row_in_silence(tmp_path: Path) -> N
     assert isinstance(bad, BadRow) and bad.why == "not CSV: unexpected end of data"
 
 
+def test_a_column_that_holds_no_list_stands_once_in_a_table(tmp_path: Path) -> None:
+    (tmp_path / "jobs.csv").write_text("prompt,text,text,prompt\na hill,A,B,a lake\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r'jobs\.csv: two columns are named "prompt"'):
+        read_requests(tmp_path / "jobs.csv", NONE)
+
+
 def test_a_spreadsheet_in_another_encoding_is_refused_with_the_cure(tmp_path: Path) -> None:
     (tmp_path / "jobs.csv").write_bytes("prompt,title\na lake,S\xfcden\n".encode("latin-1"))
     with pytest.raises(ValueError, match=r"not UTF-8 text \(line 2\); save it as CSV UTF-8"):

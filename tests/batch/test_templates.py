@@ -50,7 +50,11 @@ def test_a_pictures_own_name_and_its_number_are_columns(tmp_path: Path) -> None:
     [
         ({"prompt": "a {twon}", "town": "Köln"}, "{twon} names no column (did you mean {town}?); {{ and }} stand for"),
         ({"prompt": "a {town}", "town": "Köln", "widht": 300}, 'unknown key "widht" (did you mean "width"?)'),
-        ({"prompt": "a town", "town": "Köln"}, 'unknown key "town"'),
+        (
+            {"prompt": "a town", "town": "Köln"},
+            'unknown key "town"; {town} in a prompt or a text would use it; the keys',
+        ),
+        ({"prompt": "a", "town": "Köln", "greeting": "Hi"}, 'unknown keys "town", "greeting"; {town} in a prompt or'),
     ],
 )
 def test_slips_are_named(tmp_path: Path, row: dict[str, Any], said: str) -> None:

@@ -230,6 +230,7 @@ def test_the_command_lists_texts_and_writes_beside(
 
 @pytest.mark.parametrize(("words", "said"), [
     (["p.svg", "--text", "one"], "1 texts for 3"),
+    (["p.svg", "--text", "@titel:one"], "unknown mark '@titel:' (did you mean '@title:'?)"),
     (["p.svg", "--text", "@subtitle:x"], "no further text of the role 'subtitle'"),
     (["p.psd", "--text", "@title:x", "-o", "q.svg"], "edited as what it is"),
     (["p.svg", "--text", "@title:x", "-o", "p.svg"], "-o names the poster itself"),

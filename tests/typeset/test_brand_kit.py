@@ -65,6 +65,11 @@ def test_what_is_off_the_brand_is_refused(kit: Path, request_: PosterRequest, sa
     assert said in str(error.value)
 
 
+def test_a_logo_may_be_its_file_alone(kit: Path) -> None:
+    (kit.parent / "short.yaml").write_text("logo: acme.png\n")
+    assert read_brand_kit(kit.parent / "short.yaml").logo == str(kit.parent / "acme.png")
+
+
 def test_a_word_is_avoided_whole(kit: Path) -> None:
     read_brand_kit(kit).applied(PosterRequest("x", texts=["Cheapside"]))
 
