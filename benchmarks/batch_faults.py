@@ -1,12 +1,13 @@
-"""What a batch bears: kills at random moments, and manifests of a million rows.
+"""What a batch bears: kills at random moments, a full disk, and manifests of a million rows.
 
     python benchmarks/batch_faults.py --kills 20
+    mount -t tmpfs -o size=500k none small && python benchmarks/batch_faults.py --full small
     python benchmarks/batch_faults.py --rows 10000 100000 1000000
 
 Kills: a batch of small posters is killed (SIGKILL) at random moments until so many kills have hit it, then let run to
 its end. Rows that are lost, files that are damaged or left half written, and bytes that differ from an untouched run
-are counted. Rows: `posterkit batch --shard 1/N` of a manifest of so many rows makes one poster; its peak memory must
-not grow with the rows.
+are counted. Full: a batch of 30 posters into a folder whose file system is too small for them. Rows: `posterkit batch
+--shard 1/N` of a manifest of so many rows makes one poster; its peak memory must not grow with the rows.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--posters", type=int, default=24, help="rows of the batch that is killed")
     parser.add_argument("--batches", type=int, default=1, help="that share the folder; each kill hits one of them")
+    parser.add_argument("--full", type=Path, metavar="FOLDER", help="on a file system too small for 30 posters")
     parser.add_argument("--rows", type=int, nargs="*", default=[])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", default="mini", help="the checkpoint")
@@ -41,15 +43,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if args.kills:
             print(kill_table(Path(folder), args))
+        if args.full:
+            print(full_row(Path(folder), args.full / "posters", args.model))
         for rows in args.rows:
             print(memory_row(Path(folder), rows, args.model), flush=True)
 
 
 def kill_table(folder: Path, args: argparse.Namespace) -> str:
     """Kill, resume, compare."""
-    manifest, out, whole = folder / "jobs.jsonl", folder / "out", folder / "whole"
-    rows = [{"prompt": f"poster {n}", "texts": [f"NIGHT {n}"], "seed": n} for n in range(args.posters)]
-    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    out, whole = folder / "out", folder / "whole"
+    manifest = _manifest(folder, args.posters)
     command = [*BATCH, str(manifest), "--model", args.model, *SMALL]
     began = time.monotonic()
     _run([*command, "-o", str(whole)])
@@ -85,6 +88,15 @@ def kill_table(folder: Path, args: argparse.Namespace) -> str:
     )
 
 
+def full_row(folder: Path, out: Path, model: str) -> str:
+    """What a batch says whose disk is too small."""
+    command = [*BATCH, str(_manifest(folder, 30)), "--model", model, *SMALL, "-o", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    whole = [name for name in _posters(out) if _is_whole(out / name)]
+    said = [done.stdout.splitlines()[0], done.stderr.splitlines()[-1]]
+    return f"exit code {done.returncode}, {len(whole)} of {len(_posters(out))} files whole: {'; '.join(said)}"
+
+
 def memory_row(folder: Path, rows: int, model: str) -> str:
     """Peak memory and time of one shard's poster out of a manifest of so many rows."""
     manifest, out = folder / f"{rows}.jsonl", folder / f"out-{rows}"
@@ -98,6 +110,13 @@ def memory_row(folder: Path, rows: int, model: str) -> str:
     peak = int(said.splitlines()[-1].split()[1]) / 1024
     assert len(_posters(out)) == 1
     return f"{rows:>9} rows: peak {peak:.0f} MiB, {seconds:.0f} s ({1e6 * seconds / rows:.0f} us a row)"
+
+
+def _manifest(folder: Path, rows: int) -> Path:
+    manifest = folder / "jobs.jsonl"
+    made = [{"prompt": f"poster {n}", "texts": [f"NIGHT {n}"], "seed": n} for n in range(rows)]
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in made))
+    return manifest
 
 
 def _start(command: list[str]) -> subprocess.Popen[str]:

@@ -19,6 +19,7 @@ from posterkit.llm.http import API_KEY
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _HEAD_SECONDS = 15.0  # from a connection, or the first byte of a further request, to the end of its headers
+_UNREAD_SECONDS = 1.0  # between looks at whether a connection that does not read has been closed
 _CLOSE = {"Connection": "close"}  # what the client still sends is not read
 
 Receive = Callable[[], Any]
@@ -98,9 +99,14 @@ def _too_long(most: int) -> HTTPException:
 
 
 class _TimedProtocol(H11Protocol):
-    """Closes connections that send no whole head of a request in time, which uvicorn waits for without end."""
+    """Ends connections that uvicorn waits for without end.
+
+    Those are closed that send no whole head of a request in time. Those that do not read what they asked for are
+    dropped once they are closed: what they have not read would keep them open.
+    """
 
     _timer: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -114,14 +120,34 @@ class _TimedProtocol(H11Protocol):
         elif not waits:
             self._stop_timer()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._drop_closed()
+
+    def resume_writing(self) -> None:
+        self._stop_dropping()
+        super().resume_writing()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._stop_dropping()
         super().connection_lost(exc)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _drop_closed(self) -> None:
+        if self.transport.is_closing():
+            self.transport.abort()
+        else:
+            self._unread = self.loop.call_later(_UNREAD_SECONDS, self._drop_closed)
+
+    def _stop_dropping(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
 
 class Server(uvicorn.Server):

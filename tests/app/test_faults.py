@@ -58,6 +58,12 @@ def strict(maker):
         yield server
 
 
+@pytest.fixture(scope="module")
+def patient(maker):
+    with running(maker, Limits(body_seconds=600.0, queue=1)) as server:
+        yield server
+
+
 @pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=x"])
 def test_a_huge_body_is_refused_before_it_is_sent(strict, kind):
     with connected(strict) as client:
@@ -87,22 +93,18 @@ def test_a_body_without_an_announced_end_is_cut_off_at_the_limit(strict, kind):
 
 def test_a_slow_body_is_given_up_and_its_place_in_the_queue_is_free_again(strict):
     with connected(strict) as client:
-        client.sendall(head("POST", "/v1/posters", "Content-Type: application/json", "Content-Length: 1000"))
-        client.sendall(b"{")
-        until(lambda: strict.queue._reserved.total() == 1)
-        busy = strict.client.post("/v1/posters", json=TINY)
-        assert busy.status_code == 429  # while it is read, it takes a place
+        client.sendall(head("POST", "/v1/posters", "Content-Type: application/json", "Content-Length: 1000") + b"{")
         said = received(client)
     assert said.startswith(b"HTTP/1.1 408") and b"no whole body in 1 s" in said
     assert strict.client.post("/v1/posters?format=png", json=TINY).status_code == 200
 
 
-def test_a_client_that_goes_away_while_it_sends_leaves_nothing(strict):
-    with connected(strict) as client:
+def test_a_body_that_is_read_takes_a_place_and_a_client_that_goes_away_while_it_sends_leaves_nothing(patient):
+    with connected(patient) as client:
         client.sendall(head("POST", "/v1/posters", "Content-Type: application/json", "Content-Length: 1000") + b"{")
-        until(lambda: strict.queue._reserved.total() == 1)
-    until(lambda: strict.queue._reserved.total() == 0)
-    assert not [path for path in strict.queue.folder.iterdir() if not list(path.glob("_*"))]
+        until(lambda: patient.queue._reserved.total() == 1)
+        assert patient.client.post("/v1/posters", json=TINY).status_code == 429
+    until(lambda: patient.queue._reserved.total() == 0 and not list(patient.queue.folder.iterdir()))
 
 
 def test_a_head_that_never_ends_is_cut_off(maker, monkeypatch):
@@ -115,26 +117,25 @@ def test_a_head_that_never_ends_is_cut_off(maker, monkeypatch):
         ):
             with connected(server) as client:
                 client.sendall(whole)
-                assert not whole or client.recv(2**16).startswith(b"HTTP/1.1 200")
-                time.sleep(0.2)  # until the answer is over
+                said = b""
+                while whole and not said.endswith(b'"ok"}'):
+                    said += client.recv(2**16)
                 client.sendall(begin)
-                began = time.monotonic()
-                received(client)
-                assert time.monotonic() - began < 3
+                received(client)  # fails where the server keeps it open
 
 
 def test_a_client_that_does_not_read_keeps_nobody_waiting_and_is_cut_off(maker):
-    with running(maker, Limits(body_seconds=1.0)) as server:
+    with running(maker, Limits(body_seconds=5.0)) as server:
         job = server.client.post("/v1/posters?wait=60", json=TINY).json()
         path = server.queue.jobs[job["id"]].results[0].files["png"]
         size = 100_000_000
         os.truncate(path, size)
         with connected(server) as client:
             client.sendall(head("GET", job["posters"][0]["files"]["png"]))
-            time.sleep(0.3)
-            began = time.monotonic()
-            assert server.client.get("/healthz").status_code == 200 and time.monotonic() - began < 1
-            time.sleep(2.5)
+            assert client.recv(1)  # the answer has begun
+            assert server.client.get("/healthz").status_code == 200
+            assert server.serves(client)  # so that nobody has waited for its end
+            until(lambda: not server.serves(client))
             assert len(received(client)) < size
 
 
@@ -217,7 +218,7 @@ class Command:
 @pytest.mark.slow
 def test_at_a_signal_the_running_job_is_finished_those_that_wait_fail_and_no_more_are_taken():
     server = Command("--grace", "600")
-    waiting = server.direct({**TINY, "steps": 100})
+    waiting = server.direct({**TINY, "steps": 400})
     until(lambda: "\nposterkit_drawing 1\n" in server.client.get("/metrics").text)
     queued = server.client.post("/v1/posters", json=TINY).json()
     events = server.client.stream("GET", queued["events"])
@@ -238,10 +239,9 @@ def test_a_job_that_takes_longer_than_the_grace_fails_with_its_reason():
     server = Command("--grace", "0.2", "--max-steps", "5000")
     waiting = server.direct({**TINY, "steps": 1000, "best_of": 5})
     until(lambda: "\nposterkit_drawing 1\n" in server.client.get("/metrics").text)
-    began = time.monotonic()
     code, errors = server.end()
     waiting.join(300)
-    assert code == 0 and "Traceback" not in errors and time.monotonic() - began < 15
+    assert code == 0 and "Traceback" not in errors
     assert server.answers[0].status_code == 503 and server.answers[0].json()["error"]["code"] == "stopping"
 
 

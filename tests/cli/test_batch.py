@@ -446,8 +446,10 @@ def _wait_for_first(out: Path, process: subprocess.Popen[str]) -> None:
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 def test_a_batch_that_was_stopped_goes_on_where_it_was(tmp_path: Path, craft: str, how: signal.Signals) -> None:
-    path = manifest(tmp_path, [{"prompt": f"poster {n}"} for n in range(6)])
-    argv = ["batch", str(path), "--model", craft, "--batch-size", "1", "--steps", "12", *SMALL]
+    rows = [
+        {"prompt": f"poster {n}", "steps": 400 if n else 2} for n in range(6)
+    ]  # the others take long after the first
+    argv = ["batch", str(manifest(tmp_path, rows)), "--model", craft, "--batch-size", "1", *SMALL]
     out, whole = tmp_path / "out", tmp_path / "whole"
     process = _start([*argv, "-o", str(out)])
     _wait_for_first(out, process)
@@ -487,10 +489,21 @@ def test_a_shard_makes_its_rows_and_the_shards_together_all_of_them(
 
 
 @pytest.mark.slow
-def test_several_devices_share_the_rows(tmp_path: Path, craft: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_several_devices_share_the_rows(
+    tmp_path: Path, craft: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """This process draws nothing until the other one has made a poster."""
     path = manifest(tmp_path, [{"prompt": f"poster {n}"} for n in range(10)])
-    # long enough for the other process to start
-    argv = ("batch", path, "--model", craft, "--steps", 600, *SMALL, "-o", tmp_path / "out")
+    argv = ("batch", path, "--model", craft, "--steps", 6, *SMALL, "-o", tmp_path / "out")
+    draw = maker.draw_prepared
+
+    def draw_second(*given: Any) -> Any:
+        until = time.monotonic() + 120
+        while not contents(tmp_path / "out") and time.monotonic() < until:
+            time.sleep(0.02)
+        return draw(*given)
+
+    monkeypatch.setattr(maker, "draw_prepared", draw_second)
     assert run(*argv, "--device", "cpu,cpu") == 0
     said = capsys.readouterr().out
     made = int(re.match(r"(\d+) made, ", said)[1])  # type: ignore[index]

@@ -195,6 +195,8 @@ def test_the_workflow_runs_and_its_poster_says_the_texts() -> None:
         assert len(made[number]) == len(NODES[name].RETURN_TYPES)
     poster, judged = made[5][0], made[7]
     assert poster.shape == (1, 608, 416, 3) and judged[2] > 0.5
+    (draft,), drawn = made[3], made[4][0]
+    assert (drawn - draft).abs().mean() < 0.02  # it is painted over lightly enough that the lighthouse stays one
     assert json.loads(made[4][1])["row"]["width"] == 416
 
 

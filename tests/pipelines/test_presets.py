@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import tiny_qwen
 import torch
 import yaml
 from diffusers import FluxPipeline
+from diffusers.hooks.group_offloading import ModuleGroup
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -360,6 +362,29 @@ def test_group_offloading_changes_no_pixel_and_takes_text_encoders_layer_by_laye
     assert hooked(turns.text_encoder_2) >= len(layers) > 8
     assert hooked(turns.transformer) >= 2  # a double and a single block
     assert hooked(turns.vae) == 0  # it stays on the card
+
+
+@pytest.mark.parametrize(("family", "encodes"), [("postercraft", 1), ("posteromni", 2)])  # the second for guidance
+def test_no_part_of_a_text_encoder_lies_on_the_card_while_it_draws(base, omni, monkeypatch, family, encodes):
+    pipe = load_pipeline({"postercraft": base, "posteromni": omni}[family], device="cpu")
+    expected = drawn(pipe, family)
+    presets.place(pipe, Preset(offload="text"), torch.device("cpu"), family, torch.float32)
+    visits, there, drawing = Counter(), set(), []
+
+    def onload(group, move=ModuleGroup.onload_):
+        visits[group], _ = visits[group] + 1, there.add(group)
+        move(group)
+
+    def offload(group, move=ModuleGroup.offload_):
+        there.discard(group)
+        move(group)
+
+    monkeypatch.setattr(ModuleGroup, "onload_", onload)
+    monkeypatch.setattr(ModuleGroup, "offload_", offload)
+    pipe.transformer.register_forward_pre_hook(lambda *_: drawing.append(len(there)))
+    assert torch.equal(drawn(pipe, family), expected)
+    assert len(visits) > 8 and set(drawing) == {0} and len(drawing) == 2 * encodes
+    assert set(visits.values()) == {encodes}  # each layer comes once for a text
 
 
 def test_group_offloading_reaches_qwens_encoder():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -26,11 +27,16 @@ TINY = {"prompt": "a red boat", "width": 64, "height": 96, "steps": 2, "seed": 3
 
 @dataclass
 class Running:
-    """A server that runs: its address, its queue, a client."""
+    """A server that runs: its address, its queue, a client, and itself."""
 
     url: str
     queue: JobQueue
     client: httpx.Client
+    server: Server
+
+    def serves(self, client: socket.socket) -> bool:
+        """Whether a client is connected as the server sees it."""
+        return client.getsockname() in [one.client for one in self.server.server_state.connections]
 
     def finished(self, job: dict[str, Any], seconds: float = 60.0) -> dict[str, Any]:
         """The job once it is over."""
@@ -55,7 +61,7 @@ def running(
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         with httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False) as client:
-            yield Running(url, queue, client)
+            yield Running(url, queue, client, server)
         queue.stop(0.0)
         server.should_exit = True
         thread.join(10)
