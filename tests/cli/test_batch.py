@@ -446,9 +446,8 @@ def _wait_for_first(out: Path, process: subprocess.Popen[str]) -> None:
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 def test_a_batch_that_was_stopped_goes_on_where_it_was(tmp_path: Path, craft: str, how: signal.Signals) -> None:
-    rows = [
-        {"prompt": f"poster {n}", "steps": 400 if n else 2} for n in range(6)
-    ]  # the others take long after the first
+    # the second takes long, so that the signal comes while it is drawn
+    rows = [{"prompt": f"poster {n}", "steps": 400 if n == 1 else 2} for n in range(6)]
     argv = ["batch", str(manifest(tmp_path, rows)), "--model", craft, "--batch-size", "1", *SMALL]
     out, whole = tmp_path / "out", tmp_path / "whole"
     process = _start([*argv, "-o", str(out)])
