@@ -242,6 +242,7 @@ def test_a_full_queue_says_when_to_come_again_and_takes_what_has_room():
     assert 'posterkit_http_requests_total{status="429"} 2' in text and "posterkit_queue_posters 0" in text
 
 
+@pytest.mark.slow
 def test_a_client_with_many_jobs_keeps_nobody_waiting():
     keys = [{"Authorization": f"Bearer {key}"} for key in ("many", "one")]
     with HeldMaker(device="cpu") as maker, running(maker, key="many,one") as server:

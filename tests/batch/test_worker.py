@@ -62,6 +62,7 @@ def made_with(maker: PosterMaker, cells: int, out: Path) -> tuple[Any, SmallMemo
         memory.remove()
 
 
+@pytest.mark.slow
 def test_tiles_are_tried_where_memory_is_full_and_only_for_that_poster(
     tmp_path: Path, maker: PosterMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,6 +79,7 @@ def test_tiles_are_tried_where_memory_is_full_and_only_for_that_poster(
     assert "memory" not in read_record(tmp_path / "b.png")["drawn"]
 
 
+@pytest.mark.slow
 def test_a_poster_that_fits_nowhere_fails_with_the_reason_and_the_next_is_made(
     tmp_path: Path, maker: PosterMaker
 ) -> None:

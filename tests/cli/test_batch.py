@@ -73,6 +73,7 @@ GOOD = {"turned.jpg", "print.tif", "deep.png", "same.png", "same.webp", "moving.
 BAD = {"notes.docx", "empty.jpg", "bomb.png", "cut.jpg", "text.png"}
 
 
+@pytest.mark.slow
 def test_a_mixed_folder_gives_every_good_file_a_poster_and_every_bad_one_a_line(
     tmp_path: Path, mixed: Path, omni: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

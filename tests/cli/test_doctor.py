@@ -49,6 +49,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return troubles(site)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "cure"),
     [

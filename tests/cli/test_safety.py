@@ -101,6 +101,7 @@ def test_a_principle_steers_the_expansion_by_a_local_model(tmp_path: Path, craft
     assert read_record(tmp_path / "p.png")["row"]["expanded"] is None
 
 
+@pytest.mark.slow
 def test_a_principle_steers_a_planner_that_is_a_local_model(tmp_path: Path, capsys) -> None:
     folder, principle = tiny_chat.save(tmp_path / "chat"), tmp_path / "p.txt"
     principle.write_text("Be kind.")

@@ -43,6 +43,7 @@ def test_pairs_without_a_model_are_of_all_seven_errors_and_the_same_again(tmp_pa
         assert read_image(tmp_path / "a" / rows[0][name]).size == (64, 96)
 
 
+@pytest.mark.slow
 def test_what_a_critic_answers_is_rejected_where_it_is_false(tmp_path):
     with servers() as start:
         server = start(says(ANSWER))

@@ -30,6 +30,7 @@ def run(tmp_path, split):
     return bench
 
 
+@pytest.mark.slow
 def test_every_followed_reply_is_a_pair_and_no_other(tmp_path):
     bench = run(tmp_path, "train")
     pairs = MisledPairs(tmp_path)

@@ -24,6 +24,7 @@ def of_rendering(kind: str, count: int = 1):
     return [one for one in judge_questions(200) if rendering_of(one) == kind][:count]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["lettering", "badge", "brand"])
 def test_letters_of_a_picture_read_as_the_answer_that_it_suggests(kind):
     (question,) = of_rendering(kind)

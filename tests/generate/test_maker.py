@@ -33,6 +33,7 @@ def test_a_poster_is_saved_as_picture_and_with_live_text(tmp_path: Path, craft: 
         poster.save(tmp_path / "p.gif")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("row", "model"),
     [

@@ -101,6 +101,7 @@ def test_stock_qwen_edit_draws_the_very_same_picture(omni, monkeypatch):
     assert torch.allclose(ours, theirs, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
 def test_every_task_runs_at_the_checkpoints_own_defaults(omni, task):
     photo, mask = Image.new("RGB", (120, 150), "orange"), Image.new("L", (120, 150))

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from posterkit.app.limits import Limits
 from posterkit.app.ui.batch_desk import BATCH, BatchDesk, pack
 from posterkit.app.ui.brand import BRAND, kit_html, open_kit, use_kit
@@ -20,6 +22,7 @@ def ran(batches: BatchDesk, session: Session, said: dict[str, Any]) -> list[tupl
     return asyncio.run(all_of_it())
 
 
+@pytest.mark.slow
 def test_uploads_become_posters_a_ledger_and_a_zip(maker, cup: Path, tmp_path: Path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")

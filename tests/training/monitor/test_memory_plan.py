@@ -62,6 +62,7 @@ def plan(stage, plans):
     return planned
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [path for path in STAGES if path.stem != "reward_model"], ids=lambda path: path.stem)
 def test_every_stage_of_the_papers_fits_eight_cards_of_80_gb(plan, path):
     card, ram = plan(path)
@@ -128,6 +129,7 @@ def test_a_sheet_beside_a_reward_has_its_words_read_while_the_transformer_waits(
     assert "words" not in roomy and roomy["samples"]["text encoders"] > 16 * GB
 
 
+@pytest.mark.slow
 def test_a_dry_run_without_its_base_prints_the_plan_before_it_says_what_is_missing(stage, capsys):
     config = stage(ROOT / "configs" / "posteromni" / "stage2_experts.yaml")
     with pytest.raises(WrongCall, match="a dry run needs what the run starts from"):

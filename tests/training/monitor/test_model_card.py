@@ -93,6 +93,7 @@ def code_of(text: str) -> list[str]:
     return [part.split("```")[0] for part in text.split("```python\n")[1:]]
 
 
+@pytest.mark.slow
 def test_the_code_on_the_cards_of_a_stage_and_of_its_lora_runs(base, run_recipe, tmp_path, capsys):
     """The two blocks of each card, with the card's folder and a few sizes put in, make a picture."""
     posters = write_posters(tmp_path / "posters", 4)

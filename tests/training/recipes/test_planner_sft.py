@@ -67,6 +67,7 @@ def test_a_lora_stands_on_a_language_model_and_is_saved_merged(run_recipe, plans
     assert changed and all(name.endswith(("q_proj.weight", "v_proj.weight")) for name in changed)
 
 
+@pytest.mark.slow
 def test_a_dry_run_shows_a_batch_and_leaves_no_small_set_behind(run_recipe, plans, tmp_path, capsys):
     config = write(tmp_path, "run", plans, data={"count": 8, "heldout": 0.2}, batch_size=2)
     with pytest.raises(SystemExit) as ended:
