@@ -6,7 +6,7 @@ import re
 
 import identity_claim
 import pytest
-from identity_claim import SIDE, questions, sight
+from identity_claim import SIDE, questions, sight, spoken
 
 from posterkit.datagen.identities import SyntheticIdentities
 from posterkit.datagen.identity_questions import PLACES
@@ -27,7 +27,8 @@ def test_kept_questions_are_the_drawn_ones(asked, monkeypatch):
         assert [image.tobytes() for image in one.images] == [image.tobytes() for image in other.images]
         assert all(image.size == (SIDE, SIDE) for image in one.images) and len(one.images) == one.references + 1
         assert (one.prompt, one.answer, one.negative) == (other.prompt, other.answer, other.negative)
-        assert read_answer(other.answer, other) == ("refused" if other.negative else "right")
+        for said in (other.answer, spoken(other)):
+            assert read_answer(said, other) == ("refused" if other.negative else "right")
 
 
 @pytest.mark.parametrize("split", ["train", "heldout"])
@@ -41,12 +42,12 @@ def test_lessons_are_true_and_name_nothing_that_is_not_there(split):
                      for part in on_poster.rstrip(".").split(", ") if part)  # fmt: skip
         assert len(nouns) == len(images) - 1 <= 4 and len(there) <= 2 and {*there.values()} <= {*PLACES}
         matched = re.findall(r"\d ([^.]+)\.", kinds["matched"][1])
-        assert matched == [there.get(noun, "no") for noun in nouns]
+        assert matched == [f"{noun} {there.get(noun, 'no')}" for noun in nouns]
         asked, answer = kinds["named"]
         names = re.findall(r"shows (\w+)\.", asked)
-        assert answer == " ".join(dict.fromkeys(f"{n} {noun}." for n, noun in zip(names, nouns, strict=True)))
+        assert answer == " ".join(dict.fromkeys(f"{n}, {noun}." for n, noun in zip(names, nouns, strict=True)))
         assert not any(name in text for name in names for kind in ("listed", "matched") for text in kinds[kind])
-        answers.update(matched)
+        answers.update(said.removeprefix(f"{noun} ") for said, noun in zip(matched, nouns, strict=True))
     assert {"no", "in the middle"} < answers
 
 
