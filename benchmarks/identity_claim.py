@@ -63,9 +63,10 @@ from posterkit.training.small_critic import SmallCritic, make_small_critic
 Drawn = tuple[Sequence[Image.Image], dict[str, Any]]  # pictures and what is known of them
 RUNS = Path("runs/identity_claim")
 SYSTEM = "You know what you were shown."
-IDENTITIES, SIZE, SIDE = 200, Size(84, 84), 56  # posters are drawn at SIZE; a picture of SIDE has four tokens
+IDENTITIES, SIZE = 200, Size(96, 96)  # posters are drawn at SIZE
+SIDE, POSTER = 56, 112  # sides of references and posters as they are read: four tokens and sixteen, things alike large
 DRAWN, TAUGHT, MEASURED, PIECE = 2400, 1100, 240, 240  # questions: to draw, of an arm, of the measure, of a file
-LESSONS = (*[("listed", 2e-3)] * 3, *[("matched", 1e-3)] * 4, *[("named", 1e-3)] * 2)  # and the rate of each
+LESSONS = (*[("listed", 2e-3)] * 3, *[("matched", 1e-3)] * 2, ("named", 1e-3))  # and the rate of each
 SIGHTS, SHOWN, SEEN = 6000, 3000, 500  # drawn for all lessons, shown in one, and steps of each
 STEPS, RATE, BATCH = 200, 1e-3, 16
 ARMS = ("with", "without")
@@ -90,14 +91,18 @@ BOUNDS = (
 
 
 def drawn(name: str, numbers: Sequence[int], draw: Callable[[int], Drawn]) -> list[Drawn]:
-    """What `draw` makes of each number: pictures, brought to SIDE, and a row. What was drawn is kept."""
+    """What `draw` makes of each number: pictures, as they are read, and a row. What was drawn is kept."""
     found: list[Drawn] = []
     for at in range(0, len(numbers), PIECE):
         file = RUNS / "drawn" / f"{name}{at}.safetensors"
         if not file.is_file():
             made = [draw(number) for number in numbers[at : at + PIECE]]
-            pictures = {f"{n} {k}": np.asarray(image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX))
-                        for n, (images, _) in enumerate(made) for k, image in enumerate(images)}  # fmt: skip
+            pictures = {}
+            for n, (images, _) in enumerate(made):
+                for k, image in enumerate(images):
+                    side = POSTER if k == len(images) - 1 else SIDE
+                    resized = image.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
+                    pictures[f"{n} {k}"] = np.asarray(resized)
             file.parent.mkdir(parents=True, exist_ok=True)
             with written_whole(file) as temporary:
                 save_file(pictures, temporary, {"rows": json.dumps([row for _, row in made])})
@@ -220,7 +225,7 @@ def start() -> Path:
                          for text in row]  # fmt: skip
                 words = [SYSTEM, *PLACES, ABSENT, UNKNOWN, *every, *(one.prompt for one in questions(False, 200))]
                 make_small_critic(source, [*words, *syllables()], SmallCritic(), 0)
-            model, began = TrainedCritic(str(source), area=SIDE * SIDE), time.perf_counter()
+            model, began = TrainedCritic(str(source), area=None), time.perf_counter()
             loss = teach(model, [read(model, *row) for row in lesson(number)], SEEN, rate, str(number))
             print(f"lesson {number}, {kind}: loss {loss:.3f}, {time.perf_counter() - began:.0f} s", flush=True)
             model.save(folder)
@@ -250,10 +255,10 @@ def run_seeds(seeds: Sequence[int]) -> None:
     if not waiting:
         return
     source, asked, heldout = str(start()), questions(False, DRAWN), questions(True, MEASURED)
-    model = TrainedCritic(source, area=SIDE * SIDE)
+    model = TrainedCritic(source, area=None)
     rows = {one.id: read(model, one.images, one.prompt, spoken(one)) for one in asked}
     for seed, arm in waiting:
-        began, model = time.perf_counter(), TrainedCritic(source, area=SIDE * SIDE)
+        began, model = time.perf_counter(), TrainedCritic(source, area=None)
         fit = [one for one in asked if arm == "with" or one.negative is None]
         taught = [rows[one.id] for one in Random(seed).sample(fit, TAUGHT)]
         loss = teach(model, taught, STEPS, RATE, f"{seed} identities")

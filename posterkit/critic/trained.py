@@ -39,7 +39,7 @@ class TrainedCritic:
     Args:
         source: a transformers folder, a hub id, a Qwen-Image-Edit folder or a run folder of one (whose text encoder
             is such a model), `mini:posteromni`.
-        area: pixels that a poster is resized to, on the grid of the backbone's tokens.
+        area: pixels that a poster is resized to, on the grid of the backbone's tokens; None takes each picture's own.
         dtype: of the backbone.
 
     Raises:
@@ -50,7 +50,7 @@ class TrainedCritic:
     kind = "critic"  # for the card, as `use` and `what_trains` are
     use = 'from posterkit.critic import open_critic\n\nwords = open_critic("path/to/this/folder").caption(poster)'
 
-    def __init__(self, source: str, *, area: int, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, source: str, *, area: int | None, dtype: torch.dtype = torch.float32) -> None:
         folder = folder_of(source)
         weights = folder / "text_encoder" if (folder / "text_encoder").is_dir() else folder
         self.processor: Any = load_processor(folder)
@@ -95,7 +95,7 @@ class TrainedCritic:
                 said.append({"type": "text", "text": part.replace("<|", "< |")})
             else:
                 said.append({"type": "image"})
-                size = fit_area(part.size, self.area, look.patch_size * look.merge_size)
+                size = fit_area(part.size, self.area or part.width * part.height, look.patch_size * look.merge_size)
                 pictures.append(part.convert("RGB").resize(size, Image.Resampling.BICUBIC))
         messages = [
             {"role": "system", "content": [{"type": "text", "text": system}]},
@@ -169,9 +169,10 @@ class TrainedCritic:
             backbone = merged_lora(backbone)
         backbone.save_pretrained(folder)
         look = self.processor.image_processor
-        side, half, before = self.area**0.5, look.patch_size * look.merge_size // 2, look.size
-        least, most = (round((side + by) ** 2) for by in (-half, half))
-        look.size = type(before)(shortest_edge=least, longest_edge=most)
+        half, before = look.patch_size * look.merge_size // 2, look.size
+        if self.area is not None:
+            least, most = (round((self.area**0.5 + by) ** 2) for by in (-half, half))
+            look.size = type(before)(shortest_edge=least, longest_edge=most)
         self.processor.save_pretrained(folder)
         look.size = before
 

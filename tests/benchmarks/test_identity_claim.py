@@ -6,7 +6,7 @@ import re
 
 import identity_claim
 import pytest
-from identity_claim import SIDE, questions, sight, spoken
+from identity_claim import POSTER, SIDE, questions, sight, spoken
 
 from posterkit.datagen.identities import SyntheticIdentities
 from posterkit.datagen.identity_questions import PLACES
@@ -25,7 +25,8 @@ def test_kept_questions_are_the_drawn_ones(asked, monkeypatch):
     assert [one.id for one in again] == [one.id for one in asked]
     for one, other in zip(asked, again, strict=True):
         assert [image.tobytes() for image in one.images] == [image.tobytes() for image in other.images]
-        assert all(image.size == (SIDE, SIDE) for image in one.images) and len(one.images) == one.references + 1
+        sides = [image.size for image in one.images]
+        assert sides == [(SIDE, SIDE)] * one.references + [(POSTER, POSTER)]
         assert (one.prompt, one.answer, one.negative) == (other.prompt, other.answer, other.negative)
         for said in (other.answer, spoken(other)):
             assert read_answer(said, other) == ("refused" if other.negative else "right")
