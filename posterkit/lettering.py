@@ -89,6 +89,11 @@ class Lettering:
         found = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: _listed(value) for name, value in found.items() if value}
 
+    @property
+    def asks_model(self) -> bool:
+        """Whether a language model places the texts."""
+        return bool(self.planner) and self.planner.partition(":")[0] in _ASKS
+
     def faults(self) -> list[str]:
         """What is unknown in it; the fonts, colours and boxes are looked at where texts are set."""
         found = [_unknown("style", self.style, STYLES), _unknown("layout", self.layout, LAYOUTS)]

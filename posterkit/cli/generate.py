@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--from-image", type=Path, metavar="POSTER", help="make this poster again from its record")
     how = 'enrich the prompt first: "rules", the URL of an OpenAI-compatible endpoint, or a local model folder'
     command.add_argument("--expand", metavar="HOW", help=how)
-    options.add_steering_options(command, "a local model of --expand or --critic")
+    options.add_steering_options(command, "a local model of --expand, --critic or --planner")
     group = command.add_argument_group("a second look")
     rounds = "redraw it by a critic's suggestions, at most N times, as long as the reward likes it better"
     group.add_argument("--refine", type=whole(1, MOST_CANDIDATES), metavar="N", help=rounds)
@@ -42,13 +42,13 @@ def run(args: argparse.Namespace) -> int:
     options.check_reward(args, several=(args.best_of or 1) > 1 or bool(args.refine))
     if args.critic and not args.refine:
         raise ValueError("--critic suggests what --refine N shall change; say how many rounds")
-    models = [spec for spec in (args.expand, args.critic) if spec and spec != "rules"]
-    if args.principle and not models:
-        raise ValueError("--principle steers a local model; name one with --expand or --critic")
     principle = options.principle_of(args)
+    if principle:
+        _check_steerable(args.expand, args.critic, args.planner)
     outputs = options.output_paths(args, [args.from_image])
 
     settings, changes = options.settings_of(args), options.request_of(args)
+    settings |= {"principle": principle} if principle else {}
 
     from posterkit.schema import PosterRequest
 
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         request, recorded, record = request_from_poster(args.from_image)
         options.output_paths(args, [*request.images, request.mask])
         check_models(args.from_image, recorded, request.lora, asked=settings)
-        settings = asdict(recorded) | settings
+        settings = vars(recorded) | settings
     if size := (sized := options.size_of(args)).get("size"):
         size = Size(size.width or request.width, size.height or request.height)  # type: ignore[arg-type]
         changes |= {"size": size, "sheet": sized.get("sheet")}
@@ -74,8 +74,6 @@ def run(args: argparse.Namespace) -> int:
     if record is None and not (request.prompt.strip() or request.texts):
         raise ValueError("generate needs a PROMPT, --text or --from-image")
     request.check()
-    if principle and args.critic not in (None, "rules"):
-        settings["principle"] = principle
     if args.expand:
         by = principle if args.expand != "rules" else None
         request = replace(request, expanded=_expanded(request.prompt, args.expand, settings.get("device"), by))
@@ -127,6 +125,19 @@ def _check_words(request: PosterRequest, settings: dict[str, Any]) -> None:
         lettering = request.lettering
         settle(brief, None, style=lettering.style, fonts=lettering.fonts, roles=lettering.roles_of(brief.texts),
                align=lettering.align, archetype=lettering.layout, colors=lettering.colors)  # fmt: skip
+
+
+def _check_steerable(expand: str | None, critic: str | None, planner: str | None) -> None:
+    """Refuse a principle that steers nothing, or a model at an endpoint, before anything is loaded."""
+    from posterkit.llm.open_model import check_steerable
+
+    name, _, address = (planner or "").partition(":")
+    models = [spec for spec in (expand, critic) if spec not in (None, "rules", "rules-blind")]
+    models += [address] if name in ("llm", "cot") else []
+    if not models:
+        raise ValueError("--principle steers a local model; name one with --expand, --critic or --planner llm:FOLDER")
+    for spec in models:
+        check_steerable(spec or "")
 
 
 def _compare(record: dict[str, Any], revision: str) -> None:

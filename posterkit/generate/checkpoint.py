@@ -7,6 +7,7 @@ import inspect
 from dataclasses import dataclass
 from pathlib import Path
 
+from posterkit.critic import BLIND, RULES
 from posterkit.llm.principle import Principle
 from posterkit.pipelines.loading import CardDraft, card_draft, card_prompts, card_scripts
 from posterkit.pipelines.registry import (
@@ -47,7 +48,7 @@ class Settings:
         brands: names that a rewriter keeps, letter for letter.
         metadata: what a poster's file says of itself, one of `posterkit.safety.provenance.LEVELS`; None means full.
         cutout: a PSD has the picture's subject as a layer of its own, where an outline can be trusted.
-        principle: what the critic's answers are steered by, if it is a local model.
+        principle: what the answers of a critic or planner that is a local model are steered by.
         rewriter: writes harmful words anew, see `posterkit.safety.rewriting.open_rewriter`; None means template.
     """
 
@@ -72,6 +73,11 @@ class Settings:
     principle: Principle | None = None
     metadata: str | None = None
     cutout: bool = False
+
+    @property
+    def critic_principle(self) -> Principle | None:
+        """The principle where the critic is a model."""
+        return None if (self.critic or RULES) in (RULES, BLIND) else self.principle
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from posterkit.generate.plan_regions import Shares, plan_regions
 from posterkit.image_io import MAX_PIXELS, read_size
 from posterkit.layout import ElementRequest, Layout, LayoutRequest
 from posterkit.layout.planners.planner_names import open_planner
+from posterkit.llm.principle import Principle
 from posterkit.pipelines.revision import revision_of
 from posterkit.prompts import PosterBrief, unsupported_scripts, without_texts, words_for
 from posterkit.prompts.scene import read_scene
@@ -65,6 +66,12 @@ class PosterPlan:
     def drawing(self) -> str:
         """Names what is drawn: posters of one design have it in common."""
         return (self.design or self).id
+
+    @property
+    def principle(self) -> Principle | None:
+        """What steers the model that is still to place the texts; None where none is."""
+        asked = self.type.get("planner") and self.request.lettering.asks_model
+        return self.settings.principle if asked else None
 
     @property
     def upscaler(self) -> str | None:
@@ -147,7 +154,7 @@ def make_plan(request: PosterRequest, settings: Settings, checkpoint: Checkpoint
         job = settle(overlay, trim, **options)
         check_safe_area(job, trim, request.sheet, free=options.get("boxes") is not None)
         follows = request.regional or (draft is not None and draft.sketch is None)
-        if follows and (planned := _planned(request, job, options, trim)):
+        if follows and (planned := _planned(request, job, options, trim, settings)):
             edge = (finished.width - trim.width) / 2
             placed = planned.scaled_to(*trim).framed(*finished, edge, edge)
             if draft is not None and draft.sketch is None:
@@ -174,7 +181,9 @@ def id_of(row: dict[str, Any], request: PosterRequest, checkpoint: Checkpoint) -
     return content_id(row | {"lora": None}, revision, posterkit.__version__)
 
 
-def _planned(request: PosterRequest, job: TypeJob, options: dict[str, Any], trim: Size) -> Layout | None:
+def _planned(
+    request: PosterRequest, job: TypeJob, options: dict[str, Any], trim: Size, settings: Settings
+) -> Layout | None:
     """The plan that a draft is drawn after: the user's, or a planner's that has seen no picture yet."""
     if options.get("plan") or not options.get("planner") or not job.brief.texts:
         return options.get("plan")
@@ -184,7 +193,8 @@ def _planned(request: PosterRequest, job: TypeJob, options: dict[str, Any], trim
         trim, job.brief.texts, job.roles, [ElementRequest("subject")], align=job.align, seed=request.seed or 0,
         description=without_texts(request.prompt),
     )  # fmt: skip
-    return open_planner(options["planner"]).plan(wanted, job.measurer(trim))
+    principle = settings.principle if request.lettering.asks_model else None
+    return open_planner(options["planner"], principle=principle).plan(wanted, job.measurer(trim))
 
 
 def _read_prompt(
@@ -233,7 +243,8 @@ def resolved_row(request: PosterRequest, settings: Settings, texts: Sequence[str
         row["best_of"] = request.best_of
     if request.refine:
         row |= {"refine": request.refine, "critic": from_anywhere(settings.critic or RULES)}
-        row |= {"principle": asdict(settings.principle)} if settings.principle else {}
+    if settings.principle and (request.lettering.asks_model or (request.refine and settings.critic_principle)):
+        row["principle"] = asdict(settings.principle)
     if several or request.refine:
         row["reward"] = from_anywhere(settings.reward or RULES)
     if request.sheet:

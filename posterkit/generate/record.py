@@ -24,6 +24,7 @@ from posterkit.generate.poster_plan import PosterPlan, resolved_row
 from posterkit.image_io import MAX_BYTES, written_whole
 from posterkit.layout import Layout
 from posterkit.lettering import LETTERING_VALUES, ROLES, Lettering
+from posterkit.llm.principle import Principle
 from posterkit.messages import one_line
 from posterkit.paper import sheet_from
 from posterkit.pipelines.registry import is_here
@@ -298,6 +299,7 @@ def request_from_poster(poster: str | Path) -> tuple[PosterRequest, Settings, di
             model["name"], model["transformer"], model["lora"], settings["preset"], settings["device"],
             settings["dtype"], settings.get("sampler"), native=row["native"], draw_text=row["draw_text"],
             segmenter=row.get("segmenter"), upscaler=row.get("upscaler"),
+            principle=Principle(**row["principle"]) if row.get("principle") else None,
         )  # fmt: skip
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{poster}: its record is damaged ({error!r})") from None

@@ -55,7 +55,7 @@ def open_language_model(
             principle and the model is not a local one.
     """
     if principle is not None:
-        _check_local(source)
+        check_steerable(source)
     if source.startswith(("http://", "https://")):
         from posterkit.llm.endpoint import Endpoint
 
@@ -69,7 +69,8 @@ def open_language_model(
     return LocalModel(source, device=device, principle=principle)
 
 
-def _check_local(source: str) -> None:
+def check_steerable(source: str) -> None:
+    """Raise ValueError where a principle cannot steer a model, since it is not a local one."""
     if source.startswith(("http://", "https://")) or source.endswith(".jsonl"):
         raise ValueError(f"{source}: a principle steers the tokens of a local model; give a folder or hub id")
 
@@ -83,7 +84,7 @@ def open_vision_language_model(
     Other arguments and errors are those of `posterkit.critic.open_critic`.
     """
     if principle is not None:
-        _check_local(source)
+        check_steerable(source)
     if source.startswith(("http://", "https://")):
         from posterkit.llm.endpoint import Endpoint
 

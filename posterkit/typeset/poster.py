@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from posterkit.image_io import as_rgb, written_whole
 from posterkit.layout import Box, Layout, LayoutRequest, Obstacle
 from posterkit.layout import plan as archetype_plan
 from posterkit.layout.planners.planner_names import open_planner
+from posterkit.llm.principle import Principle
 from posterkit.paper import Sheet
 from posterkit.prompts import PosterBrief
 from posterkit.typeset.export_options import ExportOptions
@@ -110,6 +112,7 @@ def typeset(
     colors: Sequence[str] = (),
     avoid: Sequence[Obstacle] = (),
     planner: str | None = None,
+    principle: Principle | None = None,
     plan: Layout | None = None,
     sheet: Sheet | None = None,
     graphics: Sequence[GraphicWish] = (),
@@ -134,6 +137,7 @@ def typeset(
             free, a warning says so and the texts get a solid underlay.
         planner: what places the texts, see `posterkit.layout.planners.planner_names.open_planner`; the grammar where
             not given.
+        principle: what the answers of a planner's local model are steered by.
         plan: of these texts: they stand where it says, on a picture of any size.
         sheet: how it is printed: the picture reaches beyond the cut edge by the sheet's bleed, texts keep inside its
             safe area. Boxes and plan are those of the poster once it is cut.
@@ -153,7 +157,8 @@ def typeset(
                  archetype=archetype, colors=colors, plan=plan, graphics=graphics, margin=margin,
                  visible_mark=visible_mark)  # fmt: skip
     seen = [replace(thing, box=thing.box.moved(-area.x0, -area.y0)) for thing in avoid]
-    arranged = _Arranger(cut, job, planner, _safe(job, sheet), free=boxes is not None)
+    place = partial(_laid_out, planner=planner, principle=principle)
+    arranged = _Arranger(cut, job, place, _safe(job, sheet), free=boxes is not None)
     layout, placed, laid = arranged.with_graphics(graphics, seen)
     placed = [text.moved(area.x0, area.y0) for text in placed]
     laid = tuple(one.moved(area.x0, area.y0) for one in laid)
@@ -185,7 +190,7 @@ class _Arranger:
 
     picture: Image.Image
     job: TypeJob
-    planner: str | None
+    place: Callable[..., Layout]  # texts on a picture, see `_laid_out`
     safe: int
     free: bool  # the texts' boxes are the user's
 
@@ -226,7 +231,7 @@ class _Arranger:
         for inset in (0, self.safe, round(1.5 * self.safe)):
             part = self.picture.crop((inset, inset, width - inset, height - inset)) if inset else self.picture
             seen = [replace(thing, box=thing.box.moved(-float(inset), -float(inset))) for thing in avoid]
-            planned = self.job.given or _laid_out(part, self.job, self.planner, seen)
+            planned = self.job.given or self.place(part, self.job, seen)
             layout = planned if self.job.given else planned.framed(width, height, float(inset), float(inset))
             placed = [
                 set_text(one, self.job.style, self.job.extra, free=self.free, size=(width, height))
@@ -280,7 +285,9 @@ def _reaches_out(box: Box, safe: int, size: tuple[int, int]) -> str:
     )
 
 
-def _laid_out(picture: Image.Image, job: TypeJob, planner: str | None, avoid: Sequence[Obstacle]) -> Layout:
+def _laid_out(
+    picture: Image.Image, job: TypeJob, avoid: Sequence[Obstacle], planner: str | None, principle: Principle | None
+) -> Layout:
     """Where a planner has the texts stand; the grammar where none is named."""
     measurer = job.measurer(picture.size)
     if job.archetype or planner == "archetypes":
@@ -292,4 +299,4 @@ def _laid_out(picture: Image.Image, job: TypeJob, planner: str | None, avoid: Se
         picture.size, job.brief.texts, job.roles, picture=picture, avoid=tuple(avoid), align=job.align,
         description=" ".join(filter(None, (job.brief.theme, job.brief.style, *job.brief.mood))),
     )  # fmt: skip
-    return open_planner(planner or "grammar").plan(request, measurer)
+    return open_planner(planner or "grammar", principle=principle).plan(request, measurer)

@@ -63,6 +63,9 @@ def test_a_blocked_text_is_one_line_and_exit_code_2(tmp_path: Path, craft: str, 
         (("--detector", "nothing"), "no such detector"),
         (("--policy", "nothing"), "no such policy"),
         (("--principle", "p.txt"), "--principle steers a local model"),
+        (("--principle", "p.txt", "--planner", "grammar"), "--principle steers a local model"),
+        (("--principle", "p.txt", "--planner", "llm:http://127.0.0.1:9/v1"), "local model"),
+        (("--principle", "p.txt", "--refine", "1", "--critic", "http://127.0.0.1:9/v1"), "local model"),
         (("--alpha", "2"), "give the file"),
         (("--expand", "http://127.0.0.1:9/v1", "--principle", "p.txt"), "local model"),
     ],
@@ -111,3 +114,16 @@ def test_a_principle_steers_a_planner_that_is_a_local_model(tmp_path: Path, caps
     assert re.search(r"\(principle [0-9a-f]{8}, alpha 2\)", said)
     assert run(*argv, "--planner", "grammar") == 2
     assert "the planner grammar is no language model" in capsys.readouterr().err
+
+
+def test_a_principle_steers_the_planner_of_a_poster_that_can_be_made_again(tmp_path: Path, craft: str, capsys) -> None:
+    folder, principle, out = tiny_chat.save(tmp_path / "chat"), tmp_path / "p.txt", tmp_path / "p.png"
+    principle.write_text("Be kind.")
+    argv = ("generate", "a fox", "--text", "FOX", *SMALL, "--model", craft, "-o", out, "--planner", f"llm:{folder}")
+    assert run(*argv, "--principle", principle, "--alpha", "2") == 0
+    steered = r"\(principle [0-9a-f]{8}, alpha 2\)"
+    assert re.search(steered, " ".join(capsys.readouterr().err.split()))  # an untrained model plans nothing
+    assert read_record(out)["row"]["principle"] == {"words": "Be kind.", "alpha": 2.0, "first_n": None}
+    again = tmp_path / "again.png"
+    assert run("generate", "--from-image", out, "-o", again) == 0
+    assert re.search(steered, " ".join(capsys.readouterr().err.split())) and record_id(again) == record_id(out)
