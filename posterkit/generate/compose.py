@@ -53,7 +53,9 @@ def finish(poster: PreparedPoster, drawing: Image.Image, parameters: dict[str, A
             if not (plan.type.get("plan") or plan.type.get("boxes")):  # else their places are known
                 own = poster.things and poster.things.getchannel("A").getbbox()
                 avoid += [Obstacle(Box(*own), "subject")] if own else find_subject(image)
-            lettered = replace(typeset(image, plan.brief, avoid=avoid, principle=plan.principle, **plan.type), parts=whole)
+            lettered = replace(
+                typeset(image, plan.brief, avoid=avoid, principle=plan.principle, **plan.type), parts=whole
+            )
         notes += said
         image = lettered.image.convert("RGB")
     boxes = None if lettered is None else lettered.boxes

@@ -261,7 +261,9 @@ class PosterMaker:
 
         if self._critic is None:
             device = str(hardware(self.settings.device).device)
-            self._critic = open_critic(self.settings.critic or RULES, device=device, principle=self.settings.critic_principle)
+            self._critic = open_critic(
+                self.settings.critic or RULES, device=device, principle=self.settings.critic_principle
+            )
         return self._critic
 
 
