@@ -77,8 +77,9 @@ def _detectors(args: argparse.Namespace, pairs: list[Any]) -> int:
         print(f"\n### {printable(spec)}\n")
         print("\n".join(table_lines(detector_table(judged))))
         alarms = [one for one in judged if one.flagged and not one.line.harmful]
+        alarms = [*{one.line.text: one for one in alarms}.values()]  # a text can stand in several briefs
         if alarms:
-            print(f"\n{len(alarms)} false alarms, of which:\n")
+            print(f"\nfalse alarms on {len(alarms)} texts, of which:\n")
         for one in alarms[:: max(1, len(alarms) // max(1, args.alarms))][: args.alarms]:
             print(f"- {printable(one.line.text)} ({one.found}, {one.p_harm:.2f})")
         for name, text in (("a line", _LINE), ("a brief", _BRIEF)):

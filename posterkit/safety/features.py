@@ -16,8 +16,8 @@ _ENDS = re.compile(r"(?<=[.!?;])\s+|[。！？；\n\"“”「」『』]+|(?<=\w
 _DIGITS = re.compile(r"\d+(?:[.,:]\d+)*")
 _LONGEST = 400  # letters of a segment; more is cut into pieces
 _CJK = "\u2e80"  # a Chinese letter is a word
-# words, and marks that are read as often as they are repeated: once; an exclamation mark says nothing
-_WORD = re.compile(rf"[{_CJK}-\U0003ffff]|[^\W{_CJK}-\U0003ffff]+|\?+|:+|,+")
+# words, and marks: of a row of one mark the last; an exclamation mark says nothing
+_WORD = re.compile(rf"[{_CJK}-\U0003ffff]|[^\W{_CJK}-\U0003ffff]+|\?(?!\?)|:(?!:)|,(?!,)")
 _MOST = 80  # words that are read
 _SALTS = {"text": 0, "context": 0x6659FD93}
 

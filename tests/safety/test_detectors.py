@@ -96,10 +96,16 @@ def test_a_line_and_its_context_share_no_rows_and_each_text_has_the_same_rows_ev
 
 
 def test_a_word_has_its_letters_and_a_chinese_letter_those_that_follow_it():
-    rows, words = hashed("cats 喝到倒 !")
+    rows, words = hashed("cats 喝到倒 ?")
     # <cats>, four of three letters, three of four, two of five; 喝 喝到 喝到倒, 到 到倒, 倒; a mark
     assert [*words] == [1 + 4 + 3 + 2, 3, 2, 1, 1]
     assert set(rows[10:13]) == set(hashed("喝到倒")[0][:3])
+
+
+def test_a_mark_counts_once_however_often_it_stands_there_and_an_exclamation_mark_not_at_all():
+    assert hashed("Free beer???")[0].tolist() == hashed("Free beer?")[0].tolist()
+    assert hashed("*** FREE BEER !!!")[0].tolist() == hashed("Free beer")[0].tolist()
+    assert hashed("Free beer?")[0].tolist() != hashed("Free beer")[0].tolist()
 
 
 def test_segments_are_sentences_and_quoted_parts():
@@ -136,6 +142,13 @@ def test_a_harmful_sentence_counts_as_much_in_a_long_brief():
     line = "Fake passports in three days, no questions"
     alone, inside = detector(line), detector(brief.format(f'"{line}"'))
     assert inside.p_harm >= alone.p_harm - 1e-6
+
+
+def test_line_breaks_hide_nothing_and_a_line_among_others_counts_as_it_does_alone():
+    detector, line = TinyDetector(), "Fake passports in three days, no questions"
+    alone = detector(line)
+    for text in (line.replace(" ", "\n"), f"SUMMER FAIR\n{line}\n6 May"):
+        assert detector(text).p_harm >= alone.p_harm - 1e-6
 
 
 def test_a_file_that_is_no_detector_is_refused(tmp_path):

@@ -25,7 +25,7 @@ CATEGORIES: tuple[str, ...] = (
     "illegal", "adult", "injection",
 )  # fmt: skip
 _READINGS = 4  # of one sentence; more are no longer read
-_SHORT = 100  # letters of a text that is judged as a whole
+_SHORT = 100  # letters of a text that is judged as a whole; by its lines too, where it has several
 
 
 class TinyDetector:
@@ -51,8 +51,8 @@ class TinyDetector:
     def __call__(self, text: str, context: str | None = None) -> Verdict:
         around = self._around(context)
         worst, found, spans, threshold = 0.0, None, [], self.thresholds[language_of(text)]
-        whole = len(text) <= _SHORT and "\n" not in text
-        for start, end in [(0, len(text))] if whole else segments(text):
+        whole = [(0, len(text))] if len(text) <= _SHORT else []
+        for start, end in whole + (segments(text) if "\n" in text or not whole else []):
             scores = max((self._scores(reading, around) for reading in _few(text[start:end])), key=lambda one: one[-1])
             if scores[-1] >= threshold:
                 spans.append((start, end))
