@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from posterkit.messages import printable
-from posterkit.safety.provenance import has_credentials, marks_of
+from posterkit.safety.provenance import has_credentials, marks_of, read_marks
 from posterkit.sizing import Size
 
 
@@ -25,12 +25,18 @@ def run(args: argparse.Namespace) -> int:
 
     from posterkit.generate.metadata import read_record
 
-    path, record = args.poster, read_record(args.poster)
+    path = args.poster
+    try:
+        record = read_record(path)
+    except ValueError as fault:
+        raise ValueError(f"{fault}{_marked(path)}") from None
     if args.json:
         print(_harmless(json.dumps(record, ensure_ascii=False, indent=2)))
         return 0
     if record.get("metadata") == "label":
-        raise ValueError(f"{path}: says only that posterkit {record.get('posterkit')} made it (--metadata label)")
+        raise ValueError(
+            f"{path}: says only that posterkit {record.get('posterkit')} made it (--metadata label)" + _marked(path)
+        )
     try:
         lines, again = _lines(record) + _credential_lines(path), shlex.join(_again(path, record["row"]))
     except (KeyError, TypeError, AttributeError, IndexError, ValueError):
@@ -47,6 +53,15 @@ def run(args: argparse.Namespace) -> int:
         f"\n{again_is}: posterkit {printable(again)} -o again.png", markup=False, highlight=False, soft_wrap=True
     )
     return 0
+
+
+def _marked(path: Path) -> str:
+    """What a file without a record says of its origin, to go on with a message; nothing where it says nothing."""
+    try:
+        marks = read_marks(path)
+    except ValueError:
+        return ""
+    return f"; its origin: {marks.label or 'not a model'} ({marks.source_type})" if marks else ""
 
 
 def _again(path: Path, row: dict[str, Any]) -> list[str]:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
+from xml.sax.saxutils import unescape
 
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, IptcImagePlugin
 
 from posterkit.image_io import open_image
 from posterkit.safety.detectors.detector import Verdict
 
-_OURS = ("posterkit", "Software")  # chunks that posterkit writes; the record's words were checked when it was made
+# chunks that posterkit writes (the record's words were checked when it was made), and XMP, which is read by itself
+_APART = ("posterkit", "Software", "XML:com.adobe.xmp", "Raw profile type xmp")
+_CAPTIONS = ((2, 5), (2, 25), (2, 105), (2, 120))  # IPTC: title, keywords, headline, caption
+_PROPERTY = re.compile(r"""<[^>]*>|([^<>]+)""")
+_ATTRIBUTE = re.compile(r"""\s(?!xmlns|rdf:|xml:|x:)[\w:.-]+\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+_ADDRESS = re.compile(r"(?:https?|urn|uuid|xmp|adobe)[:.]\S*")
 _LONGEST = 4000  # letters of one entry
 _TAGS = ExifTags.Base
 _DESCRIPTIONS = (_TAGS.ImageDescription, _TAGS.XPTitle, _TAGS.XPComment, _TAGS.XPSubject)
@@ -50,7 +57,7 @@ def open_picture_detector() -> PictureDetector | None:
 
 
 def embedded_words(path: str | Path) -> list[str]:
-    """Words that a picture's file carries: PNG texts, comments, EXIF descriptions.
+    """Words that a picture's file carries: PNG texts, comments, EXIF descriptions, IPTC captions, XMP's properties.
 
     Raises:
         ValueError: it cannot be read, as `posterkit.image_io.read_image`.
@@ -61,8 +68,19 @@ def embedded_words(path: str | Path) -> list[str]:
         exif = image.getexif()
         found += [("exif", exif.get(tag)) for tag in _DESCRIPTIONS]
         found.append(("exif", exif.get_ifd(ExifTags.IFD.Exif).get(_TAGS.UserComment)))
-    words = [_decoded(value) for name, value in found if name not in _OURS]
-    return [word[:_LONGEST] for word in words if word]
+        captions = IptcImagePlugin.getiptcinfo(image) or {}
+        for entry in (captions.get(tag, ()) for tag in _CAPTIONS):
+            found += [("iptc", one) for one in (entry if isinstance(entry, list | tuple) else [entry])]
+        packet = _decoded(image.info.get("xmp"))
+    words = [_decoded(value) for name, value in found if name not in _APART]
+    return [word[:_LONGEST] for word in (*words, *_properties(packet)) if word]
+
+
+def _properties(packet: str) -> list[str]:
+    """What an XMP packet says, without its markup and addresses."""
+    said = [text for text in _PROPERTY.findall(packet) if text.strip()]
+    said += [one or other for one, other in _ATTRIBUTE.findall(" ".join(re.findall(r"<[^?!][^>]*>", packet)))]
+    return [unescape(text.strip(), {"&quot;": '"'}) for text in said if not _ADDRESS.fullmatch(text.strip())]
 
 
 def _decoded(value: object) -> str:

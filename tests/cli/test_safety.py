@@ -89,7 +89,9 @@ def test_the_label_keeps_the_prompt_to_itself_and_a_batch_knows_its_posters_by_i
     marks = read_marks(poster)
     assert marks is not None and marks.source_type == MADE
     assert run(*argv, "label") == 0 and "1 made before" in capsys.readouterr().out
-    assert run("info", poster) == 2 and "--metadata label" in capsys.readouterr().err
+    assert run("info", poster) == 2
+    said = capsys.readouterr().err
+    assert "--metadata label" in said and f"its origin: Made with AI by posterkit ({MADE})" in said
     assert run("generate", "--from-image", poster, "-o", tmp_path / "b.png") == 2
     assert run(*argv, "none") == 2
 

@@ -166,6 +166,36 @@ def test_words_in_exif_are_read():
     assert embedded_words(file.getvalue()) == ["a line of EXIF", "a wide line"]  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp"])
+def test_the_properties_of_xmp_are_read_without_their_markup(tmp_path, ending):
+    packet = (
+        '<?xpacket begin="\ufeff" id="W5M0"?><x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/'
+        '1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" '
+        "dc:title='Guaranteed profit'><dc:description><rdf:Alt><rdf:li xml:lang=\"x-default\">Tea &amp; cake</rdf:li>"
+        '</rdf:Alt></dc:description></rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+    )
+    path, image = tmp_path / f"a.{ending}", Image.new("RGB", (16, 16))
+    if ending == "png":
+        info = PngImagePlugin.PngInfo()
+        info.add_itxt("XML:com.adobe.xmp", packet)
+        image.save(path, pnginfo=info)
+    else:
+        image.save(path, xmp=packet.encode())
+    assert embedded_words(path) == ["Tea & cake", "Guaranteed profit"]
+
+
+def test_iptc_captions_of_a_photograph_are_read(tmp_path):
+    said, path = b"Guaranteed profit", tmp_path / "a.jpg"
+    record = b"\x1c\x02\x78" + len(said).to_bytes(2, "big") + said  # caption: record 2, data set 120
+    resource = b"8BIM\x04\x04\0\0" + len(record).to_bytes(4, "big") + record + b"\0" * (len(record) % 2)
+    segment = b"Photoshop 3.0\0" + resource
+    file = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(file, "JPEG")
+    plain = file.getvalue()
+    path.write_bytes(plain[:2] + b"\xff\xed" + (len(segment) + 2).to_bytes(2, "big") + segment + plain[2:])
+    assert embedded_words(path) == ["Guaranteed profit"]
+
+
 def test_a_picture_without_a_detector_is_not_checked_and_never_safe():
     decision = gate("warn").check_picture(Image.new("RGB", (16, 16)), "references")
     assert decision.action == "allow" and decision.unchecked == ("the picture itself",)
