@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from posterkit.messages import printable
+from posterkit.messages import one_line, printable
 from posterkit.safety.provenance import has_credentials, marks_of, read_marks
 from posterkit.sizing import Size
 
@@ -53,6 +53,12 @@ def run(args: argparse.Namespace) -> int:
         f"\n{again_is}: posterkit {printable(again)} -o again.png", markup=False, highlight=False, soft_wrap=True
     )
     return 0
+
+
+def _principle(row: dict[str, Any]) -> str | None:
+    """What steered the planner or the critic."""
+    said = row.get("principle")
+    return f"{one_line(said['words'], 80)!r}, alpha {said['alpha']:g}" if said else None
 
 
 def _marked(path: Path) -> str:
@@ -125,7 +131,8 @@ def _lines(record: dict[str, Any]) -> list[tuple[str, str]]:
         ("pixels", _pixels(row)), ("painted over", _draft(row)),
         *(_model_lines(record) if row["task"] != "typeset" else ()),
         ("texts are", ("drawn by the model" if row["draw_text"] else "typeset") if row["texts"] else None),
-        ("planned by", _plan(record)), ("times drawn", record["source_depth"]), ("row id", record["id"]),
+        ("planned by", _plan(record)), ("steered by", _principle(row)),
+        ("times drawn", record["source_depth"]), ("row id", record["id"]),
         ("versions", ", ".join(f"{part} {version}" for part, version in versions.items())),
     ]  # fmt: skip
     marks = marks_of(record)

@@ -126,6 +126,7 @@ def test_a_principle_steers_the_planner_of_a_poster_that_can_be_made_again(tmp_p
     steered = r"\(principle [0-9a-f]{8}, alpha 2\)"
     assert re.search(steered, " ".join(capsys.readouterr().err.split()))  # an untrained model plans nothing
     assert read_record(out)["row"]["principle"] == {"words": "Be kind.", "alpha": 2.0, "first_n": None}
+    assert run("info", out) == 0 and "'Be kind.', alpha 2" in " ".join(capsys.readouterr().out.split())
     again = tmp_path / "again.png"
     assert run("generate", "--from-image", out, "-o", again) == 0
     assert re.search(steered, " ".join(capsys.readouterr().err.split())) and record_id(again) == record_id(out)
