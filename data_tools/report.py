@@ -4,7 +4,8 @@ python data_tools/report.py sets/omni [--out sets/omni/report.html]
 python data_tools/report.py posters/
 
 Text recall, what was dropped and why, and leaks are printed; of a folder of posters, which is no set, these alone. A
-poster's texts stand in NAME.texts.txt beside it, one a line, or in quotes in its caption, NAME.txt.
+poster's texts stand in NAME.texts.txt beside it, one a line, or in quotes in its caption, NAME.txt, or in its record
+where posterkit made it.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from posterkit.documents import MAX_NOTE, read_text
+from posterkit.generate.metadata import read_record
 from posterkit.image_io import SUFFIXES
 
 
@@ -74,6 +75,17 @@ def read_wording(picture: Path) -> tuple[str, ...]:
     path = wording_path(picture)
     lines = read_text(path, within=path.parent, most=MAX_NOTE).splitlines() if path.is_file() else []
     return tuple(line.strip() for line in lines if line.strip())
+
+
+def recorded_words(picture: Path) -> tuple[str, tuple[str, ...]]:
+    """The prompt and the texts of a poster that posterkit made, by its record; empty for any other picture."""
+    try:
+        row = read_record(picture)["row"]
+        prompt, texts = row["prompt"], row["texts"]
+    except (ValueError, OSError, KeyError, TypeError):
+        return "", ()
+    own = texts if isinstance(texts, list) else []
+    return (prompt if isinstance(prompt, str) else ""), tuple(text for text in own if isinstance(text, str))
 
 
 def check_outside(out: Path, folder: Path) -> None:

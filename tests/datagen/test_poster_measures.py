@@ -10,6 +10,8 @@ from PIL import Image, ImageOps
 from skimage import data
 
 from posterkit import PosterBrief, typeset
+from posterkit.cli.main import main
+from posterkit.datagen.picture_folder import recorded_words
 from posterkit.datagen.poster_measures import measures_of
 from posterkit.datasets import write_sample
 from posterkit.schema import DrawnText, PosterSample
@@ -61,6 +63,15 @@ def test_a_folder_of_posters_says_recall_and_what_becomes_of_subjects(tmp_path):
     recall, subjects = measures_of(tmp_path)
     assert recall == "text recall of posters: 0.750 over 2 (b.png)"  # two of two words, two of four
     assert subjects.startswith("subjects: ") and "no subject 1" in subjects
+
+
+def test_a_poster_of_posterkit_says_its_texts_itself(tmp_path):
+    photo, out = tmp_path / "coffee.png", tmp_path / "posters" / "own.png"
+    Image.fromarray(data.coffee()).resize((480, 320)).save(photo)
+    out.parent.mkdir()
+    assert main(["typeset", str(photo), "--text", "SLOW MORNING", "--text", "from 8", "-o", str(out)]) == 0
+    assert recorded_words(out) == ("", ("SLOW MORNING", "from 8")) and recorded_words(photo) == ("", ())
+    assert measures_of(out.parent)[0] == "text recall of posters: 1.000 over 1"
 
 
 def test_a_folder_without_a_picture_is_refused(tmp_path):

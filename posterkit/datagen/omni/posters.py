@@ -17,7 +17,14 @@ from PIL import Image
 from posterkit.datagen.engine import Drop
 from posterkit.datagen.lazy_models import OpenCritic
 from posterkit.datagen.omni.subject_quality import GOOD, subject_quality
-from posterkit.datagen.picture_folder import fingerprint, list_pictures, read_caption, read_wording, wording_path
+from posterkit.datagen.picture_folder import (
+    fingerprint,
+    list_pictures,
+    read_caption,
+    read_wording,
+    recorded_words,
+    wording_path,
+)
 from posterkit.datagen.prompts import language_of
 from posterkit.datasets.dataset import INDEX, PosterDataset
 from posterkit.image_io import read_image
@@ -171,6 +178,7 @@ def _digest(picture: Image.Image) -> bytes:
 class FolderSource:
     """Pictures with a caption in NAME.txt beside each, and its texts in NAME.texts.txt, one a line, where it has them.
 
+    For posters that posterkit made their record says both, where no file does.
     About one picture in `heldout` is held out, by its pixels, so that copies never stand in both splits; of a small
     folder, for which chance may leave none, the one of the least digest is, too.
     """
@@ -186,11 +194,13 @@ class FolderSource:
         """One poster; OSError or ValueError where it cannot be read."""
         name = self.names[number]
         picture = read_image(self.path / name)
-        caption = read_caption(self.path / name)
+        caption, wording = read_caption(self.path / name), read_wording(self.path / name)
+        if not (caption and wording):
+            prompt, texts = recorded_words(self.path / name)
+            caption, wording = caption or prompt, wording or texts
         digest = _digest(picture)
         held = self.heldout and (digest == self.least or int.from_bytes(digest[:4]) % self.heldout == 0)
         split = "heldout" if held else "train"
-        wording = read_wording(self.path / name)
         return SourcePoster(name, picture, caption, "poster", name, self.licence, split, wording=wording)
 
 
