@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, FastAPI, Header, Query
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
@@ -26,7 +27,7 @@ from posterkit.app.metrics import TEXT_FORMAT, metrics_text
 from posterkit.app.openai_images import ImageCall, server_event
 from posterkit.app.poster_job import PosterJob
 from posterkit.app.service_errors import ServiceError, service_error
-from posterkit.messages import error_line
+from posterkit.messages import error_line, one_line
 from posterkit.serving import LOOPBACK, LimitedBody, header_fits
 
 _log = logging.getLogger("posterkit.app")
@@ -54,6 +55,7 @@ class PosterApi:
         app.add_middleware(LimitedBody, most=lambda: limits.body, seconds=limits.body_seconds)
         app.add_exception_handler(ServiceError, _service_answer)
         app.add_exception_handler(HTTPException, _http_answer)
+        app.add_exception_handler(RequestValidationError, _wrong_answer)
         app.add_exception_handler(ClientDisconnect, _gone_answer)
         app.add_exception_handler(Exception, _failed_answer)
         app.add_middleware(_StatusCounter, counts=self.statuses)
@@ -144,7 +146,7 @@ class PosterApi:
         if job.error:
             raise job.error
         if not 1 <= number <= len(job.results):
-            raise ServiceError(404, f"the job has {len(job.results)} posters", "no_such_poster")
+            raise ServiceError(404, f"the job has no poster {number}; it has {len(job.results)}", "no_such_poster")
         return self._file(job, number, wanted_formats([format])[0] if format else None, accept)
 
     async def _images(self, request: Request, edit: bool) -> Response:
@@ -305,6 +307,14 @@ async def _service_answer(request: Request, error: Any) -> JSONResponse:
 async def _http_answer(request: Request, error: Any) -> JSONResponse:
     body = ServiceError(error.status_code, str(error.detail)).body()
     return JSONResponse(body, error.status_code, error.headers)
+
+
+async def _wrong_answer(request: Request, error: Any) -> JSONResponse:
+    """A value of the address or of a header that is none."""
+    first = error.errors()[0]
+    found = one_line(str(first["input"]), 40)
+    said = f"{first['loc'][-1]}: {first['msg'].replace('Input should', 'it should')}, found {found!r}"
+    return JSONResponse(ServiceError(400, said, "invalid_request").body(), 400)
 
 
 async def _gone_answer(request: Request, error: Any) -> Response:

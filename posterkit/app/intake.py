@@ -80,6 +80,8 @@ class Intake:
         Raises:
             ServiceError, ValueError: the row or a picture is wrong, or it asks for too much.
         """
+        if sent.row.get("sizes") is not None:
+            raise ServiceError(400, "sizes: a request has one size; send one request for each", "invalid_request")
         self._take_pictures(sent)
         row = {key: self._resolved(sent, key, value) for key, value in sent.row.items()}
         with caught_warnings() as notes:

@@ -14,6 +14,7 @@ from posterkit.app.poster_job import PosterJob, PosterResult
 from posterkit.app.service_errors import ServiceError
 from posterkit.image_io import read_cutout
 from posterkit.messages import one_line
+from posterkit.schema import is_whole
 
 # what OpenAI's models take and ours have no use for; each is left out with a note
 _IGNORED = (
@@ -46,6 +47,9 @@ class ImageCall:
         row, self.edit = sent.row, edit
         row.pop("formats", None)
         if (count := row.pop("n", None)) is not None:
+            if not is_whole(count) or count < 1:
+                found = one_line(repr(count), 20)
+                raise ServiceError(400, f"n must be a whole number of at least 1, found {found}", "invalid_request")
             row["seeds"] = count
         self.stream = bool(row.pop("stream", False))
         self.formats = wanted_formats([str(row.pop("output_format", None) or "png")])

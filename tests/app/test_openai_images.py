@@ -123,6 +123,8 @@ def test_the_client_raises_its_own_errors(client, maker):
         client.images.generate(prompt="x", size="large")
     with pytest.raises(openai.BadRequestError, match="11 posters; the limit is 10"):
         client.images.generate(prompt="x", n=11)
+    with pytest.raises(openai.BadRequestError, match="n must be a whole number of at least 1, found 0"):
+        client.images.generate(prompt="x", n=0)
     with pytest.raises(openai.BadRequestError, match="unknown key"):
         client.images.generate(prompt="x", extra_body={"promt": "y"})
     with pytest.raises(openai.BadRequestError, match="damaged"):

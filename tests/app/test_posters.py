@@ -140,6 +140,7 @@ def test_a_client_that_leaves_the_events_of_a_job_leaves_the_job_alone(served):
         ({"prompt": "x", "formats": "png"}, "formats is a list"),
         ({"prompt": "x", "logo": "/etc/logo.png"}, "is no upload"),
         ({"prompt": "x", "seeds": 11}, "the limit is 10"),
+        ({"prompt": "x", "sizes": ["a3", "a4"]}, "sizes: a request has one size"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_in_one_line_before_anything_is_drawn(served, row, why):
@@ -149,6 +150,16 @@ def test_what_is_wrong_is_said_in_one_line_before_anything_is_drawn(served, row,
     assert got.status_code == 400 and why in error["message"] and "\n" not in error["message"], error
     assert str(served.queue.folder) not in got.text and served.queue.counts == drawn
     assert not list(served.queue.folder.glob("*/_*")) or served.queue.jobs
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [("/v1/posters?wait=-1", "wait: it should be greater"), ("/v1/posters?wait=soon", "wait: it should be a valid")],
+)
+def test_a_wrong_value_of_an_address_is_an_error_of_the_same_form(served, path, why):
+    got = served.client.post(path, json=TINY)
+    assert got.status_code == 400 and got.json()["error"]["message"].startswith(why)
+    assert got.json()["error"]["code"] == "invalid_request"
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"a": NaN}', b"\xff\xfe", b"[" * 100_000])
