@@ -27,6 +27,8 @@ def run(args: argparse.Namespace) -> int:
     from posterkit.synthetic.scene_draft import draft
 
     folder = args.output
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder}: -o names a file; demo needs a folder")
     manifest, picture = folder / "posters.jsonl", folder / "picture.png"
     if not manifest.exists():
         with written_whole(manifest) as file:

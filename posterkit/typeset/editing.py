@@ -61,9 +61,9 @@ def chosen_texts(asked: Sequence[str], found: Sequence[FoundText]) -> list[str |
     Raises:
         ValueError: there are more or fewer than the file has, or a mark is misspelt.
     """
-    if faults := mark_faults(asked):
-        raise ValueError("; ".join(faults))
     plain, _ = unmarked(asked)
+    if faults := mark_faults(plain):
+        raise ValueError("; ".join(faults))
     roles = [text.lstrip()[1:].partition(":")[0].lower() if new != text.strip() else None
              for text, new in zip(asked, plain, strict=True)]  # fmt: skip
     has = ", ".join(f"@{one.role}:{' '.join(one.text.split())[:30]}" for one in found)

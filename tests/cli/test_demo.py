@@ -25,3 +25,9 @@ def test_the_demo_makes_three_posters_and_says_where_they_are_and_leaves_them_al
     written = {poster: poster.stat().st_mtime_ns for poster in posters}
     assert main(["demo", "-o", str(folder)]) == 0
     assert {poster: poster.stat().st_mtime_ns for poster in posters} == written
+
+
+def test_a_file_is_no_folder_for_the_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "photo.jpg").write_bytes(b"")
+    assert main(["demo", "-o", str(tmp_path / "photo.jpg")]) == 2
+    assert "photo.jpg: -o names a file; demo needs a folder" in capsys.readouterr().err
