@@ -41,7 +41,7 @@ $(VENV)/.dev: pyproject.toml constraints.txt $(VENV)/.posterkit
 poster: $(VENV)/.posterkit  ## install, make six posters from text and one for each task, print where they are
 	@$(BIN)/python examples/make_posters.py --out posters
 
-test: $(VENV)/.dev  ## the fast tests (about 5 minutes on 2 cores)
+test: $(VENV)/.dev  ## the fast tests (about 4 minutes on 2 cores)
 	$(PYTEST)
 
 check: $(VENV)/.dev  ## lint, format, types, who may import whom
