@@ -58,7 +58,7 @@ def main() -> None:
         wrong = harmful == (found.action == "allow")
         verdict = f"**{'missed' if harmful else 'false alarm'}** " if wrong else ""
         written = f"{found.text}: {found.reason}" if found.action == "rewrite" else found.reason
-        print(f"| {text} | {found.action} | {found.p_harm:.2f} | {verdict}{written} |")
+        print(f"| {text} | {found.action} | {found.p_harm:.2f} | {(verdict + written).strip()} |")
     source = HarmPairs(0)
     heldout = [pair for number in range(PAIRS) if (pair := source[number]).split == "heldout"]
     judged = judge_pairs(open_detector(spec, open_policies()), heldout)

@@ -179,10 +179,17 @@ def add_safety_options(options: argparse.ArgumentParser) -> None:
     # fmt: off
     add("--brand", action="append", metavar="KIT_OR_NAME",
         help="a brand kit (.yaml: palette, fonts, logo, margin, voice), or a name that the rewriter keeps; repeat")
-    add("--metadata", choices=("none", "label", "full"),
-        help="what a poster's file says of itself: all that makes it again (full, the default), only that a model "
-             "made it (label), or nothing (none)")
     # fmt: on
+    add_metadata(add)
+
+
+def add_metadata(add: Callable[..., Any]) -> None:
+    """The level of what files say of themselves."""
+    said = (
+        "what a poster's file says of itself: all that makes it again (full, the default), only where it comes from "
+        "(label), or nothing (none)"
+    )
+    add("--metadata", choices=("none", "label", "full"), help=said)
 
 
 def add_gate_options(options: argparse.ArgumentParser) -> Callable[..., Any]:

@@ -18,6 +18,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     options.add_lettering_options(command)
     brand = "a brand kit: palette, fonts, logo, margin and voice"
     command.add_argument("--brand", action="append", metavar="KIT", help=brand)
+    options.add_metadata(command.add_argument)
     command.add_argument("picture", type=Path, metavar="PICTURE", help="an image file of yours")
 
 
@@ -80,8 +81,8 @@ def run(args: argparse.Namespace) -> int:
     for warning in caught:
         note(str(warning.message))
     record = typeset_record(args.picture, poster, texts, lettering)
-    for path in options.save_to(
-        outputs, record["id"], partial(write_poster, poster, record=record, how=options.export_options(args))
-    ):
+    how, metadata = options.export_options(args), args.metadata or "full"
+    save = partial(write_poster, poster, record=record, how=how, metadata=metadata)
+    for path in options.save_to(outputs, record["id"], save):
         print(f"{path}  {picture.width}x{picture.height}, {poster.layout.archetype}")
     return 0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import tiny_chat
+from PIL import Image
 
 from posterkit.cli.main import main
 from posterkit.generate.metadata import read_record, record_id
@@ -130,3 +131,14 @@ def test_a_principle_steers_the_planner_of_a_poster_that_can_be_made_again(tmp_p
     again = tmp_path / "again.png"
     assert run("generate", "--from-image", out, "-o", again) == 0
     assert re.search(steered, " ".join(capsys.readouterr().err.split())) and record_id(again) == record_id(out)
+
+
+def test_a_typeset_picture_says_as_much_as_is_asked_for(tmp_path: Path, capsys) -> None:
+    picture = tmp_path / "photo.png"
+    Image.new("RGB", (416, 608), "navy").save(picture)
+    for level in ("full", "label", "none"):
+        out = tmp_path / f"{level}.png"
+        assert run("typeset", picture, "--text", "a secret", "--metadata", level, "-o", out) == 0
+    content = {level: (tmp_path / f"{level}.png").read_bytes() for level in ("full", "label", "none")}
+    assert b'"row"' in content["full"] and b"posterkit" not in content["none"]
+    assert b"posterkit" in content["label"] and b'"row"' not in content["label"]

@@ -49,6 +49,8 @@ def test_a_choice_needs_the_rates_without_the_principle():
     [
         ("Fresh bread all morning", False, True), ("I'm sorry, I can't help with that.", False, False),
         ("Double your money today", True, False), ("新鲜面包", False, False), ("", False, False),
+        ("Fresh br\ufffdad", False, False), ("Fresh\x07 bread", False, False),
+        ("Fresh bread\nall morning", False, True),
     ],
 )  # fmt: skip
 def test_an_answer_is_useful_that_is_safe_no_refusal_and_in_the_briefs_script(answer, unsafe, useful):
