@@ -142,7 +142,8 @@ def _prepared(plan: PosterPlan) -> PreparedPoster:
     depth = max((source_depth(path) for path in files), default=0)
     for path in filter(has_credentials, files):
         warnings.warn(
-            f"{path}: carries content credentials; only a signed poster (--c2pa) carries them on", stacklevel=2
+            f"{path}: carries content credentials; a poster that is signed (--c2pa) carries them on, no other does",
+            stacklevel=2,
         )
     if depth >= 2:
         warnings.warn(f"{files[0]}: posterkit has drawn this {depth} times; start from the original", stacklevel=2)

@@ -16,8 +16,9 @@ _ENDS = re.compile(r"(?<=[.!?;])\s+|[。！？；\n\"“”「」『』]+|(?<=\w
 _DIGITS = re.compile(r"\d+(?:[.,:]\d+)*")
 _LONGEST = 400  # letters of a segment; more is cut into pieces
 _CJK = "\u2e80"  # a Chinese letter is a word
-# words, and marks: of a row of one mark the last; an exclamation mark says nothing
-_WORD = re.compile(rf"[{_CJK}-\U0003ffff]|[^\W{_CJK}-\U0003ffff]+|\?(?!\?)|:(?!:)|,(?!,)")
+# words, and marks: of a row of one mark the last; exclamation marks and emoji say nothing
+_WORD = re.compile(rf"[{_CJK}-\U0001efff\U00020000-\U0003ffff]|[^\W{_CJK}-\U0003ffff]+|\?(?!\?)|:(?!:)|,(?!,)")
+_DRAWN_OUT = re.compile(r"(.)\1{3,}")  # sooooo is as sooo
 _MOST = 80  # words that are read
 _SALTS = {"text": 0, "context": 0x6659FD93}
 
@@ -48,7 +49,7 @@ def hashed(text: str, part: str = "text") -> tuple[NDArray[np.int64], NDArray[np
     Args:
         part: "text" or "context"; the two never share a row's meaning.
     """
-    words = _WORD.findall(_DIGITS.sub("0", plain(text)))[:_MOST]
+    words = _WORD.findall(_DRAWN_OUT.sub(r"\1\1\1", _DIGITS.sub("0", plain(text))))[:_MOST]
     rows: list[int] = []
     lengths = []
     for place, word in enumerate(words):
@@ -71,4 +72,4 @@ def _rows(word: str, after: str, salt: int) -> list[int]:
         whole = f"<{word}>"
         sizes = range(3, 6) if len(word) > 2 else ()
         grams = [whole, *(whole[at : at + size] for size in sizes for at in range(len(whole) - size + 1))]
-    return [crc32(gram.encode(), salt) % 2**BITS for gram in grams]
+    return [crc32(gram.encode("utf-8", "surrogatepass"), salt) % 2**BITS for gram in grams]

@@ -108,6 +108,17 @@ def test_a_mark_counts_once_however_often_it_stands_there_and_an_exclamation_mar
     assert hashed("Free beer?")[0].tolist() != hashed("Free beer")[0].tolist()
 
 
+@pytest.mark.parametrize("text", ["\u200b", "🔥" * 50, "....", "(" * 10_000])
+def test_what_has_no_words_says_no_harm(text):
+    for spec in ("rules", "tiny"):
+        assert open_detector(spec, POLICIES)(text).p_harm == 0.0
+
+
+def test_letters_that_are_drawn_out_and_halves_of_letters_are_read():
+    assert hashed("Gooooooal")[0].tolist() == hashed("Goooal")[0].tolist() != hashed("Goal")[0].tolist()
+    assert len(hashed("\ud800")[0])  # half a surrogate pair, as JSON may hold
+
+
 def test_segments_are_sentences_and_quoted_parts():
     text = 'A fair. It says "FREE BEER"; for all！大家好。'
     assert [text[a:b] for a, b in segments(text)] == ["A fair.", "It says", "FREE BEER", "for all", "大家好"]

@@ -69,6 +69,8 @@ class TinyDetector:
     def _scores(self, line: str, around: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities by category, and of any harm as the last."""
         own, (rows, lengths) = self._weights, hashed(line)
+        if not len(lengths):  # it says nothing
+            return np.zeros(len(own["head"]), np.float32)
         words = np.zeros((len(lengths) + 2, len(own["scale"])), np.float32)  # one more at either end
         if len(lengths):
             sums = np.add.reduceat(own["table"][rows], np.cumsum(lengths) - lengths)
