@@ -120,6 +120,18 @@ def test_every_preset_fits_its_card_when_its_models_are_added_up(family, card):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_encoders_that_do_not_fit_beside_the_transformer_are_off_the_card_while_it_draws(family):
+    apart = 0
+    for card in CARDS:
+        whole = footprint(replace(read_preset(f"{card}gb", family), offload="none"), sizes_of(family))
+        denoising = footprint(read_preset(f"{card}gb", family), sizes_of(family)).moments[2]
+        if whole.card > 0.97 * card * GB:
+            apart += 1
+            assert sum(size for name, size in denoising.card.items() if name.startswith("text_encoder")) == 0
+    assert denoising.name == "denoising" and apart >= 4
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_no_preset_passes_over_a_better_way_that_fits(family):
     ways = sizes_of(family).ways
     for card in CARDS:
