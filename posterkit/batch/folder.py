@@ -76,7 +76,7 @@ def read_pattern(pattern: Path, common: PosterRequest) -> tuple[Iterable[tuple[s
     fixed = next(number for number, part in enumerate(parts) if glob.has_magic(part))
     base = Path(*parts[:fixed])
     found = sorted(Path(path) for path in glob.glob(str(pattern), recursive=True))
-    pictures = [path for path in found if _is_picture(path)]
+    pictures = [path for path in found if _is_picture(path) and not _is_of_a_batch(path)]
     if not pictures:
         raise ValueError(f"{pattern}: no image that posterkit reads matches")
     listings: dict[Path, _Listing] = {}

@@ -94,7 +94,7 @@ def test_posters_of_other_batches_are_no_rows_unless_their_folder_is_named(tmp_p
     picture(made / "contact_sheet.png")
     with pytest.warns(UserWarning, match=r"earlier: holds the posters of a batch; it is left out"):
         assert list(rows(tmp_path, "extending")) == ["a.jpg"]
-    assert list(rows(made, "extending")) == ["a.png"]
+    assert list(rows(made, "extending")) == ["a.png"] == list(rows(made / "*.png", "extending"))
 
 
 def test_a_link_to_nothing_says_so(tmp_path: Path) -> None:
