@@ -236,9 +236,11 @@ def _credential_lines(path: Path) -> list[tuple[str, str]]:
 
 
 def _safety_lines(record: dict[str, Any]) -> list[tuple[str, str]]:
-    """What the safety gate found, and what it could not look at."""
+    """What the safety gate found, and what it has not looked at."""
     if (safety := record.get("safety")) is None:
-        return []
+        return [("safety", "not checked")]
+    if not safety["decisions"]:
+        return [("safety", "not checked: there were no words")]
     lines = []
     for row in safety["decisions"]:
         if row["action"] != "allow":

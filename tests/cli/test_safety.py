@@ -142,3 +142,11 @@ def test_a_typeset_picture_says_as_much_as_is_asked_for(tmp_path: Path, capsys) 
     content = {level: (tmp_path / f"{level}.png").read_bytes() for level in ("full", "label", "none")}
     assert b'"row"' in content["full"] and b"posterkit" not in content["none"]
     assert b"posterkit" in content["label"] and b'"row"' not in content["label"]
+
+
+def test_what_was_not_checked_is_not_called_safe(tmp_path: Path, craft: str, capsys) -> None:
+    out = tmp_path / "p.png"
+    assert run("generate", "a fox", "--text", "FOX", *SMALL, "--model", craft, "-o", out, "--safety", "off") == 0
+    assert run("info", out) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "safety not checked" in said and "nothing found" not in said
