@@ -64,6 +64,10 @@ def open_language_model(
         from posterkit.llm.replay import ReplayModel
 
         return ReplayModel(source)
+    if not ("/" in source or ":" in source or Path(source).is_dir()):
+        raise ValueError(
+            f"{source!r}: there is no such language model; give a URL, a folder, or a hub id (OWNER/NAME)"
+        )
     from posterkit.llm.local import LocalModel
 
     return LocalModel(source, device=device, principle=principle)

@@ -37,10 +37,13 @@ def parse_modes(spec: str) -> dict[str, str]:
     """A mode for each surface: `warn` for all, `warn,finished=block,references=off` for some.
 
     Raises:
-        ValueError: a word is neither a mode nor a surface and a mode.
+        ValueError: there are no words, or a word is neither a mode nor a surface and a mode.
     """
     modes: dict[str, str] = dict.fromkeys(SURFACES, "off")
-    for word in filter(None, (part.strip() for part in spec.split(","))):
+    words = [part.strip() for part in spec.split(",") if part.strip()]
+    if not words:
+        raise ValueError(f"safety {spec!r} names no mode; there are {', '.join(MODES)}")
+    for word in words:
         surface, equals, mode = word.partition("=")
         if not equals:
             surface, mode = "", word

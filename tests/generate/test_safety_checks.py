@@ -6,13 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
+import tiny_chat
 from PIL import Image, PngImagePlugin
 
 from posterkit import PosterMaker, PosterRequest
 from posterkit.batch.engines import run_local
-from posterkit.critic import Suggestions
+from posterkit.critic import Suggestions, open_critic
 from posterkit.generate.metadata import read_record
 from posterkit.generate.safety_checks import CheckedCritic
+from posterkit.llm.principle import Principle
 from posterkit.safety.decision import Refused
 from posterkit.safety.gate import open_gate
 
@@ -126,3 +128,11 @@ def test_a_batch_writes_decisions_into_its_ledger_and_goes_on(craft: str, tmp_pa
         result = run_local(rows, maker, tmp_path / "blocked", Quiet())
     assert [entry.row for entry in result.failed] == ["harm", "worse"]
     assert all(entry.safety[0]["action"] == "block" and "blocked (copy)" in entry.why for entry in result.failed)
+
+
+def test_a_principle_steers_a_critic_that_is_a_model_and_leaves_the_rules_alone(tmp_path):
+    folder, principle = str(tiny_chat.save(tmp_path / "chat")), Principle("Be kind.", 2.0)
+    steered = PosterMaker(critic=folder, principle=principle)
+    assert steered.settings.critic_principle == principle
+    assert open_critic(folder, principle=steered.settings.critic_principle).name == f"{folder} ({principle.name})"
+    assert PosterMaker(principle=principle).settings.critic_principle is None
