@@ -73,6 +73,17 @@ def open_language_model(
     return LocalModel(source, device=device, principle=principle)
 
 
+def open_reachable_model(source: str, device: str = "cpu") -> LanguageModel:
+    """As `open_language_model`; AnswerError where no server answers at a URL."""
+    model = open_language_model(source, device=device)
+    if source.startswith(("http://", "https://")):
+        from posterkit.llm.endpoint import Endpoint
+
+        assert isinstance(model, Endpoint)
+        model.reach()
+    return model
+
+
 def check_steerable(source: str) -> None:
     """Raise ValueError where a principle cannot steer a model, since it is not a local one."""
     if source.startswith(("http://", "https://")) or source.endswith(".jsonl"):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from posterkit.llm.client import LanguageModel
-from posterkit.llm.open_model import open_language_model
+from posterkit.llm.open_model import open_reachable_model
 from posterkit.prompts.scripts import scripts
 from posterkit.safety.detectors import Verdict
 from posterkit.safety.policies import SafetyPolicy, expression
@@ -182,9 +182,9 @@ def open_rewriter(spec: str, brands: Sequence[str] = (), device: str = "cpu") ->
     """A detoxifier: "template", the URL of an OpenAI-compatible endpoint, or a local model's folder or hub id.
 
     Raises:
-        AnswerError: a local model cannot be loaded.
-        ValueError: the URL is none.
+        AnswerError: a local model cannot be loaded, or an endpoint does not answer.
+        ValueError: the URL is none, or there is no such model.
     """
     if spec == "template":
         return TemplateRewriter(brands)
-    return ModelRewriter(open_language_model(spec, device=device), brands)
+    return ModelRewriter(open_reachable_model(spec, device), brands)

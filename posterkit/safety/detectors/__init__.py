@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from posterkit.llm.open_model import open_language_model
+from posterkit.llm.open_model import open_reachable_model
 from posterkit.safety.detectors.detector import HarmDetector, UnionDetector, Verdict
 from posterkit.safety.policies import SafetyPolicy
 
@@ -22,7 +22,7 @@ def open_detector(spec: str, policies: Sequence[SafetyPolicy], device: str = "cp
             id), the URL of an OpenAI-compatible endpoint, or several of these with + between them.
 
     Raises:
-        AnswerError: a classifier cannot be loaded.
+        AnswerError: a classifier cannot be loaded, or an endpoint does not answer.
         ValueError: there is no such detector.
     """
     several = tuple(_open(one.strip(), policies, device) for one in spec.split("+"))
@@ -45,7 +45,7 @@ def _open(source: str, policies: Sequence[SafetyPolicy], device: str) -> HarmDet
     if source.startswith(("http://", "https://")):
         from posterkit.safety.detectors.chat import ChatDetector
 
-        return ChatDetector(open_language_model(source), policies)
+        return ChatDetector(open_reachable_model(source), policies)
     raise ValueError(
         f"{source!r}: there is no such detector; use rules, tiny, a .safetensors file, hf:FOLDER, or an endpoint's URL"
     )
