@@ -134,7 +134,7 @@ class MakePoster:
                 "draft": ("IMAGE", {"tooltip": "a picture to paint over"}),
                 "strength": (
                     "FLOAT",
-                    {"default": 0.0, "min": 0.0, "max": 1.0, "step": 0.05, "tooltip": "of a draft, made anew; 0: 0.6"},
+                    {"default": 0.0, "min": 0.0, "max": 1.0, "step": 0.05, "tooltip": "0: the model's own"},
                 ),
                 "lora": ("STRING", {"default": "", "tooltip": "a file, a folder or a hub id; =0.8 is its weight"}),
             },

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from posterkit.synthetic.layouts import TitleLayout
 
 DRAWN = ("text", "rescaling", "style_driven", "layout_driven")  # tasks whose draft is a drawing of the request
-STRENGTH = 0.6  # of a sketch that is painted over where neither request nor checkpoint says how far
+STRENGTH = 0.6  # of a draft where neither request nor checkpoint says how far it is painted over
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def plan_draft(
         if request.strength is not None:
             raise ValueError(f"strength {request.strength} paints over a draft, and there is none")
         return None
-    return DraftPlan(request.strength or (default.strength if default and sketch is None else STRENGTH), sketch)
+    return DraftPlan(request.strength or (default.strength if default else STRENGTH), sketch)
 
 
 def drawn_after(plan: Layout) -> TitleLayout | None:

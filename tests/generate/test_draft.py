@@ -83,6 +83,12 @@ def test_a_sketch_of_the_users_is_painted_over_in_every_task(maker, omni, photo)
         assert other(request).record["drawn"]["strength"] == 0.6
 
 
+def test_a_sketch_is_painted_over_as_far_as_the_card_says(maker):
+    sketch = Image.new("RGB", (256, 384), "orange")
+    own, drawn = (maker.plan(PosterRequest(**ASKED, draft=draft)).draft for draft in (sketch, "auto"))
+    assert own.strength == drawn.strength != 0.6
+
+
 def test_a_sketch_of_another_shape_is_cropped_and_said_so(maker):
     with pytest.warns(UserWarning, match="the draft is 300x100; it is cropped to the poster's shape"):
         maker(PosterRequest(**ASKED, draft=Image.new("RGB", (300, 100)), strength=0.5))
