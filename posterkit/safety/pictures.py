@@ -68,7 +68,7 @@ def embedded_words(path: str | Path) -> list[str]:
         exif = image.getexif()
         found += [("exif", exif.get(tag)) for tag in _DESCRIPTIONS]
         found.append(("exif", exif.get_ifd(ExifTags.IFD.Exif).get(_TAGS.UserComment)))
-        captions = IptcImagePlugin.getiptcinfo(image) or {}
+        captions = IptcImagePlugin.getiptcinfo(image) or {}  # pyright: ignore[reportArgumentType]  # any image will do
         for entry in (captions.get(tag, ()) for tag in _CAPTIONS):
             found += [("iptc", one) for one in (entry if isinstance(entry, list | tuple) else [entry])]
         packet = _decoded(image.info.get("xmp"))
