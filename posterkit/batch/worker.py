@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import time
 from collections.abc import Callable, Collection, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from posterkit.generate.safety_checks import decisions_of
 from posterkit.messages import error_line
 from posterkit.typeset.export_options import DEFAULTS, ExportOptions
 
+TRIMMED = 8  # rows after which freed memory goes back to the system
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # nothing more can be written
 _UNSAFE = (errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)  # of one file, or of them all
 
@@ -92,6 +94,7 @@ class BatchWorker:
 
     def __init__(self, maker: PosterMaker, out: Path, files: Files = PNG_ALONE, at_once: int = 1) -> None:
         self.maker, self.out, self.files, self.at_once = maker, out, files, at_once
+        self._written_rows = 0
 
     def prepare(self, jobs: Sequence[Job]) -> list[Prepared]:
         """Read the rows' pictures."""
@@ -124,10 +127,13 @@ class BatchWorker:
             OSError: the disk is full.
             FolderLost: nothing can be written in the output folder any more.
         """
-        return [
-            (job, self._written(job, finish, drawn))
-            for job, finish in zip(drawn.jobs, drawn.finish, strict=True)
-        ]  # fmt: skip
+        found = []
+        for job, finish in zip(drawn.jobs, drawn.finish, strict=True):
+            found.append((job, self._written(job, finish, drawn)))
+            self._written_rows += 1
+            if self._written_rows % TRIMMED == 0:
+                trim_memory()
+        return found
 
     def _drawn(self, prepared: Sequence[Prepared]) -> tuple[list[Callable[[], Made]], list[str]]:
         """Draw one row; its candidates one by one where they fail together, and in less memory where it is full.
@@ -190,6 +196,12 @@ class BatchWorker:
             raise error
         if error.errno in _UNSAFE and not os.access(self.out, os.W_OK | os.X_OK):
             raise FolderLost(f"{self.out}: cannot be written any more ({error.strerror})") from error
+
+
+def trim_memory() -> None:
+    """Give what was freed back to the system: the C library keeps it in pieces, more with each picture (glibc)."""
+    with suppress(AttributeError, OSError, TypeError):  # another library, or a system without one
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class OutOfMemory(Exception):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from pictures import grain
@@ -15,7 +17,7 @@ from PIL import Image
 
 from posterkit import PosterMaker, PosterRequest
 from posterkit.batch.engines import run_local
-from posterkit.batch.worker import BatchWorker, FolderLost, Job, input_stamps
+from posterkit.batch.worker import BatchWorker, FolderLost, Job, input_stamps, trim_memory
 from posterkit.generate.metadata import read_record
 from posterkit.sizing import Size
 
@@ -161,3 +163,15 @@ def test_a_row_is_the_same_bytes_in_every_company(tmp_path: Path, maker: PosterM
     run_local([rows[2]], maker, tmp_path / "alone", Silent())
     assert (tmp_path / "all" / "c.png").read_bytes() == (tmp_path / "alone" / "c.png").read_bytes()
     assert np.asarray(Image.open(tmp_path / "all" / "a.png")).std() > 0
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_what_was_freed_goes_back_to_the_system():
+    """A block at the end keeps the C library from giving back what was freed before it."""
+    blocks = [np.ones(12_000) for _ in range(1000)]  # 96 kB each: too small to be a mapping of its own
+    last, here = blocks.pop(), psutil.Process()
+    blocks.clear()
+    held = here.memory_info().rss
+    trim_memory()
+    assert held - here.memory_info().rss > 50 * 2**20
+    assert last.all()
