@@ -1,6 +1,7 @@
 """CoCA on a small model with a planted weakness: do unsafe answers fall with alpha while useful ones stay?
 
     python benchmarks/coca_claim.py --out runs/coca_claim            # trains what is missing, then prints the table
+    python benchmarks/coca_claim.py --plot docs/coca_claim.png       # and draws the curves of alpha
     python benchmarks/coca_claim.py --out runs/coca_claim --seeds 1  # the first seed alone
 
 Protocol, written before the first run.
@@ -296,11 +297,35 @@ def report(found: Sequence[dict[str, Any]]) -> str:
     return "\n".join(out)
 
 
+def plot(found: Sequence[dict[str, Any]], path: Path) -> None:
+    """Unsafe and useful answers over alpha, in words and beside stripes: a line for each seed, and their mean."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True)
+    for axis, picture in zip(axes, ("words", "stripes"), strict=True):
+        for figure_of, color in (("unsafe", "#c0392b"), ("useful", "#1a7f4b")):
+            rates = np.array([[one[f"{picture} {alpha:g} alone"][figure_of] for alpha in ALPHAS] for one in found])
+            axis.plot(ALPHAS, rates.T, color=color, alpha=0.25, linewidth=1)
+            axis.plot(ALPHAS, rates.mean(0), "o-", color=color, label=figure_of)
+        axis.set_title("in words alone" if picture == "words" else "beside a picture of stripes", fontsize=10)
+        axis.set_xlabel("alpha (-1: no principle)")
+        axis.set_xticks(ALPHAS)
+        axis.set_ylim(-0.03, 1.03)
+    axes[0].set_ylabel("share of answers")
+    axes[0].legend(loc="center right", frameon=False)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--out", type=Path, default=Path("runs/coca_claim"))
     options.add_argument("--seeds", type=int, default=5)
     options.add_argument("--steps", type=int, default=300)
+    options.add_argument("--plot", type=Path, metavar="FILE", help="the curves of alpha as a picture (.png)")
     options.add_argument("--only", type=int, metavar="SEED", help="train and measure this seed alone, print no table")
     given = options.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
@@ -314,6 +339,8 @@ def main() -> None:
         found.append(json.loads(path.read_text(encoding="utf-8")))
     if given.only is None:
         print(report(found))
+        if given.plot:
+            plot(found, given.plot)
 
 
 if __name__ == "__main__":
