@@ -24,6 +24,7 @@ from posterkit.app.poster_job import (
     PosterResult,
 )
 from posterkit.app.service_errors import ServiceError, service_error
+from posterkit.batch.worker import trim_memory
 from posterkit.generate.choose import Made
 from posterkit.generate.maker import PosterMaker
 from posterkit.generate.record import FinishedPoster, with_relative_paths
@@ -237,6 +238,7 @@ class JobQueue:
         job.plans = ()  # with the uploads' pictures
         job.ended, job.state = time.time(), state
         job.changed()
+        trim_memory()
 
     def _forget_old(self) -> None:
         """Let the oldest results go where there are too many, and those whose time is over."""
