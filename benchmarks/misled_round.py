@@ -12,7 +12,7 @@ the documented commands, each as its own process:
     train/critic_dpo.py
     posterkit bench judge --split heldout    of the judge before, of the judge after, and of the rules
 
-The questions are of seed 0, which no training row has; `--seed 1` is the round on which steps and rates were tried.
+The bench's questions are of seed 0, which no row to learn from has. Steps and rates were set before the first run.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from posterkit.evaluation.judge_bench import SYSTEM, Query, queries_of
 from posterkit.evaluation.judge_questions import JudgeQuestion, categories, judge_questions
 
 RUNS, ROOT = Path("runs/misled_round"), Path(__file__).resolve().parents[1]
-COUNT, QUESTIONS, AREA = 6000, 304, 28 * 28 * 6  # rows to teach by, questions of the bench, pixels that a critic sees
+COUNT, QUESTIONS, AREA = 6000, 152, 28 * 28 * 6  # rows to teach by, questions of the bench, pixels that a critic sees
 SHARES = {"neutral": 0.2, "factual": 0.7, "misleading": 0.1}
 TRACKS = ("pictures", "captions")
 FIGURES = ("acc_neutral", "factual", "spurious", "drop", "follow")
