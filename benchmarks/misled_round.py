@@ -38,7 +38,7 @@ TRACKS = ("pictures", "captions")
 FIGURES = ("acc_neutral", "factual", "spurious", "drop", "follow")
 TAUGHT = {"max_steps": 2500, "learning_rate": 1e-3, "batch_size": 16, "heldout_questions": 100, "answer_tokens": 12,
           "small.width": 96, "small.layers": 3, "small.vision_width": 96, "small.vision_layers": 2}  # fmt: skip
-PREFERRED = {"max_steps": 120, "learning_rate": 1e-4, "batch_size": 16, "beta": 0.1, "image_weight": 0.0}
+PREFERRED = {"max_steps": 100, "learning_rate": 3e-4, "batch_size": 16, "beta": 0.1, "image_weight": 0.0}
 
 
 @dataclass(frozen=True)
