@@ -239,8 +239,8 @@ def check(model: TrainedCritic, kind: str) -> None:
     seen = drawn("heldout sight", range(MEASURED), partial(sight, split="heldout"))
     right: dict[str, list[bool]] = {}
     for (_, kinds), said in zip(seen, answers(model, [(one[0], one[1][kind][0]) for one in seen], 48), strict=True):
-        given = re.split(r"[.:] ?", said)
-        for at, part in enumerate(re.split(r"[.:] ?", kinds[kind][1])[:-1]):
+        given = re.split(r"\. ?", said)
+        for at, part in enumerate(re.split(r"\. ?", kinds[kind][1])[:-1]):
             name, end = kind, part
             if kind == "matched":  # the thing's name is a lesson of its own
                 end = next((one for one in sorted(PLACES, key=len, reverse=True) if part.endswith(one)), "no")

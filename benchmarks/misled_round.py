@@ -28,8 +28,9 @@ from random import Random
 
 from posterkit.datagen.engine import Flow, run_flow
 from posterkit.datasets.sample_files import Row, encoded
-from posterkit.evaluation.judge_bench import SYSTEM, Query, queries_of
+from posterkit.evaluation.judge_bench import REPLIES, SYSTEM, JudgeBench, Query, outcome_of, queries_of, read_rows
 from posterkit.evaluation.judge_questions import JudgeQuestion, categories, judge_questions
+from posterkit.evaluation.statistics import bootstrap
 
 RUNS, ROOT = Path("runs/misled_round"), Path(__file__).resolve().parents[1]
 COUNT, QUESTIONS, AREA = 6000, 152, 28 * 28 * 6  # rows to teach by, questions of the bench, pixels that a critic sees
@@ -114,6 +115,28 @@ def table(reports: dict[str, Path]) -> str:
     return "\n".join(lines)
 
 
+def changes(before: Path, after: Path, seed: int) -> str:
+    """Differences after less before, of the same questions, with 95 % intervals from drawing questions."""
+    asked = JudgeBench(QUESTIONS, seed=seed, split="heldout", tracks=TRACKS).queries
+    replies = [read_rows(folder / REPLIES) for folder in (before, after)]
+    lines = [
+        "| after less before | right beside what misleads | followed | right beside the neutral |",
+        "|---|---|---|---|",
+    ]
+    for track in TRACKS:
+        cells = []
+        for condition, outcome in (("misleading", "right"), ("misleading", "followed"), ("neutral", "right")):
+            found: dict[str, list[float]] = {}
+            for query in asked:
+                if (query.track, query.condition) == (track, condition):
+                    one, other = (outcome_of(query, kept[query.id]) == outcome for kept in replies)
+                    found.setdefault(query.question.id, []).append(float(other) - float(one))
+            change = bootstrap([sum(some) / len(some) for some in found.values()])
+            cells.append(f"{change.mean:+.3f} ({change.low:+.3f} to {change.high:+.3f})")
+        lines.append(f"| {track} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0, help="of the bench (default 0)")
@@ -121,6 +144,7 @@ def main() -> None:
     args = parser.parse_args()
     reports = go(args.seed)
     print(table(reports | {folder.name: folder for folder in args.beside}))
+    print(f"\n{changes(reports['before'], reports['after BPO'], args.seed)}")
 
 
 if __name__ == "__main__":
