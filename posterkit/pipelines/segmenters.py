@@ -91,7 +91,10 @@ class RuleSegmenter:
             for surely in (_grown_by_color(lab, seen, spot), rounded):
                 smooth = Image.fromarray(surely.astype(np.float32)).resize(poster.size, Image.Resampling.BICUBIC)
                 subject = _fit_for_use(np.asarray(smooth) > 0.5, texts, found)
-                if subject and float(steps[_rim(surely > 0.5)].mean()) > OUTLINE:
+                inside = surely > 0.5
+                # two pixels on either side of the outline
+                rim = ndimage.binary_dilation(inside, iterations=2) & ~ndimage.binary_erosion(inside, iterations=2)  # type: ignore[operator]
+                if subject and float(steps[rim].mean()) > OUTLINE:
                     found.append(subject)
                     break
             if len(found) == most:
@@ -193,12 +196,6 @@ def _whole(mask: np.ndarray) -> np.ndarray:
     labels, count = ndimage.label(mask)  # type: ignore[misc]
     sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     return np.isin(labels, 1 + np.flatnonzero(sizes >= 0.2 * sizes.max(initial=0)))
-
-
-def _rim(mask: np.ndarray) -> np.ndarray:
-    """Two pixels on either side of a mask's outline, `(h, w)` bool."""
-    grown, shrunk = ndimage.binary_dilation(mask, iterations=2), ndimage.binary_erosion(mask, iterations=2)
-    return np.asarray(grown, dtype=bool) & ~np.asarray(shrunk, dtype=bool)
 
 
 def _fit_for_use(mask: np.ndarray, texts: Sequence[Box], taken: Sequence[Subject]) -> Subject | None:

@@ -65,7 +65,9 @@ def studio_scene(
         framed: the things are whole photographs: they hang before the ground instead of standing on it.
     """
     rng = Random(f"studio {seed}")
-    placed = _side_by_side(things, _area(scene, lettered, size))
+    beside = "left" if size[0] > WIDE * size[1] else "top"  # where the title of a wide poster stands, and of others
+    name = {"left": "right", "right": "left", "top": "bottom"}.get(scene.place or "", beside if lettered else "middle")
+    placed = _side_by_side(things, subject_area(next(layout for layout in LAYOUTS if layout.name == name), *size))
     whole, shadows = Image.new("RGBA", size), Image.new("RGBA", size)
     for thing, at in placed:
         whole.alpha_composite(thing, at)
@@ -81,12 +83,6 @@ def studio_scene(
     enlarged = max(thing.height / own.height for (thing, _), own in zip(placed, things, strict=True))
     boxes = tuple((x, y, x + thing.width, y + thing.height) for thing, (x, y) in placed)
     return Studio(ground, shadows, whole, enlarged, boxes)
-
-
-def _area(scene: Scene, lettered: bool, size: tuple[int, int]) -> Rect:
-    beside = "left" if size[0] > WIDE * size[1] else "top"  # where the title of a wide poster stands, and of others
-    name = {"left": "right", "right": "left", "top": "bottom"}.get(scene.place or "", beside if lettered else "middle")
-    return subject_area(next(layout for layout in LAYOUTS if layout.name == name), *size)
 
 
 def _side_by_side(things: Sequence[Image.Image], area: Rect) -> list[tuple[Image.Image, tuple[int, int]]]:

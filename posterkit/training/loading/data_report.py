@@ -144,19 +144,16 @@ def _bucket_lines(buckets: Iterable[dict[str, Any]], taken: int) -> list[str]:
     ]
     if rare:
         most = taken / min(bucket["draws_an_epoch"] for bucket in rare)
-        shapes = [_shape(bucket) for bucket in rare[:_SHOWN]]
+        shapes = [
+            f"{one['size']} {one['group']}" + (f" beside {' + '.join(one['references'])}" if one["references"] else "")
+            for one in rare[:_SHOWN]
+        ]
         count = sum(bucket["posters"] for bucket in rare)
         lines.append(
             f"of these {_posters(count)} in {len(rare)} shape{'s' * (len(rare) > 1)} of fewer than a batch, which "
             f"come{'s' * (len(rare) == 1)} every few epochs (the rarest every {most:g}): {_listed(shapes, len(rare))}"
         )
     return lines
-
-
-def _shape(bucket: dict[str, Any]) -> str:
-    references = bucket["references"]
-    beside = f" beside {' + '.join(references)}" if references else ""
-    return f"{bucket['size']} {bucket['group']}{beside}"
 
 
 def _overlong_lines(found: dict[str, Any]) -> list[str]:
