@@ -150,7 +150,8 @@ def _study(args: argparse.Namespace) -> int:
     shared = [name for name in first["scores"] if name in second["scores"]]
     chosen = Random(f"{args.seed} study").sample(shared, min(args.pairs, len(shared)))
     if args.votes:
-        print(votes_as_markdown(names, count_votes(args.votes, study_id(names, chosen, args.seed))))
+        study = study_id(names, chosen, args.seed)
+        print(votes_as_markdown(names, count_votes(args.votes, study, {*chosen})))
         return 0
     settings = first["bench"]
     size = _size(settings["size"])

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from random import Random
@@ -66,16 +66,19 @@ def study_id(names: tuple[str, str], rows: Sequence[str], seed: int) -> str:
     return hashlib.sha256(json.dumps([names, sorted(rows), seed]).encode()).hexdigest()[:12]
 
 
-def count_votes(files: Sequence[Path], study: str | None = None) -> dict[str, dict[str, Any]]:
+def count_votes(
+    files: Sequence[Path], study: str | None = None, rows: Collection[str] | None = None
+) -> dict[str, dict[str, Any]]:
     """By question the shares of win, tie and lose of the first system, with 95 % intervals from drawing rows.
 
     The last vote of a voter on a row and question counts.
 
     Args:
         study: the id that all votes must carry; None takes that of the first file.
+        rows: of the study; None takes any.
 
     Raises:
-        ValueError: a file holds no votes, or those of another study; or there is no vote at all.
+        ValueError: a file holds no votes, or those of another study or row; or there is no vote at all.
     """
     votes: dict[tuple[str, str, str], str] = {}
     for number, file in enumerate(files):
@@ -90,6 +93,10 @@ def count_votes(files: Sequence[Path], study: str | None = None) -> dict[str, di
             known = isinstance(vote, dict) and vote.get("question") in QUESTIONS and vote.get("winner") in WINNERS
             if not known:
                 raise ValueError(f"{file}: a vote must have a row, a question and a winner, found {str(vote)[:60]}")
+            if rows is not None and vote.get("row") not in rows:
+                raise ValueError(
+                    f"{file}: a vote on row {str(vote.get('row'))[:60]!r}, which this study does not show"
+                )
             votes[voter, str(vote.get("row")), vote["question"]] = vote["winner"]
     if not votes:
         raise ValueError("there is no vote in these files")

@@ -235,6 +235,10 @@ def test_a_voters_last_word_counts_and_foreign_votes_are_refused(tmp_path):
         count_votes([first, votes(tmp_path, "ben", "other", ["tie"])])
     with pytest.raises(ValueError, match="a vote must have a row"):
         count_votes([votes(tmp_path, "cid", "s", ["nobody"])])
+    row = json.loads(first.read_text())["votes"][0]["row"]
+    assert count_votes([first], "s", {row})["overall"]["votes"] == 1
+    with pytest.raises(ValueError, match=f"a vote on row '{row}', which this study does not show"):
+        count_votes([first], "s", {"another"})
 
 
 def test_a_study_page_is_blind_whole_and_safe_against_its_prompts(tmp_path):
