@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -31,7 +32,7 @@ class CriticRows:
 
 
 def open_critic_rows(
-    folder: Path, run: RunView, tool: str, what: str, keys: Sequence[str], names: Callable[[Row], object],
+    folder: Path, run: RunView, tool: str, what: str, keys: Sequence[str], names: Callable[[Row], Any],
     taken: Callable[[Row], bool] = lambda row: True,
 ) -> tuple[list[Row], list[Row]]:  # fmt: skip
     """The rows to learn from, and those held out. Rows whose pictures are gone or damaged are left out and counted.
