@@ -44,6 +44,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
     add("--count", type=whole(1, 10_000), default=64, metavar="N", help="briefs of each kind (default 64)")
     add("--detector", action="append", metavar="SPEC",
         help="what finds harm (default: rules+tiny; without MODEL rules, tiny and both); repeat for more rows")
+    add("--fit", type=Path, metavar="FILE",
+        help="fits the detector coca:FOLDER on the other half of the lines and keeps it (.json, for coca:FILE.json)")
     add("--alarms", type=whole(0, 1000), default=10, metavar="N", help="false alarms that are shown (default 10)")
     add("--device", default="cpu", help="where a local model runs")
     add("-o", "--output", type=Path, metavar="FILE", help="keeps every answer (.jsonl)")
@@ -55,24 +57,35 @@ def run(args: argparse.Namespace) -> int:
     from posterkit.datagen.safety_lines import HarmPairs
 
     source = HarmPairs(0)
-    pairs = [pair for number in range(_PAIRS) if (pair := source[number]).split == "heldout"]
+    halves: dict[str, list[Any]] = {"train": [], "heldout": []}
+    for number in range(_PAIRS):
+        halves[(pair := source[number]).split].append(pair)
+    pairs = halves["heldout"]
     if args.model is None:
         if args.principle:
             raise ValueError("--principle steers a MODEL; name one")
-        return _detectors(args, pairs)
+        return _detectors(args, pairs, halves["train"])
+    if args.fit:
+        raise ValueError("--fit is for a detector; leave MODEL out")
     if args.principle is None:
         raise ValueError(f"{args.model}: give the words that steer it, --principle FILE")
     return _alphas(args, pairs)
 
 
-def _detectors(args: argparse.Namespace, pairs: list[Any]) -> int:
+def _detectors(args: argparse.Namespace, pairs: list[Any], others: list[Any]) -> int:
     from posterkit.evaluation.harm_detectors import detector_table, judge_pairs, table_lines
     from posterkit.safety.detectors import open_detector
     from posterkit.safety.policies import open_policies
 
-    policies = open_policies()
-    for spec in args.detector or ["rules", "tiny", "rules+tiny"]:
-        detector = open_detector(spec, policies, args.device)
+    policies, specs = open_policies(), args.detector or ["rules", "tiny", "rules+tiny"]
+    if args.fit and (len(specs) > 1 or not specs[0].startswith("coca:") or "+" in specs[0]):
+        raise ValueError("--fit takes one --detector, coca:FOLDER")
+    for spec in specs:
+        detector: Any = open_detector(spec, policies, args.device)
+        if args.fit:
+            lines = list(dict.fromkeys(line for pair in others for line in (pair.safer, pair.other)))
+            detector.fit([(line.text, line.context) for line in lines], [line.harmful for line in lines])
+            detector.save(args.fit)
         judged = judge_pairs(detector, pairs)
         print(f"\n### {printable(spec)}\n")
         print("\n".join(table_lines(detector_table(judged))))

@@ -202,7 +202,8 @@ def add_gate_options(options: argparse.ArgumentParser) -> Callable[..., Any]:
     add("--policy", action="append", metavar="FILE",
         help="a house rule beside the shipped policies: a YAML file, or superlatives; repeat for more")
     add("--detector", metavar="SPEC",
-        help="what finds harm: rules, tiny, hf:FOLDER, an endpoint's URL, several with + (default: rules+tiny)")
+        help="what finds harm: rules, tiny, hf:FOLDER, coca:FOLDER, an endpoint's URL, several with + (default: "
+             "rules+tiny)")
     add("--rewriter", metavar="SPEC",
         help="who writes harmful words anew: template (default), an endpoint's URL, or a model's folder or hub id")
     # fmt: on

@@ -39,17 +39,18 @@ class DetectorRow:
 
 def judge_pairs(detector: HarmDetector, pairs: Iterable[HarmPair]) -> list[LabelledLine]:
     """Every text of the pairs once, with its verdict."""
-    seen: set[tuple[str, str | None, bool]] = set()
-    judged = []
+    lines: dict[tuple[str, str | None, bool], tuple[HarmLine, str, str, str]] = {}
     for pair in pairs:
         for line, kind in ((pair.safer, pair.kind), (pair.other, "harmful")):
             key = line.text, line.context, line.harmful
-            if key not in seen:
-                seen.add(key)
-                verdict = detector(line.text, line.context)
-                where = pair.category or "any", pair.language, kind
-                judged.append(LabelledLine(line, *where, verdict.p_harm, verdict.harmful, verdict.category))
-    return judged
+            lines.setdefault(key, (line, pair.category or "any", pair.language, kind))
+    texts = [(text, context) for text, context, _ in lines]
+    together = getattr(detector, "verdicts", None)  # of detectors that read several texts at once
+    verdicts = together(texts) if together else [detector(*one) for one in texts]
+    return [
+        LabelledLine(*line, verdict.p_harm, verdict.harmful, verdict.category)
+        for line, verdict in zip(lines.values(), verdicts, strict=True)
+    ]
 
 
 def detector_table(judged: Sequence[LabelledLine]) -> list[DetectorRow]:

@@ -10,6 +10,7 @@ from zlib import crc32
 
 import torch
 from PIL import Image
+from torch.nn.utils.rnn import pad_sequence
 from transformers import LogitsProcessorList
 
 from posterkit import mini
@@ -103,13 +104,29 @@ class LocalModel:
         Raises:
             AnswerError: as `ask`, or a choice is more than one token to this model.
         """
-        tokenizer = getattr(self._processor, "tokenizer", self._processor)
-        tokens = [tokenizer.encode(choice, add_special_tokens=False) for choice in choices]
+        tokens = [self._tokens(choice) for choice in choices]
         for choice, ids in zip(choices, tokens, strict=True):
             if len(ids) != 1:
                 raise AnswerError(f"{self.name}: {choice!r} is {len(ids)} tokens to this language model, not one")
         logits = self._run(self._first_logits, system, questions, images)
         return [row[[ids[0] for ids in tokens]].softmax(0).tolist() for row in logits]
+
+    def log_odds(self, system: str, questions: Sequence[str], one: str, other: str) -> list[float]:
+        """log p(one) / p(other) after each question, by the first token in which the two answers differ.
+
+        Raises:
+            AnswerError: as `ask`, or they are the same to this model.
+        """
+        first = next(
+            (pair for pair in zip(self._tokens(one), self._tokens(other), strict=False) if len({*pair}) > 1), ()
+        )
+        if not first:
+            raise AnswerError(f"{self.name}: {one!r} and {other!r} begin alike to this language model")
+        logits = self._run(self._first_logits, system, questions, ())
+        return [(row[first[0]] - row[first[1]]).item() for row in logits]
+
+    def _tokens(self, text: str) -> list[int]:
+        return getattr(self._processor, "tokenizer", self._processor).encode(text, add_special_tokens=False)
 
     def _run(self, answer: Callable[..., Any], system: str, users: Sequence[str], images: Images) -> Any:
         if images and not self.sees:
@@ -134,18 +151,19 @@ class LocalModel:
         ).to(self._model.device)
 
     def _first_logits(self, questions: list[Any]) -> list[torch.Tensor]:
-        """The logits after each question; their common beginning, images included, goes through the model once."""
+        """The logits after each question; their common beginning, images included, is read once, the rest together."""
         ids = [one["input_ids"] for one in questions]
         shortest = min(one.shape[1] for one in ids)
         unlike = torch.stack([one[0, :shortest] != ids[0][0, :shortest] for one in ids]).any(0)
         shared = min(int(unlike.int().argmax()) if unlike.any() else shortest, shortest - 1)
         inputs = {name: value[:, :shared] if name in _OF_TOKENS else value for name, value in questions[0].items()}
         read = self._model(**inputs, use_cache=True).past_key_values
-        found = []
-        for one in ids:
-            rest = self._model(input_ids=one[:, shared:], past_key_values=copy.deepcopy(read), use_cache=True)
-            found.append(rest.logits[0, -1].float().cpu())
-        return found
+        read.batch_repeat_interleave(len(ids))
+        rests = [one[0, shared:] for one in ids]
+        # no token sees what stands behind it, so that padding on the right changes nothing
+        rows = pad_sequence(rests, batch_first=True)
+        logits = self._model(input_ids=rows, past_key_values=read, use_cache=True).logits
+        return [row[len(rest) - 1].float().cpu() for row, rest in zip(logits, rests, strict=True)]
 
     def _answer(self, questions: list[Any]) -> str:
         # with a principle there are two: the question with it and without it

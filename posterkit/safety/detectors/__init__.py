@@ -1,4 +1,4 @@
-"""Harm detectors: rules, a shipped small network, any sequence classifier, any language model."""
+"""Harm detectors: rules, a shipped small network, any sequence classifier, any language model, a verdict's shift."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ def open_detector(spec: str, policies: Sequence[SafetyPolicy], device: str = "cp
 
     Args:
         spec: "rules", "tiny", a file of `train/harm_detector.py`, `hf:FOLDER` (a sequence classifier's folder or hub
-            id), the URL of an OpenAI-compatible endpoint, or several of these with + between them.
+            id), the URL of an OpenAI-compatible endpoint, `coca:FOLDER` (a local language model, whose verdict the
+            policies shift) or `coca:FILE.json` (the same, fitted), or several of these with + between them.
 
     Raises:
-        AnswerError: a classifier cannot be loaded, or an endpoint does not answer.
+        AnswerError: a model cannot be loaded, or an endpoint does not answer.
         ValueError: there is no such detector.
     """
     several = tuple(_open(one.strip(), policies, device) for one in spec.split("+"))
@@ -46,6 +47,13 @@ def _open(source: str, policies: Sequence[SafetyPolicy], device: str) -> HarmDet
         from posterkit.safety.detectors.chat import ChatDetector
 
         return ChatDetector(open_reachable_model(source), policies)
+    if source.startswith("coca:"):
+        from posterkit.safety.detectors.chat import listed
+        from posterkit.safety.detectors.verdict_shift import open_verdict_shift
+
+        principle = f"A text may not break any of these policies:\n{listed(policies)}" if policies else ""
+        return open_verdict_shift(source.removeprefix("coca:"), principle, device)
     raise ValueError(
-        f"{source!r}: there is no such detector; use rules, tiny, a .safetensors file, hf:FOLDER, or an endpoint's URL"
+        f"{source!r}: there is no such detector; use rules, tiny, a .safetensors file, hf:FOLDER, coca:FOLDER, or an "
+        "endpoint's URL"
     )

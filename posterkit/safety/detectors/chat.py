@@ -28,8 +28,7 @@ class ChatDetector:
     def __init__(self, model: LanguageModel, policies: Sequence[SafetyPolicy], threshold: float = 0.5) -> None:
         self.model, self.threshold = model, threshold
         names = ["none", *(policy.name for policy in policies)]
-        said = "\n".join(f"- {policy.name}: {policy.title}" for policy in policies)
-        self._system = _SYSTEM.format(policies=said, names=", ".join(names))
+        self._system = _SYSTEM.format(policies=listed(policies), names=", ".join(names))
         self._schema = {
             "type": "object",
             "properties": {
@@ -47,12 +46,20 @@ class ChatDetector:
 
     def __call__(self, text: str, context: str | None = None) -> Verdict:
         """The model's verdict; AnswerError where it gives none."""
-        # what looks like the end of the text is no end
-        inside = text.replace("</text>", "< /text>")
-        user = f"<text>{inside}</text>" + (f"\nIt belongs to a poster about: {context}" if context else "")
-        answer = self.model.ask(self._system, user, schema=self._schema)
+        answer = self.model.ask(self._system, asked(text, context), schema=self._schema)
         found = read_answer(answer, self._schema, self.name)
         p_harm, category = float(found["p_harm"]), found["category"]
         harmful = p_harm >= self.threshold
         why = f"{found.get('why') or category} (p_harm {p_harm:.2f})" if harmful else ""
         return Verdict(p_harm, harmful, None if category == "none" else category, self.name, why)
+
+
+def listed(policies: Sequence[SafetyPolicy]) -> str:
+    """The policies by name and title, a line each."""
+    return "\n".join(f"- {policy.name}: {policy.title}" for policy in policies)
+
+
+def asked(text: str, context: str | None) -> str:
+    """The question about a text; what looks like its end inside it is no end."""
+    inside = text.replace("</text>", "< /text>")
+    return f"<text>{inside}</text>" + (f"\nIt belongs to a poster about: {context}" if context else "")
