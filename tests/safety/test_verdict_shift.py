@@ -85,12 +85,13 @@ def test_answers_are_told_apart_by_the_first_token_in_which_they_differ(model):
 
 def test_a_fit_is_kept_in_a_file_and_finds_at_most_the_chosen_share_of_harmless_texts(folder, tmp_path):
     detector = open_detector(f"coca:{folder}", POLICIES)
+    assert isinstance(detector, VerdictShiftDetector)
     texts = [(f"line {number}", None) for number in range(20)]
     harmful, shifts = [number % 2 == 0 for number in range(20)], detector.shifts(texts)
     detector.fit(texts, harmful, 0.2)
     detector.save(tmp_path / "fitted.json")
     again = open_detector(f"coca:{tmp_path}/fitted.json", POLICIES)
-    assert again.temperature == temperature_of(shifts, harmful)
+    assert isinstance(again, VerdictShiftDetector) and again.temperature == temperature_of(shifts, harmful)
     p = [1 / (1 + math.exp(-shift / again.temperature)) for shift in shifts]
     assert again.threshold == pytest.approx(threshold_at(p, harmful, 0.2))
     assert sum(one.harmful for one, bad in zip(again.verdicts(texts), harmful, strict=True) if not bad) <= 2
@@ -108,7 +109,7 @@ def test_what_is_no_model_of_this_machine_is_refused_in_one_line(tmp_path):
 
 def test_the_gate_takes_it_beside_others(folder):
     gate = open_gate("block", detector=f"rules+coca:{folder}")
-    assert gate.detector.name == f"rules+coca:{folder}"
+    assert gate is not None and gate.detector.name == f"rules+coca:{folder}"
     assert gate.detector("Guaranteed profit").harmful
 
 
