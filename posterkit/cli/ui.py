@@ -17,7 +17,7 @@ def run(args: argparse.Namespace) -> int:
     """Show the page until SIGTERM or Ctrl-C."""
     try:
         from posterkit.app.http_server import check_host, serve
-        from posterkit.app.ui.server import page_app
+        from posterkit.app.ui.page_app import page_app
     except ImportError as error:
         raise ValueError(f"the page needs Gradio ({error.name}): pip install 'posterkit[ui]'") from None
     check_host(args.host)

@@ -219,7 +219,7 @@ def draw_prepared(
         options["draft_image"] = [poster.draft for poster in posters]
         options["feedback"] = [list(poster.request.feedback[-1]) for poster in posters]
     if first.plan.regions:
-        from posterkit.pipelines.regions import RegionPrompt
+        from posterkit.pipelines.regional_prompts import RegionPrompt
 
         options["regions"] = [RegionPrompt(*region) for region in first.plan.regions]
     if on_step is not None:

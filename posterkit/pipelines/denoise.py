@@ -12,7 +12,7 @@ from torch import Tensor
 
 from posterkit.pipelines.instruction import pad, unpad
 from posterkit.pipelines.latents import guided
-from posterkit.pipelines.regions import RegionTexts
+from posterkit.pipelines.regional_prompts import RegionTexts
 
 
 @dataclass

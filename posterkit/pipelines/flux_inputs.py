@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from posterkit.pipelines.regions import RegionTexts
+from posterkit.pipelines.regional_prompts import RegionTexts
 
 
 def position_ids(rows: int, columns: int, image: int = 0) -> torch.Tensor:

@@ -33,7 +33,14 @@ from posterkit.pipelines.flux_inputs import Condition, one_each
 from posterkit.pipelines.latents import unpack
 from posterkit.pipelines.poster_pipeline import PosterPipelineOutput, one_at_a_time
 from posterkit.pipelines.postercraft_parts import LONGEST_PROMPT, POSTER, PosterCraftParts
-from posterkit.pipelines.regions import UNTIL, Regions, check_until, described, match_regions, regional_attention
+from posterkit.pipelines.regional_prompts import (
+    UNTIL,
+    Regions,
+    check_until,
+    described,
+    match_regions,
+    regional_attention,
+)
 from posterkit.pipelines.registry import OF_THE_HUB, distilled_defaults
 from posterkit.sizing import Size
 

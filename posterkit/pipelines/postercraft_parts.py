@@ -17,7 +17,7 @@ from posterkit.pipelines.flux_inputs import check_texts, count_prompts, feedback
 from posterkit.pipelines.latents import pack
 from posterkit.pipelines.poster_pipeline import PosterPipeline
 from posterkit.pipelines.references import read_image
-from posterkit.pipelines.regions import LENGTH, RegionPrompt, RegionTexts, region_texts
+from posterkit.pipelines.regional_prompts import LENGTH, RegionPrompt, RegionTexts, region_texts
 from posterkit.sizing import SHAPE_TOLERANCE, Size, check_on_grid, fit_area
 
 logger = logging.get_logger(__name__)

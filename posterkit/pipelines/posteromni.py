@@ -30,7 +30,7 @@ from posterkit.pipelines.poster_pipeline import PosterPipelineOutput, one_at_a_t
 from posterkit.pipelines.posteromni_parts import PosterOmniParts, chunks
 from posterkit.pipelines.processor import load_processor_if_needed
 from posterkit.pipelines.references import Poster, match_negatives
-from posterkit.pipelines.regions import (
+from posterkit.pipelines.regional_prompts import (
     UNTIL,
     RegionPrompt,
     Regions,

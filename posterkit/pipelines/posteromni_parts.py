@@ -19,7 +19,7 @@ from posterkit.pipelines.latents import encode_pixels, pack
 from posterkit.pipelines.poster_pipeline import PosterPipeline
 from posterkit.pipelines.processor import Qwen2VLProcessor
 from posterkit.pipelines.references import Poster, match_negatives
-from posterkit.pipelines.regions import LENGTH, RegionPrompt, RegionTexts, region_texts
+from posterkit.pipelines.regional_prompts import LENGTH, RegionPrompt, RegionTexts, region_texts
 from posterkit.sizing import SHAPE_TOLERANCE, Size
 from posterkit.tasks import Anchor, get_task
 

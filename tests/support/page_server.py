@@ -20,7 +20,7 @@ CHROMIUM = Path("/usr/bin/chromium")
 @contextmanager
 def shown(maker: PosterMaker, limits: Limits = Limits(), key: str = "") -> Iterator[str]:  # noqa: B008
     """The address of a page over a maker."""
-    from posterkit.app.ui.server import page_app
+    from posterkit.app.ui.page_app import page_app
 
     with TemporaryDirectory(prefix="posterkit-") as folder, listen("127.0.0.1", 0) as listener:
         queue = JobQueue(maker, Path(folder), limits)

@@ -29,7 +29,7 @@ _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"
 _LIVE: dict[str, Any] = {**_QUIET, "trigger_mode": "always_last", "concurrency_limit": 2, "concurrency_id": "live"}
 
 
-class Page:
+class PageLayout:
     """Builds the page over the desks that do its work."""
 
     def __init__(self, desk: Desk, batches: BatchDesk) -> None:

@@ -13,7 +13,7 @@ from posterkit.app.job_queue import JobQueue
 from posterkit.app.limits import Limits
 
 pytest.importorskip("gradio")
-from posterkit.app.ui.server import page_app
+from posterkit.app.ui.page_app import page_app
 from posterkit.app.ui.theme import page_head
 
 HERE = "http://127.0.0.1:7860"

@@ -14,7 +14,7 @@ from diffusers.models.transformers.transformer_qwenimage import QwenDoubleStream
 from PIL import Image
 
 from posterkit import PosterCraftPipeline, PosterOmniPipeline
-from posterkit.pipelines.regions import RegionPrompt, RegionTexts, region_texts, regional_attention
+from posterkit.pipelines.regional_prompts import RegionPrompt, RegionTexts, region_texts, regional_attention
 from posterkit.sizing import Size
 
 TOP, BOTTOM = (0.0, 0.0, 1.0, 0.5), (0.0, 0.5, 1.0, 1.0)

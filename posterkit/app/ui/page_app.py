@@ -26,7 +26,7 @@ from posterkit.app.job_queue import JobQueue
 from posterkit.app.ui.actions import Desk
 from posterkit.app.ui.batch_desk import BatchDesk, pack
 from posterkit.app.ui.form import START
-from posterkit.app.ui.page import Page
+from posterkit.app.ui.page import PageLayout
 from posterkit.app.ui.session import EXPORTS, Session
 from posterkit.app.ui.theme import FONT_FILES, page_head, page_theme
 from posterkit.messages import error_line
@@ -50,7 +50,7 @@ def page_app(queue: JobQueue, intake: Intake, key: str) -> FastAPI:
     app.add_route("/fonts/{name}", _font)
     app.add_route("/posters/{key}/{name}", partial(_poster, desk))
     app.add_route("/batches/{key}/{name}", partial(_batch_file, batches))
-    blocks = Page(desk, batches).blocks()
+    blocks = PageLayout(desk, batches).blocks()
     blocks.queue(max_size=limits.queue + 32, default_concurrency_limit=4, api_open=False)
     app = gr.mount_gradio_app(
         app, blocks, "/", theme=page_theme(), head=page_head(), footer_links=[], show_error=True, ssr_mode=False,
