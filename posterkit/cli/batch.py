@@ -56,6 +56,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     options.add_print_options(command)
     options.add_anchor(command)
     options.add_preserve(command)
+    options.add_steering_options(command, "a local model of --planner")
     options.refuse_refine(command)
 
 
@@ -128,6 +129,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_call(args: argparse.Namespace) -> None:
     """ValueError where the call contradicts itself."""
+    options.steering_of(args)
     if "," in (args.device or "") and (args.engine == "ray" or args.shard):
         raise ValueError("several devices share the rows of this machine; leave --engine and --shard out")
     if args.engine != "ray" and (args.workers or args.ray_address):

@@ -42,13 +42,9 @@ def run(args: argparse.Namespace) -> int:
     options.check_reward(args, several=(args.best_of or 1) > 1 or bool(args.refine))
     if args.critic and not args.refine:
         raise ValueError("--critic suggests what --refine N shall change; say how many rounds")
-    principle = options.principle_of(args)
-    if principle:
-        _check_steerable(args.expand, args.critic, args.planner)
-    outputs = options.output_paths(args, [args.from_image])
-
     settings, changes = options.settings_of(args), options.request_of(args)
-    settings |= {"principle": principle} if principle else {}
+    principle = settings.get("principle")
+    outputs = options.output_paths(args, [args.from_image])
 
     from posterkit.schema import PosterRequest
 
@@ -125,19 +121,6 @@ def _check_words(request: PosterRequest, settings: dict[str, Any]) -> None:
         lettering = request.lettering
         settle(brief, None, style=lettering.style, fonts=lettering.fonts, roles=lettering.roles_of(brief.texts),
                align=lettering.align, archetype=lettering.layout, colors=lettering.colors)  # fmt: skip
-
-
-def _check_steerable(expand: str | None, critic: str | None, planner: str | None) -> None:
-    """Refuse a principle that steers nothing, or a model at an endpoint, before anything is loaded."""
-    from posterkit.llm.open_model import check_steerable
-
-    name, _, address = (planner or "").partition(":")
-    models = [spec for spec in (expand, critic) if spec not in (None, "rules", "rules-blind")]
-    models += [address] if name in ("llm", "cot") else []
-    if not models:
-        raise ValueError("--principle steers a local model; name one with --expand, --critic or --planner llm:FOLDER")
-    for spec in models:
-        check_steerable(spec or "")
 
 
 def _compare(record: dict[str, Any], revision: str) -> None:

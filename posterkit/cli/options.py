@@ -236,6 +236,29 @@ def principle_of(args: argparse.Namespace) -> Principle | None:
     return read_principle(args.principle, DEFAULT_ALPHA if args.alpha is None else args.alpha)
 
 
+def steering_of(args: argparse.Namespace) -> Principle | None:
+    """The principle of a call that makes posters; None where there is none.
+
+    Raises:
+        ValueError: as `principle_of`, it steers nothing, or a model that it should steer is at an endpoint.
+    """
+    principle = principle_of(args)
+    if principle is None:
+        return None
+    from posterkit.llm.open_model import check_steerable
+
+    name, _, address = (args.planner or "").partition(":")
+    specs = [getattr(args, option, None) for option in ("expand", "critic")]
+    models = [spec for spec in specs if spec not in (None, "rules", "rules-blind")]
+    models += [address] if name in ("llm", "cot") else []
+    if not models:
+        where = "--expand, --critic or --planner llm:FOLDER" if hasattr(args, "expand") else "--planner llm:FOLDER"
+        raise ValueError(f"--principle steers a local model; name one with {where}")
+    for spec in models:
+        check_steerable(spec or "")
+    return principle
+
+
 def lettering_of(args: argparse.Namespace) -> Lettering:
     """What the call says of how texts are set."""
     plan = None
@@ -298,6 +321,7 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     given = {name: getattr(args, name, None) for name in names}
     given |= {"native": args.native or None, "cutout": args.cutout or None}
     given["lora"] = "; ".join(args.lora) if args.lora else None
+    given["principle"] = steering_of(args) if hasattr(args, "principle") else None
     given |= {"policies": tuple(args.policy or ()) or None, "brands": _kept_names(args) or None}
     return {name: value for name, value in given.items() if value is not None}
 

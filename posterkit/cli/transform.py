@@ -20,6 +20,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--mask", type=Path, metavar="IMAGE", help=mask)
     options.add_anchor(command)
     options.add_preserve(command)
+    options.add_steering_options(command, "a local model of --planner")
     options.refuse_refine(command)
 
 
@@ -27,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     """Make the poster and write it."""
     options.check_reward(args, several=(args.best_of or 1) > 1)
     sources = [*args.images, *([args.mask] if args.mask else [])]
-    outputs = options.output_paths(args, sources)
+    settings, outputs = options.settings_of(args), options.output_paths(args, sources)
 
     from posterkit.image_io import read_size
     from posterkit.schema import PosterRequest
@@ -42,4 +43,4 @@ def run(args: argparse.Namespace) -> int:
     if kit := options.brand_kit(args):
         request = kit.applied(request)
     request.check()
-    return make_and_save(request, options.settings_of(args), outputs, how=options.export_options(args))
+    return make_and_save(request, settings, outputs, how=options.export_options(args))

@@ -137,6 +137,35 @@ def test_a_principle_steers_the_planner_of_a_poster_that_can_be_made_again(tmp_p
     assert re.search(steered, " ".join(capsys.readouterr().err.split())) and record_id(again) == record_id(out)
 
 
+def test_a_principle_steers_the_planner_of_a_batch_and_its_posters_are_known_by_it(
+    tmp_path: Path, craft: str, capsys
+) -> None:
+    folder, principle, rows = tiny_chat.save(tmp_path / "chat"), tmp_path / "p.txt", tmp_path / "rows.jsonl"
+    principle.write_text("Be kind.")
+    rows.write_text(
+        '{"task": "text", "prompt": "a fox", "texts": ["FOX"], "width": 96, "height": 144, "out": "a.png"}\n'
+    )
+    argv = ("batch", rows, "--model", craft, "--steps", "1", "-o", tmp_path / "out", "--planner", f"llm:{folder}")
+    assert run(*argv, "--principle", principle, "--alpha", "2") == 0
+    assert read_record(tmp_path / "out" / "a.png")["row"]["principle"]["alpha"] == 2.0
+    assert run(*argv, "--principle", principle, "--alpha", "2") == 0 and "1 made before" in capsys.readouterr().out
+    assert run(*argv, "--principle", principle, "--alpha", "3") == 0
+    assert read_record(tmp_path / "out" / "a-2.png")["row"]["principle"]["alpha"] == 3.0  # another poster
+
+
+@pytest.mark.parametrize(
+    "argv", [("batch", "rows.jsonl", "-o", "out"), ("transform", "filling", "p.png", "-o", "o.png")]
+)
+def test_a_principle_without_a_local_planner_is_refused(tmp_path: Path, monkeypatch, capsys, argv) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("p.txt").write_text("Be kind.")
+    Path("rows.jsonl").write_text('{"task": "text", "prompt": "a fox"}\n')
+    Image.new("RGB", (64, 64), "navy").save("p.png")
+    assert run(*argv, "--principle", "p.txt", "--planner", "grammar") == 2
+    assert "name one with --planner llm:FOLDER" in capsys.readouterr().err
+    assert run(*argv, "--alpha", "2") == 2 and "give the file" in capsys.readouterr().err
+
+
 def test_a_typeset_picture_says_as_much_as_is_asked_for(tmp_path: Path, capsys) -> None:
     picture = tmp_path / "photo.png"
     Image.new("RGB", (416, 608), "navy").save(picture)
