@@ -73,6 +73,7 @@ def test_a_picture_that_is_gone_leaves_its_place_empty(tmp_path: Path) -> None:
     assert sheet.size == contact_sheet([Frame(blue, "a"), Frame(blue, "b", sources=[blue])]).size
 
 
+@pytest.mark.slow
 def test_a_name_in_any_script_is_written_in_letters_and_not_in_boxes() -> None:
     blue = Image.new("RGB", (60, 90), (20, 20, 220))
 

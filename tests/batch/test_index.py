@@ -5,6 +5,8 @@ import tracemalloc
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
 from posterkit.batch.index import RowIndex
 from posterkit.batch.manifest import read_requests
 from posterkit.batch.rows import BadRow
@@ -41,6 +43,7 @@ def test_many_equal_stems_are_numbered_in_order() -> None:
     assert names[:3] == ["cat.png", "cat-2.png", "cat-3.png"] and names[-1] == "cat-2000.png"
 
 
+@pytest.mark.slow
 def test_a_long_manifest_takes_no_more_memory_than_a_short_one(tmp_path: Path) -> None:
     def peak(rows: int) -> int:
         path = tmp_path / f"{rows}.jsonl"

@@ -67,6 +67,7 @@ def bounds(report) -> dict[str, dict[str, dict[str, float]]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["text", *TASKS])
 def test_the_truth_scores_full_marks_and_a_stranger_does_not(bounds, task: str):
     found = bounds[task]

@@ -149,6 +149,7 @@ def test_the_rewards_of_a_run_are_those_of_its_epochs(replication, tmp_path):
     assert importlib.import_module("nano_arms").rewards_of(tmp_path) == [0.5123, 0.75]
 
 
+@pytest.mark.slow
 def test_the_pictures_of_the_page_are_drawn(replication, tmp_path):
     plots = importlib.import_module("replication_plots")
     claims = [replication.TUNING[0], next(c for c in replication.TUNING if c.measure == "others@task")]

@@ -67,6 +67,7 @@ def test_nothing_is_loaded_before_a_poster_is_drawn(tmp_path: Path, craft: str) 
         maker(SMALL)
 
 
+@pytest.mark.slow
 def test_threads_share_a_maker_and_get_what_each_would_alone(craft: str, omni: str, photo: Path) -> None:
     rows = [replace(SMALL, seed=seed) for seed in range(3)]
     alone = [PosterMaker(model=craft)(row).image.tobytes() for row in rows]

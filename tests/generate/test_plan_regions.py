@@ -17,7 +17,7 @@ from posterkit.generate.poster_plan import make_plan
 from posterkit.generate.record import request_from_poster
 from posterkit.layout import Box, Element, Layout
 from posterkit.lettering import Lettering
-from posterkit.pipelines import regions
+from posterkit.pipelines import regional_prompts
 
 PLAN = Layout(
     400, 600,
@@ -40,7 +40,7 @@ def test_texts_that_stand_together_share_a_calm_region_and_the_subject_has_the_p
 
 def test_a_plan_has_no_more_regions_than_a_pipeline_takes():
     texts = tuple(Element(n, f"Line {n}", "body", Box(40, 40 + 40 * n, 200, 60 + 40 * n), group=n) for n in range(12))
-    assert len(plan_regions(Layout(400, 600, texts), "a fox", None)) == regions.MOST == MOST
+    assert len(plan_regions(Layout(400, 600, texts), "a fox", None)) == regional_prompts.MOST == MOST
 
 
 def test_mini_reads_regions_in_its_own_language():

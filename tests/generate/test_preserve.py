@@ -95,6 +95,7 @@ def test_a_subject_that_is_enlarged_for_print_is_said_to_look_soft():
         preserve.studio_of(PosterRequest(task="id_driven", images=[photo], seed=1), Size(1240, 1754), "rules")
 
 
+@pytest.mark.slow
 def test_the_shadow_below_a_subject_lies_over_the_drawing(poster):
     with PosterMaker() as maker:
         prepared = draw.prepare(maker.plan(poster.request))

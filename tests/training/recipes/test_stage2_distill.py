@@ -70,6 +70,7 @@ def loss_of(student: StockEdit, expert: StockEdit, samples: list[PosterSample], 
     return float((torch.cat(gaps).numpy().astype(np.float64) ** 2).mean())
 
 
+@pytest.mark.slow
 def test_each_task_has_its_own_expert_and_the_loss_is_that_of_stock_parts(
     base, posters, experts, stage, run_recipe, tmp_path
 ):
