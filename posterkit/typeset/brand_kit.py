@@ -129,7 +129,7 @@ def read_brand_kit(path: str | Path) -> BrandKit:
         raise ValueError(f"{path}: a brand kit has the keys {', '.join(_CHECKS)}")
     _check(said, _CHECKS, str(path))
     logo, voice = said.get("logo") or {}, said.get("voice") or {}
-    logo = {"file": logo} if isinstance(logo, str) else logo
+    logo: dict[str, Any] = {"file": logo} if isinstance(logo, str) else logo
     _check(logo, _LOGO, f"{path}: logo")
     _check(voice, _VOICE, f"{path}: voice")
     if logo and "file" not in logo:
