@@ -1,13 +1,14 @@
 """What a batch costs beside the posters themselves, as ratios in one run.
 
     python benchmarks/batch_speed.py loop --keep runs/batch_speed.jsonl        # once a pair; the pairs add up
-    python benchmarks/batch_speed.py start memory shards ray --keep runs/batch_speed.jsonl
+    python benchmarks/batch_speed.py start memory loops shards ray --keep runs/batch_speed.jsonl
 
 | part | what is compared |
 |---|---|
 | loop | `run_local` with a loop that plans, makes and saves as many rows; the share of ledger, claims and metadata |
 | start | `posterkit batch` until its first poster is there, with a script that loads the model and makes one poster |
 | memory | nothing: the slope of the resident memory while one batch makes 200 rows, with its 95 % interval |
+| loops | two processes that loop over half of the rows each, with one over all: needs two idle cores |
 | shards | two processes over half of the rows each, with one process over all of them; needs two idle cores |
 | ray | a cluster of two workers (`posterkit[batch]`), with two shards; needs two idle cores |
 
@@ -50,14 +51,17 @@ BOOKS = (
     (FolderClaims, "give_back"),
     (record, "file_notes"),
 )
-# what `start` is measured against: the same poster, with nothing around it
-_ALONE = """
+# what batches are measured against: every nth poster, with nothing around it
+_LOOP = """
 import sys
 from posterkit import PosterMaker, PosterRequest
 from posterkit.sizing import Size
-size = Size(*map(int, sys.argv[2].split("x")))
-with PosterMaker(model=sys.argv[3]) as maker:
-    maker(PosterRequest("a lighthouse, number 0", texts=["NIGHT 0"], size=size, seed=0)).save(sys.argv[1])
+folder, size, model, *numbers = sys.argv[1:]
+size = Size(*map(int, size.split("x")))
+with PosterMaker(model=model) as maker:
+    for n in range(*map(int, numbers)):
+        row = PosterRequest(f"a lighthouse, number {n}", texts=[f"NIGHT {n}"], size=size, seed=n)
+        maker(row).save(f"{folder}/{n}.png")
 """
 
 
@@ -145,7 +149,7 @@ def timed(*functions: tuple[Any, str]) -> Iterator[list[float]]:
 
 def start(args: argparse.Namespace, folder: Path, number: int) -> dict[str, float]:
     """Seconds until a batch's first poster is there, and those of a script for the same poster."""
-    script = [sys.executable, "-c", _ALONE, str(folder / "alone.png"), args.size, args.model]
+    script = _bare_loop(args, folder, "alone", 0, 1)
     seconds: dict[str, float] = {}
 
     def alone() -> None:
@@ -175,16 +179,30 @@ def memory(args: argparse.Namespace, folder: Path, number: int) -> dict[str, flo
     return {"first": reporter.memory[0], "last": reporter.memory[-1], "slope": per, "half": half}
 
 
+def loops(args: argparse.Namespace, folder: Path, number: int) -> dict[str, float]:
+    """Seconds of one bare loop and of two, start-up and all."""
+    halves = [_bare_loop(args, folder, "two", first, args.rows, 2) for first in (0, 1)]
+    return _seconds(args, folder, {"one": [_bare_loop(args, folder, "one", 0, args.rows)], "two": halves})
+
+
 def shards(args: argparse.Namespace, folder: Path, number: int) -> dict[str, float]:
     """Seconds of one process and of two, start-up and all."""
-    runs = {"one": (["--shard", "1/1"],), "two": (["--shard", "1/2"], ["--shard", "2/2"])}
-    return _seconds(args, folder, runs)
+    return _seconds(args, folder, {"one": _shards(args, folder, 1), "two": _shards(args, folder, 2)})
 
 
 def ray(args: argparse.Namespace, folder: Path, number: int) -> dict[str, float]:
     """Seconds of two shards and of a cluster of two workers, start-up and all."""
-    runs = {"two": (["--shard", "1/2"], ["--shard", "2/2"]), "cluster": (["--engine", "ray", "--workers", "2"],)}
-    return _seconds(args, folder, runs)
+    cluster = [*_command(args, folder, "cluster"), "--engine", "ray", "--workers", "2"]
+    return _seconds(args, folder, {"two": _shards(args, folder, 2), "cluster": [cluster]})
+
+
+def _bare_loop(args: argparse.Namespace, folder: Path, out: str, *numbers: int) -> list[str]:
+    return [sys.executable, "-c", _LOOP, str(folder / out), args.size, args.model, *map(str, numbers)]
+
+
+def _shards(args: argparse.Namespace, folder: Path, count: int) -> list[list[str]]:
+    command = _command(args, folder, ("one", "two")[count - 1])
+    return [[*command, "--shard", f"{number}/{count}"] for number in range(1, count + 1)]
 
 
 def _command(args: argparse.Namespace, folder: Path, out: str) -> list[str]:
@@ -197,13 +215,12 @@ def _command(args: argparse.Namespace, folder: Path, out: str) -> list[str]:
             "--device", "cpu", "-o", str(folder / out)]  # fmt: skip
 
 
-def _seconds(args: argparse.Namespace, folder: Path, runs: dict[str, tuple[list[str], ...]]) -> dict[str, float]:
+def _seconds(args: argparse.Namespace, folder: Path, runs: dict[str, list[list[str]]]) -> dict[str, float]:
     """Of each run, start-up and all; and, as NAME_running, from its first poster to its last."""
     seconds: dict[str, float] = {}
-    for name, processes in runs.items():
-        command = _command(args, folder, name)
+    for name, commands in runs.items():
         began = time.perf_counter()
-        running = [subprocess.Popen([*command, *more], stdout=subprocess.DEVNULL, env=ALONE) for more in processes]
+        running = [subprocess.Popen(command, stdout=subprocess.DEVNULL, env=ALONE) for command in commands]
         codes = [process.wait() for process in running]
         if any(codes):
             raise SystemExit(f"{name}: a process failed")
@@ -215,7 +232,7 @@ def _seconds(args: argparse.Namespace, folder: Path, runs: dict[str, tuple[list[
 
 
 PARTS: dict[str, Callable[..., dict[str, float]]] = {
-    "loop": loop, "start": start, "memory": memory, "shards": shards, "ray": ray,
+    "loop": loop, "start": start, "memory": memory, "loops": loops, "shards": shards, "ray": ray,
 }  # fmt: skip
 
 
@@ -243,9 +260,9 @@ def line(part: str, rounds: list[dict[str, Any]]) -> str:
                 f"{last['first']:.0f} MiB after the first, {last['last']:.0f} after the last; second half "
                 f"{last['slope']:+.2f} +- {last['half']:.2f} MiB per 1000 rows"
             )
-        case "shards":
+        case "loops" | "shards":
             return said + (
-                f"two shards run at {ratio('one', 'two')} times the speed of one, "
+                f"two {part} run at {ratio('one', 'two')} times the speed of one, "
                 f"{ratio('one_running', 'two_running')} from the first poster to the last"
             )
     return said + (

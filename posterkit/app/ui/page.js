@@ -20,6 +20,14 @@
     localStorage.setItem("posterkit-theme", on ? "dark" : "light");
     apply(on);
   });
+  // Gradio's text fields hear keys that write. They are told of what changes without one: deleting, pasting, undoing,
+  // a telephone's keyboard
+  let pressed = false;
+  addEventListener("keypress", () => { pressed = true; setTimeout(() => { pressed = false; }); }, true);
+  addEventListener("input", (event) => {
+    if (pressed || !event.target.matches("textarea, input[type=text]")) return;
+    event.target.dispatchEvent(new KeyboardEvent("keypress"));
+  });
   addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) document.querySelector("#pk-draw")?.click();
   });

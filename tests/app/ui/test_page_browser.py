@@ -59,7 +59,7 @@ def field(page: Any, name: str) -> Any:
 
 
 def write(page: Any, name: str, words: str) -> None:
-    """Type words into a field, in place of what it says; Gradio hears keys, not `fill`."""
+    """Type words into a field, in place of what it says."""
     field(page, name).press("Control+a")
     field(page, name).press_sequentially(words)
 
@@ -112,6 +112,30 @@ def test_words_become_a_plan_a_poster_other_words_and_files(page, tmp_path: Path
     page.set_input_files("#pk-dropped input[type=file]", tmp_path / "poster.png")
     page.wait_for_selector(DRAWN)
     assert field(page, "title").input_value() == "SOUTH LIGHT" and "lighthouse" in field(page, "prompt").input_value()
+
+
+@pytest.mark.parametrize(
+    ("change", "title"),
+    [
+        (lambda page: page.keyboard.press("Backspace"), "NORTH LIGH"),
+        (lambda page: page.keyboard.insert_text("ER"), "NORTH LIGHTER"),  # as a clipboard or a telephone does
+        (lambda page: field(page, "title").fill("LIGHT"), "LIGHT"),
+    ],
+    ids=["deleted", "inserted", "replaced"],
+)  # fmt: skip
+def test_a_text_that_is_changed_without_a_letters_key_is_set_again(page, change, title, tmp_path: Path):
+    small(page)
+    write(page, "title", "NORTH LIGHT")
+    drawn(page)
+    before = page.locator("#pk-stage img").get_attribute("src")
+    field(page, "title").focus()
+    change(page)
+    page.wait_for_function("(before) => document.querySelector('#pk-stage img').src !== before", arg=before)
+    assert field(page, "title").input_value() == title
+    with page.expect_download() as download:
+        page.click(DRAWN)
+    download.value.save_as(tmp_path / "poster.png")
+    assert read_record(tmp_path / "poster.png")["edited"]["texts"] == [title]
 
 
 @pytest.mark.parametrize(
