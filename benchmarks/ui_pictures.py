@@ -1,9 +1,11 @@
 """Pictures of the page as it is, for its docs: wide, dark, and on a telephone.
 
     python benchmarks/ui_pictures.py --out docs
+    python benchmarks/ui_pictures.py --out docs --study study.html     # of `posterkit bench study`
 
 Starts `posterkit ui` with mini, makes a poster by clicks in headless Chromium (needs playwright and
-/usr/bin/chromium), and writes ui.jpg, ui_dark.jpg and ui_narrow.jpg.
+/usr/bin/chromium), and writes ui.jpg, ui_dark.jpg and ui_narrow.jpg. With --study it answers some questions of a study
+and writes study.jpg alone.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from ui_speed import opened
+from playwright.sync_api import sync_playwright
+from ui_speed import CHROMIUM, opened
 
 from posterkit.image_io import read_image
 
@@ -47,10 +50,27 @@ def switched(page: Any, view: str) -> None:
     page.wait_for_timeout(1500)
 
 
+def answered(study: Path, out: Path) -> None:
+    """A study whose first four pairs are answered, and two questions of the fifth."""
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1100, "height": 930})
+        page.goto(study.resolve().as_uri())
+        page.fill("#voter", "Ann")
+        for number in (*range(4 * 4), 0, 2):
+            page.locator("#questions tr").nth(number % 4).locator("button").nth(2 - number % 4 // 2).click()
+        seen(page, out).save(out / "study.jpg", quality=QUALITY, optimize=True)
+        browser.close()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("docs"))
-    out = parser.parse_args().out
+    parser.add_argument("--study", type=Path, help="a study page; pictures it alone")
+    given = parser.parse_args()
+    out = given.out
+    if given.study:
+        return answered(given.study, out)
     with opened() as (page, _):
         drawn(page)
         page.evaluate("scrollTo(0, 0)")
