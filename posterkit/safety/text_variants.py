@@ -1,10 +1,15 @@
-"""A text as a reader sees it: without invisible letters, look-alikes, digits for letters and split words."""
+"""A text as a reader sees it: without invisible letters, look-alikes, digits for letters and split words.
+
+Traditional Chinese reads as Simplified: policies and the training lines of the small detector are in Simplified.
+"""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import cache
+from typing import Any
 
 # Cyrillic and Greek letters, and signs, that look like a Latin letter
 _LOOKALIKES = str.maketrans(
@@ -21,15 +26,33 @@ _LEET_SIGNS = frozenset("01345678@$!|€")
 _SPLIT = re.compile(r"(?<!\w)(?:\w[\s.\-_*·/|]{1,3}){3,}\w(?!\w)")
 _WITHIN = re.compile(r"(?<=[^\W\d_])[.\-_*·~/|+]+(?=[^\W\d_])")
 _HAN = r"[\u4e00-\u9fff]"
+_HAN_LETTER = re.compile(_HAN)
 _SPLIT_CJK = re.compile(rf"(?<!{_HAN})(?:{_HAN}[\s.\-_*·~/|,，。、]{{1,3}}){{2,}}{_HAN}(?!{_HAN})")
 
 
 def plain(text: str) -> str:
-    """NFKC, without invisible letters and stacked marks, small letters, single blanks."""
+    """NFKC, without invisible letters and stacked marks, small letters, single blanks, Simplified Chinese."""
     text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
     if not text.isascii():
-        text = unicodedata.normalize("NFC", _MARKS.sub("", unicodedata.normalize("NFD", text)))
+        text = simplified(unicodedata.normalize("NFC", _MARKS.sub("", unicodedata.normalize("NFD", text))))
     return " ".join(text.casefold().split())
+
+
+def simplified(text: str) -> str:
+    """Traditional Chinese in Simplified letters; any other text as it is."""
+    return _converter("t2s").convert(text) if _HAN_LETTER.search(text) else text
+
+
+def traditional(text: str) -> str:
+    """Simplified Chinese in Traditional letters."""
+    return _converter("s2t").convert(text)
+
+
+@cache
+def _converter(config: str) -> Any:
+    import opencc  # reads its dictionaries, so only where there is Chinese
+
+    return opencc.OpenCC(config)
 
 
 def variants(text: str) -> Iterator[str]:
