@@ -44,9 +44,7 @@ def judge_pairs(detector: HarmDetector, pairs: Iterable[HarmPair]) -> list[Label
         for line, kind in ((pair.safer, pair.kind), (pair.other, "harmful")):
             key = line.text, line.context, line.harmful
             lines.setdefault(key, (line, pair.category or "any", pair.language, kind))
-    texts = [(text, context) for text, context, _ in lines]
-    together = getattr(detector, "verdicts", None)  # of detectors that read several texts at once
-    verdicts = together(texts) if together else [detector(*one) for one in texts]
+    verdicts = detector.verdicts([(text, context) for text, context, _ in lines])
     return [
         LabelledLine(*line, verdict.p_harm, verdict.harmful, verdict.category)
         for line, verdict in zip(lines.values(), verdicts, strict=True)

@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from posterkit.documents import read_text, read_yaml
+from posterkit.safety.text_variants import plain
 
 FOLDER = Path(__file__).parent / "policies"
 HOUSE = FOLDER / "house"  # shipped house rules, which nobody has unless they ask for them
-_KEYS = ("name", "title", "terms", "together", "replace", "lines")
+_KEYS = ("name", "title", "words", "terms", "together", "allow", "replace", "lines")
 _STARTS = re.compile(r"(?<!\w)\S|[\u2e80-\U0003ffff]")
 _LONG = 9  # letters of a term that no other words happen to hold
 _GAP, _GAP_CJK = r"(?:\W+\w+){0,3}?\W+", r"\w{0,6}?"
+_LIST = re.compile(r"<(\w+)>")
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,10 @@ class SafetyPolicy:
         title: in words, for reasons.
         terms: by language. `*` is the rest of a word, `<n>` a number, `_` up to three words between two others.
         together: pairs of lists of terms; one of each list in a text, or in a text and its context, is forbidden.
-        replace: by language, terms and what a rewriter puts in their place.
+        replace: by language, terms and what a rewriter puts in their place; of house rules.
         lines: by language, harmless lines that may stand where a forbidden one stood, in any order.
+        words: by language, lists that terms name: `<disease>` is any word of the list "disease".
+        allow: by language, terms that are read over.
     """
 
     name: str
@@ -44,10 +48,15 @@ class SafetyPolicy:
     together: Sequence[Sequence[Sequence[str]]] = ()
     replace: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     lines: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    words: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    allow: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def find(self, text: str) -> str | None:
         """The first forbidden words of a plain text (see `text_variants.plain`); None where there are none."""
-        return self._terms.search(text) or self.find_together(text)
+        if not (self._term(text) or self._pair(text)):
+            return None  # most texts, so that few are searched for what is allowed
+        text = self._without_allowed(text)
+        return self._term(text) or self._pair(text)
 
     def find_squeezed(self, letters: str) -> str | None:
         """The first long term in a text without blanks and marks, see `text_variants.squeezed`."""
@@ -55,45 +64,101 @@ class SafetyPolicy:
 
     @cached_property
     def _squeezed(self) -> list[str]:
-        terms = [term.rstrip("*") for of_language in self.terms.values() for term in of_language]
+        terms = [plain(term).rstrip("*") for of_language in self.terms.values() for term in of_language]
         terms = [term for term in terms if not set(term) & set("*_<")]
-        letters = [re.sub(r"[\W_]", "", term.casefold()) for term in terms]
+        letters = [re.sub(r"[\W_]", "", term) for term in terms]
         return [term for term in letters if len(term) >= _LONG]
 
     def find_together(self, text: str) -> str | None:
         """Words of it that are forbidden together, with an ellipsis between them."""
+        return self._pair(self._without_allowed(text)) if self._pair(text) else None
+
+    def _term(self, text: str) -> str | None:
+        absent: set[Terms] = set()
+        for lists, terms in self._terms:
+            if absent.isdisjoint(lists):
+                if missing := next((words for words in lists if not words.search(text)), None):
+                    absent.add(missing)
+                elif found := terms.search(text):
+                    return found
+        return None
+
+    def _pair(self, text: str) -> str | None:
         for one, other in self._pairs:
             if (first := one.search(text)) and (second := other.search(text)):
                 return f"{first} … {second}"
         return None
 
     @cached_property
-    def _terms(self) -> Terms:
-        return Terms(term for of_language in self.terms.values() for term in of_language)
+    def _terms(self) -> list[tuple[list[Terms], Terms]]:
+        """The terms, by the lists that they name: a text without a word of each has none of them."""
+        alone: list[str] = []
+        found: list[tuple[list[Terms], Terms]] = []
+        for language, terms in self.terms.items():
+            lists = self.words.get(language, {})
+            grouped: dict[tuple[str, ...], list[str]] = {}
+            for term in terms:
+                names = tuple(sorted(lists.keys() & _LIST.findall(term)))
+                (grouped.setdefault(names, []) if names else alone).append(term)
+            words = {name: Terms(words) for name, words in lists.items()}
+            found += [([words[name] for name in names], Terms(group, lists)) for names, group in grouped.items()]
+        return [([], Terms(alone)), *found]
+
+    @cached_property
+    def _allow(self) -> list[Terms]:
+        return [Terms(terms, self.words.get(language, {})) for language, terms in self.allow.items()]
+
+    def _without_allowed(self, text: str) -> str:
+        for terms in self._allow:
+            text = terms.taken_out(text)
+        return text
 
     @cached_property
     def _pairs(self) -> list[tuple[Terms, Terms]]:
-        return [(Terms(one), Terms(other)) for one, other in self.together]
+        return [(Terms(self._named(one)), Terms(self._named(other))) for one, other in self.together]
+
+    def _named(self, words: Sequence[str]) -> Iterator[str]:
+        """Words of a pair; in place of a list's name the words of that list in all languages."""
+        for word in words:
+            if named := _LIST.fullmatch(word):
+                for lists in self.words.values():
+                    yield from lists.get(named[1], ())
+            else:
+                yield word
 
 
 class Terms:
-    """Finds the first of many terms; only those are tried whose first two letters begin a word of the text."""
+    """Finds the first of many terms; only those are tried whose first two letters begin a word of the text.
 
-    def __init__(self, terms: Iterable[str]) -> None:
+    Args:
+        lists: of words, that they name.
+    """
+
+    def __init__(self, terms: Iterable[str], lists: Mapping[str, Sequence[str]] | None = None) -> None:
         self._terms: dict[str, list[str]] = {}
-        for term in terms:
-            beginning = "" if term[0] in "*_<" else term.casefold()[:2].rstrip(" *")
-            self._terms.setdefault(beginning, []).append(term)
+        lists = {name: [*map(plain, words)] for name, words in (lists or {}).items()}
+        for term in map(plain, terms):
+            named = _LIST.match(term)
+            firsts = lists.get(named[1], ["<"]) if named else [term]
+            for beginning in {"" if one[0] in "*_<" else one[:2].rstrip(" *") for one in firsts}:
+                self._terms.setdefault(beginning, []).append(expression(term, lists))
+
+    def _likely(self, text: str) -> Iterator[re.Pattern[str]]:
+        for beginning in sorted(_beginnings(text) & self._terms.keys()):
+            yield from map(_compiled, self._terms[beginning])
 
     def search(self, text: str) -> str | None:
         """The words of a plain text that a term stands for."""
-        there = _beginnings(text)
-        for beginning, terms in self._terms.items():
-            if beginning in there:
-                for term in terms:
-                    if match := _pattern(term).search(text):
-                        return match[0]
+        for pattern in self._likely(text):
+            if match := pattern.search(text):
+                return match[0]
         return None
+
+    def taken_out(self, text: str) -> str:
+        """The text with an ellipsis in place of each term."""
+        for pattern in self._likely(text):
+            text = pattern.sub("…", text)
+        return text
 
 
 @lru_cache(256)
@@ -104,16 +169,29 @@ def _beginnings(text: str) -> frozenset[str]:
 
 
 @cache
-def _pattern(term: str) -> re.Pattern[str]:
-    return re.compile(expression(term))
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
 
 
-def expression(term: str) -> str:
-    """A term as a regular expression for plain text."""
-    spaced = term[0] < "\u2e80"
-    words = re.escape(term.casefold()).replace(r"\*", r"\w*").replace("<n>", r"\d[\d.,]*")
-    words = re.sub(r"(?:\\ )?_(?:\\ )?", (lambda _: _GAP) if spaced else (lambda _: _GAP_CJK), words)
-    words = words.replace("\\ ", r"\W+")
+def expression(term: str, lists: Mapping[str, Sequence[str]] | None = None) -> str:
+    """A term as a regular expression for small letters.
+
+    Args:
+        lists: of words, that it names.
+    """
+    lists = lists or {}
+    named = _LIST.match(term)
+    spaced = (lists.get(named[1], term)[0] if named else term)[0] < "\u2e80"
+
+    def worded(words: str) -> str:
+        words = re.escape(words.casefold()).replace(r"\*", r"\w*").replace("<n>", r"\d[\d.,]*")
+        words = re.sub(r"(?:\\ )?_(?:\\ )?", (lambda _: _GAP) if spaced else (lambda _: _GAP_CJK), words)
+        return words.replace("\\ ", r"\W+")
+
+    def listed(match: re.Match[str]) -> str:
+        return f"(?:{'|'.join(map(worded, lists[match[1]]))})" if match[1] in lists else match[0]
+
+    words = _LIST.sub(listed, worded(term))
     return rf"(?<!\w){words}(?!\w)" if spaced else words
 
 
@@ -134,13 +212,24 @@ def read_policy(path: str | Path) -> SafetyPolicy:
     for key in ("name", "title"):
         if not isinstance(values.get(key), str) or not values[key]:
             raise ValueError(f'{path}: "{key}" is missing')
-    for key in ("terms", "lines"):
+    for key in ("terms", "allow", "lines"):
         values[key] = _by_language(values.get(key), f'{path}: "{key}"')
+    values["words"] = values.get("words") or {}
+    if not isinstance(values["words"], dict):
+        raise ValueError(f'{path}: "words" takes lists of words by language and name')
+    lists = {name: words for language, named in values["words"].items()
+             for name, words in _by_language(named, f'{path}: "words" of {language}').items()}  # fmt: skip
+    if odd := [name for name in lists if not re.fullmatch("[a-z]{2,}", name)]:
+        raise ValueError(f"{path}: the name {odd[0]!r} of a list of words has other letters than a to z, or one alone")
     pairs = values.setdefault("together", [])
     if not all(isinstance(pair, list) and len(pair) == 2 and all(map(_strings, pair)) for pair in pairs):
         raise ValueError(f'{path}: "together" takes pairs of lists of words')
     if not values["terms"] and not pairs:
         raise ValueError(f'{path}: forbids nothing; give "terms" or "together"')
+    terms = [term for key in ("terms", "allow") for words in values[key].values() for term in words]
+    terms += [term for pair in pairs for words in pair for term in words]
+    for name in {name for term in terms for name in _LIST.findall(term)} - {*lists, "n"}:
+        raise ValueError(f'{path}: a term names <{name}>, and there are no "words" of that name')
     for language, words in (values.get("replace") or {}).items():
         if not isinstance(words, dict) or not all(isinstance(word, str) for both in words.items() for word in both):
             raise ValueError(f'{path}: "replace" of {language} takes words and what replaces them')

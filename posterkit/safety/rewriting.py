@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from posterkit.llm.client import LanguageModel
@@ -11,9 +11,10 @@ from posterkit.llm.open_model import open_reachable_model
 from posterkit.prompts.scripts import scripts
 from posterkit.safety.detectors import Verdict
 from posterkit.safety.policies import SafetyPolicy, expression
+from posterkit.safety.text_variants import simplified, traditional
 
 LONGER = 1.25  # times its own length that a line may become, since it must fit where it stands
-LEAST = 20  # letters that every line may have
+LEAST = 20  # letters that every line may have; half as many Chinese ones, which are twice as wide
 # placeholders, prices, dates, times, addresses, and names with a mark of their owner
 _KEPT = re.compile(
     r"\{[^{}\n]{1,40}\}|<[^<>\n]{1,40}>|\[[^\[\]\n]{1,40}\]|%\w|https?://\S+|\b[\w.-]+@[\w-]+\.\w+|\w+[®™]"
@@ -23,6 +24,15 @@ _KEPT = re.compile(
     r"|\b\d{1,2}(?::\d{2}|\s?[ap]m)\b"
     r"|\b(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day\b"
 )
+
+
+# words by which languages of Latin letters are told apart
+_SMALL_WORDS = {
+    "en": "the a an and of for to in with your our you is are not this it at on by from",
+    "de": "der die das und für mit den dem ein eine einen ist nicht kein keine wir ihr zu im am von kann auf",
+    "fr": "le la les des du et pour avec un une est pas nous votre vos sur dans au aux ce peut",
+    "es": "el la los las del y para con un una es nuestro nuestra su sus en por sin al lo puede",
+}
 
 
 class CannotRewrite(ValueError):
@@ -58,13 +68,18 @@ def kept_parts(text: str, brands: Sequence[str] = ()) -> list[str]:
 
 
 def language_of(text: str) -> str | None:
-    """ "en" for Latin letters, "zh" for Chinese ones; None for any other script."""
+    """ "zh" for Chinese letters, that of `_SMALL_WORDS` with most words there for Latin ones, "en" if none has any."""
     found = set(scripts(text))
-    return "zh" if "han" in found and "kana" not in found else "en" if found == {"latin"} else None
+    if found != {"latin"}:
+        return "zh" if "han" in found and "kana" not in found else None
+    words = re.findall(r"\w+", text.lower())
+    return max(_SMALL_WORDS, key=lambda language: sum(word in _SMALL_WORDS[language].split() for word in words))
 
 
 class TemplateRewriter:
-    """First puts a policy's milder words in place of what it forbids, then one of its harmless lines.
+    """First puts a house rule's milder words in place of what it forbids, then one of the policy's harmless lines.
+
+    No shipped policy has milder words: the rest of a line decides whether "possible profit" promises too much.
 
     Args:
         brands: names that must be kept.
@@ -79,9 +94,11 @@ class TemplateRewriter:
         language = language_of(text)
         if language is None or policy is None:
             raise CannotRewrite("there is no harmless line for it in its language")
-        if attempt == 1 and (milder := _milder(text, policy, language)) != text:
-            return milder
-        lines = policy.lines.get(language, ())
+        spelled = str if simplified(text) == text else traditional
+        milder = {spelled(harmful): spelled(mild) for harmful, mild in policy.replace.get(language, {}).items()}
+        if attempt == 1 and (changed := _milder(text, milder)) != text:
+            return changed
+        lines = [*map(spelled, policy.lines.get(language, ()))]
         if not lines:
             raise CannotRewrite(f'the policy "{policy.name}" has no harmless line in its language ({language})')
         spans = verdict.spans or ((0, len(text)),)
@@ -103,8 +120,8 @@ class TemplateRewriter:
         raise CannotRewrite(f"no harmless line fits beside {', '.join(kept)}")
 
 
-def _milder(text: str, policy: SafetyPolicy, language: str) -> str:
-    for harmful, mild in policy.replace.get(language, {}).items():
+def _milder(text: str, milder: Mapping[str, str]) -> str:
+    for harmful, mild in milder.items():
 
         def put(match: re.Match[str], mild: str = mild) -> str:
             found = match[0]
@@ -125,7 +142,7 @@ Answer with the new line alone."""
 
 def longest(text: str) -> int:
     """Letters that a line may have which takes the place of a text."""
-    return max(LEAST, int(LONGER * len(text)))
+    return max(LEAST // 2 if "han" in scripts(text) else LEAST, int(LONGER * len(text)))
 
 
 def rewriting_question(text: str, policy: str | None, kept: Sequence[str]) -> tuple[str, str]:

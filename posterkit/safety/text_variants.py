@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 # Cyrillic and Greek letters, and signs, that look like a Latin letter
@@ -38,6 +38,7 @@ def plain(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
+@lru_cache(256)
 def simplified(text: str) -> str:
     """Traditional Chinese in Simplified letters; any other text as it is."""
     return _converter("t2s").convert(text) if _HAN_LETTER.search(text) else text

@@ -12,7 +12,7 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedTo
 
 from posterkit.llm.client import AnswerError
 from posterkit.llm.endpoint import Endpoint
-from posterkit.safety.detectors import UnionDetector, open_detector
+from posterkit.safety.detectors import HarmDetector, UnionDetector, Verdict, open_detector
 from posterkit.safety.detectors.chat import ChatDetector
 from posterkit.safety.detectors.classifier import ClassifierDetector
 from posterkit.safety.detectors.tiny import CATEGORIES, SHIPPED, TinyDetector
@@ -175,3 +175,29 @@ def test_a_union_finds_what_any_of_its_detectors_finds():
     assert isinstance(both, UnionDetector) and both.name == "rules+tiny"
     verdict = both("Guaranteed profit with shares")
     assert verdict.harmful and "rules" in verdict.by and verdict.category == "finance"
+
+
+def test_several_texts_have_the_verdicts_that_each_has_alone():
+    texts = [
+        ("Guaranteed profit with shares", None),
+        ("Bring your kids, under 12 free", "casino opening"),
+        ("Jazz", None),
+    ]
+    both = open_detector("rules+tiny", POLICIES)
+    assert both.verdicts(texts) == [both(*one) for one in texts]
+
+
+def test_a_union_has_each_of_its_detectors_read_all_texts_at_once():
+    class Reader(HarmDetector):
+        name, asked = "reader", 0
+
+        def __call__(self, text, context=None):
+            raise AssertionError("one at a time")
+
+        def verdicts(self, texts):
+            self.asked += 1
+            return [Verdict(0.9, "bad" in text, None, self.name) for text, _ in texts]
+
+    reader = Reader()
+    found = UnionDetector((reader, open_detector("rules", POLICIES))).verdicts([("a bad day", None), ("good", None)])
+    assert [one.harmful for one in found] == [True, False] and reader.asked == 1

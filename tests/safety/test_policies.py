@@ -6,7 +6,7 @@ import pytest
 
 from posterkit.safety.detectors.terms import RulesDetector
 from posterkit.safety.policies import SafetyPolicy, open_policies, read_policy
-from posterkit.safety.text_variants import plain, variants
+from posterkit.safety.text_variants import plain, traditional, variants
 
 
 def found(term: str, text: str) -> bool:
@@ -53,6 +53,110 @@ def test_hard_harmless_lines_pass_the_rules(text):
     assert not RulesDetector(open_policies())(text).harmful
 
 
+CLAIMS = """
+This tea may ease cancer
+Soothes arthritis in days
+Our bracelet relieves chronic arthritis
+May ease symptoms of asthma
+Honey prevents the flu
+This tea helps prevent cancer
+Helps against asthma
+This tea may help with your diabetes
+The lamp that treats depression
+Can treat type 2 diabetes
+Curing diabetes since 1900
+A cure for cancer
+The cure for your diabetes: mushroom drops
+We can cure your diabetes
+Asthma? Our tea eases it
+Arthritis relief from the garden
+Relief from high blood pressure
+Say goodbye to migraine
+本茶舒缓癌症
+这款手环可治糖尿病
+每天一杯，能预防高血压
+缓解关节炎
+糖尿病一周痊愈
+對糖尿病有效
+"""
+NO_CLAIMS = """
+Walk to beat cancer
+Depression: talk about it
+Depression: talking helps
+Cancer research gala
+Help us fight diabetes
+Help us cure cancer
+Together we can cure cancer
+Run for a cure for cancer
+Race for the cure: together against cancer
+Every euro helps cure cancer
+You can help cancer patients
+Help with depression: call us
+Cancer relief fund
+Asthma clinic open day
+Our clinic treats asthma and diabetes
+Preventing diabetes: a talk by Dr Lee
+World asthma day: know the signs
+No tea cures cancer: ask your doctor
+Sweet treats for the cancer gala
+Halloween treats: cancer charity bake sale
+Living with arthritis: a support group
+Healing sounds: concert for the cancer ward
+A cure for boredom
+抗癌义跑，一起战胜癌症
+糖尿病防治宣传日
+预防癌症讲座
+哮喘门诊开放日
+抑郁症：说出来
+治愈之声：为癌症患者义演
+癌症治疗中心招募志愿者
+帮助癌症患者
+治愈癌症的希望：研究慈善晚宴
+"""
+
+
+@pytest.mark.parametrize("text", CLAIMS.strip().splitlines())
+def test_a_claim_beside_the_name_of_a_disease_is_found_however_mild(text):
+    """Food and gadgets may not be said to treat, ease or prevent a disease (EU 1924/2006; 21 CFR 101.93)."""
+    assert RulesDetector(open_policies())(text).category == "medicine"
+
+
+@pytest.mark.parametrize("text", NO_CLAIMS.strip().splitlines())
+def test_charity_research_clinics_and_warnings_are_no_claim(text):
+    assert not RulesDetector(open_policies())(text).harmful
+
+
+def test_a_mild_claim_is_found_where_the_brief_names_the_disease():
+    rules = RulesDetector(open_policies())
+    assert rules("May ease the pain", "a tea for arthritis").category == "medicine"
+    assert not rules("May ease the pain", "a tea for the garden").harmful
+
+
+def test_terms_name_lists_and_what_is_allowed_is_read_over():
+    policy = SafetyPolicy(
+        "x", "x", {"en": ["sells <pet>", "<pet> for sale"]}, [[["<pet>"], ["cheap"]]],
+        words={"en": {"pet": ["fox*", "grey owl"]}}, allow={"en": ["no * sells", "not for sale"]},
+    )  # fmt: skip
+    for text in ("he sells foxes", "a grey owl for sale", "cheap: one grey owl"):
+        assert policy.find(text) is not None
+    for text in ("he sells fish", "no shop sells foxes", "a fox not for sale", "cheap, and no pet"):
+        assert policy.find(text) is None
+    assert policy.find("no shop sells foxes, but he sells foxes") == "sells foxes"
+
+
+def test_every_chinese_term_is_found_in_its_traditional_spelling():
+    for policy in open_policies(["superlatives"]):
+        for term in policy.terms.get("zh", ()):
+            if not set(term) & set("_<"):
+                assert policy.find(plain(traditional(term))), term
+
+
+def test_a_house_rule_may_be_in_traditional_letters_or_have_accents():
+    policy = SafetyPolicy("x", "x", {"zh": ["買一送一"], "de": ["günstig*"]})
+    for text in ("买一送一", "買一送一", "Günstiger!", "GU\u0308NSTIG"):
+        assert policy.find(plain(text)), text
+
+
 def test_each_policy_finds_a_term_of_its_own_in_each_language():
     policies = open_policies()
     assert [policy.name for policy in policies] == sorted(policy.name for policy in policies)
@@ -84,6 +188,8 @@ def test_a_house_rule_is_a_file_or_one_that_is_shipped(tmp_path):
         ("name: x\ntitle: y\nterms: [a]", "by language"),
         ("name: x\ntitle: y\ntogether: [[a]]", "pairs of lists"),
         ("- a", "a policy is a mapping"),
+        ("name: x\ntitle: y\nterms: {en: [a <b>]}", "names <b>"),
+        ("name: x\ntitle: y\nterms: {en: [a]}\nwords: {en: {a b: [c]}}", "other letters"),
     ],
 )
 def test_a_file_that_is_no_policy_is_refused_by_what_is_wrong(tmp_path, text, said):

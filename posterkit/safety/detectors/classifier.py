@@ -8,12 +8,12 @@ from typing import Any
 
 from posterkit.llm.client import AnswerError
 from posterkit.messages import error_line
-from posterkit.safety.detectors.detector import Verdict
+from posterkit.safety.detectors.detector import HarmDetector, Verdict
 
 _SAFE = ("safe", "harmless", "non-toxic", "not_toxic", "neutral", "benign", "ok", "is_safe", "nothate", "non_hate")
 
 
-class ClassifierDetector:
+class ClassifierDetector(HarmDetector):
     """A text classifier from a transformers folder or the hub; safetensors only, no code of the folder runs.
 
     A model with one logit says how harmful a text is, or how safe where its label is a safe one (MLLM-Protector's
@@ -30,7 +30,7 @@ class ClassifierDetector:
     """
 
     def __init__(self, source: str, *, device: str = "cpu", threshold: float = 0.5) -> None:
-        self.name, self.threshold, self._lock = source, threshold, threading.Lock()
+        self.source, self.threshold, self._lock = source, threshold, threading.Lock()
         try:
             from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -48,6 +48,10 @@ class ClassifierDetector:
         self._safe = [n for n, label in enumerate(self.labels) if label.lower().replace(" ", "_") in _SAFE]
         if len(self.labels) > 1 and len(self._safe) == len(self.labels):
             raise ValueError(f"{Path(source).name}: none of its labels is a harm: {', '.join(self.labels)}")
+
+    @property
+    def name(self) -> str:
+        return self.source
 
     def __call__(self, text: str, context: str | None = None) -> Verdict:
         import torch

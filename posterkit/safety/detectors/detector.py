@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -43,9 +44,13 @@ class HarmDetector(Protocol):
         """
         ...
 
+    def verdicts(self, texts: Sequence[tuple[str, str | None]]) -> list[Verdict]:
+        """The verdict on each text with its context; one after another, unless a detector reads several at once."""
+        return [self(text, context) for text, context in texts]
+
 
 @dataclass(frozen=True)
-class UnionDetector:
+class UnionDetector(HarmDetector):
     """Several detectors; what any of them finds is harmful. Their spans are joined."""
 
     detectors: tuple[HarmDetector, ...]
@@ -55,13 +60,18 @@ class UnionDetector:
         return "+".join(detector.name for detector in self.detectors)
 
     def __call__(self, text: str, context: str | None = None) -> Verdict:
-        verdicts = [detector(text, context) for detector in self.detectors]
-        found = [verdict for verdict in verdicts if verdict.harmful] or verdicts
-        worst = max(found, key=lambda verdict: verdict.p_harm)
-        if not worst.harmful or len(found) == 1:
-            return worst
-        spans = tuple(sorted({span for verdict in found for span in verdict.spans}))
-        return Verdict(
-            worst.p_harm, True, worst.category, "+".join(verdict.by for verdict in found), worst.why, spans,
-            worst.scores,
-        )  # fmt: skip
+        return self.verdicts([(text, context)])[0]
+
+    def verdicts(self, texts: Sequence[tuple[str, str | None]]) -> list[Verdict]:
+        return [_joined(of_text) for of_text in zip(*(one.verdicts(texts) for one in self.detectors), strict=True)]
+
+
+def _joined(verdicts: Sequence[Verdict]) -> Verdict:
+    found = [verdict for verdict in verdicts if verdict.harmful] or verdicts
+    worst = max(found, key=lambda verdict: verdict.p_harm)
+    if not worst.harmful or len(found) == 1:
+        return worst
+    spans = tuple(sorted({span for verdict in found for span in verdict.spans}))
+    return Verdict(
+        worst.p_harm, True, worst.category, "+".join(verdict.by for verdict in found), worst.why, spans, worst.scores
+    )

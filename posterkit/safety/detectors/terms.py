@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from posterkit.safety.detectors.detector import Verdict
+from posterkit.safety.detectors.detector import HarmDetector, Verdict
 from posterkit.safety.features import segments
 from posterkit.safety.policies import SafetyPolicy
 from posterkit.safety.text_variants import plain, squeezed, variants
 
 
-class RulesDetector:
+class RulesDetector(HarmDetector):
     """Finds the terms of policies; a text that has one is harmful, whatever else it says."""
-
-    name = "rules"
 
     def __init__(self, policies: Sequence[SafetyPolicy]) -> None:
         self.policies = policies
+
+    @property
+    def name(self) -> str:
+        return "rules"
 
     def __call__(self, text: str, context: str | None = None) -> Verdict:
         spans, first = [], None

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from posterkit.documents import read_json
-from posterkit.safety.detectors.detector import Verdict
+from posterkit.safety.detectors.detector import HarmDetector, Verdict
 from posterkit.safety.features import BITS, hashed, segments
 from posterkit.safety.text_variants import variants
 
@@ -28,7 +28,7 @@ _READINGS = 4  # of one sentence; more are no longer read
 _SHORT = 100  # letters of a text that is judged as a whole; by its lines too, where it has several
 
 
-class TinyDetector:
+class TinyDetector(HarmDetector):
     """A small network on hashed n-grams.
 
     Args:
@@ -39,14 +39,16 @@ class TinyDetector:
         ValueError: there is no such file, or it is another kind of file.
     """
 
-    name = "tiny"
-
     def __init__(self, path: str | Path | None = None, threshold: float | None = None) -> None:
         weights, said = _read(str(path or SHIPPED))
         self._weights = weights | {"table": weights["table"] * weights["scale"]}
         self.temperature: float = said["temperature"]
         own: dict[str, float] = said["thresholds"]
         self.thresholds = own if threshold is None else dict.fromkeys(own, threshold)
+
+    @property
+    def name(self) -> str:
+        return "tiny"
 
     def __call__(self, text: str, context: str | None = None) -> Verdict:
         around = self._around(context)
