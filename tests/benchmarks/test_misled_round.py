@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import misled_round
+import pytest
 from misled_round import TRACKS, LeadingQuestions, changes, encode
 
 from posterkit.evaluation.judge_bench import JudgeBench, outcome_of
@@ -35,6 +36,7 @@ class Saying:
         return self.replies.pop(0)
 
 
+@pytest.mark.slow
 def test_a_follower_that_becomes_an_oracle_changes_by_one(monkeypatch, tmp_path):
     monkeypatch.setattr(misled_round, "QUESTIONS", 22)
     bench = JudgeBench(22, split="heldout", tracks=TRACKS)

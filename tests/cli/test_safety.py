@@ -137,6 +137,7 @@ def test_a_principle_steers_the_planner_of_a_poster_that_can_be_made_again(tmp_p
     assert re.search(steered, " ".join(capsys.readouterr().err.split())) and record_id(again) == record_id(out)
 
 
+@pytest.mark.slow
 def test_a_principle_steers_the_planner_of_a_batch_and_its_posters_are_known_by_it(
     tmp_path: Path, craft: str, capsys
 ) -> None:

@@ -58,6 +58,7 @@ def test_frozen_flux_encoders_say_once_what_the_pipeline_would_say_each_time(cra
     assert torch.allclose(condition.pooled, pooled, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_frozen_and_trained_qwen_encoders_give_the_same_condition_for_every_task_and_for_dropped_words(omni, tmp_path):
     samples = list(PosterDataset(a_set(tmp_path, tuple(TASKS), 6)))
     drop = torch.tensor([False, True])

@@ -89,6 +89,7 @@ def test_every_error_that_can_be_injected_is_found_and_keeps_the_length():
     assert min(made.values()) > 15 and made["missed_defect"] < 45  # half of the posters have a defect
 
 
+@pytest.mark.slow
 def test_the_facts_are_on_the_poster():
     for number in range(4):
         poster = draw_critic_poster(Random(number), Size(384, 576))

@@ -75,6 +75,7 @@ def test_posteromni_learns_the_same_to_the_bit(omni, run_recipe, tmp_path, setti
     assert {"prompt", "empty", "made"} in said and {"ids", "empty_ids", "patches", "grid", "made"} in said
 
 
+@pytest.mark.slow
 def test_a_run_that_keeps_ids_goes_on_bit_for_bit(flux, run_recipe, tmp_path):
     posters = write_posters(tmp_path / "set", 5)
     for run, stops in (("whole", [[]]), ("halves", [["stop_at=2"], []])):

@@ -72,6 +72,7 @@ def test_every_stage_of_the_papers_fits_eight_cards_of_80_gb(plan, path):
     assert max(sum(moment.values()) for moment in ram.values()) * 8 < 1000 * GB
 
 
+@pytest.mark.slow
 def test_stage_3_of_posteromni_has_its_rollouts_and_its_reward_in_the_plan(stage, plan):
     config = stage(ROOT / "configs" / "posteromni" / "stage3_reward.yaml")
     card, _ = plan(ROOT / "configs" / "posteromni" / "stage3_reward.yaml")
