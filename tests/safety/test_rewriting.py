@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from posterkit.safety.detectors import Verdict
+from posterkit.safety.detectors import Verdict, open_detector
 from posterkit.safety.detectors.terms import RulesDetector
 from posterkit.safety.gate import SafetyGate, parse_modes
 from posterkit.safety.policies import SafetyPolicy, open_policies
@@ -77,6 +77,14 @@ def test_no_rewritten_term_says_by_a_stricter_judge_what_it_may_not(policy):
             said = simplified(decision.text) if decision.rewritten else ""
             assert not (found := re.search(STRICTER[decision.category], said, re.IGNORECASE)), (line, said, found)
             assert "$99" in decision.text or "$99" not in line
+
+
+def test_no_detector_finds_harm_in_a_line_that_takes_the_place_of_one():
+    detector = open_detector("rules+tiny", SHIPPED)
+    lines = [line for policy in SHIPPED for of_language in policy.lines.values() for line in of_language]
+    for line in lines:
+        for said in (line, f"{line} · $99", f"{line} · Friday", line.upper()):
+            assert not (verdict := detector(said, "a poster for a fair")).harmful, (said, verdict)
 
 
 def test_only_house_rules_have_milder_words():
