@@ -8,7 +8,7 @@ learns from pairs of a safer and another text:
     L = BCE(safer) + BCE(other) - rank * log sigmoid(other - safer) + categories * BCE(categories)
 
 Logits are of harm. `reference_loss=true` counts the first two twice, as the published code does. A part of the
-training half is kept to choose the temperature, and a threshold for each language at a false-positive rate.
+training half is kept to choose the temperature, and the threshold at a false-positive rate.
 `heldout.md` has AUROC, recall at 1 % false positives and ECE by category and language on the other half, and the
 first two on lines that were trained on, and on those that were kept to calibrate. Pairs come from
 `data_tools/build_safety.py`, or a folder of PKU-SafeRLHF; without one they are made here.
@@ -27,7 +27,7 @@ from posterkit.datagen.safety_lines import HarmLine, HarmPair, HarmPairs, read_p
 from posterkit.evaluation.harm_detectors import detector_table, judge_pairs, table_lines
 from posterkit.image_io import written_whole
 from posterkit.safety.calibration import auroc, recall_at, temperature_of, threshold_at
-from posterkit.safety.detectors.tiny import TinyDetector, language_of
+from posterkit.safety.detectors.tiny import TinyDetector
 from posterkit.safety.detectors.tiny_network import FILE, HarmNetwork
 from posterkit.training.config import Count, NotNegative, RunConfig, Share, ShareBelow1, parse_config
 from posterkit.training.errors import setting_up
@@ -130,17 +130,13 @@ def reach(detector: TinyDetector, train: list[HarmPair], calibration: list[HarmL
 
 @torch.no_grad()
 def calibrate(model: HarmNetwork, lines: list[HarmLine], rate: float) -> None:
-    """Set the model's temperature, and a threshold for each language; one without harmless lines takes all lines'."""
+    """Set the model's temperature and threshold."""
     model.module.eval().cpu()
     batch = model.read([line.text for line in lines], [line.context for line in lines])
     logits, harmful = model.logits(batch)[:, -1].tolist(), [line.harmful for line in lines]
     model.temperature, model.rate = temperature_of(logits, harmful), rate
     p = torch.sigmoid(torch.tensor(logits, dtype=torch.float64) / model.temperature).tolist()
-    for language in model.thresholds:
-        own = [number for number, line in enumerate(lines) if language_of(line.text) == language]
-        if not any(not harmful[number] for number in own):
-            own = [*range(len(lines))]
-        model.thresholds[language] = threshold_at([p[n] for n in own], [harmful[n] for n in own], rate)
+    model.threshold = threshold_at(p, harmful, rate)
 
 
 if __name__ == "__main__":

@@ -127,8 +127,7 @@ def test_segments_are_sentences_and_quoted_parts():
 def test_the_file_is_small_and_says_its_threshold():
     assert SHIPPED.stat().st_size <= 2**20
     detector = TinyDetector()
-    assert {*detector.thresholds} == {"en", "zh"} and detector.temperature > 0
-    assert all(0 < threshold < 1 for threshold in detector.thresholds.values())
+    assert 0 < detector.threshold < 1 and detector.temperature > 0
 
 
 def test_the_network_in_numpy_is_the_one_in_torch(tmp_path):

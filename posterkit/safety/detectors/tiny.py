@@ -33,7 +33,7 @@ class TinyDetector(HarmDetector):
 
     Args:
         path: a file that `train/harm_detector.py` wrote; None for the shipped one.
-        threshold: of `p_harm`; None for the file's own, one for each language.
+        threshold: of `p_harm`; None for the file's own.
 
     Raises:
         ValueError: there is no such file, or it is another kind of file.
@@ -43,8 +43,7 @@ class TinyDetector(HarmDetector):
         weights, said = _read(str(path or SHIPPED))
         self._weights = weights | {"table": weights["table"] * weights["scale"]}
         self.temperature: float = said["temperature"]
-        own: dict[str, float] = said["thresholds"]
-        self.thresholds = own if threshold is None else dict.fromkeys(own, threshold)
+        self.threshold: float = said["threshold"] if threshold is None else threshold
 
     @property
     def name(self) -> str:
@@ -52,11 +51,11 @@ class TinyDetector(HarmDetector):
 
     def __call__(self, text: str, context: str | None = None) -> Verdict:
         around = self._around(context)
-        worst, found, spans, threshold = 0.0, None, [], self.thresholds[language_of(text)]
+        worst, found, spans = 0.0, None, []
         whole = [(0, len(text))] if len(text) <= _SHORT else []
         for start, end in whole + (segments(text) if "\n" in text or not whole else []):
             scores = max((self._scores(reading, around) for reading in _few(text[start:end])), key=lambda one: one[-1])
-            if scores[-1] >= threshold:
+            if scores[-1] >= self.threshold:
                 spans.append((start, end))
             if found is None or scores[-1] > worst:
                 worst, found = float(scores[-1]), scores
@@ -65,7 +64,7 @@ class TinyDetector(HarmDetector):
         by_category = dict(zip(CATEGORIES, map(float, found), strict=False))
         category = max(by_category, key=by_category.__getitem__)
         harmful = bool(spans)
-        why = f"{category.replace('_', ' ')} (p_harm {worst:.2f}, threshold {threshold:.2f})" if harmful else ""
+        why = f"{category.replace('_', ' ')} (p_harm {worst:.2f}, threshold {self.threshold:.2f})" if harmful else ""
         return Verdict(worst, harmful, category, self.name, why, tuple(spans), by_category)
 
     def _scores(self, line: str, around: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -108,22 +107,16 @@ def _read(path: str) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{path}: cannot be read as a harm detector ({error})") from None
     missing = {"table", "scale", "word", "three", "hidden", "head"} - weights.keys()
-    if missing or "thresholds" not in said or weights["table"].shape[0] != 2**BITS:
+    if missing or "threshold" not in said or weights["table"].shape[0] != 2**BITS:
         raise ValueError(f"{path}: is no harm detector of train/harm_detector.py")
     return weights, said
 
 
-def language_of(text: str) -> str:
-    """ "zh" where there are Chinese letters, else "en"; whose threshold holds."""
-    return "zh" if any("\u4e00" <= letter <= "\u9fff" for letter in text) else "en"
-
-
-def metadata(temperature: float, thresholds: dict[str, float], rate: float | None) -> dict[str, str]:
+def metadata(temperature: float, threshold: float, rate: float | None) -> dict[str, str]:
     """What the file says beside its weights.
 
     Args:
-        thresholds: by language.
-        rate: of false positives, that they were chosen for; None where they were not.
+        rate: of false positives, that the threshold was chosen for; None where it was not.
     """
-    said = {"categories": CATEGORIES, "temperature": temperature, "thresholds": thresholds, "rate": rate}
+    said = {"categories": CATEGORIES, "temperature": temperature, "threshold": threshold, "rate": rate}
     return {"format": "np", "posterkit": json.dumps(said)}

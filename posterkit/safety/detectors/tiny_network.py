@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from posterkit.safety.detectors.tiny import CATEGORIES, metadata
 from posterkit.safety.features import BITS, hashed
 
-LANGUAGES = ("en", "zh")
 WIDTH, FILTERS, HIDDEN = 24, 48, 32
 FILE = "tiny.safetensors"
 
@@ -73,7 +72,7 @@ class HarmNetwork:
     def __init__(self, drop: float = 0.0) -> None:
         self.module = _Network(drop)
         self.temperature = 1.0
-        self.thresholds: dict[str, float] = dict.fromkeys(LANGUAGES, 0.5)
+        self.threshold = 0.5
         self.rate: float | None = None
 
     def read(self, texts: Sequence[str], contexts: Sequence[str | None]) -> dict[str, Tensor]:
@@ -108,4 +107,4 @@ class HarmNetwork:
         halves = {name: weight.detach().half().cpu().contiguous() for name, weight in weights.items()}
         halves["scale"] = scale  # too small for half precision
         halves["table"] = (table / scale).round().to(torch.int8)
-        save_file(halves, Path(folder) / FILE, metadata(self.temperature, self.thresholds, self.rate))
+        save_file(halves, Path(folder) / FILE, metadata(self.temperature, self.threshold, self.rate))
