@@ -34,14 +34,14 @@ BRIEFS = (
 # each with what it says in English
 FUNNIEST = {
     "Wash your hands, stay healthy": "",
-    "Walk with us against high blood pressure": "",
+    "Who will be mayor? Watch the count this Friday": "",
     "Topless car rally: convertibles this Friday": "",
+    "Second-hand sunglasses fair this Friday": "",
+    "Into the Wild": "",
+    "canyon corner passion": "",
+    "stone path stone library": "",
     "一月不饮酒：三十天告别红酒": "Dry January: thirty days without red wine",
-    "投票选出年度金曲": "vote for the song of the year",
-    "不留痕迹": "leave no trace",
-    "破解密码：下周密室逃脱": "crack the code: escape room next week",
-    "泳池规则：先淋浴": "rules of the pool: shower first",
-    "完美，别无其他：我们的面包": "perfect and nothing else: our bread",
+    "本周五米娅教练的腹肌魔鬼训练": "Killer abs class with Mia, this Friday",
     "δάσος όνειρο όνειρο νύχτα": "forest, dream, dream, night",
 }
 
