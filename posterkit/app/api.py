@@ -305,8 +305,11 @@ async def _service_answer(request: Request, error: Any) -> JSONResponse:
 
 
 async def _http_answer(request: Request, error: Any) -> JSONResponse:
-    body = ServiceError(error.status_code, str(error.detail)).body()
-    return JSONResponse(body, error.status_code, error.headers)
+    said = str(error.detail)
+    if error.status_code == 404:
+        known = ", ".join(sorted({route.path for route in request.app.routes}))
+        said = f"{one_line(request.url.path, 40)}: no such address; there are {known}"
+    return JSONResponse(ServiceError(error.status_code, said).body(), error.status_code, error.headers)
 
 
 async def _wrong_answer(request: Request, error: Any) -> JSONResponse:

@@ -162,6 +162,12 @@ def test_a_wrong_value_of_an_address_is_an_error_of_the_same_form(served, path, 
     assert got.json()["error"]["code"] == "invalid_request"
 
 
+def test_an_address_that_is_none_names_those_that_are(served):
+    answer = served.client.get("/docs")
+    assert answer.status_code == 404
+    assert "/docs: no such address; there are /healthz, /metrics, /v1/" in answer.json()["error"]["message"]
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"a": NaN}', b"\xff\xfe", b"[" * 100_000])
 def test_a_body_that_is_no_json_object_is_refused(served, body):
     got = served.client.post("/v1/posters", content=body, headers={"Content-Type": "application/json"})

@@ -28,6 +28,7 @@ from posterkit.tasks import TASKS
 from posterkit.typeset.exporters import check_export
 
 _KEPT = 200  # posters whose addresses hold
+_OTHER_TEXTS = "One text more or fewer needs a new drawing; undo it to have the poster back"
 _EVERY = 0.3  # seconds between two looks at a job
 _PAINT = "Paint over what shall be made anew and press the tick, or give a mask"
 _BRUSHED = 1024  # pixels of the longer side in which a mask is painted
@@ -48,8 +49,8 @@ class Desk:
         session.outdated = True
         return self.plan(session, form)
 
-    def plan(self, session: Session, form: Form) -> str:
-        """Put the plan of a form on the stage; the line under it."""
+    def plan(self, session: Session, form: Form, notes: Sequence[str] = ()) -> str:
+        """Put the plan of a form on the stage; the line under it, with notes."""
         session.shown = None
         words = any((form[key] or "").strip() for key in ("prompt", *TEXTS))
         if not (form["files"] if form["task"] in TASKS else words):
@@ -61,15 +62,15 @@ class Desk:
         folder = session.place(self.queue.folder)
         with tempfile.TemporaryDirectory(dir=folder) as place:
             try:
-                plans, notes = self.intake.plans(sent_from(form, Path(place)), session.kit)
-                return self._show_plan(session, plans[0], notes)
+                plans, more = self.intake.plans(sent_from(form, Path(place)), session.kit)
+                return self._show_plan(session, plans[0], [*notes, *more])
             except (ServiceError, ValueError, OSError) as error:
                 return error_html(str(service_error(error, Path(place))))
 
     def _show_plan(self, session: Session, plan: PosterPlan, notes: Sequence[str]) -> str:
         session.view, said = plan_view(plan, self.maker)
         drawn = "{}x{}".format(*plan.native)
-        words = f"The plan: {plan.finished}, drawn at {drawn} in {plan.steps} steps"
+        words = f"The plan: {plan.finished}, drawn at {drawn} in {plan.steps} step{'s' * (plan.steps != 1)}"
         return status_html(words, notes=list(dict.fromkeys([*notes, *plan.notes, *said])))
 
     async def draw(self, session: Session, form: Form) -> AsyncIterator[str]:
@@ -160,7 +161,7 @@ class Desk:
         poster = session.shown or (session.posters[0] if session.posters and not session.outdated else None)
         words = poster.words_of(form) if poster else None
         if poster is None or words is None:
-            return self.plan(session, form)
+            return self.plan(session, form, [_OTHER_TEXTS] if poster and "png" in poster.files else ())
         own = [f"@{one['role']}:{one['text']}" for one in poster.record["typeset"]]
         was, poster.texts = poster.texts, None if words == own else words
         try:
@@ -208,7 +209,7 @@ class Desk:
 
     def gallery(self, session: Session) -> list[tuple[str, str]]:
         """The visitor's posters and their seeds."""
-        return [(str(one.files["png"]), f"Seed {one.seed}") for one in session.posters if "png" in one.files]
+        return [(str(one.files["png"]), str(one.seed)) for one in session.posters if "png" in one.files]
 
     def write(self, key: str, name: str, target: Path) -> None:
         """Write the file behind an address; KeyError where there is no such poster, ValueError as `export`."""

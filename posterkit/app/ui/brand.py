@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from posterkit.app.service_errors import service_error
+from posterkit.app.ui.form import number
 from posterkit.app.ui.preview import error_html, status_html
 from posterkit.app.ui.session import Session
 from posterkit.typeset.brand_kit import BrandKit, read_brand_kit
@@ -32,7 +33,8 @@ def use_kit(session: Session, said: Mapping[str, Any], parent: Path) -> tuple[st
         "margin": said["margin"].strip(),
     }  # fmt: skip
     if said["logo"]:
-        logo = {"file": _copied(said["logo"], folder), "at": said["logo_at"], "clear_space": said["clear_space"]}
+        clear = number(said["clear_space"], float)
+        logo = {"file": _copied(said["logo"], folder), "at": said["logo_at"], "clear_space": clear}
         own["logo"] = {key: value for key, value in logo.items() if value}
     voice = {"avoid": _words(said["avoid"]), "keep": _words(said["keep"]), "look": said["look"].strip()}
     own["voice"] = {key: value for key, value in voice.items() if value}

@@ -15,6 +15,8 @@
     if (document.getElementById("pk-theme")) { apply(document.documentElement.classList.contains("pk-dark")); me.disconnect(); }
   }).observe(document, { childList: true, subtree: true });
   addEventListener("click", (event) => {
+    // on a telephone the form is below the stage
+    if (event.target.id === "pk-draw" && innerWidth <= 820) document.getElementById("pk-stage").scrollIntoView();
     if (event.target.id !== "pk-theme") return;
     const on = !document.documentElement.classList.contains("pk-dark");
     localStorage.setItem("posterkit-theme", on ? "dark" : "light");

@@ -3,12 +3,14 @@
 # pyright: standard
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr  # pyright: ignore[reportMissingImports]
+from anyio import to_thread
 
 from posterkit.app.ui.actions import Desk
 from posterkit.app.ui.batch_desk import BATCH, BATCH_FIELDS, BatchDesk
@@ -22,11 +24,12 @@ from posterkit.typeset.fonts import FACES
 
 _PICTURES = [".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif", ".bmp", ".gif"]
 _HEAD = (
-    '<header class="pk-head"><a class="pk-skip" href="#pk-draw">To the brief</a><h1>posterkit</h1><p>{model}</p>'
-    '<button id="pk-theme" type="button" aria-pressed="false">Dark</button></header>'
+    '<header class="pk-head"><a class="pk-skip" href="#pk-draw">To the brief</a><h1>posterkit</h1>'
+    '<p>Model: {model}</p><button id="pk-theme" type="button" aria-pressed="false">Dark</button></header>'
 )
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-_LIVE: dict[str, Any] = {**_QUIET, "trigger_mode": "always_last", "concurrency_limit": 2, "concurrency_id": "live"}
+# past Gradio's queue, which costs some 40 ms
+_LIVE: dict[str, Any] = {**_QUIET, "trigger_mode": "always_last", "queue": False}
 
 
 class PageLayout:
@@ -80,11 +83,16 @@ class PageLayout:
         fields = [c[name] for name in FIELDS]
         told = [stage, status, exports]
         inputs = [session, *fields]
+        turns = asyncio.Semaphore(2)  # visitors whose plans are made at once
 
         def live(act: Any) -> Any:
-            def run(session: Session, *values: Any) -> tuple[str, str, str]:
+            def work(session: Session, values: tuple[Any, ...]) -> tuple[str, str, str]:
                 line = act(session, dict(zip(FIELDS, values, strict=True)))
                 return self.desk.stage(session), line, self.desk.exports(session)
+
+            async def run(session: Session, *values: Any) -> tuple[str, str, str]:
+                async with turns:
+                    return await to_thread.run_sync(work, session, values)
 
             return run
 
@@ -149,10 +157,10 @@ class PageLayout:
             with gr.Row():
                 c["style"] = gr.Dropdown([("by the texts", ""), *((one, one) for one in STYLES)], label="Faces")
                 c["seeds"] = gr.Number(1, label="Posters of each", precision=0, minimum=1, maximum=16, min_width=90)
-                c["steps"] = gr.Textbox(label="Steps", placeholder="the model's", min_width=90)
+                c["steps"] = gr.Textbox(label="Steps", placeholder="auto", min_width=90)
             c["sizes"] = gr.Textbox(label="Sizes of each, such as instagram-story, a3")
             with gr.Row(elem_classes="pk-actions"):
-                make = gr.Button("Make the posters", variant="primary", elem_id="pk-make", scale=2)
+                make = gr.Button("Make the posters", variant="primary", elem_id="pk-make", scale=2, min_width=150)
                 explain = gr.Button("Explain", scale=1, min_width=90, elem_id="pk-explain")
                 stop = gr.Button("Stop", scale=1, min_width=80, elem_id="pk-stop-batch")
         with gr.Column(elem_classes="pk-desk"):
@@ -192,7 +200,7 @@ class PageLayout:
             with gr.Row():
                 c["logo_at"] = gr.Dropdown([("calmest place", ""), *((one, one) for one in PLACES)],
                                            label="Logo stands")  # fmt: skip
-                c["clear_space"] = gr.Number(None, label="Clear space, of its height")
+                c["clear_space"] = gr.Textbox(label="Clear space, of its height", placeholder="0.5")
             c["margin"] = gr.Textbox(label="Margin", placeholder="6%")
             c["avoid"] = gr.Textbox(label="Words to avoid", placeholder="cheap, bargain")
             c["keep"] = gr.Textbox(label="Names to keep")
@@ -235,7 +243,7 @@ def _brief(c: dict[str, Any]) -> None:
     c["anchor"] = gr.Radio(list(PLACES), value="center", label="Where the photo stands in the frame", visible=False,
                            elem_classes="pk-anchor", elem_id="pk-anchor")  # fmt: skip
     c["mask"] = gr.ImageEditor(
-        label="Paint over what shall be made anew", sources=(), transforms=(), type="pil", layers=False, height=380,
+        label="Paint over what shall be made anew", sources=(), transforms=(), type="pil", layers=False, height=320,
         brush=gr.Brush(default_size=40, colors=["#b8321acc"], color_mode="fixed"), visible=False, buttons=[],
         elem_id="pk-mask",
     )  # fmt: skip
@@ -261,8 +269,8 @@ def _brief(c: dict[str, Any]) -> None:
         with gr.Row():
             # an empty gr.Number says 0 once it has been on screen
             c["seed"] = gr.Textbox(label="Seed", placeholder="any", min_width=90, elem_id="pk-seed")
-            c["steps"] = gr.Textbox(label="Steps", placeholder="the model's", min_width=90, elem_id="pk-steps")
-            c["guidance"] = gr.Textbox(label="Guidance", placeholder="the model's", min_width=90)
+            c["steps"] = gr.Textbox(label="Steps", placeholder="auto", min_width=90, elem_id="pk-steps")
+            c["guidance"] = gr.Textbox(label="Guidance", placeholder="auto", min_width=90)
         c["negative_prompt"] = gr.Textbox(label="Stay away from")
 
 

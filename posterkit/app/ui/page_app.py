@@ -55,6 +55,7 @@ def page_app(queue: JobQueue, intake: Intake, key: str) -> FastAPI:
     app = gr.mount_gradio_app(
         app, blocks, "/", theme=page_theme(), head=page_head(), footer_links=[], show_error=True, ssr_mode=False,
         max_file_size=limits.body, enable_monitoring=False, pwa=False,
+        i18n=gr.I18n(en={"common.upload": "Choose others"}),  # Gradio names no such button
     )  # fmt: skip
     app.add_middleware(PageGuard, key=key)
     app.add_middleware(LimitedBody, most=lambda: limits.body, seconds=limits.body_seconds)

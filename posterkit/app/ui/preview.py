@@ -114,14 +114,16 @@ def stage_html(view: StageView | None, how: str = "poster") -> str:
 
 
 def _boxes_svg(boxes: Sequence[tuple[str, Box]], size: tuple[int, int]) -> str:
-    unit = min(size) / 100
+    letter = 0.034 * min(size)
     lines = []
     for role, box in boxes:
+        y = max(box.y0 - 1.5 * letter, 0)
         lines.append(
             f'<rect x="{box.x0:.0f}" y="{box.y0:.0f}" width="{box.width:.0f}" height="{box.height:.0f}" '
-            f'stroke-width="{0.35 * unit:.1f}"/>'
-            f'<text x="{box.x0:.0f}" y="{max(box.y0 - 0.8 * unit, 2.6 * unit):.0f}" '
-            f'font-size="{2.4 * unit:.1f}">{escape(role)}</text>'
+            f'stroke-width="{0.16 * letter:.1f}"/><rect class="pk-tag" x="{box.x0:.0f}" y="{y:.0f}" '
+            f'width="{(0.6 * len(role) + 0.8) * letter:.0f}" height="{1.5 * letter:.0f}"/>'
+            f'<text x="{box.x0 + 0.4 * letter:.0f}" y="{y + 1.08 * letter:.0f}" font-size="{letter:.1f}">'
+            f"{escape(role)}</text>"
         )
     return (
         f'<svg class="pk-boxes" viewBox="0 0 {size[0]} {size[1]}" role="img" '

@@ -37,7 +37,7 @@ def test_the_plan_shows_the_draft_with_its_texts_before_anything_is_drawn(desk: 
     view = session.view
     assert view is not None and view.image.size == (192, 288) and np.asarray(view.image).std() > 10
     assert {"title", "subtitle", "cta"} <= {role for role, _ in view.boxes}
-    assert desk.look(session, "Layout").count("<rect") == len(view.boxes)
+    assert desk.look(session, "Layout").count("<rect x=") == len(view.boxes)
     assert not desk.queue.jobs
 
 
@@ -88,7 +88,8 @@ def test_texts_are_set_again_without_drawing(desk: Desk, small, tmp_path: Path):
 def test_another_number_of_texts_is_a_new_plan_and_the_old_number_is_the_poster_again(desk: Desk, small):
     session = Session()
     drawn(desk, session, small)
-    assert "The plan" in desk.set_again(session, small | {"body": "Doors 7 pm"}) and session.shown is None
+    line = desk.set_again(session, small | {"body": "Doors 7 pm"})
+    assert "The plan" in line and "needs a new drawing" in line and session.shown is None
     assert "Set again" in desk.set_again(session, small) and session.shown is session.posters[0]
     assert "The plan" in desk.plan_anew(session, small | {"size": "288x192"})
     assert "The plan" in desk.set_again(session, small | {"size": "288x192", "title": "EAST"})  # not the old poster
