@@ -160,7 +160,7 @@ def rewriting_question(text: str, policy: str | None, kept: Sequence[str]) -> tu
 class ModelRewriter:
     """Asks a language model. What must be kept and is not in its answer is put behind it, as the template does.
 
-    An answer that has no room for it, or changes the script, is none.
+    An answer that has no room for it, brings prices or dates of its own, or changes the script, is none.
     """
 
     def __init__(self, model: LanguageModel, brands: Sequence[str] = ()) -> None:
@@ -187,6 +187,8 @@ def _faults(text: str, answer: str, kept: Sequence[str], most: int) -> Iterator[
         yield "is empty"
     if lost := [part for part in kept if part not in answer]:
         yield f"lacks {', '.join(lost)}"
+    if invented := [part for part in kept_parts(answer) if part not in text]:
+        yield f"brings {', '.join(invented)}"
     if set(scripts(answer)) - set(scripts(text)):
         yield "is in another script"
     if len(answer) > most:

@@ -10,7 +10,7 @@ from posterkit.safety.detectors import Verdict, open_detector
 from posterkit.safety.detectors.terms import RulesDetector
 from posterkit.safety.gate import SafetyGate, parse_modes
 from posterkit.safety.policies import SafetyPolicy, open_policies
-from posterkit.safety.rewriting import CannotRewrite, TemplateRewriter
+from posterkit.safety.rewriting import CannotRewrite, ModelRewriter, TemplateRewriter
 from posterkit.safety.text_variants import simplified, traditional
 
 POLICIES = open_policies(["superlatives"])
@@ -122,3 +122,16 @@ def test_a_line_in_another_language_gets_no_english_one(line, language):
     verdict = Verdict(0.9, True, "medicine", "a classifier")
     with pytest.raises(CannotRewrite, match=rf"in its language \({language}\)"):
         TemplateRewriter()(line, verdict, next(one for one in POLICIES if one.name == "medicine"), 1)
+
+
+@pytest.mark.parametrize("brought", ["$12", "500元", "5月8日", "Friday", "{NAME}"])
+def test_a_model_may_bring_no_price_date_or_placeholder_of_its_own(brought):
+    class Said:
+        name = "said"
+
+        def ask(self, system, user, images=(), schema=None):
+            return f"Capital at risk · {brought}"
+
+    verdict = Verdict(1.0, True, "finance", "rules")
+    with pytest.raises(CannotRewrite, match="brings"):
+        ModelRewriter(Said())("投资，保证收益，从现在起 guaranteed profit", verdict, None, 1)
