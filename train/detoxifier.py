@@ -1,7 +1,7 @@
 """The detoxifier: a language model that writes a harmful line anew, harmless (MLLM-Protector).
 
     python train/detoxifier.py --config configs/mini/detoxifier.yaml
-    posterkit generate "a fox" --text "No foreigners" --safety rewrite --rewriter runs/mini/detoxifier/model
+    posterkit generate "a fox" --text "We do not serve women" --safety rewrite --rewriter runs/mini/detoxifier/model
 
 It learns from the pairs of `data_tools/build_safety.py`, or a folder of PKU-SafeRLHF, in the rewriter's own words, so
 that training and use ask alike. Only answers count:
