@@ -23,7 +23,7 @@ HOUSE = FOLDER / "house"  # shipped house rules, which nobody has unless they as
 _KEYS = ("name", "title", "words", "terms", "together", "allow", "replace", "lines")
 _STARTS = re.compile(r"(?<!\w)\S|[\u2e80-\U0003ffff]")
 _LONG = 9  # letters of a term that no other words happen to hold
-_GAP, _GAP_CJK = r"(?:\W+\w+){0,3}?\W+", r"\w{0,6}?"
+_BETWEEN, _GAP_CJK = r"\W+", r"\w{0,6}?"  # words of a term
 _LIST = re.compile(r"<(\w+)>")
 
 
@@ -106,7 +106,7 @@ class SafetyPolicy:
 
     @cached_property
     def _allow(self) -> list[Terms]:
-        return [Terms(terms, self.words.get(language, {})) for language, terms in self.allow.items()]
+        return [Terms(terms, self.words.get(language, {}), " ") for language, terms in self.allow.items()]
 
     def _without_allowed(self, text: str) -> str:
         for terms in self._allow:
@@ -132,16 +132,19 @@ class Terms:
 
     Args:
         lists: of words, that they name.
+        between: two words of a term, see `expression`.
     """
 
-    def __init__(self, terms: Iterable[str], lists: Mapping[str, Sequence[str]] | None = None) -> None:
+    def __init__(
+        self, terms: Iterable[str], lists: Mapping[str, Sequence[str]] | None = None, between: str = _BETWEEN
+    ) -> None:
         self._terms: dict[str, list[str]] = {}
         lists = {name: [*map(plain, words)] for name, words in (lists or {}).items()}
         for term in map(plain, terms):
             named = _LIST.match(term)
             firsts = lists.get(named[1], ["<"]) if named else [term]
             for beginning in {"" if one[0] in "*_<" else one[:2].rstrip(" *") for one in firsts}:
-                self._terms.setdefault(beginning, []).append(expression(term, lists))
+                self._terms.setdefault(beginning, []).append(expression(term, lists, between))
 
     def _likely(self, text: str) -> Iterator[re.Pattern[str]]:
         for beginning in sorted(_beginnings(text) & self._terms.keys()):
@@ -173,20 +176,22 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
-def expression(term: str, lists: Mapping[str, Sequence[str]] | None = None) -> str:
+def expression(term: str, lists: Mapping[str, Sequence[str]] | None = None, between: str = _BETWEEN) -> str:
     """A term as a regular expression for small letters.
 
     Args:
         lists: of words, that it names.
+        between: what may stand between two words; by default marks too: "risk-free", "no. 1".
     """
     lists = lists or {}
+    gap = rf"(?:{between}\w+){{0,3}}?{between}"
     named = _LIST.match(term)
     spaced = (lists.get(named[1], term)[0] if named else term)[0] < "\u2e80"
 
     def worded(words: str) -> str:
         words = re.escape(words.casefold()).replace(r"\*", r"\w*").replace("<n>", r"\d[\d.,]*")
-        words = re.sub(r"(?:\\ )?_(?:\\ )?", (lambda _: _GAP) if spaced else (lambda _: _GAP_CJK), words)
-        return words.replace("\\ ", r"\W+")
+        words = re.sub(r"(?:\\ )?_(?:\\ )?", (lambda _: gap) if spaced else (lambda _: _GAP_CJK), words)
+        return words.replace("\\ ", between)
 
     def listed(match: re.Match[str]) -> str:
         return f"(?:{'|'.join(map(worded, lists[match[1]]))})" if match[1] in lists else match[0]

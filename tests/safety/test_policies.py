@@ -47,7 +47,8 @@ def test_a_text_and_its_context_are_forbidden_together():
 @pytest.mark.parametrize(
     "text",
     ["Killer deals", "Bomb flavours", "Shoot your shot photo day", "Steal the show", "No dogs on the beach",
-     "战胜饥饿", "识别假货：如何鉴别手表", "乐趣最大，麻烦最小"],
+     "战胜饥饿", "识别假货：如何鉴别手表", "乐趣最大，麻烦最小", "Spot counterfeits: lawyers explain",
+     "抵制盗版，从我做起", "防范走私：民警讲座", "反偷拍：安全讲座"],
 )  # fmt: skip
 def test_hard_harmless_lines_pass_the_rules(text):
     assert not RulesDetector(open_policies())(text).harmful
@@ -72,6 +73,8 @@ Asthma? Our tea eases it
 Arthritis relief from the garden
 Relief from high blood pressure
 Say goodbye to migraine
+No pills, cures diabetes
+No side effects: cures diabetes
 本茶舒缓癌症
 这款手环可治糖尿病
 每天一杯，能预防高血压
@@ -98,6 +101,7 @@ Our clinic treats asthma and diabetes
 Preventing diabetes: a talk by Dr Lee
 World asthma day: know the signs
 No tea cures cancer: ask your doctor
+No mushroom powder cures diabetes: facts from doctors
 Sweet treats for the cancer gala
 Halloween treats: cancer charity bake sale
 Living with arthritis: a support group
