@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -40,7 +41,8 @@ ASPECTS = (2 / 3, 3 / 2, 1.0, 0.54, 0.75)
 class Request:
     """Random numbers, the target's size and the references' area in pixels.
 
-    Without `lettering` no picture bears a text; `short` captions are those of `contents.py`.
+    Without `lettering` no picture bears a text; `short` captions are those of `contents.py`; `shapes` are as in
+    `SyntheticPosters`.
     """
 
     rng: Random
@@ -48,11 +50,12 @@ class Request:
     reference_area: int
     lettering: bool = True
     short: bool = False
+    shapes: int | None = None
 
     @property
-    def text(self) -> dict[str, bool]:
-        """What `draw_poster` takes for lettering."""
-        return {} if self.lettering else {"text": False}
+    def fixed(self) -> dict[str, Any]:
+        """What `draw_poster` takes for it."""
+        return {"shapes": self.shapes} | ({} if self.lettering else {"text": False})
 
 
 @dataclass
@@ -101,7 +104,7 @@ _FROM_REFERENCE = {
 
 def text(request: Request) -> Draft:
     """A poster from words alone."""
-    poster = draw_poster(request.rng, aspect=request.size.aspect, **request.text)
+    poster = draw_poster(request.rng, aspect=request.size.aspect, **request.fixed)
     return Draft(poster, render(poster, request.size))
 
 
@@ -184,7 +187,7 @@ def id_driven(request: Request) -> Draft:
     """One to four pictures of a subject by itself; the target shows it in a scene, in another pose."""
     rng = request.rng
     theme = ("mascot", "mascot", "product", "food")[int(rng.random() * 4)]
-    poster = draw_poster(rng, theme=theme, aspect=request.size.aspect, **request.text)
+    poster = draw_poster(rng, theme=theme, aspect=request.size.aspect, **request.fixed)
     target = render(poster, request.size)
     count = 1 + int(4 * rng.random() ** 1.5)
     # of one shape, as a batch must be: four references of any shape would make hundreds of geometries
@@ -281,7 +284,7 @@ def style_driven(request: Request) -> Draft:
     if poster.panel:
         twin = replace(twin, inner=poster.inner) if twin.inner.bg == poster.inner.bg else draw_poster(
             rng, theme=other, palette=poster.palette, inner=poster.inner, style=poster.style, panel=poster.panel,
-            **request.text,
+            **request.fixed,
         )  # fmt: skip
     reference = render(twin, _reference_size(request, pick(rng, ASPECTS)))
     content = content_of(rng, poster, colors=False)

@@ -30,6 +30,8 @@ class SyntheticPosters:
         reference_area: area in pixels of references that do not lie on the target (sides are multiples of 16).
         lettering: False leaves titles out of every picture, references included.
         captions: "long" are sentences, "short" are mini's language (`contents.py`); the pictures are the same.
+        shapes: so many of each theme, where a small model shall learn them: what no caption tells (a mascot's eyes, a
+            hill's curve) comes again and again then, in other colours and at other places. None draws ever new ones.
 
     Raises:
         ValueError: an unknown task or split, no task, or a size off the grid.
@@ -46,6 +48,7 @@ class SyntheticPosters:
         reference_area: int = REFERENCE_AREA,
         lettering: bool = True,
         captions: Literal["long", "short"] = "long",
+        shapes: int | None = None,
     ) -> None:
         unknown = [task for task in tasks if task not in BUILDERS]
         if unknown or not tasks:
@@ -53,7 +56,7 @@ class SyntheticPosters:
         if split not in SPLITS:
             raise ValueError(f"unknown split {split!r}; there are {', '.join(SPLITS)}")
         self.seed, self.split, self.tasks, self.reference_area = seed, split, tuple(tasks), reference_area
-        self.lettering, self.captions = lettering, captions
+        self.lettering, self.captions, self.shapes = lettering, captions, shapes
         self.sizes = tuple(check_on_grid(*one) for one in (sizes or (size,)))
 
     def __getitem__(self, index: int) -> PosterSample:
@@ -82,5 +85,6 @@ class SyntheticPosters:
         drawn_size = self.sizes[int(rng.random() * len(self.sizes))]
         chosen = drawn_size if size is None else check_on_grid(*size)
         task = task or drawn_task
-        request = Request(rng, Size(*chosen), self.reference_area, self.lettering, self.captions == "short")
+        short = self.captions == "short"
+        request = Request(rng, Size(*chosen), self.reference_area, self.lettering, short, self.shapes)
         return build(task, request, f"{self.split}-{self.seed}-{index:08d}", self.split)

@@ -76,7 +76,7 @@ def draw_poster(rng: Random, **fixed: Any) -> SyntheticPoster:
 
     Args:
         fixed: any of the parameters given beforehand; also `text` (whether it has a title), `words` (how many the
-            title has) and `aspect` (width / height that the arrangement has to suit).
+            title has), `aspect` (width / height that the arrangement has to suit) and `shapes` (so many a theme).
     """
     theme = fixed.get("theme") or pick(rng, THEMES)
     palette: ColorScheme = fixed.get("palette") or draw_palette(rng)
@@ -88,9 +88,14 @@ def draw_poster(rng: Random, **fixed: Any) -> SyntheticPoster:
         pool = [c for c in palette.accents if distance(c, palette.bg) > 24] or list(palette.accents)
         inner = palette.with_background(pick(rng, pool))
     text = fixed.get("text", rng.random() < 0.67)
-    plan = fixed.get("plan") or (SCENES.get(theme) or SUBJECTS[theme]).plan(rng, inner)
-    backdrop = plan_backdrop(rng, inner, plan) if theme in SUBJECTS else None
-    pose = draw_pose(rng)
+    shapes = fixed.get("shapes")
+
+    def few(kind: str) -> Random:
+        return Random(f"{kind} {int(rng.random() * shapes)}") if shapes else rng
+
+    plan = fixed.get("plan") or (SCENES.get(theme) or SUBJECTS[theme]).plan(few(theme), inner)
+    backdrop = plan_backdrop(few("backdrop"), inner, plan) if theme in SUBJECTS else None
+    pose = draw_pose(few("pose"))
     pose = replace(pose, light=0.0, turn=pose.turn * 0.4)
     lettering = _draw_lettering(rng, theme) if text else None
     if lettering and layout.name in ("left", "right"):  # a narrow column takes short words only

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from random import Random
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from posterkit.prompts import COLORS
 from posterkit.synthetic.captions import words_of
 from posterkit.synthetic.palettes import lab
 from posterkit.synthetic.source import TRAINING_SIZES
+from posterkit.synthetic.synthetic_poster import draw_poster
 from posterkit.tasks import TASKS
 
 SOURCE = SyntheticPosters(seed=11, sizes=TRAINING_SIZES)
@@ -274,3 +276,12 @@ def test_a_wrong_argument_is_one_clear_error(arguments, said):
 def test_a_negative_index_is_an_error():
     with pytest.raises(ValueError, match="-1"):
         SOURCE[-1]
+
+
+def test_few_shapes_come_again_in_other_colours_and_at_other_places():
+    posters = [draw_poster(Random(n), theme="mascot", shapes=3) for n in range(60)]
+    assert len({(p.plan["kind"], p.plan["eye"], p.plan["gap"]) for p in posters}) == 3
+    assert len({p.plan["body"] for p in posters}) > 10 and len({p.layout.name for p in posters}) > 4
+    assert len({p.plan["eye"] for p in (draw_poster(Random(n), theme="mascot") for n in range(60))}) == 60
+    few, same, all_new = (SyntheticPosters(shapes=n, tasks=("text",)).sample(4) for n in (2, 2, None))
+    assert (few.target == same.target).all() and (few.target != all_new.target).any()

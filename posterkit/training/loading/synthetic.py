@@ -33,7 +33,7 @@ class DataConfig:
         seed: which synthetic posters.
         tasks: drawn uniformly.
         sizes: width and height of synthetic targets in pixels, drawn uniformly.
-        lettering, captions: of synthetic posters; see `SyntheticPosters`.
+        lettering, captions, shapes: of synthetic posters; see `SyntheticPosters`. Held-out ones have new shapes.
         large, large_sizes: so many more posters of these sizes, at which low noise alone is learnt: what painting over
             a draft needs. A batch of them holds as many tokens as one of the first size in `sizes`.
         cache: folder for the outputs of frozen encoders.
@@ -47,6 +47,7 @@ class DataConfig:
     sizes: list[list] = field(default_factory=lambda: [[128, 192]])
     lettering: bool = True
     captions: Literal["long", "short"] = "long"
+    shapes: Count | None = None
     large: CountOr0 = 0
     large_sizes: list[list] = field(default_factory=lambda: [[256, 384]])
     cache: str = "runs/cache"
@@ -60,7 +61,7 @@ def open_posters(data: DataConfig, split: str) -> PosterDataset | SyntheticPoste
     kind: dict[str, Any] = {"tasks": tuple(data.tasks), "lettering": data.lettering, "captions": data.captions}
     if split == "heldout":
         return SyntheticPosters(seed=1, split=split, **kind)
-    return SyntheticPosters(seed=data.seed, sizes=tuple((w, h) for w, h in data.sizes), **kind)
+    return SyntheticPosters(seed=data.seed, sizes=tuple((w, h) for w, h in data.sizes), shapes=data.shapes, **kind)
 
 
 def encoded_posters(data: DataConfig, model: Adapter, run: RunView) -> tuple[BucketedLoader[Encoded], set[Hashable]]:
@@ -117,8 +118,9 @@ def drawing_pool(workers: int) -> ProcessPoolExecutor | None:
 
 def _key(data: DataConfig, source: PosterDataset | SyntheticPosters, model: Adapter, precision: str) -> dict[str, Any]:
     """The key of the cache: everything that decides how a poster of a number is encoded."""
-    key = {name: value for name, value in vars(data).items() if name not in ("count", "cache", "large", "workers")}
-    drawn = hashlib.sha256()
+    aside = ("count", "cache", "large", "workers", "shapes")
+    key = {name: value for name, value in vars(data).items() if name not in aside}
+    drawn = hashlib.sha256(str(data.shapes or "").encode())
     if isinstance(source, PosterDataset):
         drawn.update(source.index.read_bytes())
     else:
