@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from posterkit.documents import read_text, read_yaml
+from posterkit.messages import one_line
 from posterkit.safety.text_variants import plain
 
 FOLDER = Path(__file__).parent / "policies"
 HOUSE = FOLDER / "house"  # shipped house rules, which nobody has unless they ask for them
 _KEYS = ("name", "title", "words", "terms", "together", "allow", "replace", "lines")
-_STARTS = re.compile(r"(?<!\w)\S|[\u2e80-\U0003ffff]")
+_CJK = "\u2e80-\U0003ffff"  # scripts that have no blanks: a word of another script may stand right beside them
+_BEFORE, _BEHIND = rf"(?<![^\W{_CJK}])", rf"(?![^\W{_CJK}])"  # the ends of a word
+_STARTS = re.compile(rf"{_BEFORE}\S|[{_CJK}]")
 _LONG = 9  # letters of a term that no other words happen to hold
 _BETWEEN, _GAP_CJK = r"\W+", r"\w{0,6}?"  # words of a term
 _LIST = re.compile(r"<(\w+)>")
@@ -197,7 +200,7 @@ def expression(term: str, lists: Mapping[str, Sequence[str]] | None = None, betw
         return f"(?:{'|'.join(map(worded, lists[match[1]]))})" if match[1] in lists else match[0]
 
     words = _LIST.sub(listed, worded(term))
-    return rf"(?<!\w){words}(?!\w)" if spaced else words
+    return f"{_BEFORE}{words}{_BEHIND}" if spaced else words
 
 
 def read_policy(path: str | Path) -> SafetyPolicy:
@@ -220,30 +223,42 @@ def read_policy(path: str | Path) -> SafetyPolicy:
     for key in ("terms", "allow", "lines"):
         values[key] = _by_language(values.get(key), f'{path}: "{key}"')
     values["words"] = values.get("words") or {}
-    if not isinstance(values["words"], dict):
+    named = values["words"].values() if isinstance(values["words"], dict) else [None]
+    if not all(isinstance(one, dict) for one in named):
         raise ValueError(f'{path}: "words" takes lists of words by language and name')
     lists = {name: words for language, named in values["words"].items()
              for name, words in _by_language(named, f'{path}: "words" of {language}').items()}  # fmt: skip
-    if odd := [name for name in lists if not re.fullmatch("[a-z]{2,}", name)]:
+    if odd := [name for name in lists if not re.fullmatch("[a-z]{2,}", str(name))]:
         raise ValueError(f"{path}: the name {odd[0]!r} of a list of words has other letters than a to z, or one alone")
-    pairs = values.setdefault("together", [])
-    if not all(isinstance(pair, list) and len(pair) == 2 and all(map(_strings, pair)) for pair in pairs):
+    pairs = values["together"] = values.get("together") or []
+    if not isinstance(pairs, list) or not all(
+        isinstance(pair, list) and len(pair) == 2 and all(map(_strings, pair)) for pair in pairs
+    ):
         raise ValueError(f'{path}: "together" takes pairs of lists of words')
-    if not values["terms"] and not pairs:
+    if not any(values["terms"].values()) and not pairs:
         raise ValueError(f'{path}: forbids nothing; give "terms" or "together"')
     terms = [term for key in ("terms", "allow") for words in values[key].values() for term in words]
     terms += [term for pair in pairs for words in pair for term in words]
     for name in {name for term in terms for name in _LIST.findall(term)} - {*lists, "n"}:
         raise ValueError(f'{path}: a term names <{name}>, and there are no "words" of that name')
-    for language, words in (values.get("replace") or {}).items():
+    values["replace"] = values.get("replace") or {}
+    if not isinstance(values["replace"], dict):
+        raise ValueError(f'{path}: "replace" takes words and what replaces them, by language')
+    for language, words in values["replace"].items():
         if not isinstance(words, dict) or not all(isinstance(word, str) for both in words.items() for word in both):
             raise ValueError(f'{path}: "replace" of {language} takes words and what replaces them')
     return SafetyPolicy(**values)
 
 
 def _by_language(values: Any, what: str) -> dict[str, list[str]]:
-    if not isinstance(values or {}, dict) or not all(_strings(words) for words in (values or {}).values()):
-        raise ValueError(f"{what} takes lists of words by language: {{en: [word, two words]}}")
+    takes = f"{what} takes lists of words by language: {{en: [word, two words]}}"
+    if not isinstance(values or {}, dict):
+        raise ValueError(takes)
+    for language, words in (values or {}).items():
+        odd = [word for word in words if not _strings([word])] if isinstance(words, list) else [words]
+        if odd:
+            quotes = ", which needs quotes to be a word" if isinstance(odd[0], (bool, int, float)) else ""
+            raise ValueError(f"{takes}; of {language} there is {one_line(repr(odd[0]), 40)}{quotes}")
     return values or {}
 
 
