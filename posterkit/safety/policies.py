@@ -77,12 +77,15 @@ class SafetyPolicy:
         return self._pair(self._without_allowed(text)) if self._pair(text) else None
 
     def _term(self, text: str) -> str | None:
-        absent: set[Terms] = set()
+        there: dict[Terms, bool] = {}
         for lists, terms in self._terms:
-            if absent.isdisjoint(lists):
-                if missing := next((words for words in lists if not words.search(text)), None):
-                    absent.add(missing)
-                elif found := terms.search(text):
+            for words in lists:
+                if words not in there:
+                    there[words] = words.search(text) is not None
+                if not there[words]:
+                    break
+            else:
+                if found := terms.search(text):
                     return found
         return None
 
@@ -131,7 +134,7 @@ class SafetyPolicy:
 
 
 class Terms:
-    """Finds the first of many terms; only those are tried whose first two letters begin a word of the text.
+    """Finds the first of many terms; only those are tried whose first word the text has.
 
     Args:
         lists: of words, that they name.
@@ -141,17 +144,19 @@ class Terms:
     def __init__(
         self, terms: Iterable[str], lists: Mapping[str, Sequence[str]] | None = None, between: str = _BETWEEN
     ) -> None:
-        self._terms: dict[str, list[str]] = {}
+        self._terms: dict[str, list[tuple[str, str]]] = {}  # first words and expressions
         lists = {name: [*map(plain, words)] for name, words in (lists or {}).items()}
         for term in map(plain, terms):
             named = _LIST.match(term)
             firsts = lists.get(named[1], ["<"]) if named else [term]
-            for beginning in {"" if one[0] in "*_<" else one[:2].rstrip(" *") for one in firsts}:
-                self._terms.setdefault(beginning, []).append(expression(term, lists, between))
+            for word in {re.split("[*_< ]", one)[0] for one in firsts}:
+                self._terms.setdefault(word[:2], []).append((word, expression(term, lists, between)))
 
     def _likely(self, text: str) -> Iterator[re.Pattern[str]]:
         for beginning in sorted(_beginnings(text) & self._terms.keys()):
-            yield from map(_compiled, self._terms[beginning])
+            for word, pattern in self._terms[beginning]:
+                if word in text:
+                    yield _compiled(pattern)
 
     def search(self, text: str) -> str | None:
         """The words of a plain text that a term stands for."""
