@@ -151,9 +151,10 @@ class Terms:
             firsts = lists.get(named[1], ["<"]) if named else [term]
             for word in {re.split("[*_< ]", one)[0] for one in firsts}:
                 self._terms.setdefault(word[:2], []).append((word, expression(term, lists, between)))
+        self._beginnings = frozenset(self._terms)
 
     def _likely(self, text: str) -> Iterator[re.Pattern[str]]:
-        for beginning in sorted(_beginnings(text) & self._terms.keys()):
+        for beginning in sorted(_beginnings(text) & self._beginnings):
             for word, pattern in self._terms[beginning]:
                 if word in text:
                     yield _compiled(pattern)
