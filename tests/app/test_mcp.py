@@ -158,6 +158,7 @@ def test_a_poster_is_judged(tools):
     assert 0 <= said["value"] < 1 and said["content"] and said["style"] and said["record"] is None
 
 
+@pytest.mark.slow
 def test_texts_that_were_asked_for_are_none_too_many(tools, maker):
     poster = maker(PosterRequest("a red boat", texts=["NORTH LIGHT"], size=Size(416, 608), seed=3, steps=2))
     poster.save(tools.intake.allowed / "north.png")

@@ -49,6 +49,7 @@ def test_a_poster_of_the_server_is_the_makers_own_to_the_pixel(served, maker, tm
     assert record["safety"]["decisions"][0]["surface"] == "prompt"
 
 
+@pytest.mark.slow
 def test_the_answer_is_the_poster_itself_where_a_format_is_asked_for(served):
     row = {**TINY, "texts": ["JAZZ"], "width": 96, "height": 144}
     likes = "image/svg+xml, application/json;q=0.5", "image/png;q=0.4, application/pdf;q=0.6", "image/*"

@@ -28,6 +28,7 @@ def cup(tmp_path: Path) -> Path:
     return tmp_path / "cup.png"
 
 
+@pytest.mark.slow
 def test_texts_are_set_on_a_picture_and_written_in_every_format(
     tmp_path: Path, cup: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

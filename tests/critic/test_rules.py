@@ -47,6 +47,7 @@ def test_a_billing_block_is_a_blemish_and_small_details_are_none(judge):
     assert judge.blemishes(paragraph) == ()
 
 
+@pytest.mark.slow
 def test_marks_over_the_picture_are_a_watermark_and_a_shout_is_none(judge):
     assert judge.blemishes(marked(poster(3), "PhotoBank", GRID, 20)) == ("watermark",)
     assert judge.blemishes(marked(poster("coffee"), "shutterstock", [(100, 330)], 32)) == ("watermark",)

@@ -54,6 +54,7 @@ def test_a_set_says_recall_unnamed_texts_leaks_and_what_was_dropped(tmp_path):
     assert dropped == "dropped: 3; no subject 2, bad cut-out 1"
 
 
+@pytest.mark.slow
 def test_a_folder_of_posters_says_recall_and_what_becomes_of_subjects(tmp_path):
     poster("SLOW MORNING")[0].save(tmp_path / "a.png")
     (tmp_path / "a.txt").write_text('A cup. "SLOW MORNING"')

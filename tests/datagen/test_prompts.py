@@ -251,6 +251,7 @@ def test_the_early_filter_keeps_what_is_left_and_drops_a_prompt_without_any():
     assert lost.picture is not None
 
 
+@pytest.mark.slow
 def test_the_text_filter_asks_for_the_words_of_the_prompt():
     keep = partial(check_texts, open_critic=partial(open_critic, "rules"), least=0.7)
     found = keep(sifted(poster(), poster("HELLO WORLD"), poster("GOODBYE MOON")))

@@ -35,6 +35,7 @@ def test_letters_of_a_picture_read_as_the_answer_that_it_suggests(kind):
     assert "welcome" in read.lower()
 
 
+@pytest.mark.slow
 def test_a_drawing_shows_the_thing_and_no_letters():
     (question,) = of_rendering(DRAWING)
     pictures = [suggestive_picture(question, one) for one in (question.answer, *question.misleading, None)]

@@ -61,6 +61,7 @@ def test_each_subject_of_a_poster_is_a_reference_of_its_own():
     assert len(made.references) == 2 and made.references[0].shape == made.references[1].shape
 
 
+@pytest.mark.slow
 def test_a_layout_reference_has_the_arrangement_and_neither_content_nor_colours():
     made = [built("layout_driven", number) for number in range(12)]
     ways = {sample.judged["references"]["said"] for sample in made}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from drawn_posters import art, poster
 from PIL import Image
 
@@ -34,6 +35,7 @@ def test_aesthetics_is_the_geometric_mean_of_its_measures_times_soundness():
     assert result.value > 0.6 > 0.4 > max(blank.value, noise.value)
 
 
+@pytest.mark.slow
 def test_words_alone_are_worth_less_than_a_poster_and_so_is_a_title_all_over_it():
     texts = ["JAZZ", "NIGHT"]
     crowded = typeset(art(1), PosterBrief(texts=texts), boxes=[(10, 20, 390, 290), (10, 310, 390, 580)]).image

@@ -85,6 +85,7 @@ def test_a_run_that_keeps_ids_goes_on_bit_for_bit(flux, run_recipe, tmp_path):
     assert whole.read_bytes() == halves.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_disk_too_small_for_states_ends_the_run_before_anything_is_written(
     flux, run_recipe, tmp_path, capsys, monkeypatch
 ):

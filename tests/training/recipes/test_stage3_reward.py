@@ -147,6 +147,7 @@ def test_the_first_step_of_nft_comes_from_its_sampler(base, posters, run_recipe,
     assert row["kept"] == 1 and row["reward_failed"] == 0
 
 
+@pytest.mark.slow
 def test_the_ratio_of_grpos_first_update_is_one(base, posters, run_recipe, tmp_path):
     run_recipe(RECIPE, stage(tmp_path, "run", base, posters, objective="grpo", max_steps=1))
     row = log_of(tmp_path / "run")[0]
