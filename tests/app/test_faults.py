@@ -124,6 +124,7 @@ def test_a_head_that_never_ends_is_cut_off(maker, monkeypatch):
                 received(client)  # fails where the server keeps it open
 
 
+@pytest.mark.slow
 def test_a_client_that_does_not_read_keeps_nobody_waiting_and_is_cut_off(maker):
     with running(maker, Limits(body_seconds=5.0)) as server:
         job = server.client.post("/v1/posters?wait=60", json=TINY).json()

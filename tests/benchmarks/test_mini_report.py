@@ -78,6 +78,7 @@ def test_the_truth_scores_full_marks_and_a_stranger_does_not(bounds, task: str):
         assert found["stranger"][key] < 0.6, key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["layout_driven", "id_driven"])
 def test_the_truth_gains_over_a_shuffled_reference_and_a_stranger_gains_nothing(bounds, task: str):
     found = bounds[task]

@@ -67,6 +67,7 @@ def test_a_poster_without_texts_is_exported_as_its_picture(tmp_path: Path, craft
     assert ending != ".svg" or "<image" in out.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_another_prompt_brings_its_own_quoted_texts(tmp_path: Path, craft: str) -> None:
     first, other, same = (tmp_path / name for name in ("a.png", "b.png", "c.png"))
     argv = ["generate", 'a "JAZZ" night', "--text", "8 pm", "--width", 208, "--height", 304, "--model", craft]

@@ -40,6 +40,7 @@ def test_the_texts_of_a_poster_are_read_with_their_boxes_and_rank(judge):
         assert box_overlap(seen.box, placed.box) > 0.5
 
 
+@pytest.mark.slow
 def test_a_billing_block_is_a_blemish_and_small_details_are_none(judge):
     assert judge.blemishes(with_credits("coffee")) == ("credit block",)
     assert judge.blemishes(poster(3)) == ()

@@ -298,6 +298,7 @@ def test_the_best_candidate_becomes_a_finished_poster():
     json.dumps(encode_sample(made)[0])
 
 
+@pytest.mark.slow
 def test_without_an_image_text_model_a_judge_ranks():
     made = keep_best(sifted(NOISE, poster("HELLO WORLD")), partial(open_judge, "rules"), "", "tiny")
     assert (made.target == np.asarray(poster("HELLO WORLD"))).all()

@@ -183,6 +183,7 @@ def test_a_model_that_was_never_measured_or_that_follows_pictures_is_no_judge(tm
         open_poster_judge("text")
 
 
+@pytest.mark.slow
 def test_paired_differences_need_the_same_rows_and_judge(tmp_path):
     bench, reports = PosterBench(CRAFT, 4, size=SMALL), []
     for name, more in (("dark", 0), ("light", 51)):

@@ -61,6 +61,7 @@ def draft(tmp_path: Path, craft: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_rounds_are_kept_while_they_are_better_and_come_back_without_critic_and_reward(
     tmp_path: Path, craft: str, draft: Path, serve: Any, endpoint: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -117,6 +117,7 @@ def test_no_reference_of_layout_or_style_shows_the_targets_scene(task, other):
         assert leaked_share(made.references[0], made.target, BOXES) <= LEAKED
 
 
+@pytest.mark.slow
 def test_the_targets_own_scene_is_a_leak_mirrored_recoloured_cropped_or_at_another_size():
     cat, target = scenes()
     ground = background_of(target, NONE, 0)

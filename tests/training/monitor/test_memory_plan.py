@@ -98,6 +98,7 @@ def test_stage_3_of_posteromni_has_its_rollouts_and_its_reward_in_the_plan(stage
     assert whole[0]["learning"]["activations"] == 3 * learning["activations"]  # 12 posters instead of 4
 
 
+@pytest.mark.slow
 def test_full_fine_tuning_is_shared_out_and_does_not_fit_one_card(stage):
     config = stage(ROOT / "configs" / "postercraft" / "stage1_text_render.yaml")
     parameters = full_size.models("postercraft")["transformer"]
@@ -121,6 +122,7 @@ def test_full_fine_tuning_of_flux_fits_one_card_where_sixteen_blocks_are_swapped
     assert plan_lines(stage(path, **{"trainable.swap": 8}))[-1].startswith("  does NOT fit a card of 80 GB; ")
 
 
+@pytest.mark.slow
 def test_a_sheet_beside_a_reward_has_its_words_read_while_the_transformer_waits(stage, plan):
     path = ROOT / "configs" / "posteromni" / "stage3_reward.yaml"
     card, ram = plan(path)

@@ -126,6 +126,7 @@ def test_a_saved_model_scores_the_same_and_holds_safetensors_alone(backbone, lor
     assert weights == ({"scorer.safetensors"} if lora else {"scorer.safetensors", "model.safetensors"})
 
 
+@pytest.mark.slow
 def test_the_first_loss_is_ln_2_and_what_trains_is_lora_and_head(base, run_recipe, tmp_path, capsys):
     run_recipe(
         RECIPE, write_scorer(tmp_path, "run", base, trainable=LORA, max_steps=1, kinds={"candidates": 1, "blank": 1})
