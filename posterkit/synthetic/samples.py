@@ -235,7 +235,7 @@ def layout_driven(request: Request) -> Draft:
             pass
         words = len(poster.lettering.title.split()) if poster.lettering else None
         twin = draw_poster(rng, theme=other, palette=palette, layout=poster.layout, panel=poster.panel,
-                           text=poster.lettering is not None, words=words)  # fmt: skip
+                           text=poster.lettering is not None, words=words, shapes=request.shapes)  # fmt: skip
         if twin.lettering and poster.lettering and bool(twin.lettering.subtitle) != bool(poster.lettering.subtitle):
             subtitle = pick(rng, captions.SUBTITLES) if poster.lettering.subtitle else None
             twin = replace(twin, lettering=replace(twin.lettering, subtitle=subtitle))
@@ -277,7 +277,7 @@ def style_driven(request: Request) -> Draft:
     while (other := pick(rng, THEMES)) == poster.theme:
         pass
     twin = draw_poster(rng, theme=other, palette=poster.palette, style=poster.style, panel=poster.panel,
-                       text=rng.random() < 0.67 and request.lettering)  # fmt: skip
+                       text=rng.random() < 0.67 and request.lettering, shapes=request.shapes)  # fmt: skip
     if twin.lettering and poster.lettering:
         lettering = replace(twin.lettering, font=poster.lettering.font, small_font=poster.lettering.small_font)
         twin = replace(twin, lettering=lettering)
